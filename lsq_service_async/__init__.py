@@ -1,0 +1,73 @@
+"""The async Python SDK for LeadSquared Service CRM tickets.
+
+A map of the package, top down:
+
+    client.py       ServiceClient: opens, wires, closes                        <- start reading here
+    tickets.py      one method per documented ticket operation
+    records.py      what the service stores, as frozen attrs classes
+    attachments.py  Attachment: where bytes come from
+    errors.py       one tree, named by what the caller may do next
+    config.py       Config, RateLimit, RetryPolicy: frozen, every default, from_env()
+    events.py       what a hook is told
+    _wire/          what is said: pure
+    _transport/     how it gets there: the only part that waits for the network
+    limits/         when it may go
+    cli/            the demo
+    emulator/       a stand-in for the service; imports nothing of the rest
+
+A folder is a layer, and imports point down only; ``tests/test_architecture.py`` holds the table.
+"""
+
+from ._version import __version__
+from .attachments import Attachment
+from .client import ServiceClient
+from .config import Config, Lane, RateLimit, RetryPolicy
+from .errors import (
+    APIStatusError,
+    AuthenticationError,
+    BadRequestError,
+    ConfigurationError,
+    InvalidRequestError,
+    LSQServiceError,
+    MalformedResponseError,
+    NotFoundError,
+    NotSentError,
+    OperationFailedError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    QueueTimeoutError,
+    RateLimitError,
+    ServerError,
+)
+from .events import Hook
+from .records import NewTicket, Ticket, TicketReceipt, TicketUpdate
+
+__all__ = [
+    "APIStatusError",
+    "Attachment",
+    "AuthenticationError",
+    "BadRequestError",
+    "Config",
+    "ConfigurationError",
+    "Hook",
+    "InvalidRequestError",
+    "LSQServiceError",
+    "Lane",
+    "MalformedResponseError",
+    "NewTicket",
+    "NotFoundError",
+    "NotSentError",
+    "OperationFailedError",
+    "OutcomeUnknownError",
+    "PermissionDeniedError",
+    "QueueTimeoutError",
+    "RateLimit",
+    "RateLimitError",
+    "RetryPolicy",
+    "ServerError",
+    "ServiceClient",
+    "Ticket",
+    "TicketReceipt",
+    "TicketUpdate",
+    "__version__",
+]

@@ -1,0 +1,1 @@
+"""How a call gets there: the only part that waits for the network."""

@@ -1,0 +1,111 @@
+"""One request and its whole answer, over httpx; the one place where a key is put on a request."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from email.utils import formatdate
+from typing import Any
+
+import attrs
+import httpx
+
+from .._wire import Call
+from ..config import Config
+from .upload import Body
+
+MAX_ANSWER = 8 << 20
+_ACCESS, _SECRET = "X-LSQ-ACCESS-KEY", "X-LSQ-SECRET-KEY"
+
+
+class UntrustworthyAnswerError(Exception):
+    """An answer that is too large, too slow or not in the encoding that was asked for."""
+
+
+@attrs.frozen
+class Answer:
+    """A whole answer: header names in lower case, the body decoded."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Exchange:
+    """Sends one request at a time as often as it is called; holds nothing of a call."""
+
+    def __init__(self, config: Config, http: httpx.AsyncClient, user_agent: str) -> None:
+        self._config = config
+        self._http = http
+        self._user_agent = user_agent
+
+    async def __call__(self, call: Call[Any], body: Body, timeout: float) -> Answer:
+        """The answer to one attempt. Raises whatever httpx, h11, the file system or TLS make of a failure."""
+        request = self._request(call, body, timeout)
+        async with asyncio.timeout(None) as silence:
+            body.on_handed_over = lambda: silence.reschedule(asyncio.get_running_loop().time() + timeout)
+            try:
+                with self._authorized(request):
+                    response = await self._http.send(request, auth=None, follow_redirects=False, stream=True)
+            finally:
+                await body.aclose()
+            try:
+                return await _read(response)
+            finally:
+                await response.aclose()
+
+    def _request(self, call: Call[Any], body: Body, timeout: float) -> httpx.Request:
+        """Built without the client, whose own headers, cookies and parameters must not come along."""
+        url = httpx.URL(self._config.tenant_url + call.path, params=call.params or None)
+        headers = {
+            "Host": url.netloc.decode("ascii"),
+            "User-Agent": self._user_agent,
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+        }
+        if call.method != "GET":
+            headers["Content-Length"] = str(body.length)
+        if body.content_type is not None:
+            headers["Content-Type"] = body.content_type
+        extensions = {"timeout": httpx.Timeout(timeout).as_dict()}
+        return httpx.Request(call.method, url, headers=headers, stream=body, extensions=extensions)
+
+    @contextmanager
+    def _authorized(self, request: httpx.Request) -> Iterator[None]:
+        request.headers[_ACCESS] = self._config.access_key.reveal()
+        request.headers[_SECRET] = self._config.secret_key.reveal()
+        try:
+            yield
+        finally:
+            del request.headers[_ACCESS], request.headers[_SECRET]
+
+
+async def _read(response: httpx.Response) -> Answer:
+    body = b"".join([chunk async for chunk in _decoded(response)])
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    # RFC 9110, 6.6.1: an answer without a date gets the time of its arrival.
+    headers.setdefault("date", formatdate(usegmt=True))
+    return Answer(response.status_code, headers, body)
+
+
+async def _decoded(response: httpx.Response) -> AsyncIterator[bytes]:
+    """Bounds both the raw and the decoded bytes: a few KB of gzip can hold gigabytes."""
+    inflate = _inflater(response.headers.get("content-encoding", "identity").strip().lower())
+    room = raw_room = MAX_ANSWER
+    async for raw in response.aiter_raw():
+        chunk = inflate(raw, room + 1)
+        room -= len(chunk)
+        raw_room -= len(raw)
+        if room < 0 or raw_room < 0:
+            raise UntrustworthyAnswerError(f"the answer is larger than {MAX_ANSWER >> 20} MiB")
+        yield chunk
+
+
+def _inflater(encoding: str) -> Any:
+    if encoding in ("identity", ""):
+        return lambda raw, _: raw
+    if encoding in ("gzip", "x-gzip"):
+        return zlib.decompressobj(16 + zlib.MAX_WBITS).decompress
+    raise UntrustworthyAnswerError(f"the answer is encoded as {encoding[:40]!r}, which was not asked for")

@@ -1,0 +1,160 @@
+"""The body of one attempt, made anew for each, read in worker threads and never chunked."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import httpx
+
+from .._wire import Call
+from ..attachments import Attachment, Reader
+from ..errors import LSQServiceError
+
+_log = logging.getLogger("lsq_service_async")
+READ_SIZE = 1 << 20  # large enough that a hop to a thread costs little, small enough for eight uploads at once
+_ESCAPED = re.compile(r'["\\]')
+
+
+class BodyFailedError(LSQServiceError):
+    """The body could not be completed, so the service never had the whole request."""
+
+
+def _file_head(attachment: Attachment, boundary: str) -> bytes:
+    # The escapes are those of the HTML standard, as browsers and httpx write them; controls never come so far.
+    name = _ESCAPED.sub(lambda found: "%22" if found[0] == '"' else "\\\\", attachment.name)
+    return (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n'
+        f"Content-Type: {attachment.content_type}\r\n\r\n"
+    ).encode()
+
+
+def _form(dto: bytes, attachments: tuple[Attachment, ...], boundary: str) -> Iterator[bytes | Attachment]:
+    yield f'--{boundary}\r\nContent-Disposition: form-data; name="ticketDTO"\r\n\r\n'.encode() + dto + b"\r\n"
+    for attachment in attachments:
+        yield _file_head(attachment, boundary)
+        yield attachment
+        yield b"\r\n"
+    yield f"--{boundary}--\r\n".encode()
+
+
+def _size(part: bytes | Attachment) -> int:
+    return len(part) if isinstance(part, bytes) else part.length
+
+
+class Progress:
+    """Tells a caller how far an upload came; never runs backwards, also when a retry begins anew."""
+
+    def __init__(self, callback: Callable[[int, int], None] | None) -> None:
+        self._callback = callback
+        self._furthest = 0
+
+    def at(self, sent: int, total: int) -> None:
+        """``sent`` of ``total`` bytes were handed over. What the callback raises is logged, and ends its calls."""
+        if self._callback is None or sent <= self._furthest:
+            return
+        self._furthest = sent
+        try:
+            self._callback(sent, total)
+        except Exception as error:
+            self._callback = None
+            _log.error("a progress callback raised %r; it is not called again for this call", error)
+
+
+class Body(httpx.AsyncByteStream):
+    """One attempt's body: parts in order, with what the pipeline must know of how far it came.
+
+    ``handed_over`` turns true just before the last bytes go to the connection: until then the service cannot have
+    the whole request, because Content-Length promised more.
+    """
+
+    def __init__(self, call: Call[Any], boundary: str, progress: Progress) -> None:
+        self.content_type: str | None = None
+        self._parts: list[bytes | Attachment] = []
+        if call.dto is not None:
+            self.content_type = f"multipart/form-data; boundary={boundary}"
+            self._parts = list(_form(call.dto, call.attachments, boundary))
+        elif call.json is not None:
+            self.content_type = "application/json"
+            self._parts = [call.json]
+        self.length = sum(map(_size, self._parts))
+        self.started = False
+        self.handed_over = False
+        self.digests: list[str] = []
+        self.on_handed_over: Callable[[], None] = lambda: None
+        self._progress = progress
+        self._sent = 0
+        self._ended = False
+        self._reader: Reader | None = None
+
+    def fail(self) -> None:
+        """End the upload at its next read, and the connection with it; nothing then counts as sent."""
+        self._ended = True
+
+    async def aclose(self) -> None:
+        """Close what is open of the attachments."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            await asyncio.to_thread(reader.close)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self.started = True
+        if not self.length:
+            self._hand_over()
+        async for chunk in self._chunks():
+            if self._ended:
+                raise BodyFailedError("the call was given up before it was sent whole; nothing was applied")
+            self._sent += len(chunk)
+            if self._sent == self.length:
+                self._hand_over()
+            yield chunk
+            self._progress.at(self._sent, self.length)
+
+    def _hand_over(self) -> None:
+        self.handed_over = True
+        self.on_handed_over()
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        for part in self._parts:
+            if isinstance(part, bytes):
+                yield part
+            else:
+                async for chunk in self._file(part):
+                    yield chunk
+
+    async def _file(self, attachment: Attachment) -> AsyncIterator[bytes]:
+        digest = hashlib.sha256()
+        self._reader = reader = await asyncio.to_thread(_opened, attachment)
+        left, complete = attachment.length, False
+        while not complete:
+            chunk = await asyncio.to_thread(_next, reader, attachment, left, digest)
+            left -= len(chunk)
+            complete = not left
+            if chunk:
+                yield chunk
+        await self.aclose()
+        self.digests.append(digest.hexdigest())
+
+
+def _opened(attachment: Attachment) -> Reader:
+    try:
+        return attachment.source.open()
+    except (OSError, ValueError) as error:
+        raise BodyFailedError(f"the attachment {attachment.name!r} can no longer be read: {error}") from error
+
+
+def _next(reader: Reader, attachment: Attachment, left: int, digest: Any) -> bytes:
+    """Up to READ_SIZE bytes; the last read asks for one more, so that a file that grew is found in time."""
+    try:
+        chunk = reader.read(left + 1 if left <= READ_SIZE else READ_SIZE)
+    except (OSError, ValueError) as error:
+        raise BodyFailedError(f"the attachment {attachment.name!r} can no longer be read: {error}") from error
+    if len(chunk) > left or (not chunk and left):
+        how = "grew" if chunk else "shrank"
+        raise BodyFailedError(f"the attachment {attachment.name!r} {how} while it was sent; nothing was applied")
+    digest.update(chunk)
+    return chunk

@@ -1,0 +1,200 @@
+"""What an answer means. The body's own words decide before the status does: a refusal may come as 200, 403 or 500.
+
+Page: apidocs.leadsquared.com/create-tickets lists the codes. No page shows an error body for this API; the words
+looked for here are those of the vendor's other APIs, and anything else is read by its status.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, NoReturn, TypeVar
+
+import attrs
+
+from ..errors import (
+    APIStatusError,
+    AuthenticationError,
+    BadRequestError,
+    LSQServiceError,
+    MalformedResponseError,
+    NotFoundError,
+    OperationFailedError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    RateLimitError,
+    ServerError,
+)
+from ..records import Outcome
+from .calls import Call, Kind, Repeat, Verdict
+
+T = TypeVar("T")
+
+_BY_STATUS = {400: BadRequestError, 401: AuthenticationError, 403: PermissionDeniedError, 404: NotFoundError}
+_TRANSIENT = {500, 502, 503, 504}
+_LIMIT_TYPE = "MXAPIRateLimitExceededException"
+_LIMIT_TEXT = re.compile(r"exceeded the limit of ([0-9]{1,6}) in ([0-9]{1,6}) second", re.IGNORECASE)
+_SHOWN = 300
+_MALFORMED = object()
+
+
+def read_answer(call: Call[T], status: int, headers: Mapping[str, str], body: bytes) -> Verdict[T]:
+    """The record that an answer holds, or the error that it is. ``headers`` has lower-case names."""
+    said = _Said.of(body)
+    if status == 429 or said.refuses_for_speed(status):
+        return _too_fast(status, headers, said)
+    if said.exception_type:
+        return _refused(_error_class(status), status, headers, said)
+    if 200 <= status < 300:
+        return _refused(OperationFailedError, status, headers, said) if said.failed else _done(call, status, said)
+    if status >= 500:
+        return _server_failed(status, headers, said)
+    return _refused(_error_class(status), status, headers, said)
+
+
+@attrs.frozen
+class _Said:
+    """The body of an answer: decoded JSON (or ``_MALFORMED``) and its text."""
+
+    json: Any
+    text: str
+
+    @classmethod
+    def of(cls, body: bytes) -> _Said:
+        text = body.decode("utf-8-sig", errors="replace")
+        try:
+            body.decode("utf-8-sig")
+            return cls(json.loads(text, parse_constant=_no_constant), text)
+        except (ValueError, RecursionError):
+            return cls(_MALFORMED, text)
+
+    @property
+    def body(self) -> Any:
+        return self.text if self.json is _MALFORMED else self.json
+
+    def word(self, name: str) -> str | None:
+        value = self.json.get(name) if isinstance(self.json, dict) else None
+        return value if isinstance(value, str) and value else None
+
+    @property
+    def exception_type(self) -> str | None:
+        return self.word("ExceptionType")
+
+    @property
+    def reason(self) -> str | None:
+        names = ("ReasonForFailure", "ExceptionMessage", "Message", "message", "error")
+        first = next((word for name in names if (word := self.word(name))), None)
+        return first if first or self.json is not _MALFORMED else self.text.strip() or None
+
+    @property
+    def failed(self) -> bool:
+        """Status is present and says anything but Success."""
+        status = self.json.get("Status", "Success") if isinstance(self.json, dict) else "Success"
+        return str(status).casefold() != "success"
+
+    def limit(self) -> tuple[int, int] | None:
+        match = _LIMIT_TEXT.search((self.reason or "")[:4096])
+        return (int(match[1]), int(match[2])) if match else None
+
+    def refuses_for_speed(self, status: int) -> bool:
+        # A ticket may quote the limit's words: in a 200 they count only where it does not look like a record.
+        if self.exception_type == _LIMIT_TYPE:
+            return True
+        is_error = status >= 400 or self.json is _MALFORMED or self.failed
+        return is_error and self.limit() is not None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _error_class(status: int) -> type[APIStatusError]:
+    if 200 <= status < 300:
+        return OperationFailedError
+    return ServerError if status >= 500 else _BY_STATUS.get(status, APIStatusError)
+
+
+def _shown(text: str) -> str:
+    """Text of the service for a message: escaped, so that it cannot forge log lines, and cut."""
+    cut = text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+    return ascii(cut)
+
+
+def _status_error(
+    kind: type[APIStatusError], status: int, headers: Mapping[str, str], said: _Said, **about: Any
+) -> APIStatusError:
+    message = f"the service answered {status}"
+    if 300 <= status < 400:
+        message += f": it redirects to {_host(headers.get('location', ''))}, which is never followed; check base_url"
+    elif said.reason:
+        message += f"; it says: {_shown(said.reason)}"
+    if status == 401:
+        message += ". Check the access key and the secret key"
+    if said.exception_type:
+        message += f" ({_shown(said.exception_type)})"
+    return kind(
+        message,
+        status_code=status,
+        reason=said.reason,
+        exception_type=said.exception_type,
+        body=said.body,
+        **about,
+    )
+
+
+def _host(location: str) -> str:
+    match = re.match(r"[a-z]+://(?:[^/?#@]*@)?([A-Za-z0-9.:-]{1,100})", location)
+    return match[1] if match else "another path"
+
+
+def _refused(kind: type[APIStatusError], status: int, headers: Mapping[str, str], said: _Said) -> Verdict[Any]:
+    return Verdict(outcome=Outcome.REFUSED, error=_status_error(kind, status, headers, said), status=status)
+
+
+def _too_fast(status: int, headers: Mapping[str, str], said: _Said) -> Verdict[Any]:
+    wait = retry_after(headers)
+    error = _status_error(RateLimitError, status, headers, said, retry_after=wait, limit=said.limit())
+    return Verdict(outcome=Outcome.NOT_APPLIED, error=error, repeat=Repeat.ALWAYS, status=status, retry_after=wait)
+
+
+def _server_failed(status: int, headers: Mapping[str, str], said: _Said) -> Verdict[Any]:
+    repeat = Repeat.SERVER_FAILED if status in _TRANSIENT else Repeat.NEVER
+    error = _status_error(ServerError, status, headers, said)
+    wait = retry_after(headers)
+    return Verdict(outcome=Outcome.UNKNOWN, error=error, repeat=repeat, status=status, retry_after=wait)
+
+
+def _done(call: Call[T], status: int, said: _Said) -> Verdict[T]:
+    if said.json is _MALFORMED:
+        error = _unreadable(call, "is not JSON", said, likely=None)
+        return Verdict(outcome=Outcome.UNKNOWN, error=error, repeat=Repeat.UNANSWERED, status=status)
+    try:
+        return Verdict(outcome=Outcome.APPLIED, record=call.read(said.json), status=status)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        error = _unreadable(call, "is not what is documented", said, likely="applied")
+        repeat = Repeat.NEVER if call.kind is Kind.CREATE else Repeat.UNANSWERED
+        return Verdict(outcome=Outcome.UNKNOWN, error=error, repeat=repeat, status=status)
+
+
+def _unreadable(call: Call[Any], what: str, said: _Said, likely: Any) -> LSQServiceError:
+    message = f"the answer to {call.operation} {what}; it begins: {_shown(said.text[:80])}"
+    if call.kind is Kind.CREATE:
+        return OutcomeUnknownError(message, likely=likely, body=said.body)
+    return MalformedResponseError(message, body=said.body)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds of a Retry-After that is ASCII digits or an HTTP date, at most 60; None where it is not credible."""
+    text = headers.get("retry-after", "").strip(" \t")
+    seconds = float(text) if re.fullmatch(r"[0-9]{1,9}", text) else _seconds_until(text, headers.get("date", ""))
+    return min(seconds, 60.0) if seconds is not None and 0 <= seconds <= 3600 else None
+
+
+def _seconds_until(text: str, now: str) -> float | None:
+    """An HTTP date is read against the answer's own Date, so that this machine's clock does not matter."""
+    try:
+        return (parsedate_to_datetime(text) - parsedate_to_datetime(now)).total_seconds()
+    except (ValueError, TypeError, OverflowError):
+        return None

@@ -1,0 +1,208 @@
+"""ServiceClient: opens, wires and closes. What a call goes through is in ``_transport/pipeline.py``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import attrs
+import httpx
+
+from ._transport.exchange import Exchange
+from ._transport.pipeline import Pipeline
+from ._version import __version__
+from ._wire.calls import Call, Kind, encode
+from .config import CallOptions, Config, Lane, RetryPolicy
+from .errors import InvalidRequestError, LSQServiceError
+from .events import Hook
+from .limits.gate import Gate
+from .limits.local import LocalLimiter
+from .tickets import Tickets
+
+T = TypeVar("T")
+_USER_AGENT = f"lsq-service-async/{__version__} httpx/{httpx.__version__} python/{platform.python_version()}"
+_KEEPALIVE = 3.0  # below the idle time-outs of common gateways, which close in the instant of the next request
+_UNCHANGED: Any = object()
+
+
+def _own_http_client() -> httpx.AsyncClient:
+    # The gate bounds how many calls are under way, so the pool need not.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=_KEEPALIVE)
+    return httpx.AsyncClient(limits=limits, follow_redirects=False)
+
+
+class _Session:
+    """What a client and its views share: the pool, the limiter, the flights, and the loop they belong to."""
+
+    def __init__(
+        self, config: Config, limiter: Gate | None, http_client: httpx.AsyncClient | None, hooks: Sequence[Hook]
+    ) -> None:
+        self.config = config
+        self.limiter = limiter or LocalLimiter()
+        self._own_http = http_client is None
+        self._http = http_client or _own_http_client()
+        self.pipeline = Pipeline(config, Exchange(config, self._http, _USER_AGENT), self.limiter, hooks)
+        self.closed = False
+        self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
+        self._opening: asyncio.Lock | None = None
+        self._open = False
+
+    async def open(self) -> None:
+        """Bind to the running loop and open the limiter; at once where that has happened."""
+        self._check_home()
+        if self._open:
+            return
+        self._opening = self._opening or asyncio.Lock()
+        async with self._opening:
+            if not self._open:
+                await self.limiter.open(self.config.rate_limit, self.config.limit_name)
+                self._open = True
+
+    def _check_home(self) -> None:
+        here = (os.getpid(), asyncio.get_running_loop())
+        if self.closed:
+            raise LSQServiceError("this client is closed; make a new one")
+        if self._home is None:
+            self._home = here
+        if self._home[0] != here[0]:
+            raise LSQServiceError("this client was made before the process forked; make a client in each process")
+        if self._home[1] is not here[1]:
+            raise LSQServiceError("this client belongs to another event loop; make a client in each loop")
+
+    async def aclose(self) -> None:
+        if self.closed:
+            return
+        if self._home is not None:
+            self._check_home()
+        self.closed = True
+        await self.pipeline.aclose(self.config.timeout)
+        if self._own_http:
+            await self._http.aclose()
+        if self._open:
+            await self.limiter.aclose()
+
+
+class ServiceClient:
+    """The service, for one event loop: use it as ``async with ServiceClient(config) as client``, or `aclose` it.
+
+    ``limiter`` is shared by all clients that are to share one allowance; without it each client has its own.
+    ``http_client`` is where proxies, CA bundles and pools are set; it stays yours to close. ``hooks`` are called
+    with each event of `lsq_service_async.events`.
+
+    A client is cheap to share and meant to be: one per process, for all tasks.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        limiter: Gate | None = None,
+        http_client: httpx.AsyncClient | None = None,
+        hooks: Sequence[Hook] = (),
+    ) -> None:
+        session = _Session(config, limiter, http_client, hooks)
+        options = CallOptions(deadline=config.deadline, timeout=config.timeout, retry=config.retry)
+        self._wire_up(session, options, owner=True)
+
+    def _wire_up(self, session: _Session, options: CallOptions, *, owner: bool) -> None:
+        self._session = session
+        self._options = options
+        self._owner = owner
+        self.tickets = Tickets(self._send)
+
+    @classmethod
+    def from_env(cls, **options: Any) -> Self:
+        """A client with the settings of the environment; see `Config.from_env`. Takes what the class takes."""
+        return cls(Config.from_env(), **options)
+
+    def with_options(
+        self,
+        *,
+        lane: Lane = _UNCHANGED,
+        deadline: float | None = _UNCHANGED,
+        timeout: float = _UNCHANGED,
+        retry: RetryPolicy = _UNCHANGED,
+    ) -> Self:
+        """A cheap view with other options: same pool, same limiter, same life. Closing it does nothing.
+
+        ``deadline``: seconds for a whole call; None for no bound. ``timeout``: seconds without progress.
+        """
+        given = {"lane": lane, "deadline": deadline, "timeout": timeout, "retry": retry}
+        view = object.__new__(type(self))
+        changed: dict[str, Any] = {name: value for name, value in given.items() if value is not _UNCHANGED}
+        view._wire_up(self._session, attrs.evolve(self._options, **changed), owner=False)
+        return view
+
+    @property
+    def limiter(self) -> Gate:
+        """The limiter that all calls go through; ``stats()`` tells how busy it is."""
+        return self._session.limiter
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        params: Mapping[str, str] | None = None,
+        repeatable: bool | None = None,
+    ) -> Any:
+        """Call any path of the tenant, such as ``"tickets/143/anything"``, and return the decoded JSON.
+
+        Same limits, retries and errors as every operation. ``repeatable`` says whether a second send does no harm;
+        by default only a GET is repeated where its outcome is not known.
+        """
+        if not re.fullmatch(r"[A-Z]{3,10}", method):
+            raise InvalidRequestError(f"a method is a word in capitals, such as POST, not {method!r:.40}")
+        harmless = method == "GET" if repeatable is None else repeatable
+        call = Call(
+            operation=f"{method} {path}",
+            method=method,
+            path="/" + _relative(path),
+            kind=Kind.READ if harmless else Kind.CREATE,
+            read=lambda answer: answer,
+            params=dict(params or {}),
+            json=None if json is None else encode(json),
+        )
+        return await self._send(call)
+
+    async def _send(self, call: Call[T]) -> T:
+        await self._session.open()
+        return await self._session.pipeline.send(call, self._options)
+
+    async def aclose(self) -> None:
+        """Wait at most ``timeout`` seconds for what is under way, then close; a view leaves that to its client."""
+        if self._owner:
+            await self._session.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self._session.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._session.closed else "open"
+        return f"<ServiceClient {self._session.config.tenant_url} {state}>"
+
+    def __del__(self) -> None:
+        session = getattr(self, "_session", None)
+        if session is not None and self._owner and session._open and not session.closed:
+            warnings.warn(f"{self!r} was never closed; use async with, or aclose()", ResourceWarning, stacklevel=2)
+
+
+def _relative(path: str) -> str:
+    """Refuse what could leave the tenant: dot segments, schemes, queries, and anything that needs quoting."""
+    parts = path.removeprefix("/").split("/")
+    if not all(re.fullmatch(r"[A-Za-z0-9._~-]{1,128}", part) and part.strip(".") for part in parts):
+        raise InvalidRequestError(f"a path is made of plain words, such as tickets/143/anything, not {path!r:.80}")
+    return "/".join(parts)

@@ -1,0 +1,66 @@
+"""What a hook is told. A hook is a plain callable; it is never awaited, and what it raises is logged once."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class AttemptStarted:
+    """One send of a call begins: the limit has granted it. ``queued`` is the seconds it waited for that."""
+
+    reference: str
+    operation: str
+    number: int
+    queued: float
+
+
+@attrs.frozen(kw_only=True)
+class AttemptEnded:
+    """One send of a call ended, also when its caller is gone.
+
+    ``outcome`` is one of "applied", "refused", "not applied", "unknown"; ``seconds`` is how long it took.
+    ``result`` is the record that came of it, or None: a caller that was cancelled finds its ticket here.
+    ``abandoned`` is True when nobody waits for it any more.
+    """
+
+    reference: str
+    operation: str
+    number: int
+    outcome: str
+    status: int | None
+    seconds: float
+    error: Exception | None
+    result: Any
+    abandoned: bool
+
+
+@attrs.frozen(kw_only=True)
+class CallEnded:
+    """A call is over. ``error`` is what its caller got, None when all went well; a cancelled one says so."""
+
+    reference: str
+    operation: str
+    outcome: str
+    attempts: int
+    seconds: float
+    error: BaseException | None
+
+
+@attrs.frozen(kw_only=True)
+class LimitPaused:
+    """The service refused a call for speed: nobody is sent for ``seconds``."""
+
+    reference: str
+    seconds: float
+
+
+Event = AttemptStarted | AttemptEnded | CallEnded | LimitPaused
+
+
+class Hook(Protocol):
+    """Anything that can be called with an event."""
+
+    def __call__(self, event: Event, /) -> None: ...
