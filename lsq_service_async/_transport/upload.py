@@ -16,6 +16,7 @@ from ..attachments import Attachment, Reader
 from ..errors import LSQServiceError
 
 _log = logging.getLogger("lsq_service_async")
+WRITE_SIZE = 1 << 16  # of bytes in memory; the smaller the last write, the less a broken one leaves in doubt
 READ_SIZE = 1 << 20  # large enough that a hop to a thread costs little, small enough for eight uploads at once
 _ESCAPED = re.compile(r'["\\]')
 
@@ -121,7 +122,8 @@ class Body(httpx.AsyncByteStream):
     async def _chunks(self) -> AsyncIterator[bytes]:
         for part in self._parts:
             if isinstance(part, bytes):
-                yield part
+                for start in range(0, len(part), WRITE_SIZE):
+                    yield part[start : start + WRITE_SIZE]
             else:
                 async for chunk in self._file(part):
                     yield chunk

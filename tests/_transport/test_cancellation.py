@@ -1,0 +1,281 @@
+"""A caller that leaves: released at once, with nothing of it left behind, and the end of its call told to the hooks."""
+
+import asyncio
+import logging
+
+import attrs
+import httpx
+import pytest
+from raw_server import RawServer, ok, request_of
+from scripted import AfterBody, Script, Slow, created
+from virtual_clock import run_virtual
+
+from lsq_service_async import Attachment, NewTicket, OutcomeUnknownError, RateLimit, RetryPolicy, ServiceClient
+from lsq_service_async.events import AttemptEnded, CallEnded
+
+TICKET = NewTicket(lead_id="45b5")
+
+
+async def cancelled(task):
+    """Cancel, and return how long the task took to end."""
+    started = asyncio.get_running_loop().time()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    return asyncio.get_running_loop().time() - started
+
+
+def play(config, script, main, **more):
+    """Run ``main(client, events)`` on a virtual clock."""
+    events = []
+
+    async def whole():
+        async with httpx.AsyncClient(transport=script) as http:
+            async with ServiceClient(config, http_client=http, hooks=[events.append], **more) as client:
+                return await main(client, events)
+
+    return run_virtual(whole()), events
+
+
+def of(kind, events):
+    return [event for event in events if isinstance(event, kind)]
+
+
+def test_cancelled_while_sending_the_flight_ends_by_itself(config):
+    """The ticket was created; its number is in the event, and the slot stays counted."""
+
+    async def main(client, events):
+        task = asyncio.create_task(client.tickets.create(TICKET))
+        await asyncio.sleep(1)
+        seconds = await cancelled(task)
+        in_flight = client.limiter.stats().used
+        await asyncio.sleep(9)
+        return seconds, in_flight, client.limiter.stats().used
+
+    (seconds, in_flight, later), events = play(config, Script(Slow(5, created(7))), main)
+    assert seconds < 0.01
+    assert (in_flight, later) == (1, 1)
+    [ended] = of(AttemptEnded, events)
+    assert (ended.result.number, ended.abandoned, ended.outcome) == ("7", True, "applied")
+    [call] = of(CallEnded, events)
+    assert (call.outcome, type(call.error), call.attempts) == ("unknown", asyncio.CancelledError, 1)
+
+
+def test_cancelled_in_the_queue_nothing_is_sent(config):
+    """It takes no slot and makes no request."""
+    script = Script(created())
+    limited = attrs.evolve(config, rate_limit=RateLimit(1, per=5.0))
+
+    async def main(client, events):
+        await client.tickets.create(TICKET)
+        task = asyncio.create_task(client.tickets.create(TICKET))
+        await asyncio.sleep(1)
+        assert await cancelled(task) < 0.01
+        assert sum(client.limiter.stats().waiting.values()) == 0
+        await asyncio.sleep(10)
+
+    _, events = play(limited, script, main)
+    assert len(script.seen) == 1
+    assert of(CallEnded, events)[-1].outcome == "not applied"
+
+
+def test_cancelled_in_a_pause_nothing_more_is_sent(config):
+    """What an earlier attempt may have done is still said."""
+    script = Script(502)
+    slow = RetryPolicy(backoff=1000.0, backoff_cap=1000.0)
+
+    async def main(client, events):
+        task = asyncio.create_task(client.with_options(retry=slow).tickets.create(TICKET))
+        await asyncio.sleep(0.01)
+        assert await cancelled(task) < 0.01
+        await asyncio.sleep(5000)
+
+    _, events = play(config, script, main)
+    assert len(script.seen) == 1
+    assert of(CallEnded, events)[0].outcome == "unknown"
+
+
+@pytest.mark.parametrize("turns", range(12))
+def test_cancelled_at_any_turn_of_the_loop_it_leaves_nothing(config, turns):
+    """After each of the first turns: the gate is whole, no task is left, and the next call goes through."""
+
+    async def main(client, events):
+        task = asyncio.create_task(client.tickets.create(TICKET))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.sleep(20)
+        left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        receipt = await client.tickets.create(TICKET)
+        return left, receipt.number, client.limiter.stats().used
+
+    (left, number, used), _ = play(config, Script(created()), main)
+    assert (left, number, used) == ([], "34", 1)
+
+
+def test_a_time_out_of_the_caller_is_a_cancellation(config):
+    """asyncio.timeout and wait_for work as everywhere."""
+
+    async def main(client, events):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await client.tickets.create(TICKET)
+
+    play(config, Script(Slow(5, created())), main)
+
+
+def test_closing_waits_for_flights(config):
+    """What is under way at the end still ends well."""
+
+    async def main(client, events):
+        task = asyncio.create_task(client.tickets.create(TICKET))
+        await asyncio.sleep(1)
+        await client.aclose()
+        return (await task).number
+
+    assert play(config, Script(Slow(5, created(7))), main)[0] == "7"
+
+
+def test_closing_waits_at_most_the_time_out(config):
+    """Then what was open is unknown, to its caller and to the hooks."""
+
+    async def main(client, events):
+        task = asyncio.create_task(client.with_options(timeout=100.0).tickets.create(TICKET))
+        await asyncio.sleep(1)
+        started = asyncio.get_running_loop().time()
+        await client.aclose()
+        with pytest.raises(OutcomeUnknownError, match="ClientClosed"):
+            await task
+        return asyncio.get_running_loop().time() - started
+
+    limited = attrs.evolve(config, timeout=3.0)
+    seconds, events = play(limited, Script(Slow(500, created())), main)
+    assert seconds == pytest.approx(3.0, abs=0.01)
+    assert [event.outcome for event in of(AttemptEnded, events)] == ["unknown"]
+
+
+def test_a_hook_that_raises_is_logged_once(config, caplog):
+    """The call is unharmed, and so are the other hooks."""
+    heard = []
+
+    def broken(event):
+        raise RuntimeError("a broken hook")
+
+    async def main():
+        script = Script(created())
+        async with httpx.AsyncClient(transport=script) as http:
+            async with ServiceClient(config, http_client=http, hooks=[broken, heard.append]) as client:
+                await client.tickets.create(TICKET)
+                return await client.tickets.create(TICKET)
+
+    assert run_virtual(main()).number == "34"
+    assert len(heard) == 6
+    assert [record.levelno for record in caplog.records if "a broken hook" in record.getMessage()] == [logging.ERROR]
+
+
+def test_a_progress_callback_that_raises_is_logged_once(config, caplog):
+    """A bug in a progress bar does not make the outcome of a create unknown."""
+
+    def broken(sent, total):
+        raise RuntimeError("a broken bar")
+
+    async def main(client, events):
+        return await client.tickets.create(TICKET, progress=broken)
+
+    assert play(config, Script(created()), main)[0].number == "34"
+    assert len([record for record in caplog.records if "a broken bar" in record.getMessage()]) == 1
+
+
+def test_progress_never_runs_backwards(config):
+    """It rises to the total, once, however often the body is sent."""
+    seen = []
+
+    async def main(client, events):
+        big = attrs.evolve(TICKET, description="x" * 300_000)
+        await client.tickets.create(big, progress=lambda sent, total: seen.append((sent, total)))
+
+    play(config, Script(AfterBody(httpx.ConnectError("x")), 500, created()), main)
+    [total] = {total for _, total in seen}
+    assert [sent for sent, _ in seen] == sorted({sent for sent, _ in seen})
+    assert seen[-1] == (total, total)
+    assert len(seen) > 3
+
+
+async def test_a_cancelled_upload_ends_with_its_connection(config, tmp_path):
+    """The server sees the end of the connection, not the end of the file; the pool stays healthy."""
+    whole = asyncio.Event()
+    received = []
+
+    async def talk(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        if b"multipart" not in head:
+            writer.write(ok())
+            return
+        received.append(await reader.readexactly(3 << 20))
+        whole.set()
+        received.append(await reader.read())
+
+    path = tmp_path / "big.bin"
+    path.write_bytes(bytes(64 << 20))
+    events = []
+    async with RawServer(talk).running() as server:
+        settings = attrs.evolve(config, base_url=server.origin)
+        limits = httpx.Limits(max_connections=1)
+        async with httpx.AsyncClient(limits=limits) as http:
+            async with ServiceClient(settings, http_client=http, hooks=[events.append]) as client:
+                task = asyncio.create_task(client.tickets.create(TICKET, attachments=[path]))
+                await whole.wait()
+                assert await cancelled(task) < 0.1
+                assert (await client.tickets.create(TICKET)).number == "34"
+    assert sum(map(len, received)) < 64 << 20
+    first = of(AttemptEnded, events)[0]
+    assert (first.outcome, first.abandoned) == ("not applied", True)
+
+
+async def test_a_hundred_cancelled_calls_leave_a_pool_of_one_healthy(config):
+    """Each is left at another moment; none takes the only connection with it."""
+
+    async def talk(reader, writer):
+        while True:
+            await request_of(reader)
+            await asyncio.sleep(0.001)
+            writer.write(ok())
+
+    many = attrs.evolve(config, rate_limit=RateLimit(1000, per=1.0))
+    async with RawServer(talk).running() as server:
+        settings = attrs.evolve(many, base_url=server.origin)
+        async with httpx.AsyncClient(limits=httpx.Limits(max_connections=1)) as http:
+            async with ServiceClient(settings, http_client=http) as client:
+                for turn in range(100):
+                    task = asyncio.create_task(client.tickets.create(TICKET))
+                    for _ in range(turn % 40):
+                        await asyncio.sleep(0)
+                    task.cancel()
+                    await asyncio.gather(task, return_exceptions=True)
+                assert (await client.tickets.create(TICKET)).number == "34"
+
+
+async def test_the_attachment_is_closed_whatever_happens(config, tmp_path):
+    """No file stays open behind a call that failed or was cancelled."""
+    path = tmp_path / "a.bin"
+    path.write_bytes(bytes(5 << 20))
+    readers = []
+    attachment = Attachment.from_path(path)
+
+    class Watching:
+        length = attachment.length
+
+        def open(self):
+            readers.append(attachment.source.open())
+            return readers[-1]
+
+    async def hang_up(reader, writer):
+        await reader.readexactly(1 << 20)
+
+    async with RawServer(hang_up).running() as server:
+        settings = attrs.evolve(config, base_url=server.origin, retry=RetryPolicy(attempts=2, backoff=0.001))
+        async with ServiceClient(settings) as client:
+            with pytest.raises(Exception, match=r"broke|no answer"):
+                await client.tickets.create(TICKET, attachments=[attrs.evolve(attachment, source=Watching())])
+    assert [reader.closed for reader in readers] == [True, True]

@@ -1,0 +1,265 @@
+"""What servers do to a connection, over real sockets; real time passes only where a time-out is the point."""
+
+import asyncio
+import gzip
+import ssl
+
+import attrs
+import httpx
+import pytest
+import trustme
+from raw_server import CREATED, RawServer, ok, request_of
+
+from lsq_service_async import (
+    APIStatusError,
+    MalformedResponseError,
+    NewTicket,
+    NotSentError,
+    OutcomeUnknownError,
+    RetryPolicy,
+    ServiceClient,
+)
+
+TICKET = NewTicket(lead_id="45b5")
+ONCE = RetryPolicy(attempts=1)
+
+
+async def call_create(client):
+    return await client.tickets.create(TICKET)
+
+
+async def call_get(client):
+    return await client.tickets.get("143")
+
+
+def answering(*chunks, end="keep", wait=0.0):
+    """Read requests and write these chunks to each; then keep the connection, close it or fall silent."""
+
+    async def talk(reader, writer):
+        while True:
+            await request_of(reader)
+            for chunk in chunks:
+                writer.write(chunk)
+                await writer.drain()
+                await asyncio.sleep(wait)
+            if end == "close":
+                return
+            if end == "silent":
+                await reader.read()
+
+    return talk
+
+
+async def outcome(config, talk, act, **options):
+    """What comes of one call to a server that talks like that."""
+    async with RawServer(talk).running() as server:
+        settings = attrs.evolve(config, base_url=server.origin, retry=ONCE, **options)
+        async with ServiceClient(settings) as client:
+            try:
+                return await act(client)
+            except Exception as error:
+                return error
+
+
+BOMB = gzip.compress(bytes(64 << 20))
+UNUSABLE = {
+    "cut in the middle": (ok(CREATED)[:-5], "close"),
+    "cut in the head": (b"HTTP/1.1 200 OK\r\nContent-Le", "close"),
+    "closed at once": (b"", "close"),
+    "no HTTP": (b"SSH-2.0-OpenSSH_9.2\r\n", "close"),
+    "100,000 headers": (b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 100_000 + b"\r\n", "close"),
+    "gzip bomb": (ok(BOMB, b"Content-Encoding: gzip"), "keep"),
+    "no gzip": (ok(CREATED, b"Content-Encoding: gzip"), "keep"),
+    "brotli": (ok(CREATED, b"Content-Encoding: br"), "keep"),
+    "9 MiB": (ok(bytes(9 << 20)), "keep"),
+    "endless": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"100000\r\n" + bytes(1 << 20), "close"),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+async def test_an_answer_that_cannot_be_used_leaves_a_create_unknown(config, name):
+    """Whatever the answer, the request was sent whole; and memory is bounded."""
+    chunk, end = UNUSABLE[name]
+    error = await outcome(config, answering(chunk, end=end), call_create)
+    assert type(error) is OutcomeUnknownError
+    assert [attempt.outcome.value for attempt in error.attempts] == ["unknown"]
+
+
+@pytest.mark.parametrize("name", ["gzip bomb", "brotli", "9 MiB", "no gzip"])
+async def test_an_answer_that_cannot_be_read_is_malformed(config, name):
+    """A read says that it was the answer."""
+    chunk, end = UNUSABLE[name]
+    assert type(await outcome(config, answering(chunk, end=end), call_get)) is MalformedResponseError
+
+
+@pytest.mark.parametrize("headers", [(b"Content-Encoding: gzip",), (b"Content-Encoding: GZIP ",)])
+async def test_gzip_is_understood(config, headers):
+    """It is the one encoding that is asked for."""
+    receipt = await outcome(config, answering(ok(gzip.compress(CREATED), *headers)), call_create)
+    assert receipt.number == "34"
+
+
+async def test_a_header_of_an_answer_may_come_twice(config):
+    """Folded with a comma, as HTTP says; a doubled Retry-After means nothing."""
+    refusal = b"HTTP/1.1 503 X\r\nContent-Length: 0\r\nRetry-After: 5\r\nRetry-After: 10\r\n\r\n"
+    error = await outcome(config, answering(refusal), call_get)
+    assert error.status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("chunks", "wait", "end"),
+    [
+        ([], 0.0, "silent"),
+        ([b"HTTP/1.1 102 Processing\r\n\r\n"] * 200, 0.02, "silent"),
+        ([ok(bytes(500))[:-499], *[b"x"] * 200], 0.02, "silent"),
+    ],
+    ids=["silence", "a flood of 102", "a slow drip"],
+)
+async def test_timeout_bounds_every_silence_and_the_whole_answer(config, chunks, wait, end):
+    """httpx has no total time-out: drips and floods would last for ever. Again and again, the pool stays healthy."""
+    async with RawServer(answering(*chunks, wait=wait, end=end)).running() as server:
+        settings = attrs.evolve(config, base_url=server.origin, retry=ONCE, timeout=0.15)
+        limits = httpx.Limits(max_connections=2)
+        async with httpx.AsyncClient(limits=limits) as http, ServiceClient(settings, http_client=http) as client:
+            for _ in range(6):
+                started = asyncio.get_running_loop().time()
+                with pytest.raises(OutcomeUnknownError):
+                    await client.tickets.create(TICKET)
+                assert asyncio.get_running_loop().time() - started < 0.6
+        assert server.connections == 6
+
+
+async def test_a_server_that_reads_nothing_is_given_up(config):
+    """A write that makes no progress ends as not sent: the service never had the whole request."""
+
+    async def deaf(reader, writer):
+        await asyncio.sleep(5)
+
+    big = NewTicket(lead_id="45b5", description="x" * (32 << 20))
+    error = await outcome(config, deaf, lambda client: client.tickets.create(big), timeout=0.2)
+    assert type(error) is NotSentError
+
+
+async def test_an_early_answer_is_heard(config):
+    """A gateway that says 413 before the body is read is understood where its answer arrives, else it is not sent."""
+
+    async def too_large(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.2)
+
+    big = NewTicket(lead_id="45b5", description="x" * (32 << 20))
+    error = await outcome(config, too_large, lambda client: client.tickets.create(big), timeout=2.0)
+    assert isinstance(error, APIStatusError | NotSentError)
+    assert [attempt.outcome.value for attempt in error.attempts] in (["refused"], ["not applied"])
+
+
+async def test_nobody_there(config):
+    """A refused connection is certain not to have been sent."""
+    async with RawServer(answering()).running() as server:
+        gone = server.origin
+    async with ServiceClient(attrs.evolve(config, base_url=gone, retry=ONCE)) as client:
+        with pytest.raises(NotSentError, match="no connection"):
+            await client.tickets.create(TICKET)
+        assert client.limiter.stats().used == 0
+
+
+@pytest.fixture(scope="session")
+def authority():
+    return trustme.CA()
+
+
+def server_context(authority, *names):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*names).configure_cert(context)
+    return context
+
+
+def trusting(authority):
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+@pytest.mark.parametrize(
+    ("name", "trusted", "plain"),
+    [("localhost", False, False), ("other.example", True, False), ("localhost", True, True)],
+    ids=["self-signed", "wrong host", "plain port"],
+)
+async def test_a_failure_of_tls_is_named_and_final(config, authority, name, trusted, plain):
+    """Nothing was sent, and a repeat would fail the same way."""
+
+    async def no_tls(reader, writer):
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+    talk, context = (no_tls, None) if plain else (answering(ok()), server_context(authority, name))
+    async with RawServer(talk, ssl=context).running() as server:
+        origin = server.origin.replace("http://127.0.0.1", "https://localhost")
+        verify = trusting(authority) if trusted else True
+        async with httpx.AsyncClient(verify=verify) as http:
+            async with ServiceClient(attrs.evolve(config, base_url=origin), http_client=http) as client:
+                with pytest.raises(NotSentError, match="TLS") as caught:
+                    await client.tickets.create(TICKET)
+    assert len(caught.value.attempts) == 1
+
+
+async def test_tls_works_with_the_callers_trust(config, authority):
+    """CA bundles are set on the caller's own client."""
+    async with RawServer(answering(ok()), ssl=server_context(authority, "localhost")).running() as server:
+        async with httpx.AsyncClient(verify=trusting(authority)) as http:
+            async with ServiceClient(attrs.evolve(config, base_url=server.origin), http_client=http) as client:
+                assert (await client.tickets.create(TICKET)).number == "34"
+
+
+async def test_a_redirect_is_never_followed(config):
+    """Also not by a caller's client that would: httpx would carry the keys to the other host."""
+    heard = []
+
+    async def elsewhere(reader, writer):
+        heard.append(await request_of(reader))
+
+    async with RawServer(elsewhere).running() as other:
+        location = b"Location: %s/steal" % other.origin.encode()
+        redirect = b"HTTP/1.1 307 X\r\nContent-Length: 0\r\n" + location + b"\r\n\r\n"
+        async with RawServer(answering(redirect)).running() as server:
+            async with httpx.AsyncClient(follow_redirects=True) as http:
+                settings = attrs.evolve(config, base_url=server.origin)
+                async with ServiceClient(settings, http_client=http) as client:
+                    with pytest.raises(APIStatusError, match=r"127\.0\.0\.1") as caught:
+                        await client.tickets.get("1")
+    assert heard == []
+    assert "steal" not in str(caught.value)
+
+
+async def test_a_callers_client_brings_none_of_its_own(config):
+    """Its headers, cookies, parameters and auth stay out, and no cookie of the service is sent back."""
+    heads = []
+
+    async def talk(reader, writer):
+        while True:
+            heads.append((await request_of(reader))[0].lower())
+            writer.write(ok(CREATED, b"Set-Cookie: session=1; Path=/"))
+
+    async with (
+        RawServer(talk).running() as server,
+        httpx.AsyncClient(
+            headers={"x-mine": "1"}, cookies={"c": "1"}, params={"p": "1"}, auth=("user", "password"), timeout=0.001
+        ) as http,
+        ServiceClient(attrs.evolve(config, base_url=server.origin), http_client=http) as client,
+    ):
+        await client.tickets.create(TICKET)
+        await client.tickets.create(TICKET)
+    assert len(heads) == 2
+    for head in heads:
+        assert not [word for word in (b"x-mine", b"cookie", b"p=1", b"authorization") if word in head]
+
+
+async def test_connections_are_kept_and_used_again(config):
+    """One after the other, calls share a connection."""
+    async with RawServer(answering(ok())).running() as server:
+        async with ServiceClient(attrs.evolve(config, base_url=server.origin)) as client:
+            for _ in range(3):
+                await client.tickets.create(TICKET)
+        assert server.connections == 1

@@ -1,0 +1,312 @@
+"""What is repeated, when, and what a call that was sent several times has come to. All on a virtual clock."""
+
+import asyncio
+import ssl
+
+import attrs
+import httpx
+import pytest
+from scripted import LIMIT_TEXT, AfterBody, BeforeBody, Script, Slow, created
+from virtual_clock import run_virtual
+
+from lsq_service_async import (
+    AuthenticationError,
+    BadRequestError,
+    MalformedResponseError,
+    NewTicket,
+    NotSentError,
+    OperationFailedError,
+    OutcomeUnknownError,
+    QueueTimeoutError,
+    RateLimitError,
+    RetryPolicy,
+    ServerError,
+    ServiceClient,
+    TicketUpdate,
+)
+
+TICKET = {"Id": "143", "Fields": []}
+RESET = httpx.ReadError("reset")
+LATE = httpx.ReadTimeout("late")
+REFUSED = httpx.ConnectError("refused")
+
+
+def tls_error():
+    error = httpx.ConnectError("certificate verify failed")
+    error.__cause__ = ssl.SSLCertVerificationError("self-signed certificate")
+    return error
+
+
+def answer(body=None, status=200, **headers):
+    return httpx.Response(status, headers=headers, json=TICKET if body is None else body)
+
+
+async def create(client):
+    return await client.tickets.create(NewTicket(lead_id="45b5"))
+
+
+async def update(client):
+    return await client.tickets.update("143", TicketUpdate(status="On Hold"))
+
+
+async def read(client):
+    return await client.tickets.get("143")
+
+
+def run(config, act, *steps, **options):
+    """Play the steps to one call; returns (what came of it, the requests that were seen, the events)."""
+    script, events = Script(*steps), []
+
+    async def main():
+        async with httpx.AsyncClient(transport=script) as http:
+            async with ServiceClient(config, http_client=http, hooks=[events.append]) as client:
+                try:
+                    return await act(client.with_options(**options) if options else client)
+                except Exception as error:
+                    return error
+
+    return run_virtual(main()), script, events
+
+
+NEVER, ONCE_MORE = 1, 2
+HTML = httpx.Response(503, html="<html>unavailable</html>")
+WORDS = {"ExceptionType": "MXAPIRateLimitExceededException", "ExceptionMessage": LIMIT_TEXT}
+NO = {"Status": "Error", "ExceptionType": "MXInvalidException", "ExceptionMessage": "no"}
+# fault, sends of a read, an update and a create when the fault happens once and all is well then
+ONCE = [
+    ("429", 429, 2, 2, 2),
+    ("the limit in a 200", answer(WORDS), 2, 2, 2),
+    ("the limit in a 403", answer(WORDS, 403), 2, 2, 2),
+    ("the limit in a 500", answer(WORDS, 500), 2, 2, 2),
+    ("500", 500, 2, 2, 2),
+    ("502", 502, 2, 2, 2),
+    ("503 as HTML", HTML, 2, 2, 2),
+    ("504", 504, 2, 2, 2),
+    ("500 with an exception type", answer(NO, 500), 1, 1, 1),
+    ("400", 400, 1, 1, 1),
+    ("401", 401, 1, 1, 1),
+    ("409", 409, 1, 1, 1),
+    ("413", 413, 1, 1, 1),
+    ("redirect", httpx.Response(307, headers={"location": "https://evil.example/"}), 1, 1, 1),
+    ("200 that failed", answer({"Status": "Failed"}), 1, 1, 1),
+    ("connection refused", BeforeBody(REFUSED), 2, 2, 2),
+    ("connect time-out", BeforeBody(httpx.ConnectTimeout("late")), 2, 2, 2),
+    ("no connection free", BeforeBody(httpx.PoolTimeout("late")), 2, 2, 2),
+    ("TLS", BeforeBody(tls_error()), 1, 1, 1),
+    ("no such scheme", BeforeBody(httpx.UnsupportedProtocol("ftp")), 1, 1, 1),
+    ("reset before the body", BeforeBody(httpx.WriteError("reset")), 2, 2, 2),
+    ("write time-out", BeforeBody(httpx.WriteTimeout("late")), 2, 2, 2),
+    ("reset after the body", AfterBody(RESET), 2, 2, 1),
+    ("read time-out", AfterBody(LATE), 2, 2, 1),
+    ("disconnected", AfterBody(httpx.RemoteProtocolError("Server disconnected")), 2, 2, 1),
+    ("an OSError", AfterBody(OSError("broken")), 2, 2, 1),
+    ("truncated JSON", httpx.Response(200, content=b'{"Id": "1'), 2, 2, 1),
+    ("list for object", httpx.Response(200, content=b"[]"), 2, 2, 1),
+    ("no number", httpx.Response(200, content=b'{"Status": "Success"}'), 2, 2, 1),
+    ("501", 501, 1, 1, 1),
+]
+
+
+@pytest.mark.parametrize(("act", "column"), [(read, 2), (update, 3), (create, 4)], ids=["read", "update", "create"])
+@pytest.mark.parametrize("row", ONCE, ids=[row[0] for row in ONCE])
+def test_what_is_repeated(config, row, act, column):
+    """One fault, then a good answer: as many sends as the table says, and a record where there was a second."""
+    result, script, _ = run(config, act, row[1], answer())
+    assert len(script.seen) == row[column]
+    assert isinstance(result, Exception) == (row[column] == NEVER)
+
+
+# fault that stays, error of a read, an update and a create
+STAYS = [
+    ("429", 429, RateLimitError, RateLimitError, RateLimitError),
+    ("500", 500, ServerError, ServerError, OutcomeUnknownError),
+    ("refused", BeforeBody(REFUSED), NotSentError, NotSentError, NotSentError),
+    ("TLS", BeforeBody(tls_error()), NotSentError, NotSentError, NotSentError),
+    ("unanswered", AfterBody(LATE), OutcomeUnknownError, OutcomeUnknownError, OutcomeUnknownError),
+    ("garbage", httpx.Response(200, content=b"<"), MalformedResponseError, MalformedResponseError, OutcomeUnknownError),
+    ("400", 400, BadRequestError, BadRequestError, BadRequestError),
+    ("200 failed", answer({"Status": "No"}), OperationFailedError, OperationFailedError, OperationFailedError),
+    ("501", 501, ServerError, ServerError, OutcomeUnknownError),
+]
+
+
+@pytest.mark.parametrize(("act", "column"), [(read, 2), (update, 3), (create, 4)], ids=["read", "update", "create"])
+@pytest.mark.parametrize("row", STAYS, ids=[row[0] for row in STAYS])
+def test_what_a_fault_that_stays_ends_in(config, row, act, column):
+    """The error names what the caller may do next, and carries its reference and every attempt."""
+    result, script, events = run(config, act, row[1])
+    assert type(result) is row[column]
+    assert len(script.seen) in (1, 5)
+    assert len(result.attempts) == len(script.seen)
+    assert [attempt.number for attempt in result.attempts] == list(range(1, len(script.seen) + 1))
+    assert {event.reference for event in events} == {result.reference}
+    if isinstance(result, OutcomeUnknownError):
+        assert result.safe_to_repeat == (act is not create)
+
+
+def test_tls_is_named(config):
+    """Who has a wrong certificate is told so, and nothing is tried again."""
+    result, _, _ = run(config, create, BeforeBody(tls_error()))
+    assert "TLS" in str(result)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_creates_are_repeated_by_policy_only(config, status):
+    """repeat_creates=False ends a create that met a 5xx in OutcomeUnknownError at once; reads are still repeated."""
+    careful = RetryPolicy(repeat_creates=False)
+    result, script, _ = run(config, create, status, created(), retry=careful)
+    assert (type(result), len(script.seen)) == (OutcomeUnknownError, 1)
+    assert isinstance(result.__cause__, ServerError)
+    assert not isinstance(run(config, read, status, answer(), retry=careful)[0], Exception)
+
+
+LATER = [
+    ("refusal", 400),
+    ("wrong keys", 401),
+    ("not sent", BeforeBody(REFUSED)),
+    ("refused for speed", 429),
+    ("failed again", 500),
+]
+
+
+@pytest.mark.parametrize("later", [step for _, step in LATER], ids=[name for name, _ in LATER])
+def test_the_outcome_is_the_worst_of_all_attempts(config, later):
+    """Once one send of a create may have been applied, nothing later says that it was not."""
+    result, _, _ = run(config, create, 502, later)
+    assert type(result) is OutcomeUnknownError
+    assert result.attempts[0].outcome.value == "unknown"
+    assert not result.safe_to_repeat
+
+
+@pytest.mark.parametrize("later", [400, BeforeBody(REFUSED)])
+def test_an_update_that_may_have_been_applied_says_so_too(config, later):
+    """With the difference that it may be repeated."""
+    result, _, _ = run(config, update, AfterBody(LATE), later)
+    assert (type(result), result.safe_to_repeat) == (OutcomeUnknownError, True)
+
+
+def test_a_create_that_is_done_in_the_end_is_done(config):
+    """The receipt shows what it took."""
+    receipt, _, _ = run(config, create, 502, BeforeBody(REFUSED), 429, created(7))
+    assert receipt.number == "7"
+    assert [(attempt.outcome.value, attempt.status) for attempt in receipt.attempts] == [
+        ("unknown", 502),
+        ("not applied", None),
+        ("not applied", 429),
+        ("applied", 200),
+    ]
+
+
+def test_a_read_ends_with_its_last_error(config):
+    """Nothing is at stake, so the last word counts."""
+    assert type(run(config, read, AfterBody(LATE), BeforeBody(REFUSED))[0]) is NotSentError
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 7])
+def test_attempts_counts_all_sends(config, attempts):
+    """The first one included."""
+    _, script, _ = run(config, read, 500, retry=RetryPolicy(attempts=attempts))
+    assert len(script.seen) == attempts
+
+
+def test_pauses_are_drawn_below_a_doubling_cap(config, monkeypatch):
+    """Full jitter: between nothing and backoff * 2**n, at most backoff_cap."""
+    drawn = []
+    monkeypatch.setattr("random.uniform", lambda low, high: drawn.append((low, high)) or high)
+    policy = RetryPolicy(attempts=6, backoff=0.5, backoff_cap=3.0)
+    _, script, _ = run(config, read, BeforeBody(REFUSED), retry=policy)
+    assert drawn[:5] == [(0, 0.5), (0, 1.0), (0, 2.0), (0, 3.0), (0, 3.0)]
+    waits = [later - earlier for earlier, later in zip(script.times, script.times[1:], strict=False)]
+    assert waits == pytest.approx([0.5, 1.0, 2.0, 3.0, 3.0], abs=0.01)
+
+
+def test_a_server_that_names_a_time_is_given_it(config):
+    """Retry-After of a 503 is honoured, also beyond the back-off."""
+    _, script, _ = run(config, read, httpx.Response(503, headers={"retry-after": "33"}), answer())
+    assert script.times[1] - script.times[0] == pytest.approx(33, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "least", "most"),
+    [("7", 7, 7.1), ("3000", 60, 60.1), ("1e9", 5, 6.1), ("", 5, 6.1), ("5, 10", 5, 6.1), ("-3", 5, 6.1)],
+)
+def test_a_429_pauses_the_whole_client(config, retry_after, least, most):
+    """For Retry-After where that is credible, else for the limit's window and a little: every call waits."""
+    headers = {"retry-after": retry_after} if retry_after else {}
+    script = Script(httpx.Response(429, headers=headers), answer())
+
+    async def main():
+        async with httpx.AsyncClient(transport=script) as http, ServiceClient(config, http_client=http) as client:
+            first = asyncio.create_task(read(client))
+            await asyncio.sleep(0.01)
+            await asyncio.gather(first, *(read(client) for _ in range(5)))
+
+    run_virtual(main())
+    assert len(script.times) == 7
+    assert all(least <= time - script.times[0] <= most for time in script.times[1:])
+
+
+def test_a_deadline_bounds_queue_sends_and_waits_together(config):
+    """It is kept within 50 ms, wherever the call is when it comes."""
+
+    async def timed(client):
+        started = asyncio.get_running_loop().time()
+        with pytest.raises((ServerError, NotSentError, OutcomeUnknownError)) as caught:
+            await read(client)
+        return type(caught.value), asyncio.get_running_loop().time() - started
+
+    async def busy(client):
+        await asyncio.gather(*(client.with_options(deadline=None).request("GET", "x") for _ in range(25)))
+        return await timed(client)
+
+    kind, seconds = run(config, timed, Slow(100, answer()), deadline=2.0)[0]
+    assert (kind, seconds) == (OutcomeUnknownError, pytest.approx(2.0, abs=0.05))
+    kind, seconds = run(config, timed, httpx.Response(503, headers={"retry-after": "9"}), deadline=2.0)[0]
+    assert kind is ServerError
+    assert seconds < 0.05
+    kind, seconds = run(config, busy, answer(), deadline=2.0)[0]
+    assert kind is QueueTimeoutError
+    assert seconds < 0.05
+
+
+def test_a_create_that_the_deadline_overtakes_is_unknown(config):
+    """Its answer still goes to the hooks, so that its number is not lost."""
+
+    async def overtaken(client):
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await create(client)
+        await asyncio.sleep(10)
+        return caught.value
+
+    error, _, events = run(config, overtaken, Slow(5, created(7)), deadline=2.0)
+    assert (len(error.attempts), error.safe_to_repeat) == (1, False)
+    ended = [event for event in events if type(event).__name__ == "AttemptEnded"]
+    assert [(event.result.number, event.abandoned, event.reference) for event in ended] == [
+        ("7", True, error.reference)
+    ]
+
+
+def test_a_queue_time_out_after_an_unknown_send_is_unknown(config):
+    """Waiting in vain for a second try does not undo the first."""
+    limited = attrs.evolve(config, rate_limit=attrs.evolve(config.rate_limit, calls=1))
+    error, script, _ = run(limited, create, 502, deadline=4.0)
+    assert (type(error), len(script.seen)) == (OutcomeUnknownError, 1)
+    assert isinstance(error.__cause__, QueueTimeoutError)
+
+
+def test_a_wrong_key_is_said_once(config):
+    """401 is no reason to try again."""
+    result, script, _ = run(config, read, 401)
+    assert (type(result), len(script.seen)) == (AuthenticationError, 1)
+
+
+def test_every_attempt_takes_a_slot_of_its_own(config):
+    """The service counts attempts, so the limit does; a connection that was never made costs none."""
+
+    async def used(client):
+        await create(client)
+        return client.limiter.stats().used
+
+    assert run(config, used, 500, 500, created())[0] == 3
+    assert run(config, used, BeforeBody(REFUSED), BeforeBody(REFUSED), created())[0] == 1
+    assert run(config, used, BeforeBody(httpx.WriteError("x")), created())[0] <= 2

@@ -1,0 +1,53 @@
+"""A TCP server that speaks whatever bytes a test wants, and remembers what it was sent."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+CREATED = b'{"Status":"Success","Id":"34"}'
+
+
+class RawServer:
+    """``talk`` is run for each connection; ``connections`` counts them, ``open`` those that are not closed yet."""
+
+    def __init__(self, talk: Talk, ssl=None) -> None:
+        self._talk = talk
+        self._ssl = ssl
+        self.connections = 0
+        self.open = 0
+        self.origin = ""
+
+    async def _serve(self, reader, writer) -> None:
+        self.connections += 1
+        self.open += 1
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                await self._talk(reader, writer)
+        finally:
+            self.open -= 1
+            writer.close()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator["RawServer"]:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._ssl, limit=1 << 22)
+        scheme, port = "https" if self._ssl else "http", server.sockets[0].getsockname()[1]
+        self.origin = f"{scheme}://localhost:{port}" if self._ssl else f"{scheme}://127.0.0.1:{port}"
+        try:
+            yield self
+        finally:
+            server.close()
+
+
+async def request_of(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """Head and whole body of the next request."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+    length = int(lengths[0].split(b":")[1]) if lengths else 0
+    return head, await reader.readexactly(length)
+
+
+def ok(body: bytes = CREATED, *headers: bytes) -> bytes:
+    """A 200 with this body."""
+    lines = [b"HTTP/1.1 200 OK", b"Content-Length: %d" % len(body), *headers]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body

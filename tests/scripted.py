@@ -1,0 +1,81 @@
+"""A service that does what a list says, for tests that want one exact failure after the other."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import httpx
+
+LIMIT_TEXT = "API calls exceeded the limit of 25 in 5 second(s)"
+CREATED = {"Status": "Success", "ReasonForFailure": None, "Id": "34", "Message": None, "TicketId": "g", "Key": "#034"}
+
+
+class Seen(NamedTuple):
+    """One request as the service had it."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    time: float
+    timeout: Mapping[str, float]
+
+
+class BeforeBody(NamedTuple):
+    """Fail with this before a byte of the body was read."""
+
+    error: BaseException
+
+
+class AfterBody(NamedTuple):
+    """Read the whole body, then fail with this."""
+
+    error: BaseException
+
+
+class Slow(NamedTuple):
+    """Read the body, let time pass, answer."""
+
+    seconds: float
+    answer: httpx.Response
+
+
+def created(number: int = 34) -> httpx.Response:
+    return httpx.Response(200, json=CREATED | {"Id": str(number)})
+
+
+class Script(httpx.AsyncBaseTransport):
+    """Plays its steps one after the other; the last one for ever."""
+
+    def __init__(self, *steps):
+        self.steps = list(steps)
+        self.seen: list[Seen] = []
+
+    @property
+    def times(self) -> list[float]:
+        return [seen.time for seen in self.seen]
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        step = self.steps[0] if len(self.steps) == 1 else self.steps.pop(0)
+        time = asyncio.get_running_loop().time()
+        body = b"" if isinstance(step, BeforeBody) else b"".join([chunk async for chunk in request.stream])
+        timeout = request.extensions["timeout"]
+        self.seen.append(Seen(request.method, str(request.url), httpx.Headers(request.headers), body, time, timeout))
+        return await self._play(step)
+
+    async def _play(self, step) -> httpx.Response:
+        match step:
+            case BeforeBody(error) | AfterBody(error):
+                raise error
+            case Slow(seconds, answer):
+                await asyncio.sleep(seconds)
+                return _again(answer)
+            case httpx.Response():
+                return _again(step)
+            case status:
+                return httpx.Response(status)
+
+
+def _again(answer: httpx.Response) -> httpx.Response:
+    """A response can be read once; a step may be played often."""
+    return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
