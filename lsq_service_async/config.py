@@ -28,16 +28,14 @@ class Lane(enum.Enum):
     """A script: evenly paced, behind the interactive calls, and never less than one grant in five."""
 
 
-def _number(value: Any, name: str, *, above: float = 0.0) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= above:
-        raise ConfigurationError(f"{name} must be a number above {above:g}, not {value!r}")
-    return float(value)
+def _number(value: Any, name: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+        raise ConfigurationError(f"{name} must be a number above 0, not {value!r}")
 
 
-def _count(value: Any, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1_000_000:
-        raise ConfigurationError(f"{name} must be a whole number from 1 to 1,000,000, not {value!r}")
-    return value
+def _count(value: Any, name: str, *, most: int = 1_000_000) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise ConfigurationError(f"{name} must be a whole number from 1 to {most:,}, not {value!r}")
 
 
 def _check_times(timeout: Any, deadline: Any) -> None:
@@ -176,7 +174,8 @@ class Config:
 
     ``base_url`` is an origin; ``/api/tenants/{org_id}`` is appended. ``timeout`` is seconds without progress:
     connecting, each write, each read, and from the last byte sent to the last byte of the answer. ``deadline`` is
-    seconds for a whole call, its queueing, sends and pauses together; None is unbounded.
+    seconds for a whole call, its queueing, sends and pauses together; None is unbounded. ``max_file_bytes`` and
+    ``max_upload_bytes`` bound each attachment and all of a call, as the service documents no bound; None is none.
     """
 
     access_key: Secret = attrs.field(converter=_secret, validator=_is_key)
@@ -188,10 +187,15 @@ class Config:
     timeout: float = 30.0
     deadline: float | None = None
     allow_http: bool = False
+    max_file_bytes: int | None = None
+    max_upload_bytes: int | None = None
 
     def __attrs_post_init__(self) -> None:
         _origin(self.base_url, "base_url", allow_http=self.allow_http)
         _check_times(self.timeout, self.deadline)
+        for name in ("max_file_bytes", "max_upload_bytes"):
+            if getattr(self, name) is not None:
+                _count(getattr(self, name), name, most=1 << 50)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:

@@ -3,10 +3,15 @@
 import logging
 
 import pytest
+from hypothesis import settings
 
 from lsq_service_async import Config
 
 CANARY = "CANARY-"
+
+# Machines are slow at times; how long an example takes is no property of the code.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture

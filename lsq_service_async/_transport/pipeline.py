@@ -19,7 +19,7 @@ from ..limits.gate import Gate, Slot
 from .exchange import Answer, Exchange
 from .failures import ClientClosedError, unanswered, verdict_of
 from .retry import repeating, settle
-from .upload import Body, Progress
+from .upload import Body, Progress, prepare
 
 T = TypeVar("T")
 _log = logging.getLogger("lsq_service_async")
@@ -77,7 +77,9 @@ class Pipeline:
 
     async def send(self, call: Call[T], options: CallOptions) -> T:
         """The record of a good answer, or the error that all attempts together come to."""
-        run = _Run(call, options, started=_now())
+        started = _now()
+        await prepare(call.attachments, self._config)
+        run = _Run(call, options, started)
         try:
             verdict = await self._send_with_retries(run)
         except BaseException as error:
@@ -100,7 +102,7 @@ class Pipeline:
     async def _send_within_limits(self, run: _Run) -> Verdict[Any]:
         asked = _now()
         try:
-            heavy = sum(attachment.length for attachment in run.call.attachments) > HEAVY
+            heavy = run.body.length > HEAVY
             slot = await self._gate.acquire(run.options.lane, deadline=run.deadline, heavy=heavy)
         except NotSentError as error:
             return Verdict(outcome=Outcome.NOT_APPLIED, error=error)

@@ -13,7 +13,8 @@ import httpx
 
 from .._wire import Call
 from ..attachments import Attachment, Reader
-from ..errors import LSQServiceError
+from ..config import Config
+from ..errors import InvalidRequestError, LSQServiceError
 
 _log = logging.getLogger("lsq_service_async")
 WRITE_SIZE = 1 << 16  # of bytes in memory; the smaller the last write, the less a broken one leaves in doubt
@@ -44,7 +45,17 @@ def _form(dto: bytes, attachments: tuple[Attachment, ...], boundary: str) -> Ite
 
 
 def _size(part: bytes | Attachment) -> int:
-    return len(part) if isinstance(part, bytes) else part.length
+    return len(part) if isinstance(part, bytes) else part.length or 0
+
+
+async def prepare(attachments: tuple[Attachment, ...], config: Config) -> None:
+    """Make all of them ready to be sent again and again; InvalidRequestError where they are larger than allowed."""
+    for attachment in attachments:
+        await attachment.source.prepare(config.max_file_bytes)
+    total = sum(map(_size, attachments))
+    if config.max_upload_bytes is not None and total > config.max_upload_bytes:
+        allowed = f"the {config.max_upload_bytes:,} that max_upload_bytes allows"
+        raise InvalidRequestError(f"the attachments have {total:,} bytes together, more than {allowed}")
 
 
 class Progress:
@@ -131,7 +142,7 @@ class Body(httpx.AsyncByteStream):
     async def _file(self, attachment: Attachment) -> AsyncIterator[bytes]:
         digest = hashlib.sha256()
         self._reader = reader = await asyncio.to_thread(_opened, attachment)
-        left, complete = attachment.length, False
+        left, complete = _size(attachment), False
         while not complete:
             chunk = await asyncio.to_thread(_next, reader, attachment, left, digest)
             left -= len(chunk)

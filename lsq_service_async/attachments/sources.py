@@ -1,0 +1,218 @@
+"""Where bytes come from: memory, a path, an open file, or something that can be read only once.
+
+Every source can be opened again and again, also twice at the same time, and each pass begins at the beginning.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import io
+import os
+import stat
+import tempfile
+import threading
+import weakref
+from collections.abc import AsyncIterable, AsyncIterator
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, Self
+
+import attrs
+
+from ..errors import InvalidRequestError
+
+_PIECE = 1 << 20
+
+
+class Reader(Protocol):
+    """One pass over the bytes of a source. Reading blocks."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+class Source(Protocol):
+    """What an attachment reads from."""
+
+    @property
+    def length(self) -> int | None:
+        """Bytes from beginning to end; None until that is known."""
+        ...
+
+    async def prepare(self, most: int | None) -> None:
+        """Get ready to be read any number of times; InvalidRequestError where there are more than ``most`` bytes."""
+        ...
+
+    def open(self) -> Reader:
+        """A new pass from the beginning. Blocks; OSError or ValueError where it can no longer be read."""
+        ...
+
+
+class _Ready:
+    """A source that needs no preparation."""
+
+    async def prepare(self: Source, most: int | None) -> None:
+        check_length(self.length or 0, most)
+
+
+def check_length(length: int, most: int | None) -> None:
+    """InvalidRequestError where a file is longer than the setting allows."""
+    if most is not None and length > most:
+        raise InvalidRequestError(f"the attachment has more than the {most:,} bytes that max_file_bytes allows")
+
+
+@attrs.frozen
+class BytesSource(_Ready):
+    """Bytes in memory."""
+
+    data: bytes = attrs.field(repr=False)
+
+    @property
+    def length(self) -> int:
+        return len(self.data)
+
+    def open(self) -> Reader:
+        return io.BytesIO(self.data)
+
+
+@attrs.frozen
+class PathSource(_Ready):
+    """A regular file, opened anew for each pass; not through a last symbolic link unless ``follow`` says so."""
+
+    path: Path
+    length: int
+    follow: bool
+
+    @classmethod
+    def of(cls, path: Path, *, follow: bool) -> Self:
+        """Raises InvalidRequestError for what is no regular file that may be read."""
+        source = cls(path, 0, follow)
+        try:
+            with source.open() as reader:
+                return cls(path, os.fstat(reader.fileno()).st_size, follow)
+        except OSError as error:
+            raise InvalidRequestError(f"cannot attach {str(path)!r}: {_why(error)}") from None
+        except ValueError as error:
+            raise InvalidRequestError(f"cannot attach {str(path)!r}: {error}") from None
+
+    def open(self) -> BinaryIO:
+        # Non-blocking, because opening a FIFO would wait for somebody to write to it.
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if self.follow else os.O_NOFOLLOW)
+        descriptor = os.open(self.path, flags)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise ValueError("only regular files are sent")
+        return open(descriptor, "rb", buffering=0)
+
+
+def _why(error: OSError) -> str:
+    if error.errno == errno.ELOOP:
+        return "it is a symbolic link, which follow_symlinks=False forbids"
+    return "only regular files are sent" if error.errno in (errno.ENXIO, errno.EISDIR) else str(error.strerror)
+
+
+@attrs.frozen(eq=False)
+class FileSource(_Ready):
+    """An open, seekable binary file, from where it stood. The caller keeps it, and closes it afterwards."""
+
+    file: BinaryIO
+    start: int
+    length: int
+    lock: Any = attrs.field(factory=threading.Lock, repr=False)
+
+    @classmethod
+    def of(cls, file: BinaryIO) -> Self:
+        """Raises InvalidRequestError for a file that cannot tell where it stands."""
+        try:
+            start = file.tell()
+            file.seek(0, os.SEEK_END)
+            end = file.tell()
+            file.seek(start)
+        except (OSError, ValueError) as error:
+            raise InvalidRequestError(f"the file cannot be read from where it stands: {error}") from None
+        return cls(file, start, end - start)
+
+    def open(self) -> Reader:
+        return _FilePass(self, self.start)
+
+
+@attrs.define(eq=False)
+class _FilePass:
+    """Keeps its own position, so that one file object can be in two uploads at once."""
+
+    source: FileSource
+    position: int
+
+    def read(self, size: int, /) -> bytes:
+        with self.source.lock:
+            self.source.file.seek(self.position)
+            data = self.source.file.read(size)
+        self.position += len(data)
+        return data
+
+    def close(self) -> None:
+        """The file is the caller's to close."""
+
+
+@attrs.define(eq=False)
+class OnceSource:
+    """Something that can be read only once: written to a temporary file before it is sent.
+
+    The file is 0600 and has no name, so that it is gone with the last who uses it, also when the process dies.
+    """
+
+    chunks: AsyncIterator[bytes] | None = attrs.field(repr=False)
+    spool: FileSource | None = None
+    _lock: asyncio.Lock = attrs.field(factory=asyncio.Lock, repr=False)
+
+    @property
+    def length(self) -> int | None:
+        return None if self.spool is None else self.spool.length
+
+    async def prepare(self, most: int | None) -> None:
+        async with self._lock:
+            spool = self.spool = self.spool or await self._spooled(most)
+        check_length(spool.length, most)
+
+    async def _spooled(self, most: int | None) -> FileSource:
+        chunks, self.chunks = self.chunks, None
+        if chunks is None:
+            raise InvalidRequestError("an earlier call has read a part of this attachment; what is left is not whole")
+        file = await asyncio.to_thread(tempfile.TemporaryFile, "w+b", buffering=0)
+        try:
+            length = await _copy(chunks, file, most)
+        except BaseException:
+            file.close()
+            raise
+        spool = FileSource(file, 0, length)
+        weakref.finalize(spool, file.close)
+        return spool
+
+    def open(self) -> Reader:
+        if self.spool is None:
+            raise ValueError("it was never prepared")
+        return self.spool.open()
+
+
+async def _copy(chunks: AsyncIterator[bytes], file: BinaryIO, most: int | None) -> int:
+    length = 0
+    async for chunk in chunks:
+        length += len(chunk)
+        check_length(length, most)
+        await asyncio.to_thread(file.write, chunk)
+    return length
+
+
+async def pieces_of(file: BinaryIO) -> AsyncIterator[bytes]:
+    """What is left of a file that cannot be rewound, such as a pipe."""
+    while piece := await asyncio.to_thread(file.read, _PIECE):
+        yield piece
+
+
+async def checked(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """The chunks of a caller, each of them bytes."""
+    async for chunk in chunks:
+        if not isinstance(chunk, bytes | bytearray | memoryview):
+            raise InvalidRequestError(f"an attachment is made of bytes, not {type(chunk).__name__}")
+        yield bytes(chunk)

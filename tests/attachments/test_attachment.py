@@ -1,0 +1,336 @@
+"""Where bytes come from: each source whole on every pass, and a clear error for what cannot be sent."""
+
+import asyncio
+import gc
+import io
+import os
+import socket
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lsq_service_async import Attachment, InvalidRequestError
+from lsq_service_async.attachments import as_attachments
+
+DATA = bytes(range(256)) * 5000  # more than one piece of a mebibyte
+
+
+def whole(attachment, size=70_000):
+    """One pass, as the transport makes it."""
+    reader = attachment.source.open()
+    try:
+        return b"".join(iter(lambda: reader.read(size), b""))
+    finally:
+        reader.close()
+
+
+async def prepared(attachment, most=None):
+    await attachment.source.prepare(most)
+    return attachment
+
+
+async def chunks(*parts):
+    for part in parts:
+        await asyncio.sleep(0)
+        yield part
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "data.bin"
+    path.write_bytes(DATA)
+    return path
+
+
+async def test_a_path_is_read_anew_each_time(path):
+    """Twice the same, and open only while it is read."""
+    attachment = await prepared(Attachment.from_path(path))
+    assert (attachment.name, attachment.length) == ("data.bin", len(DATA))
+    assert attachment.content_type == "application/octet-stream"
+    assert whole(attachment) == whole(attachment) == DATA
+
+
+async def test_bytes_are_taken_as_they_are_now():
+    """A bytearray that changes later does not change the attachment."""
+    data = bytearray(b"hello")
+    attachment = await prepared(Attachment.from_bytes(data, name="note.txt"))
+    data[:] = b"other"
+    assert (whole(attachment), attachment.length, attachment.content_type) == (b"hello", 5, "text/plain")
+
+
+async def test_an_open_file_is_read_from_where_it_stands(path):
+    """Its beginning is not sent, however often; and the caller's file stays open."""
+    with path.open("rb") as file:
+        file.seek(1000)
+        attachment = await prepared(Attachment.from_file(file))
+        assert (attachment.name, attachment.length) == (str(path.name), len(DATA) - 1000)
+        assert whole(attachment) == whole(attachment) == DATA[1000:]
+        assert not file.closed
+
+
+async def test_one_file_may_be_in_two_passes_at_once(path):
+    """Each keeps its own place."""
+    with path.open("rb") as file:
+        attachment = Attachment.from_file(file)
+        one, two = attachment.source.open(), attachment.source.open()
+        mixed = [(one.read(1000), two.read(1000)) for _ in range(len(DATA) // 1000 + 1)]
+    assert b"".join(first for first, _ in mixed) == b"".join(second for _, second in mixed) == DATA
+
+
+async def test_what_can_be_read_once_is_copied_first():
+    """An async iterable has a length after that, and can be read again and again."""
+    attachment = Attachment.from_async_iterable(chunks(DATA, b"", b"end"), name="stream.bin")
+    assert attachment.length is None
+    with pytest.raises(ValueError, match="never prepared"):
+        attachment.source.open()
+    await asyncio.gather(prepared(attachment), prepared(attachment))
+    assert attachment.length == len(DATA) + 3
+    assert whole(attachment) == whole(attachment) == DATA + b"end"
+
+
+async def test_awaiting_an_attachment_makes_it_ready():
+    """Then its length is known before the call; others are ready as they are."""
+    attachment = await Attachment.from_async_iterable(chunks(b"abc"), name="a")
+    assert (attachment.length, whole(attachment)) == (3, b"abc")
+    assert (await Attachment.from_bytes(b"x", name="x")).length == 1
+
+
+@pytest.mark.parametrize("close", [True, False])
+async def test_a_pipe_is_copied_first(close):
+    """It cannot be rewound, and other clients send it empty the second time."""
+    left, right = os.pipe()
+    with os.fdopen(left, "rb") as read_end, os.fdopen(right, "wb") as write_end:
+        write_end.write(b"from a pipe")
+        write_end.close()
+        attachment = await prepared(Attachment.from_file(read_end, name="pipe.txt"))
+        if close:
+            read_end.close()
+        assert whole(attachment) == whole(attachment) == b"from a pipe"
+
+
+async def test_a_socket_is_copied_first():
+    """Whatever has a read and no seek."""
+
+    class Once:
+        def __init__(self):
+            self.parts = [b"a", b"b"]
+
+        def read(self, size):
+            return self.parts.pop(0) if self.parts else b""
+
+    attachment = await prepared(Attachment.from_file(Once(), name="once"))
+    assert whole(attachment) == b"ab"
+    left, right = socket.socketpair()
+    with left, right, left.makefile("rb") as file:
+        right.sendall(b"x")
+        right.shutdown(socket.SHUT_WR)
+        assert whole(await prepared(Attachment.from_file(file, name="s"))) == b"x"
+
+
+async def test_the_copy_is_private_and_gone_with_its_last_user(tmp_path, monkeypatch):
+    """No name in any folder, nobody else may read it, and its descriptor closes without a word."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    attachment = await Attachment.from_async_iterable(chunks(b"private"), name="a")
+    descriptor = attachment.source.spool.file.fileno()
+    assert os.fstat(descriptor).st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == []
+    del attachment
+    gc.collect()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
+async def test_a_copy_that_fails_midway_is_not_taken_for_whole(tmp_path):
+    """Neither by the call that failed nor by the next."""
+
+    async def breaking():
+        yield b"first half"
+        raise RuntimeError("the source broke")
+
+    attachment = Attachment.from_async_iterable(breaking(), name="a")
+    with pytest.raises(RuntimeError, match="the source broke"):
+        await prepared(attachment)
+    with pytest.raises(InvalidRequestError, match="earlier call"):
+        await prepared(attachment)
+
+
+async def test_a_file_may_be_too_large_for_the_setting(path):
+    """A copy stops as soon as that is clear."""
+    drawn = []
+
+    async def endless():
+        while True:
+            drawn.append(1)
+            yield bytes(1000)
+
+    for attachment in (
+        Attachment.from_path(path),
+        Attachment.from_bytes(DATA, name="a"),
+        Attachment.from_async_iterable(endless(), name="a"),
+    ):
+        with pytest.raises(InvalidRequestError, match="10,000 bytes that max_file_bytes"):
+            await prepared(attachment, 10_000)
+    assert len(drawn) == 11
+
+
+class Uploaded:
+    """What Starlette hands to a handler."""
+
+    def __init__(self, data, filename, content_type=None):
+        self.file = tempfile.SpooledTemporaryFile(max_size=10)  # noqa: SIM115 -- closed by who made it
+        self.file.write(data)
+        self.file.seek(0)
+        self.filename = filename
+        self.content_type = content_type
+
+
+async def test_what_is_taken_as_it_is(path):
+    """Paths, open files, uploads and attachments; a name and a type come with them."""
+    upload = Uploaded(b"uploaded, and on disk", "../up.png", "image/png")
+    plain = Uploaded(b"", "up.txt")
+    with path.open("rb") as file:
+        ready = Attachment.from_bytes(b"x", name="x.json")
+        given = as_attachments([path, file, upload, plain, ready])
+        assert [(item.name, item.content_type) for item in given] == [
+            ("data.bin", "application/octet-stream"),
+            ("data.bin", "application/octet-stream"),
+            ("up.png", "image/png"),
+            ("up.txt", "text/plain"),
+            ("x.json", "application/json"),
+        ]
+        assert whole(given[2]) == b"uploaded, and on disk"
+        assert given[4] is ready
+    upload.file.close()
+    plain.file.close()
+
+
+def test_a_link_is_followed_unless_that_is_forbidden(path, tmp_path):
+    """Where paths come from strangers, follow_symlinks=False keeps them where they are."""
+    link = tmp_path / "link.txt"
+    link.symlink_to(path)
+    assert whole(Attachment.from_path(link)) == DATA
+    assert Attachment.from_path(link).name == "link.txt"
+    with pytest.raises(InvalidRequestError, match="symbolic link"):
+        Attachment.from_path(link, follow_symlinks=False)
+    assert whole(Attachment.from_path(path, follow_symlinks=False)) == DATA
+
+
+def fifo(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    return tmp_path / "fifo"
+
+
+def listening(tmp_path):
+    with socket.socket(socket.AF_UNIX) as end:
+        end.bind(str(tmp_path / "socket"))
+    return tmp_path / "socket"
+
+
+NOT_TO_ATTACH = {
+    "directory": (lambda tmp: [tmp], "only regular files"),
+    "fifo": (lambda tmp: [fifo(tmp)], "only regular files"),
+    "device": (lambda tmp: [Path("/dev/null")], "only regular files"),
+    "socket": (lambda tmp: [listening(tmp)], "only regular files"),
+    "missing": (lambda tmp: [tmp / "missing"], "No such file"),
+    "null byte": (lambda tmp: [Path("a\x00b")], "cannot attach"),
+    "text mode": (lambda tmp: [io.StringIO("x")], "text mode"),
+    "bare bytes": (lambda tmp: [b"x"], "need a name"),
+    "no file": (lambda tmp: [5], "an attachment is a Path"),
+    "a string": (lambda tmp: "photo.jpg", "is a list"),
+    "a path alone": (lambda tmp: tmp, "is a list"),
+    "a file alone": (lambda tmp: io.BytesIO(b"x"), "is a list"),
+    "nameless": (lambda tmp: [io.BytesIO(b"x")], "has no name"),
+    "upload without a name": (lambda tmp: [Uploaded(b"x", None)], "has no name"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*SpooledTemporaryFile:ResourceWarning")
+@pytest.mark.parametrize("what", NOT_TO_ATTACH)
+def test_what_cannot_be_attached_is_said(tmp_path, what):
+    """Before anything is sent, and with what to do."""
+    make, says = NOT_TO_ATTACH[what]
+    with pytest.raises(InvalidRequestError, match=says):
+        as_attachments(make(tmp_path))
+
+
+def test_a_closed_file_is_refused(path):
+    """It is kept open until the call is over."""
+    with path.open("rb") as file:
+        pass
+    with pytest.raises(InvalidRequestError, match="closed"):
+        Attachment.from_file(file)
+
+    class Stuck(io.BytesIO):
+        def tell(self):
+            raise OSError("stuck")
+
+    with pytest.raises(InvalidRequestError, match="where it stands: stuck"):
+        Attachment.from_file(Stuck(), name="x")
+
+
+def test_contents_must_be_bytes():
+    """Text has no bytes until somebody encodes it."""
+    with pytest.raises(InvalidRequestError, match="bytes, not str"):
+        Attachment.from_bytes("text", name="a")
+    with pytest.raises(InvalidRequestError, match="async iterable of bytes"):
+        Attachment.from_async_iterable([b"x"], name="a")
+
+    async def text():
+        yield "text"
+
+    with pytest.raises(InvalidRequestError, match="bytes, not str"):
+        asyncio.run(prepared(Attachment.from_async_iterable(text(), name="a")))
+
+
+@pytest.mark.parametrize(
+    ("given_name", "sent"),
+    [
+        ("/etc/passwd", "passwd"),
+        ("..\\..\\boot.ini", "boot.ini"),
+        ("C:\\a\\b.txt", "b.txt"),
+        ('a "quoted" name.txt', 'a "quoted" name.txt'),
+        ("家族👨‍👩‍👧.png", "家族👨‍👩‍👧.png"),
+        ("क्‍ष.txt", "क्‍ष.txt"),
+        ("x" * 255, "x" * 255),
+    ],
+)
+def test_the_basename_is_taken(given_name, sent):
+    """Of paths of any system; what people write stays as they wrote it."""
+    assert Attachment.from_bytes(b"", name=given_name).name == sent
+
+
+UNSEEN = ["a\nb", "a\r\nX-Header: 1", "a\x00", "a\x7f", "a\u202egpj.exe", "\u2066a", "a\u2028b", "\ud800"]
+
+
+@pytest.mark.parametrize("name", [*UNSEEN, "", "a/", "..", ".", "x" * 256, "é" * 128, None, 5])
+def test_a_name_that_could_deceive_is_refused(name):
+    """Control and bidi characters, line ends, and more than 255 bytes."""
+    with pytest.raises(InvalidRequestError, match="file"):
+        Attachment.from_bytes(b"", name=name)
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/vnd.ms-excel", 'text/plain; charset="utf-8"'])
+def test_a_content_type_is_a_token(content_type):
+    """With parameters, if need be."""
+    assert Attachment.from_bytes(b"", name="a", content_type=content_type).content_type == content_type
+
+
+@pytest.mark.parametrize("content_type", ["", "text", "text/", "a/b\r\nX: 1", "a/b\n", "a/b;", "a b/c", 5, "é/x"])
+def test_what_is_no_content_type_is_refused(content_type):
+    """httpx escapes file names, and passes line ends in a content type on."""
+    with pytest.raises(InvalidRequestError, match="content type"):
+        Attachment.from_bytes(b"", name="a", content_type=content_type)
+
+
+@given(st.text(max_size=300))
+def test_a_name_is_accepted_or_refused_and_never_breaks_a_header(name):
+    """Whatever text it is."""
+    try:
+        accepted = Attachment.from_bytes(b"", name=name).name
+    except InvalidRequestError:
+        return
+    assert accepted.isprintable() or not set(accepted) & set("\r\n\x00\u2028\u202e")
+    assert 1 <= len(accepted.encode()) <= 255
