@@ -12,7 +12,7 @@ import httpx
 from .._wire import Call, Kind, Outcome, Repeat, Verdict
 from ..errors import LSQServiceError, MalformedResponseError, NotSentError, OutcomeUnknownError
 from .exchange import UntrustworthyAnswerError
-from .upload import BodyFailedError
+from .reading import BodyFailedError
 
 _NEVER_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
@@ -24,7 +24,7 @@ class ClientClosedError(Exception):
 def verdict_of(error: Exception, call: Call[Any], *, handed_over: bool) -> Verdict[Any]:
     """Before its last byte was handed over, a request cannot have been applied; after that, nobody knows."""
     if isinstance(error, BodyFailedError):
-        return _not_sent(str(error), error, Repeat.NEVER)
+        return _not_sent(f"nothing was applied, as the body could not be completed: {error}", error, Repeat.NEVER)
     if isinstance(error, ClientClosedError) and not handed_over:
         return _not_sent("the client was closed before the request was sent", error, Repeat.NEVER)
     tls = next((link for link in _chain(error) if isinstance(link, ssl.SSLError)), None)

@@ -1,9 +1,7 @@
-"""The body of one attempt, made anew for each, read in worker threads and never chunked."""
+"""The body of one attempt, made anew for each, with an exact length and never chunked."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import logging
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -12,18 +10,14 @@ from typing import Any
 import httpx
 
 from .._wire import Call
-from ..attachments import Attachment, Reader
+from ..attachments import Attachment
 from ..config import Config
-from ..errors import InvalidRequestError, LSQServiceError
+from ..errors import InvalidRequestError
+from .reading import BodyFailedError, Reading
 
 _log = logging.getLogger("lsq_service_async")
 WRITE_SIZE = 1 << 16  # of bytes in memory; the smaller the last write, the less a broken one leaves in doubt
-READ_SIZE = 1 << 20  # large enough that a hop to a thread costs little, small enough for eight uploads at once
 _ESCAPED = re.compile(r'["\\]')
-
-
-class BodyFailedError(LSQServiceError):
-    """The body could not be completed, so the service never had the whole request."""
 
 
 def _file_head(attachment: Attachment, boundary: str) -> bytes:
@@ -101,7 +95,7 @@ class Body(httpx.AsyncByteStream):
         self._progress = progress
         self._sent = 0
         self._ended = False
-        self._reader: Reader | None = None
+        self._reading: Reading | None = None
 
     def fail(self) -> None:
         """End the upload at its next read, and the connection with it; nothing then counts as sent."""
@@ -109,9 +103,9 @@ class Body(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         """Close what is open of the attachments."""
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            await asyncio.to_thread(reader.close)
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            await reading.aclose()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         self.started = True
@@ -119,7 +113,7 @@ class Body(httpx.AsyncByteStream):
             self._hand_over()
         async for chunk in self._chunks():
             if self._ended:
-                raise BodyFailedError("the call was given up before it was sent whole; nothing was applied")
+                raise BodyFailedError("the caller gave it up")
             self._sent += len(chunk)
             if self._sent == self.length:
                 self._hand_over()
@@ -140,34 +134,8 @@ class Body(httpx.AsyncByteStream):
                     yield chunk
 
     async def _file(self, attachment: Attachment) -> AsyncIterator[bytes]:
-        digest = hashlib.sha256()
-        self._reader = reader = await asyncio.to_thread(_opened, attachment)
-        left, complete = _size(attachment), False
-        while not complete:
-            chunk = await asyncio.to_thread(_next, reader, attachment, left, digest)
-            left -= len(chunk)
-            complete = not left
-            if chunk:
-                yield chunk
+        self._reading = reading = Reading(attachment)
+        async for piece in reading.pieces():
+            yield piece
         await self.aclose()
-        self.digests.append(digest.hexdigest())
-
-
-def _opened(attachment: Attachment) -> Reader:
-    try:
-        return attachment.source.open()
-    except (OSError, ValueError) as error:
-        raise BodyFailedError(f"the attachment {attachment.name!r} can no longer be read: {error}") from error
-
-
-def _next(reader: Reader, attachment: Attachment, left: int, digest: Any) -> bytes:
-    """Up to READ_SIZE bytes; the last read asks for one more, so that a file that grew is found in time."""
-    try:
-        chunk = reader.read(left + 1 if left <= READ_SIZE else READ_SIZE)
-    except (OSError, ValueError) as error:
-        raise BodyFailedError(f"the attachment {attachment.name!r} can no longer be read: {error}") from error
-    if len(chunk) > left or (not chunk and left):
-        how = "grew" if chunk else "shrank"
-        raise BodyFailedError(f"the attachment {attachment.name!r} {how} while it was sent; nothing was applied")
-    digest.update(chunk)
-    return chunk
+        self.digests.append(reading.digest)

@@ -10,7 +10,15 @@ from raw_server import RawServer, ok, request_of
 from scripted import AfterBody, Script, Slow, created
 from virtual_clock import run_virtual
 
-from lsq_service_async import Attachment, NewTicket, OutcomeUnknownError, RateLimit, RetryPolicy, ServiceClient
+from lsq_service_async import (
+    Attachment,
+    LSQServiceError,
+    NewTicket,
+    OutcomeUnknownError,
+    RateLimit,
+    RetryPolicy,
+    ServiceClient,
+)
 from lsq_service_async.events import AttemptEnded, CallEnded
 
 TICKET = NewTicket(lead_id="45b5")
@@ -263,11 +271,9 @@ async def test_the_attachment_is_closed_whatever_happens(config, tmp_path):
     readers = []
     attachment = Attachment.from_path(path)
 
-    class Watching:
-        length = attachment.length
-
+    class Watching(type(attachment.source)):
         def open(self):
-            readers.append(attachment.source.open())
+            readers.append(super().open())
             return readers[-1]
 
     async def hang_up(reader, writer):
@@ -276,6 +282,7 @@ async def test_the_attachment_is_closed_whatever_happens(config, tmp_path):
     async with RawServer(hang_up).running() as server:
         settings = attrs.evolve(config, base_url=server.origin, retry=RetryPolicy(attempts=2, backoff=0.001))
         async with ServiceClient(settings) as client:
-            with pytest.raises(Exception, match=r"broke|no answer"):
-                await client.tickets.create(TICKET, attachments=[attrs.evolve(attachment, source=Watching())])
+            watched = attrs.evolve(attachment, source=Watching(path, attachment.length, True))
+            with pytest.raises(LSQServiceError, match=r"broke|no answer"):
+                await client.tickets.create(TICKET, attachments=[watched])
     assert [reader.closed for reader in readers] == [True, True]

@@ -1,0 +1,70 @@
+"""One pass over an attachment, in worker threads and one piece ahead of the network."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+
+from ..attachments import Attachment, Reader
+from ..errors import LSQServiceError
+
+PIECE = 1 << 20  # large enough that a hop to a thread costs little, small enough for many uploads at once
+
+
+class BodyFailedError(LSQServiceError):
+    """The body could not be completed, so the service never had the whole request."""
+
+
+class Reading:
+    """Reads the next piece while the last one is written: a disk and a network that take turns waste both."""
+
+    def __init__(self, attachment: Attachment) -> None:
+        self._attachment = attachment
+        self._left = attachment.length or 0
+        self._hash = hashlib.sha256()
+        self._reader: Reader | None = None
+        self._ahead: asyncio.Future[bytes] | None = None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what was read so far, in hexadecimal."""
+        return self._hash.hexdigest()
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The bytes in order; BodyFailedError where they are not as many as the attachment said."""
+        self._read_ahead()
+        while self._ahead is not None:
+            # Shielded, because a thread cannot be stopped, and closes nothing that another one reads.
+            piece = await asyncio.shield(self._ahead)
+            self._ahead = None
+            if self._left:
+                self._read_ahead()
+            if piece:
+                yield piece
+
+    async def aclose(self) -> None:
+        """Wait for the read that is under way, and close the file."""
+        if self._ahead is not None:
+            await asyncio.wait([self._ahead])
+            self._ahead.exception()
+        if self._reader is not None:
+            await asyncio.to_thread(self._reader.close)
+
+    def _read_ahead(self) -> None:
+        self._ahead = asyncio.get_running_loop().run_in_executor(None, self._read)
+
+    def _read(self) -> bytes:
+        try:
+            if self._reader is None:
+                self._reader = self._attachment.source.open()
+            # The last read asks for one byte more, so that a file that grew is found before its end is sent.
+            piece = self._reader.read(self._left + 1 if self._left <= PIECE else PIECE)
+        except (OSError, ValueError) as error:
+            raise BodyFailedError(f"the attachment {self._attachment.name!r} cannot be read: {error}") from error
+        if len(piece) > self._left or (not piece and self._left):
+            how = "grew" if piece else "shrank"
+            raise BodyFailedError(f"the attachment {self._attachment.name!r} {how} while it was sent")
+        self._left -= len(piece)
+        self._hash.update(piece)
+        return piece

@@ -1,0 +1,375 @@
+"""Attachments on their way: the bytes of each attempt as the service saw them."""
+
+import asyncio
+import hashlib
+import io
+import os
+import threading
+import tracemalloc
+
+import attrs
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from raw_server import RawServer, ok
+
+from lsq_service_async import (
+    APIStatusError,
+    Attachment,
+    Config,
+    InvalidRequestError,
+    NewTicket,
+    NotSentError,
+    OutcomeUnknownError,
+    RetryPolicy,
+    ServiceClient,
+    TicketUpdate,
+)
+from lsq_service_async._transport.upload import Body, Progress
+from lsq_service_async._wire import Call, Kind
+from lsq_service_async.emulator import Emulator
+from lsq_service_async.emulator.faults import AnswerLost, EarlyStatus, ResetMidway, SlowRead, Status, StopReading
+
+TICKET = NewTicket(lead_id="45b5", title="with files")
+DATA = os.urandom(3_000_000)
+FAST = RetryPolicy(attempts=3, backoff=0.001)
+
+
+def sha(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+async def pieces(data):
+    for start in range(0, len(data), 700_001):
+        yield data[start : start + 700_001]
+
+
+def a_pipe(data):
+    left, right = os.pipe()
+
+    def write():
+        with os.fdopen(right, "wb") as file:
+            file.write(data)
+
+    threading.Thread(target=write).start()
+    return os.fdopen(left, "rb")
+
+
+class OnceOnly(io.BytesIO):
+    """Reads like a response that is being downloaded: it has a seek, which does not work."""
+
+    def seek(self, *_):
+        raise io.UnsupportedOperation("seek")
+
+    def seekable(self):
+        return False
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(DATA)
+    return path
+
+
+@pytest.fixture
+async def emulator():
+    async with Emulator(rate_limit=(1000, 1.0)) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+async def client(emulator):
+    async with ServiceClient(Config(**emulator.settings, retry=FAST, timeout=5.0)) as client:
+        yield client
+
+
+# --- whole on every attempt ---------------------------------------------------------------------------------------
+
+
+async def test_every_source_is_sent_whole_on_every_attempt(client, emulator, path):
+    """Two failures, then success: three times the same bytes, with the digests in the receipt."""
+    emulator.faults.add(Status(500), Status(503))
+    with path.open("rb") as file, a_pipe(DATA) as pipe:
+        file.seek(1_000_000)
+        given_files = [
+            path,
+            Attachment.from_bytes(DATA, name="bytes"),
+            file,
+            Attachment.from_file(pipe, name="pipe"),
+            Attachment.from_file(OnceOnly(DATA), name="once"),
+            Attachment.from_async_iterable(pieces(DATA), name="stream"),
+            Attachment.from_bytes(b"", name="empty"),
+        ]
+        receipt = await client.tickets.create(TICKET, attachments=given_files)
+    want = [*map(sha, (DATA, DATA, DATA[1_000_000:], DATA, DATA, DATA, b""))]
+    assert [[file.sha256 for file in call.files] for call in emulator.calls] == [want, want, want]
+    assert [list(attempt.digests) for attempt in receipt.attempts] == [want, want, want]
+    assert [attempt.status for attempt in receipt.attempts] == [500, 503, 200]
+    assert len({call.sha256 for call in emulator.calls}) == 1  # the boundary is the same in all attempts
+
+
+async def test_the_control_sends_an_empty_file():
+    """httpx's own files= reads on the loop, and what cannot be rewound is empty the second time, without a word."""
+    async with Emulator() as emulator:
+        url = f"{emulator.settings['base_url']}/api/tenants/22824/tickets"
+        keys = {"X-LSQ-ACCESS-KEY": "emulator-access-key", "X-LSQ-SECRET-KEY": "emulator-secret-key"}
+        dto = '{"TypeId":"1","LeadId":"45b5","Fields":[],"RelatedTicketTypeId":1}'
+        emulator.faults.add(Status(500))
+        stream = OnceOnly(DATA)
+        async with httpx.AsyncClient(headers=keys) as http:
+            for _ in range(2):
+                answer = await http.post(url, data={"ticketDTO": dto}, files={"files": ("stream", stream)})
+    assert answer.status_code == 200
+    assert [call.files[0].sha256 for call in emulator.calls] == [sha(DATA), sha(b"")]
+
+
+async def test_an_update_with_files_is_not_repeated_when_unanswered(client, emulator, path):
+    """They would be added twice; without files it is repeated."""
+    number = (await client.tickets.create(TICKET)).number
+    emulator.faults.add(AnswerLost(times=2))
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await client.tickets.update(number, TicketUpdate(), attachments=[path])
+    assert not caught.value.safe_to_repeat
+    assert len(emulator.tickets[number].files) == 1
+    await client.tickets.update(number, TicketUpdate(status="On Hold"))
+    assert [call.method for call in emulator.calls] == ["POST", "PUT", "PUT", "PUT"]
+
+
+async def test_one_file_may_be_in_two_uploads_at_once(client, emulator, path):
+    """Each reads for itself."""
+    with path.open("rb") as file:
+        attachment = Attachment.from_file(file)
+        await asyncio.gather(*(client.tickets.create(TICKET, attachments=[attachment]) for _ in range(4)))
+    assert [call.files[0].sha256 for call in emulator.calls] == [sha(DATA)] * 4
+
+
+# --- a file that changes ------------------------------------------------------------------------------------------
+
+
+def change_after(path, change):
+    """An attachment of the file that is changed once its first piece is read."""
+    attachment = Attachment.from_path(path)
+
+    class Changing(type(attachment.source)):
+        def open(self):
+            reader = super().open()
+            read = reader.read
+
+            class Reader:
+                def read(self, size):
+                    piece = read(size)
+                    change()
+                    return piece
+
+                close = reader.close
+
+            return Reader()
+
+    return attrs.evolve(attachment, source=Changing(path, attachment.length, True))
+
+
+@pytest.mark.parametrize("how", ["grows", "shrinks"])
+async def test_a_file_that_changes_while_it_is_sent_is_an_error(client, emulator, path, how):
+    """Never padding, never a cut file: the service never had the whole request, and it is not tried again."""
+    change = {"grows": lambda: os.truncate(path, 5_000_000), "shrinks": lambda: os.truncate(path, 2_000_000)}[how]
+    with pytest.raises(NotSentError, match=how.replace("ows", "ew").replace("shrinks", "shrank")) as caught:
+        await client.tickets.create(TICKET, attachments=[change_after(path, change)])
+    assert [attempt.outcome.value for attempt in caught.value.attempts] == ["not applied"]
+    assert len(emulator.tickets) == 0
+    assert (await client.tickets.create(TICKET)).number == "1"
+
+
+@pytest.mark.parametrize("what", ["deleted", "a folder", "a fifo", "longer", "shorter"])
+async def test_a_file_that_is_no_more_what_it_was_is_an_error(client, emulator, path, what):
+    """Between the making of the attachment and its sending, or between two attempts."""
+    attachment = Attachment.from_path(path)
+    path.unlink()
+    {
+        "deleted": lambda: None,
+        "a folder": path.mkdir,
+        "a fifo": lambda: os.mkfifo(path),
+        "longer": lambda: path.write_bytes(DATA + b"!"),
+        "shorter": lambda: path.write_bytes(DATA[:-1]),
+    }[what]()
+    with pytest.raises(NotSentError, match=r"cannot be read|grew|shrank"):
+        await client.tickets.create(TICKET, attachments=[attachment])
+    assert len(emulator.tickets) == 0
+
+
+async def test_a_file_that_is_closed_too_early_is_an_error(client, emulator, path):
+    """The caller keeps it open until the call is over."""
+    with path.open("rb") as file:
+        attachment = Attachment.from_file(file)
+    with pytest.raises(NotSentError, match="closed file"):
+        await client.tickets.create(TICKET, attachments=[attachment])
+
+
+# --- services that do not take it -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def large(tmp_path):
+    """More than the buffers of a loopback connection hold."""
+    path = tmp_path / "large.bin"
+    path.write_bytes(DATA * 8)
+    return path
+
+
+async def test_a_reset_in_the_middle_is_repeated(client, emulator, large):
+    """The service cannot have had the whole request, so not even a create is in doubt."""
+    emulator.faults.add(ResetMidway(after_bytes=1_000_000))
+    receipt = await client.tickets.create(TICKET, attachments=[large])
+    assert [attempt.outcome.value for attempt in receipt.attempts] == ["not applied", "applied"]
+    assert emulator.calls[-1].files[0].sha256 == sha(DATA * 8)
+    assert len(emulator.tickets) == 1
+
+
+async def test_a_body_that_is_too_large_is_heard_or_named(client, emulator, large):
+    """An early 413 is a refusal where it arrives; where a reset overtakes it, the error says what it may be."""
+    emulator.faults.add(EarlyStatus(413, times=3))
+    with pytest.raises((APIStatusError, NotSentError)) as caught:
+        await client.tickets.create(TICKET, attachments=[large])
+    assert getattr(caught.value, "status_code", None) == 413 or "too large" in str(caught.value)
+    emulator.faults.clear()
+    emulator.faults.add(EarlyStatus(413, close=False))
+    with pytest.raises(APIStatusError) as caught:
+        await client.tickets.create(TICKET, attachments=[large])
+    assert caught.value.status_code == 413
+
+
+async def test_a_service_that_stops_reading_is_given_up(emulator, large):
+    """timeout is seconds without progress, also of a write."""
+    emulator.faults.add(StopReading(after_bytes=100_000))
+    once = RetryPolicy(attempts=1)
+    async with ServiceClient(Config(**emulator.settings, retry=once, timeout=0.3)) as client:
+        with pytest.raises(NotSentError):
+            await client.tickets.create(TICKET, attachments=[large])
+
+
+async def test_a_service_that_reads_slowly_is_waited_for(emulator, large):
+    """As long as there is progress, an upload may take longer than the time-out."""
+    emulator.faults.add(SlowRead(bytes_per_second=16_000_000))
+    async with ServiceClient(Config(**emulator.settings, timeout=0.9)) as client:
+        receipt = await client.tickets.create(TICKET, attachments=[large])
+    assert len(receipt.attempts) == 1
+    assert receipt.attempts[0].seconds > 0.9
+
+
+# --- bounds -------------------------------------------------------------------------------------------------------
+
+
+async def test_bounds_are_settings(emulator, path):
+    """A clear error before anything is sent, for one file and for all of a call."""
+    bounded = Config(**emulator.settings, max_file_bytes=4_000_000, max_upload_bytes=5_000_000)
+    async with ServiceClient(bounded) as client:
+        await client.tickets.create(TICKET, attachments=[path])
+        with pytest.raises(InvalidRequestError, match="6,000,000 bytes together, more than the 5,000,000"):
+            await client.tickets.create(TICKET, attachments=[path, path])
+        with pytest.raises(InvalidRequestError, match="max_file_bytes"):
+            await client.tickets.create(TICKET, attachments=[Attachment.from_bytes(bytes(4_000_001), name="a")])
+    assert len(emulator.calls) == 1
+
+
+class Zeros:
+    """As many zeros as you like, without having them."""
+
+    def __init__(self, length):
+        self.length = length
+        self.open = lambda: self
+        self.left = length
+
+    async def prepare(self, most):
+        self.left = self.length
+
+    def read(self, size):
+        piece = bytes(min(size, self.left))
+        self.left -= len(piece)
+        return piece
+
+    def close(self):
+        pass
+
+
+async def test_memory_does_not_grow_with_the_file(config):
+    """128 MiB pass through less than 16."""
+
+    async def swallow(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        while len(await reader.read(1 << 20)) > 100:
+            pass
+        writer.write(ok())
+
+    async with RawServer(swallow).running() as server:
+        async with ServiceClient(attrs.evolve(config, base_url=server.origin)) as client:
+            attachment = attrs.evolve(Attachment.from_bytes(b"", name="zeros"), source=Zeros(128 << 20))
+            tracemalloc.start()
+            try:
+                await client.tickets.create(TICKET, attachments=[attachment])
+                assert tracemalloc.get_traced_memory()[1] < 16 << 20
+            finally:
+                tracemalloc.stop()
+
+
+async def test_a_slow_disk_does_not_stop_the_loop(client, emulator):
+    """Reads happen in threads: this one waits for a task of the loop, and would wait for ever on it."""
+    allowed = threading.Event()
+
+    class Slow(Zeros):
+        def read(self, size):
+            assert allowed.wait(5)
+            return super().read(size)
+
+    async def allow():
+        await asyncio.sleep(0.05)
+        allowed.set()
+
+    attachment = attrs.evolve(Attachment.from_bytes(b"", name="slow"), source=Slow(100))
+    await asyncio.gather(client.tickets.create(TICKET, attachments=[attachment]), allow())
+    assert emulator.calls[0].files[0].sha256 == sha(bytes(100))
+
+
+# --- the encoding -------------------------------------------------------------------------------------------------
+
+
+def body_of(call):
+    async def collect():
+        body = Body(call, "b" * 32, Progress(None))
+        chunks = [chunk async for chunk in body]
+        return body, b"".join(chunks)
+
+    return asyncio.run(collect())
+
+
+def accepted(name):
+    try:
+        return Attachment.from_bytes(b"", name=name) is not None
+    except InvalidRequestError:
+        return False
+
+
+names = st.text(min_size=1, max_size=60).filter(accepted) | st.sampled_from(['a"b', "a%b", "ä", "日本.txt", "a;b=c"])
+
+
+@given(st.binary(), st.lists(st.tuples(names, st.binary(max_size=3000)), max_size=3))
+def test_the_encoding_is_that_of_httpx(dto, files):
+    """Byte for byte, whatever the names and the contents; and the length is exact."""
+    attachments = tuple(Attachment.from_bytes(data, name=name) for name, data in files)
+    read = Call(operation="o", method="POST", path="/", kind=Kind.CREATE, read=dict, dto=dto, attachments=attachments)
+    body, encoded = body_of(read)
+    theirs = httpx.Request(
+        "POST",
+        "http://x",
+        headers={"content-type": f"multipart/form-data; boundary={'b' * 32}"},
+        files=[
+            ("ticketDTO", (None, dto)),
+            *(
+                ("files", (item.name, data, item.content_type))
+                for item, (_, data) in zip(attachments, files, strict=True)
+            ),
+        ],
+    )
+    assert encoded == theirs.read()
+    assert body.length == len(encoded)
+    assert body.content_type == theirs.headers["content-type"]
