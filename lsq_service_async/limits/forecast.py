@@ -1,0 +1,43 @@
+"""When those who wait will go, if answers keep taking what they lately took: the rule, played forward. Pure."""
+
+from __future__ import annotations
+
+from ..config import RateLimit
+from .rule import opens_at, slack_of
+
+_FARTHEST = 300  # calls; to play more would take longer than the forecast is worth
+
+
+class Forecast:
+    """The calls to come after ``start``, given when the past ones were or will be answered (``expected``, sorted).
+
+    Exact for the first calls, and as good as ``round_trip`` is (seconds from grant to answer). Played only as far as
+    somebody asks.
+    """
+
+    def __init__(self, expected: list[float], start: float, rate: RateLimit, round_trip: float) -> None:
+        self._expected = expected
+        self._rate = rate
+        self._round_trip = round_trip
+        self._start = start
+        self._goes_at: list[float] = []
+        # From the third window on, each repeats the one before.
+        self._known = min(3 * rate.calls, _FARTHEST)
+        self._round = min(rate.calls, _FARTHEST)
+        self._round_takes = (rate.per + round_trip + slack_of(rate)) * self._round / rate.calls
+
+    def goes_at(self, ahead: int) -> float:
+        """When a call goes that has ``ahead`` others before it."""
+        rounds = max(0, (ahead - self._known) // self._round + 1)
+        place = ahead - rounds * self._round
+        while len(self._goes_at) <= place:
+            self._play_one()
+        return self._goes_at[place] + rounds * self._round_takes
+
+    def _play_one(self) -> None:
+        start = self._goes_at[-1] if self._goes_at else self._start
+        moment = max(start, opens_at(self._expected, 0, self._rate))
+        self._goes_at.append(moment)
+        self._expected.append(moment + self._round_trip)
+        while self._expected[0] < moment - 2 * self._rate.per:
+            del self._expected[0]

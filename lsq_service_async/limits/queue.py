@@ -1,0 +1,155 @@
+"""The waiting: one task grants slots to those in line, and turns away those for whom it is no use any more."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import math
+
+from ..config import Lane, RateLimit
+from ..errors import NotSentError, QueueTimeoutError
+from .lanes import Lanes, Line, Waiter
+from .store import Granted, Store, Wait, Want
+
+_log = logging.getLogger("lsq_service_async")
+_TICK = 0.01  # s; how exactly deadlines are kept: up to so much early, never late
+_AT_ONCE = 100  # so many are turned away before the loop has its turn again
+_LONGEST_NAP = 3600.0  # s
+
+
+class Queue:
+    """Calls in line before a store. Its task lives only while somebody waits."""
+
+    def __init__(self, store: Store) -> None:
+        self.lanes = Lanes()
+        self.rate = RateLimit()
+        self._store = store
+        self._server: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
+
+    @property
+    def is_empty(self) -> bool:
+        """Nobody waits, so nobody is overtaken."""
+        return self._server is None
+
+    def due(self, lane: Lane) -> float:
+        """The loop time at which a call will go that joins ``lane`` now."""
+        return self._store.forecast(lane, self.lanes.ahead(lane, self.lanes.waiting(lane)))
+
+    async def wait(self, want: Want, deadline: float) -> Granted:
+        """Stand in line. QueueTimeoutError once the wait is expected to outlast ``deadline``, a loop time."""
+        waiter = self._join(want, deadline)
+        try:
+            grant = await waiter.grant
+        except asyncio.CancelledError:
+            self._walk_away(waiter)
+            raise
+        self._say_if_long(waiter, asyncio.get_running_loop().time())
+        return grant
+
+    def wake(self) -> None:
+        """Something has changed: look again who may go."""
+        self._news.set()
+
+    async def close(self) -> None:
+        """Send everybody away with a NotSentError."""
+        self._turn_away_all("the client was closed while the call waited for the limit")
+        if self._server is not None:
+            self._server.cancel()
+            await asyncio.wait([self._server])
+
+    def _join(self, want: Want, deadline: float) -> Waiter:
+        loop = asyncio.get_running_loop()
+        waiter = Waiter(want, loop.time(), self.due(want.lane), deadline, loop.create_future())
+        if waiter.due >= deadline:
+            raise self._too_late(waiter, waiter.due)
+        self.lanes.join(waiter)
+        self._say_if_long(waiter, waiter.due)
+        if self._server is None:
+            self._news = asyncio.Event()  # of this loop; the one before may be of another
+            self._server = loop.create_task(self._serve(), name="lsq_service_async limit")
+        self.wake()
+        return waiter
+
+    def _walk_away(self, waiter: Waiter) -> None:
+        self.lanes.leave(waiter)
+        if not waiter.grant.cancelled() and waiter.grant.exception() is None:
+            # Granted and cancelled in the same tick: the slot was never used.
+            self._store.give_back(waiter.grant.result(), used=False)
+        self.wake()
+
+    async def _serve(self) -> None:
+        try:
+            while self.lanes:
+                await self._serve_next()
+        except Exception as error:  # whatever a store raises, nobody may be left waiting for ever
+            self._turn_away_all("the store of the limit failed, so the call was not sent", error)
+        finally:
+            self._server = None
+
+    async def _serve_next(self) -> None:
+        self._news.clear()
+        verdict = await self._store.take(self.lanes.wants())
+        if isinstance(verdict, Wait):
+            await self._sleep(min(verdict.seconds, self._turn_away_the_late()))
+        else:
+            self._hand_over(verdict)
+            await asyncio.sleep(0)  # one at a time, so that a large bunch does not hold up the loop
+
+    def _hand_over(self, grant: Granted) -> None:
+        waiter = self.lanes.next(grant.want)
+        if waiter is None:
+            self._store.give_back(grant, used=False)
+        else:
+            waiter.grant.set_result(grant)
+
+    async def _sleep(self, seconds: float) -> None:
+        alarm = asyncio.get_running_loop().call_later(min(max(seconds, 0.0), _LONGEST_NAP), self.wake)
+        try:
+            await self._news.wait()
+        finally:
+            alarm.cancel()
+
+    def _turn_away_the_late(self) -> float:
+        """Fail those who will miss their deadline; returns the seconds after which it is time to look again."""
+        patience = math.inf
+        for line in self.lanes.lines():
+            delay = self._delay(line)
+            for waiter in itertools.islice(line.leave_late(delay + _TICK), _AT_ONCE):
+                _fail(waiter, self._too_late(waiter, waiter.due + delay))
+            patience = min(patience, line.least_margin() - delay - _TICK / 2)
+        return patience
+
+    def _delay(self, line: Line) -> float:
+        """How much later than it was foretold the head of a line will go; so will, at the least, all behind it."""
+        head = line.head()
+        return self._store.forecast(head.want.lane, self.lanes.ahead(head.want.lane, 0)) - head.due
+
+    def _turn_away_all(self, why: str, cause: Exception | None = None) -> None:
+        for waiter in self.lanes.leave_all():
+            error = NotSentError(why)
+            error.__cause__ = cause
+            _fail(waiter, error)
+
+    def _too_late(self, waiter: Waiter, due: float) -> QueueTimeoutError:
+        late = due - waiter.deadline + self.rate.per / self.rate.calls
+        return QueueTimeoutError(
+            f"the limit lets this call go in about {due - waiter.since:.1f} s, after its deadline; "
+            f"trying again makes sense in {late:.1f} s",
+            retry_after=late,
+        )
+
+    def _say_if_long(self, waiter: Waiter, goes_at: float) -> None:
+        seconds = goes_at - waiter.since
+        if seconds > self.rate.per and not waiter.told:
+            waiter.told = True
+            limit = f"{self.rate.calls} calls per {self.rate.per:g} s"
+            _log.info("a call waits longer than %g s for the limit of %s: lane %s, about %.1f s",
+                      self.rate.per, limit, waiter.want.lane.value, seconds)  # fmt: skip
+
+
+def _fail(waiter: Waiter, error: Exception) -> None:
+    # A cancelled one is still in line until its task has its turn.
+    if not waiter.grant.done():
+        waiter.grant.set_exception(error)

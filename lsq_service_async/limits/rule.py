@@ -1,0 +1,68 @@
+"""When one more call may go, so that no window the service may keep ever holds too many. Pure: no clock, no waiting.
+
+The service counts a call at some moment between its grant and its answer, so a call counts in full until it is
+answered, and a call answered at ``t`` was counted at ``t`` or before. From that alone follows the largest count that
+any server can have come to, whatever the network does:
+
+- a true window (sliding, or fixed at any phase) holds the calls in flight and those answered in it;
+- an estimate made from two buckets holds the calls since some boundary, and the calls of the window before it, fading
+  evenly: ``newer + older * (1 - age_of_boundary / per)``. HAProxy's ``http_req_rate`` and the sliding-window counters
+  of other gateways do that, and the boundary may lie anywhere.
+
+The second is never less than the first, so it alone decides: a call goes when for *every* boundary the estimate, the
+call included, stays under ``calls + 1``. A bunch of calls after a rest, an even pace while the allowance is in full
+use, and everything between the two follow from it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ..config import RateLimit
+
+SLACK = 0.01  # s; servers read their clock in whole milliseconds, and no two clocks run alike
+_SAME_TIME = 1e-6  # s; (t + per) - per is not always t
+
+
+def slack_of(rate: RateLimit) -> float:
+    """Seconds by which a call goes later than the bare rule allows; at most a fiftieth of the window."""
+    return min(SLACK, rate.per / 50)
+
+
+def opens_at(answered: Sequence[float], in_flight: int, rate: RateLimit) -> float:
+    """The time from which one more call may go: ``-inf`` if at once, ``inf`` if only an answer can make room.
+
+    ``answered`` holds the times of the answers of the last ``2 * per`` seconds, oldest first; it may also hold times to
+    come, of answers that are expected. ``in_flight`` counts the calls that have none yet.
+    """
+    room = room_beside_one(rate) - in_flight
+    if room < 0:
+        return math.inf
+    if len(answered) <= room:
+        return -math.inf
+    return _last_boundary_to_let_go(answered, room, rate.per)
+
+
+def room_beside_one(rate: RateLimit) -> float:
+    """What the others may weigh when one more call goes: ``calls``, short of it by the slack."""
+    return rate.calls * (1 - slack_of(rate) / rate.per)
+
+
+def _last_boundary_to_let_go(answered: Sequence[float], room: float, per: float) -> float:
+    """An estimate is largest where the boundary has all but passed an answer, or one a window old: try only these."""
+    latest, total, before, since = -math.inf, len(answered), 0, 0
+    for boundary in sorted([*answered, *(answer + per for answer in answered)]):
+        while since < total and answered[since] < boundary - _SAME_TIME:
+            since += 1
+        while before < total and answered[before] < boundary - per - _SAME_TIME:
+            before += 1
+        latest = max(latest, boundary + per * _must_fade(since - before, room - (total - since)))
+    return latest
+
+
+def _must_fade(older: int, room: float) -> float:
+    """The part of a window to pass until ``older`` calls weigh no more than ``room``; ``-inf`` if they never did."""
+    if room < 0:
+        return 1.0
+    return 1 - room / older if older > room else -math.inf

@@ -1,0 +1,105 @@
+"""The promise: no server that counts in any of the known ways refuses a call, and the allowance is used to the full."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from limits.strict_servers import CALLS, PER
+from limits.traffic import NETWORKS, SHAPES, Limiter, Network, Run, Shape, at_once, flood, moments, send_all
+from limits.weaker_limiters import LogOfSends, Slots, SlotsPaceAndBurst, TokenBucket
+from virtual_clock import run_virtual
+
+from lsq_service_async.config import Lane, RateLimit
+from lsq_service_async.limits import LocalLimiter
+
+RATE = RateLimit(CALLS, per=PER)
+BOTH = list(Lane)
+CALLS_EACH = 500
+
+shapes_of_traffic = st.lists(st.sampled_from(SHAPES), min_size=1, max_size=6)
+networks = st.sampled_from(NETWORKS)
+lanes = st.sampled_from([[Lane.INTERACTIVE], [Lane.BULK], BOTH])
+seeds = st.integers(0, 2**32)
+
+
+async def through_the_gate(shapes: list[Shape], calls: int, lanes: list[Lane], network: Network, seed: int) -> Run:
+    limiter, random = LocalLimiter(), Random(seed)
+    await limiter.open(RATE, "host/22824")
+    run = await send_all(limiter, moments(shapes, calls, random), lanes, network, random)
+    assert limiter.stats().waiting == {Lane.INTERACTIVE: 0, Lane.BULK: 0}
+    await limiter.aclose()
+    return run
+
+
+def many(examples: int) -> settings:
+    """So many runs of `CALLS_EACH` calls; the fixtures that all tests have know nothing of examples."""
+    return settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def check_that_none_is_refused(shapes: list[Shape], lanes: list[Lane], network: Network, seed: int) -> None:
+    run = run_virtual(through_the_gate(shapes, CALLS_EACH, lanes, network, seed))
+
+    assert len(run.granted) == CALLS_EACH
+    assert run.refused == {}
+
+
+@many(40)
+@given(shapes_of_traffic, lanes, networks, seeds)
+def test_no_server_refuses_any_of_20_000_calls(shapes, lanes, network, seed):
+    """Sliding, fixed, bucket, two-bucket estimate at any phase; idle, trickle, burst, flood; up to 400 ms of jitter."""
+    check_that_none_is_refused(shapes, lanes, network, seed)
+
+
+@pytest.mark.slow
+@many(200)
+@given(shapes_of_traffic, lanes, networks, seeds)
+def test_no_server_refuses_any_of_100_000_calls(shapes, lanes, network, seed):
+    """The same, five times as often."""
+    check_that_none_is_refused(shapes, lanes, network, seed)
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.__name__)
+def test_a_flood_uses_the_allowance_to_the_full(network):
+    """150 calls at once end within a tenth of calls / rate, which counts the slots that wait for a late answer."""
+    run = run_virtual(through_the_gate([all_at_once], 150, [Lane.INTERACTIVE], network, seed=1))
+
+    assert run.seconds <= 1.1 * 150 / CALLS * PER
+
+
+@pytest.mark.parametrize("lane", BOTH)
+def test_sustained_use_comes_to_98_in_100_of_the_allowance(lane):
+    """Without jitter hardly anything is lost, in either lane, over 2,000 calls."""
+    run = run_virtual(through_the_gate([flood], 2000, [lane], at_once, seed=1))
+
+    assert run.seconds <= 2000 / CALLS * PER / 0.98
+
+
+def all_at_once(random: Random):
+    """Every call at the same time."""
+    while True:
+        yield 0.0
+
+
+async def controlled(make: type[Limiter], network: Network, seed: int) -> Run:
+    random = Random(seed)
+    return await send_all(make(), moments(SHAPES, 1000, random), BOTH, network, random)
+
+
+@pytest.mark.parametrize("limiter", [TokenBucket, LogOfSends, Slots, SlotsPaceAndBurst])
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.__name__)
+def test_a_weaker_limiter_is_refused_by_the_same_servers(limiter, network):
+    """A token bucket, a log counted at send time, slots alone, and slots with pace and burst: not one of them holds."""
+    run = run_virtual(controlled(limiter, network, seed=1))
+
+    assert run.refused.total() > 0
+
+
+@pytest.mark.parametrize("limiter", [TokenBucket, LogOfSends])
+def test_what_does_not_wait_for_answers_is_refused_by_a_true_window(limiter):
+    """It takes no estimate: with jitter on the way there even a sliding window sees too many."""
+    run = run_virtual(controlled(limiter, NETWORKS[1], seed=1))
+
+    assert run.refused["sliding"] > 0

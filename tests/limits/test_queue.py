@@ -1,0 +1,387 @@
+"""Those who wait: order, lanes, deadlines, cancelling, uploads, and what is said about it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+from limits.opened import NAME, RATE, TOKEN, opened, spend, take, ticks
+from virtual_clock import virtual
+
+from lsq_service_async.config import Lane, RateLimit
+from lsq_service_async.errors import NotSentError, QueueTimeoutError
+from lsq_service_async.limits import Gate, LocalLimiter
+from lsq_service_async.limits.local import LocalStore
+
+
+def time() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def call(limiter: LocalLimiter, lane: Lane, name: str, order: list[str], *, heavy: bool = False) -> None:
+    slot = await limiter.acquire(lane, heavy=heavy)
+    order.append(name)
+    slot.answered()
+
+
+@virtual
+async def test_a_lane_is_served_in_the_order_of_arrival():
+    """Nobody overtakes, also when more come while the first are granted."""
+    async with opened() as limiter, asyncio.TaskGroup() as tasks:
+        order: list[str] = []
+        await spend(limiter)
+        for number in range(60):
+            tasks.create_task(call(limiter, Lane.INTERACTIVE, f"{number:02}", order))
+            await asyncio.sleep(0.15)
+    assert sorted(order) == order
+    assert len(order) == 60
+
+
+@virtual
+async def test_a_newcomer_does_not_take_what_comes_free_for_those_in_line():
+    """Also if it asks in the very moment, before the line has moved."""
+    async with opened() as limiter:
+        slots = await take(limiter, 25)
+        first = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE))
+        await asyncio.sleep(1)
+        slots[0].unused()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await limiter.acquire(Lane.INTERACTIVE)
+        assert first.done()
+
+
+@virtual
+async def test_bulk_keeps_one_grant_in_five_while_interactive_calls_wait():
+    """Neither lane starves: of twenty grants four are bulk, though bulk came last."""
+    async with opened() as limiter, asyncio.TaskGroup() as tasks:
+        order: list[str] = []
+        await spend(limiter)
+        for lane in (Lane.INTERACTIVE, Lane.BULK):
+            for _ in range(40):
+                tasks.create_task(call(limiter, lane, lane.value, order))
+    assert order[:5] == ["interactive"] * 4 + ["bulk"]
+    assert order[:20].count("bulk") == 4
+
+
+@virtual
+async def test_an_interactive_call_waits_about_one_token_behind_a_bulk_run():
+    """The bulk run spreads its calls, so a slot comes free every token, and the interactive call is next."""
+    async with opened() as limiter:
+        bulk = [asyncio.create_task(call(limiter, Lane.BULK, "", [])) for _ in range(200)]
+        await asyncio.sleep(12.345)
+        waits = []
+        for _ in range(20):
+            began = time()
+            await call(limiter, Lane.INTERACTIVE, "", [])
+            waits.append(time() - began)
+            await asyncio.sleep(0.77)
+        assert max(waits) < 1.2 * TOKEN
+        await asyncio.gather(*bulk)
+
+
+@pytest.mark.parametrize("latency", [0.0, 0.15, 0.4])
+@pytest.mark.parametrize("before", [12, 25, 60])
+@virtual
+async def test_a_wait_is_as_long_as_it_was_foretold(before, latency):
+    """Within one token, from whatever state, for the first in line and for the hundredth."""
+    async with opened() as limiter, asyncio.TaskGroup() as tasks:
+
+        async def answered_later() -> None:
+            slot = await limiter.acquire(Lane.INTERACTIVE)
+            await asyncio.sleep(latency)
+            slot.answered()
+
+        async def foretold() -> None:
+            expected = time() + limiter.stats().estimated_wait[Lane.INTERACTIVE]
+            await answered_later()
+            assert time() - latency == pytest.approx(expected, abs=TOKEN)
+
+        await asyncio.gather(*(answered_later() for _ in range(before)))
+        await asyncio.sleep(3)
+        for _ in range(100):
+            tasks.create_task(foretold())
+            await ticks(1)
+
+
+@virtual
+async def test_a_deadline_that_cannot_be_met_fails_at_once():
+    """Not after the deadline: the caller can do something else. What it is told leads to a grant."""
+    async with opened() as limiter:
+        await spend(limiter)
+        began = time()
+        with pytest.raises(QueueTimeoutError, match="after its deadline") as caught:
+            await limiter.acquire(Lane.INTERACTIVE, deadline=time() + 2.0)
+        assert time() == pytest.approx(began, abs=0.001)
+        assert 3.0 <= caught.value.retry_after <= 3.0 + 2 * TOKEN
+
+        await asyncio.sleep(caught.value.retry_after)
+        await limiter.acquire(Lane.INTERACTIVE, deadline=time() + 2.0)
+
+
+@virtual
+async def test_a_deadline_that_has_passed_fails_though_slots_are_free():
+    """A call that nobody wants any more is not sent."""
+    async with opened() as limiter:
+        with pytest.raises(QueueTimeoutError):
+            await limiter.acquire(Lane.INTERACTIVE, deadline=time())
+        assert limiter.stats().used == 0
+
+
+@virtual
+async def test_answers_that_do_not_come_make_the_forecast_later():
+    """With all slots in flight, a call that has six seconds is given up once an answer would come too late for it."""
+    async with opened() as limiter:
+        await take(limiter, 25)
+        began = time()
+        with pytest.raises(QueueTimeoutError):
+            await limiter.acquire(Lane.INTERACTIVE, deadline=began + 6.0)
+        assert time() == pytest.approx(began + 1.0, abs=0.02)
+
+
+@virtual
+async def test_a_deadline_is_not_kept_late_where_nothing_was_foreseen():
+    """How long uploads hold their half is anybody's guess, so only the deadline itself ends the wait."""
+    async with opened(RateLimit(4, per=1.0)) as limiter:
+        for _ in range(2):
+            await limiter.acquire(Lane.INTERACTIVE, heavy=True)
+        deadline = time() + 3.0
+        with pytest.raises(QueueTimeoutError):
+            await limiter.acquire(Lane.INTERACTIVE, heavy=True, deadline=deadline)
+        assert deadline - 0.02 <= time() <= deadline
+
+
+@virtual
+async def test_a_pause_turns_away_at_once_who_cannot_meet_his_deadline_any_more():
+    """The others stay in line."""
+    async with opened() as limiter:
+        await spend(limiter)
+        began = time()
+        short = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE, deadline=began + 6))
+        long = asyncio.create_task(limiter.acquire(Lane.BULK, deadline=began + 60))
+        await asyncio.sleep(1)
+        limiter.pause(20)
+        with pytest.raises(QueueTimeoutError):
+            await short
+        assert time() == pytest.approx(began + 1, abs=0.001)
+        await long
+        assert time() == pytest.approx(began + 21, abs=TOKEN)
+
+
+@pytest.mark.parametrize("steps", range(8))
+@virtual
+async def test_a_waiter_may_be_cancelled_at_any_moment(steps):
+    """Waiting, just granted, or holding the slot: what it does not get, the next in line gets."""
+    async with opened() as limiter:
+        slots = await take(limiter, 25)
+        await asyncio.sleep(30)
+        first, second = (asyncio.create_task(limiter.acquire(Lane.INTERACTIVE)) for _ in range(2))
+        await ticks()
+        slots[0].unused()
+        await ticks(steps)
+        got_it = not first.cancel()
+        await asyncio.wait([first])
+
+        assert got_it is not first.cancelled()
+        if got_it:
+            first.result().unused()
+        await second
+        assert limiter.stats().waiting == {Lane.INTERACTIVE: 0, Lane.BULK: 0}
+        assert limiter.stats().used == 25
+
+
+@virtual
+async def test_a_waiter_that_is_granted_and_cancelled_in_the_same_tick_gives_the_slot_back():
+    """The grant was on its way when the cancel came."""
+    async with opened() as limiter:
+        slots = await take(limiter, 25)
+        waiting = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE))
+        await ticks()
+        await asyncio.sleep(1)
+        slots[0].unused()
+        await ticks(1)
+        assert limiter.stats().used == 25  # granted, and not yet awake
+
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert limiter.stats().used == 24
+
+
+@virtual
+async def test_who_is_turned_away_and_cancelled_in_the_same_tick_is_cancelled():
+    """Neither the error nor the cancel leaves anything behind."""
+    async with opened() as limiter:
+        await spend(limiter)
+        waiting = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE, deadline=time() + 6))
+        await ticks()
+        limiter.pause(20)
+        await ticks(1)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert limiter.stats().waiting == {Lane.INTERACTIVE: 0, Lane.BULK: 0}
+
+
+@virtual
+async def test_uploads_hold_at_most_half_of_the_slots():
+    """The third of four slots is not for uploads; small calls pass, and the upload goes when one has come back."""
+    async with opened(RateLimit(4, per=1.0)) as limiter:
+        order: list[str] = []
+        uploads = [await limiter.acquire(Lane.INTERACTIVE, heavy=True) for _ in range(2)]
+        third = asyncio.create_task(call(limiter, Lane.INTERACTIVE, "upload", order, heavy=True))
+        await ticks()
+        small = asyncio.create_task(call(limiter, Lane.INTERACTIVE, "small", order))
+        await asyncio.sleep(10)
+        assert order == ["small"]
+
+        uploads[0].answered()
+        began = time()
+        await asyncio.gather(third, small)
+        assert time() - began == pytest.approx(1.0, abs=0.1)
+        uploads[1].answered()
+
+
+@virtual
+async def test_an_upload_keeps_its_place_before_later_calls():
+    """It only gives way where it must."""
+    async with opened() as limiter, asyncio.TaskGroup() as tasks:
+        order: list[str] = []
+        await spend(limiter)
+        for name in ("1 upload", "2 small", "3 upload"):
+            tasks.create_task(call(limiter, Lane.INTERACTIVE, name, order, heavy="upload" in name))
+    assert order == ["1 upload", "2 small", "3 upload"]
+
+
+@virtual
+async def test_closing_sends_away_who_waits():
+    """They learn that nothing was sent, and no task is left."""
+    limiter = LocalLimiter()
+    await limiter.open(RATE, NAME)
+    await spend(limiter)
+    waiting = [asyncio.create_task(limiter.acquire(lane)) for lane in Lane]
+    await asyncio.sleep(1)
+    await limiter.aclose()
+    for task in waiting:
+        with pytest.raises(NotSentError, match="closed"):
+            await task
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+class BrokenStore(LocalStore):
+    """Fails when asked for somebody who waits, until it is mended."""
+
+    broken = True
+
+    async def take(self, wants):
+        if self.broken and asyncio.current_task().get_name() == "lsq_service_async limit":
+            raise OSError("the store is gone")
+        return await super().take(wants)
+
+
+@virtual
+async def test_a_store_that_fails_leaves_nobody_waiting():
+    """All in line learn that nothing was sent, and the next may wait again."""
+    store = BrokenStore()
+    gate = Gate(store)
+    await gate.open(RATE, NAME)
+    await spend(gate)
+    waiting = [asyncio.create_task(gate.acquire(lane)) for lane in Lane]
+    for task in waiting:
+        with pytest.raises(NotSentError, match="store of the limit failed") as caught:
+            await task
+        assert isinstance(caught.value.__cause__, OSError)
+
+    store.broken = False
+    await gate.acquire(Lane.INTERACTIVE)
+    await gate.aclose()
+
+
+class SlowStore(LocalStore):
+    """Takes a second over each decision, as one across a network might."""
+
+    async def take(self, wants):
+        verdict = await super().take(wants)
+        await asyncio.sleep(1)
+        return verdict
+
+
+@virtual
+async def test_a_grant_for_somebody_who_has_left_goes_back():
+    """The only one in line is cancelled while the store decides."""
+    gate = Gate(SlowStore())
+    await gate.open(RATE, NAME)
+    gate.pause(2)
+    waiting = asyncio.create_task(gate.acquire(Lane.INTERACTIVE))
+    await asyncio.sleep(3.5)
+    waiting.cancel()
+    await asyncio.sleep(2)
+    assert gate.stats().used == 0
+    await gate.aclose()
+
+
+def lines_about_waiting(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [r.getMessage() for r in caplog.records if r.name == "lsq_service_async" and r.levelno == logging.INFO]
+
+
+@virtual
+async def test_a_long_wait_is_said_once(caplog):
+    """When it is foreseen: with its lane and how long it will take."""
+    expected = "a call waits longer than 5 s for the limit of 25 calls per 5 s: lane bulk, about 5.0 s"
+    async with opened() as limiter:
+        await spend(limiter)
+        waiting = asyncio.create_task(limiter.acquire(Lane.BULK))
+        await ticks()
+        assert lines_about_waiting(caplog) == [expected]
+        await waiting
+    assert lines_about_waiting(caplog) == [expected]
+
+
+@virtual
+async def test_a_wait_that_became_long_is_said_once_too(caplog):
+    """When it is over, as nobody knew before."""
+    async with opened() as limiter:
+        limiter.pause(4)
+        waiting = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE))
+        await ticks()
+        assert lines_about_waiting(caplog) == []
+        limiter.pause(9)
+        await waiting
+    assert [line.split(": ")[1] for line in lines_about_waiting(caplog)] == ["lane interactive, about 9.0 s"]
+
+
+@virtual
+async def test_many_may_give_up_in_any_order():
+    """Of 300 with deadlines those who are cancelled leave no trace, and a pause still finds the others."""
+    async with opened() as limiter:
+        await spend(limiter)
+        waiting = [
+            asyncio.create_task(limiter.acquire(Lane.INTERACTIVE, deadline=time() + 100 + number % 7))
+            for number in range(300)
+        ]
+        await ticks()
+        for task in waiting[:20] + waiting[40:280]:
+            task.cancel()
+        await ticks()
+        assert limiter.stats().waiting[Lane.INTERACTIVE] == 40
+
+        limiter.pause(200)
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert sum(isinstance(result, QueueTimeoutError) for result in results) == 40
+
+
+@virtual
+async def test_a_waiter_cancelled_and_late_at_once_is_cancelled():
+    """The pause finds a waiter whose task has not yet heard that it is cancelled; the next in line is unharmed."""
+    async with opened() as limiter:
+        await spend(limiter)
+        waiting = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE, deadline=time() + 6))
+        other = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE))
+        await ticks()
+        limiter.pause(20)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await other
+        assert limiter.stats().waiting == {Lane.INTERACTIVE: 0, Lane.BULK: 0}

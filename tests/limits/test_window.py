@@ -1,0 +1,132 @@
+"""The rule itself: against a search of all boundaries, and in the cases that a reader would try."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lsq_service_async.config import RateLimit
+from lsq_service_async.limits.rule import SLACK, opens_at, slack_of
+from lsq_service_async.limits.window import Window
+
+RATE = RateLimit(5, per=1.0)
+ALMOST_A_CALL = 1 - 5 * SLACK  # what an estimate may have over 5 calls
+
+
+def estimate(answered: list[float], in_flight: int, boundary: float, now: float) -> float:
+    """What a server may have counted after one more call at ``now``, if its window began at ``boundary``."""
+    since = sum(answer >= boundary for answer in answered)
+    before = sum(boundary - 1 <= answer < boundary for answer in answered)
+    return 1 + in_flight + since + before * (1 - (now - boundary))
+
+
+@given(st.lists(st.integers(0, 200), max_size=15), st.integers(0, 4))
+def test_it_opens_as_soon_as_no_boundary_is_over(hundredths, in_flight):
+    """A millisecond later every boundary is fine; a millisecond earlier one was not."""
+    answered = sorted(hundredth / 100 for hundredth in hundredths)
+    opens = opens_at(answered, in_flight, RATE)
+
+    def worst(now: float) -> float:
+        return max(estimate(answered, in_flight, now - age / 2000, now) for age in range(2000))
+
+    if opens > 2.0:
+        assert worst(opens - 0.002) > 5 + ALMOST_A_CALL - 0.03
+    assert worst(max(opens, 2.0) + 0.002) <= 5 + ALMOST_A_CALL
+
+
+@pytest.mark.parametrize(
+    ("answered", "in_flight", "expected"),
+    [
+        ([], 0, -math.inf),
+        ([], 4, -math.inf),
+        ([], 5, math.inf),
+        ([], 6, math.inf),
+        ([0.0] * 4, 0, -math.inf),
+        ([0.0] * 5, 0, 1.0 + SLACK),
+        ([0.0] * 5, 1, 1.2 + SLACK),
+        ([0.0] * 5, 4, 1.8 + SLACK),
+        ([0.0, 0.2, 0.4, 0.6, 0.8], 0, 1.0 + SLACK),
+        ([0.0] * 2 + [1.0] * 3, 0, 1.0 + SLACK / 2 * 5),
+        ([0.0] * 2 + [1.0] * 3, 1, 1.5 + SLACK / 2 * 5),
+        ([0.9] * 4, 1, 1.9 + SLACK * 5 / 4),
+    ],
+    ids=[
+        "nothing known", "room beside four", "all in flight", "more in flight than allowed", "room for one",
+        "a bunch comes back", "the second after a bunch", "the fifth after a bunch", "an even pace goes on",
+        "what fades makes room for one", "and half a window later for the next", "the slot of an answer",
+    ],
+)  # fmt: skip
+def test_one_more_call_may_go(answered, in_flight, expected):
+    """The cases one would try by hand, with five calls in a second."""
+    assert expected == pytest.approx(opens_at(answered, in_flight, RATE))
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(RateLimit(25, per=5.0), 0.01), (RateLimit(1, per=0.1), 0.002)])
+def test_the_slack_stays_small_beside_the_window(rate, expected):
+    """Ten milliseconds, or a fiftieth of a short window."""
+    assert expected == slack_of(rate)
+
+
+def test_one_call_per_window_is_a_rate_too():
+    """The smallest allowance does not come to a stop."""
+    assert pytest.approx(opens_at([0.0], 0, RateLimit(1, per=5.0))) == 5.01
+
+
+def test_a_slot_that_ended_twice_counts_once():
+    """An answer after an answer, or after it was forgotten, changes nothing."""
+    window = Window(RATE)
+    window.enter(1, 0.0)
+    window.answer(1, 0.1)
+    window.answer(1, 0.2)
+    window.forget(1)
+
+    assert window.used(0.3) == 1
+
+
+def test_a_slot_is_used_until_a_window_after_its_answer():
+    """It counts while in flight, then for ``per`` seconds, then no more."""
+    window = Window(RATE)
+    window.enter(1, 0.0)
+    assert window.used(30.0) == 1
+    window.answer(1, 30.0)
+
+    assert (window.used(30.99), window.used(31.01)) == (1, 0)
+    assert math.inf == window.slot_back_at(31.01)
+
+
+def test_what_is_older_than_two_windows_is_forgotten():
+    """Memory does not grow with the calls made."""
+    window = Window(RATE)
+    for slot in range(1000):
+        window.enter(slot, slot)
+        window.answer(slot, slot)
+        window.opens_at(slot)
+
+    assert len(window._answered) <= 2 * RATE.calls
+
+
+def test_forecasts_expect_the_round_trips_that_calls_lately_took():
+    """Five in flight, answered 0.1 s after they left, make room a window later; an upload's hour does not count."""
+    window = Window(RATE)
+    for slot in range(40):
+        window.enter(slot, 0.0)
+        window.answer(slot, 0.1)
+    window.enter(98, 0.0)
+    window.answer(98, 3600.0, typical=False)
+    for slot in range(200, 205):
+        window.enter(slot, 9000.0)
+
+    assert pytest.approx(window.forecast(0, 9000.0), abs=0.02) == 9001.1
+
+
+def test_calls_nobody_will_report_on_can_be_settled():
+    """They are taken for answered, and come back like any other."""
+    window = Window(RATE)
+    for slot in range(5):
+        window.enter(slot, 0.0)
+    window.settle(7.0)
+
+    assert math.inf > window.opens_at(7.0) > 8.0

@@ -1,0 +1,80 @@
+"""Limiters that look right and are not: what a strict server refuses shows that the tests would notice."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+
+from aiolimiter import AsyncLimiter
+from limits.strict_servers import CALLS, PER
+
+from lsq_service_async.config import Lane
+
+TOKEN = PER / CALLS
+
+
+class _Nothing:
+    def answered(self) -> None:
+        """Does not matter to it."""
+
+
+class TokenBucket:
+    """``AsyncLimiter(25, 5)`` and nothing else."""
+
+    def __init__(self) -> None:
+        self._bucket = AsyncLimiter(CALLS, PER)
+
+    async def acquire(self, lane: Lane) -> _Nothing:
+        await self._bucket.acquire()
+        return _Nothing()
+
+
+class LogOfSends:
+    """An exact log of the last window, counted at the moment of sending."""
+
+    def __init__(self) -> None:
+        self._sent: deque[float] = deque(maxlen=CALLS)
+
+    async def acquire(self, lane: Lane) -> _Nothing:
+        now = asyncio.get_running_loop().time()
+        at = max(now, self._sent[0] + PER) if len(self._sent) == CALLS else now
+        self._sent.append(at)
+        await asyncio.sleep(at - now)
+        return _Nothing()
+
+
+class Slots:
+    """Slots that come back ``PER`` seconds after the answer, taken as they come."""
+
+    def __init__(self) -> None:
+        self._slots = asyncio.Semaphore(CALLS)
+
+    async def acquire(self, lane: Lane) -> Slots:
+        await self._slots.acquire()
+        return self
+
+    def answered(self) -> None:
+        asyncio.get_running_loop().call_later(PER, self._slots.release)
+
+
+class SlotsPaceAndBurst(Slots):
+    """Slots, a pace of one per token, and a bunch of 25 that is there again after two quiet windows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._turn = asyncio.Lock()
+        self._pace = AsyncLimiter(1, TOKEN)
+        self._bunch, self._last = CALLS, -math.inf
+
+    async def acquire(self, lane: Lane) -> Slots:
+        async with self._turn:
+            await super().acquire(lane)
+            now = asyncio.get_running_loop().time()
+            self._bunch = CALLS if now - self._last >= 2 * PER else self._bunch
+            if self._bunch and not self._pace.has_capacity():
+                self._bunch -= 1
+            else:
+                await self._pace.acquire()
+            self._last = now
+        return self
