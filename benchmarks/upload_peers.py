@@ -35,13 +35,17 @@ class Stalls:
         return ordered[int(len(ordered) * 0.99)] * 1000, ordered[-1] * 1000
 
 
-async def ours(origin: str, path: Path, count: int) -> None:
+async def ours(origin: str, path: Path, count: int, *, digests: bool = True) -> None:
     from lsq_service_async import Config, NewTicket, ServiceClient
 
-    config = Config(access_key="a", secret_key="b", org_id="1", base_url=origin)
+    config = Config(access_key="a", secret_key="b", org_id="1", base_url=origin, attachment_digests=digests)
     async with ServiceClient(config) as client:
         ticket = NewTicket(lead_id="45b5")
         await asyncio.gather(*(client.tickets.create(ticket, attachments=[path]) for _ in range(count)))
+
+
+async def without_digests(origin: str, path: Path, count: int) -> None:
+    await ours(origin, path, count, digests=False)
 
 
 async def httpx(origin: str, path: Path, count: int) -> None:
@@ -80,7 +84,13 @@ async def curl(origin: str, path: Path, count: int) -> None:
     await asyncio.gather(*(upload() for _ in range(count)))
 
 
-PEERS = {"this": ours, "bare httpx, open file": httpx, "aiohttp, open file": aiohttp, "curl": curl}
+PEERS = {
+    "this": ours,
+    "this, no digests": without_digests,
+    "bare httpx, open file": httpx,
+    "aiohttp, open file": aiohttp,
+    "curl": curl,
+}
 
 
 async def main(peer: str, origin: str, path: Path, count: int) -> None:

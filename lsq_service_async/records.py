@@ -44,7 +44,8 @@ class Outcome(enum.Enum):
 class Attempt:
     """One send of a call: ``number`` from 1, ``status`` the HTTP status if there was one, ``seconds`` it took.
 
-    ``digests`` has the SHA-256 (hexadecimal) of each attachment that was sent whole in this attempt, in order.
+    ``digests`` has the SHA-256 (hexadecimal) of each attachment that was sent whole in this attempt, in order; none
+    where ``Config(attachment_digests=False)``.
     """
 
     number: int

@@ -33,6 +33,7 @@ class _Run:
     call: Call[Any]
     options: CallOptions
     started: float
+    digests: bool
     reference: str = attrs.field(factory=lambda: secrets.token_hex(8))
     boundary: str = attrs.field(factory=lambda: secrets.token_hex(16))
     attempts: list[Attempt] = attrs.field(factory=list)
@@ -47,7 +48,7 @@ class _Run:
 
     def renew_body(self) -> None:
         """A body serves one attempt."""
-        self.body = Body(self.call, self.boundary, self.progress)
+        self.body = Body(self.call, self.boundary, self.progress, digests=self.digests)
 
     @property
     def deadline(self) -> float | None:
@@ -79,7 +80,7 @@ class Pipeline:
         """The record of a good answer, or the error that all attempts together come to."""
         started = _now()
         await prepare(call.attachments, self._config)
-        run = _Run(call, options, started)
+        run = _Run(call, options, started, self._config.attachment_digests)
         try:
             verdict = await self._send_with_retries(run)
         except BaseException as error:

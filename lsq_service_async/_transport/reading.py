@@ -19,17 +19,17 @@ class BodyFailedError(LSQServiceError):
 class Reading:
     """Reads the next piece while the last one is written: a disk and a network that take turns waste both."""
 
-    def __init__(self, attachment: Attachment) -> None:
+    def __init__(self, attachment: Attachment, *, hashing: bool) -> None:
         self._attachment = attachment
         self._left = attachment.length or 0
-        self._hash = hashlib.sha256()
+        self._hash = hashlib.sha256() if hashing else None
         self._reader: Reader | None = None
         self._ahead: asyncio.Future[bytes] | None = None
 
     @property
-    def digest(self) -> str:
-        """SHA-256 of what was read so far, in hexadecimal."""
-        return self._hash.hexdigest()
+    def digest(self) -> str | None:
+        """SHA-256 of what was read so far, in hexadecimal; None where nobody wants it."""
+        return None if self._hash is None else self._hash.hexdigest()
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The bytes in order; BodyFailedError where they are not as many as the attachment said."""
@@ -66,5 +66,6 @@ class Reading:
             how = "grew" if piece else "shrank"
             raise BodyFailedError(f"the attachment {self._attachment.name!r} {how} while it was sent")
         self._left -= len(piece)
-        self._hash.update(piece)
+        if self._hash is not None:
+            self._hash.update(piece)
         return piece

@@ -78,7 +78,7 @@ class Body(httpx.AsyncByteStream):
     the whole request, because Content-Length promised more.
     """
 
-    def __init__(self, call: Call[Any], boundary: str, progress: Progress) -> None:
+    def __init__(self, call: Call[Any], boundary: str, progress: Progress, *, digests: bool = True) -> None:
         self.content_type: str | None = None
         self._parts: list[bytes | Attachment] = []
         if call.dto is not None:
@@ -91,6 +91,7 @@ class Body(httpx.AsyncByteStream):
         self.started = False
         self.handed_over = False
         self.digests: list[str] = []
+        self._hashing = digests
         self.on_handed_over: Callable[[], None] = lambda: None
         self._progress = progress
         self._sent = 0
@@ -134,8 +135,9 @@ class Body(httpx.AsyncByteStream):
                     yield chunk
 
     async def _file(self, attachment: Attachment) -> AsyncIterator[bytes]:
-        self._reading = reading = Reading(attachment)
+        self._reading = reading = Reading(attachment, hashing=self._hashing)
         async for piece in reading.pieces():
             yield piece
         await self.aclose()
-        self.digests.append(reading.digest)
+        if reading.digest is not None:
+            self.digests.append(reading.digest)

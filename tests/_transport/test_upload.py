@@ -125,6 +125,14 @@ async def test_the_control_sends_an_empty_file():
     assert [call.files[0].sha256 for call in emulator.calls] == [sha(DATA), sha(b"")]
 
 
+async def test_digests_can_be_left_out(emulator, path):
+    """They cost CPU that a fast network may want."""
+    async with ServiceClient(Config(**emulator.settings, attachment_digests=False)) as client:
+        receipt = await client.tickets.create(TICKET, attachments=[path])
+    assert receipt.attempts[0].digests == ()
+    assert emulator.calls[0].files[0].sha256 == sha(DATA)
+
+
 async def test_an_update_with_files_is_not_repeated_when_unanswered(client, emulator, path):
     """They would be added twice; without files it is repeated."""
     number = (await client.tickets.create(TICKET)).number
