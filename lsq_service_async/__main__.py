@@ -1,0 +1,26 @@
+"""``python -m lsq_service_async``: the command line, or one line that says what to install for it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+_EXTRA = {"click", "rich", "starlette", "python_multipart", "uvicorn"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Carry out the arguments (by default those of the process); the exit code, 2 where a library is missing."""
+    try:
+        from .cli.main import run
+
+        return run(argv)
+    except ImportError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _EXTRA:
+            raise
+        sys.stderr.write(f'the command line needs {missing}: pip install "lsq-service-async[demo]"\n')
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,13 @@
+"""The command line: ``python -m lsq_service_async``, or ``lsq-service``. Needs the extra ``cli``.
+
+    main.py          the group of commands, and what each ends with       <- start reading here
+    emulator.py      emulator: a stand-in for the service, until Ctrl-C
+    demo.py          demo: all of it in 15 seconds, without an account
+    demo_show.py       what it prints
+    demo_run.py        what it does
+    demo_report.py     whether that was right
+    demo_tickets.py    what it works on, out of demo_tickets.csv
+    screen.py        how far a run is: a bar, or plain lines
+
+A command imports what it needs when it is called: ``--help`` does without the emulator's libraries.
+"""
