@@ -1,7 +1,6 @@
 """What the service stores and answers, as frozen attrs classes with Python names.
 
-Sources: apidocs.leadsquared.com, pages create-tickets, update-a-ticket-with-attachments and
-get-a-tickets-details-by-id. Only what identifies a record is sure to be there; anything else may be None, and
+The pages are named in ``_wire/shapes.py``. Only what identifies a record is sure to be there; anything else may be None, and
 what this version does not know is kept in ``extra``.
 """
 
@@ -10,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import attrs
 
@@ -81,6 +80,11 @@ class NewTicket:
     due_date: datetime | None = None
     agent_id: str | None = None
     fields: Mapping[str, FieldValue] = attrs.field(factory=dict)
+
+    @classmethod
+    def for_lead(cls, lead: Lead, **about: Any) -> Self:
+        """A ticket of a lead that ``client.leads`` found; takes what the class takes, but for the lead."""
+        return cls(lead_id=lead.id, **about)
 
 
 @attrs.frozen(kw_only=True)
@@ -166,6 +170,97 @@ class TicketReceipt:
     message: str | None = None
     attempts: tuple[Attempt, ...] = ()
     extra: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class ActivityReceipt:
+    """The service's word that a note or a portal activity was added.
+
+    A note is answered with the number of its ticket, a portal activity with an ``id`` of its own.
+    """
+
+    ticket_number: str | None = None
+    id: str | None = None
+    message: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+    extra: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class TrashResult:
+    """Which tickets were trashed and which were not, by number. Some may fail where others succeed."""
+
+    successful: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    extra: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class Conversation:
+    """One e-mail or portal message of a ticket. No page describes an attachment's shape, so they come as they are."""
+
+    id: str
+    activity_type: str | None = None
+    text: str | None = None
+    html: str | None = attrs.field(default=None, repr=False)
+    attachments: tuple[Any, ...] = ()
+    created_by: str | None = None
+    created_on: datetime | None = None
+    extra: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class FieldMetadata:
+    """What the account says of a ticket field. ``validation`` has all of its rules, the generic bounds too."""
+
+    schema_name: str
+    id: int | None = None
+    display_name: str | None = None
+    description: str | None = None
+    data_type: str | None = None
+    field_type: str | None = None
+    mandatory: bool = False
+    min_length: int | None = None
+    max_length: int | None = None
+    regex: str | None = None
+    active: bool | None = None
+    deleted: bool = False
+    validation: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    extra: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class SubType:
+    """A value that the field SubType may have, and the text that people see for it."""
+
+    text: str
+    value: str
+    extra: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class Lead:
+    """A person of the marketing side; ``id`` is what a ticket calls its lead. ``fields`` has everything that came."""
+
+    id: str
+    email: str | None = None
+    phone: str | None = None
+    fields: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    extra: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+
+
+@attrs.frozen
+class Problem:
+    """Why the account would not take a ticket: the schema name of the field, the rule, and a message for people.
+
+    ``rule`` is one of "lead", "mandatory", "min_length", "max_length", "regex", "option" and "invalid". The message
+    never repeats the value.
+    """
+
+    field: str
+    rule: str
+    message: str
 
 
 TicketRef = Ticket | TicketReceipt | str | int

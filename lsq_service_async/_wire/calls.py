@@ -69,7 +69,7 @@ class Verdict(Generic[T]):
 
 def with_attempts(record: Any, attempts: tuple[Attempt, ...]) -> Any:
     """A receipt says how it was come by; other records are as they were."""
-    return attrs.evolve(record, attempts=attempts) if isinstance(record, TicketReceipt) else record
+    return attrs.evolve(record, attempts=attempts) if hasattr(record, "attempts") else record
 
 
 class Send(Protocol):

@@ -113,6 +113,9 @@ def test_unknown_names_are_kept_as_they_came():
     receipt = from_wire(TicketReceipt, wire)
     assert receipt.extra == {"Brand": {"New": [1]}, "extra": 5, "attempts": 9}
     assert receipt.attempts == ()
+    ticket = from_wire(Ticket, {"Id": "1", "Fields.": 1, "fields": 2, "UserPermissions": {"Reply": {"New": 1}}})
+    assert ticket.extra == {"Fields.": 1, "fields": 2}
+    assert ticket.permissions["Reply"].extra == {"New": 1}
 
 
 def test_sub_fields_are_kept():

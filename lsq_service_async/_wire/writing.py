@@ -1,0 +1,71 @@
+"""What callers gave, as the service takes it. What cannot be right is refused here, before it costs a call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from ..errors import InvalidRequestError
+from ..records import UNSET, NewTicket, TicketUpdate
+from .shapes import LEAD_FIELDS, SETTABLE
+
+Wire = dict[str, Any]
+
+
+def new_ticket_to_wire(ticket: NewTicket) -> Wire:
+    """The JSON of the page create-tickets; InvalidRequestError without any of the three lead fields."""
+    _check_text("lead_id", ticket.lead_id)
+    fields = _fields(ticket, _named(ticket, SETTABLE | LEAD_FIELDS, None))
+    given = {entry["SchemaName"] for entry in fields if entry["Value"] not in (None, "")}
+    if not ticket.lead_id and given.isdisjoint(LEAD_FIELDS.values()):
+        raise InvalidRequestError("a ticket needs its lead: give lead_id, lead_email or lead_phone")
+    lead_id = _value("lead_id", ticket.lead_id)
+    return {"TypeId": "1", "Id": None, "LeadId": lead_id, "Fields": fields, "RelatedTicketTypeId": 1}
+
+
+def update_to_wire(update: TicketUpdate) -> Wire:
+    """The DTO of the page update-a-ticket-with-attachments, but for the ticket's number."""
+    wire: Wire = {"TypeId": "1", "Fields": _fields(update, _named(update, SETTABLE, UNSET)), "RelatedTicketTypeId": 1}
+    if update.lead_id is not UNSET:
+        _check_text("lead_id", update.lead_id)
+        wire["LeadId"] = _value("lead_id", update.lead_id)
+    return wire
+
+
+def _named(record: NewTicket | TicketUpdate, names: Mapping[str, str], absent: Any) -> Wire:
+    given = {name: value for name in names if (value := getattr(record, name)) is not absent}
+    for name, value in given.items():
+        if not (name == "due_date" and isinstance(value, datetime)):
+            _check_text(name, value)
+    return {names[name]: value for name, value in given.items()}
+
+
+def _fields(record: NewTicket | TicketUpdate, named: Wire) -> list[Wire]:
+    twice = sorted(named.keys() & record.fields.keys())
+    if twice:
+        raise InvalidRequestError(f"given twice, by its Python name and in fields: {', '.join(twice)}")
+    for name in record.fields:
+        if not isinstance(name, str) or not name.strip() or not name.isprintable():
+            raise InvalidRequestError(f"a field's schema name must be printable text, not {name!r}")
+    return [{"SchemaName": name, "Value": _value(name, value)} for name, value in {**named, **record.fields}.items()]
+
+
+def _check_text(name: str, value: Any) -> None:
+    if value is not None and not isinstance(value, str | UUID):
+        raise InvalidRequestError(f"{name} must be text or None, not {type(value).__name__}")
+
+
+def _value(name: str, value: Any) -> Any:
+    if isinstance(value, datetime):
+        return _date(name, value)
+    return str(value) if isinstance(value, UUID) else value
+
+
+def _date(name: str, date: datetime) -> str:
+    """As the service prints dates: in UTC, without a zone, with no fraction or three digits of it."""
+    if date.tzinfo is None:
+        raise InvalidRequestError(f"{name}: the date has no zone; write e.g. datetime(2026, 1, 31, 9, 0, tzinfo=UTC)")
+    utc = date.astimezone(UTC).replace(tzinfo=None)
+    return utc.isoformat(timespec="milliseconds" if utc.microsecond else "seconds")
