@@ -1,7 +1,7 @@
 """What the service stores and answers, as frozen attrs classes with Python names.
 
-The pages are named in ``_wire/shapes.py``. Only what identifies a record is sure to be there; anything else may be None, and
-what this version does not know is kept in ``extra``.
+The pages are named in ``_wire/shapes.py``. Only what identifies a record is sure to be there; anything else may be
+None, and what this version does not know is kept in ``extra``.
 """
 
 from __future__ import annotations
@@ -247,7 +247,6 @@ class Lead:
     email: str | None = None
     phone: str | None = None
     fields: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
-    extra: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
 
 
 @attrs.frozen

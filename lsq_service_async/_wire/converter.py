@@ -34,6 +34,7 @@ from .lenient import as_is, date, mapping
 from .writing import Wire, new_ticket_to_wire, update_to_wire
 
 T = TypeVar("T")
+Read = Callable[[Mapping[str, Any]], Any]
 
 _converter = cattrs.Converter(detailed_validation=False)
 
@@ -49,23 +50,24 @@ def from_wire(cls: type[T], wire: Any) -> T:
     return _converter.structure(mapping(wire), cls)
 
 
-def in_zone(record: T, zone: tzinfo) -> T:
+def in_zone(record: Any, zone: tzinfo) -> Any:
     """The same record with its dates in another zone."""
-    values: dict[str, Any] = attrs.asdict(record, recurse=False)  # type: ignore[call-overload] -- every record is one
+    values = attrs.asdict(record, recurse=False)
     dates = {name: value.astimezone(zone) for name, value in values.items() if isinstance(value, datetime)}
-    return attrs.evolve(record, **dates) if dates else record  # type: ignore[type-var] -- as above
+    return attrs.evolve(record, **dates)
 
 
-def _reader(cls: type[T], shape: shapes.Shape, known: Iterable[str] = ()) -> Callable[[Mapping[str, Any]], T]:
+def _reader(cls: type[Any], shape: shapes.Shape, known: Iterable[str] = ()) -> Read:
     """Build ``cls`` from a JSON object; what neither ``shape`` nor ``known`` lists goes to its ``extra``."""
-    overrides: dict[str, Any] = {field.name: override(omit=True) for field in attrs.fields(cls)}  # type: ignore[arg-type]
-    overrides["extra"] = override(struct_hook=as_is)
+    overrides: dict[str, Any] = {name: override(omit=True) for name in attrs.fields_dict(cls)}
+    if "extra" in overrides:
+        overrides["extra"] = override(struct_hook=as_is)
     for name, (wire_name, read) in shape.items():
         overrides[name] = override(rename=wire_name, struct_hook=read)
     build = make_dict_structure_fn(cls, _converter, **overrides)
     listed = {*shapes.wire_names(shape).values(), *known}
 
-    def reader(wire: Mapping[str, Any]) -> T:
+    def reader(wire: Mapping[str, Any]) -> Any:
         extra = {name: value for name, value in wire.items() if name not in listed}
         return build({**wire, "extra": extra}, cls)
 
@@ -76,6 +78,8 @@ _read_permission = _reader(Permission, shapes.PERMISSION)
 _read_ticket = _reader(Ticket, shapes.TICKET, ("Fields", "UserPermissions"))
 _read_field = _reader(FieldMetadata, shapes.FIELD, ("ValidationProperties",))
 _read_lead = _reader(Lead, shapes.LEAD)
+_read_note = _reader(ActivityReceipt, shapes.NOTE, shapes.ENVELOPE)
+_read_portal_activity = _reader(ActivityReceipt, shapes.PORTAL_ACTIVITY, shapes.ENVELOPE)
 
 
 def _picked(values: Mapping[str, Any], shape: shapes.Shape) -> dict[str, Any]:
@@ -83,7 +87,7 @@ def _picked(values: Mapping[str, Any], shape: shapes.Shape) -> dict[str, Any]:
     return {name: read(values[wire_name]) for name, (wire_name, read) in shape.items() if wire_name in values}
 
 
-def _ticket_from_wire(wire: Mapping[str, Any]) -> Ticket:
+def _ticket_from_wire(wire: Mapping[str, Any]) -> Any:
     listed = wire.get("Fields") or []
     fields = {entry["SchemaName"]: entry.get("Value") for entry in listed}
     permissions = wire.get("UserPermissions") or {}
@@ -116,17 +120,16 @@ def _shown(record: Any, shape: shapes.Shape) -> Wire:
     return {wire_name: getattr(record, name) for name, wire_name in shapes.wire_names(shape).items()}
 
 
-def _activity_from_wire(wire: Mapping[str, Any]) -> ActivityReceipt:
-    shape = shapes.NOTE if "RelatedTicketId" in wire else shapes.PORTAL_ACTIVITY
-    return _reader(ActivityReceipt, shape, shapes.ENVELOPE)(wire)
+def _activity_from_wire(wire: Mapping[str, Any]) -> Any:
+    return _read_note(wire) if "RelatedTicketId" in wire else _read_portal_activity(wire)
 
 
-def _field_from_wire(wire: Mapping[str, Any]) -> FieldMetadata:
+def _field_from_wire(wire: Mapping[str, Any]) -> Any:
     rules = wire.get("ValidationProperties") or {}
     return attrs.evolve(_read_field(wire), **_picked(rules, shapes.VALIDATION), validation=dict(rules))
 
 
-def _lead_from_wire(wire: Mapping[str, Any]) -> Lead:
+def _lead_from_wire(wire: Mapping[str, Any]) -> Any:
     return attrs.evolve(_read_lead(wire), fields=dict(wire))
 
 
@@ -147,9 +150,7 @@ def _update_from_wire(wire: Mapping[str, Any]) -> TicketUpdate:
     return TicketUpdate(lead_id=wire.get("LeadId", UNSET), **_given_from_wire(wire, shapes.SETTABLE))
 
 
-def _register(
-    cls: type[Any], read: Callable[[Mapping[str, Any]], Any], write: Callable[[Any], Wire] | None = None
-) -> None:
+def _register(cls: type[Any], read: Read, write: Callable[[Any], Wire] | None = None) -> None:
     _converter.register_structure_hook(cls, lambda wire, _: read(wire))
     if write is not None:
         _converter.register_unstructure_hook(cls, write)
