@@ -4,6 +4,8 @@ A map of the package, top down:
 
     client.py       ServiceClient: opens, wires, closes                        <- start reading here
     tickets.py      one method per documented ticket operation
+    metadata.py     field metadata and sub-type values; a ticket checked against them
+    leads.py        lead look-ups on the marketing API
     records.py      what the service stores, as frozen attrs classes
     attachments.py  Attachment: where bytes come from
     errors.py       one tree, named by what the caller may do next
@@ -40,19 +42,41 @@ from .errors import (
     ServerError,
 )
 from .events import Hook
-from .records import NewTicket, Ticket, TicketReceipt, TicketUpdate
+from .records import (
+    ActivityReceipt,
+    ActivityType,
+    Channel,
+    Conversation,
+    FieldMetadata,
+    Lead,
+    NewTicket,
+    Priority,
+    Problem,
+    Status,
+    SubType,
+    Ticket,
+    TicketReceipt,
+    TicketUpdate,
+    TrashResult,
+)
 
 __all__ = [
     "APIStatusError",
+    "ActivityReceipt",
+    "ActivityType",
     "Attachment",
     "AuthenticationError",
     "BadRequestError",
+    "Channel",
     "Config",
     "ConfigurationError",
+    "Conversation",
+    "FieldMetadata",
     "Hook",
     "InvalidRequestError",
     "LSQServiceError",
     "Lane",
+    "Lead",
     "MalformedResponseError",
     "NewTicket",
     "NotFoundError",
@@ -60,14 +84,19 @@ __all__ = [
     "OperationFailedError",
     "OutcomeUnknownError",
     "PermissionDeniedError",
+    "Priority",
+    "Problem",
     "QueueTimeoutError",
     "RateLimit",
     "RateLimitError",
     "RetryPolicy",
     "ServerError",
     "ServiceClient",
+    "Status",
+    "SubType",
     "Ticket",
     "TicketReceipt",
     "TicketUpdate",
+    "TrashResult",
     "__version__",
 ]

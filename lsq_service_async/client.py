@@ -17,12 +17,14 @@ import httpx
 from ._transport.exchange import Exchange
 from ._transport.pipeline import Pipeline
 from ._version import __version__
-from ._wire.calls import Call, Kind, encode
-from .config import CallOptions, Config, Lane, RetryPolicy
+from ._wire.calls import Api, Call, Kind, encode
+from .config import CallOptions, Config, Lane, RetryPolicy, is_loopback
 from .errors import InvalidRequestError, LSQServiceError
 from .events import Hook
+from .leads import Leads
 from .limits.gate import Gate
 from .limits.local import LocalLimiter
+from .metadata import Metadata, MetadataCache
 from .tickets import Tickets
 
 T = TypeVar("T")
@@ -31,10 +33,12 @@ _KEEPALIVE = 3.0  # below the idle time-outs of common gateways, which close in 
 _UNCHANGED: Any = object()
 
 
-def _own_http_client() -> httpx.AsyncClient:
+def _own_http_client(config: Config) -> httpx.AsyncClient:
     # The gate bounds how many calls are under way, so the pool need not.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=_KEEPALIVE)
-    return httpx.AsyncClient(limits=limits, follow_redirects=False)
+    # A proxy of the environment cannot reach this machine's own loopback, where the emulator is.
+    local = is_loopback(httpx.URL(config.base_url).host)
+    return httpx.AsyncClient(limits=limits, follow_redirects=False, trust_env=not local)
 
 
 class _Session:
@@ -45,9 +49,12 @@ class _Session:
     ) -> None:
         self.config = config
         self.limiter = limiter or LocalLimiter()
+        self._leads_limiter = LocalLimiter()
+        self.metadata_cache = MetadataCache(config.metadata_ttl)
         self._own_http = http_client is None
-        self._http = http_client or _own_http_client()
-        self.pipeline = Pipeline(config, Exchange(config, self._http, _USER_AGENT), self.limiter, hooks)
+        self._http = http_client or _own_http_client(config)
+        gates = {Api.TENANT: self.limiter, Api.METADATA: self.limiter, Api.LEADS: self._leads_limiter}
+        self.pipeline = Pipeline(config, Exchange(config, self._http, _USER_AGENT), gates, hooks)
         self.closed = False
         self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._opening: asyncio.Lock | None = None
@@ -62,6 +69,7 @@ class _Session:
         async with self._opening:
             if not self._open:
                 await self.limiter.open(self.config.rate_limit, self.config.limit_name)
+                await self._leads_limiter.open(self.config.leads_rate_limit, self.config.leads_url)
                 self._open = True
 
     def _check_home(self) -> None:
@@ -86,6 +94,7 @@ class _Session:
             await self._http.aclose()
         if self._open:
             await self.limiter.aclose()
+            await self._leads_limiter.aclose()
 
 
 class ServiceClient:
@@ -114,7 +123,10 @@ class ServiceClient:
         self._session = session
         self._options = options
         self._owner = owner
-        self.tickets = Tickets(self._send)
+        config = session.config
+        self.tickets = Tickets(self._send, org_id=config.org_id, zone=config.time_zone)
+        self.metadata = Metadata(self._send, session.metadata_cache)
+        self.leads = Leads(self._send)
 
     @classmethod
     def from_env(cls, **options: Any) -> Self:

@@ -8,14 +8,17 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, tzinfo
 from typing import Any, NoReturn, Self
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import attrs
 
 from .errors import ConfigurationError
 
 DEFAULT_BASE_URL = "https://apigw.service-in.leadsquared.com"
+DEFAULT_LEADS_URL = "https://api.leadsquared.com"
 WITHOUT_AN_ACCOUNT = "Without an account, try the local emulator: python -m lsq_service_async demo"
 
 
@@ -38,6 +41,13 @@ def _count(value: Any, name: str, *, most: int = 1_000_000) -> None:
         raise ConfigurationError(f"{name} must be a whole number from 1 to {most:,}, not {value!r}")
 
 
+def _zone(zone: str | tzinfo) -> tzinfo:
+    try:
+        return zone if isinstance(zone, tzinfo) else ZoneInfo(zone)
+    except (ValueError, TypeError, OSError, ZoneInfoNotFoundError):
+        raise ConfigurationError(f"time_zone is a tzinfo or a name such as 'Asia/Kolkata', not {zone!r:.80}") from None
+
+
 def _check_times(timeout: Any, deadline: Any) -> None:
     _number(timeout, "timeout")
     if deadline is not None:
@@ -50,6 +60,10 @@ def _is_a(kind: type) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
             raise ConfigurationError(f"{attribute.name} takes a {kind.__name__}, not {value!r:.80}")
 
     return check
+
+
+def _without_slash(url: str) -> str:
+    return url.removesuffix("/") if isinstance(url, str) else url
 
 
 @attrs.frozen
@@ -148,10 +162,6 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def _without_slash(url: str) -> str:
-    return url.removesuffix("/") if isinstance(url, str) else url
-
-
 def _origin(url: Any, name: str, *, allow_http: bool) -> None:
     """Refuse what is not an https origin; a query or a user could carry a key away, so neither is repeated."""
     wrong = f"{name} must be an https origin such as {DEFAULT_BASE_URL}"
@@ -177,6 +187,11 @@ class Config:
     seconds for a whole call, its queueing, sends and pauses together; None is unbounded. ``max_file_bytes`` and
     ``max_upload_bytes`` bound each attachment and all of a call, as the service documents no bound; None is none.
     ``attachment_digests`` puts the SHA-256 of every attachment sent on its attempt, for half a second of CPU per GiB.
+
+    ``metadata_url`` is the origin for field metadata, ``metadata_ttl`` the seconds for which they are kept.
+    ``leads_url`` is the marketing API's origin, which depends on the account's region (api, api-us11, api-in21,
+    api-in22, api-ir31 or api-ca12, each .leadsquared.com), and ``leads_rate_limit`` its own limit. ``time_zone`` (a
+    tzinfo or a name such as "Asia/Kolkata") is the zone in which dates are given back.
     """
 
     access_key: Secret = attrs.field(converter=_secret, validator=_is_key)
@@ -191,9 +206,21 @@ class Config:
     max_file_bytes: int | None = None
     max_upload_bytes: int | None = None
     attachment_digests: bool = True
+    metadata_url: str = attrs.field(converter=_without_slash)
+    metadata_ttl: float = 300.0
+    leads_url: str = attrs.field(default=DEFAULT_LEADS_URL, converter=_without_slash)
+    leads_rate_limit: RateLimit = attrs.field(factory=RateLimit, validator=_is_a(RateLimit))
+    time_zone: tzinfo = attrs.field(default=UTC, converter=_zone)
+
+    @metadata_url.default
+    def _metadata_host(self) -> str:
+        # The page of the field metadata prints the host api.service-in... where all others print apigw.service-in...
+        return str(self.base_url).replace("//apigw.", "//api.", 1)
 
     def __attrs_post_init__(self) -> None:
-        _origin(self.base_url, "base_url", allow_http=self.allow_http)
+        for name in ("base_url", "metadata_url", "leads_url"):
+            _origin(getattr(self, name), name, allow_http=self.allow_http)
+        _number(self.metadata_ttl, "metadata_ttl")
         _check_times(self.timeout, self.deadline)
         for name in ("max_file_bytes", "max_upload_bytes"):
             if getattr(self, name) is not None:
@@ -218,9 +245,14 @@ class Config:
         )
 
     @property
+    def tenant_path(self) -> str:
+        """What stands between an origin and every documented path."""
+        return f"/api/tenants/{self.org_id}"
+
+    @property
     def tenant_url(self) -> str:
-        """What every documented path is appended to."""
-        return f"{self.base_url}/api/tenants/{self.org_id}"
+        """What the path of every ticket operation is appended to."""
+        return f"{self.base_url}{self.tenant_path}"
 
     @property
     def limit_name(self) -> str:

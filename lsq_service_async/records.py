@@ -30,6 +30,36 @@ UNSET: Final = Unset.UNSET
 """In a `TicketUpdate`: leave this field as it is. None is different: it is sent as null."""
 
 
+class Status(enum.StrEnum):
+    """Statuses that the vendor's pages show; an account may have others, and any text passes."""
+
+    OPEN = "Open"
+    ON_HOLD = "On Hold"
+
+
+class Priority(enum.StrEnum):
+    """Priorities that the vendor's pages show; any text passes."""
+
+    LOW = "Low"
+    MEDIUM = "Medium"
+
+
+class Channel(enum.StrEnum):
+    """Channels that the vendor's pages show; any text passes."""
+
+    CHAT = "Chat"
+    EMAIL = "Email"
+
+
+class ActivityType(enum.StrEnum):
+    """Kinds of conversations; any text passes."""
+
+    INBOUND_EMAIL = "InboundEmail"
+    OUTBOUND_EMAIL = "OutboundEmail"
+    PORTAL_INBOUND = "PortalInbound"
+    PORTAL_OUTBOUND = "PortalOutbound"
+
+
 class Outcome(enum.Enum):
     """How one attempt of a call ended, as far as the service's state goes."""
 

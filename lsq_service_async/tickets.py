@@ -4,22 +4,38 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from datetime import tzinfo
 from functools import partial
+from typing import Any
 
 import attrs
 
 from ._wire.calls import Call, Kind, Progress, Send, encode, ticket_number, ticket_ref
-from ._wire.converter import from_wire, to_wire
+from ._wire.converter import from_wire, in_zone, to_wire
+from ._wire.lenient import listed, mapping
 from .attachments import Attachable, Attachment, as_attachments
 from .errors import InvalidRequestError
-from .records import UNSET, NewTicket, Ticket, TicketReceipt, TicketRef, TicketUpdate
+from .records import (
+    UNSET,
+    ActivityReceipt,
+    ActivityType,
+    Conversation,
+    NewTicket,
+    Ticket,
+    TicketReceipt,
+    TicketRef,
+    TicketUpdate,
+    TrashResult,
+)
 
 
 class Tickets:
     """The ticket operations of a client; reached as ``client.tickets``."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, *, org_id: str, zone: tzinfo) -> None:
         self._send = send
+        self._org_id = int(org_id) if org_id.isdecimal() else org_id
+        self._zone = zone
 
     async def create(
         self, ticket: NewTicket, *, attachments: Iterable[Attachable] = (), progress: Progress | None = None
@@ -68,7 +84,7 @@ class Tickets:
                 method="GET",
                 path=f"/tickets/{ticket_ref(ticket)}",
                 kind=Kind.READ,
-                read=partial(from_wire, Ticket),
+                read=lambda answer: in_zone(from_wire(Ticket, answer), self._zone),
             )
         )
 
@@ -108,6 +124,104 @@ class Tickets:
                 progress=progress,
             )
         )
+
+    async def trash(self, tickets: Iterable[TicketRef]) -> TrashResult:
+        """Trash tickets, by number or record; for admins only.
+
+        Some may fail where others succeed, so look at both parts of the result. Not repeated where no answer came, as
+        it would list what was done as failed.
+
+        Page: apidocs.leadsquared.com/delete-tickets
+        """
+        if isinstance(tickets, str | int | Ticket | TicketReceipt):
+            raise InvalidRequestError("trash takes a list, also for one ticket: trash(['160'])")
+        numbers = list(dict.fromkeys(map(ticket_number, tickets)))
+        if not numbers:
+            raise InvalidRequestError("trash needs at least one ticket")
+        return await self._send(
+            Call(
+                operation="tickets.trash",
+                method="PUT",
+                path="/tickets/trash",
+                kind=Kind.CREATE,
+                read=partial(from_wire, TrashResult),
+                json=encode({"TicketIds": numbers}),
+            )
+        )
+
+    async def conversations(
+        self, ticket: TicketRef, *, types: Iterable[str] = tuple(ActivityType)
+    ) -> list[Conversation]:
+        """E-mails and portal messages of a ticket, by number or record; of all known ``types`` unless some are named.
+
+        Repeated whenever that can help, as it only reads.
+
+        Page: apidocs.leadsquared.com/get-ticket-conversations
+        """
+        wanted = [types] if isinstance(types, str) else list(types)
+        if not wanted or not all(isinstance(name, str) and name.strip() for name in wanted):
+            raise InvalidRequestError("types are names such as 'InboundEmail', and there must be one")
+        # Here the ticket's number is a JSON number, and is called TicketId.
+        body = {"TicketId": int(ticket_number(ticket)), "OrgId": self._org_id, "ActivityType": wanted}
+        return await self._send(
+            Call(
+                operation="tickets.conversations",
+                method="POST",
+                path="/conversation/filter",
+                kind=Kind.READ,
+                read=self._read_conversations,
+                json=encode(body),
+            )
+        )
+
+    def _read_conversations(self, answer: Any) -> list[Conversation]:
+        found = listed(mapping(answer)["ConversationList"])
+        return [in_zone(from_wire(Conversation, entry), self._zone) for entry in found]
+
+    async def add_note(self, ticket: TicketRef, text: str) -> ActivityReceipt:
+        """Add an internal note to a ticket, by number or record.
+
+        Not repeated where it was sent and no answer came, as it would be added twice.
+
+        Page: apidocs.leadsquared.com/post-an-internal-note-on-a-ticket-2
+        """
+        note = {
+            "TextPart": _some_text(text),
+            "ActivityType": "CreateInternalNote",
+            "StorageType": "Permament",  # the vendor's spelling, which must be sent
+            "RelatedTicketId": int(ticket_number(ticket)),
+        }
+        return await self._add("add_note", "/internalnote/upload", note)
+
+    async def add_portal_activity(self, ticket: TicketRef, text: str, *, direction: str = "INBOUND") -> ActivityReceipt:
+        """Add a message of the customer portal to a ticket, by number, GUID or record.
+
+        The page shows the ``direction`` INBOUND alone. Not repeated where it was sent and no answer came, as it would
+        be added twice.
+
+        Page: apidocs.leadsquared.com/?p=5010
+        """
+        activity = {"Text": _some_text(text), "Direction": _some_text(direction)}
+        # Singular, where all other paths say tickets.
+        return await self._add("add_portal_activity", f"/ticket/{ticket_ref(ticket)}/portal/activity", activity)
+
+    async def _add(self, operation: str, path: str, body: dict[str, Any]) -> ActivityReceipt:
+        return await self._send(
+            Call(
+                operation=f"tickets.{operation}",
+                method="POST",
+                path=path,
+                kind=Kind.CREATE,
+                read=partial(from_wire, ActivityReceipt),
+                json=encode(body),
+            )
+        )
+
+
+def _some_text(text: Any) -> str:
+    if not isinstance(text, str) or not text.strip():
+        raise InvalidRequestError("there is no text to add")
+    return text
 
 
 async def _attachments(given: Iterable[Attachable]) -> tuple[Attachment, ...]:

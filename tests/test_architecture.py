@@ -11,7 +11,19 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "lsq_service_async"
 ROOT = PACKAGE.name
 
-CORE = {"errors", "events", "records", "attachments", "config", "_wire", "limits", "_transport", "tickets"}
+CORE = {
+    "errors",
+    "events",
+    "records",
+    "attachments",
+    "config",
+    "_wire",
+    "limits",
+    "_transport",
+    "tickets",
+    "metadata",
+    "leads",
+}
 MAY_IMPORT = {
     "_version": set(),
     "errors": set(),
@@ -22,6 +34,8 @@ MAY_IMPORT = {
     "config": {"errors"},
     "_wire": {"errors", "records", "attachments"},
     "tickets": {"_wire", "records", "attachments", "errors"},
+    "metadata": {"_wire", "records", "attachments", "errors"},
+    "leads": {"_wire", "records", "attachments", "errors"},
     "limits": {"config", "errors", "events"},
     "_transport": {"_wire", "attachments", "config", "errors", "events", "limits"},
     "client": CORE | {"_version"},

@@ -12,12 +12,16 @@ from typing import Any
 import attrs
 import httpx
 
-from .._wire import Call
+from .._wire import Api, Call
 from ..config import Config
 from .upload import Body
 
 MAX_ANSWER = 8 << 20
-_ACCESS, _SECRET = "X-LSQ-ACCESS-KEY", "X-LSQ-SECRET-KEY"
+_KEY_HEADERS = {
+    Api.TENANT: ("X-LSQ-ACCESS-KEY", "X-LSQ-SECRET-KEY"),
+    Api.METADATA: ("X-LSQ-ACCESS-KEY", "X-LSQ-SECRET-KEY"),
+    Api.LEADS: ("x-LSQ-AccessKey", "x-LSQ-SecretKey"),
+}
 
 
 class UntrustworthyAnswerError(Exception):
@@ -38,6 +42,11 @@ class Exchange:
 
     def __init__(self, config: Config, http: httpx.AsyncClient, user_agent: str) -> None:
         self._config = config
+        self._urls = {
+            Api.TENANT: f"{config.base_url}{config.tenant_path}",
+            Api.METADATA: f"{config.metadata_url}{config.tenant_path}",
+            Api.LEADS: config.leads_url,
+        }
         self._http = http
         self._user_agent = user_agent
 
@@ -47,7 +56,7 @@ class Exchange:
         async with asyncio.timeout(None) as silence:
             body.on_handed_over = lambda: silence.reschedule(asyncio.get_running_loop().time() + timeout)
             try:
-                with self._authorized(request):
+                with self._authorized(request, *_KEY_HEADERS[call.api]):
                     response = await self._http.send(request, auth=None, follow_redirects=False, stream=True)
             finally:
                 await body.aclose()
@@ -58,7 +67,7 @@ class Exchange:
 
     def _request(self, call: Call[Any], body: Body, timeout: float) -> httpx.Request:
         """Built without the client, whose own headers, cookies and parameters must not come along."""
-        url = httpx.URL(self._config.tenant_url + call.path, params=call.params or None)
+        url = httpx.URL(self._urls[call.api] + call.path, params=call.params or None)
         headers = {
             "Host": url.netloc.decode("ascii"),
             "User-Agent": self._user_agent,
@@ -73,13 +82,13 @@ class Exchange:
         return httpx.Request(call.method, url, headers=headers, stream=body, extensions=extensions)
 
     @contextmanager
-    def _authorized(self, request: httpx.Request) -> Iterator[None]:
-        request.headers[_ACCESS] = self._config.access_key.reveal()
-        request.headers[_SECRET] = self._config.secret_key.reveal()
+    def _authorized(self, request: httpx.Request, access: str, secret: str) -> Iterator[None]:
+        request.headers[access] = self._config.access_key.reveal()
+        request.headers[secret] = self._config.secret_key.reveal()
         try:
             yield
         finally:
-            del request.headers[_ACCESS], request.headers[_SECRET]
+            del request.headers[access], request.headers[secret]
 
 
 async def _read(response: httpx.Response) -> Answer:

@@ -6,12 +6,12 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import attrs
 
-from .._wire import Attempt, Call, Outcome, Verdict, read_answer, with_attempts
+from .._wire import Api, Attempt, Call, Outcome, Verdict, read_answer, with_attempts
 from ..config import CallOptions, Config
 from ..errors import NotSentError, OutcomeUnknownError, RateLimitError
 from ..events import AttemptEnded, AttemptStarted, CallEnded, Event, Hook, LimitPaused
@@ -68,10 +68,10 @@ class _Run:
 class Pipeline:
     """Sends calls within the limit, with retries, and tells the hooks. Owns the flights that are under way."""
 
-    def __init__(self, config: Config, exchange: Exchange, gate: Gate, hooks: Sequence[Hook]) -> None:
+    def __init__(self, config: Config, exchange: Exchange, gates: Mapping[Api, Gate], hooks: Sequence[Hook]) -> None:
         self._config = config
         self._exchange = exchange
-        self._gate = gate
+        self._gates = gates
         self._hooks = list(hooks)
         self._failed_hooks: set[int] = set()
         self._flights: set[asyncio.Task[Verdict[Any]]] = set()
@@ -104,7 +104,7 @@ class Pipeline:
         asked = _now()
         try:
             heavy = run.body.length > HEAVY
-            slot = await self._gate.acquire(run.options.lane, deadline=run.deadline, heavy=heavy)
+            slot = await self._gates[run.call.api].acquire(run.options.lane, deadline=run.deadline, heavy=heavy)
         except NotSentError as error:
             return Verdict(outcome=Outcome.NOT_APPLIED, error=error)
         run.sends += 1
@@ -173,7 +173,7 @@ class Pipeline:
         if isinstance(verdict.error, RateLimitError):
             asked = verdict.error.retry_after
             seconds = self._config.rate_limit.per + random.uniform(0, 1) if asked is None else asked
-            self._gate.pause(seconds)
+            self._gates[run.call.api].pause(seconds)
             self._tell(LimitPaused(reference=run.reference, seconds=seconds))
 
     def _tell_attempt(self, run: _Run, number: int, verdict: Verdict[Any], seconds: float) -> None:

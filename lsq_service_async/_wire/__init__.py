@@ -2,6 +2,17 @@
 
 from ..records import Attempt, Outcome
 from .answers import read_answer, retry_after
-from .calls import Call, Kind, Repeat, Verdict, with_attempts
+from .calls import Api, Call, Kind, Repeat, Verdict, with_attempts
 
-__all__ = ["Attempt", "Call", "Kind", "Outcome", "Repeat", "Verdict", "read_answer", "retry_after", "with_attempts"]
+__all__ = [
+    "Api",
+    "Attempt",
+    "Call",
+    "Kind",
+    "Outcome",
+    "Repeat",
+    "Verdict",
+    "read_answer",
+    "retry_after",
+    "with_attempts",
+]

@@ -26,11 +26,19 @@ class Kind(enum.Enum):
     CREATE = "does it twice"
 
 
+class Api(enum.Enum):
+    """Which of the vendor's APIs a call belongs to; each has an origin of its own."""
+
+    TENANT = "tickets"
+    METADATA = "field metadata"
+    LEADS = "leads of the marketing side, with other header names and a limit of its own"
+
+
 @attrs.frozen(kw_only=True)
 class Call(Generic[T]):
     """One documented operation with its arguments, ready to be sent any number of times.
 
-    ``path`` is appended to the tenant's URL. ``dto`` with ``attachments`` makes a multipart body, ``json`` a JSON
+    ``path`` is appended to the URL of its ``api``. ``dto`` with ``attachments`` makes a multipart body, ``json`` a JSON
     one; neither makes none. ``read`` turns the decoded JSON of a good answer into the record that the caller gets.
     """
 
@@ -39,6 +47,7 @@ class Call(Generic[T]):
     path: str
     kind: Kind
     read: Callable[[Any], T]
+    api: Api = Api.TENANT
     params: Mapping[str, str] = attrs.field(factory=dict)
     json: bytes | None = None
     dto: bytes | None = None

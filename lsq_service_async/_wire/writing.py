@@ -16,22 +16,34 @@ Wire = dict[str, Any]
 
 def new_ticket_to_wire(ticket: NewTicket) -> Wire:
     """The JSON of the page create-tickets; InvalidRequestError without any of the three lead fields."""
-    _check_text("lead_id", ticket.lead_id)
-    fields = _fields(ticket, _named(ticket, SETTABLE | LEAD_FIELDS, None))
-    given = {entry["SchemaName"] for entry in fields if entry["Value"] not in (None, "")}
-    if not ticket.lead_id and given.isdisjoint(LEAD_FIELDS.values()):
+    values = field_values(ticket)
+    if not names_lead(ticket, values):
         raise InvalidRequestError("a ticket needs its lead: give lead_id, lead_email or lead_phone")
     lead_id = _value("lead_id", ticket.lead_id)
-    return {"TypeId": "1", "Id": None, "LeadId": lead_id, "Fields": fields, "RelatedTicketTypeId": 1}
+    return {"TypeId": "1", "Id": None, "LeadId": lead_id, "Fields": _entries(values), "RelatedTicketTypeId": 1}
 
 
 def update_to_wire(update: TicketUpdate) -> Wire:
     """The DTO of the page update-a-ticket-with-attachments, but for the ticket's number."""
-    wire: Wire = {"TypeId": "1", "Fields": _fields(update, _named(update, SETTABLE, UNSET)), "RelatedTicketTypeId": 1}
+    wire: Wire = {"TypeId": "1", "Fields": _entries(field_values(update)), "RelatedTicketTypeId": 1}
     if update.lead_id is not UNSET:
-        _check_text("lead_id", update.lead_id)
         wire["LeadId"] = _value("lead_id", update.lead_id)
     return wire
+
+
+def field_values(record: NewTicket | TicketUpdate) -> Wire:
+    """Schema name to value as it is sent, of all fields that a caller gave, by their Python names or in ``fields``."""
+    if isinstance(record, NewTicket):
+        _check_text("lead_id", record.lead_id)
+        return _merged(record, _named(record, SETTABLE | LEAD_FIELDS, None))
+    if record.lead_id is not UNSET:
+        _check_text("lead_id", record.lead_id)
+    return _merged(record, _named(record, SETTABLE, UNSET))
+
+
+def names_lead(ticket: NewTicket, values: Wire) -> bool:
+    """Whether one of the three fields that name a lead is there and not blank."""
+    return bool(ticket.lead_id) or any(values.get(schema) for schema in LEAD_FIELDS.values())
 
 
 def _named(record: NewTicket | TicketUpdate, names: Mapping[str, str], absent: Any) -> Wire:
@@ -42,14 +54,18 @@ def _named(record: NewTicket | TicketUpdate, names: Mapping[str, str], absent: A
     return {names[name]: value for name, value in given.items()}
 
 
-def _fields(record: NewTicket | TicketUpdate, named: Wire) -> list[Wire]:
+def _entries(values: Wire) -> list[Wire]:
+    return [{"SchemaName": name, "Value": value} for name, value in values.items()]
+
+
+def _merged(record: NewTicket | TicketUpdate, named: Wire) -> Wire:
     twice = sorted(named.keys() & record.fields.keys())
     if twice:
         raise InvalidRequestError(f"given twice, by its Python name and in fields: {', '.join(twice)}")
     for name in record.fields:
         if not isinstance(name, str) or not name.strip() or not name.isprintable():
             raise InvalidRequestError(f"a field's schema name must be printable text, not {name!r}")
-    return [{"SchemaName": name, "Value": _value(name, value)} for name, value in {**named, **record.fields}.items()]
+    return {name: _value(name, value) for name, value in {**named, **record.fields}.items()}
 
 
 def _check_text(name: str, value: Any) -> None:
