@@ -1,0 +1,172 @@
+"""Every setting with its default, frozen and checked when it is made."""
+
+from __future__ import annotations
+
+import enum
+import os
+import re
+from collections.abc import Mapping
+from datetime import UTC, tzinfo
+from typing import NoReturn, Self
+from urllib.parse import urlsplit
+
+import attrs
+
+from ..errors import ConfigurationError
+from . import checks
+from .secret import Secret, secret
+
+DEFAULT_LEADS_URL = "https://api.leadsquared.com"
+
+
+class Lane(enum.Enum):
+    """Which queue a call waits in when the allowance is used up."""
+
+    INTERACTIVE = "interactive"
+    """Somebody waits for the answer: goes first, and may use the burst. The default."""
+    BULK = "bulk"
+    """A script: evenly paced, behind the interactive calls, and never less than one grant in five."""
+
+
+@attrs.frozen
+class RateLimit:
+    """What the service allows: ``calls`` in any ``per`` seconds. The service documents 25 in 5."""
+
+    calls: int = 25
+    per: float = attrs.field(default=5.0, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        checks.count(self.calls, "RateLimit.calls")
+        checks.number(self.per, "RateLimit.per")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """``"25/5"`` is 25 calls in 5 seconds."""
+        match = re.fullmatch(r"\s*([0-9]{1,7})\s*/\s*([0-9]{1,7}(?:\.[0-9]{1,6})?)\s*", text)
+        if not match:
+            raise ConfigurationError(f"a rate limit reads like 25/5 (calls / seconds), not {text!r}")
+        return cls(int(match[1]), per=float(match[2]))
+
+
+@attrs.frozen(kw_only=True)
+class RetryPolicy:
+    """How often a call may be sent, and how long it pauses in between.
+
+    ``attempts`` counts all sends of a call, the first included. ``repeat_creates=False`` makes a create that met a
+    500, 502, 503 or 504 end in OutcomeUnknownError where it would be sent again. Pauses are drawn between 0 and
+    ``backoff * 2**n`` seconds (full jitter), at most ``backoff_cap``.
+    """
+
+    attempts: int = 5
+    repeat_creates: bool = True
+    backoff: float = 0.5
+    backoff_cap: float = 20.0
+
+    def __attrs_post_init__(self) -> None:
+        checks.count(self.attempts, "RetryPolicy.attempts")
+        checks.number(self.backoff, "RetryPolicy.backoff")
+        checks.number(self.backoff_cap, "RetryPolicy.backoff_cap")
+
+
+@attrs.frozen(kw_only=True)
+class Config:
+    """All settings of a client. Raises ConfigurationError, naming the setting and never a key's value.
+
+    ``base_url`` is an origin; ``/api/tenants/{org_id}`` is appended. ``timeout`` is seconds without progress:
+    connecting, each write, each read, and from the last byte sent to the last byte of the answer. ``deadline`` is
+    seconds for a whole call, its queueing, sends and pauses together; None is unbounded. ``max_file_bytes`` and
+    ``max_upload_bytes`` bound each attachment and all of a call, as the service documents no bound; None is none.
+    ``attachment_digests`` puts the SHA-256 of every attachment sent on its attempt, for half a second of CPU per GiB.
+
+    ``metadata_url`` is the origin for field metadata, ``metadata_ttl`` the seconds for which they are kept.
+    ``leads_url`` is the marketing API's origin, which depends on the account's region (api, api-us11, api-in21,
+    api-in22, api-ir31 or api-ca12, each .leadsquared.com), and ``leads_rate_limit`` its own limit. ``time_zone`` (a
+    tzinfo or a name such as "Asia/Kolkata") is the zone in which dates are given back.
+    """
+
+    access_key: Secret = attrs.field(converter=secret, validator=checks.key)
+    secret_key: Secret = attrs.field(converter=secret, validator=checks.key)
+    org_id: str = attrs.field(validator=checks.org)
+    base_url: str = attrs.field(default=checks.DEFAULT_BASE_URL, converter=checks.without_slash)
+    rate_limit: RateLimit = attrs.field(factory=RateLimit, validator=checks.is_a(RateLimit))
+    retry: RetryPolicy = attrs.field(factory=RetryPolicy, validator=checks.is_a(RetryPolicy))
+    timeout: float = 30.0
+    deadline: float | None = None
+    allow_http: bool = False
+    max_file_bytes: int | None = None
+    max_upload_bytes: int | None = None
+    attachment_digests: bool = True
+    metadata_url: str = attrs.field(converter=checks.without_slash)
+    metadata_ttl: float = 300.0
+    leads_url: str = attrs.field(default=DEFAULT_LEADS_URL, converter=checks.without_slash)
+    leads_rate_limit: RateLimit = attrs.field(factory=RateLimit, validator=checks.is_a(RateLimit))
+    time_zone: tzinfo = attrs.field(default=UTC, converter=checks.zone)
+
+    @metadata_url.default
+    def _metadata_host(self) -> str:
+        # The page of the field metadata prints the host api.service-in... where all others print apigw.service-in...
+        return str(self.base_url).replace("//apigw.", "//api.", 1)
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("base_url", "metadata_url", "leads_url"):
+            checks.origin(getattr(self, name), name, allow_http=self.allow_http)
+        checks.number(self.metadata_ttl, "metadata_ttl")
+        checks.times(self.timeout, self.deadline)
+        for name in ("max_file_bytes", "max_upload_bytes"):
+            if getattr(self, name) is not None:
+                checks.count(getattr(self, name), name, most=1 << 50)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Read LSQ_ACCESS_KEY, LSQ_SECRET_KEY and LSQ_ORG_ID, and LSQ_BASE_URL and LSQ_RATE_LIMIT ("25/5") if set."""
+        environ = os.environ if environ is None else environ
+        needed = ["LSQ_ACCESS_KEY", "LSQ_SECRET_KEY", "LSQ_ORG_ID"]
+        missing = [name for name in needed if not environ.get(name)]
+        if missing:
+            raise ConfigurationError(f"missing settings: {', '.join(missing)}. {checks.WITHOUT_AN_ACCOUNT}")
+        access_key, secret_key, org_id = (environ[name] for name in needed)
+        rate = environ.get("LSQ_RATE_LIMIT")
+        return cls(
+            access_key=access_key,
+            secret_key=secret_key,
+            org_id=org_id,
+            base_url=environ.get("LSQ_BASE_URL") or checks.DEFAULT_BASE_URL,
+            rate_limit=RateLimit.parse(rate) if rate else RateLimit(),
+        )
+
+    @property
+    def tenant_path(self) -> str:
+        """What stands between an origin and every documented path."""
+        return f"/api/tenants/{self.org_id}"
+
+    @property
+    def tenant_url(self) -> str:
+        """What the path of every ticket operation is appended to."""
+        return f"{self.base_url}{self.tenant_path}"
+
+    @property
+    def limit_name(self) -> str:
+        """Who shares one allowance: everybody on this host and org."""
+        return f"{urlsplit(self.base_url).netloc}/{self.org_id}"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Config holds keys and is not pickled; call Config.from_env() in the worker instead")
+
+
+@attrs.frozen(kw_only=True)
+class CallOptions:
+    """What `ServiceClient.with_options` may change for the calls of one view."""
+
+    lane: Lane = attrs.field(default=Lane.INTERACTIVE, validator=checks.is_a(Lane))
+    deadline: float | None = None
+    timeout: float = 30.0
+    retry: RetryPolicy = attrs.field(factory=RetryPolicy, validator=checks.is_a(RetryPolicy))
+
+    def __attrs_post_init__(self) -> None:
+        checks.times(self.timeout, self.deadline)

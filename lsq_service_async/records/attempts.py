@@ -1,0 +1,32 @@
+"""How a call was sent, and what became of it."""
+
+from __future__ import annotations
+
+import enum
+
+import attrs
+
+
+class Outcome(enum.Enum):
+    """How one attempt of a call ended, as far as the service's state goes."""
+
+    APPLIED = "applied"
+    REFUSED = "refused"
+    NOT_APPLIED = "not applied"
+    UNKNOWN = "unknown"
+
+
+@attrs.frozen(kw_only=True)
+class Attempt:
+    """One send of a call: ``number`` from 1, ``status`` the HTTP status if there was one, ``seconds`` it took.
+
+    ``digests`` has the SHA-256 (hexadecimal) of each attachment that was sent whole in this attempt, in order; none
+    where ``Config(attachment_digests=False)``.
+    """
+
+    number: int
+    outcome: Outcome
+    status: int | None
+    seconds: float
+    reason: str | None = None
+    digests: tuple[str, ...] = ()
