@@ -74,7 +74,7 @@ class Metadata:
         Mandatory fields, lengths, patterns and known options, by the account's metadata, which costs a few calls
         once. Of an update only what it changes is checked.
         """
-        return (await self.validate_many([ticket]))[0]
+        return (await self.validate_many([_checked(ticket)]))[0]
 
     async def validate_many(
         self, tickets: Iterable[NewTicket | TicketUpdate] | AsyncIterable[NewTicket | TicketUpdate]

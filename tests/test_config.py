@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+from datetime import UTC
+from zoneinfo import ZoneInfo
 
 import attrs
 import pytest
@@ -24,13 +26,18 @@ def test_the_defaults_are_the_documented_ones():
 
 
 def test_the_environment_gives_every_setting():
-    """from_env reads the three mandatory names and the two optional ones."""
-    optional = {"LSQ_BASE_URL": "https://apigw.example.com/", "LSQ_RATE_LIMIT": "10 / 2.5"}
+    """from_env reads the three mandatory names and the optional ones."""
+    optional = {
+        "LSQ_BASE_URL": "https://apigw.example.com/",
+        "LSQ_LEADS_URL": "https://api-in21.leadsquared.com",
+        "LSQ_RATE_LIMIT": "10 / 2.5",
+    }
     config = Config.from_env(ENVIRONMENT | optional)
     assert config.access_key.reveal() == "CANARY-a"
     assert config.secret_key.reveal() == "CANARY-s"
     assert config.tenant_url == "https://apigw.example.com/api/tenants/22824"
     assert config.rate_limit == RateLimit(10, per=2.5)
+    assert (config.metadata_url, config.leads_url) == ("https://api.example.com", "https://api-in21.leadsquared.com")
     assert Config.from_env(ENVIRONMENT).rate_limit == RateLimit()
 
 
@@ -128,6 +135,23 @@ def test_impossible_limits_and_policies_are_refused(make):
     """A limit of nothing, or no attempt at all, is an error when it is made."""
     with pytest.raises(ConfigurationError):
         make()
+
+
+def test_a_time_zone_is_a_zone():
+    """By name or as a tzinfo."""
+    assert Config(**KEYS, time_zone="Asia/Kolkata").time_zone == ZoneInfo("Asia/Kolkata")
+    assert Config(**KEYS, time_zone=UTC).time_zone is UTC
+    for nonsense in ("Mars/Olympus", "", 5, None, "../etc"):
+        with pytest.raises(ConfigurationError, match="time_zone"):
+            Config(**KEYS, time_zone=nonsense)
+
+
+def test_a_bound_of_files_is_a_number_of_bytes():
+    """Or None for no bound."""
+    with pytest.raises(ConfigurationError, match="max_file_bytes"):
+        Config(**KEYS, max_file_bytes=0)
+    with pytest.raises(ConfigurationError, match="max_upload_bytes"):
+        Config(**KEYS, max_upload_bytes="10 MB")
 
 
 def test_a_wrong_type_of_limit_is_refused():

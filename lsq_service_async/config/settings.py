@@ -118,20 +118,22 @@ class Config:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """Read LSQ_ACCESS_KEY, LSQ_SECRET_KEY and LSQ_ORG_ID, and LSQ_BASE_URL and LSQ_RATE_LIMIT ("25/5") if set."""
+        """Read LSQ_ACCESS_KEY, LSQ_SECRET_KEY and LSQ_ORG_ID, and if they are set LSQ_BASE_URL, LSQ_METADATA_URL,
+        LSQ_LEADS_URL and LSQ_RATE_LIMIT ("25/5")."""
         environ = os.environ if environ is None else environ
         needed = ["LSQ_ACCESS_KEY", "LSQ_SECRET_KEY", "LSQ_ORG_ID"]
         missing = [name for name in needed if not environ.get(name)]
         if missing:
             raise ConfigurationError(f"missing settings: {', '.join(missing)}. {checks.WITHOUT_AN_ACCOUNT}")
         access_key, secret_key, org_id = (environ[name] for name in needed)
+        origins = {name: environ.get(f"LSQ_{name.upper()}") for name in ("base_url", "metadata_url", "leads_url")}
         rate = environ.get("LSQ_RATE_LIMIT")
         return cls(
             access_key=access_key,
             secret_key=secret_key,
             org_id=org_id,
-            base_url=environ.get("LSQ_BASE_URL") or checks.DEFAULT_BASE_URL,
             rate_limit=RateLimit.parse(rate) if rate else RateLimit(),
+            **{name: url for name, url in origins.items() if url},
         )
 
     @property

@@ -1,19 +1,29 @@
-"""What type checkers see of the public calls; checked by mypy, never run."""
+"""What type checkers see of the public calls; checked by mypy and pyright, never run."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, assert_type
 
 from lsq_service_async import (
+    ActivityReceipt,
+    ActivityType,
     Attachment,
     Config,
+    Conversation,
+    FieldMetadata,
     Lane,
+    Lead,
     NewTicket,
+    Problem,
     RateLimit,
     RetryPolicy,
     ServiceClient,
+    SubType,
     Ticket,
     TicketReceipt,
     TicketUpdate,
+    TrashResult,
 )
 
 
@@ -27,11 +37,38 @@ async def tickets(client: ServiceClient, log: BinaryIO) -> None:
     assert_type(receipt, TicketReceipt)
     assert_type(receipt.number, str)
     assert_type(receipt.ticket_id, str | None)
+    assert_type(receipt.attempts[0].digests, tuple[str, ...])
     ticket = await client.tickets.get(receipt)
     assert_type(ticket, Ticket)
-    assert_type(ticket.fields["Title"], Any)
+    assert_type(ticket.due_date, datetime | None)
+    assert_type(ticket.fields, Mapping[str, Any])
     assert_type(await client.tickets.update(ticket, TicketUpdate(status=None)), TicketReceipt)
+
+
+async def activities(client: ServiceClient) -> None:
+    assert_type(await client.tickets.trash(["160", 161]), TrashResult)
+    assert_type(await client.tickets.conversations("143", types=["InboundEmail"]), list[Conversation])
+    assert_type(await client.tickets.conversations(143, types=[ActivityType.INBOUND_EMAIL]), list[Conversation])
+    assert_type(await client.tickets.add_note("143", "Resolve this ticket ASAP."), ActivityReceipt)
+    assert_type(await client.tickets.add_portal_activity("143", "Any news?"), ActivityReceipt)
     assert_type(await client.request("GET", "tickets/143"), Any)
+
+
+async def metadata(client: ServiceClient) -> None:
+    async for field in client.metadata.fields(search="Status"):
+        assert_type(field, FieldMetadata)
+        assert_type(field.max_length, int | None)
+    assert_type(await client.metadata.sub_types(), list[SubType])
+    assert_type(await client.metadata.validate(NewTicket(title="x")), list[Problem])
+    assert_type(await client.metadata.validate_many([NewTicket(title="x")]), list[list[Problem]])
+
+
+async def leads(client: ServiceClient) -> None:
+    lead = await client.leads.find_by_email("wim@example.com")
+    assert_type(lead, Lead | None)
+    assert_type(await client.leads.find_by_phone("+91-5550100001"), Lead | None)
+    if lead is not None:
+        assert_type(NewTicket.for_lead(lead, title="Router down"), NewTicket)
 
 
 async def options(config: Config) -> None:

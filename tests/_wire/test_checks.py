@@ -1,0 +1,85 @@
+"""A ticket held against the account's metadata."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from lsq_service_async import FieldMetadata, NewTicket, SubType, TicketUpdate
+from lsq_service_async._wire.checks import problems_of
+
+FIELDS = [
+    FieldMetadata(schema_name="Title", mandatory=True, min_length=3, max_length=10),
+    FieldMetadata(schema_name="Status", mandatory=True, min_length=1, max_length=200, regex=""),
+    FieldMetadata(schema_name="CustomData.Code", regex=r"^[A-Z]{2}[0-9]+$", max_length=0),
+    FieldMetadata(schema_name="CustomData.Dialect", regex=r"(?<name>x)\p{L}"),
+    FieldMetadata(schema_name="CustomData.Gone", mandatory=True, deleted=True),
+    FieldMetadata(schema_name="CustomData.Off", mandatory=True, active=False),
+    FieldMetadata(schema_name="DueDate", max_length=5),
+]
+SUB_TYPES = [SubType(text="Acceptable", value="ok"), SubType(text="Not acceptable", value="no")]
+GOOD = {"lead_id": "45b5", "title": "Router", "status": "Open"}
+
+
+def found(ticket):
+    return [(problem.field, problem.rule) for problem in problems_of(ticket, FIELDS, SUB_TYPES)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, []),
+        ({"title": None}, [("Title", "mandatory")]),
+        ({"title": "  "}, [("Title", "mandatory")]),
+        ({"title": None, "status": None}, [("Title", "mandatory"), ("Status", "mandatory")]),
+        ({"title": "ab"}, [("Title", "min_length")]),
+        ({"title": "a" * 11}, [("Title", "max_length")]),
+        ({"fields": {"CustomData.Code": "AB12"}}, []),
+        ({"fields": {"CustomData.Code": "nonsense"}}, [("CustomData.Code", "regex")]),
+        ({"fields": {"CustomData.Code": ""}}, []),
+        ({"fields": {"CustomData.Code": 12}}, []),
+        ({"fields": {"CustomData.Dialect": "anything"}}, []),
+        ({"fields": {"CustomData.Unheard": "anything"}}, []),
+        ({"sub_type": "ok"}, []),
+        ({"sub_type": "Acceptable"}, []),
+        ({"sub_type": ""}, []),
+        ({"sub_type": "other"}, [("SubType", "option")]),
+        ({"lead_id": None}, [("LeadId", "lead")]),
+        ({"lead_id": None, "lead_email": "a@b.c"}, []),
+        ({"title": 5}, [("", "invalid")]),
+        ({"fields": {"Title": "twice"}}, [("", "invalid")]),
+        ({"due_date": datetime(2026, 1, 1, tzinfo=UTC)}, [("DueDate", "max_length")]),
+    ],
+)
+def test_each_rule_finds_what_it_is_for(changes, expected):
+    """Mandatory fields, lengths, patterns, known options, and what cannot be sent at all."""
+    assert found(NewTicket(**GOOD | changes)) == expected
+
+
+@pytest.mark.parametrize(
+    ("update", "expected"),
+    [
+        (TicketUpdate(priority="Low"), []),
+        (TicketUpdate(title=None), [("Title", "mandatory")]),
+        (TicketUpdate(title=""), [("Title", "mandatory")]),
+        (TicketUpdate(title="a" * 11), [("Title", "max_length")]),
+        (TicketUpdate(lead_id=5), [("", "invalid")]),
+    ],
+)
+def test_of_an_update_only_what_it_changes_is_checked(update, expected):
+    """What stays as it is was right before."""
+    assert found(update) == expected
+
+
+def test_no_message_repeats_a_value():
+    """Values may be long and private; reports are kept for years."""
+    private = "Wim van der Berg"
+    ticket = NewTicket(title=private, sub_type=private, status="Open", fields={"CustomData.Code": private})
+    messages = [problem.message for problem in problems_of(ticket, FIELDS, SUB_TYPES)]
+    assert len(messages) == 4
+    assert private not in " ".join(messages)
+    assert "Title has 16 characters; at most 10 are allowed" in messages
+
+
+def test_without_known_options_any_passes():
+    """An account without sub-types, or whose list nobody may read."""
+    assert problems_of(NewTicket(**GOOD, sub_type="x"), [], []) == []
