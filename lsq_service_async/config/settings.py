@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, tzinfo
-from typing import NoReturn, Self
+from typing import Any, NoReturn, Self
 from urllib.parse import urlsplit
 
 import attrs
@@ -126,14 +126,15 @@ class Config:
         if missing:
             raise ConfigurationError(f"missing settings: {', '.join(missing)}. {checks.WITHOUT_AN_ACCOUNT}")
         access_key, secret_key, org_id = (environ[name] for name in needed)
-        origins = {name: environ.get(f"LSQ_{name.upper()}") for name in ("base_url", "metadata_url", "leads_url")}
+        names = ("base_url", "metadata_url", "leads_url")
+        origins: dict[str, Any] = {name: url for name in names if (url := environ.get(f"LSQ_{name.upper()}"))}
         rate = environ.get("LSQ_RATE_LIMIT")
         return cls(
             access_key=access_key,
             secret_key=secret_key,
             org_id=org_id,
             rate_limit=RateLimit.parse(rate) if rate else RateLimit(),
-            **{name: url for name, url in origins.items() if url},
+            **origins,
         )
 
     @property
