@@ -12,7 +12,7 @@ import httpx
 from .._wire import Call
 from ..attachments import Attachment
 from ..config import Config
-from ..errors import InvalidRequestError
+from ..errors import InvalidRequestError, NotSentError
 from .reading import BodyFailedError, Reading
 
 _log = logging.getLogger("lsq_service_async")
@@ -43,9 +43,16 @@ def _size(part: bytes | Attachment) -> int:
 
 
 async def prepare(attachments: tuple[Attachment, ...], config: Config) -> None:
-    """Make all of them ready to be sent again and again; InvalidRequestError where they are larger than allowed."""
+    """Make all of them ready to be sent again and again.
+
+    InvalidRequestError where they are larger than allowed, NotSentError where a copy cannot be written or read.
+    """
     for attachment in attachments:
-        await attachment.source.prepare(config.max_file_bytes)
+        try:
+            await attachment.source.prepare(config.max_file_bytes)
+        except OSError as error:
+            message = f"the attachment {attachment.name!r} could not be copied to a temporary file: {error}"
+            raise NotSentError(message) from error
     total = sum(map(_size, attachments))
     if config.max_upload_bytes is not None and total > config.max_upload_bytes:
         allowed = f"the {config.max_upload_bytes:,} that max_upload_bytes allows"

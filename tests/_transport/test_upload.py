@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import io
 import os
+import tempfile
 import threading
 import tracemalloc
 
@@ -278,6 +279,14 @@ async def test_bounds_are_settings(emulator, path):
         with pytest.raises(InvalidRequestError, match="max_file_bytes"):
             await client.tickets.create(TICKET, attachments=[Attachment.from_bytes(bytes(4_000_001), name="a")])
     assert len(emulator.calls) == 1
+
+
+async def test_a_copy_that_cannot_be_written_is_not_sent(client, emulator, tmp_path, monkeypatch):
+    """A full or missing temporary folder ends the call before anything is sent."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(NotSentError, match="temporary file"):
+        await client.tickets.create(TICKET, attachments=[Attachment.from_async_iterable(pieces(DATA), name="a")])
+    assert emulator.calls == ()
 
 
 class Zeros:
