@@ -7,10 +7,13 @@
     faults.py      what may go wrong with a call; script.py says with which one
     calls.py       what it saw
     service/       what is done with a call, pure:
-      operations.py  the table of operations, a handler each
+      desk.py        who may call, and what is meant    <- and go on here
+      operations.py  the table of operations and their APIs
+      handlers/      a function for each operation
+      account/       what is remembered, and the invented fields and leads
+      asked.py       what a handler is asked
       bodies.py      a body read in constant memory: texts kept, files hashed
-      drafts.py      the JSON of a ticket, checked against the vendor's pages
-      store.py       what is remembered; shapes.py prints it
+      reading.py     JSON checked against the vendor's pages; drafts.py the same for tickets
       answers.py     the documented codes and their words
 
 It shares no code with the client, so that the two cannot be wrong together. Needs the extra ``emulator``.
@@ -37,7 +40,8 @@ try:
         TruncatedAnswer,
     )
     from .script import FaultScript
-    from .service.store import StoredTicket, TicketStore
+    from .service.account.conversations import StoredConversation
+    from .service.account.store import StoredTicket, TicketStore
     from .window import FixedWindow, SlidingWindow, TokenBucket, TwoBucketEstimate, Window
 except ModuleNotFoundError as missing:
     if (missing.name or "").partition(".")[0] not in {"starlette", "python_multipart", "uvicorn"}:
@@ -65,6 +69,7 @@ __all__ = [
     "SlowRead",
     "Status",
     "StopReading",
+    "StoredConversation",
     "StoredTicket",
     "TicketStore",
     "TokenBucket",

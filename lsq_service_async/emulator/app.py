@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from random import Random
@@ -17,8 +17,9 @@ from .faults import Exchange, Fault
 from .script import FaultScript
 from .service.answers import Answer, limit_exceeded
 from .service.bodies import Body, BodyReader
-from .service.operations import Desk
-from .window import Window
+from .service.desk import Desk
+from .service.operations import SERVICE, Api, api_of
+from .window import Meter
 
 HANG_UP = "lsq_service_async.emulator.hang_up"
 """Where a server with real connections puts its ``(reset: bool) -> None`` into ``scope["state"]``."""
@@ -51,15 +52,23 @@ class OverLimit(Fault):
 
 @dataclass(frozen=True)
 class App:
-    """Serves ``desk`` over ASGI; ``window`` None is without a limit (``limit`` is what a scripted 429 then says)."""
+    """Serves ``desk`` over ASGI; each API has a meter of its own."""
 
     desk: Desk
-    window: Window | None
-    limit: tuple[int, float]
+    meters: Mapping[Api, Meter]
     faults: FaultScript
     log: CallLog
     road: Road
     clock: Callable[[], float]
+
+    @property
+    def limit(self) -> tuple[int, float]:
+        """Calls and seconds of the tenant's API."""
+        return self.meters[SERVICE].limit
+
+    def meter(self, path: str) -> Meter:
+        """What counts the calls of that path."""
+        return self.meters[api_of(path)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.road.travel()
@@ -72,7 +81,7 @@ class App:
     def _arrive(self, method: str, path: str) -> Call:
         # The window comes first, and counts whatever happens next: a refused call never uses up a fault.
         now = self.clock()
-        refused = self.window is not None and not self.window.allows(now)
+        refused = self.meter(path).refuses(now)
         fault = OverLimit() if refused else self.faults.take(method, path)
         return Call(method, path, now, fault, refused)
 
@@ -89,7 +98,7 @@ class OpenCall:
 
     @property
     def limit(self) -> tuple[int, float]:
-        return self._app.limit
+        return self._app.meter(self._request.scope["path"]).limit
 
     async def read(self, *, at_most: float = math.inf, bytes_per_second: float = math.inf) -> None:
         reader = BodyReader(self._request.headers.get("content-type", ""))
@@ -104,9 +113,10 @@ class OpenCall:
         if self._body is None:
             raise RuntimeError("a call is carried out after its whole body was read")
         desk, request = self._app.desk, self._request
-        before = desk.store.changes
-        answer = desk.answer(request.method, request.scope["path"], request.headers, self._body)
-        self._learn(applied=desk.store.changes != before)
+        before = desk.account.store.changes
+        path, query = request.scope["path"], request.query_params
+        answer = desk.answer(request.method, path, query, request.headers, self._body)
+        self._learn(applied=desk.account.store.changes != before)
         return answer
 
     async def send(self, answer: Answer, *, at_most: int | None = None) -> None:

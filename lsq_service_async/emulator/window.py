@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 WindowKind = Literal["sliding", "fixed", "bucket", "estimate"]
@@ -162,3 +163,22 @@ def window_of(kind: WindowKind, calls: int, per: float, *, refused_count: bool =
     if kind not in _KINDS:
         raise ValueError(f"window is one of {', '.join(_KINDS)}, a Window of your own, or None; not {kind!r}")
     return _KINDS[kind](calls, per, refused_count)
+
+
+@dataclass(frozen=True)
+class Meter:
+    """A window, or None for no limit; and the calls and seconds that a refusal names."""
+
+    window: Window | None
+    limit: tuple[int, float]
+
+    def refuses(self, now: float) -> bool:
+        """Count the call that arrives at ``now``; True when it is over the limit."""
+        return self.window is not None and not self.window.allows(now)
+
+
+def meter_of(window: WindowKind | Window | None, rate_limit: tuple[int, float], *, refused_count: bool) -> Meter:
+    """A window of your own brings its own calls and seconds."""
+    if isinstance(window, str):
+        window = window_of(window, *rate_limit, refused_count=refused_count)
+    return Meter(window, rate_limit if window is None else (window.calls, window.per))

@@ -67,6 +67,19 @@ def in_process() -> Callable[[Emulator], httpx.AsyncClient]:
 
 
 @pytest.fixture
+def marketing() -> Callable[[Emulator], httpx.AsyncClient]:
+    """The same for the marketing API, whose keys go by other names."""
+
+    def client(emulator: Emulator) -> httpx.AsyncClient:
+        settings = emulator.settings
+        keys = {"x-LSQ-AccessKey": settings["access_key"], "x-LSQ-SecretKey": settings["secret_key"]}
+        base = f"{settings['leads_url']}/v2/LeadManagement.svc"
+        return httpx.AsyncClient(transport=httpx.ASGITransport(app=emulator.app), base_url=base, headers=keys)
+
+    return client
+
+
+@pytest.fixture
 def on_socket() -> Callable[[Emulator], httpx.AsyncClient]:
     """A bare httpx client of an open emulator."""
     return lambda emulator: httpx.AsyncClient(base_url=base_of(emulator), headers=headers_of(emulator), trust_env=False)

@@ -81,6 +81,7 @@ async def test_the_refusal_names_the_limit_of_the_window(
     async with in_process(emulator) as client:
         answers = [await client.get("/tickets/1") for _ in range(11)]
     assert text in answers[-1].text
+    assert f"limit of {emulator.app.limit[0]} in" in answers[-1].text
 
 
 async def test_refused_calls_count_by_default(fake_time: Any, in_process: Client) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from lsq_service_async.emulator import Emulator, TicketStore, serve
 
+URLS = dict.fromkeys(("base_url", "metadata_url", "leads_url"), "http://localhost")
 KEYS = {"access_key": "emulator-access-key", "secret_key": "emulator-secret-key", "org_id": "22824"}
 
 
@@ -23,13 +24,13 @@ def test_the_settings_are_a_fresh_dict() -> None:
     """Before it is open the origin is this machine's name; changing the dict changes nothing."""
     emulator = Emulator()
     emulator.settings["org_id"] = "1"
-    assert emulator.settings == {**KEYS, "base_url": "http://localhost"}
+    assert emulator.settings == KEYS | URLS
 
 
 def test_keys_and_tenant_can_be_chosen() -> None:
     """They appear in the settings, and are the ones that are checked."""
     emulator = Emulator(access_key="a", secret_key="b", org_id="7")
-    assert emulator.settings == {"access_key": "a", "secret_key": "b", "org_id": "7", "base_url": "http://localhost"}
+    assert emulator.settings == {"access_key": "a", "secret_key": "b", "org_id": "7"} | URLS
 
 
 async def test_it_says_what_it_is(in_process: Any) -> None:
@@ -49,7 +50,8 @@ async def test_it_can_be_opened_again_but_not_twice() -> None:
     await emulator.aclose()
     assert emulator.settings["base_url"] == "http://localhost"
     async with emulator:
-        assert "http://127.0.0.1:" in emulator.settings["base_url"]
+        origins = {emulator.settings[name] for name in ("base_url", "metadata_url", "leads_url")}
+        assert [origin.startswith("http://127.0.0.1:") for origin in origins] == [True]
 
 
 async def test_two_emulators_may_share_a_memory(in_process: Any, new_ticket: Any) -> None:
@@ -64,6 +66,12 @@ def test_the_tickets_can_be_looked_at_only() -> None:
     """The mapping is a view: it cannot be written to."""
     with pytest.raises(TypeError):
         Emulator().tickets["1"] = None  # type: ignore[index]
+
+
+def test_a_reading_of_offsets_that_does_not_exist_is_refused() -> None:
+    """The three that exist are named."""
+    with pytest.raises(ValueError, match="from_zero, from_one, page; not 'from_two'"):
+        Emulator(metadata_offset="from_two")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.com", ""])

@@ -159,7 +159,7 @@ async def test_a_lead_is_found_by_the_phone_that_came_with_its_e_mail(
     client: httpx.AsyncClient, emulator: Emulator, new_ticket: Any
 ) -> None:
     """Both at once describe one lead, which either finds again."""
-    both = [("LeadDetail.EmailAddress", "wim@example.com"), ("LeadDetail.Phone", "+91-1")]
+    both = [("LeadDetail.EmailAddress", "nobody.yet@example.com"), ("LeadDetail.Phone", "+91-1")]
     for pairs in (both, both[:1], both[1:]):
         await client.post("/tickets", json={**new_ticket, "LeadId": None, "Fields": fields(*pairs)})
     assert len({ticket.lead_id for ticket in emulator.tickets.values()}) == 1

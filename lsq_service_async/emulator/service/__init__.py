@@ -1,1 +1,1 @@
-"""What the service does with a call, pure: (method, path, headers, body) in, an answer out; no clock and no network."""
+"""What the service does with a call, pure: (method, path, query, headers, body) in, an answer out; no network."""

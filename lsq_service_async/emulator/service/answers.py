@@ -71,3 +71,18 @@ def not_per_spec(reason: str) -> RefusedError:
 def unknown_ticket(name: str) -> RefusedError:
     """404 with a JSON body. An inference: what the service says of a ticket it does not have is stated nowhere."""
     return RefusedError(json_answer({"Status": "Error", "ExceptionMessage": f"Ticket {name} does not exist"}, 404))
+
+
+def not_permitted() -> RefusedError:
+    """403 as plain text. An inference: pages say that an operation is for admins, and none lists a 403."""
+    return RefusedError(text_answer(403, "This operation is for administrators only."))
+
+
+def missing_parameter(name: str) -> RefusedError:
+    """The marketing API's 500 that is a refusal: https://apidocs.leadsquared.com/error-handling/."""
+    reason = {
+        "Status": "Error",
+        "ExceptionType": "MXMandatoryAttributeMissingException",
+        "ExceptionMessage": f"'{name}' is mandatory",
+    }
+    return RefusedError(json_answer(reason, 500))

@@ -5,17 +5,20 @@ https://apidocs.leadsquared.com/create-tickets/ and https://apidocs.leadsquared.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from .answers import not_per_spec
+from .reading import json_object, text_or_null
 
 Value = str | int | float | None
 """What a field holds: text, a number or null."""
 
-LEAD_FIELDS = ("LeadDetail.EmailAddress", "LeadDetail.Phone")
+LEAD_PREFIX = "LeadDetail."
+"""Fields of this name describe the lead, not the ticket."""
+
+LEAD_FIELDS = (f"{LEAD_PREFIX}EmailAddress", f"{LEAD_PREFIX}Phone")
 """The fields that name a lead where no LeadId does."""
 
 
@@ -51,33 +54,12 @@ def read_update(text: bytes, number: str) -> Draft:
 
 
 def _read(text: bytes) -> Draft:
-    dto = _object(text)
+    dto = json_object(text)
     if dto.get("TypeId") != "1":
         raise not_per_spec('TypeId must be "1"')
     if type(dto.get("RelatedTicketTypeId")) is not int or dto["RelatedTicketTypeId"] != 1:
         raise not_per_spec("RelatedTicketTypeId must be 1")
-    return Draft(_text_or_null(dto, "Id"), _text_or_null(dto, "LeadId"), _fields(dto.get("Fields")))
-
-
-def _object(text: bytes) -> dict[str, Any]:
-    try:
-        dto = json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise not_per_spec("the JSON cannot be read") from error
-    if not isinstance(dto, dict):
-        raise not_per_spec("the JSON is not an object")
-    return dto
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _text_or_null(dto: Mapping[str, Any], name: str) -> str | None:
-    value = dto.get(name)
-    if value is None or (isinstance(value, str) and value):
-        return value
-    raise not_per_spec(f"{name} must be a text or null")
+    return Draft(text_or_null(dto, "Id"), text_or_null(dto, "LeadId"), _fields(dto.get("Fields")))
 
 
 def _fields(entries: object) -> dict[str, Value]:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .drafts import Value
-from .store import StoredTicket
+from ..account.store import StoredTicket
+from ..drafts import LEAD_PREFIX, Value
 
 _FIRST_FIELDS: dict[str, Value] = {
     "Type": None,
@@ -94,7 +94,7 @@ def receipt(ticket: StoredTicket, message: str | None, ticket_id: str | None) ->
 
 def _fields(ticket: StoredTicket) -> dict[str, Value]:
     # LeadDetail.* describe the lead, and the printed ticket has none of them.
-    own = {name: value for name, value in ticket.fields.items() if not name.startswith("LeadDetail.")}
+    own = {name: value for name, value in ticket.fields.items() if not name.startswith(LEAD_PREFIX)}
     fixed = {name: own.pop(name, default) for name, default in (_FIRST_FIELDS | _LAST_FIELDS).items()}
     fixed["TicketKey"] = ticket.key
     return {**{name: fixed[name] for name in _FIRST_FIELDS}, **own, **{name: fixed[name] for name in _LAST_FIELDS}}

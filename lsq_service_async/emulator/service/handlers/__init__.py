@@ -1,0 +1,1 @@
+"""One function per operation: the account and what was asked in, an answer out."""

@@ -1,0 +1,194 @@
+"""Field metadata and sub-types, and tickets checked against them, against the emulator's invented account."""
+
+import asyncio
+import json
+import logging
+
+import attrs
+import httpx
+import pytest
+from scripted import Script
+from virtual_clock import run_virtual
+
+from lsq_service_async import (
+    Config,
+    FieldMetadata,
+    MalformedResponseError,
+    NewTicket,
+    PermissionDeniedError,
+    ServiceClient,
+    TicketUpdate,
+)
+from lsq_service_async.emulator import Emulator
+
+GOOD = NewTicket(lead_email="wim@example.com", title="Router down", status="Open", priority="Low", channel="Chat")
+
+
+async def all_fields(client, **search):
+    return [field async for field in client.metadata.fields(**search)]
+
+
+@pytest.fixture
+async def emulator():
+    async with Emulator(rate_limit=(1000, 1.0)) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+async def client(emulator):
+    async with ServiceClient(Config(**emulator.settings)) as client:
+        yield client
+
+
+async def test_a_field_is_what_the_page_shows(client):
+    """The names of the sample, with the rules that mean something."""
+    [status] = [field for field in await all_fields(client, search="Status") if field.schema_name == "Status"]
+    assert attrs.evolve(status, extra={}, validation={}) == FieldMetadata(
+        schema_name="Status",
+        id=status.id,
+        display_name="Status",
+        description=status.description,
+        data_type="Select",
+        field_type="standard",
+        mandatory=True,
+        min_length=1,
+        max_length=200,
+        regex="",
+        active=True,
+        deleted=False,
+    )
+    assert status.validation["NumScale"] == 2
+    assert status.extra["RenderType"] == "Dropdown"
+
+
+@pytest.mark.parametrize("reading", ["from_zero", "from_one", "page"])
+async def test_all_fields_are_found_whatever_offset_means(reading):
+    """A count of records from 0, from 1, or a number of a page: none is missed, none comes twice."""
+    async with Emulator(rate_limit=(1000, 1.0), metadata_offset=reading) as emulator:
+        async with ServiceClient(Config(**emulator.settings)) as client:
+            names = [field.schema_name for field in await all_fields(client)]
+    assert len(names) == len(set(names))
+    assert len(names) > 25
+    assert {"Title", "Status", "SubType"} <= set(names)
+
+
+async def test_what_was_read_is_kept(client, emulator):
+    """For a client and its views, and for all who ask at once."""
+    view = client.with_options(timeout=5.0)
+    await asyncio.gather(*(all_fields(one) for one in (client, view, client)))
+    calls = len(emulator.calls)
+    assert await all_fields(client) == await all_fields(view)
+    assert len(emulator.calls) == calls <= 3
+    await client.metadata.sub_types()
+    await client.metadata.sub_types()
+    assert len(emulator.calls) == calls + 1
+
+
+def test_it_is_kept_for_as_long_as_the_settings_say(config):
+    """Then it is read again; a list that a caller changed is not what others get."""
+    script = Script(httpx.Response(200, json=[{"Text": "a", "Value": "a"}]))
+
+    async def main():
+        kept = attrs.evolve(config, metadata_ttl=60.0)
+        async with httpx.AsyncClient(transport=script) as http, ServiceClient(kept, http_client=http) as client:
+            (await client.metadata.sub_types()).clear()
+            assert len(await client.metadata.sub_types()) == 1
+            await asyncio.sleep(61)
+            await client.metadata.sub_types()
+
+    run_virtual(main())
+    assert len(script.seen) == 2
+
+
+def test_a_failed_read_is_not_kept(config):
+    """The next one tries again."""
+    script = Script(403, httpx.Response(200, json=[]))
+
+    async def main():
+        async with httpx.AsyncClient(transport=script) as http, ServiceClient(config, http_client=http) as client:
+            with pytest.raises(PermissionDeniedError):
+                await client.metadata.sub_types()
+            return await client.metadata.sub_types()
+
+    assert run_virtual(main()) == []
+
+
+def test_a_service_that_counts_wrong_is_named(config, caplog):
+    """It says that there are nine, and shows one: the reader stops, and says so."""
+    page = {"Total": 9, "TicketsFields": [{"SchemaName": "Title", "Id": 1}]}
+    script = Script(httpx.Response(200, json=page))
+
+    async def main():
+        async with httpx.AsyncClient(transport=script) as http, ServiceClient(config, http_client=http) as client:
+            return await all_fields(client)
+
+    assert [field.schema_name for field in run_virtual(main())] == ["Title"]
+    assert [json.loads(seen.body)["Offset"] for seen in script.seen] == [0, 1, 1, 1, 2]
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert said == ["the service says that it has 9 fields, and shows 1 of them"]
+
+
+@pytest.mark.parametrize("answer", [{"Total": 1}, {"TicketsFields": [{"Id": 1}]}, {"TicketsFields": [5]}, [], 5])
+def test_an_answer_of_another_shape_is_malformed(config, answer):
+    """What identifies a field must be there; a list that is null is an empty one."""
+
+    async def main(script):
+        async with httpx.AsyncClient(transport=script) as http, ServiceClient(config, http_client=http) as client:
+            return await all_fields(client)
+
+    with pytest.raises(MalformedResponseError):
+        run_virtual(main(Script(httpx.Response(200, json=answer))))
+    assert run_virtual(main(Script(httpx.Response(200, json={"Total": None, "TicketsFields": None})))) == []
+
+
+async def test_ten_thousand_tickets_cost_a_few_calls(client, emulator):
+    """Each is checked against what was read once; lists and async iterables alike."""
+    bad = attrs.evolve(GOOD, title=None)
+
+    async def rows():
+        for number in range(10_000):
+            yield bad if number % 1000 == 0 else GOOD
+
+    found = await client.metadata.validate_many(rows())
+    assert len(found) == 10_000
+    assert [number for number, problems in enumerate(found) if problems] == list(range(0, 10_000, 1000))
+    assert {(problem.field, problem.rule) for problem in found[0]} == {("Title", "mandatory")}
+    assert len(emulator.calls) <= 4
+
+
+async def test_one_ticket_is_checked(client):
+    """Empty when all is well; of an update only what changes."""
+    assert await client.metadata.validate(GOOD) == []
+    assert [problem.rule for problem in await client.metadata.validate(NewTicket())][:2] == ["lead", "mandatory"]
+    assert await client.metadata.validate(TicketUpdate(status="On Hold")) == []
+    [problem] = await client.metadata.validate(attrs.evolve(GOOD, sub_type="no such thing"))
+    assert (problem.field, problem.rule) == ("SubType", "option")
+
+
+async def test_metadata_is_for_admins():
+    """Others get a 403, which is no problem of a ticket."""
+    async with Emulator(admin=False) as emulator, ServiceClient(Config(**emulator.settings)) as client:
+        with pytest.raises(PermissionDeniedError):
+            await client.metadata.validate(GOOD)
+
+
+async def test_leads_are_found_for_tickets(client):
+    """What a ticket created by e-mail made is found by it, and names the next ticket."""
+    await client.tickets.create(GOOD)
+    lead = await client.leads.find_by_email("wim@example.com")
+    assert lead.email == "wim@example.com"
+    receipt = await client.tickets.create(NewTicket.for_lead(lead, title="Again"))
+    assert (await client.tickets.get(receipt)).lead_id == lead.id
+    assert await client.leads.find_by_email("nobody@example.com") is None
+
+
+async def test_what_happens_to_a_ticket_shows(client):
+    """A portal activity becomes a conversation; a trashed ticket fails the second time."""
+    number = (await client.tickets.create(GOOD)).number
+    await client.tickets.add_note(number, "Resolve this ticket ASAP.")
+    await client.tickets.add_portal_activity(number, "Any news?")
+    found = await client.tickets.conversations(number)
+    assert [(one.activity_type, one.text) for one in found] == [("PortalInbound", "Any news?")]
+    first = await client.tickets.trash([number])
+    again = await client.tickets.trash([number])
+    assert (first.successful, again.failed) == ((number,), (number,))
