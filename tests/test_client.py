@@ -9,6 +9,7 @@ import threading
 import traceback
 
 import attrs
+import httpcore
 import httpx
 import pytest
 from raw_server import RawServer, request_of
@@ -224,6 +225,32 @@ async def test_no_key_is_in_any_error(config, reply):
 
     async with RawServer(talk).running() as server:
         error = await failing(config, server.origin)
+    assert "CANARY" not in everything_shown(error)
+
+
+class BrokenWire(httpcore.AsyncNetworkBackend):
+    """Connects, and fails in the middle of writing the head of a request, with the keys in the caller's frames."""
+
+    async def connect_tcp(self, *args, **kwargs):
+        return self
+
+    def get_extra_info(self, info):
+        return None
+
+    async def write(self, data, timeout=None):
+        raise OSError("the wire broke")
+
+    async def aclose(self):
+        pass
+
+
+async def test_no_key_is_in_the_frames_of_a_broken_write(config):
+    """h11 shows every header in the repr of its events, and crash reporters show the locals of every frame."""
+    transport = httpx.AsyncHTTPTransport()
+    transport._pool = httpcore.AsyncConnectionPool(network_backend=BrokenWire())
+    async with httpx.AsyncClient(transport=transport) as http:
+        error = await failing(config, config.base_url, http)
+    assert "the wire broke" in str(error)
     assert "CANARY" not in everything_shown(error)
 
 

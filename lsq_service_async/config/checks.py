@@ -85,6 +85,14 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
+def is_local(url: Any) -> bool:
+    """Whether an origin is on this machine; False for what is none."""
+    try:
+        return is_loopback(urlsplit(url).hostname or "")
+    except (ValueError, AttributeError, TypeError):
+        return False
+
+
 def origin(url: Any, name: str, *, allow_http: bool) -> None:
     """Refuse what is not an https origin; a query or a user could carry a key away, so neither is repeated."""
     wrong = f"{name} must be an https origin such as {DEFAULT_BASE_URL}"

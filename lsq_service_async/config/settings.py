@@ -98,7 +98,7 @@ class Config:
     attachment_digests: bool = True
     metadata_url: str = attrs.field(converter=checks.without_slash)
     metadata_ttl: float = 300.0
-    leads_url: str = attrs.field(default=DEFAULT_LEADS_URL, converter=checks.without_slash)
+    leads_url: str = attrs.field(converter=checks.without_slash)
     leads_rate_limit: RateLimit = attrs.field(factory=RateLimit, validator=checks.is_a(RateLimit))
     time_zone: tzinfo = attrs.field(default=UTC, converter=checks.zone)
 
@@ -106,6 +106,11 @@ class Config:
     def _metadata_host(self) -> str:
         # The page of the field metadata prints the host api.service-in... where all others print apigw.service-in...
         return str(self.base_url).replace("//apigw.", "//api.", 1)
+
+    @leads_url.default
+    def _leads_host(self) -> str:
+        # Keys of an emulator on this machine have no business with a real host.
+        return self.base_url if checks.is_local(self.base_url) else DEFAULT_LEADS_URL
 
     def __attrs_post_init__(self) -> None:
         for name in ("base_url", "metadata_url", "leads_url"):

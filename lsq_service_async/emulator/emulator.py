@@ -211,5 +211,4 @@ async def _serve_until_cancelled(emulator: Emulator, say: Callable[[str], object
 
 
 def _environment(settings: Settings) -> str:
-    variables = {name: value for name, value in settings.items() if name not in {"metadata_url", "leads_url"}}
-    return "\n".join(f"export LSQ_{name.upper()}={value}" for name, value in variables.items())
+    return "\n".join(f"export LSQ_{name.upper()}={value}" for name, value in settings.items())

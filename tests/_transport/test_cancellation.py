@@ -267,7 +267,7 @@ async def test_a_hundred_cancelled_calls_leave_a_pool_of_one_healthy(config):
 async def test_the_attachment_is_closed_whatever_happens(config, tmp_path):
     """No file stays open behind a call that failed or was cancelled."""
     path = tmp_path / "a.bin"
-    path.write_bytes(bytes(5 << 20))
+    path.write_bytes(bytes(32 << 20))  # more than a connection's buffers take in
     readers = []
     attachment = Attachment.from_path(path)
 

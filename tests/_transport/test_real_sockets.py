@@ -72,8 +72,16 @@ UNUSABLE = {
     "no gzip": (ok(CREATED, b"Content-Encoding: gzip"), "keep"),
     "brotli": (ok(CREATED, b"Content-Encoding: br"), "keep"),
     "9 MiB": (ok(bytes(9 << 20)), "keep"),
-    "endless": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"100000\r\n" + bytes(1 << 20), "close"),
+    "endless": (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + bytes(1 << 20), "close"),
 }
+
+
+@pytest.mark.parametrize("name", ["gzip bomb", "9 MiB", "endless"])
+async def test_an_answer_is_bounded(config, name):
+    """At 8 MiB, raw and decoded: what is behind that is not read."""
+    chunk, end = UNUSABLE[name]
+    error = await outcome(config, answering(*[chunk] * (20 if name == "endless" else 1), end=end), call_create)
+    assert "larger than 8 MiB" in str(error)
 
 
 @pytest.mark.parametrize("name", UNUSABLE)
@@ -254,6 +262,13 @@ async def test_a_callers_client_brings_none_of_its_own(config):
     assert len(heads) == 2
     for head in heads:
         assert not [word for word in (b"x-mine", b"cookie", b"p=1", b"authorization") if word in head]
+
+
+async def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(config, monkeypatch):
+    """It could not reach the emulator on this machine's loopback."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    assert (await outcome(config, answering(ok()), call_create)).number == "34"
 
 
 async def test_connections_are_kept_and_used_again(config):

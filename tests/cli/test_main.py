@@ -71,6 +71,8 @@ def test_the_emulator_says_its_settings_and_ends_on_ctrl_c(
         "LSQ_SECRET_KEY",
         "LSQ_ORG_ID",
         "LSQ_BASE_URL",
+        "LSQ_METADATA_URL",
+        "LSQ_LEADS_URL",
     ]
     assert err.startswith("Serving until Ctrl-C.")
 

@@ -112,10 +112,11 @@ async def test_serve_says_the_settings_and_ends_on_an_interrupt() -> None:
         asyncio.get_running_loop().call_soon(interrupt)
 
     await asyncio.to_thread(serve, 0, say=say)
-    first, second, third, fourth = said[0].splitlines()
+    first, second, third, fourth, fifth, sixth = said[0].splitlines()
     assert first == "export LSQ_ACCESS_KEY=emulator-access-key"
     assert (second, third) == ("export LSQ_SECRET_KEY=emulator-secret-key", "export LSQ_ORG_ID=22824")
     assert fourth.startswith("export LSQ_BASE_URL=http://127.0.0.1:")
+    assert (fifth, sixth) == (fourth.replace("BASE", "METADATA"), fourth.replace("BASE", "LEADS"))
 
 
 def test_serve_as_a_process_of_its_own() -> None:
