@@ -8,6 +8,7 @@ A map of the package, top down:
     leads.py        lead look-ups on the marketing API
     records.py      what the service stores, as frozen attrs classes
     attachments.py  Attachment: where bytes come from
+    bulk/           many calls: finish, stop or resume without doing one twice
     errors.py       one tree, named by what the caller may do next
     config.py       Config, RateLimit, RetryPolicy: frozen, every default, from_env()
     events.py       what a hook is told
@@ -22,6 +23,7 @@ A folder is a layer, and imports point down only; ``tests/test_architecture.py``
 
 from ._version import __version__
 from .attachments import Attachment
+from .bulk import BulkRow
 from .client import ServiceClient
 from .config import Config, Lane, RateLimit, RetryPolicy
 from .errors import (
@@ -67,6 +69,7 @@ __all__ = [
     "Attachment",
     "AuthenticationError",
     "BadRequestError",
+    "BulkRow",
     "Channel",
     "Config",
     "ConfigurationError",

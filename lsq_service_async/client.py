@@ -7,9 +7,9 @@ import os
 import platform
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import attrs
 import httpx
@@ -18,6 +18,7 @@ from ._transport.exchange import Exchange
 from ._transport.pipeline import Pipeline
 from ._version import __version__
 from ._wire.calls import Api, Call, Kind, encode
+from .bulk import Bulk, BulkRow, Setup
 from .config import CallOptions, Config, Lane, RetryPolicy, is_loopback
 from .errors import InvalidRequestError, LSQServiceError
 from .events import Hook
@@ -25,6 +26,7 @@ from .leads import Leads
 from .limits.gate import Gate
 from .limits.local import LocalLimiter
 from .metadata import Metadata, MetadataCache
+from .records import NewTicket, TicketReceipt, TicketUpdate
 from .tickets import Tickets
 
 T = TypeVar("T")
@@ -127,6 +129,7 @@ class ServiceClient:
         self.tickets = Tickets(self._send, org_id=config.org_id, zone=config.time_zone)
         self.metadata = Metadata(self._send, session.metadata_cache)
         self.leads = Leads(self._send)
+        self.bulk = Bulk(self._bulk_setup)
 
     @classmethod
     def from_env(cls, **options: Any) -> Self:
@@ -146,8 +149,10 @@ class ServiceClient:
         ``deadline``: seconds for a whole call; None for no bound. ``timeout``: seconds without progress.
         """
         given = {"lane": lane, "deadline": deadline, "timeout": timeout, "retry": retry}
+        return self._view(**{name: value for name, value in given.items() if value is not _UNCHANGED})
+
+    def _view(self, **changed: Any) -> Self:
         view = object.__new__(type(self))
-        changed: dict[str, Any] = {name: value for name, value in given.items() if value is not _UNCHANGED}
         view._wire_up(self._session, attrs.evolve(self._options, **changed), owner=False)
         return view
 
@@ -183,6 +188,34 @@ class ServiceClient:
             json=None if json is None else encode(json),
         )
         return await self._send(call)
+
+    def _bulk_setup(self, verb: Literal["created", "updated"]) -> Setup:
+        rate = self._session.config.rate_limit
+        once = self.with_options(lane=Lane.BULK, retry=RetryPolicy(attempts=1))
+        return Setup(
+            verb=verb,
+            send=self._create_row if verb == "created" else self._update_row,
+            # Any answer will do, also that there is no such ticket.
+            probe=lambda: once.tickets.get("1"),
+            workers=rate.calls,
+            seconds_per_call=rate.per / rate.calls,
+            window=rate.per,
+            estimated_wait=lambda: self.limiter.stats().estimated_wait[Lane.BULK],
+        )
+
+    async def _create_row(self, row: BulkRow, before_send: Callable[[], Awaitable[None]]) -> TicketReceipt:
+        if not isinstance(row.ticket, NewTicket):
+            raise InvalidRequestError(f"the row {row.key!r} is no NewTicket, so it cannot be created")
+        tickets = self._view(lane=Lane.BULK, before_send=before_send).tickets
+        return await tickets.create(row.ticket, attachments=row.attachments)
+
+    async def _update_row(self, row: BulkRow, before_send: Callable[[], Awaitable[None]]) -> TicketReceipt:
+        if not isinstance(row.ticket, TicketUpdate) or row.target is None:
+            raise InvalidRequestError(
+                f"the row {row.key!r} needs a TicketUpdate and the ticket to change as its target"
+            )
+        tickets = self._view(lane=Lane.BULK, before_send=before_send).tickets
+        return await tickets.update(row.target, row.ticket, attachments=row.attachments)
 
     async def _send(self, call: Call[T]) -> T:
         await self._session.open()

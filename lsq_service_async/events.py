@@ -57,7 +57,22 @@ class LimitPaused:
     seconds: float
 
 
-Event = AttemptStarted | AttemptEnded | CallEnded | LimitPaused
+@attrs.frozen(kw_only=True)
+class LimitLowered:
+    """A refusal showed that there is less to use than was configured.
+
+    ``cause`` is "lower plan" where the service named one, else "other traffic": somebody else uses the account.
+    From now on at most ``calls`` go in any ``per`` seconds; what was given up comes back bit by bit while nothing is
+    refused, but never more than the plan that was named.
+    """
+
+    reference: str
+    cause: str
+    calls: int
+    per: float
+
+
+Event = AttemptStarted | AttemptEnded | CallEnded | LimitPaused | LimitLowered
 
 
 class Hook(Protocol):

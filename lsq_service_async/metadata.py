@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -105,16 +105,14 @@ class Metadata:
             _log.warning("the service says that it has %d fields, and shows %d of them", total, len(found))
         return list(found.values())
 
-    async def _follow(self, search: str, found: dict[str, FieldMetadata], offsets: Iterable[int]) -> int:
+    async def _follow(self, search: str, found: dict[str, FieldMetadata], offsets: Iterator[int]) -> int:
         """Read pages until all are found or two in a row bring nothing new; the number that the service says it has."""
-        barren = 0
-        for offset in offsets:
-            fields, total = await self._page(search, offset)
+        barren, total = 0, len(found) + 1
+        while len(found) < total and barren < 2:
+            fields, total = await self._page(search, next(offsets))
             known = len(found)
             found |= {field.schema_name: field for field in fields if field.schema_name not in found}
             barren = barren + 1 if len(found) == known else 0
-            if len(found) >= total or barren == 2:
-                break
         return total
 
     async def _page(self, search: str, offset: int) -> _Page:
@@ -130,7 +128,7 @@ class Metadata:
         return await self._send(call)
 
 
-def _by_records(found: dict[str, FieldMetadata]) -> Iterable[int]:
+def _by_records(found: dict[str, FieldMetadata]) -> Iterator[int]:
     while True:
         yield len(found)
 

@@ -23,6 +23,7 @@ CORE = {
     "tickets",
     "metadata",
     "leads",
+    "bulk",
 }
 MAY_IMPORT = {
     "_version": set(),
@@ -37,6 +38,7 @@ MAY_IMPORT = {
     "metadata": {"_wire", "records", "attachments", "errors"},
     "leads": {"_wire", "records", "attachments", "errors"},
     "limits": {"config", "errors", "events"},
+    "bulk": {"records", "attachments", "errors", "events"},
     "_transport": {"_wire", "attachments", "config", "errors", "events", "limits"},
     "client": CORE | {"_version"},
     "cli": {"__init__", "limits", "emulator"},

@@ -156,6 +156,25 @@ def test_two_clients_can_share_a_limiter(config):
     run_virtual(main())
 
 
+def test_the_first_calls_share_one_opening(config):
+    """A limiter whose opening takes time is opened once, however many calls come first."""
+    opened = []
+
+    class Slow(LocalLimiter):
+        async def open(self, rate, name):
+            await asyncio.sleep(1)
+            opened.append(name)
+            await super().open(rate, name)
+
+    async def main():
+        client = ServiceClient(config, limiter=Slow(), http_client=httpx.AsyncClient(transport=Script(created())))
+        await asyncio.gather(*(client.tickets.create(TICKET) for _ in range(3)))
+        await client.aclose()
+
+    run_virtual(main())
+    assert opened == ["127.0.0.1:9/22824"]
+
+
 async def test_the_callers_http_client_stays_open(config):
     """Who brings it, closes it."""
     async with httpx.AsyncClient(transport=Script(created())) as http:
@@ -278,7 +297,7 @@ async def test_no_key_is_in_any_event(config):
         async with ServiceClient(settings, http_client=http, hooks=[events.append]) as client:
             await client.with_options(retry=RetryPolicy(backoff=0.001)).tickets.create(TICKET)
             assert "CANARY" not in repr(client) + repr(vars(client)) + repr(client.limiter)
-    assert len(events) == 8
+    assert len(events) == 9
     assert "CANARY" not in repr(events)
 
 

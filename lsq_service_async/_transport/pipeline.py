@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -14,7 +13,7 @@ import attrs
 from .._wire import Api, Attempt, Call, Outcome, Verdict, read_answer, with_attempts
 from ..config import CallOptions, Config
 from ..errors import NotSentError, OutcomeUnknownError, RateLimitError
-from ..events import AttemptEnded, AttemptStarted, CallEnded, Event, Hook, LimitPaused
+from ..events import AttemptEnded, AttemptStarted, CallEnded, Event, Hook
 from ..limits.gate import Gate, Slot
 from .exchange import Answer, Exchange
 from .failures import ClientClosedError, unanswered, verdict_of
@@ -107,6 +106,7 @@ class Pipeline:
             slot = await self._gates[run.call.api].acquire(run.options.lane, deadline=run.deadline, heavy=heavy)
         except NotSentError as error:
             return Verdict(outcome=Outcome.NOT_APPLIED, error=error)
+        await _before_send(run, slot)
         run.sends += 1
         run.renew_body()
         self._tell(
@@ -170,11 +170,10 @@ class Pipeline:
         slot.unused() if never_left else slot.answered()
 
     def _pause_if_refused(self, run: _Run, verdict: Verdict[Any]) -> None:
-        if isinstance(verdict.error, RateLimitError):
-            asked = verdict.error.retry_after
-            seconds = self._config.rate_limit.per + random.uniform(0, 1) if asked is None else asked
-            self._gates[run.call.api].pause(seconds)
-            self._tell(LimitPaused(reference=run.reference, seconds=seconds))
+        error, gate = verdict.error, self._gates[run.call.api]
+        if isinstance(error, RateLimitError):
+            for event in gate.refused(run.reference, error.retry_after, error.limit):
+                self._tell(event)
 
     def _tell_attempt(self, run: _Run, number: int, verdict: Verdict[Any], seconds: float) -> None:
         self._tell(
@@ -219,6 +218,16 @@ class Pipeline:
             for flight in open_flights:
                 flight.cancel()
             await asyncio.gather(*open_flights, return_exceptions=True)
+
+
+async def _before_send(run: _Run, slot: Slot) -> None:
+    """Let the caller make its intent durable; a send that must not begin leaves the slot as it was."""
+    try:
+        if run.options.before_send is not None:
+            await run.options.before_send()
+    except BaseException:
+        slot.unused()
+        raise
 
 
 def _now() -> float:

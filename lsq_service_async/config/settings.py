@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, tzinfo
 from typing import Any, NoReturn, Self
 from urllib.parse import urlsplit
@@ -169,9 +169,13 @@ class Config:
 
 @attrs.frozen(kw_only=True)
 class CallOptions:
-    """What `ServiceClient.with_options` may change for the calls of one view."""
+    """What `ServiceClient.with_options` may change for the calls of one view.
+
+    ``before_send`` is awaited before each send, once the limit has granted it; what it raises ends the call unsent.
+    """
 
     lane: Lane = attrs.field(default=Lane.INTERACTIVE, validator=checks.is_a(Lane))
+    before_send: Callable[[], Awaitable[None]] | None = None
     deadline: float | None = None
     timeout: float = 30.0
     retry: RetryPolicy = attrs.field(factory=RetryPolicy, validator=checks.is_a(RetryPolicy))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
+import random
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -11,10 +13,13 @@ import attrs
 
 from ..config import Lane, RateLimit
 from ..errors import ConfigurationError, LSQServiceError
+from ..events import Event, LimitLowered, LimitPaused
+from .decision.ask import Want
 from .queue import Queue
-from .store import Granted, Store, Want
+from .store import Store
 
-_ALONE = {(lane, heavy): (Want(lane, heavy),) for lane in Lane for heavy in (False, True)}
+_WANTS = {(lane, heavy): Want(lane, heavy) for lane in Lane for heavy in (False, True)}
+_log = logging.getLogger("lsq_service_async")
 
 
 @attrs.frozen
@@ -36,11 +41,12 @@ class LimiterStats:
 class Slot:
     """The right to one call, to be ended by `answered` or by `unused`; whatever comes after the first is ignored."""
 
-    __slots__ = ("_gate", "_grant")
+    __slots__ = ("_gate", "_heavy", "_number")
 
-    def __init__(self, gate: Gate, grant: Granted) -> None:
+    def __init__(self, gate: Gate, number: int, heavy: bool) -> None:
         self._gate: Gate | None = gate
-        self._grant = grant
+        self._number = number
+        self._heavy = heavy
 
     def answered(self) -> None:
         """The service has the call behind it, or may have: the slot comes back ``per`` seconds from now."""
@@ -53,7 +59,7 @@ class Slot:
     def _end(self, *, used: bool) -> None:
         gate, self._gate = self._gate, None
         if gate is not None:
-            gate.take_back(self._grant, used=used)
+            gate.take_back(self._number, heavy=self._heavy, used=used)
 
 
 class Gate:
@@ -82,7 +88,7 @@ class Gate:
             raise ConfigurationError(f"this limiter serves {self._open_for}; {(rate, name)} needs one of its own")
         if not self._users:
             await self._store.open(rate, name)
-            self._queue.rate = rate
+            self._queue.open(rate)
             self._open_for, self._loop = (rate, name), asyncio.get_running_loop()
         self._users += 1
 
@@ -101,12 +107,17 @@ class Gate:
         to go before it, and when it has come at the latest. ``heavy`` marks an upload that may be long under way: such
         calls hold at most half of the slots, and others pass them when they have to wait for that.
         """
-        loop = self._here()
-        if self._queue.is_empty and (deadline is None or deadline > loop.time()):
-            verdict = await self._store.take(_ALONE[lane, heavy])
-            if isinstance(verdict, Granted):
-                return Slot(self, verdict)
-        return Slot(self, await self._queue.wait(Want(lane, heavy), math.inf if deadline is None else deadline))
+        loop, queue, want = self._here(), self._queue, _WANTS[lane, heavy]
+        if queue.is_empty and (deadline is None or deadline > loop.time()) and queue.bucket.has_capacity():
+            number = self._store.take_at_once(want)
+            if number is not None:
+                await queue.bucket.acquire()  # it cannot wait: it was asked just now
+                return Slot(self, number, heavy)
+        while True:
+            number, _ = await queue.wait(want, math.inf if deadline is None else deadline)
+            if self._store.holds(number):
+                return Slot(self, number, heavy)
+            self._store.give_back(number, heavy=heavy, used=False)
 
     def pause(self, seconds: float) -> None:
         """Let nobody through for so long; a longer pause in force stays."""
@@ -114,23 +125,40 @@ class Gate:
         self._store.pause(seconds)
         self._queue.wake()
 
+    def refused(self, reference: str, retry_after: float | None, named: tuple[int, float] | None) -> list[Event]:
+        """The service refused the call of ``reference`` for speed: nobody goes for a while, and then fewer.
+
+        ``retry_after`` is the seconds that it asked to wait, or None; ``named`` the (calls, seconds) that it gave as
+        its limit, or None. Returns what the hooks are to be told.
+        """
+        rate, is_news = self._queue.rate, self._store.usage().rate == self._queue.rate
+        seconds = rate.per + random.uniform(0, 1) if retry_after is None else retry_after
+        self.pause(seconds)
+        paused, lowered = LimitPaused(reference=reference, seconds=seconds), self._store.refused(named)
+        if is_news:
+            _warn(rate, lowered or rate, named)
+        if lowered is None:
+            return [paused]
+        cause = "lower plan" if named and named[0] * rate.per < rate.calls * named[1] else "other traffic"
+        return [paused, LimitLowered(reference=reference, cause=cause, calls=lowered.calls, per=lowered.per)]
+
     def stats(self) -> LimiterStats:
         """How it stands now."""
         now = self._here().time()
-        calls, per, used = self._store.usage()
+        rate, used = self._store.usage()
         return LimiterStats(
-            calls=calls,
-            per=per,
+            calls=rate.calls,
+            per=rate.per,
             used=used,
-            free=max(0, calls - used),
+            free=max(0, rate.calls - used),
             waiting=MappingProxyType({lane: self._queue.lanes.waiting(lane) for lane in Lane}),
             estimated_wait=MappingProxyType({lane: self._queue.due(lane) - now for lane in Lane}),
         )
 
-    def take_back(self, grant: Granted, *, used: bool) -> None:
+    def take_back(self, number: int, *, heavy: bool, used: bool) -> None:
         """What `Slot` calls at its end."""
-        self._store.give_back(grant, used=used)
-        self._queue.wake()
+        if self._store.give_back(number, heavy=heavy, used=used):
+            self._queue.wake()
 
     def _here(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()
@@ -139,3 +167,12 @@ class Gate:
         if not self._users:
             raise LSQServiceError("this limiter is not open: a client opens it when it is entered")
         raise LSQServiceError("this limiter belongs to another event loop: each loop needs a client of its own")
+
+
+def _warn(rate: RateLimit, now: RateLimit, named: tuple[int, float] | None) -> None:
+    says = f" (it says {named[0]} calls in {named[1]:g} s)" if named else ""
+    _log.warning(
+        "the service refused a call for speed%s, though no more than %d in %g s are sent: somebody else uses the "
+        "account, or its plan is lower. From now on at most %d in %g s are sent, and bit by bit more while it is quiet",
+        says, rate.calls, rate.per, now.calls, now.per,
+    )  # fmt: skip

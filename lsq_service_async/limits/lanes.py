@@ -12,9 +12,9 @@ from collections.abc import Iterator
 import attrs
 
 from ..config import Lane
-from .store import Granted, Want
+from .decision.ask import Want
+from .store import Granted
 
-BULK_FLOOR = 5  # bulk gets at least every fifth grant
 _RUBBISH = 64  # so many who are gone may stay noted beside as many as are there
 
 
@@ -63,6 +63,10 @@ class Line:
         """Who has waited longest. There must be somebody."""
         return next(iter(self._waiters.values()))
 
+    def first(self, count: int) -> Iterator[Waiter]:
+        """At most so many, those who have waited longest."""
+        return itertools.islice(self._waiters.values(), count)
+
     def least_margin(self) -> float:
         """How much later than foretold all may go and still keep their deadlines; ``inf`` if nobody has one."""
         return self._by_margin[0][0] if self._by_margin else math.inf
@@ -80,12 +84,11 @@ class Line:
 
 
 class Lanes:
-    """The lines of both lanes: interactive goes first, bulk keeps its floor, uploads stand in lines of their own."""
+    """The lines of both lanes; in each lane uploads stand in a line of their own."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
         self._lines = {Want(lane, heavy): Line() for lane in Lane for heavy in (False, True)}
-        self._in_a_row = 0
 
     def __len__(self) -> int:
         return sum(map(len, self._lines.values()))
@@ -94,14 +97,20 @@ class Lanes:
         """How many wait in ``lane``."""
         return len(self._lines[Want(lane, False)]) + len(self._lines[Want(lane, True)])
 
+    def counts(self) -> tuple[int, int]:
+        """How many wait, interactive and bulk."""
+        return self.waiting(Lane.INTERACTIVE), self.waiting(Lane.BULK)
+
     def lines(self) -> Iterator[Line]:
         """The lines in which somebody stands."""
         return filter(None, self._lines.values())
 
-    def join(self, waiter: Waiter) -> None:
-        """To the end of its line."""
+    def join(self, waiter: Waiter) -> bool:
+        """To the end of its line; True if nobody stood there."""
         waiter.number = next(self._numbers)
-        self._lines[waiter.want].join(waiter)
+        line = self._lines[waiter.want]
+        line.join(waiter)
+        return len(line) == 1
 
     def leave(self, waiter: Waiter) -> None:
         """From anywhere."""
@@ -116,9 +125,9 @@ class Lanes:
                 yield waiter
 
     def wants(self) -> list[Want]:
-        """What the heads of the lines want, the one whose turn it is first."""
-        first, then = (Lane.BULK, Lane.INTERACTIVE) if self._is_turn_of_bulk() else (Lane.INTERACTIVE, Lane.BULK)
-        return [*self._heads(first), *self._heads(then)]
+        """What the first two of each line want, in the order in which they came."""
+        first = itertools.chain.from_iterable(line.first(2) for line in self.lines())
+        return [waiter.want for waiter in sorted(first, key=lambda waiter: waiter.number)]
 
     def next(self, want: Want) -> Waiter | None:
         """Take out who is next of those with this ``want``; None if the last has just been cancelled."""
@@ -127,21 +136,5 @@ class Lanes:
             waiter = line.head()
             line.leave(waiter)
             if not waiter.grant.done():
-                self._in_a_row = self._in_a_row + 1 if want.lane is Lane.INTERACTIVE else 0
                 return waiter
         return None
-
-    def ahead(self, lane: Lane, place: int) -> int:
-        """How many go before a call that has ``place`` of its own lane before it."""
-        share = BULK_FLOOR - 1
-        row = min(self._in_a_row, share)
-        if lane is Lane.INTERACTIVE:
-            return place + min(self.waiting(Lane.BULK), (place + row) // share)
-        return place + min(self.waiting(Lane.INTERACTIVE), share * (place + 1) - row)
-
-    def _is_turn_of_bulk(self) -> bool:
-        return self._in_a_row >= BULK_FLOOR - 1
-
-    def _heads(self, lane: Lane) -> list[Want]:
-        heads = [line.head() for heavy in (False, True) if (line := self._lines[Want(lane, heavy)])]
-        return [head.want for head in sorted(heads, key=lambda head: head.number)]

@@ -7,10 +7,13 @@ import itertools
 import logging
 import math
 
+from aiolimiter import AsyncLimiter
+
 from ..config import Lane, RateLimit
 from ..errors import NotSentError, QueueTimeoutError
+from .decision.ask import Want
 from .lanes import Lanes, Line, Waiter
-from .store import Granted, Store, Wait, Want
+from .store import Granted, Store
 
 _log = logging.getLogger("lsq_service_async")
 _TICK = 0.01  # s; how exactly deadlines are kept: up to so much early, never late
@@ -19,13 +22,25 @@ _LONGEST_NAP = 3600.0  # s
 
 
 class Queue:
-    """Calls in line before a store. Its task lives only while somebody waits."""
+    """Calls in line before a store. Its task lives only while somebody waits.
+
+    Every grant passes the bucket, ``AsyncLimiter(calls, per)``. Nobody waits inside it, where the lanes mean nothing:
+    it is asked first. It is never narrower than what a store allows, but for calls that never left, whose slots come
+    back at once: what it adds is that a dead network is knocked at no faster than ``calls`` in ``per`` seconds.
+    """
 
     def __init__(self, store: Store) -> None:
         self.lanes = Lanes()
-        self.rate = RateLimit()
         self._store = store
         self._server: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
+        self._ask_at = -math.inf
+        self._must_ask = True
+
+    def open(self, rate: RateLimit) -> None:
+        """Be ready in the running loop."""
+        self.rate = rate
+        self.bucket = AsyncLimiter(rate.calls, rate.per)
         self._news = asyncio.Event()
 
     @property
@@ -35,7 +50,7 @@ class Queue:
 
     def due(self, lane: Lane) -> float:
         """The loop time at which a call will go that joins ``lane`` now."""
-        return self._store.forecast(lane, self.lanes.ahead(lane, self.lanes.waiting(lane)))
+        return self._forecast(lane, self.lanes.waiting(lane))
 
     async def wait(self, want: Want, deadline: float) -> Granted:
         """Stand in line. QueueTimeoutError once the wait is expected to outlast ``deadline``, a loop time."""
@@ -49,7 +64,8 @@ class Queue:
         return grant
 
     def wake(self) -> None:
-        """Something has changed: look again who may go."""
+        """Something has changed: ask again who may go."""
+        self._must_ask = True
         self._news.set()
 
     async def close(self) -> None:
@@ -64,25 +80,30 @@ class Queue:
         waiter = Waiter(want, loop.time(), self.due(want.lane), deadline, loop.create_future())
         if waiter.due >= deadline:
             raise self._too_late(waiter, waiter.due)
-        self.lanes.join(waiter)
+        if self.lanes.join(waiter):
+            self.wake()
+        self._news.set()
         self._say_if_long(waiter, waiter.due)
         if self._server is None:
-            self._news = asyncio.Event()  # of this loop; the one before may be of another
             self._server = loop.create_task(self._serve(), name="lsq_service_async limit")
-        self.wake()
         return waiter
 
     def _walk_away(self, waiter: Waiter) -> None:
         self.lanes.leave(waiter)
         if not waiter.grant.cancelled() and waiter.grant.exception() is None:
             # Granted and cancelled in the same tick: the slot was never used.
-            self._store.give_back(waiter.grant.result(), used=False)
-        self.wake()
+            slot, heavy = waiter.grant.result()
+            self._store.give_back(slot, heavy=heavy, used=False)
+            self.wake()
+        self._news.set()
 
     async def _serve(self) -> None:
         try:
             while self.lanes:
                 await self._serve_next()
+            if not self._must_ask:
+                # Those whom the store knows to wait have left: nobody needs to stand back for them.
+                await self._store.take((), (0, 0))
         except Exception as error:  # whatever a store raises, nobody may be left waiting for ever
             self._turn_away_all("the store of the limit failed, so the call was not sent", error)
         finally:
@@ -90,19 +111,32 @@ class Queue:
 
     async def _serve_next(self) -> None:
         self._news.clear()
-        verdict = await self._store.take(self.lanes.wants())
-        if isinstance(verdict, Wait):
-            await self._sleep(min(verdict.seconds, self._turn_away_the_late()))
+        now = asyncio.get_running_loop().time()
+        if now < self._ask_at and not self._must_ask:
+            await self._sleep(min(self._ask_at - now, self._turn_away_the_late()))
+        elif self.bucket.has_capacity():
+            await self._ask()
         else:
-            self._hand_over(verdict)
+            self._ask_at, self._must_ask = now + self.rate.per / self.rate.calls, False
+
+    async def _ask(self) -> None:
+        wants = self.lanes.wants()
+        self._must_ask = False
+        slot, (want, wait) = await self._store.take(wants, self.lanes.counts())
+        self._ask_at = asyncio.get_running_loop().time() + wait
+        if want is not None:
+            await self.bucket.acquire()  # it cannot wait: it was asked, and nothing else has taken from it since
+            self._hand_over(slot, want)
+            wants.remove(want)
+            self._must_ask = self._must_ask or not set(self.lanes.wants()) <= set(wants)
             await asyncio.sleep(0)  # one at a time, so that a large bunch does not hold up the loop
 
-    def _hand_over(self, grant: Granted) -> None:
-        waiter = self.lanes.next(grant.want)
+    def _hand_over(self, slot: int, want: Want) -> None:
+        waiter = self.lanes.next(want)
         if waiter is None:
-            self._store.give_back(grant, used=False)
+            self._store.give_back(slot, heavy=want.heavy, used=False)
         else:
-            waiter.grant.set_result(grant)
+            waiter.grant.set_result(Granted(slot, want.heavy))
 
     async def _sleep(self, seconds: float) -> None:
         alarm = asyncio.get_running_loop().call_later(min(max(seconds, 0.0), _LONGEST_NAP), self.wake)
@@ -124,7 +158,11 @@ class Queue:
     def _delay(self, line: Line) -> float:
         """How much later than it was foretold the head of a line will go; so will, at the least, all behind it."""
         head = line.head()
-        return self._store.forecast(head.want.lane, self.lanes.ahead(head.want.lane, 0)) - head.due
+        return self._forecast(head.want.lane, 0) - head.due
+
+    def _forecast(self, lane: Lane, place: int) -> float:
+        other = len(self.lanes) - self.lanes.waiting(lane)
+        return self._store.forecast(lane, place, other)
 
     def _turn_away_all(self, why: str, cause: Exception | None = None) -> None:
         for waiter in self.lanes.leave_all():

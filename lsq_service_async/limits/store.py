@@ -1,4 +1,4 @@
-"""The seam between the gate and what it asks: stores differ only in where slots, pace, burst and pause are kept."""
+"""The seam between the gate and what it asks: stores differ only in where the state is kept that decides."""
 
 from __future__ import annotations
 
@@ -6,33 +6,20 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from ..config import Lane, RateLimit
-
-
-class Want(NamedTuple):
-    """A call at the head of its line. ``heavy``: an upload so large that such may hold at most half of the slots."""
-
-    lane: Lane
-    heavy: bool
+from .decision.ask import Verdict, Want
 
 
 class Granted(NamedTuple):
-    """The store has taken ``slot`` for the call that asked with ``want``."""
+    """The store has taken ``slot`` for a call that is an upload, or not."""
 
     slot: int
-    want: Want
-
-
-class Wait(NamedTuple):
-    """Nothing for any of them; ask again after ``seconds``, or once a slot was given back (``inf``: only then)."""
-
-    seconds: float
+    heavy: bool
 
 
 class Usage(NamedTuple):
-    """How much of the allowance is in use: ``used`` slots of ``calls``."""
+    """How much of the allowance is in use: ``used`` slots of those that ``rate`` gives us now."""
 
-    calls: int
-    per: float
+    rate: RateLimit
     used: int
 
 
@@ -50,20 +37,42 @@ class Store(Protocol):
         """Let go of everything but the record of past calls."""
         ...
 
-    async def take(self, wants: Sequence[Want]) -> Granted | Wait:
-        """One slot for the first of ``wants`` that may have one now. Cancelled midway, it has taken none."""
+    def take_at_once(self, want: Want) -> int | None:
+        """A slot, if that can be known without waiting."""
         ...
 
-    def give_back(self, grant: Granted, *, used: bool) -> None:
-        """End a grant: ``per`` seconds from now if it was used, at once if nothing can have reached the service."""
+    async def take(self, wants: Sequence[Want], waiting: tuple[int, int]) -> tuple[int, Verdict]:
+        """One slot, and for which of ``wants`` it is. Cancelled midway, it has taken none.
+
+        ``wants`` are at most two of each line; ``waiting`` is how many there are in all, interactive and bulk. The
+        verdict's ``wait`` is ``inf`` if only the end of a call can make a difference.
+        """
+        ...
+
+    def holds(self, slot: int) -> bool:
+        """The slot is still ours: this process was not stopped for so long that it was taken for dead."""
+        ...
+
+    def give_back(self, slot: int, *, heavy: bool, used: bool) -> bool:
+        """End a grant: ``per`` seconds from now if it was used, at once if nothing can have reached the service.
+
+        True if that may let somebody go who waits here.
+        """
         ...
 
     def pause(self, seconds: float) -> None:
         """Nobody is granted before ``seconds`` are over; a longer pause in force stays."""
         ...
 
-    def forecast(self, lane: Lane, ahead: int) -> float:
-        """The loop time at which a call of ``lane`` will go that has ``ahead`` others before it."""
+    def refused(self, named: tuple[int, float] | None) -> RateLimit | None:
+        """The service refused a call, and named a limit or not; the rate from now on, if it is lower than before."""
+        ...
+
+    def forecast(self, lane: Lane, place: int, other: int) -> float:
+        """The loop time at which a call of ``lane`` will go that has ``place`` others of its lane before it.
+
+        ``other`` is how many wait in the other lane; both are of this process.
+        """
         ...
 
     def usage(self) -> Usage:

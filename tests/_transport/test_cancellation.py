@@ -14,6 +14,7 @@ from lsq_service_async import (
     Attachment,
     LSQServiceError,
     NewTicket,
+    NotSentError,
     OutcomeUnknownError,
     RateLimit,
     RetryPolicy,
@@ -161,6 +162,23 @@ def test_closing_waits_at_most_the_time_out(config):
     seconds, events = play(limited, Script(Slow(500, created())), main)
     assert seconds == pytest.approx(3.0, abs=0.01)
     assert [event.outcome for event in of(AttemptEnded, events)] == ["unknown"]
+
+
+def test_closing_before_the_body_is_sent_is_not_sent(config):
+    """A flight that still waits for its connection is certain not to have been applied."""
+
+    class Stuck(Script):
+        async def handle_async_request(self, request):
+            await asyncio.sleep(1000)
+
+    async def main(client, events):
+        task = asyncio.create_task(client.tickets.create(TICKET))
+        await asyncio.sleep(1)
+        await client.aclose()
+        with pytest.raises(NotSentError, match="closed before"):
+            await task
+
+    play(attrs.evolve(config, timeout=3.0), Stuck(created()), main)
 
 
 def test_a_hook_that_raises_is_logged_once(config, caplog):

@@ -116,9 +116,9 @@ class CountingStore(LocalStore):
 
     returns = 0
 
-    def give_back(self, grant, *, used):
+    def give_back(self, slot, *, heavy, used):
         self.returns += 1
-        super().give_back(grant, used=used)
+        return super().give_back(slot, heavy=heavy, used=used)
 
 
 @virtual

@@ -7,8 +7,8 @@ import asyncio
 from virtual_clock import virtual
 
 from lsq_service_async.config import Lane
+from lsq_service_async.limits.decision.ask import Want
 from lsq_service_async.limits.lanes import Line, Waiter
-from lsq_service_async.limits.store import Want
 
 
 def waiter(number: int) -> Waiter:

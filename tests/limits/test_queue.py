@@ -274,10 +274,10 @@ class BrokenStore(LocalStore):
 
     broken = True
 
-    async def take(self, wants):
+    async def take(self, wants, waiting):
         if self.broken and asyncio.current_task().get_name() == "lsq_service_async limit":
             raise OSError("the store is gone")
-        return await super().take(wants)
+        return await super().take(wants, waiting)
 
 
 @virtual

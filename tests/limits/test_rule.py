@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsq_service_async.config import RateLimit
-from lsq_service_async.limits.rule import SLACK, opens_at, slack_of
-from lsq_service_async.limits.window import Window
+from lsq_service_async.limits.decision.rule import SLACK, opens_at, slack_of
 
 RATE = RateLimit(5, per=1.0)
 ALMOST_A_CALL = 1 - 5 * SLACK  # what an estimate may have over 5 calls
@@ -73,60 +72,3 @@ def test_the_slack_stays_small_beside_the_window(rate, expected):
 def test_one_call_per_window_is_a_rate_too():
     """The smallest allowance does not come to a stop."""
     assert pytest.approx(opens_at([0.0], 0, RateLimit(1, per=5.0))) == 5.01
-
-
-def test_a_slot_that_ended_twice_counts_once():
-    """An answer after an answer, or after it was forgotten, changes nothing."""
-    window = Window(RATE)
-    window.enter(1, 0.0)
-    window.answer(1, 0.1)
-    window.answer(1, 0.2)
-    window.forget(1)
-
-    assert window.used(0.3) == 1
-
-
-def test_a_slot_is_used_until_a_window_after_its_answer():
-    """It counts while in flight, then for ``per`` seconds, then no more."""
-    window = Window(RATE)
-    window.enter(1, 0.0)
-    assert window.used(30.0) == 1
-    window.answer(1, 30.0)
-
-    assert (window.used(30.99), window.used(31.01)) == (1, 0)
-    assert math.inf == window.slot_back_at(31.01)
-
-
-def test_what_is_older_than_two_windows_is_forgotten():
-    """Memory does not grow with the calls made."""
-    window = Window(RATE)
-    for slot in range(1000):
-        window.enter(slot, slot)
-        window.answer(slot, slot)
-        window.opens_at(slot)
-
-    assert len(window._answered) <= 2 * RATE.calls
-
-
-def test_forecasts_expect_the_round_trips_that_calls_lately_took():
-    """Five in flight, answered 0.1 s after they left, make room a window later; an upload's hour does not count."""
-    window = Window(RATE)
-    for slot in range(40):
-        window.enter(slot, 0.0)
-        window.answer(slot, 0.1)
-    window.enter(98, 0.0)
-    window.answer(98, 3600.0, typical=False)
-    for slot in range(200, 205):
-        window.enter(slot, 9000.0)
-
-    assert pytest.approx(window.forecast(0, 9000.0), abs=0.02) == 9001.1
-
-
-def test_calls_nobody_will_report_on_can_be_settled():
-    """They are taken for answered, and come back like any other."""
-    window = Window(RATE)
-    for slot in range(5):
-        window.enter(slot, 0.0)
-    window.settle(7.0)
-
-    assert math.inf > window.opens_at(7.0) > 8.0

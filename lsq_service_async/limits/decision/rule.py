@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ..config import RateLimit
+from ...config import RateLimit
 
 SLACK = 0.01  # s; servers read their clock in whole milliseconds, and no two clocks run alike
 _SAME_TIME = 1e-6  # s; (t + per) - per is not always t

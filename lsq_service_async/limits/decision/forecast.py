@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..config import RateLimit
-from .rule import opens_at, slack_of
+from ...config import Lane, RateLimit
+from .rule import SLACK, opens_at, slack_of
+from .state import State
 
 _FARTHEST = 300  # calls; to play more would take longer than the forecast is worth
 
@@ -41,3 +42,30 @@ class Forecast:
         self._expected.append(moment + self._round_trip)
         while self._expected[0] < moment - 2 * self._rate.per:
             del self._expected[0]
+
+
+class Outlook:
+    """What a process expects of a state. Whoever changes the state says so by `look_again`."""
+
+    def __init__(self) -> None:
+        self._forecast: Forecast | None = None
+        self._from = 0.0
+
+    def look_again(self) -> None:
+        """Something has changed."""
+        self._forecast = None
+
+    def goes_at(self, state: State, now: float, lane: Lane, ahead: tuple[int, int]) -> float:
+        """When a call goes that has so many before it, of its own lane and in all. Blind to the uploads' half."""
+        start = max(now, state.paused_until)
+        goes_at = max(start, self._of(state, start).goes_at(ahead[1]))
+        if lane is Lane.INTERACTIVE:
+            return goes_at
+        return max(goes_at, max(start, state.paced_until) + ahead[0] * state.token)
+
+    def _of(self, state: State, start: float) -> Forecast:
+        if self._forecast is None or start > self._from + SLACK:
+            in_flight = [max(start, flight.since + state.round_trip) for flight in state.flights.values()]
+            expected = sorted([*state.answered, *in_flight])
+            self._forecast, self._from = Forecast(expected, start, state.rate, state.round_trip), start
+        return self._forecast

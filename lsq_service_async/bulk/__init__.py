@@ -1,0 +1,13 @@
+"""Many calls: finish, stop or resume without doing one of them twice.
+
+job.py       the run: what is done for a row, and in which order                   <- start reading here
+crew.py      the workers that pull rows
+journal.py   what is known of each row, on disk before its first byte is sent
+rows.py      rows of any iterable, each with a key and a digest
+breaker.py   when to pause a run, and how to find out that it may go on
+"""
+
+from .job import Bulk, BulkJob, Plan, RowOutcome, Setup, Summary
+from .rows import BulkRow
+
+__all__ = ["Bulk", "BulkJob", "BulkRow", "Plan", "RowOutcome", "Setup", "Summary"]

@@ -1,0 +1,265 @@
+"""A bulk run: workers pull rows, one outcome comes for each, and nothing is sent that is not in the journal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sized
+from typing import Literal
+
+import attrs
+
+from ..errors import APIStatusError, InvalidRequestError, LSQServiceError, NotSentError, ServerError
+from ..records import TicketReceipt
+from .breaker import Breaker
+from .crew import Crew
+from .journal import Entry, Journal, State, states_in
+from .rows import BulkRow, Row, Source, rows_of
+
+_log = logging.getLogger("lsq_service_async")
+OutcomeState = Literal["created", "updated", "skipped", "failed", "unknown"]
+Reconcile = Callable[[BulkRow], Awaitable[TicketReceipt | None]]
+OnUnknown = Literal["skip", "stop", "resend"] | Reconcile
+Operation = Callable[[BulkRow, Callable[[], Awaitable[None]]], Awaitable[TicketReceipt]]
+"""Sends one row; awaits the second argument right before each send."""
+
+
+@attrs.frozen
+class RowOutcome:
+    """What came of one row of the input. ``receipt`` is there for created, updated and skipped ones."""
+
+    key: str
+    state: OutcomeState
+    receipt: TicketReceipt | None = None
+    error: LSQServiceError | None = None
+
+
+@attrs.frozen
+class Plan:
+    """What a run will cost: ``calls`` to send and the least ``seconds`` that takes at the limit, both None where the
+    input does not say how long it is; ``done`` rows that an earlier run has finished."""
+
+    calls: int | None
+    seconds: float | None
+    done: int
+
+
+@attrs.frozen
+class Summary:
+    """How many rows ended how, so far."""
+
+    created: int = 0
+    updated: int = 0
+    skipped: int = 0
+    failed: int = 0
+    unknown: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.created + self.updated + self.skipped + self.failed + self.unknown
+
+
+@attrs.frozen(kw_only=True)
+class Setup:
+    """How a run is made; the client fills this in."""
+
+    verb: Literal["created", "updated"]
+    send: Operation
+    probe: Callable[[], Awaitable[object]]
+    workers: int
+    seconds_per_call: float
+    window: float
+    estimated_wait: Callable[[], float]
+
+
+class BulkJob:
+    """One run, iterated once: ``async for outcome in job``. RowOutcome come in order of completion.
+
+    Leave the loop early, or call `stop`, and no new row begins; what is in flight ends and is journaled. The next
+    run with the same journal goes on from there.
+    """
+
+    def __init__(
+        self,
+        rows: Source,
+        journal: str | os.PathLike[str],
+        setup: Setup,
+        *,
+        on_unknown: OnUnknown = "skip",
+        retry_failed: bool = False,
+    ) -> None:
+        self._rows = rows
+        self._journal = Journal(journal, setup.verb)
+        self._setup = setup
+        self._on_unknown = on_unknown
+        self._retry_failed = retry_failed
+        self._counts: Counter[str] = Counter()
+        self._stopping = False
+        self._begun = False
+        self._crew: Crew | None = None
+
+    def plan(self) -> Plan:
+        """Calls and seconds of a run that begins now. Blocks for a moment: it looks into the journal."""
+        done = states_in(self._journal.path).get(State.DONE, 0)
+        if not isinstance(self._rows, Sized):
+            return Plan(None, None, done)
+        calls = max(0, len(self._rows) - done)
+        return Plan(calls, calls * self._setup.seconds_per_call, done)
+
+    def summary(self) -> Summary:
+        """How many rows ended how, so far."""
+        return Summary(**self._counts)
+
+    def eta(self) -> float | None:
+        """Seconds until the last row, from what the limiter allows; None where nobody knows how long the input is."""
+        if not isinstance(self._rows, Sized):
+            return None
+        left = len(self._rows) - self.summary().total
+        return self._setup.estimated_wait() + max(0, left - 1) * self._setup.seconds_per_call if left > 0 else 0.0
+
+    def stop(self) -> None:
+        """Begin no new row. The loop over the job ends when what is in flight has ended."""
+        self._stopping = True
+        if self._crew is not None:
+            self._crew.dismiss_idle()
+
+    def __aiter__(self) -> AsyncIterator[RowOutcome]:
+        if self._begun:
+            raise LSQServiceError("a bulk job is iterated once; make another one to go on")
+        self._begun = True
+        return self._run()
+
+    async def _run(self) -> AsyncIterator[RowOutcome]:
+        had_rows = await self._journal.open()
+        try:
+            if had_rows:
+                # Calls of the run that died may still count against the limit.
+                await asyncio.sleep(self._setup.window)
+            async for outcome in self._outcomes():
+                self._counts[outcome.state] += 1
+                yield outcome
+        finally:
+            await self._journal.aclose()
+
+    async def _outcomes(self) -> AsyncIterator[RowOutcome]:
+        """Workers put outcomes into a queue of one, so that a slow reader slows them down."""
+        crew = self._crew = Crew(self, Breaker(self._setup.probe), self._setup.workers)
+        try:
+            async for outcome in crew.outcomes():
+                yield outcome
+        finally:
+            self.stop()
+            await crew.end()
+        crew.raise_what_stopped_it()
+
+    # --- what the workers ask -----------------------------------------------------------------------------------
+
+    @property
+    def stopping(self) -> bool:
+        """Whether no new row may begin."""
+        return self._stopping
+
+    def source(self) -> AsyncIterator[Row]:
+        """The input, row by row."""
+        return rows_of(self._rows)
+
+    async def outcome_of(self, row: Row, crew: Crew) -> RowOutcome:
+        """Do what is still to be done for a row."""
+        entry = await self._journal.meet(row)
+        match entry.state:
+            case State.DONE:
+                return RowOutcome(entry.key, "skipped", entry.receipt)
+            case State.FAILED if not self._retry_failed:
+                return RowOutcome(entry.key, "failed", None, _earlier(entry))
+            case State.UNKNOWN:
+                return await self._unknown(row, entry, crew)
+            case _:
+                return await self._send(row, entry, crew)
+
+    async def _unknown(self, row: Row, entry: Entry, crew: Crew) -> RowOutcome:
+        """By the user's word only: an unknown row is never sent again by itself."""
+        if self._on_unknown == "resend":
+            return await self._send(row, entry, crew)
+        if callable(self._on_unknown):
+            receipt = await self._on_unknown(attrs.evolve(row.given, key=entry.key))
+            if receipt is None:
+                return await self._send(row, entry, crew)
+            await self._journal.finish(entry.key, State.DONE, receipt, None)
+            return RowOutcome(entry.key, self._setup.verb, receipt)
+        if self._on_unknown == "stop":
+            raise LSQServiceError(
+                f"the row {entry.key!r} may have been applied by an earlier run; look before you go on"
+            )
+        return RowOutcome(entry.key, "unknown", None, _earlier(entry))
+
+    async def _send(self, row: Row, entry: Entry, crew: Crew) -> RowOutcome:
+        key = entry.key
+
+        async def before_send() -> None:
+            crew.begins_to_send()
+            await self._journal.intend(key)
+
+        try:
+            receipt = await self._setup.send(row.given, before_send)
+        except LSQServiceError as error:
+            state = _state_after(error)
+            await self._journal.finish(key, state, None, type(error).__name__)
+            return RowOutcome(key, "unknown" if state is State.UNKNOWN else "failed", None, error)
+        await self._journal.finish(key, State.DONE, receipt, None)
+        return RowOutcome(key, self._setup.verb, receipt)
+
+
+def _earlier(entry: Entry) -> LSQServiceError:
+    words = {State.FAILED: "failed", State.UNKNOWN: "may or may not have been applied"}[entry.state]
+    why = f" ({entry.error})" if entry.error else ""
+    return LSQServiceError(f"the row {entry.key!r} {words} in an earlier run{why}")
+
+
+def _state_after(error: LSQServiceError) -> State:
+    if isinstance(error, NotSentError):
+        return State.PENDING
+    if isinstance(error, ServerError) and error.exception_type is None:
+        return State.UNKNOWN
+    return State.FAILED if isinstance(error, APIStatusError | InvalidRequestError) else State.UNKNOWN
+
+
+class Bulk:
+    """Bulk runs of a client; reached as ``client.bulk``."""
+
+    def __init__(self, setup_for: Callable[[Literal["created", "updated"]], Setup]) -> None:
+        self._setup_for = setup_for
+
+    def create(
+        self,
+        rows: Source,
+        *,
+        journal: str | os.PathLike[str],
+        on_unknown: OnUnknown = "skip",
+        retry_failed: bool = False,
+    ) -> BulkJob:
+        """Create a ticket for each row, in the bulk lane, as fast as the limit allows.
+
+        ``rows`` is an iterable or async iterable of any length, of `NewTicket` or `BulkRow`. ``journal`` is a file,
+        made where there is none; a second run with it skips what is done, and sends again what was certainly not
+        sent. Rows that may have been applied are never sent again by themselves: ``on_unknown`` "skip" reports them,
+        "stop" raises, "resend" sends them, and a function ``async (row) -> receipt | None`` looks whether they were
+        (None: they were not, send them). Failed rows are sent again with ``retry_failed=True``.
+
+        While iterated it raises LSQServiceError where the journal cannot be written, InvalidRequestError for a row
+        that is none or whose content changed under its key, and AuthenticationError or PermissionDeniedError where
+        the keys will not do; everything else is the outcome of a row.
+        """
+        return BulkJob(rows, journal, self._setup_for("created"), on_unknown=on_unknown, retry_failed=retry_failed)
+
+    def update(
+        self,
+        rows: Source,
+        *,
+        journal: str | os.PathLike[str],
+        on_unknown: OnUnknown = "skip",
+        retry_failed: bool = False,
+    ) -> BulkJob:
+        """Change tickets by rows such as ``BulkRow(key, TicketUpdate(...), target="143")``; the rest is as in `create`."""
+        return BulkJob(rows, journal, self._setup_for("updated"), on_unknown=on_unknown, retry_failed=retry_failed)

@@ -1,0 +1,64 @@
+"""A state and an exchange as text: lists of numbers in JSON, which Lua reads and writes to the last bit, too."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ...config import RateLimit
+from .ask import LANES, Ask
+from .line import Head, WaitingLine
+from .share import Share
+from .state import Flight, State
+
+
+def state_to_text(state: State) -> str:
+    """To be read by `state_from_text`, here or elsewhere. One state, one text."""
+    share, line = state.share, state.line
+    return json.dumps([
+        [*map(_pair, (share.configured, share.plan, share.rate)), share.halved_at, share.quiet_since],
+        [line.row, line.turns, [[owner, LANES.index(lane), *rest] for owner, lane, *rest in line.heads.values()]],
+        [state.seen, state.paused_until, state.paced_until, state.round_trip, state.answered, state.uploads],
+        [[slot, *flight] for slot, flight in state.flights.items()],
+        [[user, until] for user, until in state.users.items()],
+    ])  # fmt: skip
+
+
+def state_from_text(text: str) -> State:
+    """ValueError, TypeError, KeyError or IndexError if it is not the text of a state."""
+    share, (row, turns, heads), moments, flights, users = json.loads(text)
+    seen, paused_until, paced_until, round_trip, answered, uploads = moments
+    return State(
+        _share(*share),
+        WaitingLine(
+            {(owner, LANES[lane]): Head(owner, LANES[lane], *rest) for owner, lane, *rest in heads}, row, turns
+        ),
+        seen=seen,
+        paused_until=paused_until,
+        paced_until=paced_until,
+        round_trip=round_trip,
+        answered=answered,
+        uploads=uploads,
+        flights={slot: Flight(*flight) for slot, *flight in flights},
+        users=dict(users),
+    )
+
+
+def ask_to_text(ask: Ask) -> str:
+    """What `decide.lua` reads."""
+    ended = [(slot, False if age is None else age, heavy) for slot, age, heavy in ask.ended]
+    refusals = [False if named is None else named for named in ask.refusals]
+    return json.dumps([
+        ask.owner, ask.slot, _pair(ask.rate), [(LANES.index(lane), heavy) for lane, heavy in ask.wants],
+        ask.waiting, ended, ask.held, ask.pause, refusals, ask.returning, ask.leaving,
+    ])  # fmt: skip
+
+
+def _pair(rate: RateLimit) -> tuple[int, float]:
+    return rate.calls, rate.per
+
+
+def _share(configured: Any, plan: Any, rate: Any, halved_at: float, quiet_since: float) -> Share:
+    share = Share(RateLimit(configured[0], per=configured[1]), halved_at, quiet_since)
+    share.plan, share.rate = RateLimit(plan[0], per=plan[1]), RateLimit(rate[0], per=rate[1])
+    return share

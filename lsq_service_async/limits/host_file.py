@@ -1,0 +1,123 @@
+"""The state that the processes of one host share, in a small SQLite file: all that touches it, without asyncio."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import ConfigurationError
+from .decision.ask import Ask
+from .decision.exchange import exchange, restarted
+from .decision.state import State
+from .decision.text import state_from_text, state_to_text
+from .shared import LedgerDownError, Reply
+
+_APPLICATION = 0x4C535131  # "LSQ1": how SQLite files say whose they are
+_BUSY = 5.0  # s; an exchange takes well under a millisecond, so who waits longer waits for something else
+
+
+def boot_id() -> str:
+    """What is different after each start of this machine. ConfigurationError where there is no such thing.
+
+    Beside it the monotonic clock is one for all processes; elsewhere it is not known to be.
+    """
+    if sys.platform.startswith("linux"):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    if sys.platform == "darwin":
+        asked = ["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"]
+        done = subprocess.run(asked, capture_output=True, text=True, check=True)  # noqa: S603 -- nothing of it is input
+        return done.stdout.strip()
+    raise ConfigurationError(
+        f"HostLimiter needs one monotonic clock for all processes, as on Linux and macOS; on {sys.platform} use "
+        "RedisLimiter, or one process"
+    )
+
+
+class HostFile:
+    """One row per limit. It belongs to the thread that opened it."""
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._clock = clock
+
+    def open(self, name: str) -> None:
+        """Make the file if there is none (0600), and see that it is ours.
+
+        ConfigurationError if it is something else, or cannot be read and written.
+        """
+        self._name, self._boot = name, boot_id()
+        try:
+            # -wal and -shm get the mode that the file has when they are made.
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._db = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None)
+            self._prepare()
+        except (OSError, sqlite3.Error) as error:
+            raise ConfigurationError(f"{self._path} cannot be used for a limit: {error}") from error
+
+    def _prepare(self) -> None:
+        try:
+            self._db.execute("PRAGMA journal_mode = WAL")
+            # What a power cut may take with it means nothing after it.
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            with _Transaction(self._db):
+                self._claim()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _claim(self) -> None:
+        if self._value("PRAGMA application_id") != _APPLICATION:
+            if self._value("SELECT count(*) FROM sqlite_master"):
+                raise sqlite3.DatabaseError("it is the database of something else")
+            self._db.execute(f"PRAGMA application_id = {_APPLICATION}")
+            self._db.execute("CREATE TABLE limits (name TEXT PRIMARY KEY, boot TEXT, state TEXT) STRICT")
+
+    def _value(self, question: str) -> int:
+        return int(self._db.execute(question).fetchone()[0])
+
+    def exchange(self, ask: Ask) -> Reply:
+        """One transaction. ConfigurationError as `decision.exchange`; LedgerDownError if the file fails."""
+        try:
+            with _Transaction(self._db):
+                # The clock is read when it is our turn, so that times never run backwards.
+                now = self._clock()
+                state, verdict = exchange(self._read(now), now, ask)
+                self._write(state)
+                return Reply(state, state.seen, verdict)
+        except ConfigurationError:
+            raise
+        except (sqlite3.Error, LookupError, TypeError, ValueError) as error:
+            raise LedgerDownError(f"{self._path}: {error}") from error
+
+    def _read(self, now: float) -> State | None:
+        row = self._db.execute("SELECT boot, state FROM limits WHERE name = ?", (self._name,)).fetchone()
+        if row is None:
+            return None
+        state = state_from_text(row[1])
+        return state if row[0] == self._boot else restarted(state, now)
+
+    def _write(self, state: State) -> None:
+        row = (self._name, self._boot, state_to_text(state))
+        self._db.execute("INSERT OR REPLACE INTO limits VALUES (?, ?, ?)", row)
+
+    def close(self) -> None:
+        """The file stays."""
+        self._db.close()
+
+
+class _Transaction:
+    """Alone with the file from the first reading on; undone if anything goes wrong."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._db.execute("COMMIT" if kind is None else "ROLLBACK")

@@ -1,0 +1,88 @@
+"""What a process has to tell the others: the calls it has on their way, and what has come of those before."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import attrs
+
+from .decision.ask import Ask, Ended, Held
+from .decision.exchange import LEASE
+
+RENEW = 3.0  # s; a lease is made longer when so much of it has passed
+REPORT = 1.0  # s; a report waits so long for something to go with
+_WORTH_WAITING = 1.0  # s more, if an exchange is sure to come then
+
+
+@attrs.define
+class _Call:
+    since: float
+    until: float
+    heavy: bool
+
+
+@attrs.define
+class Reports:
+    """Times are readings of the process's own clock; what is told are ages.
+
+    ``next_at`` is when somebody who waits will ask in any case, None if nobody waits.
+    """
+
+    refusals: list[tuple[int, float] | None] = attrs.field(factory=list)
+    next_at: float | None = None
+    _calls: dict[int, _Call] = attrs.field(factory=dict)
+    _ended: list[tuple[float, float | None, int, bool]] = attrs.field(factory=list)
+    _paused_until: float = -math.inf
+
+    def hold(self, slot: int, asked: float, *, heavy: bool) -> None:
+        """A call was granted that was asked for at ``asked``."""
+        self._calls[slot] = _Call(asked, asked + LEASE, heavy)
+
+    def holds(self, slot: int, now: float) -> bool:
+        """Its lease is not over."""
+        return now < self._calls[slot].until
+
+    def end(self, slot: int, now: float, *, heavy: bool, used: bool) -> None:
+        """A call is over, or was perhaps never granted."""
+        self._ended.append((now, now if used else None, slot, heavy))
+        self._calls.pop(slot, None)
+
+    def pause(self, until: float) -> None:
+        """Nobody is to go before."""
+        self._paused_until = max(self._paused_until, until)
+
+    def ask(self, now: float, **about: Any) -> Ask:
+        """All that is to be told now, as part of an exchange that is ``about`` something."""
+        ended = [Ended(slot, None if at is None else now - at, heavy) for _, at, slot, heavy in self._ended]
+        held = [
+            Held(slot, now - call.since, call.heavy)
+            for slot, call in self._calls.items()
+            if now >= call.until - LEASE + RENEW
+        ]
+        return Ask(ended=ended, held=held, pause=self._paused_until - now, refusals=tuple(self.refusals), **about)
+
+    def told(self, ask: Ask, asked: float) -> None:
+        """The others know what ``ask`` said at ``asked``."""
+        del self._ended[: len(ask.ended)]
+        del self.refusals[: len(ask.refusals)]
+        for slot, _, _ in ask.held:
+            if slot in self._calls:
+                self._calls[slot].until = asked + LEASE
+
+    def untold(self) -> list[Ended]:
+        """The ends that the others do not know of yet."""
+        return [Ended(slot, at, heavy) for _, at, slot, heavy in self._ended]
+
+    def due_at(self) -> float:
+        """When something must be told."""
+        renewal = min((call.until for call in self._calls.values()), default=math.inf) - LEASE + RENEW
+        return min(renewal, self._report_at())
+
+    def _report_at(self) -> float:
+        if not self._ended:
+            return math.inf
+        report_at = self._ended[0][0] + REPORT
+        if self.next_at is not None and self.next_at < report_at + _WORTH_WAITING:
+            return max(report_at, self.next_at + _WORTH_WAITING / 2)
+        return report_at

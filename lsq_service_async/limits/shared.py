@@ -1,0 +1,228 @@
+"""The store of those who share one allowance: what a process tells the others, and remembers of what they told it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import math
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple, Protocol
+
+from ..config import Lane, RateLimit
+from ..errors import ConfigurationError, NotSentError
+from .decision.ask import Ask, Ended, Verdict, Want
+from .decision.forecast import Outlook
+from .decision.state import State
+from .reports import Reports
+from .store import Usage
+
+TICK = 0.25  # s; how often it is looked whether something is due
+SHOW_UP = 20.0  # s; who says nothing for `PRESENCE` does not use the limit any more
+FIRST_BACK_OFF, LONGEST_BACK_OFF = 0.1, 2.0  # s; until a ledger that was down is asked again
+Waiting = tuple[int, int]
+NOBODY: Waiting = (0, 0)
+_log = logging.getLogger("lsq_service_async")
+
+
+class LedgerDownError(Exception):
+    """The ledger cannot be reached, for now. Whether it has heard the question is not known."""
+
+
+class Reply(NamedTuple):
+    """What came of an exchange: the state after it, and the ledger's clock then."""
+
+    state: State
+    now: float
+    verdict: Verdict
+
+
+class Ledger(Protocol):
+    """Where a shared state lives."""
+
+    async def open(self, name: str) -> None:
+        """Be ready for ``name``. ConfigurationError if that can never be."""
+        ...
+
+    async def exchange(self, ask: Ask) -> Reply:
+        """Decide as `decision.exchange` does, at one go for all processes.
+
+        ConfigurationError if others use another rate; LedgerDownError.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of connections and files."""
+        ...
+
+
+class SharedStore:
+    """One of the processes that share a ledger.
+
+    What the gate wants to know at once is answered from the state as it was after the last exchange. An exchange also
+    carries what has happened since: an answered call keeps its slot for ``per`` seconds anyway, so a report that comes
+    a second late costs nothing, and until then the call counts as in flight. A ledger that is down lets nobody go; with
+    ``waits`` they wait until it is back, else they get a NotSentError.
+    """
+
+    def __init__(self, ledger: Ledger, *, waits: bool) -> None:
+        self._ledger = ledger
+        self._waits = waits
+        # They begin at a random one of 2**52, so that no two processes ever use the same.
+        self._owner = secrets.randbits(52)
+        self._numbers = itertools.count(secrets.randbits(52))
+        self._reports = Reports()
+        self._state = State.of(RateLimit())
+        self._outlook = Outlook()
+        self._offset = 0.0
+        self._met_at: float | None = None
+        self._back_off, self._retry_at = 0.0, -math.inf
+
+    async def open(self, rate: RateLimit, name: str) -> None:
+        """ConfigurationError if the ledger cannot be used, or others use it at another rate."""
+        self._rate, self._time = rate, asyncio.get_running_loop().time
+        self._turn, self._urgent = asyncio.Lock(), asyncio.Event()
+        self._state.keep(rate)
+        await self._ledger.open(name)
+        try:
+            await self._meet()
+        except ConfigurationError:
+            await self._ledger.aclose()
+            raise
+        except LedgerDownError:
+            pass  # it was logged, and whoever wants to go will see
+        self._keeper = asyncio.create_task(self._keep_in_touch(), name="lsq_service_async limit in touch")
+
+    async def aclose(self) -> None:
+        """Report everything, and leave; calls that are still on their way count until their leases end."""
+        self._keeper.cancel()
+        await asyncio.wait([self._keeper])
+        with suppress(LedgerDownError, ConfigurationError):
+            await self._meet(leaving=True)
+        self._met_at = None
+        await self._ledger.aclose()
+
+    # What the gate asks.
+
+    def take_at_once(self, want: Want) -> int | None:
+        """Others must be asked."""
+        return None
+
+    async def take(self, wants: Sequence[Want], waiting: Waiting) -> tuple[int, Verdict]:
+        """NotSentError if the ledger is down and that is not to be waited for."""
+        slot, asked = next(self._numbers), self._time()
+        try:
+            verdict = await self._meet(slot, wants, waiting)
+        except LedgerDownError as error:
+            self._reports.end(slot, asked, heavy=False, used=False)
+            if self._waits:
+                return slot, Verdict(None, self._back_off)
+            raise NotSentError(f"the limit cannot be asked, so the call was not sent: {error}") from error
+        except BaseException:
+            # Perhaps it was granted.
+            self._reports.end(slot, asked, heavy=False, used=False)
+            raise
+        if verdict.want is not None:
+            self._reports.hold(slot, asked, heavy=verdict.want.heavy)
+        self._reports.next_at = self._time() + verdict.wait if wants else None
+        return slot, verdict
+
+    def holds(self, slot: int) -> bool:
+        """Not if its lease is over: others may have taken it since."""
+        return self._reports.holds(slot, self._time())
+
+    def give_back(self, slot: int, *, heavy: bool, used: bool) -> bool:
+        """What an answer makes of the rule is in the verdict already, more or less; an unused slot is free at once."""
+        now = self._time()
+        self._reports.end(slot, now, heavy=heavy, used=used)
+        self._note(Ended(slot, now if used else None, heavy))
+        return not used
+
+    def pause(self, seconds: float) -> None:
+        """Told to the others at once."""
+        self._reports.pause(self._time() + seconds)
+        self._state.pause(self._now + seconds)
+        self._urgent.set()
+
+    def refused(self, named: tuple[int, float] | None) -> RateLimit | None:
+        """As far as this process knows; the others learn it at once."""
+        self._reports.refusals.append(named)
+        self._outlook.look_again()
+        self._urgent.set()
+        return self._state.rate if self._state.refused(self._now, named) else None
+
+    def forecast(self, lane: Lane, place: int, other: int) -> float:
+        """Right within one token of what was known at the last exchange."""
+        before = self._state.line.before(self._owner, lane, place, other)
+        return self._outlook.goes_at(self._state, self._now, lane, before) - self._offset
+
+    def usage(self) -> Usage:
+        """As far as this process knows."""
+        self._state.tidy(self._now)
+        return Usage(self._state.rate, self._state.used(self._now))
+
+    # What it tells the others.
+
+    @property
+    def _now(self) -> float:
+        """The ledger's clock."""
+        return self._time() + self._offset
+
+    def _note(self, ended: Ended) -> None:
+        """In the state as this process knows it; the moment is of its own clock."""
+        if ended.age is None:
+            self._state.forget(ended.slot)
+        else:
+            self._state.answer(ended.slot, ended.age + self._offset, heavy=ended.heavy)
+        self._outlook.look_again()
+
+    async def _meet(self, slot: int = 0, wants: Sequence[Want] = (), waiting: Waiting = NOBODY, *,
+                    leaving: bool = False) -> Verdict:  # fmt: skip
+        async with self._turn:
+            asked, returning = self._time(), self._met_at is not None
+            ask = self._reports.ask(asked, owner=self._owner, slot=slot, rate=self._rate, wants=wants, waiting=waiting,
+                                    returning=returning, leaving=leaving)  # fmt: skip
+            try:
+                reply = await self._ledger.exchange(ask)
+            except LedgerDownError as error:
+                self._is_down(error)
+                raise
+            self._is_up()
+            self._met_at = self._time()
+            self._reports.told(ask, asked)
+            self._learn(reply)
+            return reply.verdict
+
+    def _learn(self, reply: Reply) -> None:
+        self._state, self._offset = reply.state, reply.now - self._time()
+        for ended in self._reports.untold():
+            self._note(ended)
+        self._outlook.look_again()
+
+    def _is_down(self, error: LedgerDownError) -> None:
+        if not self._back_off:
+            _log.warning("the limit cannot be asked, so nobody is sent until it can: %s", error)
+        self._back_off = min(2 * self._back_off or FIRST_BACK_OFF, LONGEST_BACK_OFF)
+        self._retry_at = self._time() + self._back_off
+
+    def _is_up(self) -> None:
+        if self._back_off:
+            _log.warning("the limit can be asked again")
+        self._back_off, self._retry_at = 0.0, -math.inf
+
+    async def _keep_in_touch(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK):
+                    await self._urgent.wait()
+            if self._must_meet(self._time()):
+                self._urgent.clear()
+                with suppress(LedgerDownError, ConfigurationError):
+                    await self._meet()
+
+    def _must_meet(self, now: float) -> bool:
+        show_up_at = -math.inf if self._met_at is None else self._met_at + SHOW_UP
+        due = self._urgent.is_set() or min(self._reports.due_at(), show_up_at) <= now
+        return due and now >= self._retry_at

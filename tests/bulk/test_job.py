@@ -1,0 +1,416 @@
+"""A bulk run: every row accounted for, nothing sent twice, stopped and resumed at any point."""
+
+import asyncio
+import sqlite3
+
+import pytest
+
+from lsq_service_async import (
+    Attachment,
+    AuthenticationError,
+    BadRequestError,
+    BulkRow,
+    Config,
+    ConfigurationError,
+    InvalidRequestError,
+    LSQServiceError,
+    NewTicket,
+    OutcomeUnknownError,
+    RetryPolicy,
+    ServiceClient,
+    TicketReceipt,
+    TicketUpdate,
+)
+from lsq_service_async.bulk import Plan, Summary
+from lsq_service_async.emulator import Emulator
+from lsq_service_async.emulator.faults import AnswerLost, DropConnection, Status
+
+CAREFUL = RetryPolicy(repeat_creates=False)
+
+
+def tickets(count, start=0):
+    return [NewTicket(lead_id="45b5", title=f"row {number}") for number in range(start, start + count)]
+
+
+def keyed(count):
+    return [BulkRow(f"key-{number}", ticket) for number, ticket in enumerate(tickets(count))]
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return tmp_path / "run.sqlite"
+
+
+async def run(job):
+    return [outcome async for outcome in job]
+
+
+def titles(emulator):
+    return sorted(ticket.fields["Title"] for ticket in emulator.tickets.values())
+
+
+def test_every_row_gets_one_outcome(play, journal):
+    """Created, with its receipt; none refused for speed, and as fast as the limit allows."""
+
+    async def main(client, emulator):
+        started = asyncio.get_running_loop().time()
+        job = client.bulk.create(keyed(100), journal=journal)
+        assert job.plan() == Plan(calls=100, seconds=20.0, done=0)
+        outcomes = await run(job)
+        assert sorted(outcome.key for outcome in outcomes) == sorted(f"key-{number}" for number in range(100))
+        assert {outcome.state for outcome in outcomes} == {"created"}
+        assert {outcome.receipt.number for outcome in outcomes} == set(emulator.tickets)
+        assert job.summary() == Summary(created=100)
+        assert job.summary().total == 100
+        assert (emulator.refused, len(emulator.calls)) == (0, 100)
+        assert job.eta() == 0.0
+        return asyncio.get_running_loop().time() - started
+
+    assert 19 < play(main) < 21
+
+
+def test_a_second_run_skips_what_is_done(play, journal):
+    """With the receipts of the first, and without a call."""
+
+    async def main(client, emulator):
+        first = {
+            outcome.key: outcome.receipt.number for outcome in await run(client.bulk.create(keyed(10), journal=journal))
+        }
+        again = client.bulk.create(keyed(12), journal=journal)
+        assert again.plan() == Plan(calls=2, seconds=0.4, done=10)
+        outcomes = {outcome.key: outcome for outcome in await run(again)}
+        assert {key: outcomes[key].receipt.number for key in first} == first
+        assert again.summary() == Summary(created=2, skipped=10)
+        assert len(emulator.tickets) == 12
+
+    play(main)
+
+
+@pytest.mark.parametrize("after", [1, 7, 25])
+def test_a_run_that_is_stopped_goes_on_where_it_stopped(play, journal, after):
+    """stop() begins no new row, what is in flight ends, nothing is unknown; the next run does the rest."""
+
+    async def main(client, emulator):
+        job = client.bulk.create(keyed(60), journal=journal)
+        async for _ in job:
+            if job.summary().total == after:
+                job.stop()
+        assert job.summary().unknown == 0
+        assert after <= job.summary().total < 60
+        assert len(emulator.tickets) == job.summary().created
+        rest = client.bulk.create(keyed(60), journal=journal)
+        await run(rest)
+        assert rest.summary().created + job.summary().created == 60
+        assert titles(emulator) == sorted(ticket.title for ticket in tickets(60))
+
+    play(main)
+
+
+def test_a_loop_that_is_left_early_loses_nothing(play, journal):
+    """break, and what was in flight is in the journal all the same."""
+
+    async def main(client, emulator):
+        job = client.bulk.create(keyed(60), journal=journal)
+        outcomes = aiter(job)
+        await anext(outcomes)
+        await outcomes.aclose()
+        made = len(emulator.tickets)
+        assert 0 < made < 60
+        await run(client.bulk.create(keyed(60), journal=journal))
+        assert titles(emulator) == sorted(ticket.title for ticket in tickets(60))
+
+    play(main)
+
+
+def test_plain_tickets_are_known_by_their_content(play, journal):
+    """Equal ones are told apart by their occurrence, in this run and in the next."""
+    rows = [NewTicket(lead_id="45b5", title="same")] * 4 + tickets(2)
+
+    async def main(client, emulator):
+        outcomes = await run(client.bulk.create(rows, journal=journal))
+        assert len({outcome.key for outcome in outcomes}) == 6
+        again = client.bulk.create([*rows, rows[0]], journal=journal)
+        await run(again)
+        assert again.summary() == Summary(created=1, skipped=6)
+        assert titles(emulator) == ["row 0", "row 1", *["same"] * 5]
+
+    play(main)
+
+
+def test_rows_come_from_any_iterable_and_are_pulled_one_by_one(play, journal):
+    """A generator is not read ahead of the workers; its length is not known, so the plan has none."""
+    pulled = []
+
+    async def source():
+        for ticket in tickets(1000):
+            pulled.append(ticket)
+            yield ticket
+
+    async def main(client, emulator):
+        job = client.bulk.create(source(), journal=journal)
+        assert (job.plan(), job.eta()) == (Plan(None, None, 0), None)
+        async for _ in job:
+            if job.summary().total == 30:
+                job.stop()
+        assert len(pulled) < 30 + 25 + 5
+
+    play(main)
+
+
+def test_updates_are_runs_too(play, journal):
+    """Each row names its target; a row without one fails for itself."""
+
+    async def main(client, emulator):
+        numbers = [(await client.tickets.create(ticket)).number for ticket in tickets(3)]
+        rows = [BulkRow(number, TicketUpdate(status="On Hold"), target=number) for number in numbers]
+        bad = [BulkRow("no target", TicketUpdate(status="x")), BulkRow("no update", tickets(1)[0], target="1")]
+        job = client.bulk.update([*rows, *bad], journal=journal)
+        outcomes = {outcome.key: outcome for outcome in await run(job)}
+        assert job.summary() == Summary(updated=3, failed=2)
+        assert isinstance(outcomes["no target"].error, InvalidRequestError)
+        assert {ticket.fields["Status"] for ticket in emulator.tickets.values()} == {"On Hold"}
+        with pytest.raises(ConfigurationError, match="updated"):
+            await run(client.bulk.create(tickets(1), journal=journal))
+        [outcome] = await run(client.bulk.create([BulkRow("k", TicketUpdate())], journal=journal.with_name("other")))
+        assert "no NewTicket" in str(outcome.error)
+
+    play(main)
+
+
+async def test_attachments_of_a_row_are_sent(journal, tmp_path):
+    """As those of any create; here on a real socket, because files are read in threads."""
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(b"photo")
+    async with Emulator() as emulator, ServiceClient(Config(**emulator.settings)) as client:
+        row = BulkRow("k", tickets(1)[0], [photo, Attachment.from_bytes(b"x", name="x.txt")])
+        [outcome] = await run(client.bulk.create([row], journal=journal))
+        assert outcome.state == "created"
+        assert [file.name for file in emulator.calls[0].files] == ["photo.jpg", "x.txt"]
+
+
+def test_a_refused_row_fails_and_waits_for_a_retry(play, journal):
+    """The others go on; the next run reports it, and sends it again when asked to."""
+
+    async def main(client, emulator):
+        emulator.faults.add(Status(400, body="no such field"))
+        job = client.bulk.create(keyed(5), journal=journal)
+        [failed] = [outcome for outcome in await run(job) if outcome.state == "failed"]
+        assert isinstance(failed.error, BadRequestError)
+        again = client.bulk.create(keyed(5), journal=journal)
+        [still] = [outcome for outcome in await run(again) if outcome.state == "failed"]
+        assert (still.key, again.summary()) == (failed.key, Summary(skipped=4, failed=1))
+        assert "BadRequestError" in str(still.error)
+        retried = client.bulk.create(keyed(5), journal=journal, retry_failed=True)
+        await run(retried)
+        assert retried.summary() == Summary(created=1, skipped=4)
+
+    play(main)
+
+
+def test_a_row_that_was_not_sent_goes_again(play, journal):
+    """A connection that was never made is nobody's fault."""
+
+    async def main(client, emulator):
+        emulator.faults.add(DropConnection(times=5))
+        first = client.bulk.create(keyed(1), journal=journal)
+        [outcome] = await run(first)
+        assert outcome.state in ("failed", "unknown")
+        return outcome.state
+
+    play(main)
+
+
+def lost(count=1):
+    return AnswerLost(times=count)
+
+
+def test_an_unknown_row_is_never_sent_again_by_itself(play, journal):
+    """Not in this run, not in the next, whatever else happens."""
+
+    async def main(client, emulator):
+        emulator.faults.add(lost())
+        careful = client.with_options(retry=CAREFUL)
+        job = careful.bulk.create(keyed(5), journal=journal)
+        [unknown] = [outcome for outcome in await run(job) if outcome.state == "unknown"]
+        assert isinstance(unknown.error, OutcomeUnknownError)
+        assert job.summary() == Summary(created=4, unknown=1)
+        again = careful.bulk.create(keyed(5), journal=journal)
+        [still] = [outcome for outcome in await run(again) if outcome.state == "unknown"]
+        assert (still.key, again.summary()) == (unknown.key, Summary(skipped=4, unknown=1))
+        assert "may or may not have been applied" in str(still.error)
+        assert len(emulator.tickets) == 5
+
+    play(main)
+
+
+def test_an_unknown_row_is_settled_by_the_users_word(play, journal):
+    """stop raises; a function looks, and brings the receipt or says that it is not there; resend sends it."""
+
+    async def main(client, emulator):
+        emulator.faults.add(lost(2))
+        await run(client.bulk.create(keyed(3), journal=journal))
+        with pytest.raises(LSQServiceError, match="may have been applied"):
+            await run(client.bulk.create(keyed(3), journal=journal, on_unknown="stop"))
+        asked = []
+
+        async def look(row):
+            asked.append(row.key)
+            for number, ticket in emulator.tickets.items():
+                if ticket.fields["Title"] == row.ticket.title and len(asked) == 1:
+                    return TicketReceipt(number=number)
+            return None
+
+        found = client.bulk.create(keyed(3), journal=journal, on_unknown=look)
+        await run(found)
+        assert (len(asked), found.summary()) == (2, Summary(created=2, skipped=1))
+        assert len(emulator.tickets) == 4
+        emulator.faults.add(lost())
+        await run(client.bulk.create([BulkRow("one more", tickets(1)[0])], journal=journal))
+        resent = client.bulk.create([BulkRow("one more", tickets(1)[0])], journal=journal, on_unknown="resend")
+        await run(resent)
+        assert resent.summary() == Summary(created=1)
+
+    play(main)
+
+
+def test_input_that_changed_under_its_key_stops_the_run(play, journal):
+    """So does a key that comes twice: nobody knows which of them was meant."""
+
+    async def main(client, emulator):
+        await run(client.bulk.create([BulkRow("k", tickets(1)[0])], journal=journal))
+        with pytest.raises(InvalidRequestError, match="not what it was"):
+            await run(client.bulk.create([BulkRow("k", tickets(1, 5)[0])], journal=journal))
+        with pytest.raises(InvalidRequestError, match="comes twice"):
+            await run(client.bulk.create([BulkRow("k", tickets(1)[0])] * 2, journal=journal))
+        assert len(emulator.tickets) == 1
+
+    play(main)
+
+
+@pytest.mark.parametrize("row", [5, "text", {"title": "x"}, TicketUpdate(), BulkRow("", None), BulkRow("k", 5)])
+def test_what_is_no_row_stops_the_run(play, journal, row):
+    """With what a row is."""
+
+    async def main(client, emulator):
+        with pytest.raises(InvalidRequestError, match="bulk row"):
+            await run(client.bulk.create([row], journal=journal))
+        assert emulator.calls == ()
+
+    play(main)
+
+
+@pytest.mark.parametrize("key", ["", " ", "k" * 201, 5])
+def test_a_key_is_short_text(play, journal, key):
+    """It stands in a file for years."""
+
+    async def main(client, emulator):
+        with pytest.raises(InvalidRequestError, match="key"):
+            await run(client.bulk.create([BulkRow(key, tickets(1)[0])], journal=journal))
+
+    play(main)
+
+
+def test_a_source_that_breaks_stops_the_run(play, journal):
+    """Its error comes out; the rows before it are done."""
+
+    def source():
+        yield from tickets(3)
+        raise RuntimeError("the file ended in the middle")
+
+    async def main(client, emulator):
+        job = client.bulk.create(source(), journal=journal)
+        with pytest.raises(RuntimeError, match="in the middle"):
+            await run(job)
+        rest = client.bulk.create(tickets(5), journal=journal)
+        await run(rest)
+        assert titles(emulator) == [f"row {number}" for number in range(5)]
+
+    play(main)
+
+
+def test_a_job_is_iterated_once(play, journal):
+    """Another run is another job."""
+
+    async def main(client, emulator):
+        job = client.bulk.create(tickets(1), journal=journal)
+        await run(job)
+        with pytest.raises(LSQServiceError, match="once"):
+            await run(job)
+
+    play(main)
+
+
+def test_wrong_keys_stop_the_run(play, journal):
+    """After one refusal and one probe, not after ten thousand."""
+
+    async def main(client, emulator):
+        emulator.faults.add(Status(401, times=10_000))
+        job = client.bulk.create(keyed(500), journal=journal)
+        with pytest.raises(AuthenticationError):
+            await run(job)
+        assert len(emulator.calls) < 40
+
+    play(main)
+
+
+def test_an_outage_pauses_the_run(play, journal):
+    """Half an hour of it leaves a few rows in doubt, not thousands: a read looks whether the service is back."""
+
+    async def main(client, emulator):
+        loop = asyncio.get_running_loop()
+        job = client.with_options(retry=CAREFUL).bulk.create(keyed(400), journal=journal)
+        began = None
+        async for _ in job:
+            if job.summary().created == 100 and began is None:
+                began = loop.time()
+                emulator.faults.add(Status(503, times=1_000_000))
+                loop.call_later(1800, emulator.faults.clear)
+        took = loop.time() - began
+        assert job.summary().unknown <= 12 + 25
+        assert job.summary().total == 400
+        assert took < 1800 + 60 + 80
+        probes = [call for call in emulator.calls if call.method == "GET"]
+        assert 25 <= len(probes) <= 40
+        return job.summary().unknown
+
+    assert play(main) > 0
+
+
+def test_a_full_disk_sends_nothing_more(play, journal, monkeypatch):
+    """A row whose intent cannot be written is not sent, and the run says why it ended."""
+    from lsq_service_async.bulk.journal import Journal
+
+    written = Journal._set
+    calls = []
+
+    def full(self, *given):
+        calls.append(given)
+        if len(calls) > 20:
+            raise sqlite3.OperationalError("database or disk is full")
+        return written(self, *given)
+
+    monkeypatch.setattr(Journal, "_set", full)
+
+    async def main(client, emulator):
+        with pytest.raises(LSQServiceError, match="disk is full"):
+            await run(client.bulk.create(keyed(200), journal=journal))
+        return len(emulator.tickets)
+
+    assert play(main) <= 20
+
+
+def test_bulk_gives_way_to_people(play, journal):
+    """A read of a person waits about one token behind a run, not a window."""
+
+    async def main(client, emulator):
+        job = client.bulk.create(keyed(150), journal=journal)
+        waits = []
+        clock = asyncio.get_running_loop().time
+        async for _ in job:
+            if job.summary().total in (60, 80, 100):
+                asked = clock()
+                await client.tickets.get("1")
+                waits.append(clock() - asked)
+        return waits
+
+    assert max(play(main)) < 0.6
