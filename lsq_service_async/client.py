@@ -8,6 +8,7 @@ import platform
 import re
 import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
@@ -20,7 +21,7 @@ from ._version import __version__
 from ._wire.calls import Api, Call, Kind, encode
 from .bulk import Bulk, BulkRow, Setup
 from .config import CallOptions, Config, Lane, RetryPolicy, is_loopback
-from .errors import InvalidRequestError, LSQServiceError
+from .errors import ConfigurationError, InvalidRequestError, LSQServiceError
 from .events import Hook
 from .leads import Leads
 from .limits.gate import Gate
@@ -32,15 +33,23 @@ from .tickets import Tickets
 T = TypeVar("T")
 _USER_AGENT = f"lsq-service-async/{__version__} httpx/{httpx.__version__} python/{platform.python_version()}"
 _KEEPALIVE = 3.0  # below the idle time-outs of common gateways, which close in the instant of the next request
-_UNCHANGED: Any = object()
+
+
+class _Unchanged:
+    def __repr__(self) -> str:
+        return "unchanged"
+
+
+_UNCHANGED: Any = _Unchanged()
 
 
 def _own_http_client(config: Config) -> httpx.AsyncClient:
     # The gate bounds how many calls are under way, so the pool need not.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=_KEEPALIVE)
+    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
     # A proxy of the environment cannot reach this machine's own loopback, where the emulator is.
     local = is_loopback(httpx.URL(config.base_url).host)
-    return httpx.AsyncClient(limits=limits, follow_redirects=False, trust_env=not local)
+    return httpx.AsyncClient(limits=limits, follow_redirects=False, trust_env=not local, cookies=no_cookies)
 
 
 class _Session:
@@ -60,6 +69,7 @@ class _Session:
         self.closed = False
         self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._opening: asyncio.Lock | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._open = False
 
     async def open(self) -> None:
@@ -86,17 +96,23 @@ class _Session:
             raise LSQServiceError("this client belongs to another event loop; make a client in each loop")
 
     async def aclose(self) -> None:
-        if self.closed:
-            return
-        if self._home is not None:
-            self._check_home()
-        self.closed = True
-        await self.pipeline.aclose(self.config.timeout)
-        if self._own_http:
-            await self._http.aclose()
-        if self._open:
-            await self.limiter.aclose()
-            await self._leads_limiter.aclose()
+        """All who close wait for the same closing, which goes on when one of them is cancelled."""
+        if self._closing is None:
+            if self._home is not None:
+                self._check_home()
+            self.closed = True
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        try:
+            await self.pipeline.aclose(self.config.timeout)
+        finally:
+            if self._own_http:
+                await self._http.aclose()
+            if self._open:
+                await self.limiter.aclose()
+                await self._leads_limiter.aclose()
 
 
 class ServiceClient:
@@ -109,6 +125,11 @@ class ServiceClient:
     A client is cheap to share and meant to be: one per process, for all tasks.
     """
 
+    tickets: Tickets
+    metadata: Metadata
+    leads: Leads
+    bulk: Bulk
+
     def __init__(
         self,
         config: Config,
@@ -117,6 +138,7 @@ class ServiceClient:
         http_client: httpx.AsyncClient | None = None,
         hooks: Sequence[Hook] = (),
     ) -> None:
+        _check(config, limiter, http_client, hooks)
         session = _Session(config, limiter, http_client, hooks)
         options = CallOptions(deadline=config.deadline, timeout=config.timeout, retry=config.retry)
         self._wire_up(session, options, owner=True)
@@ -170,20 +192,21 @@ class ServiceClient:
         params: Mapping[str, str] | None = None,
         repeatable: bool | None = None,
     ) -> Any:
-        """Call any path of the tenant, such as ``"tickets/143/anything"``, and return the decoded JSON.
+        """Call any path of the tenant, such as ``"tickets/143/anything"``, and return the decoded JSON; None for none.
 
         Same limits, retries and errors as every operation. ``repeatable`` says whether a second send does no harm;
         by default only a GET is repeated where its outcome is not known.
         """
-        if not re.fullmatch(r"[A-Z]{3,10}", method):
+        if not isinstance(method, str) or not re.fullmatch(r"[A-Z]{3,10}", method):
             raise InvalidRequestError(f"a method is a word in capitals, such as POST, not {method!r:.40}")
         harmless = method == "GET" if repeatable is None else repeatable
         call = Call(
             operation=f"{method} {path}",
             method=method,
             path="/" + _relative(path),
-            kind=Kind.READ if harmless else Kind.CREATE,
+            kind=Kind.READ if method == "GET" else Kind.UPDATE if harmless else Kind.CREATE,
             read=lambda answer: answer,
+            documented=False,
             params=dict(params or {}),
             json=None if json is None else encode(json),
         )
@@ -245,9 +268,22 @@ class ServiceClient:
             warnings.warn(f"{self!r} was never closed; use async with, or aclose()", ResourceWarning, stacklevel=2)
 
 
+def _check(config: Any, limiter: Any, http_client: Any, hooks: Any) -> None:
+    if not isinstance(config, Config):
+        raise ConfigurationError(f"a client takes a Config, not {type(config).__name__}")
+    if not isinstance(limiter, Gate | None):
+        raise ConfigurationError(
+            f"limiter is a LocalLimiter, HostLimiter or RedisLimiter, not {type(limiter).__name__}"
+        )
+    if not isinstance(http_client, httpx.AsyncClient | None):
+        raise ConfigurationError(f"http_client is an httpx.AsyncClient, not {type(http_client).__name__}")
+    if not isinstance(hooks, Sequence) or not all(map(callable, hooks)):
+        raise ConfigurationError("hooks is a list of callables, each of which takes an event")
+
+
 def _relative(path: str) -> str:
     """Refuse what could leave the tenant: dot segments, schemes, queries, and anything that needs quoting."""
-    parts = path.removeprefix("/").split("/")
+    parts = path.removeprefix("/").split("/") if isinstance(path, str) else [""]
     if not all(re.fullmatch(r"[A-Za-z0-9._~-]{1,128}", part) and part.strip(".") for part in parts):
         raise InvalidRequestError(f"a path is made of plain words, such as tickets/143/anything, not {path!r:.80}")
     return "/".join(parts)

@@ -98,19 +98,20 @@ class Tickets:
     ) -> TicketReceipt:
         """Change fields of a ticket, and add files to it; the files that it has stay.
 
-        ``ticket`` is its number or a record; a GUID will not do. Without files it is repeated like a read, as
+        ``ticket`` is its number or a record; a GUID will not do. A record's lead is sent along, as the page shows it,
+        so give the number where the record may be old. Without files it is repeated like a read, as
         doing it twice changes nothing; with files like a create, as they would be added twice.
 
         Page: apidocs.leadsquared.com/update-a-ticket-with-attachments
         """
         if not isinstance(update, TicketUpdate):
             raise InvalidRequestError(f"update takes a TicketUpdate, not {type(update).__name__}")
-        number = ticket_number(ticket)
+        number, given_lead = ticket_number(ticket), update.lead_id
         if isinstance(ticket, Ticket) and ticket.lead_id and update.lead_id is UNSET:
             update = attrs.evolve(update, lead_id=ticket.lead_id)
         files = await _attachments(attachments)
         dto = to_wire(update)
-        if not dto["Fields"] and not files:
+        if not dto["Fields"] and not files and given_lead is UNSET:
             raise InvalidRequestError("the update changes nothing: give a field or an attachment")
         return await self._send(
             Call(

@@ -18,6 +18,7 @@ from virtual_clock import run_virtual
 
 from lsq_service_async import (
     APIStatusError,
+    Config,
     ConfigurationError,
     Lane,
     LSQServiceError,
@@ -277,6 +278,47 @@ async def test_no_key_is_in_the_error_of_a_broken_connection(config):
     """The request that could not be written held the keys."""
     error = await failing(config, "http://127.0.0.1:9")
     assert "CANARY" not in everything_shown(error)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"LSQ_RATE_LIMIT": "25"}, {"LSQ_BASE_URL": "x"}, {"LSQ_ACCESS_KEY": "CANARY-a\n"}],
+    ids=["rate", "url", "key"],
+)
+def test_no_key_is_in_the_error_of_wrong_settings(monkeypatch, wrong):
+    """The first error that many people see, and crash reporters with it."""
+    named = {"LSQ_ACCESS_KEY": "CANARY-a", "LSQ_SECRET_KEY": "CANARY-b", "LSQ_ORG_ID": "7"}
+    for name, value in (named | wrong).items():
+        monkeypatch.setenv(name, value)
+    del named, wrong, name, value
+    with pytest.raises(ConfigurationError) as caught:
+        Config.from_env()
+    shown = traceback.TracebackException(
+        caught.type, caught.value, caught.value.__traceback__.tb_next, capture_locals=True
+    )
+    assert "CANARY" not in "".join(shown.format())
+
+
+async def test_an_escaped_key_is_found_too(config):
+    """JSON has more than one way to write a character."""
+    body = rb'{"Status":"Error","ExceptionMessage":"no key CANARY\u002daccess-u$r","Keys":["CANARY-secret"]}'
+    async with httpx.AsyncClient(transport=Script(httpx.Response(400, content=body))) as http:
+        error = await failing(config, config.base_url, http)
+    assert "CANARY" not in everything_shown(error)
+    assert error.body["Keys"] == ["***"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"hooks": print}, {"hooks": [5]}, {"limiter": 25}, {"http_client": "x"}],
+    ids=["hook alone", "no hook", "limiter", "http client"],
+)
+def test_arguments_of_another_kind_are_named(config, arguments):
+    """When the client is made, not when it is used."""
+    with pytest.raises(ConfigurationError, match=next(iter(arguments))):
+        ServiceClient(config, **arguments)
+    with pytest.raises(ConfigurationError, match="Config"):
+        ServiceClient({})
 
 
 @pytest.mark.parametrize("status", [200, 401, 500])

@@ -168,6 +168,7 @@ async def test_the_metadata_host_follows_the_base_url():
     assert Config(**keys).metadata_url == "https://api.service-in.leadsquared.com"
     assert Config(**keys, base_url="https://x.example").metadata_url == "https://x.example"
     assert Config(**keys, metadata_url="https://y.example/").metadata_url == "https://y.example"
+    assert attrs.evolve(Config(**keys), base_url="https://apigw.z.example").metadata_url == "https://api.z.example"
     assert Config(**keys).leads_url == "https://api.leadsquared.com"
     assert Config(**keys, base_url="http://127.0.0.1:80").leads_url == "http://127.0.0.1:80"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import zlib
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
@@ -53,17 +54,39 @@ class Exchange:
     async def __call__(self, call: Call[Any], body: Body, timeout: float) -> Answer:
         """The answer to one attempt. Raises whatever httpx, h11, the file system or TLS make of a failure."""
         request = self._request(call, body, timeout)
+        try:
+            with self._authorized(request, *_KEY_HEADERS[call.api]):
+                response, until = await self._head_of(request, body, timeout)
+        finally:
+            await body.aclose()
+        try:
+            # httpx reads it as the body begins: what is left of the whole time bounds each further silence.
+            request.extensions["timeout"]["read"] = max(until - _now(), 0.001)
+            return await _read(response, until)
+        finally:
+            await response.aclose()
+
+    async def _head_of(self, request: httpx.Request, body: Body, timeout: float) -> tuple[httpx.Response, float]:
+        """The head of the answer, and when the rest must have come.
+
+        The timer ends with the head: cancelled while it closes a response, httpx can lose its connection for ever.
+        """
+        until = math.inf
+
+        def start_the_clock() -> None:
+            nonlocal until
+            until = _now() + timeout
+            silence.reschedule(until)
+
         async with asyncio.timeout(None) as silence:
-            body.on_handed_over = lambda: silence.reschedule(asyncio.get_running_loop().time() + timeout)
+            body.on_handed_over = start_the_clock
             try:
-                with self._authorized(request, *_KEY_HEADERS[call.api]):
-                    response = await self._http.send(request, auth=None, follow_redirects=False, stream=True)
-            finally:
-                await body.aclose()
-            try:
-                return await _read(response)
-            finally:
-                await response.aclose()
+                response = await self._http.send(request, auth=None, follow_redirects=False, stream=True)
+            except httpx.HTTPStatusError as error:
+                # A hook of the caller's client raises for statuses; they are read here.
+                response = error.response
+        response.next_request = None  # it would carry the keys to wherever a redirect points
+        return response, until
 
     def _request(self, call: Call[Any], body: Body, timeout: float) -> httpx.Request:
         """Built without the client, whose own headers, cookies and parameters must not come along."""
@@ -74,7 +97,7 @@ class Exchange:
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
         }
-        if call.method != "GET":
+        if call.method != "GET" or body.length:
             headers["Content-Length"] = str(body.length)
         if body.content_type is not None:
             headers["Content-Type"] = body.content_type
@@ -91,17 +114,19 @@ class Exchange:
             del request.headers[access], request.headers[secret]
 
 
-async def _read(response: httpx.Response) -> Answer:
+async def _read(response: httpx.Response, until: float) -> Answer:
     # Transports for tests, and clients with response hooks, hand out answers that are read already.
-    whole = response.is_stream_consumed
-    body = response.content if whole else b"".join([chunk async for chunk in _decoded(response)])
+    if response.is_stream_consumed or response.is_closed:
+        body = getattr(response, "_content", b"")
+    else:
+        body = b"".join([chunk async for chunk in _decoded(response, until)])
     headers = {name.lower(): value for name, value in response.headers.items()}
     # RFC 9110, 6.6.1: an answer without a date gets the time of its arrival.
     headers.setdefault("date", formatdate(usegmt=True))
     return Answer(response.status_code, headers, body)
 
 
-async def _decoded(response: httpx.Response) -> AsyncIterator[bytes]:
+async def _decoded(response: httpx.Response, until: float) -> AsyncIterator[bytes]:
     """Bounds both the raw and the decoded bytes: a few KB of gzip can hold gigabytes."""
     inflate = _inflater(response.headers.get("content-encoding", "identity").strip().lower())
     room = raw_room = MAX_ANSWER
@@ -109,6 +134,8 @@ async def _decoded(response: httpx.Response) -> AsyncIterator[bytes]:
         chunk = inflate(raw, room + 1)
         room -= len(chunk)
         raw_room -= len(raw)
+        if _now() > until:
+            raise TimeoutError("the answer took too long")
         if room < 0 or raw_room < 0:
             raise UntrustworthyAnswerError(f"the answer is larger than {MAX_ANSWER >> 20} MiB")
         yield chunk
@@ -120,3 +147,7 @@ def _inflater(encoding: str) -> Any:
     if encoding in ("gzip", "x-gzip"):
         return zlib.decompressobj(16 + zlib.MAX_WBITS).decompress
     raise UntrustworthyAnswerError(f"the answer is encoded as {encoding[:40]!r}, which was not asked for")
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

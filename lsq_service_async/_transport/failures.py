@@ -27,10 +27,10 @@ def verdict_of(error: Exception, call: Call[Any], *, handed_over: bool) -> Verdi
         return _not_sent(f"nothing was applied, as the body could not be completed: {error}", error, Repeat.NEVER)
     if isinstance(error, ClientClosedError) and not handed_over:
         return _not_sent("the client was closed before the request was sent", error, Repeat.NEVER)
-    tls = next((link for link in _chain(error) if isinstance(link, ssl.SSLError)), None)
+    tls = next((link for link in _chain(error) if _is_refusal_of_tls(link)), None)
     if tls is not None and isinstance(error, httpx.ConnectError):
         return _not_sent(f"TLS failed, so nothing was sent: {_words(tls)}", error, Repeat.NEVER)
-    if isinstance(error, httpx.UnsupportedProtocol):
+    if isinstance(error, httpx.UnsupportedProtocol) or (isinstance(error, RuntimeError) and not handed_over):
         return _not_sent(f"nothing was sent: {_words(error)}", error, Repeat.NEVER)
     if isinstance(error, _NEVER_CONNECTED):
         return _not_sent(f"no connection to the service, so nothing was sent: {_words(error)}", error, Repeat.ALWAYS)
@@ -40,11 +40,25 @@ def verdict_of(error: Exception, call: Call[Any], *, handed_over: bool) -> Verdi
     return _unanswered(error, call)
 
 
+def overdue(call: Call[Any], *, handed_over: bool) -> Verdict[Any]:
+    """The verdict of a send whose caller's deadline passed: a body that was not handed over whole never will be."""
+    if handed_over:
+        return Verdict(outcome=Outcome.UNKNOWN, error=unanswered(call, "the deadline passed before its answer came"))
+    early = NotSentError("the deadline passed before the request was sent whole; nothing was applied")
+    return Verdict(outcome=Outcome.NOT_APPLIED, error=early)
+
+
 def unanswered(call: Call[Any], why: str) -> LSQServiceError:
     """The error of a call that was sent whole and whose answer nobody has."""
     safe = call.kind is not Kind.CREATE
     what = "a repeat changes nothing" if safe else "it may have been applied; look before you repeat it"
     return OutcomeUnknownError(f"{call.operation} was sent, but {why}: {what}", safe_to_repeat=safe)
+
+
+def _is_refusal_of_tls(error: BaseException) -> bool:
+    """A failed check; a connection that merely ended in the middle of a handshake may be made the next time."""
+    ended = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+    return isinstance(error, ssl.SSLError) and not isinstance(error, ended)
 
 
 def _not_sent(message: str, error: Exception, repeat: Repeat = Repeat.ALWAYS) -> Verdict[Any]:

@@ -12,16 +12,18 @@ import attrs
 
 from .._wire import Api, Attempt, Call, Outcome, Verdict, read_answer, with_attempts
 from ..config import CallOptions, Config
-from ..errors import NotSentError, OutcomeUnknownError, RateLimitError
+from ..errors import LSQServiceError, NotSentError, OutcomeUnknownError, RateLimitError
 from ..events import AttemptEnded, AttemptStarted, CallEnded, Event, Hook
 from ..limits.gate import Gate, Slot
-from .exchange import Answer, Exchange
-from .failures import ClientClosedError, unanswered, verdict_of
+from .exchange import Exchange
+from .failures import ClientClosedError, overdue, verdict_of
 from .retry import repeating, settle
+from .scrub import scrub
 from .upload import Body, Progress, prepare
 
 T = TypeVar("T")
 _log = logging.getLogger("lsq_service_async")
+_CLOSED = "the client was closed before the call was sent"
 HEAVY = 8 << 20  # an upload over 8 MiB holds its slot for long
 
 
@@ -47,7 +49,7 @@ class _Run:
 
     def renew_body(self) -> None:
         """A body serves one attempt."""
-        self.body = Body(self.call, self.boundary, self.progress, digests=self.digests)
+        self.body = Body(self.call, self.boundary, self.progress, digests=self.digests, patience=self.options.timeout)
 
     @property
     def deadline(self) -> float | None:
@@ -60,7 +62,8 @@ class _Run:
 
     @property
     def outcome_so_far(self) -> Outcome:
-        unknown = self.left or any(attempt.outcome is Outcome.UNKNOWN for attempt in self.attempts)
+        in_doubt = self.left and self.body.handed_over
+        unknown = in_doubt or any(attempt.outcome is Outcome.UNKNOWN for attempt in self.attempts)
         return Outcome.UNKNOWN if unknown else Outcome.NOT_APPLIED
 
 
@@ -74,15 +77,18 @@ class Pipeline:
         self._hooks = list(hooks)
         self._failed_hooks: set[int] = set()
         self._flights: set[asyncio.Task[Verdict[Any]]] = set()
+        self._queued: set[asyncio.Timeout] = set()
+        self._closing = False
 
     async def send(self, call: Call[T], options: CallOptions) -> T:
         """The record of a good answer, or the error that all attempts together come to."""
-        started = _now()
-        await prepare(call.attachments, self._config)
-        run = _Run(call, options, started, self._config.attachment_digests)
+        run = _Run(call, options, _now(), self._config.attachment_digests)
         try:
+            await self._prepare(run)
             verdict = await self._send_with_retries(run)
         except BaseException as error:
+            if isinstance(error, LSQServiceError):
+                error.reference, error.attempts = run.reference, tuple(run.attempts)
             self._tell_end(run, run.outcome_so_far, error)
             raise
         failure = settle(call, run.attempts, verdict)
@@ -94,6 +100,13 @@ class Pipeline:
         record: T = with_attempts(verdict.record, tuple(run.attempts))
         return record
 
+    async def _prepare(self, run: _Run) -> None:
+        try:
+            async with asyncio.timeout_at(run.deadline):
+                await prepare(run.call.attachments, self._config)
+        except TimeoutError:
+            raise NotSentError("the deadline passed while the attachments were copied; nothing was sent") from None
+
     async def _send_with_retries(self, run: _Run) -> Verdict[Any]:
         return await repeating(
             lambda: self._send_within_limits(run), run.call, run.options.retry, lambda: _seconds_left(run)
@@ -101,20 +114,47 @@ class Pipeline:
 
     async def _send_within_limits(self, run: _Run) -> Verdict[Any]:
         asked = _now()
+        run.renew_body()
         try:
-            heavy = run.body.length > HEAVY
-            slot = await self._gates[run.call.api].acquire(run.options.lane, deadline=run.deadline, heavy=heavy)
+            slot = await self._acquire(run)
         except NotSentError as error:
             return Verdict(outcome=Outcome.NOT_APPLIED, error=error)
-        await _before_send(run, slot)
+        await self._before_send(run, slot)
         run.sends += 1
-        run.renew_body()
         self._tell(
             AttemptStarted(
                 reference=run.reference, operation=run.call.operation, number=run.sends, queued=_now() - asked
             )
         )
         return await self._await_flight(run, self._launch(run, slot))
+
+    async def _acquire(self, run: _Run) -> Slot:
+        """The right to one send; NotSentError when the client is closed meanwhile."""
+        heavy = run.body.length > HEAVY
+        try:
+            async with asyncio.timeout(None) as patience:
+                self._queued.add(patience)
+                self._refuse_if_closing()
+                gate = self._gates[run.call.api]
+                return await gate.acquire(run.options.lane, deadline=run.deadline, heavy=heavy)
+        except TimeoutError:
+            raise NotSentError(_CLOSED) from None
+        finally:
+            self._queued.discard(patience)
+
+    async def _before_send(self, run: _Run, slot: Slot) -> None:
+        """Let the caller make its intent durable; a send that must not begin leaves the slot as it was."""
+        try:
+            if run.options.before_send is not None:
+                await run.options.before_send()
+            self._refuse_if_closing()
+        except BaseException:
+            slot.unused()
+            raise
+
+    def _refuse_if_closing(self) -> None:
+        if self._closing:
+            raise NotSentError(_CLOSED)
 
     def _launch(self, run: _Run, slot: Slot) -> asyncio.Task[Verdict[Any]]:
         flight = asyncio.create_task(self._send_once(run, slot), name=f"lsq {run.call.operation} {run.reference}")
@@ -131,8 +171,7 @@ class Pipeline:
                 verdict = await asyncio.shield(flight)
         except TimeoutError:
             run.leave()
-            error = unanswered(run.call, "the deadline passed before its answer came")
-            verdict = Verdict(outcome=Outcome.UNKNOWN, error=error)
+            verdict = overdue(run.call, handed_over=run.body.handed_over)
         except asyncio.CancelledError:
             run.leave()
             raise
@@ -144,26 +183,16 @@ class Pipeline:
         body, started, number = run.body, _now(), run.sends
         try:
             answer = await self._exchange(run.call, body, run.options.timeout)
-            verdict = self._read(run.call, answer)
+            verdict = read_answer(run.call, answer.status, answer.headers, answer.body)
         except Exception as error:
             verdict = verdict_of(error, run.call, handed_over=body.handed_over)
         except asyncio.CancelledError:
             verdict = verdict_of(ClientClosedError(), run.call, handed_over=body.handed_over)
+        scrub(verdict.error, self._config)
         self._give_back(slot, verdict, body)
         self._pause_if_refused(run, verdict)
         self._tell_attempt(run, number, verdict, _now() - started)
         return verdict
-
-    def _read(self, call: Call[Any], answer: Answer) -> Verdict[Any]:
-        verdict = read_answer(call, answer.status, answer.headers, answer.body)
-        keys = [key.reveal().encode() for key in (self._config.access_key, self._config.secret_key)]
-        if verdict.error is None or not any(key in answer.body for key in keys):
-            return verdict
-        # The service repeated a key: read its words again without it.
-        body = answer.body
-        for key in keys:
-            body = body.replace(key, b"***")
-        return attrs.evolve(verdict, error=read_answer(call, answer.status, answer.headers, body).error)
 
     def _give_back(self, slot: Slot, verdict: Verdict[Any], body: Body) -> None:
         never_left = verdict.outcome is Outcome.NOT_APPLIED and verdict.status is None and not body.started
@@ -206,28 +235,26 @@ class Pipeline:
         for index, hook in enumerate(self._hooks):
             try:
                 hook(event)
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
                 if index not in self._failed_hooks:
                     self._failed_hooks.add(index)
                     _log.error("a hook raised %r; it is told of later events, and this is not logged again", error)
 
     async def aclose(self, timeout: float) -> None:
-        """Wait at most ``timeout`` seconds for the flights, then end them; what they did is told as unknown."""
+        """Send away who waits for the limit, wait at most ``timeout`` seconds for the flights, then end them.
+
+        What was sent and not answered by then is told as unknown.
+        """
+        self._closing = True
+        for patience in self._queued:
+            patience.reschedule(_now())
         if self._flights:
-            _, open_flights = await asyncio.wait(set(self._flights), timeout=timeout)
-            for flight in open_flights:
-                flight.cancel()
-            await asyncio.gather(*open_flights, return_exceptions=True)
-
-
-async def _before_send(run: _Run, slot: Slot) -> None:
-    """Let the caller make its intent durable; a send that must not begin leaves the slot as it was."""
-    try:
-        if run.options.before_send is not None:
-            await run.options.before_send()
-    except BaseException:
-        slot.unused()
-        raise
+            _log.info("closing waits for %d calls under way, at most %g s", len(self._flights), timeout)
+            await asyncio.wait(set(self._flights), timeout=timeout)
+        for flight in self._flights:
+            flight.cancel()
+        if self._flights:
+            await asyncio.wait(set(self._flights))
 
 
 def _now() -> float:

@@ -19,10 +19,11 @@ class BodyFailedError(LSQServiceError):
 class Reading:
     """Reads the next piece while the last one is written: a disk and a network that take turns waste both."""
 
-    def __init__(self, attachment: Attachment, *, hashing: bool) -> None:
+    def __init__(self, attachment: Attachment, *, hashing: bool, patience: float) -> None:
         self._attachment = attachment
         self._left = attachment.length or 0
         self._hash = hashlib.sha256() if hashing else None
+        self._patience = patience
         self._reader: Reader | None = None
         self._ahead: asyncio.Future[bytes] | None = None
 
@@ -32,24 +33,34 @@ class Reading:
         return None if self._hash is None else self._hash.hexdigest()
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """The bytes in order; BodyFailedError where they are not as many as the attachment said."""
+        """The bytes in order; BodyFailedError where they are not as many as the attachment said, or do not come."""
         self._read_ahead()
         while self._ahead is not None:
-            # Shielded, because a thread cannot be stopped, and closes nothing that another one reads.
-            piece = await asyncio.shield(self._ahead)
+            piece = await self._read_before(self._ahead)
             self._ahead = None
             if self._left:
                 self._read_ahead()
             if piece:
                 yield piece
 
+    async def _read_before(self, ahead: asyncio.Future[bytes]) -> bytes:
+        # Waited for, not awaited: a thread cannot be stopped, so its future is never cancelled.
+        done, _ = await asyncio.wait([ahead], timeout=self._patience)
+        if not done:
+            raise BodyFailedError(f"the attachment {self._attachment.name!r} gave no byte for {self._patience:g} s")
+        return ahead.result()
+
     async def aclose(self) -> None:
-        """Wait for the read that is under way, and close the file."""
-        if self._ahead is not None:
-            await asyncio.wait([self._ahead])
-            self._ahead.exception()
-        if self._reader is not None:
+        """Close the file; where a thread is still reading it, as soon as that has ended, and without waiting."""
+        if self._ahead is not None and not self._ahead.done():
+            self._ahead.add_done_callback(self._close_later)
+        elif self._reader is not None:
             await asyncio.to_thread(self._reader.close)
+
+    def _close_later(self, ahead: asyncio.Future[bytes]) -> None:
+        ahead.exception()
+        if self._reader is not None:
+            asyncio.get_running_loop().run_in_executor(None, self._reader.close)
 
     def _read_ahead(self) -> None:
         self._ahead = asyncio.get_running_loop().run_in_executor(None, self._read)
@@ -60,8 +71,11 @@ class Reading:
                 self._reader = self._attachment.source.open()
             # The last read asks for one byte more, so that a file that grew is found before its end is sent.
             piece = self._reader.read(self._left + 1 if self._left <= PIECE else PIECE)
-        except (OSError, ValueError) as error:
-            raise BodyFailedError(f"the attachment {self._attachment.name!r} cannot be read: {error}") from error
+            if not isinstance(piece, bytes):
+                raise TypeError(f"it reads {type(piece).__name__}, not bytes")
+        except Exception as error:
+            # Whatever a caller's file raises; a StopIteration would be lost on its way out of a thread.
+            raise BodyFailedError(f"the attachment {self._attachment.name!r} cannot be read: {error!r}") from error
         if len(piece) > self._left or (not piece and self._left):
             how = "grew" if piece else "shrank"
             raise BodyFailedError(f"the attachment {self._attachment.name!r} {how} while it was sent")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -73,7 +74,7 @@ class Progress:
         self._furthest = sent
         try:
             self._callback(sent, total)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             self._callback = None
             _log.error("a progress callback raised %r; it is not called again for this call", error)
 
@@ -85,7 +86,9 @@ class Body(httpx.AsyncByteStream):
     the whole request, because Content-Length promised more.
     """
 
-    def __init__(self, call: Call[Any], boundary: str, progress: Progress, *, digests: bool = True) -> None:
+    def __init__(
+        self, call: Call[Any], boundary: str, progress: Progress, *, digests: bool = True, patience: float = 30.0
+    ) -> None:
         self.content_type: str | None = None
         self._parts: list[bytes | Attachment] = []
         if call.dto is not None:
@@ -96,9 +99,11 @@ class Body(httpx.AsyncByteStream):
             self._parts = [call.json]
         self.length = sum(map(_size, self._parts))
         self.started = False
-        self.handed_over = False
+        # Without a body, the head alone is the whole request, and nobody sees it leave.
+        self.handed_over = not self.length
         self.digests: list[str] = []
         self._hashing = digests
+        self._patience = patience
         self.on_handed_over: Callable[[], None] = lambda: None
         self._progress = progress
         self._sent = 0
@@ -117,7 +122,7 @@ class Body(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         self.started = True
-        if not self.length:
+        if self.handed_over:
             self._hand_over()
         async for chunk in self._chunks():
             if self._ended:
@@ -142,7 +147,7 @@ class Body(httpx.AsyncByteStream):
                     yield chunk
 
     async def _file(self, attachment: Attachment) -> AsyncIterator[bytes]:
-        self._reading = reading = Reading(attachment, hashing=self._hashing)
+        self._reading = reading = Reading(attachment, hashing=self._hashing, patience=self._patience)
         async for piece in reading.pieces():
             yield piece
         await self.aclose()

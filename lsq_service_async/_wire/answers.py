@@ -36,6 +36,8 @@ _BY_STATUS = {400: BadRequestError, 401: AuthenticationError, 403: PermissionDen
 _TRANSIENT = {500, 502, 503, 504}
 _LIMIT_TYPE = "MXAPIRateLimitExceededException"
 _LIMIT_TEXT = re.compile(r"exceeded the limit of ([0-9]{1,6}) in ([0-9]{1,6}) second", re.IGNORECASE)
+# A refusal of these kinds may quote a ticket, and with it the limit's words.
+_NEVER_THE_LIMIT = {400, 401, 404, 409, 413, 422}
 _SHOWN = 300
 _MALFORMED = object()
 
@@ -48,7 +50,8 @@ def read_answer(call: Call[T], status: int, headers: Mapping[str, str], body: by
     if said.exception_type:
         return _refused(_error_class(status), status, headers, said)
     if 200 <= status < 300:
-        return _refused(OperationFailedError, status, headers, said) if said.failed else _done(call, status, said)
+        failed = call.documented and said.failed
+        return _refused(OperationFailedError, status, headers, said) if failed else _done(call, status, said)
     if status >= 500:
         return _server_failed(status, headers, said)
     return _refused(_error_class(status), status, headers, said)
@@ -103,7 +106,7 @@ class _Said:
         if self.exception_type == _LIMIT_TYPE:
             return True
         is_error = status >= 400 or self.json is _MALFORMED or self.failed
-        return is_error and self.limit() is not None
+        return is_error and status not in _NEVER_THE_LIMIT and self.limit() is not None
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -167,12 +170,14 @@ def _server_failed(status: int, headers: Mapping[str, str], said: _Said) -> Verd
 
 
 def _done(call: Call[T], status: int, said: _Said) -> Verdict[T]:
+    if not call.documented and not said.text.strip():
+        return Verdict(outcome=Outcome.APPLIED, record=call.read(None), status=status)
     if said.json is _MALFORMED:
         error = _unreadable(call, "is not JSON", said, likely=None)
         return Verdict(outcome=Outcome.UNKNOWN, error=error, repeat=Repeat.UNANSWERED, status=status)
     try:
         return Verdict(outcome=Outcome.APPLIED, record=call.read(said.json), status=status)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
         error = _unreadable(call, "is not what is documented", said, likely="applied")
         repeat = Repeat.NEVER if call.kind is Kind.CREATE else Repeat.UNANSWERED
         return Verdict(outcome=Outcome.UNKNOWN, error=error, repeat=repeat, status=status)

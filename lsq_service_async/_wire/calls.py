@@ -39,7 +39,8 @@ class Call(Generic[T]):
     """One documented operation with its arguments, ready to be sent any number of times.
 
     ``path`` is appended to the URL of its ``api``. ``dto`` with ``attachments`` makes a multipart body, ``json`` a JSON
-    one; neither makes none. ``read`` turns the decoded JSON of a good answer into the record that the caller gets.
+    one; neither makes none. ``read`` turns the decoded JSON of a good answer into the record that the caller gets. Only
+    a ``documented`` call is sure to be answered with JSON, and with a ``Status`` that speaks of the call itself.
     """
 
     operation: str
@@ -48,6 +49,7 @@ class Call(Generic[T]):
     kind: Kind
     read: Callable[[Any], T]
     api: Api = Api.TENANT
+    documented: bool = True
     params: Mapping[str, str] = attrs.field(factory=dict)
     json: bytes | None = None
     dto: bytes | None = None

@@ -53,8 +53,16 @@ def from_wire(cls: type[T], wire: Any) -> T:
 def in_zone(record: Any, zone: tzinfo) -> Any:
     """The same record with its dates in another zone."""
     values = attrs.asdict(record, recurse=False)
-    dates = {name: value.astimezone(zone) for name, value in values.items() if isinstance(value, datetime)}
+    dates = {name: _moved(value, zone) for name, value in values.items() if isinstance(value, datetime)}
     return attrs.evolve(record, **dates)
+
+
+def _moved(date: datetime, zone: tzinfo) -> datetime:
+    try:
+        return date.astimezone(zone)
+    except OverflowError:
+        # The last day of the year 9999 stands for "never" in many systems; it has no time in zones to the east.
+        return date
 
 
 def _reader(cls: type[Any], shape: shapes.Shape, known: Iterable[str] = ()) -> Read:

@@ -33,6 +33,8 @@ def update_to_wire(update: TicketUpdate) -> Wire:
 
 def field_values(record: NewTicket | TicketUpdate) -> Wire:
     """Schema name to value as it is sent, of all fields that a caller gave, by their Python names or in ``fields``."""
+    if not isinstance(record.fields, Mapping):
+        raise InvalidRequestError(f"fields is a mapping of schema names to values, not {type(record.fields).__name__}")
     if isinstance(record, NewTicket):
         _check_text("lead_id", record.lead_id)
         return _merged(record, _named(record, SETTABLE | LEAD_FIELDS, None))
@@ -83,5 +85,8 @@ def _date(name: str, date: datetime) -> str:
     """As the service prints dates: in UTC, without a zone, with no fraction or three digits of it."""
     if date.tzinfo is None:
         raise InvalidRequestError(f"{name}: the date has no zone; write e.g. datetime(2026, 1, 31, 9, 0, tzinfo=UTC)")
-    utc = date.astimezone(UTC).replace(tzinfo=None)
+    try:
+        utc = date.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:
+        raise InvalidRequestError(f"{name}: no such date in UTC: {date}") from None
     return utc.isoformat(timespec="milliseconds" if utc.microsecond else "seconds")

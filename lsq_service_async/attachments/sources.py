@@ -6,6 +6,7 @@ Every source can be opened again and again, also twice at the same time, and eac
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import io
 import os
@@ -13,7 +14,7 @@ import stat
 import tempfile
 import threading
 import weakref
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, Self
 
@@ -129,8 +130,13 @@ class FileSource(_Ready):
             file.seek(0, os.SEEK_END)
             end = file.tell()
             file.seek(start)
+            text = isinstance(file.read(0), str)
         except (OSError, ValueError) as error:
             raise InvalidRequestError(f"the file cannot be read from where it stands: {error}") from None
+        if text:
+            raise InvalidRequestError("the file is open in text mode; open it with 'rb'")
+        if 0 < start == end:
+            raise InvalidRequestError("the file stands at its end, so nothing would be sent; rewind it: file.seek(0)")
         return cls(file, start, end - start)
 
     def open(self) -> Reader:
@@ -162,7 +168,7 @@ class OnceSource:
     The file is 0600 and has no name, so that it is gone with the last who uses it, also when the process dies.
     """
 
-    chunks: AsyncIterator[bytes] | None = attrs.field(repr=False)
+    chunks: AsyncGenerator[bytes, None] | None = attrs.field(repr=False)
     spool: FileSource | None = None
     _lock: asyncio.Lock = attrs.field(factory=asyncio.Lock, repr=False)
 
@@ -179,11 +185,13 @@ class OnceSource:
         chunks, self.chunks = self.chunks, None
         if chunks is None:
             raise InvalidRequestError("an earlier call has read a part of this attachment; what is left is not whole")
-        file = await asyncio.to_thread(tempfile.TemporaryFile, "w+b", buffering=0)
+        file = await asyncio.to_thread(tempfile.TemporaryFile, "w+b")
         try:
-            length = await _copy(chunks, file, most)
+            async with contextlib.aclosing(chunks):
+                length = await _copy(chunks, file, most)
         except BaseException:
-            file.close()
+            # Buffered files have a lock, so that this waits for a thread that is still writing.
+            await asyncio.shield(asyncio.to_thread(_discard, file))
             raise
         spool = FileSource(file, 0, length)
         weakref.finalize(spool, file.close)
@@ -201,18 +209,30 @@ async def _copy(chunks: AsyncIterator[bytes], file: BinaryIO, most: int | None) 
         length += len(chunk)
         check_length(length, most)
         await asyncio.to_thread(file.write, chunk)
+    await asyncio.to_thread(file.flush)
     return length
 
 
-async def pieces_of(file: BinaryIO) -> AsyncIterator[bytes]:
+def _discard(file: BinaryIO) -> None:
+    # What is still in the buffer may not fit on the disk, and is not wanted.
+    with contextlib.suppress(OSError):
+        file.close()
+
+
+async def pieces_of(file: BinaryIO) -> AsyncGenerator[bytes, None]:
     """What is left of a file that cannot be rewound, such as a pipe."""
     while piece := await asyncio.to_thread(file.read, _PIECE):
         yield piece
 
 
-async def checked(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+async def checked(chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
     """The chunks of a caller, each of them bytes."""
-    async for chunk in chunks:
-        if not isinstance(chunk, bytes | bytearray | memoryview):
-            raise InvalidRequestError(f"an attachment is made of bytes, not {type(chunk).__name__}")
-        yield bytes(chunk)
+    try:
+        async for chunk in chunks:
+            if not isinstance(chunk, bytes | bytearray | memoryview):
+                raise InvalidRequestError(f"an attachment is made of bytes, not {type(chunk).__name__}")
+            yield bytes(chunk)
+    finally:
+        close = getattr(chunks, "aclose", None)
+        if close is not None:
+            await close()

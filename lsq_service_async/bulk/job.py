@@ -261,5 +261,5 @@ class Bulk:
         on_unknown: OnUnknown = "skip",
         retry_failed: bool = False,
     ) -> BulkJob:
-        """Change tickets by rows such as ``BulkRow(key, TicketUpdate(...), target="143")``; the rest is as in `create`."""
+        """Change tickets by ``BulkRow(key, TicketUpdate(...), target="143")``; the rest is as in `create`."""
         return BulkJob(rows, journal, self._setup_for("updated"), on_unknown=on_unknown, retry_failed=retry_failed)

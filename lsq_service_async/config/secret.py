@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NoReturn, Self
 
 
@@ -17,6 +18,10 @@ class Secret:
         """The text itself, for the one place that sends it."""
         return self._text
 
+    def fits(self, pattern: str) -> bool:
+        """Whether the whole text matches; for checks that may not hold it."""
+        return isinstance(self._text, str) and re.fullmatch(pattern, self._text) is not None
+
     def __repr__(self) -> str:
         return "Secret(***)"
 
@@ -31,6 +36,9 @@ class Secret:
 
     def __deepcopy__(self, memo: object) -> Self:
         return self
+
+    def __getstate__(self) -> NoReturn:
+        raise TypeError("a Secret has no state to show")
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret is not pickled; call Config.from_env() in the worker instead")

@@ -96,21 +96,11 @@ class Config:
     max_file_bytes: int | None = None
     max_upload_bytes: int | None = None
     attachment_digests: bool = True
-    metadata_url: str = attrs.field(converter=checks.without_slash)
+    _metadata_url: str | None = attrs.field(default=None, converter=checks.without_slash)
     metadata_ttl: float = 300.0
-    leads_url: str = attrs.field(converter=checks.without_slash)
+    _leads_url: str | None = attrs.field(default=None, converter=checks.without_slash)
     leads_rate_limit: RateLimit = attrs.field(factory=RateLimit, validator=checks.is_a(RateLimit))
     time_zone: tzinfo = attrs.field(default=UTC, converter=checks.zone)
-
-    @metadata_url.default
-    def _metadata_host(self) -> str:
-        # The page of the field metadata prints the host api.service-in... where all others print apigw.service-in...
-        return str(self.base_url).replace("//apigw.", "//api.", 1)
-
-    @leads_url.default
-    def _leads_host(self) -> str:
-        # Keys of an emulator on this machine have no business with a real host.
-        return self.base_url if checks.is_local(self.base_url) else DEFAULT_LEADS_URL
 
     def __attrs_post_init__(self) -> None:
         for name in ("base_url", "metadata_url", "leads_url"):
@@ -130,10 +120,12 @@ class Config:
         missing = [name for name in needed if not environ.get(name)]
         if missing:
             raise ConfigurationError(f"missing settings: {', '.join(missing)}. {checks.WITHOUT_AN_ACCOUNT}")
-        access_key, secret_key, org_id = (environ[name] for name in needed)
+        # Wrapped at once, and the environment let go of: an error below may be shown with the locals of this frame.
+        access_key, secret_key = Secret(environ["LSQ_ACCESS_KEY"]), Secret(environ["LSQ_SECRET_KEY"])
         names = ("base_url", "metadata_url", "leads_url")
         origins: dict[str, Any] = {name: url for name in names if (url := environ.get(f"LSQ_{name.upper()}"))}
-        rate = environ.get("LSQ_RATE_LIMIT")
+        org_id, rate = environ["LSQ_ORG_ID"], environ.get("LSQ_RATE_LIMIT")
+        del environ
         return cls(
             access_key=access_key,
             secret_key=secret_key,
@@ -141,6 +133,18 @@ class Config:
             rate_limit=RateLimit.parse(rate) if rate else RateLimit(),
             **origins,
         )
+
+    @property
+    def metadata_url(self) -> str:
+        """The origin of the field metadata: as set, or the base URL with api. for apigw., as their page prints it."""
+        return str(self.base_url).replace("//apigw.", "//api.", 1) if self._metadata_url is None else self._metadata_url
+
+    @property
+    def leads_url(self) -> str:
+        """The origin of the marketing API: as set, or the vendor's first host; never that one from an emulator."""
+        if self._leads_url is not None:
+            return self._leads_url
+        return self.base_url if checks.is_local(self.base_url) else DEFAULT_LEADS_URL
 
     @property
     def tenant_path(self) -> str:

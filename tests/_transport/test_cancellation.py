@@ -21,6 +21,7 @@ from lsq_service_async import (
     ServiceClient,
 )
 from lsq_service_async.events import AttemptEnded, CallEnded
+from lsq_service_async.limits import LocalLimiter
 
 TICKET = NewTicket(lead_id="45b5")
 
@@ -181,6 +182,157 @@ def test_closing_before_the_body_is_sent_is_not_sent(config):
     play(attrs.evolve(config, timeout=3.0), Stuck(created()), main)
 
 
+@pytest.mark.parametrize("where", ["queue", "pause", "flight"])
+def test_closing_ends_every_call_in_its_own_way(config, where):
+    """In the queue it is not sent; in a pause what was sent before still counts; a flight is waited for."""
+    steps = {"queue": [created()], "pause": [502], "flight": [Slow(2, created(7))]}[where]
+    limited = attrs.evolve(config, rate_limit=RateLimit(1, per=5.0))
+    slow = RetryPolicy(backoff=3.0, backoff_cap=3.0)
+    script = Script(*steps)
+
+    async def main(client, events):
+        if where == "queue":
+            await client.tickets.create(TICKET)
+        task = asyncio.create_task(client.with_options(retry=slow).tickets.create(TICKET))
+        await asyncio.sleep(0.5)
+        sent = len(script.seen)
+        await client.aclose()
+        assert len(script.seen) == sent
+        return (await asyncio.gather(task, return_exceptions=True))[0]
+
+    result, _ = play(limited, script, main)
+    expected = {"queue": NotSentError, "pause": OutcomeUnknownError}.get(where)
+    assert type(result) is expected if expected else result.number == "7"
+    if where == "pause":
+        assert [attempt.status for attempt in result.attempts] == [502]
+
+
+def test_closing_starts_no_flight(config):
+    """Neither from its own queue nor through a limiter that others go on using."""
+    script = Script(Slow(1, created()))
+
+    async def main():
+        limiter = LocalLimiter()
+        limited = attrs.evolve(config, rate_limit=RateLimit(2, per=5.0))
+        async with httpx.AsyncClient(transport=script) as http:
+            other = ServiceClient(limited, limiter=limiter, http_client=http)
+            client = ServiceClient(limited, limiter=limiter, http_client=http)
+            await other.__aenter__()
+            tasks = [asyncio.create_task(client.tickets.create(TICKET)) for _ in range(8)]
+            await asyncio.sleep(0.5)
+            await client.aclose()
+            sent = len(script.seen)
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.sleep(60)
+            await other.aclose()
+            return sent, [type(result).__name__ for result in results]
+
+    sent, results = run_virtual(main())
+    assert len(script.seen) == sent == 2
+    assert sorted(results) == ["NotSentError"] * 6 + ["TicketReceipt"] * 2
+
+
+def test_a_closing_that_is_cancelled_goes_on(config):
+    """The pool and the limiter are closed all the same, and who closes again waits for that."""
+
+    async def main():
+        client = ServiceClient(config, http_client=httpx.AsyncClient(transport=Script(Slow(3, created(7)))))
+        task = asyncio.create_task(client.tickets.create(TICKET))
+        await asyncio.sleep(1)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.aclose(), 0.1)
+        assert not task.done()
+        await client.aclose()
+        assert (await task).number == "7"
+        with pytest.raises(LSQServiceError):
+            client.limiter.stats()
+
+    run_virtual(main())
+
+
+class Hanging(Script):
+    """A connection that is never made."""
+
+    async def handle_async_request(self, request):
+        await asyncio.sleep(1000)
+
+
+def test_what_the_deadline_overtakes_before_it_is_sent_is_not_sent(config):
+    """A body that was not handed over whole never will be."""
+
+    async def main(client, events):
+        with pytest.raises(NotSentError, match="deadline"):
+            await client.with_options(deadline=1.0).tickets.create(TICKET)
+        with pytest.raises(OutcomeUnknownError):
+            # Without a body, the head alone is the request, and nobody sees it leave.
+            await client.with_options(deadline=1.0).request("POST", "tickets/1/close")
+        task = asyncio.create_task(client.tickets.create(TICKET))
+        await asyncio.sleep(1)
+        await cancelled(task)
+
+    _, events = play(attrs.evolve(config, timeout=2.0), Hanging(created()), main)
+    assert [event.outcome for event in of(CallEnded, events)] == ["not applied", "unknown", "not applied"]
+
+
+def test_a_deadline_bounds_the_copying_of_attachments_too(config):
+    """A source that hangs ends as not sent, with its reference; the hooks hear of it."""
+
+    async def hanging():
+        yield b"x"
+        await asyncio.sleep(1000)
+
+    async def main(client, events):
+        started = asyncio.get_running_loop().time()
+        attachment = Attachment.from_async_iterable(hanging(), name="a")
+        with pytest.raises(NotSentError, match="attachments were copied") as caught:
+            await client.with_options(deadline=2.0).tickets.create(TICKET, attachments=[attachment])
+        assert asyncio.get_running_loop().time() - started < 10
+        return caught.value.reference
+
+    async def whole():
+        events = []
+        async with httpx.AsyncClient(transport=Script(created())) as http:
+            async with ServiceClient(config, http_client=http, hooks=[events.append]) as client:
+                return await main(client, events), events
+
+    # Real time: the copy is written by a thread.
+    with asyncio.Runner() as runner:
+        reference, events = runner.run(whole())
+    assert [event.reference for event in events] == [reference]
+
+
+def test_a_time_out_of_the_callers_source_is_its_own(config):
+    """It is not taken for the deadline, and nothing was sent."""
+
+    async def impatient():
+        yield b"x"
+        raise TimeoutError("the camera is slow")
+
+    async def whole():
+        async with httpx.AsyncClient(transport=Script(created())) as http:
+            async with ServiceClient(config, http_client=http) as client:
+                attachment = Attachment.from_async_iterable(impatient(), name="a")
+                with pytest.raises(NotSentError, match="camera"):
+                    await client.with_options(deadline=9.0).tickets.create(TICKET, attachments=[attachment])
+
+    with asyncio.Runner() as runner:
+        runner.run(whole())
+
+
+def test_a_hook_cannot_cancel_a_call(config):
+    """Whatever it raises, it is only a hook."""
+
+    def cancelling(event):
+        raise asyncio.CancelledError
+
+    async def main():
+        async with httpx.AsyncClient(transport=Script(created())) as http:
+            async with ServiceClient(config, http_client=http, hooks=[cancelling]) as client:
+                return (await client.tickets.create(TICKET, progress=lambda *_: cancelling(None))).number
+
+    assert run_virtual(main()) == "34"
+
+
 def test_a_hook_that_raises_is_logged_once(config, caplog):
     """The call is unharmed, and so are the other hooks."""
     heard = []
@@ -255,7 +407,7 @@ async def test_a_cancelled_upload_ends_with_its_connection(config, tmp_path):
                 assert await cancelled(task) < 0.1
                 assert (await client.tickets.create(TICKET)).number == "34"
     assert sum(map(len, received)) < 64 << 20
-    first = of(AttemptEnded, events)[0]
+    first = next(event for event in of(AttemptEnded, events) if event.abandoned)
     assert (first.outcome, first.abandoned) == ("not applied", True)
 
 
@@ -303,4 +455,8 @@ async def test_the_attachment_is_closed_whatever_happens(config, tmp_path):
             watched = attrs.evolve(attachment, source=Watching(path, attachment.length, True))
             with pytest.raises(LSQServiceError, match=r"broke|no answer"):
                 await client.tickets.create(TICKET, attachments=[watched])
-    assert [reader.closed for reader in readers] == [True, True]
+        async with asyncio.timeout(5):
+            # A thread that still reads cannot be stopped; it closes the file as it ends.
+            while not all(reader.closed for reader in readers):  # noqa: ASYNC110 -- the thread has no event
+                await asyncio.sleep(0.001)
+    assert len(readers) == 2

@@ -122,7 +122,7 @@ async def test_update_takes_a_number_or_a_record(client, reference):
         "Fields": [{"SchemaName": "Status", "Value": None}],
         "RelatedTicketTypeId": 1,
     }
-    await client.tickets.update(Ticket(number="143", lead_id="old"), TicketUpdate(status="x", lead_id="new"))
+    await client.tickets.update(Ticket(number="143", lead_id="old"), TicketUpdate(lead_id="new"))
     assert json.loads(parts_of(route.calls.last.request)[0][1])["LeadId"] == "new"
 
 
@@ -175,6 +175,8 @@ IMPOSSIBLE = [
     ("query path", lambda client: client.request("GET", "tickets?x=1")),
     ("empty path", lambda client: client.request("GET", "")),
     ("method", lambda client: client.request("get", "tickets/1")),
+    ("no path", lambda client: client.request("GET", None)),
+    ("no method", lambda client: client.request(None, "tickets")),
     ("NaN request", lambda client: client.request("POST", "x", json=float("inf"))),
 ]
 

@@ -10,6 +10,7 @@ from scripted import LIMIT_TEXT, AfterBody, BeforeBody, Script, Slow, created
 from virtual_clock import run_virtual
 
 from lsq_service_async import (
+    APIStatusError,
     AuthenticationError,
     BadRequestError,
     MalformedResponseError,
@@ -142,6 +143,63 @@ def test_what_a_fault_that_stays_ends_in(config, row, act, column):
     assert {event.reference for event in events} == {result.reference}
     if isinstance(result, OutcomeUnknownError):
         assert result.safe_to_repeat == (act is not create)
+
+
+def test_a_connection_that_ended_in_a_handshake_may_be_made_again(config):
+    """A load balancer that restarts is no wrong certificate."""
+    error = httpx.ConnectError("EOF")
+    error.__cause__ = ssl.SSLEOFError("EOF occurred in violation of protocol")
+    assert len(run(config, create, BeforeBody(error), created())[1].seen) == 2
+
+
+async def put(client):
+    return await client.request("PUT", "tickets/1/x", json={}, repeatable=True)
+
+
+def test_a_repeatable_request_may_have_been_applied_too(config):
+    """Only reads change nothing."""
+    result, _, _ = run(config, put, AfterBody(LATE), BeforeBody(REFUSED))
+    assert (type(result), result.safe_to_repeat) == (OutcomeUnknownError, True)
+
+
+def test_an_undocumented_answer_is_read_as_it_is(config):
+    """An empty one is None, and a Status may be a field of what was asked for."""
+    assert run(config, put, httpx.Response(204))[0] is None
+    assert run(config, put, httpx.Response(200, json={"Status": "Open"}))[0] == {"Status": "Open"}
+    assert isinstance(run(config, put, httpx.Response(200, json={"ExceptionType": "MX"}))[0], OperationFailedError)
+
+
+def test_a_refusal_that_quotes_the_limit_is_a_refusal(config):
+    """A ticket's text in a 400 must not pause the whole client."""
+    result, script, _ = run(config, create, answer({"Message": LIMIT_TEXT}, 400))
+    assert (type(result), len(script.seen)) == (BadRequestError, 1)
+
+
+def test_a_closed_http_client_is_named(config):
+    """The caller's own; a repeat would not open it."""
+    closed = RuntimeError("Cannot send a request, as the client has been closed.")
+    result, script, _ = run(config, create, BeforeBody(closed))
+    assert (type(result), len(script.seen)) == (NotSentError, 1)
+    assert "has been closed" in str(result)
+
+
+def test_a_hook_that_raises_for_statuses_changes_nothing(config):
+    """Callers' clients often have one; an error of the service stays an error of the service."""
+
+    async def raise_for_status(response):
+        if response.status_code != 404:
+            await response.aread()
+        response.raise_for_status()
+
+    async def main(status):
+        hooks = {"response": [raise_for_status]}
+        async with httpx.AsyncClient(transport=Script(answer({"Message": "no"}, status)), event_hooks=hooks) as http:
+            async with ServiceClient(config, http_client=http) as client:
+                with pytest.raises(APIStatusError) as caught:
+                    await client.with_options(retry=RetryPolicy(attempts=1)).tickets.get("1")
+                return caught.value.status_code
+
+    assert [run_virtual(main(status)) for status in (400, 404, 503)] == [400, 404, 503]
 
 
 def test_tls_is_named(config):

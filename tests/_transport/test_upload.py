@@ -207,6 +207,50 @@ async def test_a_file_that_is_no_more_what_it_was_is_an_error(client, emulator, 
     assert len(emulator.tickets) == 0
 
 
+@pytest.mark.parametrize("error", [StopIteration(), RuntimeError("my storage is down"), TimeoutError("slow")])
+async def test_whatever_a_file_raises_is_named(client, emulator, error):
+    """It is no broken connection, and is not tried again; a StopIteration does not hang the call."""
+
+    class Broken(Zeros):
+        def read(self, size):
+            raise error
+
+    attachment = attrs.evolve(Attachment.from_bytes(b"", name="broken"), source=Broken(100))
+    with pytest.raises(NotSentError, match="'broken' cannot be read") as caught:
+        await client.tickets.create(TICKET, attachments=[attachment])
+    assert len(caught.value.attempts) == 1
+
+
+async def test_a_file_that_gives_text_is_named(client):
+    """Text mode that nobody saw before."""
+
+    class Text(Zeros):
+        def read(self, size):
+            return "text"
+
+    attachment = attrs.evolve(Attachment.from_bytes(b"", name="text"), source=Text(4))
+    with pytest.raises(NotSentError, match="str, not bytes"):
+        await client.tickets.create(TICKET, attachments=[attachment])
+
+
+async def test_a_read_that_hangs_is_given_up(emulator):
+    """timeout is seconds without progress, also of a disk; closing does not wait for its thread."""
+    allowed = threading.Event()
+
+    class Stuck(Zeros):
+        def read(self, size):
+            allowed.wait(20)
+            return super().read(size)
+
+    attachment = attrs.evolve(Attachment.from_bytes(b"", name="stuck"), source=Stuck(100))
+    started = asyncio.get_running_loop().time()
+    async with ServiceClient(Config(**emulator.settings, timeout=0.2)) as client:
+        with pytest.raises(NotSentError, match="gave no byte"):
+            await client.tickets.create(TICKET, attachments=[attachment])
+    assert asyncio.get_running_loop().time() - started < 10
+    allowed.set()
+
+
 async def test_a_file_that_is_closed_too_early_is_an_error(client, emulator, path):
     """The caller keeps it open until the call is over."""
     with path.open("rb") as file:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsq_service_async import InvalidRequestError, NewTicket, Ticket, TicketReceipt, TicketUpdate
-from lsq_service_async._wire.converter import from_wire, to_wire
+from lsq_service_async._wire.converter import from_wire, in_zone, to_wire
 from lsq_service_async.records import UNSET
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -163,6 +163,14 @@ def test_dates_are_sent_as_the_service_prints_them(date, text):
     ]
 
 
+@pytest.mark.parametrize("zone", [timezone(timedelta(hours=14)), timezone(timedelta(hours=-12))])
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59", "0001-01-01T00:00:00"])
+def test_a_date_that_stands_for_never_is_readable_in_every_zone(text, zone):
+    """The first and the last day of all are common ways to say so."""
+    ticket = from_wire(Ticket, {"Id": "1", "Fields": [{"SchemaName": "DueDate", "Value": text}]})
+    assert in_zone(ticket, zone).due_date.year in (1, 9999)
+
+
 def test_an_update_sends_what_was_given_and_null_for_none():
     """Unset is not None."""
     update = TicketUpdate(status="On Hold", priority=None, fields={"CustomData.X": None})
@@ -201,6 +209,9 @@ def test_a_guid_may_be_given_as_one():
         (NewTicket(lead_id=LEAD, due_date=5), "due_date must be text"),
         (NewTicket(lead_id=LEAD, title="a", fields={"Title": "b"}), "given twice.*Title"),
         (NewTicket(lead_id=LEAD, fields={"": "b"}), "schema name"),
+        (NewTicket(lead_id=LEAD, fields=None), "mapping"),
+        (NewTicket(lead_id=LEAD, fields=[("a", 1)]), "mapping"),
+        (NewTicket(lead_id=LEAD, due_date=datetime.max.replace(tzinfo=timezone(-timedelta(hours=1)))), "no such date"),
         (NewTicket(lead_id=LEAD, fields={"a\n": "b"}), "schema name"),
         (NewTicket(lead_id=LEAD, fields={5: "b"}), "schema name"),
         (NewTicket(lead_id=LEAD, due_date=datetime(2024, 1, 1)), "due_date|DueDate"),  # noqa: DTZ001 -- the point

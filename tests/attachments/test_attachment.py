@@ -256,6 +256,37 @@ def test_what_cannot_be_attached_is_said(tmp_path, what):
         as_attachments(make(tmp_path))
 
 
+def test_a_file_at_its_end_is_refused(path):
+    """Written and not rewound, or read to its end: it would be sent empty, and "succeed"."""
+    with path.open("rb") as file:
+        file.read()
+        with pytest.raises(InvalidRequestError, match="rewind"):
+            Attachment.from_file(file)
+    assert Attachment.from_file(io.BytesIO(b""), name="empty").length == 0
+
+
+def test_text_mode_is_found_in_wrappers_too(tmp_path):
+    """Temporary files are no TextIOBase, and read text all the same."""
+    with tempfile.NamedTemporaryFile("w+", dir=tmp_path) as file, pytest.raises(InvalidRequestError, match="'rb'"):
+        Attachment.from_file(file, name="a")
+
+
+async def test_a_copy_that_fails_closes_its_source():
+    """A generator of the caller is not left hanging."""
+    closed = []
+
+    async def source():
+        try:
+            yield bytes(100)
+            yield bytes(100)
+        finally:
+            closed.append(True)
+
+    with pytest.raises(InvalidRequestError):
+        await prepared(Attachment.from_async_iterable(source(), name="a"), 150)
+    assert closed == [True]
+
+
 def test_a_closed_file_is_refused(path):
     """It is kept open until the call is over."""
     with path.open("rb") as file:
