@@ -6,19 +6,19 @@ A map of the package, top down:
     tickets.py      one method per documented ticket operation
     metadata.py     field metadata and sub-type values; a ticket checked against them
     leads.py        lead look-ups on the marketing API
-    records.py      what the service stores, as frozen attrs classes
-    attachments.py  Attachment: where bytes come from
+    records/        what the service stores, as frozen attrs classes
+    attachments/    Attachment: where bytes come from
     bulk/           many calls: finish, stop or resume without doing one twice
     errors.py       one tree, named by what the caller may do next
-    config.py       Config, RateLimit, RetryPolicy: frozen, every default, from_env()
+    config/         Config, RateLimit, RetryPolicy: frozen, every default, from_env()
     events.py       what a hook is told
     _wire/          what is said: pure
     _transport/     how it gets there: the only part that waits for the network
-    limits/         when it may go
-    cli/            the demo
+    limits/         when it may go: in one process, on one host, on many
+    cli/            the command line, and the demo
     emulator/       a stand-in for the service; imports nothing of the rest
 
-A folder is a layer, and imports point down only; ``tests/test_architecture.py`` holds the table.
+A folder is a layer, and imports point down only.
 """
 
 from ._version import __version__

@@ -52,5 +52,5 @@ def test_the_first_two_blocks_are_the_two_commands():
 
 
 def test_the_programs_are_all_there():
-    """A script, attachments, many calls, tests, tickets checked."""
-    assert len(PROGRAMS) == 5
+    """A script, attachments, many calls, tests, tickets checked, a bulk run."""
+    assert len(PROGRAMS) == 6

@@ -1,7 +1,9 @@
 """What servers do to a connection, over real sockets; real time passes only where a time-out is the point."""
 
 import asyncio
+import contextlib
 import gzip
+import random
 import ssl
 
 import attrs
@@ -12,10 +14,12 @@ from raw_server import CREATED, RawServer, ok, request_of
 
 from lsq_service_async import (
     APIStatusError,
+    LSQServiceError,
     MalformedResponseError,
     NewTicket,
     NotSentError,
     OutcomeUnknownError,
+    RateLimit,
     RetryPolicy,
     ServiceClient,
 )
@@ -135,6 +139,36 @@ async def test_timeout_bounds_every_silence_and_the_whole_answer(config, chunks,
                     await client.tickets.create(TICKET)
                 assert asyncio.get_running_loop().time() - started < 0.6
         assert server.connections == 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("headers", [(), (b"Connection: close",)], ids=["kept", "closed"])
+async def test_answers_that_come_with_the_time_out_lose_no_connection(config, headers):
+    """A timer that fires while httpx closes a response would cost the pool a connection for ever."""
+
+    async def talk(reader, writer):
+        while True:
+            await request_of(reader)
+            await asyncio.sleep(0.1 + random.uniform(-0.002, 0.002))
+            writer.write(ok(CREATED, *headers))
+            if headers:
+                return
+
+    async def many(client, until):
+        while asyncio.get_running_loop().time() < until:
+            with contextlib.suppress(LSQServiceError):
+                await client.tickets.create(TICKET)
+
+    async with RawServer(talk).running() as server:
+        unlimited = RateLimit(1_000_000, per=1.0)
+        settings = attrs.evolve(config, base_url=server.origin, retry=ONCE, timeout=0.1, rate_limit=unlimited)
+        async with httpx.AsyncClient(limits=httpx.Limits(max_connections=30)) as http:
+            async with ServiceClient(settings, http_client=http) as client:
+                until = asyncio.get_running_loop().time() + 5
+                await asyncio.gather(*(many(client, until) for _ in range(30)))
+                patient = client.with_options(timeout=5.0).tickets
+                receipts = await asyncio.gather(*(patient.create(TICKET) for _ in range(30)))
+    assert len(receipts) == 30
 
 
 async def test_a_server_that_reads_nothing_is_given_up(config):
