@@ -63,7 +63,7 @@ class Journal:
     """One open journal, exclusive to one run. All of it happens in one worker thread, off the event loop."""
 
     def __init__(self, path: str | os.PathLike[str], operation: str) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self._operation = operation
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lsq-journal")
         self._database: sqlite3.Connection | None = None

@@ -43,12 +43,12 @@ try:
     from .service.account.conversations import StoredConversation
     from .service.account.store import StoredTicket, TicketStore
     from .window import FixedWindow, SlidingWindow, TokenBucket, TwoBucketEstimate, Window
-except ModuleNotFoundError as missing:
-    if (missing.name or "").partition(".")[0] not in {"starlette", "python_multipart", "uvicorn"}:
+except ModuleNotFoundError as _missing:
+    if (_missing.name or "").partition(".")[0] not in {"starlette", "python_multipart", "uvicorn"}:
         raise
     raise ImportError(
-        f'the emulator needs {missing.name}: pip install "lsq-service-async[emulator]"', name=missing.name
-    ) from missing
+        f'the emulator needs {_missing.name}: pip install "lsq-service-async[emulator]"', name=_missing.name
+    ) from _missing
 
 __all__ = [
     "AnswerLost",

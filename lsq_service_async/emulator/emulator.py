@@ -81,13 +81,13 @@ class Emulator:
         metadata_offset: OffsetReading = "from_zero",
     ) -> None:
         check_loopback(host)
-        self.faults = FaultScript()
+        self.faults: FaultScript = FaultScript()
         self._log = CallLog()
         account = Account(org_id, store or TicketStore(), admin, enforce_mandatory, metadata_offset)
         self._desk = Desk(account, access_key, secret_key)
         road = Road(jitter, random or randomness.Random(), sleep)
         meters = _meters(window, rate_limit, leads_rate_limit, refused_count)
-        self.app = App(self._desk, meters, self.faults, self._log, road, clock)
+        self.app: App = App(self._desk, meters, self.faults, self._log, road, clock)
         self._host = host
         self._port = port
         self._listener: Listener | None = None

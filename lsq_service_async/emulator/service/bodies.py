@@ -50,7 +50,7 @@ class BodyReader:
         self._content = _Form(options.get(b"boundary", b"")) if self._media_type == FORM_TYPE else _Plain()
         self._problem: str | None = None
         self._sha256 = hashlib.sha256()
-        self.size = 0
+        self.size: int = 0
 
     def feed(self, chunk: bytes) -> None:
         self.size += len(chunk)

@@ -60,8 +60,8 @@ class TicketStore:
         self._trashed: dict[str, StoredTicket] = {}
         self._numbers: dict[str, str] = {}
         self._said = 0
-        self.leads = LeadBook()
-        self.changes = 0
+        self.leads: LeadBook = LeadBook()
+        self.changes: int = 0
         """How often anything was changed."""
 
     @property
