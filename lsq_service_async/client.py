@@ -97,6 +97,9 @@ class _Session:
 
     async def aclose(self) -> None:
         """All who close wait for the same closing, which goes on when one of them is cancelled."""
+        if self._home is not None and self._home[1].is_closed():
+            self.closed = True  # with its loop, everything of it has ended
+            return
         if self._closing is None:
             if self._home is not None:
                 self._check_home()
@@ -118,7 +121,8 @@ class _Session:
 class ServiceClient:
     """The service, for one event loop: use it as ``async with ServiceClient(config) as client``, or `aclose` it.
 
-    ``limiter`` is shared by all clients that are to share one allowance; without it each client has its own.
+    ``limiter`` is shared by all clients that are to share one allowance; without it each client has its own. Look-ups
+    of leads have a limit of their own, for each client.
     ``http_client`` is where proxies, CA bundles and pools are set; it stays yours to close. ``hooks`` are called
     with each event of `lsq_service_async.events`.
 

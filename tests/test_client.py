@@ -65,6 +65,14 @@ def test_a_client_belongs_to_one_event_loop(config):
     first.close()
 
 
+def test_a_client_whose_loop_has_ended_can_be_closed(config):
+    """Nothing is left to wait for, and nothing warns afterwards."""
+    client = ServiceClient(config)
+    asyncio.run(client.__aenter__())
+    asyncio.run(client.aclose())
+    assert repr(client).endswith("closed>")
+
+
 async def test_a_forked_client_says_so(config, monkeypatch):
     """Two processes on one pool would answer each other's calls."""
     async with ServiceClient(config) as client:

@@ -100,7 +100,7 @@ def encode(value: Any) -> bytes:
 def ticket_ref(ticket: TicketRef) -> str:
     """What stands for a ticket in a URL. A record stands for its number."""
     text = ticket.number if isinstance(ticket, Ticket | TicketReceipt) else ticket
-    text = str(text) if isinstance(text, int) and not isinstance(text, bool) else text
+    text = str(text) if isinstance(text, int) and not isinstance(text, bool) and text > 0 else text
     # A stricter check than quoting: "..", quoted or not, would leave the tenant's path.
     if not isinstance(text, str) or not re.fullmatch(r"[A-Za-z0-9-]{1,64}", text):
         raise InvalidRequestError(f"a ticket is named by its number, such as '143', or its GUID, not {text!r:.80}")

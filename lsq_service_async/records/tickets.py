@@ -13,6 +13,11 @@ from .others import Lead
 from .vocabulary import UNSET, FieldValue, Unset
 
 
+def _copied(fields: Any) -> Any:
+    """A ticket does not change with the dict that it was made of; what is no mapping is refused when it is sent."""
+    return dict(fields) if isinstance(fields, Mapping) else fields
+
+
 @attrs.frozen(kw_only=True)
 class NewTicket:
     """A ticket to create. One of ``lead_id``, ``lead_email`` and ``lead_phone`` is mandatory, and so are the fields
@@ -37,7 +42,7 @@ class NewTicket:
     tags: str | None = None
     due_date: datetime | None = None
     agent_id: str | None = None
-    fields: Mapping[str, FieldValue] = attrs.field(factory=dict)
+    fields: Mapping[str, FieldValue] = attrs.field(factory=dict, converter=_copied)
 
     @classmethod
     def for_lead(cls, lead: Lead, **about: Any) -> Self:
@@ -65,7 +70,7 @@ class TicketUpdate:
     tags: str | Unset | None = UNSET
     due_date: datetime | Unset | None = UNSET
     agent_id: str | Unset | None = UNSET
-    fields: Mapping[str, FieldValue] = attrs.field(factory=dict)
+    fields: Mapping[str, FieldValue] = attrs.field(factory=dict, converter=_copied)
 
 
 @attrs.frozen(kw_only=True)

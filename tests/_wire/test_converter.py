@@ -171,6 +171,14 @@ def test_a_date_that_stands_for_never_is_readable_in_every_zone(text, zone):
     assert in_zone(ticket, zone).due_date.year in (1, 9999)
 
 
+def test_a_ticket_does_not_change_with_the_dict_it_was_made_of():
+    """A template may be filled in again for the next one."""
+    template = {"CustomData.X": 1}
+    ticket = NewTicket(lead_id=LEAD, fields=template)
+    template["CustomData.X"] = 2
+    assert to_wire(ticket)["Fields"] == [{"SchemaName": "CustomData.X", "Value": 1}]
+
+
 def test_an_update_sends_what_was_given_and_null_for_none():
     """Unset is not None."""
     update = TicketUpdate(status="On Hold", priority=None, fields={"CustomData.X": None})
