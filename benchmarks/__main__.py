@@ -5,9 +5,15 @@ Machines are shared and noisy: peers are measured in turns within one run, and t
 
 import sys
 
-from benchmarks import imports, overhead, servers, uploads
+from benchmarks import fastapi_workers, imports, overhead, servers, uploads
 
-BENCHMARKS = {"imports": imports.run, "overhead": overhead.run, "servers": servers.run, "uploads": uploads.run}
+BENCHMARKS = {
+    "fastapi_workers": fastapi_workers.run,
+    "imports": imports.run,
+    "overhead": overhead.run,
+    "servers": servers.run,
+    "uploads": uploads.run,
+}
 
 
 def main(names: list[str]) -> int:

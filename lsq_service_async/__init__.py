@@ -16,6 +16,7 @@ A map of the package, top down:
     _transport/     how it gets there: the only part that waits for the network
     limits/         when it may go: in one process, on one host, on many
     cli/            the command line, and the demo
+    integrations/   one optional library each: FastAPI
     emulator/       a stand-in for the service; imports nothing of the rest
 
 A folder is a layer, and imports point down only.

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from integrations.browsers import TestClient
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
@@ -44,6 +45,20 @@ def test_each_program_runs_as_it_stands(program, emulator, capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
+def test_the_backend_serves(emulator):
+    """The program for FastAPI ends at once, and its app creates a ticket, shows it and takes a photo for it."""
+    (program,) = [program for program in PROGRAMS if "FastAPI(" in program.parsed]
+    program.evaluate()
+    with TestClient(program.namespace["app"]) as browser:
+        created = browser.post("/tickets", json={"lead_id": "45b5", "title": "Router down"})
+        number = created.json()["number"]
+        photo = browser.post(f"/tickets/{number}/files", files={"file": ("photo.jpg", bytes(3 << 20))})
+        ticket = browser.get(f"/tickets/{number}")
+    assert (created.status_code, photo.status_code, ticket.status_code) == (201, 200, 200)
+    assert ticket.json()["title"] == "Router down"
+    assert [file.name for call in emulator.calls for file in call.files] == ["photo.jpg"]
+
+
 def test_the_first_two_blocks_are_the_two_commands():
     """One line each, for a machine with only Python and pip."""
     blocks = re.findall(r"```console\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
@@ -52,5 +67,5 @@ def test_the_first_two_blocks_are_the_two_commands():
 
 
 def test_the_programs_are_all_there():
-    """A script, attachments, many calls, tests, tickets checked, a bulk run."""
-    assert len(PROGRAMS) == 6
+    """A script, attachments, many calls, a backend, tests, tickets checked, a bulk run."""
+    assert len(PROGRAMS) == 7

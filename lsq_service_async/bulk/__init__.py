@@ -8,6 +8,19 @@ breaker.py   when to pause a run, and how to find out that it may go on
 """
 
 from .job import Bulk, BulkJob, Plan, RowOutcome, Setup, Summary
-from .rows import BulkRow
+from .journal import State, states_in, unknown_in
+from .rows import BulkRow, row_of
 
-__all__ = ["Bulk", "BulkJob", "BulkRow", "Plan", "RowOutcome", "Setup", "Summary"]
+__all__ = [
+    "Bulk",
+    "BulkJob",
+    "BulkRow",
+    "Plan",
+    "RowOutcome",
+    "Setup",
+    "State",
+    "Summary",
+    "row_of",
+    "states_in",
+    "unknown_in",
+]

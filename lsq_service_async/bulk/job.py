@@ -28,12 +28,14 @@ Operation = Callable[[BulkRow, Callable[[], Awaitable[None]]], Awaitable[TicketR
 
 @attrs.frozen
 class RowOutcome:
-    """What came of one row of the input. ``receipt`` is there for created, updated and skipped ones."""
+    """What came of one row of the input. ``receipt`` is there for created, updated and skipped ones; ``row`` is what
+    was given, a plain ticket as a `BulkRow` without a key."""
 
     key: str
     state: OutcomeState
     receipt: TicketReceipt | None = None
     error: LSQServiceError | None = None
+    row: BulkRow | None = attrs.field(default=None, eq=False, repr=False)
 
 
 @attrs.frozen
@@ -167,6 +169,9 @@ class BulkJob:
 
     async def outcome_of(self, row: Row, crew: Crew) -> RowOutcome:
         """Do what is still to be done for a row."""
+        return attrs.evolve(await self._settled(row, crew), row=row.given)
+
+    async def _settled(self, row: Row, crew: Crew) -> RowOutcome:
         entry = await self._journal.meet(row)
         match entry.state:
             case State.DONE:

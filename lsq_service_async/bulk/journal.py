@@ -216,13 +216,23 @@ class Journal:
 
 def states_in(path: str | os.PathLike[str]) -> dict[State, int]:
     """How many rows of a journal are in which state; none where there is no such file. Blocks."""
+    found = _selected(path, "SELECT state, count(*) FROM rows GROUP BY state")
+    return {State(state): count for state, count in found}
+
+
+def unknown_in(path: str | os.PathLike[str]) -> dict[str, str | None]:
+    """Keys of the rows that may have been applied, each with the class of its error. Those that a run has in flight
+    are among them, as they would be if it died. Blocks."""
+    return dict(_selected(path, "SELECT key, error FROM rows WHERE state IN ('unknown', 'in_flight')"))
+
+
+def _selected(path: str | os.PathLike[str], select: str) -> list[Any]:
     if not Path(path).exists():
-        return {}
+        return []
     database = sqlite3.connect(f"file:{Path(path)}?mode=ro", uri=True, timeout=1)
     try:
-        found = database.execute("SELECT state, count(*) FROM rows GROUP BY state").fetchall()
+        return database.execute(select).fetchall()
     except sqlite3.Error as error:
         raise ConfigurationError(f"{str(path)!r} cannot be read as a journal: {error}") from None
     finally:
         database.close()
-    return {State(state): count for state, count in found}

@@ -19,10 +19,11 @@ class BulkRow:
     """One row of a bulk run.
 
     ``key`` names it in the journal, at most 200 characters: a second run with the same key and content skips what is
-    done. ``ticket`` is a NewTicket to create, or a TicketUpdate with the ticket to change as ``target``.
+    done; None has it made of the content. ``ticket`` is a NewTicket to create, or a TicketUpdate with the ticket to
+    change as ``target``.
     """
 
-    key: str
+    key: str | None
     ticket: NewTicket | TicketUpdate
     attachments: tuple[Any, ...] = attrs.field(default=(), converter=tuple)
     target: TicketRef | None = attrs.field(default=None, kw_only=True)
@@ -53,9 +54,11 @@ async def rows_of(source: Source) -> AsyncIterator[Row]:
 def row_of(item: Any) -> Row:
     """A ticket alone gets a key of its content later; a `BulkRow` brings its own."""
     if isinstance(item, NewTicket):
-        return Row(None, digest_of(item), BulkRow("", item))
+        return Row(None, digest_of(item), BulkRow(None, item))
     if not isinstance(item, BulkRow) or not isinstance(item.ticket, NewTicket | TicketUpdate):
         raise InvalidRequestError(f"a bulk row is a NewTicket or a BulkRow, not {type(item).__name__}")
+    if item.key is None:
+        return Row(None, digest_of(item.ticket, item.target, item.attachments), item)
     if not isinstance(item.key, str) or not item.key.strip() or len(item.key) > _KEY_LENGTH:
         raise InvalidRequestError(f"a bulk row's key is text of 1 to {_KEY_LENGTH} characters, not {item.key!r:.80}")
     return Row(item.key, digest_of(item.ticket, item.target, item.attachments), item)

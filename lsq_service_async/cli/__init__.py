@@ -1,8 +1,13 @@
 """The command line: ``python -m lsq_service_async``, or ``lsq-service``. Needs the extra ``cli``.
 
-    main.py          the group of commands, and what each ends with       <- start reading here
+    main.py          the group of commands                                 <- start reading here
+    endings.py       what the process ends with
+    ticket.py        ticket: one to create, show or change
+    bulk/            bulk: a file of rows, with a journal
+    doctor.py        doctor: whether a program with these settings would work
+    columns.py       names and values, from a file or from options, become a ticket
     emulator.py      emulator: a stand-in for the service, until Ctrl-C
-    demo.py          demo: all of it in 15 seconds, without an account
+    demo.py          demo: all of it in half a minute, without an account
     demo_show.py       what it prints
     demo_run.py        what it does
     demo_report.py     whether that was right

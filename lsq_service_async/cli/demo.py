@@ -18,8 +18,8 @@ RATE = RateLimit()
 def demo(context: click.Context) -> None:
     """Create 60 tickets under the real limit, without an account.
 
-    They go to a stand-in for the service on this machine, which fails now and then on purpose. Ends with 0 if nothing
-    was lost, doubled or refused, else with 1.
+    They go to a stand-in for the service on this machine, which fails now and then on purpose, in a bulk run that is
+    interrupted once and resumed. Ends with 0 if nothing was lost, doubled or refused, else with 1.
     """
     from .demo_show import perform, stand_in
 

@@ -85,6 +85,14 @@ def _tickets(evidence: Evidence) -> Line:
     return Line("tickets", found, "created, each with its receipt", _some("no receipt for", errors))
 
 
+def _resumed(evidence: Evidence) -> Line:
+    first, second = evidence.run.interrupted, evidence.run.resumed
+    left = len(evidence.rows) - first.total
+    note = f"rows were left when the run was stopped, after {first.total}"
+    wrong = "" if second.skipped == first.created else f"{second.skipped} of {first.created} were known"
+    return Line("resumed", f"{second.created} of {left}", note, wrong)
+
+
 def _attachments(evidence: Evidence) -> Line:
     with_files = [row for row in evidence.rows if row.digests]
     broken = [row.key for row in with_files if _digests(evidence.ticket_of(row)) != row.digests]
@@ -162,6 +170,7 @@ def _some(words: str, found: Sequence[str]) -> str:
 
 _LINES = (
     _tickets,
+    _resumed,
     _attachments,
     _read_back,
     _updated,

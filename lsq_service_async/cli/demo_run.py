@@ -1,14 +1,18 @@
-"""What the demo does: every row created in a task group, one ticket read back, one updated."""
+"""What the demo does: a bulk run that is interrupted once and resumed, one ticket read back, one updated."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
-from typing import Protocol, TypeVar
+from contextlib import aclosing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol, TypeVar, cast
 
 import attrs
 
-from .. import Config, Lane, LSQServiceError, RateLimit, ServiceClient, Ticket, TicketReceipt, TicketUpdate
+from .. import Config, LSQServiceError, RateLimit, ServiceClient, Ticket, TicketReceipt, TicketUpdate
+from ..bulk import BulkJob, RowOutcome, Summary
 from ..emulator import Emulator
 from .demo_tickets import DemoRow
 
@@ -22,12 +26,15 @@ _SLOW = 1.0  # s
 @attrs.frozen(kw_only=True)
 class Run:
     """What the client was told. ``receipts`` are by the key of their row, and so are ``errors``; those of the read and
-    the update are under "read" and "update". ``seconds`` is how long all of it took."""
+    the update are under "read" and "update". ``interrupted`` and ``resumed`` are what the two parts of the bulk run
+    counted. ``seconds`` is how long all of it took."""
 
     receipts: Mapping[str, TicketReceipt]
     errors: Mapping[str, LSQServiceError]
     read: Ticket | None = None
     updated: TicketReceipt | None = None
+    interrupted: Summary
+    resumed: Summary
     seconds: float
 
 
@@ -59,25 +66,52 @@ class _Demo:
     async def run(self, rows: Sequence[DemoRow]) -> Run:
         clock = asyncio.get_running_loop().time
         started = clock()
-        await self._create_all(rows)
+        interrupted, resumed = await self._create_all(rows)
         first = self._receipts.get(rows[0].key)
         read = await self._read(first) if first else None
         updated = await self._update(read) if read else None
-        return Run(receipts=self._receipts, errors=self._errors, read=read, updated=updated, seconds=clock() - started)
+        return Run(
+            receipts=self._receipts,
+            errors=self._errors,
+            read=read,
+            updated=updated,
+            interrupted=interrupted,
+            resumed=resumed,
+            seconds=clock() - started,
+        )
 
-    async def _create_all(self, rows: Sequence[DemoRow]) -> None:
-        async with asyncio.TaskGroup() as group:
-            for row in rows:
-                group.create_task(self._create(row))
+    async def _create_all(self, rows: Sequence[DemoRow]) -> tuple[Summary, Summary]:
+        """Stopped after a third of the rows, as by Ctrl-C; another job with the same journal does the rest."""
+        with TemporaryDirectory() as folder:
+            journal = Path(folder, "journal")
+            first = await self._carry_on(self._job(rows, journal), stop_after=len(rows) // 3)
+            self._watcher.say(f"interrupted after {first.total} rows; a new run goes on with the same journal")
+            return first, await self._carry_on(self._job(rows, journal))
 
-    async def _create(self, row: DemoRow) -> None:
-        # The lane of scripts: evenly paced, where the interactive one sends 25 at once and then waits.
-        tickets = self._client.with_options(lane=Lane.BULK).tickets
-        receipt = await self._or_error(row.key, tickets.create(row.ticket, attachments=row.attachments))
-        if receipt:
-            self._receipts[row.key] = receipt
-            for remark in remarks(receipt):
-                self._watcher.say(f"{row.key}: {remark}")
+    def _job(self, rows: Sequence[DemoRow], journal: Path) -> BulkJob:
+        return self._client.bulk.create([row.for_bulk() for row in rows], journal=journal)
+
+    async def _carry_on(self, job: BulkJob, stop_after: int | None = None) -> Summary:
+        outcomes: Any = aiter(job)
+        # Closed also where this loop is left by Ctrl-C, as the journal is in a folder that goes away.
+        async with aclosing(outcomes):
+            async for outcome in outcomes:
+                self._note(outcome)
+                if job.summary().total == stop_after:
+                    job.stop()
+        return job.summary()
+
+    def _note(self, outcome: RowOutcome) -> None:
+        """Rows that an earlier part has told of are not news."""
+        if outcome.key in self._receipts or outcome.key in self._errors:
+            return
+        if outcome.receipt:
+            self._receipts[outcome.key] = outcome.receipt
+            for remark in remarks(outcome.receipt):
+                self._watcher.say(f"{outcome.key}: {remark}")
+        else:
+            self._errors[outcome.key] = cast(LSQServiceError, outcome.error)
+            self._watcher.say(f"{outcome.key}: {outcome.error}")
         self._watcher.step()
 
     async def _read(self, receipt: TicketReceipt) -> Ticket | None:

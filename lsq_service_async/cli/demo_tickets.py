@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from .. import Attachment, NewTicket
+from .. import Attachment, BulkRow, NewTicket
 
 MARKER = "CustomData.DemoRow"
 """The field that says in each ticket which row it came from."""
@@ -28,6 +28,11 @@ class DemoRow:
     ticket: NewTicket
     attachments: tuple[Path | Attachment, ...] = ()
     digests: tuple[str, ...] = ()
+
+    def for_bulk(self) -> BulkRow:
+        """The row, as a bulk run takes it."""
+        files: Any = self.attachments
+        return BulkRow(self.key, self.ticket, files)
 
 
 def demo_rows(folder: Path) -> tuple[DemoRow, ...]:

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import click
 
-from .. import __version__
+from .. import LSQServiceError, __version__
+from .bulk.commands import bulk
 from .demo import demo
+from .doctor import doctor
 from .emulator import emulator
-
-INTERRUPTED = 130
-"""What shells report for a process that Ctrl-C ended."""
+from .endings import INTERRUPTED, exit_code_of
+from .ticket import ticket
 
 
 @click.group()
@@ -23,18 +24,22 @@ def commands() -> None:
     """
 
 
-commands.add_command(demo)
-commands.add_command(emulator)
+for command in (demo, emulator, doctor, ticket, bulk):
+    commands.add_command(command)
 
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Carry out one command line (by default that of the process); its exit code: 0 for all well, 1 for a command that
-    failed, 2 for one that cannot be understood, 130 after Ctrl-C."""
+    failed, 2 for one that cannot be understood, 4 for keys that will not do, 75 for a bulk run that stopped and can go
+    on, 130 after Ctrl-C."""
     try:
         return int(commands.main(args=argv, standalone_mode=False) or 0)
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    except LSQServiceError as error:
+        click.echo(f"Error: {error}", err=True)
+        return exit_code_of(error)
     except click.Abort:
         click.echo("stopped by Ctrl-C", err=True)
         return INTERRUPTED

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+_LOG = logging.getLogger("lsq_service_async")
 
 
 class Output(Console):
@@ -24,6 +28,17 @@ def say(console: Console, text: str, style: str = "") -> None:
     console.print(text, style=style, markup=False, soft_wrap=not console.is_terminal)
 
 
+class _Remarks(logging.Handler):
+    """Warnings of the library are remarks of the run."""
+
+    def __init__(self, screen: Screen) -> None:
+        super().__init__(logging.WARNING)
+        self._screen = screen
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._screen.say(record.getMessage())
+
+
 class Screen:
     """Counts ``total`` steps of one kind, and shows remarks in between.
 
@@ -34,12 +49,16 @@ class Screen:
         self._console = console
         self._what = what
         self._total = total
-        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._bar = Progress(*columns, console=console)
-        self._task = self._bar.add_task(what, total=total)
+        note = TextColumn("{task.fields[note]}", markup=False)
+        columns = (TextColumn(what), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), note)
+        # Results that go to a file are not for the screen, and those that go to the terminal stand above the bar.
+        self._bar = Progress(*columns, console=console, redirect_stdout=sys.stdout.isatty())
+        self._task = self._bar.add_task(what, total=total, note="")
         self._done = 0
+        self._log = _Remarks(self)
 
     def __enter__(self) -> Self:
+        _LOG.addHandler(self._log)
         if self._console.is_interactive:
             self._bar.start()
         return self
@@ -47,8 +66,18 @@ class Screen:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+        _LOG.removeHandler(self._log)
+
+    def close(self) -> None:
+        """Leave the terminal as it was; again does nothing."""
         if self._console.is_interactive:
             self._bar.stop()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether there is a bar, which may be changed as often as one likes."""
+        return self._console.is_interactive
 
     def say(self, remark: str) -> None:
         """A remark of its own, above the bar."""
@@ -60,3 +89,9 @@ class Screen:
         self._bar.advance(self._task)
         if not self._console.is_interactive and (self._done % 10 == 0 or self._done == self._total):
             self.say(f"{self._what}: {self._done} of {self._total}")
+
+    def show(self, done: int, note: str) -> None:
+        """How far it is, and what else there is to know: beside the bar, or as a line."""
+        self._bar.update(self._task, completed=done, note=note)
+        if not self._console.is_interactive:
+            self.say(f"{self._what}: {done} of {self._total}, {note}")

@@ -15,10 +15,11 @@ from ..config import Lane, RateLimit
 from ..errors import ConfigurationError, LSQServiceError
 from ..events import Event, LimitLowered, LimitPaused
 from .decision.ask import Want
+from .decision.state import PLAIN
 from .queue import Queue
 from .store import Store
 
-_WANTS = {(lane, heavy): Want(lane, heavy) for lane in Lane for heavy in (False, True)}
+_LONGEST_PLAN = 3600  # s; what names a longer window is not believed
 _log = logging.getLogger("lsq_service_async")
 
 
@@ -107,11 +108,12 @@ class Gate:
         to go before it, and when it has come at the latest. ``heavy`` marks an upload that may be long under way: such
         calls hold at most half of the slots, and others pass them when they have to wait for that.
         """
-        loop, queue, want = self._here(), self._queue, _WANTS[lane, heavy]
-        if queue.is_empty and (deadline is None or deadline > loop.time()) and queue.bucket.has_capacity():
+        loop, queue = self._here(), self._queue
+        want = PLAIN if lane is Lane.INTERACTIVE and not heavy else Want(lane, heavy)
+        if queue.is_empty and (deadline is None or deadline > loop.time()) and queue.may_pass():
             number = self._store.take_at_once(want)
             if number is not None:
-                await queue.bucket.acquire()  # it cannot wait: it was asked just now
+                await queue.bucket.acquire()  # it cannot wait
                 return Slot(self, number, heavy)
         while True:
             number, _ = await queue.wait(want, math.inf if deadline is None else deadline)
@@ -131,6 +133,7 @@ class Gate:
         ``retry_after`` is the seconds that it asked to wait, or None; ``named`` the (calls, seconds) that it gave as
         its limit, or None. Returns what the hooks are to be told.
         """
+        named = named if named and named[0] >= 1 and 0 < named[1] <= _LONGEST_PLAN else None
         rate, is_news = self._queue.rate, self._store.usage().rate == self._queue.rate
         seconds = rate.per + random.uniform(0, 1) if retry_after is None else retry_after
         self.pause(seconds)
@@ -157,6 +160,7 @@ class Gate:
 
     def take_back(self, number: int, *, heavy: bool, used: bool) -> None:
         """What `Slot` calls at its end."""
+        self._queue.knocked = self._queue.knocked or not used
         if self._store.give_back(number, heavy=heavy, used=used):
             self._queue.wake()
 

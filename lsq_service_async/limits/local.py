@@ -24,6 +24,7 @@ class LocalStore:
         self._state = State.of(RateLimit())
         self._outlook = Outlook()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._tidy_at = 0.0
 
     async def open(self, rate: RateLimit, name: str) -> None:
         """Past calls still count; those that a loop left in flight when it ended are taken for answered now."""
@@ -32,6 +33,7 @@ class LocalStore:
         if loop is not self._loop:
             self._state.settle(loop.time())
         self._loop, self._time = loop, loop.time
+        self._tidy_at = 0.0
         self._outlook.look_again()
 
     async def aclose(self) -> None:
@@ -39,20 +41,26 @@ class LocalStore:
 
     def take_at_once(self, want: Want) -> int | None:
         """All that it takes is here."""
+        now = self._time()
+        if now >= self._tidy_at:
+            self._tidy(now)
         slot = next(self._numbers)
-        return None if self._decide(slot, (want,)).want is None else slot
+        self._outlook.look_again()
+        return slot if self._state.take_one(now, slot, want) else None
 
     async def take(self, wants: Sequence[Want], waiting: tuple[int, int]) -> tuple[int, Verdict]:
         """Decides and takes without a pause between the two."""
-        slot = next(self._numbers)
-        return slot, self._decide(slot, wants)
-
-    def _decide(self, slot: int, wants: Sequence[Want]) -> Verdict:
-        now = self._time()
-        self._state.tidy(now)
-        want, at = self._state.take(now, ALONE, slot, wants, _FOR_EVER)
+        now, slot = self._time(), next(self._numbers)
+        if now >= self._tidy_at:
+            self._tidy(now)
         self._outlook.look_again()
-        return Verdict(want, at - now)
+        want, at = self._state.take(now, ALONE, slot, wants, _FOR_EVER)
+        return slot, Verdict(want, at - now)
+
+    def _tidy(self, now: float) -> None:
+        # What is too old weighs nothing anyway, and no lease ends here: only memory and the share are a little late.
+        self._state.tidy(now)
+        self._tidy_at = now + self._state.rate.per / 4
 
     def holds(self, slot: int) -> bool:
         """Nobody else could take it."""
@@ -83,7 +91,9 @@ class LocalStore:
 
     def usage(self) -> Usage:
         """Counted now."""
-        return Usage(self._state.rate, self._state.used(self._time()))
+        now = self._time()
+        self._tidy(now)
+        return Usage(self._state.rate, self._state.used(now))
 
 
 class LocalLimiter(Gate):

@@ -26,7 +26,8 @@ class Queue:
 
     Every grant passes the bucket, ``AsyncLimiter(calls, per)``. Nobody waits inside it, where the lanes mean nothing:
     it is asked first. It is never narrower than what a store allows, but for calls that never left, whose slots come
-    back at once: what it adds is that a dead network is knocked at no faster than ``calls`` in ``per`` seconds.
+    back at once: what it adds is that a dead network is knocked at no faster than ``calls`` in ``per`` seconds. So it
+    is asked only once there was such a call (``knocked``), until it has run dry.
     """
 
     def __init__(self, store: Store) -> None:
@@ -35,7 +36,8 @@ class Queue:
         self._server: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
         self._ask_at = -math.inf
-        self._must_ask = True
+        self._must_ask, self._lined_up = True, False
+        self.knocked = False
 
     def open(self, rate: RateLimit) -> None:
         """Be ready in the running loop."""
@@ -47,6 +49,12 @@ class Queue:
     def is_empty(self) -> bool:
         """Nobody waits, so nobody is overtaken."""
         return self._server is None
+
+    def may_pass(self) -> bool:
+        """The bucket has room for one."""
+        if self.knocked and self.bucket.has_capacity(self.rate.calls):
+            self.knocked = False
+        return not self.knocked or self.bucket.has_capacity()
 
     def due(self, lane: Lane) -> float:
         """The loop time at which a call will go that joins ``lane`` now."""
@@ -99,36 +107,39 @@ class Queue:
 
     async def _serve(self) -> None:
         try:
-            while self.lanes:
+            # Once more when those whom the store knows to wait have left, lest others stand back for them.
+            while self.lanes or self._lined_up:
                 await self._serve_next()
-            if not self._must_ask:
-                # Those whom the store knows to wait have left: nobody needs to stand back for them.
-                await self._store.take((), (0, 0))
         except Exception as error:  # whatever a store raises, nobody may be left waiting for ever
-            self._turn_away_all("the store of the limit failed, so the call was not sent", error)
+            self._lined_up = False
+            what = (
+                "" if isinstance(error, NotSentError) else "the store of the limit failed, so the call was not sent: "
+            )
+            self._turn_away_all(f"{what}{error}", error)
         finally:
             self._server = None
 
     async def _serve_next(self) -> None:
         self._news.clear()
         now = asyncio.get_running_loop().time()
-        if now < self._ask_at and not self._must_ask:
+        if self.lanes and now < self._ask_at and not self._must_ask:
             await self._sleep(min(self._ask_at - now, self._turn_away_the_late()))
-        elif self.bucket.has_capacity():
+        elif not self.lanes or self.may_pass():
             await self._ask()
         else:
             self._ask_at, self._must_ask = now + self.rate.per / self.rate.calls, False
 
     async def _ask(self) -> None:
         wants = self.lanes.wants()
-        self._must_ask = False
+        self._must_ask, self._lined_up = False, bool(wants)
         slot, (want, wait) = await self._store.take(wants, self.lanes.counts())
         self._ask_at = asyncio.get_running_loop().time() + wait
         if want is not None:
-            await self.bucket.acquire()  # it cannot wait: it was asked, and nothing else has taken from it since
+            await self.bucket.acquire()  # it cannot wait
             self._hand_over(slot, want)
             wants.remove(want)
             self._must_ask = self._must_ask or not set(self.lanes.wants()) <= set(wants)
+            self._lined_up = bool(wants)
             await asyncio.sleep(0)  # one at a time, so that a large bunch does not hold up the loop
 
     def _hand_over(self, slot: int, want: Want) -> None:

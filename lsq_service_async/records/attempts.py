@@ -6,6 +6,8 @@ import enum
 
 import attrs
 
+from .schema import Record
+
 
 class Outcome(enum.Enum):
     """How one attempt of a call ended, as far as the service's state goes."""
@@ -17,7 +19,7 @@ class Outcome(enum.Enum):
 
 
 @attrs.frozen(kw_only=True)
-class Attempt:
+class Attempt(Record):
     """One send of a call: ``number`` from 1, ``status`` the HTTP status if there was one, ``seconds`` it took.
 
     ``digests`` has the SHA-256 (hexadecimal) of each attachment that was sent whole in this attempt, in order; none

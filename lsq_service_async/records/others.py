@@ -9,10 +9,11 @@ from typing import Any
 import attrs
 
 from .attempts import Attempt
+from .schema import Record
 
 
 @attrs.frozen(kw_only=True)
-class ActivityReceipt:
+class ActivityReceipt(Record):
     """The service's word that a note or a portal activity was added.
 
     A note is answered with the number of its ticket, a portal activity with an ``id`` of its own.
@@ -26,7 +27,7 @@ class ActivityReceipt:
 
 
 @attrs.frozen(kw_only=True)
-class TrashResult:
+class TrashResult(Record):
     """Which tickets were trashed and which were not, by number. Some may fail where others succeed."""
 
     successful: tuple[str, ...] = ()
@@ -36,7 +37,7 @@ class TrashResult:
 
 
 @attrs.frozen(kw_only=True)
-class Conversation:
+class Conversation(Record):
     """One e-mail or portal message of a ticket. No page describes an attachment's shape, so they come as they are."""
 
     id: str
@@ -50,7 +51,7 @@ class Conversation:
 
 
 @attrs.frozen(kw_only=True)
-class FieldMetadata:
+class FieldMetadata(Record):
     """What the account says of a ticket field. ``validation`` has all of its rules, the generic bounds too."""
 
     schema_name: str
@@ -70,7 +71,7 @@ class FieldMetadata:
 
 
 @attrs.frozen(kw_only=True)
-class SubType:
+class SubType(Record):
     """A value that the field SubType may have, and the text that people see for it."""
 
     text: str
@@ -79,7 +80,7 @@ class SubType:
 
 
 @attrs.frozen(kw_only=True)
-class Lead:
+class Lead(Record):
     """A person of the marketing side; ``id`` is what a ticket calls its lead. ``fields`` has everything that came."""
 
     id: str
@@ -89,7 +90,7 @@ class Lead:
 
 
 @attrs.frozen
-class Problem:
+class Problem(Record):
     """Why the account would not take a ticket: the schema name of the field, the rule, and a message for people.
 
     ``rule`` is one of "lead", "mandatory", "min_length", "max_length", "regex", "option" and "invalid". The message

@@ -10,6 +10,7 @@ import attrs
 
 from .attempts import Attempt
 from .others import Lead
+from .schema import Record
 from .vocabulary import UNSET, FieldValue, Unset
 
 
@@ -19,7 +20,7 @@ def _copied(fields: Any) -> Any:
 
 
 @attrs.frozen(kw_only=True)
-class NewTicket:
+class NewTicket(Record):
     """A ticket to create. One of ``lead_id``, ``lead_email`` and ``lead_phone`` is mandatory, and so are the fields
     that the account has made mandatory.
 
@@ -51,7 +52,7 @@ class NewTicket:
 
 
 @attrs.frozen(kw_only=True)
-class TicketUpdate:
+class TicketUpdate(Record):
     """What changes in a ticket. What is not given stays as it is; None is sent as null.
 
     ``lead_id`` is sent along when it is given, or when the ticket to update is a record that knows it.
@@ -74,7 +75,7 @@ class TicketUpdate:
 
 
 @attrs.frozen(kw_only=True)
-class Permission:
+class Permission(Record):
     """What the caller may do with a ticket, and in which scopes."""
 
     allowed: bool | None = None
@@ -83,7 +84,7 @@ class Permission:
 
 
 @attrs.frozen(kw_only=True)
-class Ticket:
+class Ticket(Record):
     """A ticket as the service shows it.
 
     ``number`` is what people call it ("143"), ``ticket_id`` its GUID, ``key`` its text form ("#143"). ``fields``
@@ -120,7 +121,7 @@ class Ticket:
 
 
 @attrs.frozen(kw_only=True)
-class TicketReceipt:
+class TicketReceipt(Record):
     """The service's word that a ticket was created or updated.
 
     ``ticket_id`` is None after an update; ``message`` is None after a create without files. ``attempts`` has one

@@ -21,7 +21,7 @@ from lsq_service_async import (
     TicketReceipt,
     TicketUpdate,
 )
-from lsq_service_async.bulk import Plan, Summary
+from lsq_service_async.bulk import Plan, Summary, unknown_in
 from lsq_service_async.emulator import Emulator
 from lsq_service_async.emulator.faults import AnswerLost, DropConnection, Status
 
@@ -414,3 +414,30 @@ def test_bulk_gives_way_to_people(play, journal):
         return waits
 
     assert max(play(main)) < 0.6
+
+
+def test_a_row_may_leave_its_key_to_the_content(play, journal):
+    """As a plain ticket does; the outcome brings the row that was given."""
+    rows = [BulkRow(None, tickets(1)[0]), BulkRow(None, tickets(1)[0]), tickets(1)[0]]
+
+    async def main(client, emulator):
+        outcomes = await run(client.bulk.create(rows, journal=journal))
+        assert len({outcome.key for outcome in outcomes}) == 3
+        assert all(outcome.row == BulkRow(None, tickets(1)[0]) for outcome in outcomes)
+        again = client.bulk.create(rows, journal=journal)
+        await run(again)
+        assert again.summary() == Summary(skipped=3)
+
+    play(main)
+
+
+def test_unknown_rows_can_be_listed(play, journal):
+    """By key, with the class of their error."""
+
+    async def main(client, emulator):
+        emulator.faults.add(lost())
+        await run(client.bulk.create(keyed(1), journal=journal))
+
+    assert unknown_in(journal) == {}
+    play(main)
+    assert unknown_in(journal) == {"key-0": "OutcomeUnknownError"}

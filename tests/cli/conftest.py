@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from lsq_service_async.cli.demo_run import run_demo
 from lsq_service_async.cli.demo_tickets import DemoRow, demo_rows
 from lsq_service_async.emulator import Emulator, Fault, TicketStore, Window
 
-RATE = RateLimit(100, per=0.1)
+RATE = RateLimit(20, per=0.1)
 
 
 class Notes:
@@ -68,7 +70,7 @@ def notes() -> Notes:
 
 @pytest.fixture
 def quick() -> Callable[..., Emulator]:
-    """An emulator with room for a thousand calls a second, the faults given, and a store or a window of its own."""
+    """An emulator with room for two hundred calls a second, the faults given, and a store or a window of its own."""
 
     def make(*faults: Fault, store: TicketStore | None = None, window: Window | None = None) -> Emulator:
         emulator = Emulator(rate_limit=(RATE.calls, RATE.per), window=window or "sliding", store=store)
@@ -76,6 +78,30 @@ def quick() -> Callable[..., Emulator]:
         return emulator
 
     return make
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    """An emulator on a socket, in a thread of its own because commands bring their own loop; the environment leads
+    there, with a limit that costs no time."""
+    emulator = Emulator(rate_limit=(1000, 1), window=None)
+    opened, over = threading.Event(), asyncio.Event()
+    loops = []
+
+    async def serve() -> None:
+        async with emulator:
+            loops.append(asyncio.get_running_loop())
+            opened.set()
+            await over.wait()
+
+    thread = threading.Thread(target=asyncio.run, args=[serve()])
+    thread.start()
+    assert opened.wait(10)
+    for name, value in {**emulator.settings, "rate_limit": "200/0.1"}.items():
+        monkeypatch.setenv(f"LSQ_{name.upper()}", str(value))
+    yield emulator
+    loops[0].call_soon_threadsafe(over.set)
+    thread.join()
 
 
 @pytest.fixture

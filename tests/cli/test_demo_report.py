@@ -88,7 +88,7 @@ async def test_a_good_run_is_right_in_every_line(quick: Any, evidence: Any) -> N
     """The table has a number for everything that was promised."""
     known = await evidence(quick(Status(500), RateLimited(retry_after=0), Latency(0.01)))
     assert wrong(known) == {}
-    assert {name: value for name, value in found(known).items() if name != "seconds"} == {
+    assert {name: value for name, value in found(known).items() if name not in ("seconds", "resumed")} == {
         "tickets": "8 of 8",
         "attachments": "2 of 2",
         "read back": "1 of 1",
@@ -102,13 +102,22 @@ async def test_a_good_run_is_right_in_every_line(quick: Any, evidence: Any) -> N
     }
 
 
+async def test_a_run_that_did_not_go_on_where_it_stopped_is_wrong(quick: Any, evidence: Any) -> None:
+    """What was done was not known any more."""
+    known = await evidence(quick())
+    first, second = known.run.interrupted, known.run.resumed
+    assert found(known)["resumed"] == f"{second.created} of {8 - first.total}"
+    forgot = attrs.evolve(known.run, resumed=attrs.evolve(second, skipped=0))
+    assert wrong(attrs.evolve(known, run=forgot)) == {"resumed": f"0 of {first.created} were known"}
+
+
 async def test_the_notes_say_what_was_counted(quick: Any, evidence: Any) -> None:
     """Repeats, faults, and the least time at the rate that was kept to."""
     known = await evidence(quick(Status(500), RateLimited(retry_after=0)))
     notes = {line.name: line.note for line in table(known)}
     assert notes["calls"] == "2 of them were repeats"
     assert {"a 500", "a 429 (Retry-After 0)"} == set(notes["on purpose"].split(", "))
-    assert notes["seconds"] == "12 calls / (100 in 0.1 s) = 0.0"
+    assert notes["seconds"] == "12 calls / (20 in 0.1 s) = 0.1"
 
 
 async def test_a_create_that_was_applied_twice_is_doubled(quick: Any, evidence: Any) -> None:
@@ -157,7 +166,7 @@ async def test_a_call_refused_for_speed_is_wrong_although_it_was_repeated(quick:
     """All the rest is right, nothing of it was on purpose; the limit was not kept."""
     known = await evidence(quick(window=RefusesTheThird()))
     assert (found(known)["refused by it"], found(known)["on purpose"]) == ("1", "0 of 0")
-    assert wrong(known) == {"refused by it": "the limit of 100 calls in 0.1 s was not kept"}
+    assert wrong(known) == {"refused by it": "the limit of 20 calls in 0.1 s was not kept"}
 
 
 async def test_a_call_that_was_never_sent_was_refused_by_us(quick: Any, evidence: Any, rows: Any) -> None:

@@ -30,13 +30,19 @@ async def test_it_says_what_did_not_go_as_usual(quick: Any, rows: Any, notes: An
     """A remark for each call that was answered badly, then for the read and the update."""
     emulator = quick(Status(500), Serve(), RateLimited(retry_after=0))
     await run_demo(emulator, rows, RATE, notes)
-    first, second, read, updated = notes.said
+    first, second, interrupted, read, updated = sorted(notes.said, key=_place)
     assert {"failed with 500, and was sent again", "refused with 429; all calls paused, then it was sent again"} == {
         first.partition(": ")[2],
         second.partition(": ")[2],
     }
+    assert re.fullmatch(r"interrupted after \d+ rows; a new run goes on with the same journal", interrupted)
     assert re.fullmatch(r'read ticket #\d{3} back: "Router restarts every evening", Open', read)
     assert updated.endswith(": On Hold")
+
+
+def _place(remark: str) -> int:
+    """Faults may be remarked before or after the interruption."""
+    return [remark.startswith(word) for word in ("demo", "interrupted", "read", "updated")].index(True)
 
 
 async def test_an_error_of_one_row_stops_no_other(quick: Any, rows: Any, notes: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 from typing import Any
@@ -86,3 +87,13 @@ def test_a_reader_who_leaves_does_not_end_the_run(monkeypatch: pytest.MonkeyPatc
         say(output, "unread")
         pipe.write("unread")
     assert output.quiet
+
+
+def test_warnings_of_the_library_are_remarks(paper: Console, caplog: pytest.LogCaptureFixture) -> None:
+    """While the run is shown, and not longer."""
+    log = logging.getLogger("lsq_service_async")
+    with Screen(paper, "rows", 1):
+        log.warning("the service is %s", "slow")
+        log.info("unimportant")
+    log.warning("afterwards")
+    assert written(paper) == "the service is slow\n"

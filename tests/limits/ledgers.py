@@ -3,33 +3,103 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+from limits.opened import NAME, RATE
+
+from lsq_service_async.config import RateLimit
 from lsq_service_async.limits import Gate
 from lsq_service_async.limits.decision.ask import Ask
+from lsq_service_async.limits.decision.text import ask_to_text
 from lsq_service_async.limits.host_file import HostFile
-from lsq_service_async.limits.shared import Reply, SharedStore
+from lsq_service_async.limits.shared import LedgerDownError, Reply, SharedStore
+
+
+def loop_time() -> float:
+    return asyncio.get_running_loop().time()
 
 
 class OnTheSpot:
-    """A `HostFile` without its thread, which a virtual loop cannot have."""
+    """A ledger without threads or sockets of the loop, neither of which a virtual loop can have.
 
-    def __init__(self, path: Path) -> None:
-        self._file = HostFile(path, clock=lambda: asyncio.get_running_loop().time())
-        self.exchanges = 0
+    ``asks`` are those that it has had. While it is ``down`` it says so.
+    """
+
+    down = False
+
+    def __init__(self) -> None:
+        self.asks: list[Ask] = []
 
     async def open(self, name: str) -> None:
-        self._file.open(name)
+        self.begin(name)
 
     async def exchange(self, ask: Ask) -> Reply:
-        self.exchanges += 1
-        return self._file.exchange(ask)
+        self.asks.append(ask)
+        if self.down:
+            raise LedgerDownError("it is down")
+        return self.decide(ask)
 
     async def aclose(self) -> None:
-        self._file.close()
+        self.end()
+
+    def begin(self, name: str) -> None: ...
+
+    def decide(self, ask: Ask) -> Reply: ...
+
+    def end(self) -> None: ...
 
 
-def host_limiters(path: Path) -> Callable[[], Gate]:
-    """Makes limiters that share one file, each as if it were a process of its own."""
-    return lambda: Gate(SharedStore(OnTheSpot(path), waits=False))
+class FileOnTheSpot(OnTheSpot):
+    """A `HostFile` without its thread."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._file = HostFile(path, clock=loop_time)
+        self.begin, self.decide, self.end = self._file.open, self._file.exchange, self._file.close
+
+
+class RedisOnTheSpot(OnTheSpot):
+    """The script in a real server, asked by a client that blocks, at the loop's time."""
+
+    def __init__(self, port: int, key: str) -> None:
+        super().__init__()
+        import redis
+
+        from lsq_service_async.limits.redis import script
+
+        self._client = redis.Redis(port=port)
+        self._script, self._key = self._client.register_script(script()), key
+
+    def decide(self, ask: Ask) -> Reply:
+        from lsq_service_async.limits.redis import read_reply
+
+        values: Any = self._script(keys=[self._key], args=[ask_to_text(ask), repr(loop_time())])
+        return read_reply(ask, values)
+
+    def end(self) -> None:
+        self._client.close()
+
+
+@asynccontextmanager
+async def processes(
+    count: int, ledger: Callable[[], OnTheSpot], *, rate: RateLimit = RATE, waits: bool = False
+) -> AsyncIterator[list[Gate]]:
+    """So many limiters that share what ``ledger`` makes, each as if in a process of its own.
+
+    ``gate.ledger`` is the ledger of each. At the end all are closed, and no task of them may be left.
+    """
+    before = asyncio.all_tasks()
+    async with AsyncExitStack() as stack:
+        gates = []
+        for _ in range(count):
+            made = ledger()
+            gate = Gate(SharedStore(made, waits=waits))
+            gate.ledger = made
+            await gate.open(rate, NAME)
+            stack.push_async_callback(gate.aclose)
+            gates.append(gate)
+        yield gates
+    assert [task for task in asyncio.all_tasks() - before if "limit" in task.get_name()] == []

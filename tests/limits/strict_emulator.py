@@ -1,6 +1,6 @@
 """The emulator in a process of its own: ``python strict_emulator.py WINDOW CALLS PER``.
 
-It prints its origin, and when its standard input ends, in JSON, how many calls came and how many it refused.
+In JSON it prints its settings, and when its standard input ends, how many calls came and how many it refused.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from lsq_service_async.emulator import Emulator
 
 async def serve(window: str, calls: str, per: str) -> None:
     async with Emulator(window=window, rate_limit=(int(calls), float(per)), jitter=0.03) as emulator:
-        print(emulator.settings["base_url"], flush=True)
+        print(json.dumps(emulator.settings), flush=True)
         await asyncio.to_thread(sys.stdin.read)
         print(json.dumps([len(emulator.calls), emulator.refused]), flush=True)
 

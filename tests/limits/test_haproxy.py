@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from limits.free_port import free_port
 from limits.opened import opened
 from limits.traffic import Limiter
 from limits.weaker_limiters import Slots, TokenBucket
@@ -27,7 +27,7 @@ defaults
     timeout server 10s
 frontend strict
     bind 127.0.0.1:{port}
-    stick-table type ip size 1k expire 10m store http_req_rate(5s)
+    stick-table type ip size 1k expire 10m store http_req_rate({per:g}s)
     http-request track-sc0 src
     http-request deny deny_status 429 if {{ sc_http_req_rate(0) gt 25 }}
     http-request return status 200
@@ -37,11 +37,6 @@ pytestmark = [
     pytest.mark.haproxy,
     pytest.mark.skipif(HAPROXY is None, reason="no haproxy here; on Debian: apt-get install haproxy"),
 ]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 async def listens(port: int) -> None:
@@ -57,11 +52,11 @@ async def listens(port: int) -> None:
 
 
 @asynccontextmanager
-async def haproxy(folder: Path) -> AsyncIterator[str]:
+async def haproxy(folder: Path, per: float = 5.0) -> AsyncIterator[str]:
     """A proxy of its own on a free port; the address of what it guards."""
     port = free_port()
-    settings = folder / "haproxy.cfg"
-    settings.write_text(SETTINGS.format(port=port))
+    settings = folder / f"haproxy-{port}.cfg"
+    settings.write_text(SETTINGS.format(port=port, per=per))
     assert HAPROXY is not None
     process = await asyncio.create_subprocess_exec(HAPROXY, "-db", "-f", str(settings))
     try:

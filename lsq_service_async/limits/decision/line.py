@@ -97,10 +97,13 @@ class WaitingLine:
         """One of ``wants`` has gone; whoever is behind it queues up anew."""
         passed = want.lane is Lane.INTERACTIVE and self._bulk_waits(wants)
         self.row = self.row + 1 if passed else 0
-        self.heads.pop((owner, want.lane), None)
+        if self.heads:
+            self.heads.pop((owner, want.lane), None)
 
     def _bulk_waits(self, wants: Sequence[Want]) -> bool:
-        return any(want.lane is Lane.BULK for want in wants) or any(lane is Lane.BULK for _, lane in self.heads)
+        if len(wants) > 1 and any(want.lane is Lane.BULK for want in wants):
+            return True
+        return bool(self.heads) and any(lane is Lane.BULK for _, lane in self.heads)
 
     def line_up(self, owner: int, wants: Sequence[Want], waiting: Sequence[int], at: float) -> None:
         """Note who waits of a process that comes back ``at`` a time; the others of its heads are forgotten."""

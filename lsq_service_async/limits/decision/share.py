@@ -24,11 +24,6 @@ class Share:
     def __attrs_post_init__(self) -> None:
         self.plan = self.rate = self.configured
 
-    @property
-    def is_whole(self) -> bool:
-        """Nothing was refused lately."""
-        return self.rate == self.configured
-
     def refused(self, now: float, named: tuple[int, float] | None) -> bool:
         """A call was refused at ``now``, by words that named a limit or not. True if it made the rate lower.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from bisect import insort
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 from typing import NamedTuple, Self
 
@@ -16,6 +16,9 @@ from .rule import opens_at, room_beside_one
 from .share import Share
 
 ALONE = 0  # the owner of everything, where there is one process only
+
+
+PLAIN = Want(Lane.INTERACTIVE, heavy=False)
 
 
 class Flight(NamedTuple):
@@ -119,8 +122,8 @@ class State:
             self._rate_changed()
         for slot in [slot for slot, flight in self.flights.items() if flight.until <= now]:
             self._give_up(slot, self.flights[slot].until)
-        _drop_before(self.answered, now - 2 * self.rate.per)
-        _drop_before(self.uploads, now - self.rate.per)
+        del self.answered[: bisect_left(self.answered, now - 2 * self.rate.per)]
+        del self.uploads[: bisect_left(self.uploads, now - self.rate.per)]
         self.line.tidy(now)
 
     # What follows.
@@ -138,8 +141,22 @@ class State:
         self.enter(slot, Flight(owner, now, until, want.heavy))
         return want, now
 
+    def take_one(self, now: float, slot: int, want: Want) -> bool:
+        """`take` for the only call that wants anything, of the only process there is; True if it may go."""
+        if want is not PLAIN:
+            return self.take(now, ALONE, slot, (want,), math.inf)[0] is not None
+        # Most calls come this way, so nothing is asked here that is known.
+        if self.paused_until > now or self.opens_at() > now:
+            return False
+        self.line.row = 0
+        self.flights[slot] = Flight(ALONE, now, math.inf, False)
+        self._opens_at = None
+        return True
+
     def first_of(self, now: float, owner: int, wants: Sequence[Want]) -> tuple[Want | None, float]:
         """Who of one process may go first, and when (``inf``: when somebody has reported an answer)."""
+        if len(wants) == 1:
+            return wants[0], self._ready_at(now, owner, wants[0])
         first, first_at = None, math.inf
         for want in self.line.in_turn(wants):
             at = self._ready_at(now, owner, want)
@@ -164,6 +181,8 @@ class State:
         return len(self.flights) + sum(1 for answer in self.answered if answer + self.rate.per > now)
 
     def _ready_at(self, now: float, owner: int, want: Want) -> float:
+        if want == PLAIN and not self.line.heads:
+            return max(self.paused_until, self.opens_at())
         uploads_at = self.uploads_at(now) if want.heavy or self.line.heads else now
         before = self.line.ahead(owner, want.lane, uploads_may_go=uploads_at <= now)
         if want.lane is Lane.INTERACTIVE:
@@ -193,8 +212,3 @@ class State:
     def _rate_changed(self) -> None:
         self._never_full = int(room_beside_one(self.rate))
         self._opens_at = None
-
-
-def _drop_before(times: list[float], moment: float) -> None:
-    while times and times[0] < moment:
-        del times[0]

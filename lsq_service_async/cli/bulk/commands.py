@@ -1,0 +1,157 @@
+"""The group ``bulk``: plan, run, retry, status and unknown."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ... import ServiceClient
+from ...bulk import BulkJob, State, row_of, states_in, unknown_in
+from ..endings import SOME_FAILED
+from ..screen import Output, Screen
+from .check import problems
+from .options import Job, runs, takes_file
+from .reading import BadRow, FileRow, Rows, is_jsonl
+from .run import Run, Source, in_words
+from .writing import Report, Results, report
+
+Act = Callable[[Job, Rows, Report | None], Coroutine[Any, Any, int]]
+
+
+@click.group()
+def bulk() -> None:
+    """Create or change a ticket for each row of a file.
+
+    FILE is CSV or JSONL (.jsonl, .ndjson); - reads it from a pipe. Columns are fields: title, lead_email, status, ...
+    or schema names such as CustomData.X; "key" names a row for ever, "target" the ticket to change, "attachments"
+    files (a.jpg;b.pdf). What is done is kept in a journal: the same command again goes on, and repeats nothing.
+
+    Ends with 0; 1 where rows failed or are unknown; 2 for usage; 4 for keys; 75 where it stopped and can go on; 130
+    after Ctrl-C.
+    """
+
+
+@bulk.command()
+@takes_file
+def plan(job: Job) -> None:
+    """Say how many calls are left, and how long they take at the limit. Nothing is sent."""
+    with job.rows() as rows:
+        asyncio.run(_plan(job, rows))
+
+
+@bulk.command()
+@runs
+@click.option("--dry-run", is_flag=True, help="Check every row; send nothing.")
+@takes_file
+def run(job: Job, dry_run: bool, errors: Path | None, on_unknown: str) -> None:
+    """Do all rows that are left. Results are lines of JSON on stdout."""
+    _end(job, errors, _dry if dry_run else _wet(on_unknown=on_unknown))
+
+
+@bulk.command()
+@runs
+@takes_file
+def retry(job: Job, errors: Path | None, on_unknown: str) -> None:
+    """Do all rows that are left, and those that failed before."""
+    _end(job, errors, _wet(on_unknown=on_unknown, retry_failed=True))
+
+
+@bulk.command()
+@takes_file
+def status(job: Job) -> None:
+    """Say how many rows are in which state. Reads nothing but the journal."""
+    _check_journal(job)
+    states = states_in(job.journal)
+    click.echo(json.dumps({state.value: states.get(state, 0) for state in State}))
+
+
+@bulk.command()
+@takes_file
+def unknown(job: Job) -> None:
+    """Show the rows that may or may not have been applied, to be looked up in the service.
+
+    "run --on-unknown resend" sends all of them again.
+    """
+    _check_journal(job)
+    with job.rows() as rows:
+        for row, key, error in _unknown_rows(rows, unknown_in(job.journal)):
+            shown = {"key": key, "state": "unknown", "number": None, "error": error, "line": row.line}
+            click.echo(json.dumps({**shown, "row": row.record}, ensure_ascii=False))
+
+
+def _check_journal(job: Job) -> None:
+    if not job.journal.exists():
+        raise click.UsageError(
+            f"there is no journal {str(job.journal)!r}: nothing has run yet, or --journal is another"
+        )
+
+
+def _unknown_rows(rows: Rows, keys: dict[str, str | None]) -> Iterator[tuple[FileRow, str, str | None]]:
+    """Rows without a key are known by their content and its occurrence, as the journal does."""
+    bases = {key.partition("-")[0] for key in keys}
+    seen: Counter[str] = Counter()
+    for row in rows:
+        if isinstance(row, BadRow):
+            continue
+        key = row.key or row_of(row).digest
+        if row.key is None and key in bases:
+            seen[key] += 1
+            key = key if seen[key] == 1 else f"{key}-{seen[key]}"
+        if key in keys:
+            yield row, key, keys[key]
+
+
+def _end(job: Job, errors: Path | None, act: Act) -> None:
+    with job.rows() as rows:
+        _check_report(job, errors)
+        with report(errors, rows.format) if errors else nullcontext() as failed:
+            click.get_current_context().exit(asyncio.run(act(job, rows, failed)))
+
+
+def _check_report(job: Job, errors: Path | None) -> None:
+    if errors is None:
+        return
+    if errors.exists() and any(other.exists() and errors.samefile(other) for other in (Path(job.path), job.journal)):
+        raise click.UsageError("--errors would overwrite the input or its journal; give another name")
+    if job.jsonl is None and is_jsonl(errors) != is_jsonl(job.path):
+        raise click.UsageError("--errors is written in the format of FILE; give it the same suffix")
+
+
+async def _plan(job: Job, rows: Rows) -> None:
+    async with ServiceClient.from_env() as client:
+        _say_plan(job.on(client, Source(rows, lambda row: None)))
+
+
+def _say_plan(job: BulkJob) -> None:
+    plan = job.plan()
+    seconds = in_words(plan.seconds or 0.0)
+    click.echo(f"{plan.calls} calls, at least {seconds} at the limit; {plan.done} rows are done", err=True)
+
+
+async def _dry(job: Job, rows: Rows, failed: Report | None) -> int:
+    results, wrong = Results(), 0
+    async with ServiceClient.from_env() as client:
+        async for row, error in problems(rows, client):
+            wrong += 1
+            results.tell(str(row.record.get("key") or "") or None, "failed", None, error)
+            if failed:
+                failed.add(row.record, error)
+        _say_plan(job.on(client, Source(rows, lambda row: None)))
+    click.echo(f"{wrong} of {rows.count} rows would fail; nothing was sent", err=True)
+    return SOME_FAILED if wrong else 0
+
+
+def _wet(**options: Any) -> Act:
+    async def act(job: Job, rows: Rows, failed: Report | None) -> int:
+        async with ServiceClient.from_env() as client:
+            with Screen(Output(stderr=True, highlight=False), "rows", rows.count) as screen:
+                return await Run(rows, lambda source: job.on(client, source, **options), screen, failed).to_its_end()
+
+    return act

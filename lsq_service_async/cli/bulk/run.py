@@ -1,0 +1,139 @@
+"""One run at a command line: results, report, progress, signals, and what the process ends with."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager
+from typing import Any
+
+from ... import LSQServiceError, NotSentError
+from ...bulk import BulkJob, RowOutcome
+from ..endings import INTERRUPTED, RESUMABLE, SOME_FAILED, exit_code_of
+from ..screen import Screen
+from .reading import BadRow, FileRow, Rows
+from .writing import Report, Results
+
+_ENDINGS = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: RESUMABLE}
+_LIVE, _LINES = 0.5, 10.0  # s
+
+
+class Source:
+    """The rows for a job. Those that cannot be read are told to ``bad``, and the others go on."""
+
+    def __init__(self, rows: Rows, bad: Callable[[BadRow], None]) -> None:
+        self._rows = rows
+        self._bad = bad
+        self.bad = 0
+
+    def __len__(self) -> int:
+        return self._rows.count - self.bad
+
+    def __iter__(self) -> Iterator[FileRow]:
+        for row in self._rows:
+            if isinstance(row, BadRow):
+                self.bad += 1
+                self._bad(row)
+            else:
+                yield row
+
+
+class Run:
+    """Carries a job through, once."""
+
+    def __init__(self, rows: Rows, job_of: Callable[[Source], BulkJob], screen: Screen, report: Report | None) -> None:
+        self._source = Source(rows, self._tell_bad)
+        self._job = job_of(self._source)
+        self._screen = screen
+        self._report = report
+        self._results = Results()
+        self._signal: signal.Signals | None = None
+        self._began = 0.0
+
+    async def to_its_end(self) -> int:
+        """Do all rows that are left; the exit code. The first signal ends the run, the second the process."""
+        self._began = asyncio.get_running_loop().time()
+        progress = asyncio.create_task(self._show_progress())
+        try:
+            with _heard(self._on_signal):
+                await self._tell_all()
+        except LSQServiceError as error:
+            self._screen.say(f"Stopped: {error}")
+            return exit_code_of(error, RESUMABLE)
+        finally:
+            progress.cancel()
+            self._show()
+        return self._exit_code()
+
+    async def _tell_all(self) -> None:
+        outcomes: Any = aiter(self._job)
+        async with aclosing(outcomes):
+            async for outcome in outcomes:
+                self._tell(outcome)
+
+    def _tell(self, outcome: RowOutcome) -> None:
+        number = outcome.receipt.number if outcome.receipt else None
+        self._results.tell(outcome.key, outcome.state, number, outcome.error)
+        # What was not sent has nothing to mend: this journal sends it again, and a mended copy would be a second one.
+        refused = outcome.state == "failed" and not isinstance(outcome.error, NotSentError)
+        if self._report and refused and isinstance(outcome.row, FileRow):
+            self._report.add(outcome.row.record, outcome.error)
+
+    def _tell_bad(self, row: BadRow) -> None:
+        key: Any = row.record.get("key")
+        self._results.tell(str(key) if key else None, "failed", None, row.error)
+        if self._report:
+            self._report.add(row.record, row.error)
+
+    def _exit_code(self) -> int:
+        if self._signal is not None:
+            self._screen.say("Stopped. The same command goes on from here.")
+            return _ENDINGS[self._signal]
+        summary = self._job.summary()
+        return SOME_FAILED if summary.failed or summary.unknown or self._source.bad else 0
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        if self._signal is not None:
+            self._screen.close()
+            os._exit(_ENDINGS[number])
+        self._signal = number
+        self._job.stop()
+        self._screen.say("Stopping: no new rows; what is on its way ends first. Once more leaves at once.")
+
+    async def _show_progress(self) -> None:
+        while True:
+            await asyncio.sleep(_LIVE if self._screen.is_live else _LINES)
+            self._show()
+
+    def _show(self) -> None:
+        self._screen.show(self._job.summary().total + self._source.bad, self._note())
+
+    def _note(self) -> str:
+        summary, left = self._job.summary(), self._job.eta()
+        failed = summary.failed + self._source.bad
+        done = summary.total - summary.failed - summary.unknown
+        rate = (summary.total - summary.skipped) / max(asyncio.get_running_loop().time() - self._began, 0.001)
+        ahead = f", {in_words(left)} left" if left else ""
+        return f"{done} done, {failed} failed, {summary.unknown} unknown, {rate:.1f}/s{ahead}"
+
+
+@contextmanager
+def _heard(hear: Callable[[signal.Signals], None]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for number in _ENDINGS:
+        loop.add_signal_handler(number, hear, number)
+    try:
+        yield
+    finally:
+        for number in _ENDINGS:
+            loop.remove_signal_handler(number)
+
+
+def in_words(seconds: float) -> str:
+    """Such as 45 s, 33 min or 2 h 5 min."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,73 @@
+"""Results on stdout, a line of JSON each, and the report of failed rows, in the form of the input."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import click
+
+from ..columns import ERROR
+from .formats import Csv, Format, Record, harmless
+
+
+class Results:
+    """Where results go. When its reader has left (``| head``) the run goes on, and its exit code tells."""
+
+    def __init__(self) -> None:
+        self._unread = False
+
+    def tell(self, key: str | None, state: str, number: str | None = None, error: object = None) -> None:
+        """One line, flushed."""
+        result = {"key": key, "state": state, "number": number, "error": None if error is None else str(error)}
+        try:
+            if not self._unread:
+                # Not click.echo, which would write past a progress bar into the middle of its line.
+                print(json.dumps(result, ensure_ascii=False), flush=True)
+        except BrokenPipeError:
+            self._unread = True
+            _to_nowhere()
+
+
+def _to_nowhere() -> None:
+    # What is left in the buffer would raise once more at the end of the process.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+
+
+class Report:
+    """Failed rows with the columns that they came with, and why in a column ``error``: to be mended and fed back."""
+
+    def __init__(self, file: IO[str], format: Format) -> None:
+        self._file = file
+        self._columns = tuple(name for name in format.columns if name != ERROR)
+        self._csv = csv.writer(file, delimiter=format.delimiter) if isinstance(format, Csv) else None
+        if self._csv:
+            self._csv.writerow([*self._columns, ERROR])
+
+    def add(self, record: Record, error: object) -> None:
+        """A row, written through."""
+        if self._csv:
+            cells = [record.get(name, "") for name in self._columns]
+            self._csv.writerow(map(harmless, [*cells, str(error)]))
+        else:
+            self._file.write(json.dumps({**record, ERROR: str(error)}, ensure_ascii=False) + "\n")
+        self._file.flush()
+
+
+@contextmanager
+def report(path: Path, format: Format) -> Iterator[Report]:
+    """A report in a file that only its owner may read, in place of an earlier one."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise click.ClickException(f"the report {str(path)!r} cannot be written: {error.strerror}") from None
+    os.fchmod(descriptor, 0o600)
+    with open(descriptor, "w", encoding="utf-8", newline="") as file:
+        yield Report(file, format)

@@ -1,0 +1,177 @@
+"""One client per FastAPI app: opened in the lifespan, reached by a dependency, shared by all requests::
+
+    app = FastAPI(lifespan=lifespan(Config.from_env))
+    install_error_handlers(app)
+
+    @app.get("/tickets/{number}")
+    async def show(number: str, client: Client) -> Ticket:
+        return await client.tickets.get(number)
+
+Needs the extra ``fastapi``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from typing import Annotated, Any
+
+import attrs
+import httpx
+from fastapi import Depends, FastAPI
+from fastapi.requests import HTTPConnection, Request
+from fastapi.responses import JSONResponse
+
+from .. import (
+    Config,
+    ConfigurationError,
+    Hook,
+    InvalidRequestError,
+    LSQServiceError,
+    NotFoundError,
+    OutcomeUnknownError,
+    QueueTimeoutError,
+    RateLimitError,
+    ServiceClient,
+)
+from ..limits import Gate
+
+State = Mapping[str, Any]
+OwnLifespan = Callable[[FastAPI], AbstractAsyncContextManager[State | None]]
+"""What ``FastAPI(lifespan=...)`` takes: a function of the app, most often an ``asynccontextmanager``."""
+
+Answer = Callable[[Request, Exception], Awaitable[JSONResponse]]
+
+_log = logging.getLogger("lsq_service_async")
+_PLACE = "lsq_service_async"
+_LONGEST = 3600.0
+_WINDOW = 5.0  # the service's own, for a refusal that names no time
+
+
+@attrs.frozen
+class _Opened:
+    """A client, and the event loop that it was opened in."""
+
+    client: ServiceClient
+    loop: asyncio.AbstractEventLoop
+
+
+def lifespan(
+    config: Config | Callable[[], Config],
+    own: OwnLifespan | None = None,
+    *,
+    limiter: Gate | None = None,
+    http_client: httpx.AsyncClient | None = None,
+    hooks: Sequence[Hook] = (),
+) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
+    """A lifespan that opens a client before the app serves, and closes it when the app ends.
+
+    ``config`` may be a function, such as ``Config.from_env``, so that importing the app needs no settings. ``own`` is
+    the app's own lifespan: it runs while the client is open, may use it (`client_of`), and its state is kept. The
+    others are what `ServiceClient` takes; with several workers, ``limiter`` is a HostLimiter or a RedisLimiter.
+    """
+    if not (isinstance(config, Config) or callable(config)):
+        what = "a Config, or a function that makes one, such as Config.from_env"
+        raise ConfigurationError(f"lifespan takes {what}; not {type(config).__name__}")
+
+    @asynccontextmanager
+    async def opened(app: FastAPI) -> AsyncIterator[State]:
+        settings = config if isinstance(config, Config) else config()
+        async with ServiceClient(settings, limiter=limiter, http_client=http_client, hooks=hooks) as client:
+            with _kept(app, client) as state:
+                async with (own or _nothing)(app) as more:
+                    yield {**(more or {}), **state}
+
+    return opened
+
+
+@asynccontextmanager
+async def _nothing(app: FastAPI) -> AsyncIterator[None]:
+    yield
+
+
+@contextmanager
+def _kept(app: FastAPI, client: ServiceClient) -> Iterator[State]:
+    """Twice: apps that are mounted see only the lifespan's state, and who runs the lifespan by hand only the app's."""
+    opened = _Opened(client, asyncio.get_running_loop())
+    setattr(app.state, _PLACE, opened)
+    try:
+        yield {_PLACE: opened}
+    finally:
+        delattr(app.state, _PLACE)
+
+
+def client_of(app: FastAPI) -> ServiceClient:
+    """The client of a running app, for code that serves no request, such as a task begun in the app's own lifespan.
+
+    RuntimeError where the lifespan does not run, or runs in another event loop.
+    """
+    return _usable(getattr(app.state, _PLACE, None))
+
+
+async def _client(connection: HTTPConnection) -> ServiceClient:
+    opened = getattr(connection.state, _PLACE, None)
+    return _usable(opened or getattr(connection.app.state, _PLACE, None))
+
+
+Client = Annotated[ServiceClient, Depends(_client)]
+"""The app's client, as a parameter of a handler or of another dependency: ``client: Client``."""
+
+
+def _usable(opened: _Opened | None) -> ServiceClient:
+    if opened is None:
+        raise RuntimeError(
+            "this app has no open client: make it with FastAPI(lifespan=lifespan(config)), and in tests enter its "
+            "lifespan with `with TestClient(app)`; httpx.ASGITransport does not run the lifespan"
+        )
+    if opened.loop is not asyncio.get_running_loop():
+        raise RuntimeError(
+            "this app's client was opened in another event loop than the one that serves this request; let the same "
+            "`with TestClient(app)`, or the same server, run the lifespan and the requests"
+        )
+    return opened.client
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Answer the package's errors: 404 no such ticket, 422 the call cannot be right, 503 with Retry-After for the
+    limit, 502 everything else.
+
+    A body has the shape of FastAPI's own and says nothing of the service's answer; that is logged, with the reference
+    that the body names. What a background task raises comes after its response and is no answer: catch it there.
+    """
+    app.add_exception_handler(NotFoundError, _answer(404, "There is no such ticket."))
+    app.add_exception_handler(InvalidRequestError, _invalid)
+    app.add_exception_handler(QueueTimeoutError, _busy)
+    app.add_exception_handler(RateLimitError, _busy)
+    app.add_exception_handler(OutcomeUnknownError, _answer(502, "It may have been done. Look before you repeat it."))
+    app.add_exception_handler(LSQServiceError, _answer(502, "The ticket service did not do this."))
+
+
+def _answer(status: int, detail: str) -> Answer:
+    async def answer(request: Request, error: Exception) -> JSONResponse:
+        return _told(request, error, status, detail)
+
+    return answer
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    problem = {"type": "invalid_request", "loc": [], "msg": str(error)}
+    return _told(request, error, 422, [problem])
+
+
+async def _busy(request: Request, error: Exception) -> JSONResponse:
+    seconds = math.ceil(min(getattr(error, "retry_after", None) or _WINDOW, _LONGEST))
+    return _told(request, error, 503, "The ticket service is busy.", {"Retry-After": str(seconds)})
+
+
+def _told(
+    request: Request, error: Exception, status: int, detail: Any, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    reference = getattr(error, "reference", None)
+    level = logging.WARNING if status == 502 else logging.INFO
+    method = request.scope.get("method", "WEBSOCKET")  # whose handler may raise too, and nobody gets the answer
+    _log.log(level, "%s %s: %d, because of %r (%s)", method, request.url.path, status, error, reference)
+    return JSONResponse({"detail": detail, "reference": reference}, status, headers)

@@ -1,0 +1,305 @@
+"""Bulk runs from the command line: every row accounted for on stdout, all else on stderr."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lsq_service_async.__main__ import main
+from lsq_service_async.emulator import AnswerLost, DropConnection, Emulator, Status
+
+ROWS = "key,title,lead_phone\na,one,+91 1\nb,two,+91 2\nc,three,+91 3\n"
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "rows.csv"
+    path.write_text(ROWS)
+    return path
+
+
+@pytest.fixture
+def bulk(served: Emulator, file: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Calls ``bulk ...``: its exit code, its results, and what it said."""
+
+    def call(*argv: str) -> tuple[int, list[Any], str]:
+        code = main(["bulk", *argv])
+        out, err = capsys.readouterr()
+        return code, [json.loads(line) for line in out.splitlines()], err
+
+    return call
+
+
+def states(results: list[Any]) -> dict[str, str]:
+    return {result["key"]: result["state"] for result in results}
+
+
+def test_every_row_becomes_a_ticket_and_a_line(served: Emulator, bulk: Any) -> None:
+    """The journal stands beside the file, for its owner alone; a second run skips all."""
+    code, results, err = bulk("run", "rows.csv")
+    assert code == 0
+    assert states(results) == {"a": "created", "b": "created", "c": "created"}
+    assert {result["number"] for result in results} == set(served.tickets)
+    assert {tuple(result) for result in results} == {("key", "state", "number", "error")}
+    assert err.startswith("rows: 3 of 3, 3 done, 0 failed, 0 unknown, ")
+    assert stat.S_IMODE(os.stat("rows.csv.journal").st_mode) == 0o600
+    code, results, err = bulk("run", "rows.csv")
+    assert (code, set(states(results).values()), len(served.tickets)) == (0, {"skipped"}, 3)
+    assert "3 done" in err
+
+
+def test_rows_may_come_through_a_pipe(served: Emulator, bulk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their journal has to be named; here they are JSON, without keys, and two are alike."""
+    row = '{"title": "x", "lead_email": "a@example.com"}\n'
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(f"{row}\n{row}".encode())))
+    code, results, _ = bulk("run", "-", "--format", "jsonl", "--journal", "j")
+    assert (code, len(results), len(served.tickets)) == (0, 2, 2)
+    code, results, err = bulk("run", "-")
+    assert (code, results) == (2, [])
+    assert "--journal" in err
+
+
+def test_a_fifo_is_read_like_a_pipe(served: Emulator, bulk: Any, file: Path) -> None:
+    """It is kept, so that its rows can be counted first."""
+    os.mkfifo("fifo")
+    if os.fork() == 0:
+        Path("fifo").write_text(ROWS)
+        os._exit(0)
+    assert bulk("run", "fifo")[0] == 0
+    os.wait()
+    assert len(served.tickets) == 3
+
+
+def test_updates_name_their_targets(served: Emulator, bulk: Any, file: Path) -> None:
+    """A row without one is told by its line."""
+    bulk("run", "rows.csv")
+    Path("changes.jsonl").write_text('{"target": 1, "status": "On Hold"}\n{"key": "x", "status": "Open"}\n')
+    code, results, _ = bulk("run", "changes.jsonl", "--operation", "update")
+    assert code == 1
+    assert sorted(result["state"] for result in results) == ["failed", "updated"]
+    assert "line 2, column target: it is empty; give the number" in results[0]["error"]
+    assert served.tickets["1"].fields["Status"] == "On Hold"
+
+
+def test_failed_rows_are_mended_and_fed_back(served: Emulator, bulk: Any, file: Path) -> None:
+    """The report has the input's own columns, nothing that a spreadsheet would calculate, and one reader."""
+    file.write_text("key;title;lead_phone;due_date\na;=1+1;+91 1;soon\nb;fine;+91 2;\nc;;;\nd;'=x;+91 4;soon\ne;x\n")
+    code, results, _ = bulk("run", "rows.csv", "--delimiter", ";", "--errors", "bad.csv")
+    assert code == 1
+    assert states(results) == {"a": "failed", "b": "created", "c": "failed", "d": "failed", "e": "failed"}
+    assert stat.S_IMODE(os.stat("bad.csv").st_mode) == 0o600
+    text = Path("bad.csv").read_text()
+    report = {row["key"]: row for row in csv.DictReader(io.StringIO(text), delimiter=";")}
+    assert list(report["a"]) == ["key", "title", "lead_phone", "due_date", "error"]
+    assert (report["a"]["title"], report["a"]["lead_phone"], report["d"]["title"]) == ("'=1+1", "'+91 1", "''=x")
+    assert report["a"]["error"].startswith("line 2, column due_date: 'soon' is no date")
+    assert report["e"]["error"].startswith("line 6: 2 cells under 4 columns")
+    mended = text.replace("soon", "").replace("c;;;", "c;now;+91 3;").replace("e;x;;", "e;x;+91 5;")
+    Path("bad.csv").write_text(mended)
+    code, results, _ = bulk("run", "bad.csv", "--delimiter", ";", "--errors", "worse.csv")
+    assert (code, set(states(results).values())) == (0, {"created"})
+    assert sorted(str(ticket.fields["Title"]) for ticket in served.tickets.values()) == [
+        "'=x",
+        "=1+1",
+        "fine",
+        "now",
+        "x",
+    ]
+    assert len(Path("worse.csv").read_text().splitlines()) == 1
+
+
+def test_a_report_of_json_is_json(bulk: Any) -> None:
+    """Also of lines that are none."""
+    Path("rows.jsonl").write_text('[1]\n{"key": NaN}\n{"title": 5, "key": "k"}\n{"key": ["x"], "title": "x"}\n')
+    code, results, _ = bulk("run", "rows.jsonl", "--errors", "bad.jsonl")
+    bad = [json.loads(line) for line in Path("bad.jsonl").read_text().splitlines()]
+    assert code == 1
+    assert [result["error"] for result in results] == [row["error"] for row in bad]
+    assert [row["error"].partition(";")[0] for row in bad] == [
+        "line 1: it is no object",
+        "line 2: it is not JSON (NaN is no number of JSON)",
+        "line 3, column title: text is needed, not int",
+        "line 4, column key: text is needed, not list",
+    ]
+    assert bad[0]["unreadable"] == "[1]"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        pytest.param(b"", "the first line is empty", id="empty"),
+        pytest.param(b'"a\n', "line 1 cannot be read as CSV", id="header"),
+        pytest.param(b"key,titel\n", "line 1, column titel: no such field; did you mean title?", id="column"),
+        pytest.param(b"title\nfine\nM\xfcller\n", "line 3 is not UTF-8; save the file as UTF-8", id="latin-1"),
+        pytest.param(b'title\nfine\n"open\nx\n', "line 3 cannot be read as CSV", id="open quote"),
+    ],
+)
+def test_a_file_that_is_no_table_sends_nothing(
+    served: Emulator, bulk: Any, file: Path, content: bytes, words: str
+) -> None:
+    """It ends with 2, and names the line."""
+    file.write_bytes(content)
+    code, results, err = bulk("run", "rows.csv")
+    assert (code, results, len(served.calls)) == (2, [], 0)
+    assert words in err
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        pytest.param(["run", "nowhere.csv"], "'nowhere.csv' cannot be read", id="no file"),
+        pytest.param(["run", "rows.csv", "--delimiter", "ab"], "one character", id="delimiter"),
+        pytest.param(["run", "rows.csv", "--errors", "rows.csv"], "would overwrite", id="report over input"),
+        pytest.param(["run", "rows.csv", "--errors", "bad.jsonl"], "give it the same suffix", id="report's format"),
+        pytest.param(["status", "rows.csv"], "there is no journal", id="no status"),
+        pytest.param(["unknown", "rows.csv"], "there is no journal", id="no unknown rows"),
+    ],
+)
+def test_what_cannot_be_meant_ends_with_2(bulk: Any, argv: list[str], words: str) -> None:
+    """With what to do."""
+    code, results, err = bulk(*argv)
+    assert (code, results) == (2, [])
+    assert words in err
+
+
+def test_a_report_that_cannot_be_written_ends_it_first(served: Emulator, bulk: Any) -> None:
+    """Nothing is sent."""
+    code, _, err = bulk("run", "rows.csv", "--errors", "no/such/folder.csv")
+    assert (code, len(served.calls)) == (1, 0)
+    assert "cannot be written" in err
+
+
+def test_a_dry_run_sends_nothing_and_names_every_problem(served: Emulator, bulk: Any, file: Path) -> None:
+    """By the account's metadata, for the price of reading them."""
+    file.write_text("key,title,lead_email,status,attachments\na,x,a@b.c,Open,\nb,x,,,no.txt\nc,x\n")
+    code, results, err = bulk("run", "rows.csv", "--dry-run", "--errors", "bad.csv")
+    assert code == 1
+    assert states(results) == {"b": "failed", "c": "failed"}
+    assert "line 3: the lead is missing" in results[0]["error"]
+    assert "Status is mandatory" in results[0]["error"]
+    assert "column attachments: cannot attach 'no.txt'" in results[0]["error"]
+    assert "3 calls, at least" in err
+    assert "2 of 3 rows would fail" in err
+    assert len(Path("bad.csv").read_text().splitlines()) == 3
+    assert (len(served.tickets), Path("rows.csv.journal").exists()) == (0, False)
+
+
+@pytest.mark.parametrize("operation", ["create", "update"])
+def test_a_dry_run_without_metadata_checks_what_every_account_demands(
+    served: Emulator, bulk: Any, file: Path, operation: str
+) -> None:
+    """They are for admins only; it says so."""
+    served.faults.add(Status(403))
+    file.write_text("target,title,lead_id,LeadDetail.Phone\n1,x,45b5,\n1,x,,1\n")
+    if operation == "create":
+        file.write_text(file.read_text() + "1,y,,\n")
+    code, results, err = bulk("run", "rows.csv", "--dry-run", "--operation", operation)
+    assert "Checked without the account's metadata" in err
+    assert (code, len(results)) == ((1, 1) if operation == "create" else (0, 0))
+
+
+def test_a_plan_says_calls_and_time(served: Emulator, bulk: Any) -> None:
+    """And what is done already; it sends nothing."""
+    code, results, err = bulk("plan", "rows.csv")
+    assert (code, results, err) == (0, [], "3 calls, at least 0 s at the limit; 0 rows are done\n")
+    bulk("run", "rows.csv")
+    assert "0 calls, at least 0 s at the limit; 3 rows are done" in bulk("plan", "rows.csv")[2]
+    assert len(served.calls) == 3
+
+
+def test_failed_rows_wait_for_a_retry(served: Emulator, bulk: Any) -> None:
+    """Status counts them meanwhile."""
+    served.faults.add(Status(400))
+    assert bulk("run", "rows.csv")[0] == 1
+    code, [counts], _ = bulk("status", "rows.csv")
+    assert (code, counts["done"], counts["failed"]) == (0, 2, 1)
+    assert bulk("run", "rows.csv")[0] == 1
+    code, results, _ = bulk("retry", "rows.csv")
+    assert (code, sorted(states(results).values())) == (0, ["created", "skipped", "skipped"])
+
+
+def test_unknown_rows_are_shown_and_sent_again_by_word_only(served: Emulator, bulk: Any, file: Path) -> None:
+    """By their line and columns, also where they have no key and a twin."""
+    file.write_text("title,lead_email\n" + "same,a@b.c\n" * 2 + "bad\n" + "same,a@b.c\nother,a@b.c\n")
+    served.faults.add(AnswerLost(times=4))
+    code, results, _ = bulk("run", "rows.csv", "--errors", "bad.csv")
+    assert (code, sorted(result["state"] for result in results)) == (1, ["failed"] + ["unknown"] * 4)
+    assert len(Path("bad.csv").read_text().splitlines()) == 2
+    code, shown, _ = bulk("unknown", "rows.csv")
+    assert (code, [row["line"] for row in shown]) == (0, [2, 3, 5, 6])
+    assert shown[0]["row"] == {"title": "same", "lead_email": "a@b.c"}
+    assert {row["key"] for row in shown} == {result["key"] for result in results if result["state"] == "unknown"}
+    code, _, err = bulk("run", "rows.csv", "--on-unknown", "stop")
+    assert (code, "may have been applied" in err) == (75, True)
+    code, results, _ = bulk("run", "rows.csv", "--on-unknown", "resend")
+    assert sorted(result["state"] for result in results) == ["created"] * 4 + ["failed"]
+    assert bulk("unknown", "rows.csv")[1] == []
+
+
+def test_rows_with_a_key_are_unknown_by_it(served: Emulator, bulk: Any) -> None:
+    """Their neighbours are not shown."""
+    served.faults.add(AnswerLost())
+    _, results, _ = bulk("run", "rows.csv")
+    [lost] = [result["key"] for result in results if result["state"] == "unknown"]
+    assert [row["key"] for row in bulk("unknown", "rows.csv")[1]] == [lost]
+
+
+def test_what_was_not_sent_is_not_in_the_report(served: Emulator, bulk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same command sends it again; a mended copy of it would be a second ticket."""
+    monkeypatch.setenv("LSQ_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr("lsq_service_async.bulk.breaker._FIRST_PAUSE", 0.01)
+    Path("one.csv").write_text("key,lead_id\na,45b5\n")
+    code, results, _ = bulk("run", "one.csv", "--errors", "bad.csv")
+    assert (code, states(results)) == (1, {"a": "failed"})
+    assert len(Path("bad.csv").read_text().splitlines()) == 1
+    monkeypatch.setenv("LSQ_BASE_URL", served.settings["base_url"])
+    assert states(bulk("run", "one.csv")[1]) == {"a": "created"}
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, 4), (403, 4)])
+def test_wrong_keys_end_it_with_4(served: Emulator, bulk: Any, status: int, code: int) -> None:
+    """And one line says why."""
+    served.faults.add(Status(status, times=100))
+    ended, _, err = bulk("run", "rows.csv")
+    assert ended == code
+    assert f"Stopped: the service answered {status}" in err
+
+
+def test_a_key_that_comes_twice_ends_it_with_2(bulk: Any, file: Path) -> None:
+    """So does one that is too long, for its own row."""
+    file.write_text("key,lead_id\na,1\na,2\n")
+    assert bulk("run", "rows.csv")[0] == 2
+    Path("long.csv").write_text(f"key,lead_id\n{'k' * 201},1\n")
+    code, [result], _ = bulk("run", "long.csv")
+    assert (code, result["error"]) == (1, "line 2, column key: 201 characters; a key has at most 200")
+
+
+def test_a_reader_who_leaves_does_not_end_the_run(served: Emulator, bulk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is done is in the journal."""
+    told = []
+
+    class Gone(io.StringIO):
+        def flush(self) -> None:
+            told.append(self.getvalue())
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", Gone())
+    monkeypatch.setattr("lsq_service_async.cli.bulk.writing.os.dup2", lambda descriptor, stdout: None)
+    assert main(["bulk", "run", "rows.csv"]) == 0
+    assert (len(told), len(served.tickets)) == (1, 3)
+
+
+def test_a_connection_that_breaks_is_no_end(served: Emulator, bulk: Any) -> None:
+    """The row is sent again or unknown, never lost."""
+    served.faults.add(DropConnection())
+    _, results, _ = bulk("run", "rows.csv")
+    assert set(states(results)) == {"a", "b", "c"}

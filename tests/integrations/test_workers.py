@@ -1,0 +1,78 @@
+"""A backend on uvicorn, with several workers that share one allowance."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from limits.free_port import free_port
+
+TESTS = Path(__file__).parents[1]
+REQUESTS, RATE = 200, (25, 1.0)
+TICKET = {"lead_id": "45b5", "title": "Router down"}
+
+
+@contextlib.contextmanager
+def strict_emulator(told: list[int]) -> Iterator[dict[str, str]]:
+    """Its settings; when it has ended, ``told`` has how many calls came and how many it refused."""
+    command = [sys.executable, TESTS / "limits" / "strict_emulator.py", "sliding", *map(str, RATE)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield json.loads(process.stdout.readline())
+        told += json.loads(process.communicate()[0])
+
+
+@contextlib.contextmanager
+def uvicorn(workers: int, environment: dict[str, str]) -> Iterator[str]:
+    """The origin of a backend that serves until the end of the block."""
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "--factory", "integrations.backend:from_env", "--app-dir", TESTS]
+    command += ["--port", str(port), "--workers", str(workers), "--no-access-log", "--log-level", "warning"]
+    with subprocess.Popen(command, env={**os.environ, **environment}) as process:
+        try:
+            yield answering(f"http://127.0.0.1:{port}")
+        finally:
+            process.terminate()
+    assert process.returncode in (0, -15)
+
+
+def answering(origin: str) -> str:
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        with contextlib.suppress(httpx.TransportError):
+            httpx.get(f"{origin}/openapi.json", trust_env=False)
+            return origin
+        time.sleep(0.1)
+    raise AssertionError("the backend does not answer")
+
+
+@pytest.mark.slow
+async def test_four_workers_of_one_host_are_never_refused(tmp_path):
+    """Each has a client of its own, all have one allowance, and the strict service refuses none of their calls."""
+    told: list[int] = []
+    with strict_emulator(told) as settings:
+        environment = {f"LSQ_{name.upper()}": value for name, value in settings.items()}
+        environment["LSQ_RATE_LIMIT"] = "{}/{}".format(*RATE)
+        with uvicorn(4, {**environment, "BACKEND_LIMIT": str(tmp_path / "limit.sqlite")}) as backend:
+            started = time.monotonic()
+            answers = await flood(backend)
+            seconds = time.monotonic() - started
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.headers["x-worker"] for answer in answers}) > 1
+    assert told == [REQUESTS, 0]
+    assert seconds < 3 * REQUESTS / RATE[0] * RATE[1]
+
+
+async def flood(origin: str) -> list[httpx.Response]:
+    # A connection for each request, so that the system spreads them over the workers.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+    async with httpx.AsyncClient(base_url=origin, limits=limits, timeout=120, trust_env=False) as browser:
+        return await asyncio.gather(*(browser.post("/tickets", json=TICKET) for _ in range(REQUESTS)))

@@ -1,0 +1,53 @@
+"""A real Redis server, for those that ask for it."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from limits.free_port import free_port
+
+
+class RedisServer:
+    """A server of its own, which keeps nothing; may be stopped and started again."""
+
+    def __init__(self, program: str, folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}"
+        self._command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self._folder = folder
+        self.start()
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        self.process = subprocess.Popen(self._command, cwd=self._folder, stdout=subprocess.DEVNULL)
+        for _ in range(200):
+            try:
+                socket.create_connection(("127.0.0.1", self.port)).close()
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+        raise AssertionError("redis-server did not come up in ten seconds")
+
+    def stop(self) -> None:
+        """At once."""
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """Skips where there is none."""
+    pytest.importorskip("redis", reason="no redis-py here; it comes with the extra redis")
+    program = shutil.which("redis-server") or shutil.which("redis-server", path="/usr/sbin")
+    if program is None:
+        pytest.skip("no redis-server here; on Debian: apt-get install redis-server")
+    server = RedisServer(program, tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()

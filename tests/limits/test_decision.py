@@ -1,0 +1,183 @@
+"""The state that decides, as text, and what refusals teach it."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+
+import pytest
+from limits.exchanges import random_asks
+
+from lsq_service_async.config import Lane, RateLimit
+from lsq_service_async.limits.decision.ask import Ask, Ended, Held, Want
+from lsq_service_async.limits.decision.exchange import exchange
+from lsq_service_async.limits.decision.share import Share
+from lsq_service_async.limits.decision.state import Flight, State
+from lsq_service_async.limits.decision.text import state_from_text, state_to_text
+
+RATE = RateLimit(25, per=5.0)
+INTERACTIVE, BULK = Want(Lane.INTERACTIVE, False), Want(Lane.BULK, False)
+
+
+def ask(owner: int, slot: int, *wants: Want, **more: object) -> Ask:
+    waiting = [want.lane for want in wants]
+    return Ask(owner=owner, slot=slot, rate=RATE, wants=wants,
+               waiting=(waiting.count(Lane.INTERACTIVE), waiting.count(Lane.BULK)), **more)  # fmt: skip
+
+
+def flying(state: State, *slots: int, since: float = 0.0, until: float = math.inf, heavy: bool = False) -> State:
+    for slot in slots:
+        state.enter(slot, Flight(1, since, until, heavy))
+    return state
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_state_survives_as_text(seed):
+    """To the last digit, whatever happened to it."""
+    state = None
+    for now, asked in random_asks(Random(seed), 40):
+        state, _ = exchange(state, now, asked)
+        assert state_from_text(state_to_text(state)) == state
+
+
+def test_a_slot_is_used_until_a_window_after_its_answer():
+    """It counts while in flight, then for ``per`` seconds, then no more."""
+    state = flying(State.of(RATE), 1)
+    assert state.used(30.0) == 1
+    state.answer(1, 30.0, heavy=False)
+
+    assert (state.used(34.99), state.used(35.01)) == (1, 0)
+
+
+def test_what_is_older_than_two_windows_is_forgotten():
+    """Memory does not grow with the calls made."""
+    state = State.of(RATE)
+    for slot in range(1000):
+        state.enter(slot, Flight(1, slot, math.inf, True))
+        state.answer(slot, slot, heavy=True)
+        state.tidy(slot)
+
+    assert len(state.answered) <= 11
+    assert len(state.uploads) <= 6
+
+
+def test_calls_nobody_will_report_on_can_be_settled():
+    """They are taken for answered, and come back like any other."""
+    state = flying(State.of(RATE), *range(25))
+    state.settle(7.0)
+
+    assert state.flights == {}
+    assert math.inf > state.opens_at() > 12.0
+
+
+def test_an_expired_lease_counts_as_an_answer_at_its_end():
+    """Not before: until then the call may have been counted by the service."""
+    state = flying(State.of(RATE), 1, until=10.0)
+    state.tidy(9.9)
+    assert state.answered == []
+    state.tidy(12.0)
+    assert (state.answered, state.flights) == ([10.0], {})
+
+
+def test_how_long_lost_calls_and_uploads_took_says_nothing_about_others():
+    """What forecasts expect is the round trip of ordinary calls."""
+    state = flying(State.of(RATE), 1, until=10.0)
+    state.tidy(12.0)
+    flying(state, 2, since=12.0)
+    state.answer(2, 50.0, heavy=True)
+    assert state.round_trip == 0.1
+    flying(state, 3, since=50.0)
+    state.answer(3, 51.1, heavy=False)
+    assert state.round_trip == pytest.approx(0.3)
+
+
+def test_an_exchange_that_is_repeated_takes_one_slot():
+    """It has the same slot number, so whoever does not know whether it was heard may ask again, or take it back."""
+    state, verdict = exchange(None, 100.0, ask(1, 7, INTERACTIVE))
+    assert verdict.want == INTERACTIVE
+    state, verdict = exchange(state, 100.1, ask(1, 7, INTERACTIVE))
+    assert (verdict.want, len(state.flights)) == (INTERACTIVE, 1)
+    state, _ = exchange(state, 100.2, ask(1, 8, ended=[Ended(7, None, False)]))
+    assert state.used(100.2) == 0
+
+
+def test_a_call_that_the_state_does_not_know_is_held_again():
+    """A lease that ended too early, or a server that has forgotten everything."""
+    state, _ = exchange(None, 100.0, ask(1, 8, held=[Held(7, 30.0, True)]))
+    assert state.flights == {7: Flight(1, 70.0, 110.0, True)}
+
+
+def test_a_clock_that_was_set_back_a_little_stands_still():
+    """A server's clock may be corrected; times never run backwards."""
+    state, _ = exchange(None, 100.0, ask(1, 1, INTERACTIVE))
+    state, _ = exchange(state, 99.5, ask(1, 2, INTERACTIVE))
+    assert [flight.since for flight in state.flights.values()] == [100.0, 100.0]
+
+
+def test_a_clock_that_was_set_back_far_begins_anew_with_what_is_known_used_just_now():
+    """Nobody can tell how long ago it was."""
+    state = flying(State.of(RATE), 1, 2, since=1e6)
+    state.seen, state.answered = 1e6, [1e6 - 1, 1e6 - 4]
+    state, verdict = exchange(state, 500.0, ask(1, 9))
+    assert (state.answered, state.flights, verdict.want) == ([500.0] * 4, {}, None)
+
+
+def test_who_leaves_is_forgotten():
+    """Neither a user nor in line."""
+    state, _ = exchange(None, 100.0, ask(1, 1, *[BULK] * 2))
+    state, _ = exchange(state, 100.0, ask(1, 2, leaving=True))
+    assert (state.users, state.line.heads) == ({}, {})
+
+
+def test_a_refusal_halves_the_share_at_most_once_a_window():
+    """Several calls in flight may be refused for one reason."""
+    share = Share(RATE)
+    assert [share.refused(now, None) for now in (0.0, 1.0, 4.9, 5.1)] == [True, False, False, True]
+    assert share.rate == RateLimit(6, per=5.0)
+
+
+def test_the_share_is_never_under_a_fifth():
+    """Else it might be too long before anything goes at all."""
+    share = Share(RATE)
+    assert [share.refused(10.0 * turn, None) for turn in range(4)] == [True, True, True, False]
+    assert share.rate.calls == 5
+
+
+def test_the_share_grows_by_a_slot_for_each_quiet_window():
+    """Up to what was configured, and from the last refusal on."""
+    share = Share(RATE)
+    share.refused(0.0, None)
+    share.refused(3.0, None)
+    grown = [(share.tidy(now), share.rate.calls) for now in (7.9, 8.1, 18.1, 1000.0, 2000.0)]
+    assert grown == [(False, 12), (True, 13), (True, 15), (True, 25), (False, 25)]
+
+
+def test_a_lower_plan_is_kept_to():
+    """It explains the refusal, so nothing is halved; what grows back is never more than the plan."""
+    share = Share(RATE)
+    assert share.refused(0.0, (10, 5))
+    assert share.rate == RateLimit(10, per=5)
+    assert share.refused(6.0, (10, 5))
+    assert share.rate.calls == 5
+    share.tidy(1000.0)
+    assert share.rate.calls == 10
+
+
+def test_the_plan_that_is_named_may_have_another_window():
+    """100 in 60 seconds is less than 25 in 5; 500 in 60 is not."""
+    share = Share(RATE)
+    assert share.refused(0.0, (500, 60))
+    assert share.plan == RATE
+    assert share.refused(0.0, (100, 60))
+    assert share.rate == RateLimit(12, per=60)
+
+
+def test_another_rate_begins_with_a_whole_share():
+    """Somebody has corrected the settings."""
+    state = State.of(RATE)
+    state.refused(0.0, (10, 5))
+    state.keep(RATE)
+    assert state.rate.calls == 10
+    state.keep(RateLimit(10, per=5.0))
+    state.keep(RATE)
+    assert state.rate.calls == 25

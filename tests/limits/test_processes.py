@@ -1,0 +1,150 @@
+"""Real processes on real servers: four that flood, one of which is killed, share one allowance."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from limits.test_haproxy import HAPROXY, haproxy
+
+from lsq_service_async.config import Lane
+
+HERE = Path(__file__).parent
+CALLS, PER = 25, 1.0  # five times the service's pace, so that 1,200 calls take less than a minute
+PROCESSES, EACH = 4, 300
+MISSING = 404  # the emulator knows no such path, which it says only to those whom it does not refuse
+Where = dict[str, Any]
+
+pytestmark = pytest.mark.slow
+
+
+@attrs.frozen
+class Sent:
+    """One call of one process; times are readings of the host's clock."""
+
+    asked: float
+    granted: float
+    status: int
+
+
+@asynccontextmanager
+async def started(*about: object) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A Python program with its standard input and output in our hands."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(sys.executable, *map(str, about), stdin=pipe, stdout=pipe)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+@asynccontextmanager
+async def emulator(window: str, counts: list[list[int]]) -> AsyncIterator[Where]:
+    """Where it is. At the end ``counts`` has how many calls came, and how many it refused."""
+    async with started(HERE / "strict_emulator.py", window, CALLS, PER) as process:
+        settings = json.loads(await process.stdout.readline())
+        keys = {"x-lsq-access-key": settings["access_key"], "x-lsq-secret-key": settings["secret_key"]}
+        yield {"url": f"{settings['base_url']}/api/tenants/{settings['org_id']}/tickets/none", "headers": keys}
+        process.stdin.close()
+        counts.append(json.loads(await process.stdout.readline()))
+
+
+async def sent_by(process: asyncio.subprocess.Process) -> list[Sent]:
+    """All that it got done, also if it was killed."""
+    return [Sent(*json.loads(line)) for line in (await process.stdout.read()).splitlines() if line.endswith(b"]")]
+
+
+async def flood(process: asyncio.subprocess.Process, seconds: float | None) -> list[Sent]:
+    """Let it begin, and kill it -9 after ``seconds``, if any."""
+    process.stdin.write(b"go\n")
+    sending = asyncio.create_task(sent_by(process))
+    if seconds is not None:
+        await asyncio.sleep(seconds)
+        process.kill()
+    return await sending
+
+
+async def flood_together(where: Where, limiter: str, at: str, *, kill_after: float) -> list[Sent]:
+    """What four processes with 300 calls each got done, one of them killed in the middle."""
+    settings = {**where, "calls": EACH, "rate": [CALLS, PER], "limiter": limiter, "at": at, "lane": "interactive"}
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(run(settings, kill_after if number == 0 else None)) for number in range(PROCESSES)]
+    return [sent for task in running for sent in task.result()]
+
+
+async def run(settings: dict[str, Any], seconds: float | None) -> list[Sent]:
+    async with started(HERE / "flood.py", json.dumps(settings)) as process:
+        await asyncio.sleep(3)  # all are there before the first begins
+        return await flood(process, seconds)
+
+
+def check(sent: list[Sent], status: int) -> None:
+    """All answered with ``status``, so none refused, and at least nine tenths of the allowance used from the first call to the last."""
+    granted = sorted(one.granted for one in sent)
+    assert {one.status for one in sent} == {status}
+    assert (PROCESSES - 1) * EACH < len(sent) < PROCESSES * EACH
+    assert len(sent) / CALLS * PER >= 0.9 * (granted[-1] - granted[0])
+
+
+async def on_emulator(window: str, limiter: str, at: str) -> None:
+    counts: list[list[int]] = []
+    async with emulator(window, counts) as where:
+        sent = await flood_together(where, limiter, at, kill_after=20)
+    check(sent, MISSING)
+    [(calls, refused)] = counts
+    assert refused == 0
+    assert len(sent) <= calls <= len(sent) + CALLS
+
+
+async def test_four_processes_of_a_host_are_never_refused(tmp_path):
+    """By a sliding window, nor by a two-bucket estimate, with up to 60 ms of jitter; one process is killed -9."""
+    await asyncio.gather(*(on_emulator(kind, "host", str(tmp_path / kind)) for kind in ("sliding", "estimate")))
+
+
+@pytest.mark.redis
+async def test_four_processes_that_share_a_redis_are_never_refused(redis_server):
+    """The same servers, the same death."""
+    await asyncio.gather(*(on_emulator(kind, "redis", redis_server.url) for kind in ("sliding", "estimate")))
+
+
+@pytest.mark.haproxy
+@pytest.mark.redis
+@pytest.mark.skipif(HAPROXY is None, reason="no haproxy here; on Debian: apt-get install haproxy")
+async def test_four_processes_behind_a_real_haproxy_are_never_refused(tmp_path, redis_server):
+    """With a file of the host and with Redis."""
+    async with haproxy(tmp_path, per=PER) as one, haproxy(tmp_path, per=PER) as other:
+        runs = await asyncio.gather(
+            flood_together({"url": one}, "host", str(tmp_path / "limit"), kill_after=20),
+            flood_together({"url": other}, "redis", redis_server.url, kill_after=20),
+        )
+    for sent in runs:
+        check(sent, 200)
+
+
+async def test_an_interactive_call_waits_about_one_token_behind_the_flood_of_another_process(tmp_path):
+    """While two processes run in bulk, a third asks now and then."""
+    counts: list[list[int]] = []
+    shared = {"limiter": "host", "at": str(tmp_path / "limit"), "rate": [CALLS, 5.0]}
+    async with emulator("sliding", counts) as where:
+        bulk = {**shared, **where, "calls": 70, "lane": Lane.BULK.value}
+        asking = {**shared, **where, "calls": 12, "lane": Lane.INTERACTIVE.value, "gap": 1.37}
+        *_, sent = await asyncio.gather(run(bulk, None), run(bulk, None), run_later(asking, 6.0))
+
+    waits = sorted(one.granted - one.asked for one in sent)
+    token = 5.0 / CALLS
+    assert sum(waits) / len(waits) < 1.25 * token
+    assert waits[-1] < 2.5 * token
+
+
+async def run_later(settings: dict[str, Any], seconds: float) -> list[Sent]:
+    await asyncio.sleep(seconds)
+    return await run(settings, None)

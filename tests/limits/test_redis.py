@@ -1,0 +1,189 @@
+"""The limiter of many hosts, against a real Redis server."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from random import Random
+
+import pytest
+from limits.exchanges import random_asks
+from limits.opened import NAME, RATE, TOKEN, spend, take
+
+from lsq_service_async.config import Lane, RateLimit
+from lsq_service_async.errors import ConfigurationError, NotSentError
+from lsq_service_async.limits.decision.exchange import exchange
+from lsq_service_async.limits.decision.text import ask_to_text, state_from_text, state_to_text
+
+pytest.importorskip("redis", reason="no redis-py here; it comes with the extra redis")
+import redis
+import redis.asyncio as asyncio_redis
+
+from lsq_service_async.limits.redis import RedisLimiter, read_reply, script
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture
+def name():
+    """A limit that no other test uses."""
+    return secrets.token_hex(8)
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_the_script_decides_as_the_state_does(redis_server, part):
+    """2,000 exchanges of up to four processes: same verdicts, same states, to the last bit of each number."""
+    with redis.Redis(port=redis_server.port) as client:
+        decide = client.register_script(script())
+        for seed in range(part * 10, part * 10 + 10):
+            state, key = None, secrets.token_hex(8)
+            for now, ask in random_asks(Random(seed), 50):
+                values = decide(keys=[key], args=[ask_to_text(ask), repr(now)])
+                state, verdict = exchange(state and state_from_text(state_to_text(state)), now, ask)
+
+                reply = read_reply(ask, values)
+                assert (reply.state, reply.verdict, reply.now) == (state, verdict, state.seen)
+
+
+async def test_two_limiters_share_one_allowance(redis_server, name):
+    """By the server's clock, with a client of their own or the caller's."""
+    client = asyncio_redis.from_url(redis_server.url, decode_responses=True)
+    one, other = RedisLimiter(redis_server.url, name=name), RedisLimiter(client, name=name)
+    await one.open(RateLimit(25, per=1.0), NAME)
+    await other.open(RateLimit(25, per=1.0), "another host/1")
+    began = time.monotonic()
+    await spend(one, 13)
+    await spend(other, 12)
+    await spend(other, 1)
+    assert 1.0 < time.monotonic() - began < 1.5
+    assert 600_000 - 2000 < await client.pttl(f"lsq_service_async:limit:{name}") <= 600_000
+
+    await one.aclose()
+    await other.aclose()
+    assert await client.ping()
+    await client.aclose()
+
+
+async def test_without_a_name_those_of_one_account_share(redis_server):
+    """The key has the host and the org."""
+    limiter = RedisLimiter(redis_server.url)
+    await limiter.open(RATE, "one.example/1")
+    await spend(limiter, 2)
+    await limiter.aclose()
+    async with asyncio_redis.from_url(redis_server.url) as client:
+        assert await client.exists("lsq_service_async:limit:one.example/1")
+
+
+async def test_two_rates_are_refused_while_somebody_uses_the_limit(redis_server, name):
+    """Its connections are closed, and the first goes on."""
+    one, other = (RedisLimiter(redis_server.url, name=name) for _ in range(2))
+    await one.open(RATE, NAME)
+    with pytest.raises(ConfigurationError, match=r"in use at 25 calls in 5 s .* 10 in 5 s"):
+        await other.open(RateLimit(10, per=5.0), NAME)
+    await one.acquire(Lane.INTERACTIVE)
+    await one.aclose()
+
+
+async def test_a_server_that_forgot_the_script_is_told_again(redis_server, name):
+    """As after a restart."""
+    limiter = RedisLimiter(redis_server.url, name=name)
+    await limiter.open(RATE, NAME)
+    async with asyncio_redis.from_url(redis_server.url) as client:
+        await client.script_flush()
+    await limiter.acquire(Lane.INTERACTIVE)
+    await limiter.aclose()
+
+
+async def test_while_redis_is_away_calls_wait_or_fail(redis_server, name, caplog):
+    """As was set; said once, and once that it is back. What a restart forgot is taken for used up."""
+    waits, fails = (
+        RedisLimiter(redis_server.url, name=name),
+        RedisLimiter(redis_server.url, name=name, when_down="fail"),
+    )
+    rate = RateLimit(25, per=1.0)
+    await waits.open(rate, NAME)
+    await fails.open(rate, NAME)
+    redis_server.stop()
+    waiting = asyncio.create_task(waits.acquire(Lane.INTERACTIVE))
+    with pytest.raises(NotSentError, match="so the call was not sent: Redis: "):
+        await fails.acquire(Lane.INTERACTIVE)
+    await asyncio.sleep(1)
+    assert not waiting.done()
+    redis_server.start()
+    began = time.monotonic()
+    await waiting
+    assert 0.9 < time.monotonic() - began < 4
+    await waits.aclose()
+    await fails.aclose()
+    warnings = [record.getMessage()[:28] for record in caplog.records if record.levelname == "WARNING"]
+    assert sorted(warnings) == ["the limit can be asked again"] * 2 + ["the limit cannot be asked, s"] * 2
+
+
+async def test_a_server_that_hangs_costs_no_more_than_a_third_of_a_second(name):
+    """It takes the connection and says nothing, at opening and after."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        limiter = RedisLimiter(f"redis://127.0.0.1:{silent.getsockname()[1]}", name=name, when_down="fail")
+        began = time.monotonic()
+        await limiter.open(RATE, NAME)
+        with pytest.raises(NotSentError, match=r"Redis has not answered in 0\.3 s"):
+            await limiter.acquire(Lane.INTERACTIVE)
+        assert time.monotonic() - began < 1
+        await limiter.aclose()
+
+
+async def test_a_server_that_does_not_let_us_in_is_a_matter_of_configuration(redis_server, name):
+    """A wrong password does not get right by waiting."""
+    wrong = redis_server.url.replace("//", "//nobody:wrong@")
+    with pytest.raises(ConfigurationError, match="Redis does not let us use the limit"):
+        await RedisLimiter(wrong, name=name).open(RATE, NAME)
+
+
+async def test_what_is_no_address_is_a_matter_of_configuration():
+    """Neither an address nor a way to behave can be made up."""
+    with pytest.raises(ConfigurationError, match="an address like redis://host"):
+        await RedisLimiter("localhost:6379").open(RATE, NAME)
+    with pytest.raises(ConfigurationError, match='when_down is "wait" or "fail"'):
+        RedisLimiter("redis://localhost", when_down="explode")
+
+
+async def test_a_flood_costs_one_round_trip_for_each_call(redis_server, name):
+    """Grants, reports and appointments go together: 1.05 at most, with opening and closing."""
+    rate = RateLimit(25, per=0.5)
+    async with asyncio_redis.from_url(redis_server.url) as client:
+        await client.config_resetstat()
+        limiter = RedisLimiter(redis_server.url, name=name)
+        await limiter.open(rate, NAME)
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(200):
+                tasks.create_task(spend(limiter, 1))
+        await limiter.aclose()
+        stats = await client.info("commandstats")
+    assert stats["cmdstat_evalsha"]["calls"] <= 1.05 * 200
+
+
+async def test_slots_of_a_limiter_that_is_gone_come_back_by_themselves(redis_server, name):
+    """Calls that were in flight when it closed count until their leases end."""
+    one, other = (RedisLimiter(redis_server.url, name=name) for _ in range(2))
+    await one.open(RATE, NAME)
+    await other.open(RATE, NAME)
+    await take(one, 5)
+    await one.aclose()
+    await take(other, 1)
+    assert other.stats().used == 6
+    assert other.stats().estimated_wait[Lane.INTERACTIVE] < TOKEN
+    await other.aclose()
+
+
+def test_without_redis_py_the_import_says_what_to_install():
+    """And the package itself does not need it."""
+    code = (
+        "import sys; sys.modules['redis'] = None; import lsq_service_async.limits\n"
+        "try: import lsq_service_async.limits.redis\n"
+        "except ImportError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "RedisLimiter needs redis-py: pip install 'lsq-service-async[redis]'\n"

@@ -1,0 +1,102 @@
+"""What a limiter makes of a refusal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+from limits.opened import TOKEN, opened
+from virtual_clock import virtual
+
+from lsq_service_async.config import Lane
+from lsq_service_async.events import LimitLowered, LimitPaused
+from lsq_service_async.limits import LocalLimiter
+
+
+def time() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def use(limiter: LocalLimiter, calls: int) -> None:
+    """So many calls, one after the other, each answered at once."""
+    for _ in range(calls):
+        (await limiter.acquire(Lane.INTERACTIVE)).answered()
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+
+
+@virtual
+async def test_nobody_goes_for_as_long_as_the_service_asked():
+    """Seven seconds here; the hooks are told, and what was inferred."""
+    async with opened() as limiter:
+        began = time()
+        assert limiter.refused("r", 7.0, None) == [
+            LimitPaused(reference="r", seconds=7.0),
+            LimitLowered(reference="r", cause="other traffic", calls=12, per=5.0),
+        ]
+        await limiter.acquire(Lane.INTERACTIVE)
+        assert time() - began == pytest.approx(7.0, abs=0.01)
+
+
+@virtual
+async def test_or_for_a_window_and_a_little_more():
+    """Not everybody at the same moment."""
+    async with opened() as limiter:
+        pauses = [limiter.refused("r", None, None)[0].seconds for _ in range(20)]
+        assert min(pauses) >= 5.0
+        assert max(pauses) <= 6.0
+        assert len(set(pauses)) == 20
+
+
+@virtual
+async def test_several_refusals_at_once_are_one_incident(caplog):
+    """One warning and one event, however many calls were in flight; another incident is told again."""
+    async with opened() as limiter:
+        told = [event for _ in range(5) for event in limiter.refused("r", 1.0, None)]
+        assert [type(event) for event in told].count(LimitLowered) == 1
+        assert warnings(caplog) == [
+            "the service refused a call for speed, though no more than 25 in 5 s are sent: somebody else uses the account, "
+            "or its plan is lower. From now on at most 12 in 5 s are sent, and bit by bit more while it is quiet"
+        ]
+        await asyncio.sleep(5 * 14)
+        limiter.refused("r", 1.0, None)
+        assert len(warnings(caplog)) == 2
+
+
+@virtual
+async def test_the_share_is_used_and_grows():
+    """Twelve in the first window after the pause, and about one more in each after it."""
+    async with opened() as limiter:
+        limiter.refused("r", 5.0, None)
+        began = time()
+        await use(limiter, 12)
+        assert time() - began < 6
+        await use(limiter, 200)
+        assert 45 < time() - began < 75
+        await asyncio.sleep(100)
+        assert limiter.stats().calls == 25
+
+
+@virtual
+async def test_a_plan_that_the_service_names_is_kept_to(caplog):
+    """Ten in five seconds, also after a long time, and nothing is halved for it."""
+    async with opened() as limiter:
+        lowered = limiter.refused("r", 1.0, (10, 5))[1]
+        assert lowered == LimitLowered(reference="r", cause="lower plan", calls=10, per=5.0)
+        assert "(it says 10 calls in 5 s)" in warnings(caplog)[0]
+        await asyncio.sleep(100)
+        began = time()
+        await use(limiter, 20)
+        assert time() - began > 5 + 9 * 2 * TOKEN
+
+
+@pytest.mark.parametrize("named", [(0, 5), (10, 0), (1, 86_400)])
+@virtual
+async def test_a_plan_that_makes_no_sense_is_not_believed(named):
+    """The text of an answer is not trusted to stop everything for days."""
+    async with opened() as limiter:
+        assert limiter.refused("r", 1.0, named)[1].cause == "other traffic"
+        assert limiter.stats().calls == 12
