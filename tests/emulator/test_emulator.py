@@ -121,7 +121,11 @@ async def test_serve_says_the_settings_and_ends_on_an_interrupt() -> None:
 
 def test_serve_as_a_process_of_its_own() -> None:
     """What it printed can be called at once; after Ctrl-C it is gone with exit code 0 and nothing on stderr."""
-    program = "from lsq_service_async.emulator import serve; serve(0, say=lambda text: print(text, flush=True))"
+    # A shell that started the tests in the background may have left SIGINT ignored, which children inherit.
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from lsq_service_async.emulator import serve; serve(0, say=lambda text: print(text, flush=True))"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", program],
         stdout=subprocess.PIPE,

@@ -88,7 +88,7 @@ async def run(settings: dict[str, Any], seconds: float | None) -> list[Sent]:
 
 
 def check(sent: list[Sent], status: int) -> None:
-    """All answered with ``status``, so none refused, and at least nine tenths of the allowance used from the first call to the last."""
+    """All answered with ``status``, so none refused; nine tenths of the allowance used, or more."""
     granted = sorted(one.granted for one in sent)
     assert {one.status for one in sent} == {status}
     assert (PROCESSES - 1) * EACH < len(sent) < PROCESSES * EACH

@@ -6,22 +6,15 @@ import asyncio
 import logging
 
 import pytest
-from limits.opened import TOKEN, opened
+from limits.opened import TOKEN, opened, spend
 from virtual_clock import virtual
 
 from lsq_service_async.config import Lane
 from lsq_service_async.events import LimitLowered, LimitPaused
-from lsq_service_async.limits import LocalLimiter
 
 
 def time() -> float:
     return asyncio.get_running_loop().time()
-
-
-async def use(limiter: LocalLimiter, calls: int) -> None:
-    """So many calls, one after the other, each answered at once."""
-    for _ in range(calls):
-        (await limiter.acquire(Lane.INTERACTIVE)).answered()
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -58,8 +51,9 @@ async def test_several_refusals_at_once_are_one_incident(caplog):
         told = [event for _ in range(5) for event in limiter.refused("r", 1.0, None)]
         assert [type(event) for event in told].count(LimitLowered) == 1
         assert warnings(caplog) == [
-            "the service refused a call for speed, though no more than 25 in 5 s are sent: somebody else uses the account, "
-            "or its plan is lower. From now on at most 12 in 5 s are sent, and bit by bit more while it is quiet"
+            "the service refused a call for speed, though no more than 25 in 5 s are sent: somebody else uses the "
+            "account, or its plan is lower. From now on at most 12 in 5 s are sent, "
+            "and bit by bit more while it is quiet"
         ]
         await asyncio.sleep(5 * 14)
         limiter.refused("r", 1.0, None)
@@ -72,9 +66,10 @@ async def test_the_share_is_used_and_grows():
     async with opened() as limiter:
         limiter.refused("r", 5.0, None)
         began = time()
-        await use(limiter, 12)
+        await spend(limiter, 12)
         assert time() - began < 6
-        await use(limiter, 200)
+        for _ in range(200):
+            await spend(limiter, 1)
         assert 45 < time() - began < 75
         await asyncio.sleep(100)
         assert limiter.stats().calls == 25
@@ -89,7 +84,8 @@ async def test_a_plan_that_the_service_names_is_kept_to(caplog):
         assert "(it says 10 calls in 5 s)" in warnings(caplog)[0]
         await asyncio.sleep(100)
         began = time()
-        await use(limiter, 20)
+        for _ in range(20):
+            await spend(limiter, 1)
         assert time() - began > 5 + 9 * 2 * TOKEN
 
 
