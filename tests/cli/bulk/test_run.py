@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import os
@@ -43,12 +42,31 @@ async def carried_through(file: Path, paper: Console, rate: RateLimit) -> tuple[
                 return await Run(rows, job_of, screen, None).to_its_end(), len(emulator.tickets)
 
 
+def raise_at(result: int, numbers: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raise these signals as that result is told: by then, and not by a clock, they are sure to be heard."""
+    told = runs.Results.tell
+    count = [0]
+
+    def tell(self: Any, *what: Any) -> None:
+        told(self, *what)
+        count[0] += 1
+        for number in numbers if count[0] == result else []:
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(runs.Results, "tell", tell)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
 async def test_a_signal_ends_the_run_and_the_next_one_goes_on(
-    file: Path, paper: Any, capsys: pytest.CaptureFixture[str], number: signal.Signals, code: int
+    file: Path,
+    paper: Any,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    code: int,
 ) -> None:
     """No new rows, nothing unknown, and the exit code says which it was."""
-    asyncio.get_running_loop().call_later(0.2, signal.raise_signal, number)
+    raise_at(3, [number], monkeypatch)
     ended, made = await carried_through(file, paper, RateLimit(5, per=0.05))
     results = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert (ended, {result["state"] for result in results}) == (code, {"created"})
@@ -64,9 +82,7 @@ async def test_the_second_signal_leaves_at_once(file: Path, paper: Any, monkeypa
     """Whatever is on its way is unknown to the next run."""
     left = []
     monkeypatch.setattr(os, "_exit", left.append)
-    loop = asyncio.get_running_loop()
-    for delay in (0.1, 0.11):
-        loop.call_later(delay, signal.raise_signal, signal.SIGTERM)
+    raise_at(2, [signal.SIGTERM, signal.SIGTERM], monkeypatch)
     await carried_through(file, paper, RateLimit(2, per=0.1))
     assert left == [75]
 
