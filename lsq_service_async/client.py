@@ -79,10 +79,14 @@ class _Session:
             return
         self._opening = self._opening or asyncio.Lock()
         async with self._opening:
-            if not self._open:
-                await self.limiter.open(self.config.rate_limit, self.config.limit_name)
-                await self._leads_limiter.open(self.config.leads_rate_limit, self.config.leads_url)
-                self._open = True
+            await self._open_once()
+
+    async def _open_once(self) -> None:
+        if self._open:
+            return
+        await self.limiter.open(self.config.rate_limit, self.config.limit_name)
+        await self._leads_limiter.open(self.config.leads_rate_limit, self.config.leads_url)
+        self._open = True
 
     def _check_home(self) -> None:
         here = (os.getpid(), asyncio.get_running_loop())

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import inspect
 import logging
 import os
 import pickle
@@ -108,6 +109,11 @@ async def test_a_client_left_open_warns(config):
     with pytest.warns(ResourceWarning, match="never closed"):
         gc.collect()
     await session.aclose()
+
+
+def test_the_signature_of_a_view_can_be_read():
+    """help() shows what is left as it is."""
+    assert "deadline: 'float | None' = unchanged" in str(inspect.signature(ServiceClient.with_options))
 
 
 async def test_a_view_shares_the_pool_and_the_limiter(config):

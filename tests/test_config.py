@@ -190,6 +190,8 @@ def test_secrets_compare_by_their_text():
     assert Secret("a") == Secret("a")
     assert len({Secret("a"), Secret("a"), Secret("b")}) == 2
     assert Secret("a") != "a"
+    with pytest.raises(TypeError, match="no state"):
+        Secret("CANARY").__getstate__()
 
 
 def test_a_config_cannot_be_changed():

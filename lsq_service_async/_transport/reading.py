@@ -16,6 +16,10 @@ class BodyFailedError(LSQServiceError):
     """The body could not be completed, so the service never had the whole request."""
 
 
+def _nothing() -> None:
+    """What there is to close where a file could not even be opened."""
+
+
 class Reading:
     """Reads the next piece while the last one is written: a disk and a network that take turns waste both."""
 
@@ -59,8 +63,8 @@ class Reading:
 
     def _close_later(self, ahead: asyncio.Future[bytes]) -> None:
         ahead.exception()
-        if self._reader is not None:
-            asyncio.get_running_loop().run_in_executor(None, self._reader.close)
+        close = self._reader.close if self._reader is not None else _nothing
+        asyncio.get_running_loop().run_in_executor(None, close)
 
     def _read_ahead(self) -> None:
         self._ahead = asyncio.get_running_loop().run_in_executor(None, self._read)

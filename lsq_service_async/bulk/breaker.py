@@ -23,7 +23,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 60.0  # s
 
 
 class Breaker:
-    """Opens after five failures in a row that say nothing of the row, or one that says the keys are wrong.
+    """Opens after five failures in a row that say nothing of the row, or one that says the keys are wrong. One asks at
+    a time.
 
     While it is open no row begins; one worker probes with a read, after 5 s and then ever longer, up to 60 s.
     """
@@ -31,7 +32,6 @@ class Breaker:
     def __init__(self, probe: Callable[[], Awaitable[object]]) -> None:
         self._probe = probe
         self._failures = 0
-        self._probing = asyncio.Lock()
 
     def note(self, error: LSQServiceError | None) -> None:
         """What came of a row; None is a good end."""
@@ -44,12 +44,9 @@ class Breaker:
 
     async def passable(self) -> None:
         """Return when rows may be sent. AuthenticationError or PermissionDeniedError where the keys will not do."""
-        if self._failures < _IN_A_ROW:
-            return
-        async with self._probing:
-            if self._failures >= _IN_A_ROW:
-                await self._wait_until_alive()
-                self._failures = 0
+        if self._failures >= _IN_A_ROW:
+            await self._wait_until_alive()
+            self._failures = 0
 
     async def _wait_until_alive(self) -> None:
         pause = _FIRST_PAUSE

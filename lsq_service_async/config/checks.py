@@ -85,11 +85,8 @@ def is_loopback(host: str) -> bool:
 
 
 def is_local(url: Any) -> bool:
-    """Whether an origin is on this machine; False for what is none."""
-    try:
-        return is_loopback(urlsplit(url).hostname or "")
-    except (ValueError, AttributeError, TypeError):
-        return False
+    """Whether an origin, checked before, is on this machine."""
+    return is_loopback(urlsplit(url).hostname or "")
 
 
 def origin(url: Any, name: str, *, allow_http: bool) -> None:

@@ -91,6 +91,24 @@ async def test_what_can_be_read_once_is_copied_first():
     assert whole(attachment) == whole(attachment) == DATA + b"end"
 
 
+async def test_any_async_iterable_will_do():
+    """Also one that cannot be closed."""
+
+    class Parts:
+        def __init__(self):
+            self.left = [b"a", b"b"]
+
+        def __aiter__(self):
+            return self
+
+        async def __anext__(self):
+            if not self.left:
+                raise StopAsyncIteration
+            return self.left.pop(0)
+
+    assert whole(await Attachment.from_async_iterable(Parts(), name="a")) == b"ab"
+
+
 async def test_awaiting_an_attachment_makes_it_ready():
     """Then its length is known before the call; others are ready as they are."""
     attachment = await Attachment.from_async_iterable(chunks(b"abc"), name="a")

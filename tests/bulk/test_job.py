@@ -328,6 +328,43 @@ def test_a_source_that_breaks_stops_the_run(play, journal):
     play(main)
 
 
+def test_a_job_that_is_stopped_before_it_begins_does_nothing(play, journal):
+    """It ends at once."""
+
+    async def main(client, emulator):
+        job = client.bulk.create(tickets(3), journal=journal)
+        job.stop()
+        assert await run(job) == []
+        assert emulator.calls == ()
+
+    play(main)
+
+
+def test_an_update_that_the_server_failed_is_in_doubt(play, journal):
+    """Its last word was no refusal."""
+
+    async def main(client, emulator):
+        emulator.faults.add(Status(500, times=9))
+        once = client.with_options(retry=RetryPolicy(attempts=1))
+        [outcome] = await run(once.bulk.update([BulkRow("k", TicketUpdate(status="x"), target="1")], journal=journal))
+        assert outcome.state == "unknown"
+
+    play(main)
+
+
+def test_an_async_source_may_end(play, journal):
+    """All of its rows are done then."""
+
+    async def source():
+        for ticket in tickets(3):
+            yield ticket
+
+    async def main(client, emulator):
+        assert len(await run(client.bulk.create(source(), journal=journal))) == 3
+
+    play(main)
+
+
 def test_a_job_is_iterated_once(play, journal):
     """Another run is another job."""
 

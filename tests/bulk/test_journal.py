@@ -140,6 +140,14 @@ async def test_a_closed_journal_says_so(path):
         await journal.meet(ROW)
 
 
+async def test_a_journal_that_was_never_opened_says_so(path):
+    """And closes without a word."""
+    journal = Journal(path, "created")
+    with pytest.raises(LSQServiceError, match="closed"):
+        await journal.meet(ROW)
+    await journal.aclose()
+
+
 async def test_what_was_only_met_is_kept_when_the_run_ends(path):
     """A row that waited for its turn is pending for the next run."""
     journal = Journal(path, "created")
