@@ -24,8 +24,8 @@ def commands() -> None:
     """
 
 
-for command in (demo, emulator, doctor, ticket, bulk):
-    commands.add_command(command)
+for _command in (demo, emulator, doctor, ticket, bulk):
+    commands.add_command(_command)
 
 
 def run(argv: Sequence[str] | None = None) -> int:

@@ -31,18 +31,18 @@ class Queue:
     """
 
     def __init__(self, store: Store) -> None:
-        self.lanes = Lanes()
+        self.lanes: Lanes = Lanes()
         self._store = store
         self._server: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
         self._ask_at = -math.inf
         self._must_ask, self._lined_up = True, False
-        self.knocked = False
+        self.knocked: bool = False
 
     def open(self, rate: RateLimit) -> None:
         """Be ready in the running loop."""
         self.rate = rate
-        self.bucket = AsyncLimiter(rate.calls, rate.per)
+        self.bucket: AsyncLimiter = AsyncLimiter(rate.calls, rate.per)
         self._news = asyncio.Event()
 
     @property

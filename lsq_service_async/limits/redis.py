@@ -17,8 +17,8 @@ from .shared import LedgerDownError, Reply, SharedStore
 try:
     import redis.asyncio
     from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, RedisError
-except ImportError as error:
-    raise ImportError("RedisLimiter needs redis-py: pip install 'lsq-service-async[redis]'") from error
+except ImportError as _error:
+    raise ImportError("RedisLimiter needs redis-py: pip install 'lsq-service-async[redis]'") from _error
 
 TIME_OUT = 0.3  # s; a server that hangs must not cost more
 _PARTS = ("lists", "text", "rule", "share", "line", "state", "appointment", "exchange")

@@ -26,7 +26,7 @@ class Source:
     def __init__(self, rows: Rows, bad: Callable[[BadRow], None]) -> None:
         self._rows = rows
         self._bad = bad
-        self.bad = 0
+        self.bad: int = 0
 
     def __len__(self) -> int:
         return self._rows.count - self.bad
