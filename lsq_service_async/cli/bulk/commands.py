@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
@@ -20,6 +21,7 @@ from .check import problems
 from .options import Job, runs, takes_file
 from .reading import BadRow, FileRow, Rows, is_jsonl
 from .run import Run, Source, in_words
+from .signals import Signals
 from .writing import Report, Results, report
 
 Act = Callable[[Job, Rows, Report | None], Coroutine[Any, Any, int]]
@@ -150,8 +152,11 @@ async def _dry(job: Job, rows: Rows, failed: Report | None) -> int:
 
 def _wet(**options: Any) -> Act:
     async def act(job: Job, rows: Rows, failed: Report | None) -> int:
-        async with ServiceClient.from_env() as client:
-            with Screen(Output(stderr=True, highlight=False), "rows", rows.count) as screen:
-                return await Run(rows, lambda source: job.on(client, source, **options), screen, failed).to_its_end()
+        # The signals outermost: closing the client takes time too.
+        with Signals() as signals:
+            async with ServiceClient.from_env() as client:
+                with Screen(Output(stderr=True, highlight=False), "rows", rows.count) as screen:
+                    job_of = functools.partial(job.on, client, **options)
+                    return await Run(rows, job_of, screen, failed, signals).to_its_end()
 
     return act

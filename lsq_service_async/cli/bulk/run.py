@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import Callable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing
 from typing import Any
 
 from ... import LSQServiceError, NotSentError
 from ...bulk import BulkJob, RowOutcome
-from ..endings import INTERRUPTED, RESUMABLE, SOME_FAILED, exit_code_of
+from ..endings import RESUMABLE, SOME_FAILED, exit_code_of
 from ..screen import Screen
 from .reading import BadRow, FileRow, Rows
+from .signals import Signals
 from .writing import Report, Results
 
-_ENDINGS = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: RESUMABLE}
 _LIVE, _LINES = 0.5, 10.0  # s
 
 
@@ -43,22 +41,29 @@ class Source:
 class Run:
     """Carries a job through, once."""
 
-    def __init__(self, rows: Rows, job_of: Callable[[Source], BulkJob], screen: Screen, report: Report | None) -> None:
+    def __init__(
+        self,
+        rows: Rows,
+        job_of: Callable[[Source], BulkJob],
+        screen: Screen,
+        report: Report | None,
+        signals: Signals,
+    ) -> None:
         self._source = Source(rows, self._tell_bad)
         self._job = job_of(self._source)
         self._screen = screen
         self._report = report
         self._results = Results()
-        self._signal: signal.Signals | None = None
+        self._signals = signals
+        signals.ask, signals.leave = self._stop, screen.close
         self._began = 0.0
 
     async def to_its_end(self) -> int:
-        """Do all rows that are left; the exit code. The first signal ends the run, the second the process."""
+        """Do all rows that are left, or until a signal; the exit code."""
         self._began = asyncio.get_running_loop().time()
         progress = asyncio.create_task(self._show_progress())
         try:
-            with _heard(self._on_signal):
-                await self._tell_all()
+            await self._tell_all()
         except LSQServiceError as error:
             self._screen.say(f"Stopped: {error}")
             return exit_code_of(error, RESUMABLE)
@@ -88,17 +93,13 @@ class Run:
             self._report.add(row.record, row.error)
 
     def _exit_code(self) -> int:
-        if self._signal is not None:
+        if self._signals.code is not None:
             self._screen.say("Stopped. The same command goes on from here.")
-            return _ENDINGS[self._signal]
+            return self._signals.code
         summary = self._job.summary()
         return SOME_FAILED if summary.failed or summary.unknown or self._source.bad else 0
 
-    def _on_signal(self, number: signal.Signals) -> None:
-        if self._signal is not None:
-            self._screen.close()
-            os._exit(_ENDINGS[number])
-        self._signal = number
+    def _stop(self) -> None:
         self._job.stop()
         self._screen.say("Stopping: no new rows; what is on its way ends first. Once more leaves at once.")
 
@@ -117,18 +118,6 @@ class Run:
         rate = (summary.total - summary.skipped) / max(asyncio.get_running_loop().time() - self._began, 0.001)
         ahead = f", {in_words(left)} left" if left else ""
         return f"{done} done, {failed} failed, {summary.unknown} unknown, {rate:.1f}/s{ahead}"
-
-
-@contextmanager
-def _heard(hear: Callable[[signal.Signals], None]) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    for number in _ENDINGS:
-        loop.add_signal_handler(number, hear, number)
-    try:
-        yield
-    finally:
-        for number in _ENDINGS:
-            loop.remove_signal_handler(number)
 
 
 def in_words(seconds: float) -> str:

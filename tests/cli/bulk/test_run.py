@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,21 @@ from lsq_service_async import Config, NewTicket, RateLimit, ServiceClient
 from lsq_service_async.cli.bulk import run as runs
 from lsq_service_async.cli.bulk.reading import opened
 from lsq_service_async.cli.bulk.run import Run, in_words
+from lsq_service_async.cli.bulk.signals import Signals
 from lsq_service_async.cli.columns import Kind
 from lsq_service_async.cli.screen import Screen
 from lsq_service_async.emulator import Emulator
 
 KIND: Kind = NewTicket
+
+
+@pytest.fixture(autouse=True)
+def signals_as_they_were() -> Iterator[None]:
+    """A run that was asked to stop leaves its process deaf, for it is about to end."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
@@ -39,7 +50,8 @@ async def carried_through(file: Path, paper: Console, rate: RateLimit) -> tuple[
         async with ServiceClient(Config(**emulator.settings, rate_limit=rate)) as client:
             with opened(str(file), kind=KIND, delimiter=",", jsonl=None) as rows, Screen(paper, "rows", 60) as screen:
                 job_of = lambda source: client.bulk.create(source, journal=f"{file}.journal")  # noqa: E731 -- one use
-                return await Run(rows, job_of, screen, None).to_its_end(), len(emulator.tickets)
+                with Signals() as signals:
+                    return await Run(rows, job_of, screen, None, signals).to_its_end(), len(emulator.tickets)
 
 
 def raise_at(result: int, numbers: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,15 +132,20 @@ def test_time_in_words(seconds: float, words: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
-@pytest.mark.parametrize("times", [1, 2])
-def test_the_process_ends_on_signals(served: Emulator, file: Path, number: int, code: int, times: int) -> None:
+@pytest.mark.parametrize("again", ["never", "at once", "at the end"])
+def test_the_process_ends_on_signals(served: Emulator, file: Path, number: int, code: int, again: str) -> None:
     """As somebody at a terminal or a supervisor sends them; the journal is whole, and the next run ends it."""
     command = [sys.executable, "-m", "lsq_service_async", "bulk", "run", str(file)]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "LSQ_RATE_LIMIT": "10/1"}
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
+        assert running.stderr is not None
         running.stdout.readline()
-        for _ in range(times):
+        running.send_signal(number)
+        if again == "at the end":
+            while not running.stderr.readline().startswith("Stopped."):
+                pass
+        while again != "never" and running.poll() is None:
             running.send_signal(number)
             time.sleep(0.01)
         out, err = running.communicate(timeout=20)
