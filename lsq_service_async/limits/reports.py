@@ -67,7 +67,7 @@ class Reports:
         del self._ended[: len(ask.ended)]
         del self.refusals[: len(ask.refusals)]
         for slot, _, _ in ask.held:
-            if slot in self._calls:  # pragma: no branch -- else its answer came during the exchange
+            if slot in self._calls:
                 self._calls[slot].until = asked + LEASE
 
     def untold(self) -> list[Ended]:

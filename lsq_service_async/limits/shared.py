@@ -198,7 +198,7 @@ class SharedStore:
     def _learn(self, reply: Reply) -> None:
         self._state, self._offset = reply.state, reply.now - self._time()
         for ended in self._reports.untold():
-            self._note(ended)  # pragma: no cover -- an answer that came during the exchange
+            self._note(ended)
         self._outlook.look_again()
 
     def _is_down(self, error: LedgerDownError) -> None:

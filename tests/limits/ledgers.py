@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from limits.opened import NAME, RATE
-
 from lsq_service_async.config import RateLimit
 from lsq_service_async.limits import Gate
 from lsq_service_async.limits.decision.ask import Ask

@@ -6,8 +6,8 @@ import math
 from random import Random
 
 import pytest
-from limits.exchanges import random_asks
 
+from limits.exchanges import random_asks
 from lsq_service_async.config import Lane, RateLimit
 from lsq_service_async.limits.decision.ask import Ask, Ended, Held, Want
 from lsq_service_async.limits.decision.exchange import exchange
@@ -120,6 +120,16 @@ def test_a_clock_that_was_set_back_far_begins_anew_with_what_is_known_used_just_
     state.seen, state.answered = 1e6, [1e6 - 1, 1e6 - 4]
     state, verdict = exchange(state, 500.0, ask(1, 9))
     assert (state.answered, state.flights, verdict.want) == ([500.0] * 4, {}, None)
+
+
+def test_those_who_wait_elsewhere_are_counted_before_one():
+    """Of its own lane as many as it has before it itself, for processes take turns; of the other as the floor says."""
+    state, _ = exchange(None, 100.0, ask(1, 1, pause=9.0))
+    exchange(state, 100.0, ask(2, 2, *[INTERACTIVE] * 2))
+    exchange(state, 100.0, ask(3, 3, *[BULK] * 3))
+    assert state.line.before(1, Lane.INTERACTIVE, 1, 0) == (3, 3)
+    assert state.line.before(1, Lane.INTERACTIVE, 9, 0) == (11, 13)
+    assert state.line.before(1, Lane.BULK, 0, 0) == (1, 3)
 
 
 def test_who_leaves_is_forgotten():

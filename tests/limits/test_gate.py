@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from limits.opened import NAME, RATE, TOKEN, opened, spend, take
 from virtual_clock import run_virtual, virtual
 
+from limits.opened import NAME, RATE, TOKEN, opened, spend, take
 from lsq_service_async.config import Lane, RateLimit
 from lsq_service_async.errors import ConfigurationError, LSQServiceError
 from lsq_service_async.limits import Gate, LimiterStats, LocalLimiter

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from limits.free_port import free_port
 from limits.opened import opened
 from limits.traffic import Limiter
 from limits.weaker_limiters import Slots, TokenBucket
-
 from lsq_service_async.config import Lane
 
 HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")

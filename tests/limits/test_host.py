@@ -9,10 +9,10 @@ import subprocess
 import sys
 
 import pytest
-from limits.ledgers import FileOnTheSpot, loop_time, processes
-from limits.opened import NAME, RATE, TOKEN, spend, take
 from virtual_clock import virtual
 
+from limits.ledgers import FileOnTheSpot, loop_time, processes
+from limits.opened import NAME, RATE, TOKEN, spend, take
 from lsq_service_async.config import Lane, RateLimit
 from lsq_service_async.errors import ConfigurationError, NotSentError
 from lsq_service_async.limits import HostLimiter, host_file

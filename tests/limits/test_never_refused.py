@@ -7,11 +7,11 @@ from random import Random
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from virtual_clock import run_virtual
+
 from limits.strict_servers import CALLS, PER
 from limits.traffic import NETWORKS, SHAPES, Limiter, Network, Run, Shape, at_once, flood, moments, send_all
 from limits.weaker_limiters import LogOfSends, Slots, SlotsPaceAndBurst, TokenBucket
-from virtual_clock import run_virtual
-
 from lsq_service_async.config import Lane, RateLimit
 from lsq_service_async.limits import LocalLimiter
 

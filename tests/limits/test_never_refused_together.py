@@ -12,12 +12,12 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from virtual_clock import run_virtual
+
 from limits.ledgers import FileOnTheSpot, OnTheSpot, RedisOnTheSpot, processes
 from limits.strict_servers import CALLS, PER
 from limits.test_never_refused import BOTH, all_at_once, lanes, many, networks, shapes_of_traffic
 from limits.traffic import Network, Run, Shape, late_both_ways, moments, send_all
-from virtual_clock import run_virtual
-
 from lsq_service_async.config import Lane
 from lsq_service_async.limits import Gate, Slot
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import attrs
 import pytest
-from limits.test_haproxy import HAPROXY, haproxy
 
+from limits.test_haproxy import HAPROXY, haproxy
 from lsq_service_async.config import Lane
 
 HERE = Path(__file__).parent

@@ -6,9 +6,9 @@ import asyncio
 import logging
 
 import pytest
-from limits.opened import NAME, RATE, TOKEN, opened, spend, take, ticks
 from virtual_clock import virtual
 
+from limits.opened import NAME, RATE, TOKEN, opened, spend, take, ticks
 from lsq_service_async.config import Lane, RateLimit
 from lsq_service_async.errors import NotSentError, QueueTimeoutError
 from lsq_service_async.limits import Gate, LocalLimiter

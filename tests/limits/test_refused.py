@@ -6,9 +6,9 @@ import asyncio
 import logging
 
 import pytest
-from limits.opened import TOKEN, opened, spend
 from virtual_clock import virtual
 
+from limits.opened import TOKEN, opened, spend
 from lsq_service_async.config import Lane
 from lsq_service_async.events import LimitLowered, LimitPaused
 

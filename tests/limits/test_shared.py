@@ -6,10 +6,10 @@ import asyncio
 import logging
 
 import pytest
-from limits.ledgers import FileOnTheSpot, loop_time, processes
-from limits.opened import TOKEN, spend, take, ticks
 from virtual_clock import virtual
 
+from limits.ledgers import FileOnTheSpot, loop_time, processes
+from limits.opened import TOKEN, spend, take, ticks
 from lsq_service_async.config import Lane
 from lsq_service_async.errors import NotSentError, QueueTimeoutError
 from lsq_service_async.limits.decision.ask import Want
@@ -307,24 +307,61 @@ async def test_what_the_ledger_did_not_hear_is_told_later(ledger):
         assert other.stats().used == 5
 
 
-@virtual
-async def test_a_question_that_was_cancelled_midway_leaves_no_slot_behind(ledger, monkeypatch):
-    """It may have been granted; the next exchange gives it back."""
-    async with processes(1, ledger) as [gate]:
-        honest = gate.ledger.exchange
+@pytest.fixture
+def slow_ledger(ledger):
+    """Decides at once, and takes a second to say so."""
+
+    def make() -> FileOnTheSpot:
+        made = ledger()
+        honest = made.exchange
 
         async def slow(ask):
             reply = await honest(ask)
             await asyncio.sleep(1)
             return reply
 
-        monkeypatch.setattr(gate.ledger, "exchange", slow)
+        made.exchange = slow
+        return made
+
+    return make
+
+
+@virtual
+async def test_a_question_that_was_cancelled_midway_leaves_no_slot_behind(slow_ledger):
+    """It may have been granted; the next exchange gives it back."""
+    async with processes(1, slow_ledger) as [gate]:
         taking = asyncio.create_task(gate._store.take([Want(Lane.INTERACTIVE, False)], (1, 0)))
         await asyncio.sleep(0.5)
         taking.cancel()
         await asyncio.wait([taking])
         await asyncio.sleep(4)
         assert gate.stats().used == 0
+
+
+@virtual
+async def test_a_caller_who_is_cancelled_while_his_question_is_under_way_leaves_no_slot_behind(slow_ledger):
+    """Nor is what he would have got lost to the next in line."""
+    async with processes(1, slow_ledger) as [gate]:
+        waiting = asyncio.create_task(gate.acquire(Lane.INTERACTIVE))
+        await asyncio.sleep(0.5)
+        waiting.cancel()
+        await asyncio.sleep(4)
+        assert gate.stats().used == 0
+
+
+@virtual
+async def test_an_answer_that_comes_during_an_exchange_goes_with_the_next(slow_ledger):
+    """While its lease is made longer, here; until then the process itself knows better than the ledger."""
+    async with processes(1, slow_ledger) as [gate]:
+        asks = gate.ledger.asks
+        slot = await gate.acquire(Lane.INTERACTIVE)
+        await asyncio.sleep(2.5)
+        assert [held.slot for held in asks[-1].held] == [slot._number]
+        slot.answered()
+        await asyncio.sleep(1)
+        assert gate._store._state.flights == {}
+        await asyncio.sleep(2)
+        assert [len(ask.ended) for ask in asks] == [0, 0, 0, 1]
 
 
 @virtual

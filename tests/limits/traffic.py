@@ -10,8 +10,8 @@ from random import Random
 from typing import Protocol
 
 import attrs
-from limits.strict_servers import all_servers
 
+from limits.strict_servers import all_servers
 from lsq_service_async.config import Lane
 
 Moments = Iterator[float]  # seconds after the call before

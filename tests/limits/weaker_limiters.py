@@ -7,8 +7,8 @@ import math
 from collections import deque
 
 from aiolimiter import AsyncLimiter
-from limits.strict_servers import CALLS, PER
 
+from limits.strict_servers import CALLS, PER
 from lsq_service_async.config import Lane
 
 TOKEN = PER / CALLS
