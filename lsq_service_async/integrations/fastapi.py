@@ -15,9 +15,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import attrs
 import httpx
@@ -64,44 +65,55 @@ def lifespan(
     own: OwnLifespan | None = None,
     *,
     limiter: Gate | None = None,
-    http_client: httpx.AsyncClient | None = None,
+    http_client: Callable[[], httpx.AsyncClient] | None = None,
     hooks: Sequence[Hook] = (),
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
     """A lifespan that opens a client before the app serves, and closes it when the app ends.
 
     ``config`` may be a function, such as ``Config.from_env``, so that importing the app needs no settings. ``own`` is
-    the app's own lifespan: it runs while the client is open, may use it (`client_of`), and its state is kept. The
-    others are what `ServiceClient` takes; with several workers, ``limiter`` is a HostLimiter or a RedisLimiter.
+    the app's own lifespan: it runs while the client is open, may use it (`client_of`), and its state is kept; a client
+    for a second account is opened there. ``limiter`` and ``hooks`` are what `ServiceClient` takes; with several
+    workers, the limiter is a HostLimiter or a RedisLimiter. ``http_client`` is a function, as an httpx.AsyncClient
+    belongs to one event loop: it is called when the app starts, and what it made is closed when the app ends.
     """
-    if not (isinstance(config, Config) or callable(config)):
-        what = "a Config, or a function that makes one, such as Config.from_env"
-        raise ConfigurationError(f"lifespan takes {what}; not {type(config).__name__}")
+    _check(config, http_client)
 
     @asynccontextmanager
     async def opened(app: FastAPI) -> AsyncIterator[State]:
         settings = config if isinstance(config, Config) else config()
-        async with ServiceClient(settings, limiter=limiter, http_client=http_client, hooks=hooks) as client:
-            with _kept(app, client) as state:
-                async with (own or _nothing)(app) as more:
-                    yield {**(more or {}), **state}
+        async with (
+            (http_client or nullcontext)() as http,
+            ServiceClient(settings, limiter=limiter, http_client=http, hooks=hooks) as client,
+            _kept(app, client) as state,
+            own(app) if own else nullcontext() as more,
+        ):
+            yield {**(more or {}), **state}
 
     return opened
 
 
+def _check(config: Any, http_client: Any) -> None:
+    # An app can be called too, and is what comes where the function itself is given: FastAPI(lifespan=lifespan).
+    if not isinstance(config, Config) and (isinstance(config, FastAPI) or not callable(config)):
+        what = "a Config, or a function that makes one: FastAPI(lifespan=lifespan(Config.from_env))"
+        raise ConfigurationError(f"lifespan takes {what}; not {type(config).__name__}")
+    if http_client is not None and not callable(http_client):
+        what = "a function that makes an httpx.AsyncClient when the app starts, in the event loop that it belongs to"
+        raise ConfigurationError(f"http_client takes {what}; not {type(http_client).__name__}")
+
+
 @asynccontextmanager
-async def _nothing(app: FastAPI) -> AsyncIterator[None]:
-    yield
-
-
-@contextmanager
-def _kept(app: FastAPI, client: ServiceClient) -> Iterator[State]:
+async def _kept(app: FastAPI, client: ServiceClient) -> AsyncIterator[State]:
     """Twice: apps that are mounted see only the lifespan's state, and who runs the lifespan by hand only the app's."""
-    opened = _Opened(client, asyncio.get_running_loop())
+    opened, before = _Opened(client, asyncio.get_running_loop()), getattr(app.state, _PLACE, None)
+    if before is not None and before.loop is opened.loop:
+        # Handlers would use the one, and client_of the other.
+        raise ConfigurationError("this app has a client already; open that of a second account in its own lifespan")
     setattr(app.state, _PLACE, opened)
     try:
         yield {_PLACE: opened}
     finally:
-        delattr(app.state, _PLACE)
+        setattr(app.state, _PLACE, before)
 
 
 def client_of(app: FastAPI) -> ServiceClient:
@@ -112,12 +124,13 @@ def client_of(app: FastAPI) -> ServiceClient:
     return _usable(getattr(app.state, _PLACE, None))
 
 
-async def _client(connection: HTTPConnection) -> ServiceClient:
+async def get_client(connection: HTTPConnection) -> ServiceClient:
+    """The dependency behind `Client`, for ``app.dependency_overrides[get_client]`` in tests."""
     opened = getattr(connection.state, _PLACE, None)
     return _usable(opened or getattr(connection.app.state, _PLACE, None))
 
 
-Client = Annotated[ServiceClient, Depends(_client)]
+Client = Annotated[ServiceClient, Depends(get_client)]
 """The app's client, as a parameter of a handler or of another dependency: ``client: Client``."""
 
 
@@ -140,13 +153,15 @@ def install_error_handlers(app: FastAPI) -> None:
     limit, 502 everything else.
 
     A body has the shape of FastAPI's own and says nothing of the service's answer; that is logged, with the reference
-    that the body names. What a background task raises comes after its response and is no answer: catch it there.
+    that the body names. A 422 repeats the error, and so may name what the handler gave, such as a path. What a
+    background task raises comes after its response and is no answer: catch it there. An app that is mounted in another
+    answers for itself, and needs handlers of its own.
     """
     app.add_exception_handler(NotFoundError, _answer(404, "There is no such ticket."))
     app.add_exception_handler(InvalidRequestError, _invalid)
     app.add_exception_handler(QueueTimeoutError, _busy)
     app.add_exception_handler(RateLimitError, _busy)
-    app.add_exception_handler(OutcomeUnknownError, _answer(502, "It may have been done. Look before you repeat it."))
+    app.add_exception_handler(OutcomeUnknownError, _unknown)
     app.add_exception_handler(LSQServiceError, _answer(502, "The ticket service did not do this."))
 
 
@@ -162,6 +177,12 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     return _told(request, error, 422, [problem])
 
 
+async def _unknown(request: Request, error: Exception) -> JSONResponse:
+    if getattr(error, "safe_to_repeat", False):
+        return _told(request, error, 502, "No usable answer came. A repeat does no harm.")
+    return _told(request, error, 502, "It may have been done. Look before you repeat it.")
+
+
 async def _busy(request: Request, error: Exception) -> JSONResponse:
     seconds = math.ceil(min(getattr(error, "retry_after", None) or _WINDOW, _LONGEST))
     return _told(request, error, 503, "The ticket service is busy.", {"Retry-After": str(seconds)})
@@ -173,5 +194,6 @@ def _told(
     reference = getattr(error, "reference", None)
     level = logging.WARNING if status == 502 else logging.INFO
     method = request.scope.get("method", "WEBSOCKET")  # whose handler may raise too, and nobody gets the answer
-    _log.log(level, "%s %s: %d, because of %r (%s)", method, request.url.path, status, error, reference)
+    path = quote(request.scope["path"])  # a line of the log is no place for what a browser may put into a path
+    _log.log(level, "%s %s: %d, because of %r (%s)", method, path, status, error, reference)
     return JSONResponse({"detail": detail, "reference": reference}, status, headers)

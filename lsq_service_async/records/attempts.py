@@ -6,7 +6,7 @@ import enum
 
 import attrs
 
-from .schema import Record
+from .schema import NOT_SHOWN, Record
 
 
 class Outcome(enum.Enum):
@@ -30,5 +30,6 @@ class Attempt(Record):
     outcome: Outcome
     status: int | None
     seconds: float
-    reason: str | None = None
+    reason: str | None = attrs.field(default=None, metadata=NOT_SHOWN)
+    """Why it failed. As it may repeat the service, it is not in the JSON that pydantic, and so FastAPI, makes."""
     digests: tuple[str, ...] = ()

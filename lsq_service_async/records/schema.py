@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import functools
 import operator
+import types
 import typing
 from collections.abc import Mapping
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 
 import attrs
 
-from .vocabulary import UNSET, Unset
+from .vocabulary import UNSET, FieldValue, Unset
+
+NOT_SHOWN: Final = {"lsq_service_async.shown": False}
+"""The metadata of an attribute that stays out of the JSON: it may repeat what was never meant for the web."""
 
 
 class Record:
@@ -28,8 +33,9 @@ class Record:
         hints = typing.get_type_hints(cls)
         fields = {
             attribute.name: core_schema.typed_dict_field(
-                handler.generate_schema(_without_unset(hints[attribute.name])),
+                handler.generate_schema(_in_json(hints[attribute.name])),
                 required=attribute.default is attrs.NOTHING,
+                serialization_exclude=attribute.metadata == NOT_SHOWN,
             )
             for attribute in attrs.fields(record)
         }
@@ -41,10 +47,37 @@ class Record:
         )
 
 
-def _without_unset(hint: Any) -> Any:
-    """JSON has a way to leave an attribute out, and needs no value for that."""
-    kinds = typing.get_args(hint)
-    return functools.reduce(operator.or_, (kind for kind in kinds if kind is not Unset)) if Unset in kinds else hint
+class _Date:
+    """A datetime that knows its zone. One without would be refused later, and under the service's name for it."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.datetime_schema(tz_constraint="aware")
+
+
+class _Value:
+    """A `FieldValue`. What is none gets one error, and not one for each of the kinds that it is not."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.union_schema(
+            [handler.generate_schema(kind) for kind in (str, int, float, bool, _Date, None)],
+            custom_error_type="field_value",
+            custom_error_message="Input should be a string, a number, a boolean or null",
+        )
+
+
+_IN_JSON: Final[Mapping[Any, Any]] = {datetime: _Date, Mapping[str, FieldValue]: Mapping[str, _Value]}
+
+
+def _in_json(hint: Any) -> Any:
+    """What a hint means in JSON, which has a way to leave an attribute out and needs no value for that."""
+    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    return functools.reduce(operator.or_, (_IN_JSON.get(kind, kind) for kind in kinds if kind is not Unset))
 
 
 def _given(record: Any) -> dict[str, Any]:

@@ -3,53 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
-import math
 from contextlib import asynccontextmanager
 
 import httpx
 import pytest
-from fastapi import FastAPI, WebSocket
-from integrations.backend import backend
+from fastapi import APIRouter, FastAPI, Request, WebSocket
+from integrations.backend import TICKET, WIDE, backend, backend_of, http_client_of
 from integrations.browsers import TestClient, in_this_loop
 
-from lsq_service_async import (
-    Config,
-    ConfigurationError,
-    LSQServiceError,
-    NewTicket,
-    OutcomeUnknownError,
-    QueueTimeoutError,
-    RateLimit,
-    RateLimitError,
-    RetryPolicy,
-    ServiceClient,
-)
-from lsq_service_async.emulator import AnswerLost, Emulator, Latency, Status
+from lsq_service_async import Config, ConfigurationError, NewTicket, ServiceClient
+from lsq_service_async.emulator import Emulator, Latency
 from lsq_service_async.events import AttemptEnded
-from lsq_service_async.integrations.fastapi import Client, client_of, lifespan
+from lsq_service_async.integrations.fastapi import Client, client_of, get_client, lifespan
 from lsq_service_async.limits import LocalLimiter
-
-TICKET = {"lead_id": "45b5", "title": "Router down"}
-WIDE = RateLimit(10_000, per=0.1)
-
-
-@pytest.fixture
-def emulator():
-    """In process, without a limit."""
-    return Emulator(window=None)
-
-
-@pytest.fixture
-def app(emulator):
-    return backend_of(emulator)
-
-
-def backend_of(emulator, own=None, *, rate=WIDE, **options):
-    http = httpx.AsyncClient(transport=httpx.ASGITransport(app=emulator.app))
-    config = Config(**emulator.settings, rate_limit=rate, retry=RetryPolicy(attempts=1))
-    return backend(config, own, http_client=http, **options)
 
 
 def running(app):
@@ -83,10 +49,35 @@ def test_settings_are_read_when_the_app_starts(monkeypatch):
         pass
 
 
-async def test_a_client_is_no_config(config):
-    """A client made at import time is refused at once, in words that say what is wanted."""
-    with pytest.raises(ConfigurationError, match=r"or a function that makes one.*not ServiceClient"):
-        lifespan(ServiceClient(config))
+@pytest.mark.parametrize("make", [ServiceClient, lambda config: FastAPI()], ids=["a client", "the app"])
+async def test_a_lifespan_takes_settings(config, make):
+    """A client made at import time is refused at once, in words that say what is wanted; and so is the app, which
+    comes where FastAPI was given the function itself."""
+    with pytest.raises(ConfigurationError, match=r"FastAPI\(lifespan=lifespan\(Config.from_env\)\); not"):
+        lifespan(make(config))
+
+
+async def test_an_http_client_made_at_import_time_is_refused(config):
+    """A start in a second event loop would find its connections dead, with the first ticket half-way."""
+    async with httpx.AsyncClient() as http:
+        with pytest.raises(ConfigurationError, match=r"when the app starts, in the event loop.*not AsyncClient"):
+            lifespan(config, http_client=http)
+
+
+def test_each_start_makes_an_http_client_and_closes_it(emulator):
+    """Proxies and CA bundles are set on it; it lives as long as the app."""
+    made = []
+
+    def make():
+        made.append(http_client_of(emulator))
+        return made[-1]
+
+    app = backend(Config(**emulator.settings), http_client=make)
+    for _ in range(2):
+        with TestClient(app) as browser:
+            assert browser.post("/tickets", json=TICKET).status_code == 201
+            assert not made[-1].is_closed
+    assert [http.is_closed for http in made] == [True, True]
 
 
 async def test_the_own_lifespan_runs_inside(emulator):
@@ -106,6 +97,53 @@ async def test_the_own_lifespan_runs_inside(emulator):
         assert seen == []
     assert "closed" in repr(seen[0])
     assert len(emulator.tickets) == 1
+
+
+async def test_an_own_lifespan_that_fails_leaves_nothing_open(emulator):
+    """The app does not start, in the lifespan's own words, and the client is closed."""
+    seen = []
+
+    @asynccontextmanager
+    async def own(app):
+        seen.append(client_of(app))
+        raise OSError("no database")
+        yield
+
+    app = backend_of(emulator, own)
+    with pytest.raises(OSError, match="no database"):
+        async with running(app):
+            pass
+    assert "closed" in repr(seen[0])
+
+
+def test_a_second_account_has_a_client_of_the_own_lifespan(emulator):
+    """And a dependency of the app's, which finds it in the state."""
+    sandbox = Emulator(window=None)
+
+    @asynccontextmanager
+    async def own(app):
+        async with ServiceClient(Config(**sandbox.settings), http_client=http_client_of(sandbox)) as client:
+            yield {"sandbox": client}
+
+    app = backend_of(emulator, own)
+
+    @app.post("/sandbox")
+    async def create(request: Request) -> str:
+        return (await request.state.sandbox.tickets.create(NewTicket(**TICKET))).number
+
+    with TestClient(app) as browser:
+        browser.post("/sandbox")
+    assert (len(emulator.tickets), len(sandbox.tickets)) == (0, 1)
+
+
+@pytest.mark.parametrize("where", ["own", "router"])
+def test_an_app_has_one_client(emulator, where):
+    """A second lifespan is refused before any handler could meet the wrong account."""
+    second = lifespan(Config(**emulator.settings))
+    app = backend_of(emulator, second if where == "own" else None)
+    app.include_router(APIRouter(lifespan=second if where == "router" else None))
+    with pytest.raises(ConfigurationError, match="has a client already"), TestClient(app):
+        pass
 
 
 def test_a_mounted_app_shares_the_client(app, emulator):
@@ -135,6 +173,27 @@ def test_an_app_can_be_started_again(app, emulator):
         with TestClient(app) as browser:
             assert browser.post("/tickets", json=TICKET).status_code == 201
     assert len(emulator.tickets) == 2
+
+
+def test_an_app_can_be_started_while_it_runs(app):
+    """In another event loop, as tests with nested fixtures do; each start has a client of its own."""
+    with TestClient(app) as outer:
+        with TestClient(app) as inner:
+            assert inner.post("/tickets", json=TICKET).status_code == 201
+        assert outer.post("/tickets", json=TICKET).status_code == 201
+    with pytest.raises(RuntimeError, match="no open client"):
+        TestClient(app).get("/tickets/1")
+
+
+def test_a_test_may_put_another_client_in_its_place(app):
+    """As FastAPI's own way of testing has it, and without the lifespan."""
+
+    @app.get("/which")
+    async def which(client: Client) -> str:
+        return client
+
+    app.dependency_overrides[get_client] = lambda: "a fake"
+    assert TestClient(app).get("/which").json() == "a fake"
 
 
 def test_without_its_lifespan_an_app_says_what_is_missing(app):
@@ -171,138 +230,6 @@ def test_a_websocket_has_the_client_too(app, emulator, caplog):
     with TestClient(app) as browser, browser.websocket_connect("/live") as connection:
         assert connection.receive_text() in emulator.tickets
     assert "WEBSOCKET /live: 404" in caplog.text
-
-
-# Errors.
-
-
-@pytest.mark.parametrize(
-    ("fault", "status", "detail"),
-    [
-        (Status(404, body='{"Status":"Error","ReasonForFailure":"stack at line 7"}'), 404, "no such ticket"),
-        (Status(429, headers={"Retry-After": "7"}), 503, "busy"),
-        (Status(500, body='{"ExceptionType":"MXException","ExceptionMessage":"stack at line 7"}'), 502, "did not do"),
-        (Status(401), 502, "did not do"),
-        (AnswerLost(), 502, "It may have been done"),
-    ],
-    ids=["404", "429", "refused", "keys", "unknown"],
-)
-def test_an_error_of_the_service_is_answered_in_our_words(app, emulator, caplog, fault, status, detail):
-    """No key, no stack and no word of the service; what it was is in the log, under the reference."""
-    emulator.faults.add(fault)
-    with TestClient(app) as browser:
-        answer = browser.post("/tickets", json=TICKET)
-    assert answer.status_code == status
-    assert detail in answer.json()["detail"]
-    assert "stack" not in answer.text
-    assert all(key not in answer.text for key in ("emulator-access-key", "emulator-secret-key"))
-    assert any(answer.json()["reference"] in line for line in caplog.messages)
-    assert answer.headers.get("retry-after") == ("7" if status == 503 else None)
-
-
-def test_a_failing_gateway_is_logged_as_a_warning(app, emulator, caplog):
-    """A refusal that the caller caused is not."""
-    emulator.faults.add(Status(401))
-    with TestClient(app) as browser:
-        browser.get("/tickets/1")
-        browser.get("/tickets/404")
-    told = [(line.levelno, line.args[2]) for line in caplog.records if "because of" in line.msg]
-    assert told == [(logging.WARNING, 502), (logging.INFO, 404)]
-
-
-@pytest.mark.parametrize(
-    ("error", "seconds"),
-    [
-        (RateLimitError("over"), "5"),
-        (RateLimitError("over", retry_after=0.2), "1"),
-        (QueueTimeoutError("late", retry_after=6.2), "7"),
-        (QueueTimeoutError("late", retry_after=math.inf), "3600"),
-    ],
-    ids=["none", "soon", "a part", "for ever"],
-)
-def test_a_retry_after_is_whole_seconds(app, error, seconds):
-    """Rounded up, the documented window where no time is known, and an hour at most."""
-    app.get("/busy")(raising(error))
-    with TestClient(app) as browser:
-        answer = browser.get("/busy")
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, seconds)
-
-
-@pytest.mark.parametrize("error", [OutcomeUnknownError("lost"), LSQServiceError("this client is closed")])
-def test_all_other_errors_are_502(app, error):
-    """Whatever the tree has or gets."""
-    app.get("/broken")(raising(error))
-    with TestClient(app) as browser:
-        assert browser.get("/broken").status_code == 502
-
-
-def raising(error):
-    async def handler():
-        raise error
-
-    return handler
-
-
-def test_a_handler_that_must_not_wait_answers_503(emulator):
-    """With a deadline, and a Retry-After of whole seconds; nothing is sent for it."""
-    with TestClient(backend_of(emulator, rate=RateLimit(1, per=60.0))) as browser:
-        number = browser.post("/tickets", json=TICKET).json()["number"]
-        answer = browser.get(f"/impatient/{number}")
-    assert answer.status_code == 503
-    assert int(answer.headers["retry-after"]) >= 50
-    assert len(emulator.calls) == 1
-
-
-@pytest.mark.parametrize(
-    ("body", "place"),
-    [
-        ({**TICKET, "title": 7}, ["body", "title"]),
-        ({**TICKET, "titel": "Router down"}, ["body", "titel"]),
-        ({**TICKET, "due_date": "soon"}, ["body", "due_date"]),
-        ({**TICKET, "fields": ["a"]}, ["body", "fields"]),
-        (["Router down"], ["body"]),
-    ],
-    ids=["type", "unknown", "date", "fields", "list"],
-)
-def test_a_body_that_is_no_ticket_is_a_422_that_names_the_field(app, emulator, body, place):
-    """Before the handler runs, and before anything is sent."""
-    with TestClient(app) as browser:
-        answer = browser.post("/tickets", json=body)
-    assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, place)
-    assert emulator.calls == ()
-
-
-@pytest.mark.parametrize(
-    ("body", "word"),
-    [({"title": "Router down"}, "lead_id"), ({**TICKET, "due_date": "2026-01-31T09:00:00"}, "DueDate")],
-    ids=["no lead", "no zone"],
-)
-def test_a_ticket_that_cannot_be_right_is_a_422_too(app, emulator, body, word):
-    """In the shape of FastAPI's own, with the client's words."""
-    with TestClient(app) as browser:
-        answer = browser.post("/tickets", json=body)
-    assert answer.status_code == 422
-    assert word in answer.json()["detail"][0]["msg"]
-    assert emulator.calls == ()
-
-
-def test_a_number_that_no_ticket_has_is_a_422(app, emulator):
-    """What could leave the tenant's path never leaves the backend."""
-    with TestClient(app) as browser:
-        answer = browser.get("/tickets/a b")
-    assert (answer.status_code, answer.json()["detail"][0]["type"]) == (422, "invalid_request")
-    assert emulator.calls == ()
-
-
-def test_the_document_names_the_records(app):
-    """Each record is a component of its own name, with its text, and the same one for bodies and answers."""
-    schemas = app.openapi()["components"]["schemas"]
-    assert {"Attempt", "NewTicket", "Outcome", "Permission", "Ticket", "TicketReceipt", "TicketUpdate"} <= set(schemas)
-    assert schemas["TicketReceipt"]["required"] == ["number"]
-    assert schemas["NewTicket"]["description"].startswith("A ticket to create.")
-    assert "unset" not in json.dumps(schemas["TicketUpdate"]).lower()
-    body = app.openapi()["paths"]["/tickets"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    assert body["$ref"] == "#/components/schemas/NewTicket"
 
 
 # Files, background tasks, cancelled requests.

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from types import MappingProxyType
 
+import attrs
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
@@ -62,6 +63,34 @@ def test_what_an_update_leaves_out_is_not_in_its_json():
     """Null is sent as null, and so it is different."""
     assert json.loads(TypeAdapter(TicketUpdate).dump_json(TicketUpdate(status=None))) == {"status": None, "fields": {}}
     assert TypeAdapter(TicketUpdate).validate_python({}) == TicketUpdate()
+
+
+@pytest.mark.parametrize("cls", [NewTicket, TicketUpdate])
+def test_a_date_knows_its_zone(cls):
+    """One that does not is refused under the attribute's name, as text and as a datetime."""
+    for date in ("2026-01-31T09:00:00", WHEN.replace(tzinfo=None)):
+        with pytest.raises(ValidationError) as caught:
+            TypeAdapter(cls).validate_python({"due_date": date})
+        assert [(error["loc"], error["type"]) for error in caught.value.errors()] == [(("due_date",), "timezone_aware")]
+    assert TypeAdapter(cls).validate_python({"due_date": WHEN.isoformat()}).due_date == WHEN
+
+
+def test_a_wrong_field_is_one_error():
+    """Not one for every kind of value that it is not."""
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(NewTicket).validate_python({"fields": {"Good": 1, "Bad": {}}})
+    assert [(error["loc"], error["type"]) for error in caught.value.errors()] == [(("fields", "Bad"), "field_value")]
+
+
+def test_why_an_attempt_failed_is_not_in_its_json():
+    """It may repeat the service, and JSON is what the web sees; nor is it in the document that describes the JSON."""
+    attempt = attrs.evolve(ATTEMPT, reason="stack at line 7")
+    adapter = TypeAdapter(Attempt)
+    assert adapter.validate_json(adapter.dump_json(attempt)) == ATTEMPT
+    assert "reason" not in adapter.json_schema(mode="serialization")["properties"]
+    assert TypeAdapter(TicketReceipt).dump_python(TicketReceipt(number="1", attempts=(attempt,)))["attempts"] == (
+        adapter.dump_python(ATTEMPT),
+    )
 
 
 def test_a_view_of_a_dict_is_shown_as_one():
