@@ -58,6 +58,7 @@ class _Session:
     def __init__(
         self, config: Config, limiter: Gate | None, http_client: httpx.AsyncClient | None, hooks: Sequence[Hook]
     ) -> None:
+        self._open = False
         self.config = config
         self.limiter = limiter or LocalLimiter()
         self._leads_limiter = LocalLimiter()
@@ -70,23 +71,23 @@ class _Session:
         self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._opening: asyncio.Lock | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._open = False
 
-    async def open(self) -> None:
-        """Bind to the running loop and open the limiter; at once where that has happened."""
+    async def open(self) -> bool:
+        """Bind to the running loop and open the limiter; False, and at once, where that has happened."""
         self._check_home()
         if self._open:
-            return
+            return False
         self._opening = self._opening or asyncio.Lock()
         async with self._opening:
-            await self._open_once()
+            return await self._open_once()
 
-    async def _open_once(self) -> None:
+    async def _open_once(self) -> bool:
         if self._open:
-            return
+            return False
         await self.limiter.open(self.config.rate_limit, self.config.limit_name)
         await self._leads_limiter.open(self.config.leads_rate_limit, self.config.leads_url)
         self._open = True
+        return True
 
     def _check_home(self) -> None:
         here = (os.getpid(), asyncio.get_running_loop())
@@ -120,6 +121,11 @@ class _Session:
             if self._open:
                 await self.limiter.aclose()
                 await self._leads_limiter.aclose()
+
+    def __del__(self) -> None:
+        if self._open and not self.closed:
+            client = f"a ServiceClient of {self.config.tenant_url}"
+            warnings.warn(f"{client} was never closed; use async with, or aclose()", ResourceWarning, stacklevel=2)
 
 
 class ServiceClient:
@@ -174,7 +180,9 @@ class ServiceClient:
         timeout: float = _UNCHANGED,
         retry: RetryPolicy = _UNCHANGED,
     ) -> Self:
-        """A cheap view with other options: same pool, same limiter, same life. Closing it does nothing.
+        """A cheap view with other options: same pool, same limiter, same life.
+
+        Closing it does nothing, unless it was entered with ``async with`` before anything else opened its client.
 
         ``deadline``: seconds for a whole call; None for no bound. ``timeout``: seconds without progress.
         """
@@ -253,12 +261,13 @@ class ServiceClient:
         return await self._session.pipeline.send(call, self._options)
 
     async def aclose(self) -> None:
-        """Wait at most ``timeout`` seconds for what is under way, then close; a view leaves that to its client."""
+        """Wait at most ``timeout`` seconds for what is under way, then close; a view leaves that to who opened it."""
         if self._owner:
             await self._session.aclose()
 
     async def __aenter__(self) -> Self:
-        await self._session.open()
+        if await self._session.open():
+            self._owner = True
         return self
 
     async def __aexit__(
@@ -269,11 +278,6 @@ class ServiceClient:
     def __repr__(self) -> str:
         state = "closed" if self._session.closed else "open"
         return f"<ServiceClient {self._session.config.tenant_url} {state}>"
-
-    def __del__(self) -> None:
-        session = getattr(self, "_session", None)
-        if session is not None and self._owner and session._open and not session.closed:
-            warnings.warn(f"{self!r} was never closed; use async with, or aclose()", ResourceWarning, stacklevel=2)
 
 
 def _check(config: Any, limiter: Any, http_client: Any, hooks: Any) -> None:

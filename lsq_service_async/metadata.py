@@ -9,8 +9,10 @@ import asyncio
 import itertools
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
+
+import attrs
 
 from ._wire.calls import Api, Call, Kind, Send, encode
 from ._wire.checks import problems_of
@@ -21,26 +23,38 @@ from .records import FieldMetadata, NewTicket, Problem, SubType, TicketUpdate
 
 _log = logging.getLogger("lsq_service_async")
 _PAGE = 25
+_MOST_KEPT = 64  # answers; each search text has one of its own
 _Page = tuple[list[FieldMetadata], int]
 
 
+@attrs.define(eq=False)
+class _Kept:
+    """One answer, trusted until a loop time. Its lock is held by whoever reads it anew."""
+
+    value: Any = None
+    until: float = 0.0
+    lock: asyncio.Lock = attrs.field(factory=asyncio.Lock)
+
+
 class MetadataCache:
-    """What was read less than ``ttl`` seconds ago; those who ask for the same at once share one read."""
+    """What was read less than ``ttl`` seconds ago; those who ask for the same at once share one read.
+
+    Of more than 64 answers, the one that was asked for longest ago is forgotten.
+    """
 
     def __init__(self, ttl: float) -> None:
         self._ttl = ttl
-        self._kept: dict[str, tuple[float, Any]] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._kept = lru_cache(maxsize=_MOST_KEPT)(lambda key: _Kept())
 
     async def get(self, key: str, load: Callable[[], Awaitable[Any]]) -> Any:
         """What is kept under ``key``, or else what ``load`` brings."""
         clock = asyncio.get_running_loop().time
-        async with self._locks.setdefault(key, asyncio.Lock()):
-            until, value = self._kept.get(key, (0.0, None))
-            if clock() >= until:
-                value = await load()
-                self._kept[key] = clock() + self._ttl, value
-            return value
+        kept = self._kept(key)
+        async with kept.lock:
+            if clock() >= kept.until:
+                kept.value = await load()
+                kept.until = clock() + self._ttl
+            return kept.value
 
 
 class Metadata:
@@ -72,7 +86,8 @@ class Metadata:
         """Why the account would not take this ticket; empty when all is well.
 
         Mandatory fields, lengths, patterns and known options, by the account's metadata, which costs a few calls
-        once. Of an update only what it changes is checked.
+        once. Of an update only what it changes is checked. Patterns are tried on values of at most 256 characters, or
+        16 where a group is repeated: no match may take for ever.
         """
         return (await self.validate_many([_checked(ticket)]))[0]
 
@@ -157,3 +172,4 @@ async def _each(tickets: Any) -> AsyncIterator[Any]:
     else:
         for ticket in tickets:
             yield ticket
+            await asyncio.sleep(0)  # a long list is no reason to hold up the loop

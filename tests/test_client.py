@@ -13,12 +13,13 @@ import attrs
 import httpcore
 import httpx
 import pytest
-from raw_server import RawServer, request_of
+from raw_server import CREATED, RawServer, ok, request_of
 from scripted import BeforeBody, Script, created
 from virtual_clock import run_virtual
 
 from lsq_service_async import (
     APIStatusError,
+    Attachment,
     Config,
     ConfigurationError,
     Lane,
@@ -100,15 +101,15 @@ async def test_a_client_that_was_never_used_closes_quietly(config):
     await ServiceClient(config).aclose()
 
 
-async def test_a_client_left_open_warns(config):
-    """As files and sockets do."""
-    client = ServiceClient(config)
+@pytest.mark.parametrize("seen", [lambda client: client, ServiceClient.with_options], ids=["client", "view"])
+async def test_a_client_left_open_warns(config, seen):
+    """As files and sockets do, also where only a view of it is left."""
+    client = seen(ServiceClient(config))
+    gc.collect()
     await client.__aenter__()
-    session = client._session
     del client
-    with pytest.warns(ResourceWarning, match="never closed"):
+    with pytest.warns(ResourceWarning, match="127.0.0.1:9/api/tenants/22824 was never closed"):
         gc.collect()
-    await session.aclose()
 
 
 def test_the_signature_of_a_view_can_be_read():
@@ -126,6 +127,15 @@ async def test_a_view_shares_the_pool_and_the_limiter(config):
         assert (options.lane, options.timeout, options.deadline) == (Lane.BULK, 5.0, 2.0)
         assert narrower.with_options(deadline=None)._options.deadline is None
         assert repr(client).endswith("open>")
+
+
+async def test_a_view_that_opens_its_client_closes_it(config):
+    """Nobody else would; another view that is entered meanwhile closes nothing."""
+    async with ServiceClient(config).with_options(lane=Lane.BULK) as view:
+        async with view.with_options(timeout=5.0):
+            pass
+        assert repr(view).endswith("open>")
+    assert repr(view).endswith("closed>")
 
 
 @pytest.mark.parametrize(
@@ -355,6 +365,26 @@ async def test_no_key_is_in_any_event(config):
             assert "CANARY" not in repr(client) + repr(vars(client)) + repr(client.limiter)
     assert len(events) == 9
     assert "CANARY" not in repr(events)
+
+
+async def test_no_key_is_in_what_httpx_logs(config, caplog):
+    """It logs each URL at INFO and each step at DEBUG; the keys are in headers, which are in neither."""
+
+    async def talk(reader, writer):
+        while True:
+            head, _ = await request_of(reader)
+            assert b"CANARY-secret" in head
+            writer.write(ok(b"[]" if head.startswith(b"GET") else CREATED))
+
+    async with RawServer(talk).running() as server:
+        settings = attrs.evolve(config, base_url=server.origin, metadata_url=server.origin, leads_url=server.origin)
+        async with ServiceClient(settings) as client:
+            await client.tickets.create(TICKET, attachments=[Attachment.from_bytes(b"x", name="a.txt")])
+            await client.metadata.sub_types()
+            await client.leads.find_by_email("wim@example.com")
+    assert {"httpx", "httpcore.connection", "httpcore.http11"} <= {record.name for record in caplog.records}
+    assert "emailaddress=wim%40example.com" in caplog.text
+    assert "CANARY" not in caplog.text
 
 
 async def test_the_keys_are_taken_off_the_request(config):

@@ -16,6 +16,7 @@ from lsq_service_async import (
     MalformedResponseError,
     NewTicket,
     PermissionDeniedError,
+    RateLimit,
     ServiceClient,
     TicketUpdate,
 )
@@ -100,6 +101,25 @@ def test_it_is_kept_for_as_long_as_the_settings_say(config):
     assert len(script.seen) == 2
 
 
+def test_the_answers_that_are_kept_are_bounded(config):
+    """Of many searches the one made longest ago is forgotten; what is asked for again and again stays."""
+    script = Script(httpx.Response(200, json={"Total": 0, "TicketsFields": []}))
+
+    async def main():
+        kept = attrs.evolve(config, metadata_ttl=1e9, rate_limit=RateLimit(1000))
+        async with httpx.AsyncClient(transport=script) as http, ServiceClient(kept, http_client=http) as client:
+            for number in range(200):
+                await all_fields(client)
+                await all_fields(client, search=str(number))
+            before = len(script.seen)
+            await all_fields(client, search="199")
+            kept = len(script.seen)
+            await all_fields(client, search="0")
+            return before, kept, len(script.seen)
+
+    assert run_virtual(main()) == (201, 201, 202)
+
+
 def test_a_failed_read_is_not_kept(config):
     """The next one tries again."""
     script = Script(403, httpx.Response(200, json=[]))
@@ -154,6 +174,17 @@ async def test_ten_thousand_tickets_cost_a_few_calls(client, emulator):
     assert [number for number, problems in enumerate(found) if problems] == list(range(0, 10_000, 1000))
     assert {(problem.field, problem.rule) for problem in found[0]} == {("Title", "mandatory")}
     assert len(emulator.calls) <= 4
+
+
+async def test_a_long_list_does_not_hold_up_the_loop(client):
+    """Others have their turn between any two tickets."""
+    await client.metadata.validate(GOOD)
+    checking = asyncio.create_task(client.metadata.validate_many([GOOD] * 1000))
+    turns = 0
+    while not checking.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns >= 1000
 
 
 async def test_one_ticket_is_checked(client):

@@ -67,5 +67,5 @@ def test_the_first_two_blocks_are_the_two_commands():
 
 
 def test_the_programs_are_all_there():
-    """A script, attachments, many calls, a backend, tests, tickets checked, a bulk run."""
-    assert len(PROGRAMS) == 7
+    """A script, attachments, many calls, a backend, tests, tickets checked, a bulk run, hooks."""
+    assert len(PROGRAMS) == 8

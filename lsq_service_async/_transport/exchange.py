@@ -39,7 +39,11 @@ class Answer:
 
 
 class Exchange:
-    """Sends one request at a time as often as it is called; holds nothing of a call."""
+    """Sends one request at a time as often as it is called; holds nothing of a call.
+
+    ``cancellable`` are the tasks that may be cancelled: those that wait for an answer, and not those that close one,
+    as httpx can then lose its connection for ever.
+    """
 
     def __init__(self, config: Config, http: httpx.AsyncClient, user_agent: str) -> None:
         self._config = config
@@ -50,27 +54,35 @@ class Exchange:
         }
         self._http = http
         self._user_agent = user_agent
+        self.cancellable: set[asyncio.Task[Any] | None] = set()
 
     async def __call__(self, call: Call[Any], body: Body, timeout: float) -> Answer:
         """The answer to one attempt. Raises whatever httpx, h11, the file system or TLS make of a failure."""
         request = self._request(call, body, timeout)
         try:
-            with self._authorized(request, *_KEY_HEADERS[call.api]):
+            with self._authorized(request, *_KEY_HEADERS[call.api]), self._wait():
                 response, until = await self._head_of(request, body, timeout)
         finally:
             await body.aclose()
         try:
             # httpx reads it as the body begins: what is left of the whole time bounds each further silence.
             request.extensions["timeout"]["read"] = max(until - _now(), 0.001)
-            return await _read(response, until)
+            with self._wait():
+                return await _read(response, until)
         finally:
             await response.aclose()
 
-    async def _head_of(self, request: httpx.Request, body: Body, timeout: float) -> tuple[httpx.Response, float]:
-        """The head of the answer, and when the rest must have come.
+    @contextmanager
+    def _wait(self) -> Iterator[None]:
+        task = asyncio.current_task()
+        self.cancellable.add(task)
+        try:
+            yield
+        finally:
+            self.cancellable.remove(task)
 
-        The timer ends with the head: cancelled while it closes a response, httpx can lose its connection for ever.
-        """
+    async def _head_of(self, request: httpx.Request, body: Body, timeout: float) -> tuple[httpx.Response, float]:
+        """The head of the answer, and when the rest must have come. The timer ends with the head."""
         until = math.inf
 
         def start_the_clock() -> None:
@@ -130,7 +142,8 @@ async def _decoded(response: httpx.Response, until: float) -> AsyncIterator[byte
     """Bounds both the raw and the decoded bytes: a few KB of gzip can hold gigabytes."""
     inflate = _inflater(response.headers.get("content-encoding", "identity").strip().lower())
     room = raw_room = MAX_ANSWER
-    async for raw in response.aiter_raw():
+    # Not aiter_raw(), which closes the response as it ends: that could be cancelled here.
+    async for raw in response.stream:  # type: ignore[union-attr]  # an AsyncClient has checked that
         chunk = inflate(raw, room + 1)
         room -= len(chunk)
         raw_room -= len(raw)

@@ -62,9 +62,10 @@ class _Run:
 
     @property
     def outcome_so_far(self) -> Outcome:
-        in_doubt = self.left and self.body.handed_over
-        unknown = in_doubt or any(attempt.outcome is Outcome.UNKNOWN for attempt in self.attempts)
-        return Outcome.UNKNOWN if unknown else Outcome.NOT_APPLIED
+        """The worst of all attempts, unless the last one was applied."""
+        outcomes = [attempt.outcome for attempt in self.attempts] or [Outcome.NOT_APPLIED]
+        doubtful = Outcome.UNKNOWN in outcomes and outcomes[-1] is not Outcome.APPLIED
+        return Outcome.UNKNOWN if doubtful else outcomes[-1]
 
 
 class Pipeline:
@@ -165,22 +166,31 @@ class Pipeline:
     async def _await_flight(self, run: _Run, flight: asyncio.Task[Verdict[Any]]) -> Verdict[Any]:
         """Wait for a send without being able to break it: cancelled inside httpx, it could lose its connection for
         ever, and a cancelled create may have been applied. Who leaves early leaves it to the hooks."""
-        number, started = run.sends, _now()
+        started = _now()
         try:
-            async with asyncio.timeout_at(run.deadline):
-                verdict = await asyncio.shield(flight)
-        except TimeoutError:
+            await asyncio.wait([flight], timeout=None if run.deadline is None else run.deadline - started)
+        except asyncio.CancelledError:
+            run.left = True
+            self._land(run, flight, started)
+            raise
+        return self._land(run, flight, started)
+
+    def _land(self, run: _Run, flight: asyncio.Task[Verdict[Any]], started: float) -> Verdict[Any]:
+        """What is known of a send as its caller stops waiting. It may have ended in the turn of the loop in which the
+        caller was cancelled; one that goes on tells the hooks of its end by itself."""
+        seconds = _now() - started
+        if flight.done():
+            verdict = flight.result()
+            self._tell_attempt(run, verdict, seconds)
+        else:
             run.leave()
             verdict = overdue(run.call, handed_over=run.body.handed_over)
-        except asyncio.CancelledError:
-            run.leave()
-            raise
-        run.attempts.append(_attempt(run, number, verdict, _now() - started))
+        run.attempts.append(_attempt(run, verdict, seconds))
         return verdict
 
     async def _send_once(self, run: _Run, slot: Slot) -> Verdict[Any]:
         """One flight. It ends in a verdict, whatever happens; cancelled (only by `aclose`), in an unknown one."""
-        body, started, number = run.body, _now(), run.sends
+        body, started = run.body, _now()
         try:
             answer = await self._exchange(run.call, body, run.options.timeout)
             verdict = read_answer(run.call, answer.status, answer.headers, answer.body)
@@ -191,7 +201,8 @@ class Pipeline:
         scrub(verdict.error, self._config)
         self._give_back(slot, verdict, body)
         self._pause_if_refused(run, verdict)
-        self._tell_attempt(run, number, verdict, _now() - started)
+        if run.left:
+            self._tell_attempt(run, verdict, _now() - started)
         return verdict
 
     def _give_back(self, slot: Slot, verdict: Verdict[Any], body: Body) -> None:
@@ -204,12 +215,12 @@ class Pipeline:
             for event in gate.refused(run.reference, error.retry_after, error.limit):
                 self._tell(event)
 
-    def _tell_attempt(self, run: _Run, number: int, verdict: Verdict[Any], seconds: float) -> None:
+    def _tell_attempt(self, run: _Run, verdict: Verdict[Any], seconds: float) -> None:
         self._tell(
             AttemptEnded(
                 reference=run.reference,
                 operation=run.call.operation,
-                number=number,
+                number=run.sends,
                 outcome=verdict.outcome.value,
                 status=verdict.status,
                 seconds=seconds,
@@ -251,7 +262,7 @@ class Pipeline:
         if self._flights:
             _log.info("closing waits for %d calls under way, at most %g s", len(self._flights), timeout)
             await asyncio.wait(set(self._flights), timeout=timeout)
-        for flight in self._flights:
+        for flight in self._flights & self._exchange.cancellable:
             flight.cancel()
         if self._flights:
             await asyncio.wait(set(self._flights))
@@ -265,9 +276,9 @@ def _seconds_left(run: _Run) -> float:
     return float("inf") if run.deadline is None else run.deadline - _now()
 
 
-def _attempt(run: _Run, number: int, verdict: Verdict[Any], seconds: float) -> Attempt:
+def _attempt(run: _Run, verdict: Verdict[Any], seconds: float) -> Attempt:
     return Attempt(
-        number=number,
+        number=run.sends,
         outcome=verdict.outcome,
         status=verdict.status,
         seconds=seconds,

@@ -10,6 +10,12 @@ from ..errors import InvalidRequestError
 from ..records import FieldMetadata, NewTicket, Problem, SubType, TicketUpdate
 from .writing import field_values, names_lead
 
+# A match cannot be interrupted, and on a value that almost matches some patterns take time without end: a power of
+# its length, and twice as much for each character where a group is repeated, as in "^(\w+[.-]?)+$".
+_LONGEST = 256  # characters that a pattern is tried on; 0.1 s at most, for the patterns that people write
+_LONGEST_FOR_GROUPS = 16
+_REPEATED_GROUP = re.compile(r"\)[*+{]")
+
 
 def problems_of(
     ticket: NewTicket | TicketUpdate, fields: Iterable[FieldMetadata], sub_types: Collection[SubType]
@@ -58,7 +64,10 @@ def _text_problems(field: FieldMetadata, value: Any) -> Iterator[Problem]:
 
 
 def _matches(pattern: str, value: str) -> bool:
-    """As the service's platform matches: anywhere, unless anchored. A pattern of another dialect refuses nothing."""
+    """As the service's platform matches: anywhere, unless anchored. What cannot be tried here refuses nothing: a
+    pattern of another dialect, or a value too long for it."""
+    if len(value) > (_LONGEST_FOR_GROUPS if _REPEATED_GROUP.search(pattern) else _LONGEST):
+        return True
     try:
         return re.search(pattern, value) is not None
     except re.error:

@@ -91,6 +91,7 @@ class Emulator:
         self._host = host
         self._port = port
         self._listener: Listener | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._origin = "http://localhost"
 
     def __repr__(self) -> str:
@@ -162,11 +163,16 @@ class Emulator:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Hang up on everybody and free the port, at once; does nothing when it is not open."""
+        """Hang up on everybody and free the port, at once; does nothing when it is not open.
+
+        It goes on when it is cancelled, and who closes again waits for its end.
+        """
         listener, self._listener = self._listener, None
         self._origin = "http://localhost"
         if listener is not None:
-            await listener.close()
+            self._closing = asyncio.create_task(listener.close())
+        if self._closing is not None:
+            await asyncio.shield(self._closing)
 
     @property
     def _store(self) -> TicketStore:

@@ -124,6 +124,49 @@ def test_cancelled_at_any_turn_of_the_loop_it_leaves_nothing(config, turns):
     assert (left, number, used) == ([], "34", 1)
 
 
+def cancelled_at_each_turn(config, *answers):
+    """The events of the same call, again and again, cancelled one turn of the loop later each time."""
+
+    async def main(client, turns):
+        task = asyncio.create_task(client.with_options(retry=RetryPolicy(backoff=1e-9)).tickets.create(TICKET))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.sleep(20)
+
+    for turns in range(1, 40):
+        script = Script(*[Slow(0.0, answer) for answer in answers])
+        yield play(config, script, lambda client, _, turns=turns: main(client, turns))[1]
+
+
+def test_cancelled_in_the_turn_in_which_its_answer_came_the_end_is_known(config):
+    """The call ends as its send did; that is abandoned exactly when its caller did not get it, and told once."""
+    seen = set()
+    for events in cancelled_at_each_turn(config, created()):
+        [attempt], [call] = of(AttemptEnded, events), of(CallEnded, events)
+        left = isinstance(call.error, asyncio.CancelledError)
+        assert (attempt.outcome, attempt.abandoned) == ("applied", left)
+        seen.add((left, events.index(attempt) < events.index(call), call.outcome))
+    assert seen == {(True, False, "unknown"), (True, True, "applied"), (False, True, "applied")}
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ([httpx.Response(400, json={})], {"unknown", "refused"}),
+        ([httpx.Response(502), httpx.Response(400, json={})], {"unknown"}),
+        ([httpx.Response(502), created()], {"unknown", "applied"}),
+    ],
+    ids=["refused", "in doubt, then refused", "in doubt, then done"],
+)
+def test_a_cancelled_call_ends_as_its_attempts_did(config, answers, expected):
+    """The worst of them, unless the last one was done."""
+    calls = [call for events in cancelled_at_each_turn(config, *answers) for call in of(CallEnded, events)]
+    left = [call for call in calls if isinstance(call.error, asyncio.CancelledError) and call.attempts == len(answers)]
+    assert {call.outcome for call in left} == expected
+
+
 def test_a_time_out_of_the_caller_is_a_cancellation(config):
     """asyncio.timeout and wait_for work as everywhere."""
 
@@ -180,6 +223,57 @@ def test_closing_before_the_body_is_sent_is_not_sent(config):
             await task
 
     play(attrs.evolve(config, timeout=3.0), Stuck(created()), main)
+
+
+class SlowToClose(httpx.AsyncByteStream):
+    """A body that comes at once, over a connection that takes its time to end."""
+
+    closed = False
+
+    async def __aiter__(self):
+        yield created().content
+
+    async def aclose(self):
+        await asyncio.sleep(10)
+        self.closed = True
+
+
+class Endless(SlowToClose):
+    """A body that only begins."""
+
+    async def __aiter__(self):
+        yield b"{"
+        await asyncio.sleep(1000)
+
+
+class Answering(Script):
+    """Has the request, and answers with this body."""
+
+    def __init__(self, body):
+        super().__init__(created())
+        self.body = body
+
+    async def handle_async_request(self, request):
+        await super().handle_async_request(request)
+        return httpx.Response(200, stream=self.body)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"), [(SlowToClose(), "34"), (Endless(), "ClientClosed")], ids=["it is whole", "it has no end"]
+)
+def test_closing_breaks_no_response_that_is_being_closed(config, body, expected):
+    """httpx, cancelled while it does that, can lose its connection for ever; reading may be cancelled."""
+
+    async def main(client, events):
+        task = asyncio.create_task(client.with_options(timeout=100.0).tickets.create(TICKET))
+        await asyncio.sleep(1)
+        await client.aclose()
+        [result] = await asyncio.gather(task, return_exceptions=True)
+        assert expected in str(getattr(result, "number", result))
+        assert asyncio.get_running_loop().time() < 1020
+
+    play(attrs.evolve(config, timeout=3.0), Answering(body), main)
+    assert body.closed
 
 
 @pytest.mark.parametrize("where", ["queue", "pause", "flight"])

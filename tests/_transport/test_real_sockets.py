@@ -170,6 +170,31 @@ async def test_answers_that_come_with_the_time_out_lose_no_connection(config, he
                 assert "Requests: 0 active, 0 queued" in repr(http._transport._pool)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("headers", [(), (b"Connection: close",)], ids=["kept", "closed"])
+async def test_answers_that_come_as_the_client_closes_lose_no_connection(config, headers):
+    """The pool is the caller's and lives on: a send that is ended too late must not take a connection with it."""
+
+    async def talk(reader, writer):
+        while True:
+            await request_of(reader)
+            await asyncio.sleep(0.045 + random.uniform(-0.006, 0.006))
+            writer.write(ok(CREATED, *headers))
+            if headers:
+                return
+
+    async with RawServer(talk).running() as server, httpx.AsyncClient() as http:
+        settings = attrs.evolve(config, base_url=server.origin, retry=ONCE, timeout=0.05)
+        for _ in range(60):
+            client = ServiceClient(settings, http_client=http)
+            patient = client.with_options(timeout=5.0)
+            calls = [asyncio.create_task(patient.tickets.create(TICKET)) for _ in range(5)]
+            await asyncio.sleep(0.001)
+            await client.aclose()
+            await asyncio.gather(*calls, return_exceptions=True)
+        assert "Requests: 0 active, 0 queued | Connections: 0 active" in repr(http._transport._pool)
+
+
 async def test_a_server_that_reads_nothing_is_given_up(config):
     """A write that makes no progress ends as not sent: the service never had the whole request."""
 

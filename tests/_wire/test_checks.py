@@ -12,6 +12,8 @@ FIELDS = [
     FieldMetadata(schema_name="Status", mandatory=True, min_length=1, max_length=200, regex=""),
     FieldMetadata(schema_name="CustomData.Code", regex=r"^[A-Z]{2}[0-9]+$", max_length=0),
     FieldMetadata(schema_name="CustomData.Dialect", regex=r"(?<name>x)\p{L}"),
+    FieldMetadata(schema_name="CustomData.Email", regex=r"^\w+([.-]?\w+)*@\w+([.-]?\w+)*(\.\w{2,3})+$"),
+    FieldMetadata(schema_name="CustomData.Slow", regex=r"\w*\w*x$"),
     FieldMetadata(schema_name="CustomData.Gone", mandatory=True, deleted=True),
     FieldMetadata(schema_name="CustomData.Off", mandatory=True, active=False),
     FieldMetadata(schema_name="DueDate", max_length=5),
@@ -38,6 +40,12 @@ def found(ticket):
         ({"fields": {"CustomData.Code": ""}}, []),
         ({"fields": {"CustomData.Code": 12}}, []),
         ({"fields": {"CustomData.Dialect": "anything"}}, []),
+        ({"fields": {"CustomData.Email": "wim.example.com"}}, [("CustomData.Email", "regex")]),
+        ({"fields": {"CustomData.Email": "a" * 16}}, [("CustomData.Email", "regex")]),
+        ({"fields": {"CustomData.Email": "a" * 17}}, []),
+        ({"fields": {"CustomData.Email": "a" * 1000}}, []),
+        ({"fields": {"CustomData.Slow": "a" * 256}}, [("CustomData.Slow", "regex")]),
+        ({"fields": {"CustomData.Slow": "a" * 100_000}}, []),
         ({"fields": {"CustomData.Unheard": "anything"}}, []),
         ({"sub_type": "ok"}, []),
         ({"sub_type": "Acceptable"}, []),
@@ -51,7 +59,8 @@ def found(ticket):
     ],
 )
 def test_each_rule_finds_what_it_is_for(changes, expected):
-    """Mandatory fields, lengths, patterns, known options, and what cannot be sent at all."""
+    """Mandatory fields, lengths, patterns, known options, and what cannot be sent at all. A value that could keep its
+    pattern busy for ever is not tried."""
     assert found(NewTicket(**GOOD | changes)) == expected
 
 

@@ -42,8 +42,9 @@ async def test_it_says_what_it_is(in_process: Any) -> None:
 
 
 async def test_it_can_be_opened_again_but_not_twice() -> None:
-    """Twice at once is an error; after it was closed it goes on with what it had; closing again does nothing."""
+    """Twice at once is an error; after it was closed it goes on with what it had; closing a closed one does nothing."""
     emulator = Emulator()
+    await emulator.aclose()
     async with emulator:
         with pytest.raises(RuntimeError, match="open already"):
             await emulator.__aenter__()

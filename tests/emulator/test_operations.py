@@ -204,8 +204,11 @@ async def test_a_body_that_departs_from_the_page_is_a_400(
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", '"x"', "NaN", '{"TypeId": NaN}', "[" * 200_000, "\ud800", "9" * 5000],
-    ids=lambda text: text[:12],
+    [
+        *("", "{", "[]", '"x"', "NaN", '{"TypeId": NaN}', '{"TypeId": 1e400}', "[" * 200_000, "9" * 5000),
+        *("\ud800", '{"LeadId": "\ud800"}', r'{"LeadId": "\ud800"}', r'{"\udfff": 1}'),
+    ],
+    ids=lambda text: ascii(text[:20]),
 )
 async def test_a_body_that_is_no_json_object_is_a_400(client: httpx.AsyncClient, text: str) -> None:
     """Cut, foreign, deeply nested or endless: always the same refusal, never a crash."""

@@ -273,6 +273,21 @@ async def test_a_connection_that_is_just_being_accepted_is_hung_up_on(turns: int
             assert await asyncio.to_thread(caller.recv, 1) == b""
 
 
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_closing_that_is_cancelled_goes_on(turns: int) -> None:
+    """Wherever it has come to, the port is free at last; who closes again waits for that."""
+    emulator = await Emulator().__aenter__()
+    host, port = "127.0.0.1", port_of(emulator)
+    closing = asyncio.create_task(emulator.aclose())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.gather(closing, return_exceptions=True)
+    await emulator.aclose()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(host, port)
+
+
 async def test_no_signal_handler_is_taken_over() -> None:
     """Ctrl-C stays with whoever opened the emulator."""
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]

@@ -25,6 +25,8 @@ from lsq_service_async import (
     TicketUpdate,
     TrashResult,
 )
+from lsq_service_async.events import AttemptEnded, CallEnded, Event
+from lsq_service_async.records import Attempt, Outcome
 
 
 async def tickets(client: ServiceClient, log: BinaryIO) -> None:
@@ -37,6 +39,8 @@ async def tickets(client: ServiceClient, log: BinaryIO) -> None:
     assert_type(receipt, TicketReceipt)
     assert_type(receipt.number, str)
     assert_type(receipt.ticket_id, str | None)
+    assert_type(receipt.attempts, tuple[Attempt, ...])
+    assert_type(receipt.attempts[0].outcome, Outcome)
     assert_type(receipt.attempts[0].digests, tuple[str, ...])
     ticket = await client.tickets.get(receipt)
     assert_type(ticket, Ticket)
@@ -71,8 +75,15 @@ async def leads(client: ServiceClient) -> None:
         assert_type(NewTicket.for_lead(lead, title="Router down"), NewTicket)
 
 
+def hook(event: Event) -> None:
+    if isinstance(event, AttemptEnded):
+        assert_type(event.abandoned, bool)
+    elif isinstance(event, CallEnded):
+        assert_type(event.error, BaseException | None)
+
+
 async def options(config: Config) -> None:
-    async with ServiceClient(config, hooks=[lambda event: None]) as client:
+    async with ServiceClient(config, hooks=[hook, lambda event: None]) as client:
         view = client.with_options(lane=Lane.BULK, deadline=2.0, timeout=5.0, retry=RetryPolicy(attempts=1))
         assert_type(view, ServiceClient)
         assert_type(view.limiter.stats().free, int)
