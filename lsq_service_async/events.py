@@ -23,7 +23,7 @@ class AttemptEnded:
 
     ``outcome`` is one of "applied", "refused", "not applied", "unknown"; ``seconds`` is how long it took.
     ``result`` is the record that came of it, or None: a caller that was cancelled finds its ticket here.
-    ``abandoned`` is True when nobody waits for it any more.
+    ``abandoned`` is True when its caller has left, and did not get it.
     """
 
     reference: str
@@ -39,7 +39,10 @@ class AttemptEnded:
 
 @attrs.frozen(kw_only=True)
 class CallEnded:
-    """A call is over. ``error`` is what its caller got, None when all went well; a cancelled one says so."""
+    """A call is over. ``error`` is what its caller got, None when all went well; a cancelled one says so.
+
+    ``outcome`` is one of those of an attempt: the worst, or "applied". A send that its caller has left may end later.
+    """
 
     reference: str
     operation: str
