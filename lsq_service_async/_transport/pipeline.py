@@ -137,7 +137,7 @@ class Pipeline:
                 self._queued.add(patience)
                 self._refuse_if_closing()
                 gate = self._gates[run.call.api]
-                return await gate.acquire(run.options.lane, deadline=run.deadline, heavy=heavy)
+                return await gate.acquire(run.options.lane, deadline=run.deadline, heavy=heavy, again=run.sends > 0)
         except TimeoutError:
             raise NotSentError(_CLOSED) from None
         finally:

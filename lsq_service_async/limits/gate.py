@@ -8,6 +8,7 @@ import math
 import random
 from collections.abc import Mapping
 from types import MappingProxyType
+from weakref import WeakKeyDictionary
 
 import attrs
 
@@ -42,12 +43,11 @@ class LimiterStats:
 class Slot:
     """The right to one call, to be ended by `answered` or by `unused`; whatever comes after the first is ignored."""
 
-    __slots__ = ("_gate", "_heavy", "_number")
+    __slots__ = ("_gate", "_number")
 
-    def __init__(self, gate: Gate, number: int, heavy: bool) -> None:
+    def __init__(self, gate: Gate, number: int) -> None:
         self._gate: Gate | None = gate
         self._number = number
-        self._heavy = heavy
 
     def answered(self) -> None:
         """The service has the call behind it, or may have: the slot comes back ``per`` seconds from now."""
@@ -60,7 +60,7 @@ class Slot:
     def _end(self, *, used: bool) -> None:
         gate, self._gate = self._gate, None
         if gate is not None:
-            gate.take_back(self._number, heavy=self._heavy, used=used)
+            gate.take_back(self._number, used=used)
 
 
 class Gate:
@@ -75,6 +75,7 @@ class Gate:
         self._users = 0
         self._open_for: tuple[RateLimit, str] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._doors: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
     def __repr__(self) -> str:
         state = f"open {self._users} times, {len(self._queue.lanes)} waiting" if self._users else "closed"
@@ -85,41 +86,48 @@ class Gate:
 
         ConfigurationError if it is in use for another name or at another rate.
         """
-        if self._users and self._here() and self._open_for != (rate, name):
-            raise ConfigurationError(f"this limiter serves {self._open_for}; {(rate, name)} needs one of its own")
-        if not self._users:
-            await self._store.open(rate, name)
-            self._queue.open(rate)
-            self._open_for, self._loop = (rate, name), asyncio.get_running_loop()
-        self._users += 1
+        async with self._door():
+            if self._users and self._here() and self._open_for != (rate, name):
+                raise ConfigurationError(f"this limiter serves {self._open_for}; {(rate, name)} needs one of its own")
+            if not self._users:
+                await self._store.open(rate, name)
+                self._queue.open(rate)
+                self._open_for, self._loop = (rate, name), asyncio.get_running_loop()
+            self._users += 1
 
     async def aclose(self) -> None:
         """Stop using it. With the last user gone, those who still wait get a NotSentError."""
         self._here()
-        self._users -= 1
-        if not self._users:
-            await self._queue.close()
-            await self._store.aclose()
+        async with self._door():
+            self._users -= 1
+            if not self._users:
+                self._loop = None
+                await self._queue.close()
+                await self._store.aclose()
 
-    async def acquire(self, lane: Lane, *, deadline: float | None = None, heavy: bool = False) -> Slot:
+    async def acquire(
+        self, lane: Lane, *, deadline: float | None = None, heavy: bool = False, again: bool = False
+    ) -> Slot:
         """Wait for the right to one call.
 
         ``deadline`` is a reading of the loop's clock. QueueTimeoutError is raised as soon as the call is not expected
         to go before it, and when it has come at the latest. ``heavy`` marks an upload that may be long under way: such
-        calls hold at most half of the slots, and others pass them when they have to wait for that.
+        calls hold at most half of the slots, and others pass them when they have to wait for that. A call that is sent
+        ``again`` goes before those of its lane that had no turn yet.
         """
         loop, queue = self._here(), self._queue
         want = PLAIN if lane is Lane.INTERACTIVE and not heavy else Want(lane, heavy)
-        if queue.is_empty and (deadline is None or deadline > loop.time()) and queue.may_pass():
+        if queue.is_clear() and (deadline is None or deadline > loop.time()):
             number = self._store.take_at_once(want)
             if number is not None:
                 await queue.bucket.acquire()  # it cannot wait
-                return Slot(self, number, heavy)
+                return Slot(self, number)
         while True:
-            number, _ = await queue.wait(want, math.inf if deadline is None else deadline)
+            number = await queue.wait(want, math.inf if deadline is None else deadline, again=again)
             if self._store.holds(number):
-                return Slot(self, number, heavy)
-            self._store.give_back(number, heavy=heavy, used=False)
+                return Slot(self, number)
+            self._store.give_back(number, used=False)
+            again = True
 
     def pause(self, seconds: float) -> None:
         """Let nobody through for so long; a longer pause in force stays."""
@@ -158,15 +166,19 @@ class Gate:
             estimated_wait=MappingProxyType({lane: self._queue.due(lane) - now for lane in Lane}),
         )
 
-    def take_back(self, number: int, *, heavy: bool, used: bool) -> None:
+    def take_back(self, number: int, *, used: bool) -> None:
         """What `Slot` calls at its end."""
         self._queue.knocked = self._queue.knocked or not used
-        if self._store.give_back(number, heavy=heavy, used=used):
+        if self._store.give_back(number, used=used):
             self._queue.wake()
+
+    def _door(self) -> asyncio.Lock:
+        """Who opens or closes, one by one, for a store takes its time over both. A lock serves one loop."""
+        return self._doors.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
     def _here(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()
-        if loop is self._loop and self._users:
+        if loop is self._loop:
             return loop
         if not self._users:
             raise LSQServiceError("this limiter is not open: a client opens it when it is entered")

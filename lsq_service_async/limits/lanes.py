@@ -13,24 +13,24 @@ import attrs
 
 from ..config import Lane
 from .decision.ask import Want
-from .store import Granted
 
-_RUBBISH = 64  # so many who are gone may stay noted beside as many as are there
+_PAGE = 512  # waiters; so many may be struck out at once without holding up the loop
 
 
 @attrs.define(eq=False)
 class Waiter:
     """A call in line ``since`` a loop time.
 
-    ``due`` is when it was foretold to go, ``deadline`` when that is no use any more (``inf``: never). ``told`` is True
-    once the log has said that it waits long.
+    ``due`` is when it was foretold to go, ``deadline`` when that is no use any more (``inf``: never). ``again`` marks
+    one that has had its turn before. ``told`` is True once the log has said that it waits long.
     """
 
     want: Want
     since: float
     due: float
     deadline: float
-    grant: asyncio.Future[Granted]
+    grant: asyncio.Future[int]
+    again: bool = False
     number: int = -1
     told: bool = False
 
@@ -40,7 +40,8 @@ class Line:
 
     def __init__(self) -> None:
         self._waiters: OrderedDict[int, Waiter] = OrderedDict()
-        self._by_margin: list[tuple[float, int, Waiter]] = []
+        # Heaps by margin, each of those who came together; who has left stays in its heap until he is at the top.
+        self._pages: dict[int, list[tuple[float, int, Waiter]]] = {}
 
     def __len__(self) -> int:
         return len(self._waiters)
@@ -49,15 +50,18 @@ class Line:
         """To the end of the line."""
         self._waiters[waiter.number] = waiter
         if waiter.deadline < math.inf:
-            heapq.heappush(self._by_margin, (waiter.deadline - waiter.due, waiter.number, waiter))
+            page = self._pages.setdefault(waiter.number // _PAGE, [])
+            heapq.heappush(page, (waiter.deadline - waiter.due, waiter.number, waiter))
 
-    def leave(self, waiter: Waiter) -> None:
-        """From anywhere in the line; who has left already may leave again."""
-        self._waiters.pop(waiter.number, None)
-        if len(self._by_margin) > 2 * len(self._waiters) + _RUBBISH:
-            self._by_margin = [entry for entry in self._by_margin if entry[1] in self._waiters]
-            heapq.heapify(self._by_margin)
-        self._drop_gone_tops()
+    def leave(self, waiter: Waiter) -> bool:
+        """From anywhere in the line; False if he has left already."""
+        there = self._waiters.pop(waiter.number, None) is not None
+        page = self._pages.get(waiter.number // _PAGE)
+        while page and page[0][1] not in self._waiters:
+            heapq.heappop(page)
+        if page == []:
+            del self._pages[waiter.number // _PAGE]
+        return there
 
     def head(self) -> Waiter:
         """Who has waited longest. There must be somebody."""
@@ -69,72 +73,97 @@ class Line:
 
     def least_margin(self) -> float:
         """How much later than foretold all may go and still keep their deadlines; ``inf`` if nobody has one."""
-        return self._by_margin[0][0] if self._by_margin else math.inf
+        return min((page[0][0] for page in self._pages.values()), default=math.inf)
 
-    def leave_late(self, delay: float) -> Iterator[Waiter]:
-        """Take out those who miss their deadline when all go ``delay`` seconds later than foretold."""
-        while self.least_margin() < delay:
-            waiter = self._by_margin[0][2]
-            self.leave(waiter)
-            yield waiter
-
-    def _drop_gone_tops(self) -> None:
-        while self._by_margin and self._by_margin[0][1] not in self._waiters:
-            heapq.heappop(self._by_margin)
+    def most_pressed(self) -> Waiter:
+        """Who has the least margin. There must be somebody with a deadline."""
+        return min(page[0] for page in self._pages.values())[2]
 
 
 class Lanes:
-    """The lines of both lanes; in each lane uploads stand in a line of their own."""
+    """The lines of both lanes. In each lane uploads stand in lines of their own, and so do those who come again: they
+    have had their turn once, and go before all who have not."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
-        self._lines = {Want(lane, heavy): Line() for lane in Lane for heavy in (False, True)}
+        wants = [Want(lane, heavy) for lane in Lane for heavy in (False, True)]
+        self._lines = {want: (Line(), Line()) for want in wants}
+        self._waiting = dict.fromkeys(Lane, 0)
+        self._again = dict.fromkeys(Lane, 0)
 
     def __len__(self) -> int:
-        return sum(map(len, self._lines.values()))
+        return sum(self._waiting.values())
 
     def waiting(self, lane: Lane) -> int:
         """How many wait in ``lane``."""
-        return len(self._lines[Want(lane, False)]) + len(self._lines[Want(lane, True)])
+        return self._waiting[lane]
 
     def counts(self) -> tuple[int, int]:
         """How many wait, interactive and bulk."""
-        return self.waiting(Lane.INTERACTIVE), self.waiting(Lane.BULK)
+        return self._waiting[Lane.INTERACTIVE], self._waiting[Lane.BULK]
+
+    def before(self, lane: Lane, *, again: bool) -> int:
+        """How many of ``lane`` go before one that joins it now."""
+        return self._again[lane] if again else self._waiting[lane]
+
+    def before_head(self, head: Waiter) -> int:
+        """How many of its lane go before the head of a line."""
+        return 0 if head.again else self._again[head.want.lane]
 
     def lines(self) -> Iterator[Line]:
         """The lines in which somebody stands."""
-        return filter(None, self._lines.values())
+        return filter(None, itertools.chain.from_iterable(self._lines.values()))
 
     def join(self, waiter: Waiter) -> bool:
         """To the end of its line; True if nobody stood there."""
         waiter.number = next(self._numbers)
-        line = self._lines[waiter.want]
+        line = self._line_of(waiter)
         line.join(waiter)
+        self._count(waiter, 1)
         return len(line) == 1
 
     def leave(self, waiter: Waiter) -> None:
-        """From anywhere."""
-        self._lines[waiter.want].leave(waiter)
+        """From anywhere; who has left already may leave again."""
+        if self._line_of(waiter).leave(waiter):
+            self._count(waiter, -1)
 
     def leave_all(self) -> Iterator[Waiter]:
         """Take out everybody."""
         for line in self.lines():
             while line:
                 waiter = line.head()
-                line.leave(waiter)
+                self.leave(waiter)
                 yield waiter
 
+    def leave_late(self, line: Line, delay: float) -> Iterator[Waiter]:
+        """Take out those of a line who miss their deadline when all go ``delay`` seconds later than foretold."""
+        while line.least_margin() < delay:
+            waiter = line.most_pressed()
+            self.leave(waiter)
+            yield waiter
+
     def wants(self) -> list[Want]:
-        """What the first two of each line want, in the order in which they came."""
-        first = itertools.chain.from_iterable(line.first(2) for line in self.lines())
-        return [waiter.want for waiter in sorted(first, key=lambda waiter: waiter.number)]
+        """What the first two of each line want, in the order in which they go."""
+        first: list[Waiter] = []
+        for again, line in self._lines.values():
+            if again or line:
+                first += itertools.islice(itertools.chain(again.first(2), line.first(2)), 2)
+        return [waiter.want for waiter in sorted(first, key=lambda waiter: (not waiter.again, waiter.number))]
 
     def next(self, want: Want) -> Waiter | None:
         """Take out who is next of those with this ``want``; None if the last has just been cancelled."""
-        line = self._lines[want]
-        while line:
-            waiter = line.head()
-            line.leave(waiter)
-            if not waiter.grant.done():
-                return waiter
+        for line in self._lines[want]:
+            while line:
+                waiter = line.head()
+                self.leave(waiter)
+                if not waiter.grant.done():
+                    return waiter
         return None
+
+    def _line_of(self, waiter: Waiter) -> Line:
+        return self._lines[waiter.want][0 if waiter.again else 1]
+
+    def _count(self, waiter: Waiter, change: int) -> None:
+        self._waiting[waiter.want.lane] += change
+        if waiter.again:
+            self._again[waiter.want.lane] += change

@@ -34,7 +34,7 @@ class LocalStore:
             self._state.settle(loop.time())
         self._loop, self._time = loop, loop.time
         self._tidy_at = 0.0
-        self._outlook.look_again()
+        self._outlook.is_stale = True
 
     async def aclose(self) -> None:
         """Nothing is held but memory."""
@@ -45,7 +45,7 @@ class LocalStore:
         if now >= self._tidy_at:
             self._tidy(now)
         slot = next(self._numbers)
-        self._outlook.look_again()
+        self._outlook.is_stale = True
         return slot if self._state.take_one(now, slot, want) else None
 
     async def take(self, wants: Sequence[Want], waiting: tuple[int, int]) -> tuple[int, Verdict]:
@@ -53,7 +53,7 @@ class LocalStore:
         now, slot = self._time(), next(self._numbers)
         if now >= self._tidy_at:
             self._tidy(now)
-        self._outlook.look_again()
+        self._outlook.is_stale = True
         want, at = self._state.take(now, ALONE, slot, wants, _FOR_EVER)
         return slot, Verdict(want, at - now)
 
@@ -66,13 +66,14 @@ class LocalStore:
         """Nobody else could take it."""
         return True
 
-    def give_back(self, slot: int, *, heavy: bool, used: bool) -> bool:
+    def give_back(self, slot: int, *, used: bool) -> bool:
         """An answer makes the rule open earlier than foreseen, and an unused slot at once."""
-        if used and slot in self._state.flights:
-            self._state.answer(slot, self._time(), heavy=heavy)
+        flight = self._state.flights.get(slot)
+        if used and flight is not None:
+            self._state.answer(slot, self._time(), heavy=flight.heavy)
         else:
             self._state.forget(slot)
-        self._outlook.look_again()
+        self._outlook.is_stale = True
         return True
 
     def pause(self, seconds: float) -> None:
@@ -81,7 +82,7 @@ class LocalStore:
 
     def refused(self, named: tuple[int, float] | None) -> RateLimit | None:
         """Known at once."""
-        self._outlook.look_again()
+        self._outlook.is_stale = True
         return self._state.rate if self._state.refused(self._time(), named) else None
 
     def forecast(self, lane: Lane, place: int, other: int) -> float:

@@ -13,7 +13,7 @@ from ..config import Lane, RateLimit
 from ..errors import NotSentError, QueueTimeoutError
 from .decision.ask import Want
 from .lanes import Lanes, Line, Waiter
-from .store import Granted, Store
+from .store import Store
 
 _log = logging.getLogger("lsq_service_async")
 _TICK = 0.01  # s; how exactly deadlines are kept: up to so much early, never late
@@ -45,31 +45,29 @@ class Queue:
         self.bucket: AsyncLimiter = AsyncLimiter(rate.calls, rate.per)
         self._news = asyncio.Event()
 
-    @property
-    def is_empty(self) -> bool:
-        """Nobody waits, so nobody is overtaken."""
-        return self._server is None
+    def is_clear(self) -> bool:
+        """Nobody waits who would be overtaken, and the bucket has room for one."""
+        return self._server is None and (not self.knocked or self._has_room())
 
-    def may_pass(self) -> bool:
-        """The bucket has room for one."""
+    def _has_room(self) -> bool:
         if self.knocked and self.bucket.has_capacity(self.rate.calls):
             self.knocked = False
         return not self.knocked or self.bucket.has_capacity()
 
-    def due(self, lane: Lane) -> float:
+    def due(self, lane: Lane, *, again: bool = False) -> float:
         """The loop time at which a call will go that joins ``lane`` now."""
-        return self._forecast(lane, self.lanes.waiting(lane))
+        return self._forecast(lane, self.lanes.before(lane, again=again))
 
-    async def wait(self, want: Want, deadline: float) -> Granted:
-        """Stand in line. QueueTimeoutError once the wait is expected to outlast ``deadline``, a loop time."""
-        waiter = self._join(want, deadline)
+    async def wait(self, want: Want, deadline: float, *, again: bool) -> int:
+        """Stand in line for a slot. QueueTimeoutError once the wait is sure to outlast ``deadline``, a loop time."""
+        waiter = self._join(want, deadline, again)
         try:
-            grant = await waiter.grant
+            slot = await waiter.grant
         except asyncio.CancelledError:
             self._walk_away(waiter)
             raise
         self._say_if_long(waiter, asyncio.get_running_loop().time())
-        return grant
+        return slot
 
     def wake(self) -> None:
         """Something has changed: ask again who may go."""
@@ -83,9 +81,10 @@ class Queue:
             self._server.cancel()
             await asyncio.wait([self._server])
 
-    def _join(self, want: Want, deadline: float) -> Waiter:
+    def _join(self, want: Want, deadline: float, again: bool) -> Waiter:
         loop = asyncio.get_running_loop()
-        waiter = Waiter(want, loop.time(), self.due(want.lane), deadline, loop.create_future())
+        due = self.due(want.lane, again=again)
+        waiter = Waiter(want, loop.time(), due, deadline, loop.create_future(), again)
         if waiter.due >= deadline:
             raise self._too_late(waiter, waiter.due)
         if self.lanes.join(waiter):
@@ -100,8 +99,7 @@ class Queue:
         self.lanes.leave(waiter)
         if not waiter.grant.cancelled() and waiter.grant.exception() is None:
             # Granted and cancelled in the same tick: the slot was never used.
-            slot, heavy = waiter.grant.result()
-            self._store.give_back(slot, heavy=heavy, used=False)
+            self._store.give_back(waiter.grant.result(), used=False)
             self.wake()
         self._news.set()
 
@@ -124,7 +122,7 @@ class Queue:
         now = asyncio.get_running_loop().time()
         if self.lanes and now < self._ask_at and not self._must_ask:
             await self._sleep(min(self._ask_at - now, self._turn_away_the_late()))
-        elif not self.lanes or self.may_pass():
+        elif not self.lanes or self._has_room():
             await self._ask()
         else:
             self._ask_at, self._must_ask = now + self.rate.per / self.rate.calls, False
@@ -145,9 +143,9 @@ class Queue:
     def _hand_over(self, slot: int, want: Want) -> None:
         waiter = self.lanes.next(want)
         if waiter is None:
-            self._store.give_back(slot, heavy=want.heavy, used=False)
+            self._store.give_back(slot, used=False)
         else:
-            waiter.grant.set_result(Granted(slot, want.heavy))
+            waiter.grant.set_result(slot)
 
     async def _sleep(self, seconds: float) -> None:
         alarm = asyncio.get_running_loop().call_later(min(max(seconds, 0.0), _LONGEST_NAP), self.wake)
@@ -160,8 +158,10 @@ class Queue:
         """Fail those who will miss their deadline; returns the seconds after which it is time to look again."""
         patience = math.inf
         for line in self.lanes.lines():
+            if line.least_margin() == math.inf:
+                continue
             delay = self._delay(line)
-            for waiter in itertools.islice(line.leave_late(delay + _TICK), _AT_ONCE):
+            for waiter in itertools.islice(self.lanes.leave_late(line, delay + _TICK), _AT_ONCE):
                 _fail(waiter, self._too_late(waiter, waiter.due + delay))
             patience = min(patience, line.least_margin() - delay - _TICK / 2)
         return patience
@@ -169,7 +169,7 @@ class Queue:
     def _delay(self, line: Line) -> float:
         """How much later than it was foretold the head of a line will go; so will, at the least, all behind it."""
         head = line.head()
-        return self._forecast(head.want.lane, 0) - head.due
+        return self._forecast(head.want.lane, self.lanes.before_head(head)) - head.due
 
     def _forecast(self, lane: Lane, place: int) -> float:
         other = len(self.lanes) - self.lanes.waiting(lane)

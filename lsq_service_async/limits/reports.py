@@ -32,7 +32,7 @@ class Reports:
     refusals: list[tuple[int, float] | None] = attrs.field(factory=list)
     next_at: float | None = None
     _calls: dict[int, _Call] = attrs.field(factory=dict)
-    _ended: list[tuple[float, float | None, int, bool]] = attrs.field(factory=list)
+    _ended: list[tuple[float, Ended]] = attrs.field(factory=list)
     _paused_until: float = -math.inf
 
     def hold(self, slot: int, asked: float, *, heavy: bool) -> None:
@@ -43,10 +43,12 @@ class Reports:
         """Its lease is not over."""
         return now < self._calls[slot].until
 
-    def end(self, slot: int, now: float, *, heavy: bool, used: bool) -> None:
-        """A call is over, or was perhaps never granted."""
-        self._ended.append((now, now if used else None, slot, heavy))
-        self._calls.pop(slot, None)
+    def end(self, slot: int, now: float, *, used: bool) -> Ended:
+        """A call is over, or was perhaps never granted. Returned as `untold` does."""
+        call = self._calls.pop(slot, None)
+        ended = Ended(slot, now if used else None, call is not None and call.heavy)
+        self._ended.append((now, ended))
+        return ended
 
     def pause(self, until: float) -> None:
         """Nobody is to go before."""
@@ -54,7 +56,7 @@ class Reports:
 
     def ask(self, now: float, **about: Any) -> Ask:
         """All that is to be told now, as part of an exchange that is ``about`` something."""
-        ended = [Ended(slot, None if at is None else now - at, heavy) for _, at, slot, heavy in self._ended]
+        ended = [Ended(slot, None if at is None else now - at, heavy) for slot, at, heavy in self.untold()]
         held = [
             Held(slot, now - call.since, call.heavy)
             for slot, call in self._calls.items()
@@ -71,8 +73,8 @@ class Reports:
                 self._calls[slot].until = asked + LEASE
 
     def untold(self) -> list[Ended]:
-        """The ends that the others do not know of yet."""
-        return [Ended(slot, at, heavy) for _, at, slot, heavy in self._ended]
+        """The ends that the others do not know of yet, each with its moment in place of its age."""
+        return [ended for _, ended in self._ended]
 
     def due_at(self) -> float:
         """When something must be told."""

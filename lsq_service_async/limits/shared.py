@@ -88,11 +88,11 @@ class SharedStore:
         await self._ledger.open(name)
         try:
             await self._meet()
-        except ConfigurationError:
-            await self._ledger.aclose()
-            raise
         except LedgerDownError:
             pass  # it was logged, and whoever wants to go will see
+        except BaseException:
+            await self._ledger.aclose()
+            raise
         self._keeper = asyncio.create_task(self._keep_in_touch(), name="lsq_service_async limit in touch")
 
     async def aclose(self) -> None:
@@ -116,13 +116,13 @@ class SharedStore:
         try:
             verdict = await self._meet(slot, wants, waiting)
         except LedgerDownError as error:
-            self._reports.end(slot, asked, heavy=False, used=False)
+            self._reports.end(slot, asked, used=False)
             if self._waits:
                 return slot, Verdict(None, self._back_off)
             raise NotSentError(f"the limit cannot be asked, so the call was not sent: {error}") from error
         except BaseException:
             # Perhaps it was granted.
-            self._reports.end(slot, asked, heavy=False, used=False)
+            self._reports.end(slot, asked, used=False)
             raise
         if verdict.want is not None:
             self._reports.hold(slot, asked, heavy=verdict.want.heavy)
@@ -133,11 +133,9 @@ class SharedStore:
         """Not if its lease is over: others may have taken it since."""
         return self._reports.holds(slot, self._time())
 
-    def give_back(self, slot: int, *, heavy: bool, used: bool) -> bool:
+    def give_back(self, slot: int, *, used: bool) -> bool:
         """What an answer makes of the rule is in the verdict already, more or less; an unused slot is free at once."""
-        now = self._time()
-        self._reports.end(slot, now, heavy=heavy, used=used)
-        self._note(Ended(slot, now if used else None, heavy))
+        self._note(self._reports.end(slot, self._time(), used=used))
         return not used
 
     def pause(self, seconds: float) -> None:
@@ -149,7 +147,7 @@ class SharedStore:
     def refused(self, named: tuple[int, float] | None) -> RateLimit | None:
         """As far as this process knows; the others learn it at once."""
         self._reports.refusals.append(named)
-        self._outlook.look_again()
+        self._outlook.is_stale = True
         self._urgent.set()
         return self._state.rate if self._state.refused(self._now, named) else None
 
@@ -176,7 +174,7 @@ class SharedStore:
             self._state.forget(ended.slot)
         else:
             self._state.answer(ended.slot, ended.age + self._offset, heavy=ended.heavy)
-        self._outlook.look_again()
+        self._outlook.is_stale = True
 
     async def _meet(self, slot: int = 0, wants: Sequence[Want] = (), waiting: Waiting = NOBODY, *,
                     leaving: bool = False) -> Verdict:  # fmt: skip
@@ -199,7 +197,7 @@ class SharedStore:
         self._state, self._offset = reply.state, reply.now - self._time()
         for ended in self._reports.untold():
             self._note(ended)
-        self._outlook.look_again()
+        self._outlook.is_stale = True
 
     def _is_down(self, error: LedgerDownError) -> None:
         if not self._back_off:

@@ -9,13 +9,6 @@ from ..config import Lane, RateLimit
 from .decision.ask import Verdict, Want
 
 
-class Granted(NamedTuple):
-    """The store has taken ``slot`` for a call that is an upload, or not."""
-
-    slot: int
-    heavy: bool
-
-
 class Usage(NamedTuple):
     """How much of the allowance is in use: ``used`` slots of those that ``rate`` gives us now."""
 
@@ -53,7 +46,7 @@ class Store(Protocol):
         """The slot is still ours: this process was not stopped for so long that it was taken for dead."""
         ...
 
-    def give_back(self, slot: int, *, heavy: bool, used: bool) -> bool:
+    def give_back(self, slot: int, *, used: bool) -> bool:
         """End a grant: ``per`` seconds from now if it was used, at once if nothing can have reached the service.
 
         True if that may let somebody go who waits here.

@@ -368,3 +368,15 @@ def test_every_attempt_takes_a_slot_of_its_own(config):
     assert run(config, used, 500, 500, created())[0] == 3
     assert run(config, used, BeforeBody(REFUSED), BeforeBody(REFUSED), created())[0] == 1
     assert run(config, used, BeforeBody(httpx.WriteError("x")), created())[0] <= 2
+
+
+def test_a_call_that_is_sent_again_goes_before_those_that_were_never_sent(config):
+    """It has waited for its turn once; behind a long run it would wait for that to end."""
+    limited = attrs.evolve(config, rate_limit=attrs.evolve(config.rate_limit, calls=1))
+
+    async def main(client):
+        paths = ["first", "second", "third"]
+        await asyncio.gather(*(client.request("GET", path) for path in paths))
+
+    _, script, _ = run(limited, main, 500, answer())
+    assert [seen.url.rsplit("/", 1)[-1] for seen in script.seen] == ["first", "first", "second", "third"]

@@ -116,9 +116,9 @@ class CountingStore(LocalStore):
 
     returns = 0
 
-    def give_back(self, slot, *, heavy, used):
+    def give_back(self, slot, *, used):
         self.returns += 1
-        return super().give_back(slot, heavy=heavy, used=used)
+        return super().give_back(slot, used=used)
 
 
 @virtual

@@ -39,6 +39,43 @@ async def test_a_limiter_of_the_host_works_with_a_file_that_only_its_owner_may_r
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
+async def test_users_that_come_and_go_at_the_same_time_find_it_open_once(tmp_path):
+    """Opening and closing take a while, and who comes meanwhile waits for that."""
+    limiter = HostLimiter(tmp_path / "limit.sqlite")
+    await asyncio.gather(*(limiter.open(RATE, NAME) for _ in range(3)))
+    keeper = asyncio.all_tasks() - {asyncio.current_task()}
+    assert len(keeper) == 1
+    await asyncio.gather(limiter.aclose(), limiter.aclose(), limiter.aclose(), limiter.open(RATE, NAME))
+    (await limiter.acquire(Lane.INTERACTIVE)).answered()
+    await limiter.aclose()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_an_opening_that_is_cancelled_leaves_nothing_open(tmp_path, monkeypatch):
+    """Neither a thread nor a file; the next one opens as if it were the first."""
+    limiter = HostLimiter(tmp_path / "limit.sqlite")
+    ledger = limiter._store._ledger
+    closed, never = [], asyncio.Event()
+    close = ledger.aclose
+
+    async def exchange(ask):
+        await never.wait()
+
+    async def aclose():
+        closed.append(True)
+        await close()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger, "exchange", exchange)
+        patched.setattr(ledger, "aclose", aclose)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await limiter.open(RATE, NAME)
+        assert closed == [True]
+    await limiter.open(RATE, NAME)
+    await limiter.aclose()
+
+
 @virtual
 async def test_one_file_may_hold_many_limits(tmp_path):
     """Each account has an allowance of its own, whoever shares the file."""

@@ -41,5 +41,4 @@ async def test_the_least_margin_is_of_somebody_who_still_waits():
         line.leave(gone)
 
     assert line.least_margin() == 3.0
-    assert list(line.leave_late(3.5)) == [waiters[3]]
-    assert line.head() is waiters[4]
+    assert line.most_pressed() is waiters[3]

@@ -19,8 +19,10 @@ def time() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def call(limiter: LocalLimiter, lane: Lane, name: str, order: list[str], *, heavy: bool = False) -> None:
-    slot = await limiter.acquire(lane, heavy=heavy)
+async def call(
+    limiter: LocalLimiter, lane: Lane, name: str, order: list[str], *, heavy: bool = False, again: bool = False
+) -> None:
+    slot = await limiter.acquire(lane, heavy=heavy, again=again)
     order.append(name)
     slot.answered()
 
@@ -36,6 +38,41 @@ async def test_a_lane_is_served_in_the_order_of_arrival():
             await asyncio.sleep(0.15)
     assert sorted(order) == order
     assert len(order) == 60
+
+
+@pytest.mark.parametrize("lane", Lane)
+@virtual
+async def test_who_comes_again_goes_before_those_of_its_lane_that_had_no_turn_yet(lane: Lane):
+    """In the order in which they came again; an upload that has to wait holds nobody up."""
+    async with opened() as limiter, asyncio.TaskGroup() as tasks:
+        order: list[str] = []
+        await spend(limiter)
+        for name in ("c", "d", "e"):
+            tasks.create_task(call(limiter, lane, name, order))
+        await ticks()
+        for name in ("a", "b"):
+            tasks.create_task(call(limiter, lane, name, order, again=True, heavy=name == "b"))
+    assert order == ["a", "b", "c", "d", "e"]
+
+
+@virtual
+async def test_deadlines_are_kept_also_of_those_before_whom_others_come_again():
+    """They are told no later than it is known, and never after their deadline."""
+    async with opened() as limiter, asyncio.TaskGroup() as tasks:
+        await spend(limiter)
+        order: list[str] = []
+        begun = time()
+        waiting = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE, deadline=begun + 5.2))
+        await asyncio.sleep(2)
+        for number in range(5):
+            tasks.create_task(call(limiter, Lane.INTERACTIVE, f"{number}", order, again=True))
+        with pytest.raises(QueueTimeoutError) as caught:
+            await waiting
+        assert time() - begun < 2.1
+        assert caught.value.retry_after == pytest.approx(0.8 + TOKEN, abs=2 * TOKEN)
+        in_time = limiter.acquire(Lane.INTERACTIVE, deadline=begun + 6.2, again=True)
+        (await in_time).unused()
+        assert time() < begun + 6.2
 
 
 @virtual

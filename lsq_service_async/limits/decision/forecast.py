@@ -45,15 +45,12 @@ class Forecast:
 
 
 class Outlook:
-    """What a process expects of a state. Whoever changes the state says so by `look_again`."""
+    """What a process expects of a state. Whoever changes the state makes it ``is_stale``."""
 
     def __init__(self) -> None:
-        self._forecast: Forecast | None = None
+        self.is_stale: bool = True
+        self._forecast: Forecast
         self._from = 0.0
-
-    def look_again(self) -> None:
-        """Something has changed."""
-        self._forecast = None
 
     def goes_at(self, state: State, now: float, lane: Lane, ahead: tuple[int, int]) -> float:
         """When a call goes that has so many before it, of its own lane and in all. Blind to the uploads' half."""
@@ -64,7 +61,8 @@ class Outlook:
         return max(goes_at, max(start, state.paced_until) + ahead[0] * state.token)
 
     def _of(self, state: State, start: float) -> Forecast:
-        if self._forecast is None or start > self._from + SLACK:
+        if self.is_stale or start > self._from + SLACK:
+            self.is_stale = False
             in_flight = [max(start, flight.since + state.round_trip) for flight in state.flights.values()]
             expected = sorted([*state.answered, *in_flight])
             self._forecast, self._from = Forecast(expected, start, state.rate, state.round_trip), start

@@ -50,19 +50,23 @@ def room_beside_one(rate: RateLimit) -> float:
 
 
 def _last_boundary_to_let_go(answered: Sequence[float], room: float, per: float) -> float:
-    """An estimate is largest where the boundary has all but passed an answer, or one a window old: try only these."""
-    latest, total, before, since = -math.inf, len(answered), 0, 0
-    for boundary in sorted([*answered, *(answer + per for answer in answered)]):
-        while since < total and answered[since] < boundary - _SAME_TIME:
-            since += 1
-        while before < total and answered[before] < boundary - per - _SAME_TIME:
-            before += 1
-        latest = max(latest, boundary + per * _must_fade(since - before, room - (total - since)))
+    """An estimate is largest where the boundary has all but passed an answer, or one a window old: try only these.
+
+    The latest first, for none makes a call wait longer than a window: most need not be looked at.
+    """
+    latest, total = -math.inf, len(answered)
+    since = before = total
+    for boundary in sorted([*answered, *[answer + per for answer in answered]], reverse=True):  # pragma: no branch
+        if boundary + per <= latest:  # with the first answer as the boundary at the latest
+            break
+        while since and answered[since - 1] >= boundary - _SAME_TIME:
+            since -= 1
+        while before and answered[before - 1] >= boundary - per - _SAME_TIME:
+            before -= 1
+        older, left = since - before, room - (total - since)
+        if older > left:
+            # So much of a window is to pass until what is older has faded to what is left.
+            faded = boundary + per * (1 - left / older if left > 0 else 1)
+            if faded > latest:  # max() would take twice as long, and nothing is called more often than this
+                latest = faded
     return latest
-
-
-def _must_fade(older: int, room: float) -> float:
-    """The part of a window to pass until ``older`` calls weigh no more than ``room``; ``-inf`` if they never did."""
-    if room < 0:
-        return 1.0
-    return 1 - room / older if older > room else -math.inf

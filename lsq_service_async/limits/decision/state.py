@@ -146,7 +146,9 @@ class State:
         if want is not PLAIN:
             return self.take(now, ALONE, slot, (want,), math.inf)[0] is not None
         # Most calls come this way, so nothing is asked here that is known.
-        if self.paused_until > now or self.opens_at() > now:
+        if self.paused_until > now:
+            return False
+        if len(self.flights) + len(self.answered) > self._never_full and self.opens_at() > now:
             return False
         self.line.row = 0
         self.flights[slot] = Flight(ALONE, now, math.inf, False)

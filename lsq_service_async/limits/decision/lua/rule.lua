@@ -2,20 +2,19 @@
 
 local SLACK, SAME_TIME = 0.01, 1e-6
 
-local function must_fade(older, room)
-  if room < 0 then return 1 end
-  return older > room and 1 - room / older or ALWAYS
-end
-
 local function last_boundary_to_let_go(answered, room, per)
   local boundaries = map(answered, function(answer) return answer end)
   for _, answer in ipairs(answered) do boundaries[#boundaries + 1] = answer + per end
-  table.sort(boundaries)
-  local latest, before, since = ALWAYS, 0, 0
+  table.sort(boundaries, function(one, other) return one > other end)
+  local latest, since, before = ALWAYS, #answered, #answered
   for _, boundary in ipairs(boundaries) do
-    while since < #answered and answered[since + 1] < boundary - SAME_TIME do since = since + 1 end
-    while before < #answered and answered[before + 1] < boundary - per - SAME_TIME do before = before + 1 end
-    latest = math.max(latest, boundary + per * must_fade(since - before, room - (#answered - since)))
+    if boundary + per <= latest then break end
+    while since > 0 and answered[since] >= boundary - SAME_TIME do since = since - 1 end
+    while before > 0 and answered[before] >= boundary - per - SAME_TIME do before = before - 1 end
+    local older, left = since - before, room - (#answered - since)
+    if older > left then
+      latest = math.max(latest, boundary + per * (left > 0 and 1 - left / older or 1))
+    end
   end
   return latest
 end
