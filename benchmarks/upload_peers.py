@@ -4,10 +4,13 @@ Prints seconds, the growth of peak memory in MiB, and the 99th percentile and ma
 """
 
 import asyncio
+import hashlib
 import resource
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, BinaryIO
 
 TICK = 0.001
 
@@ -48,16 +51,36 @@ async def without_digests(origin: str, path: Path, count: int) -> None:
     await ours(origin, path, count, digests=False)
 
 
-async def httpx(origin: str, path: Path, count: int) -> None:
+class Hashed:
+    """A file that hashes what is read of it: what it takes to have from httpx the digest that our receipts have."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        chunk = self._file.read(size)
+        self._digest.update(chunk)
+        return chunk
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+async def httpx(origin: str, path: Path, count: int, *, wrapped: Callable[[BinaryIO], Any] = lambda file: file) -> None:
     import httpx
 
     async with httpx.AsyncClient(timeout=60) as client:
 
         async def upload() -> None:
             with path.open("rb") as file:
-                await client.post(f"{origin}/tickets", data={"ticketDTO": "{}"}, files={"files": file})
+                await client.post(f"{origin}/tickets", data={"ticketDTO": "{}"}, files={"files": wrapped(file)})
 
         await asyncio.gather(*(upload() for _ in range(count)))
+
+
+async def httpx_hashing(origin: str, path: Path, count: int) -> None:
+    await httpx(origin, path, count, wrapped=Hashed)
 
 
 async def aiohttp(origin: str, path: Path, count: int) -> None:
@@ -88,6 +111,7 @@ PEERS = {
     "this": ours,
     "this, no digests": without_digests,
     "bare httpx, open file": httpx,
+    "bare httpx, hashing it": httpx_hashing,
     "aiohttp, open file": aiohttp,
     "curl": curl,
 }
