@@ -36,6 +36,7 @@ _BY_STATUS = {400: BadRequestError, 401: AuthenticationError, 403: PermissionDen
 _TRANSIENT = {500, 502, 503, 504}
 _LIMIT_TYPE = "MXAPIRateLimitExceededException"
 _LIMIT_TEXT = re.compile(r"exceeded the limit of ([0-9]{1,6}) in ([0-9]{1,6}) second", re.IGNORECASE)
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # A refusal of these kinds may quote a ticket, and with it the limit's words.
 _NEVER_THE_LIMIT = {400, 401, 404, 409, 413, 422}
 _SHOWN = 300
@@ -57,6 +58,15 @@ def read_answer(call: Call[T], status: int, headers: Mapping[str, str], body: by
     return _refused(_error_class(status), status, headers, said)
 
 
+def _decoded(text: str) -> Any:
+    value = json.loads(text, parse_constant=_no_constant)
+    if not _SURROGATE.search(text):
+        return value
+    # Text that was cut in the middle of an emoji holds half of one, which no file, socket or database would take.
+    whole = json.dumps(value, ensure_ascii=False).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return json.loads(whole)
+
+
 @attrs.frozen
 class _Said:
     """The body of an answer: decoded JSON (or ``_MALFORMED``) and its text."""
@@ -69,7 +79,7 @@ class _Said:
         text = body.decode("utf-8-sig", errors="replace")
         try:
             body.decode("utf-8-sig")
-            return cls(json.loads(text, parse_constant=_no_constant), text)
+            return cls(_decoded(text), text)
         except (ValueError, RecursionError):
             return cls(_MALFORMED, text)
 

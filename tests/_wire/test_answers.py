@@ -45,6 +45,22 @@ def test_a_success_is_its_record():
 
 
 @pytest.mark.parametrize(
+    ("given", "read_as"),
+    [
+        ("cut \\ud83d", "cut \ufffd"),
+        ("\\uDE00 cut", "\ufffd cut"),
+        ("whole \\ud83d\\ude00", "whole \U0001f600"),
+        ("whole \U0001f600 \\\\ud83d", "whole \U0001f600 \\ud83d"),
+    ],
+)
+def test_half_an_emoji_is_read_as_a_replacement_character(given, read_as):
+    """Services that cut text at a length cut it there, and half of one can be neither written nor sent on."""
+    verdict = read(200, f'{{"Status": "Success", "Id": "34", "Key": "{given}"}}')
+    assert verdict.record.key == read_as
+    assert read(400, f'{{"Message": "{given}"}}').error.body == {"Message": read_as}
+
+
+@pytest.mark.parametrize(
     ("status", "body"),
     [
         (429, ""),
