@@ -3,64 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sized
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sized
+from contextlib import suppress
 from typing import Literal
 
 import attrs
 
-from ..errors import APIStatusError, InvalidRequestError, LSQServiceError, NotSentError, ServerError
+from ..errors import LSQServiceError
 from ..records import TicketReceipt
 from .breaker import Breaker
 from .crew import Crew
-from .journal import Entry, Journal, State, states_in
+from .journal import Entry, Journal
+from .journal_file import State
+from .outcomes import Plan, RowOutcome, Summary, earlier, state_after
+from .review import states_in
 from .rows import BulkRow, Row, Source, rows_of
+from .speed import Speed
 
-_log = logging.getLogger("lsq_service_async")
-OutcomeState = Literal["created", "updated", "skipped", "failed", "unknown"]
 Reconcile = Callable[[BulkRow], Awaitable[TicketReceipt | None]]
 OnUnknown = Literal["skip", "stop", "resend"] | Reconcile
 Operation = Callable[[BulkRow, Callable[[], Awaitable[None]]], Awaitable[TicketReceipt]]
 """Sends one row; awaits the second argument right before each send."""
-
-
-@attrs.frozen
-class RowOutcome:
-    """What came of one row of the input. ``receipt`` is there for created, updated and skipped ones; ``row`` is what
-    was given, a plain ticket as a `BulkRow` without a key."""
-
-    key: str
-    state: OutcomeState
-    receipt: TicketReceipt | None = None
-    error: LSQServiceError | None = None
-    row: BulkRow | None = attrs.field(default=None, eq=False, repr=False)
-
-
-@attrs.frozen
-class Plan:
-    """What a run will cost: ``calls`` to send and the least ``seconds`` that takes at the limit, both None where the
-    input does not say how long it is; ``done`` rows that an earlier run has finished."""
-
-    calls: int | None
-    seconds: float | None
-    done: int
-
-
-@attrs.frozen
-class Summary:
-    """How many rows ended how, so far."""
-
-    created: int = 0
-    updated: int = 0
-    skipped: int = 0
-    failed: int = 0
-    unknown: int = 0
-
-    @property
-    def total(self) -> int:
-        return self.created + self.updated + self.skipped + self.failed + self.unknown
 
 
 @attrs.frozen(kw_only=True)
@@ -98,17 +63,26 @@ class BulkJob:
         self._on_unknown = on_unknown
         self._retry_failed = retry_failed
         self._counts: Counter[str] = Counter()
-        self._stopping = False
+        self._speed = Speed()
+        self._stop_asked = asyncio.Event()
         self._begun = False
         self._crew: Crew | None = None
 
     def plan(self) -> Plan:
         """Calls and seconds of a run that begins now. Blocks for a moment: it looks into the journal."""
-        done = states_in(self._journal.path).get(State.DONE, 0)
+        states = states_in(self._journal.path)
+        done = states.get(State.DONE, 0)
         if not isinstance(self._rows, Sized):
             return Plan(None, None, done)
-        calls = max(0, len(self._rows) - done)
+        calls = max(0, len(self._rows) - done - self._kept_back(states))
         return Plan(calls, calls * self._setup.seconds_per_call, done)
+
+    def _kept_back(self, states: Mapping[State, int]) -> int:
+        """Rows that wait for a retry, or for the user's word."""
+        failed = 0 if self._retry_failed else states.get(State.FAILED, 0)
+        if self._on_unknown == "resend" or callable(self._on_unknown):
+            return failed
+        return failed + states.get(State.UNKNOWN, 0) + states.get(State.IN_FLIGHT, 0)
 
     def summary(self) -> Summary:
         """How many rows ended how, so far."""
@@ -121,9 +95,13 @@ class BulkJob:
         left = len(self._rows) - self.summary().total
         return self._setup.estimated_wait() + max(0, left - 1) * self._setup.seconds_per_call if left > 0 else 0.0
 
+    def rate(self) -> float:
+        """Rows per second, from the first one that was sent on; 0.0 until then. Skipped ones do not count."""
+        return self._speed.per_second()
+
     def stop(self) -> None:
         """Begin no new row. The loop over the job ends when what is in flight has ended."""
-        self._stopping = True
+        self._stop_asked.set()
         if self._crew is not None:
             self._crew.dismiss_idle()
 
@@ -137,13 +115,18 @@ class BulkJob:
         had_rows = await self._journal.open()
         try:
             if had_rows:
-                # Calls of the run that died may still count against the limit.
-                await asyncio.sleep(self._setup.window)
+                await self._let_earlier_calls_pass()
             async for outcome in self._outcomes():
                 self._counts[outcome.state] += 1
                 yield outcome
         finally:
             await self._journal.aclose()
+
+    async def _let_earlier_calls_pass(self) -> None:
+        """Those of the run before this one may still count against the limit."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._setup.window):
+                await self._stop_asked.wait()
 
     async def _outcomes(self) -> AsyncIterator[RowOutcome]:
         """Workers put outcomes into a queue of one, so that a slow reader slows them down."""
@@ -161,7 +144,7 @@ class BulkJob:
     @property
     def stopping(self) -> bool:
         """Whether no new row may begin."""
-        return self._stopping
+        return self._stop_asked.is_set()
 
     def source(self) -> AsyncIterator[Row]:
         """The input, row by row."""
@@ -172,12 +155,12 @@ class BulkJob:
         return attrs.evolve(await self._settled(row, crew), row=row.given)
 
     async def _settled(self, row: Row, crew: Crew) -> RowOutcome:
-        entry = await self._journal.meet(row)
+        entry = await self._journal.meet(row, mended=self._retry_failed)
         match entry.state:
             case State.DONE:
                 return RowOutcome(entry.key, "skipped", entry.receipt)
             case State.FAILED if not self._retry_failed:
-                return RowOutcome(entry.key, "failed", None, _earlier(entry))
+                return RowOutcome(entry.key, "failed", None, earlier(entry))
             case State.UNKNOWN:
                 return await self._unknown(row, entry, crew)
             case _:
@@ -197,37 +180,29 @@ class BulkJob:
             raise LSQServiceError(
                 f"the row {entry.key!r} may have been applied by an earlier run; look before you go on"
             )
-        return RowOutcome(entry.key, "unknown", None, _earlier(entry))
+        return RowOutcome(entry.key, "unknown", None, earlier(entry))
 
     async def _send(self, row: Row, entry: Entry, crew: Crew) -> RowOutcome:
         key = entry.key
 
         async def before_send() -> None:
             crew.begins_to_send()
+            self._speed.begins(key)
             await self._journal.intend(key)
 
         try:
             receipt = await self._setup.send(row.given, before_send)
         except LSQServiceError as error:
-            state = _state_after(error)
-            await self._journal.finish(key, state, None, type(error).__name__)
-            return RowOutcome(key, "unknown" if state is State.UNKNOWN else "failed", None, error)
+            return await self._failed(key, error)
+        finally:
+            self._speed.ends(key)
         await self._journal.finish(key, State.DONE, receipt, None)
         return RowOutcome(key, self._setup.verb, receipt)
 
-
-def _earlier(entry: Entry) -> LSQServiceError:
-    words = {State.FAILED: "failed", State.UNKNOWN: "may or may not have been applied"}[entry.state]
-    why = f" ({entry.error})" if entry.error else ""
-    return LSQServiceError(f"the row {entry.key!r} {words} in an earlier run{why}")
-
-
-def _state_after(error: LSQServiceError) -> State:
-    if isinstance(error, NotSentError):
-        return State.PENDING
-    if isinstance(error, ServerError) and error.exception_type is None:
-        return State.UNKNOWN
-    return State.FAILED if isinstance(error, APIStatusError | InvalidRequestError) else State.UNKNOWN
+    async def _failed(self, key: str, error: LSQServiceError) -> RowOutcome:
+        state = state_after(error)
+        await self._journal.finish(key, state, None, type(error).__name__)
+        return RowOutcome(key, "unknown" if state is State.UNKNOWN else "failed", None, error)
 
 
 class Bulk:
@@ -250,10 +225,11 @@ class Bulk:
         made where there is none; a second run with it skips what is done, and sends again what was certainly not
         sent. Rows that may have been applied are never sent again by themselves: ``on_unknown`` "skip" reports them,
         "stop" raises, "resend" sends them, and a function ``async (row) -> receipt | None`` looks whether they were
-        (None: they were not, send them). Failed rows are sent again with ``retry_failed=True``.
+        (None: they were not, send them). Failed rows are sent again with ``retry_failed=True``; they may have been
+        mended, that is, come with other content under the same key.
 
         While iterated it raises LSQServiceError where the journal cannot be written, InvalidRequestError for a row
-        that is none or whose content changed under its key, and AuthenticationError or PermissionDeniedError where
+        that is none or whose content else changed under its key, and AuthenticationError or PermissionDeniedError where
         the keys will not do; everything else is the outcome of a row.
         """
         return BulkJob(rows, journal, self._setup_for("created"), on_unknown=on_unknown, retry_failed=retry_failed)

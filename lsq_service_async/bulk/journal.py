@@ -1,20 +1,18 @@
-"""What is known of each row of a bulk run, in a SQLite file of its own.
+"""What is known of each row of a bulk run: the rules by which a run reads and writes its journal.
 
-It holds keys, digests, states and the numbers of tickets: no payload, no secret. A row is ``in_flight`` on disk before
-the first byte of it is sent, so that a run that dies leaves at most what was in flight in doubt:
+A row is ``in_flight`` on disk before the first byte of it is sent, so that a run that dies leaves at most what was in
+flight in doubt:
 
     pending    -> in_flight -> done | failed | unknown, or pending again where it was certainly not sent
     in_flight  -> unknown, when the next run opens the file
-    unknown    -> in_flight or done, by the user's word only
+    failed     -> in_flight, by a retry; first pending, where it was mended
+    unknown    -> in_flight, pending or done, by the user's word only
 """
 
 from __future__ import annotations
 
 import asyncio
-import enum
-import fcntl
 import os
-import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,36 +20,20 @@ from typing import Any, TypeVar
 
 import attrs
 
-from ..errors import ConfigurationError, InvalidRequestError, LSQServiceError
+from ..errors import ConfigurationError, InvalidRequestError
 from ..records import TicketReceipt
+from .journal_file import JournalFile, State
 from .rows import Row
 
 T = TypeVar("T")
 _VERSION = 1
-_APPLICATION = 0x4C535142  # "LSQB": what SQLite keeps in a file's head to tell one application's files from another's
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS rows (
-    key TEXT PRIMARY KEY, digest TEXT NOT NULL, state TEXT NOT NULL, run INTEGER NOT NULL,
-    number TEXT, ticket_id TEXT, ticket_key TEXT, error TEXT
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS states ON rows (state);
-CREATE TABLE IF NOT EXISTS journal (version INTEGER NOT NULL, operation TEXT NOT NULL, run INTEGER NOT NULL);
-"""
-
-
-class State(enum.Enum):
-    """What is known of a row."""
-
-    PENDING = "pending"
-    IN_FLIGHT = "in_flight"
-    DONE = "done"
-    FAILED = "failed"
-    UNKNOWN = "unknown"
+_MENDABLE = (State.PENDING, State.FAILED)
 
 
 @attrs.frozen
 class Entry:
-    """A row as the journal knows it; ``error`` is the class of what failed."""
+    """A row as the journal knows it; ``error`` is the class of what failed. ``receipt`` is there for rows that are
+    done, but for those of which the user said so without a number."""
 
     key: str
     state: State
@@ -59,18 +41,45 @@ class Entry:
     error: str | None = None
 
 
+@attrs.frozen
+class _Found:
+    """A row as it stands in the file. ``run`` is the last one that met it, and ``times`` how often its content came in
+    that run without a key; ``original`` is the digest that it first came with, where it was mended."""
+
+    digest: str
+    state: State = attrs.field(converter=State)
+    run: int
+    times: int
+    number: str | None
+    ticket_id: str | None
+    ticket_key: str | None
+    error: str | None
+    original: str | None
+
+    def speaks_for(self, row: Row, *, mended: bool) -> bool:
+        """Whether a row of this content is told what became of this one. So is the original of a mended row, as long as
+        nothing is sent for that: the input that it came from may run again."""
+        is_settled = self.state is State.DONE or (self.state is State.FAILED and not mended)
+        return row.digest == self.digest or (is_settled and row.digest == self.original)
+
+    def entry(self, key: str) -> Entry:
+        number = self.number
+        receipt = TicketReceipt(number=number, ticket_id=self.ticket_id, key=self.ticket_key) if number else None
+        return Entry(key, self.state, receipt, self.error)
+
+
 class Journal:
     """One open journal, exclusive to one run. All of it happens in one worker thread, off the event loop."""
 
     def __init__(self, path: str | os.PathLike[str], operation: str) -> None:
-        self.path: Path = Path(path)
+        self._file = JournalFile(path)
         self._operation = operation
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lsq-journal")
-        self._database: sqlite3.Connection | None = None
-        self._file: int | None = None
-        self._has_content = False
-        self._repeats: dict[str, int] = {}
         self._run = 0
+
+    @property
+    def path(self) -> Path:
+        return self._file.path
 
     async def open(self) -> bool:
         """Take the file for this run; True where an earlier run has left something in it.
@@ -81,15 +90,16 @@ class Journal:
 
     async def aclose(self) -> None:
         """Let go of the file. What was committed stays."""
-        await self._in_thread(self._close)
+        await self._in_thread(self._file.close)
         self._thread.shutdown(wait=False)
 
-    async def meet(self, row: Row) -> Entry:
-        """The entry of a row of the input, made where there is none.
+    async def meet(self, row: Row, *, mended: bool = False) -> Entry:
+        """The entry of a row of the input, made where there is none. With ``mended`` one that was certainly not applied
+        may come with other content under its key; it is pending then, durable with its intent.
 
-        InvalidRequestError where the same key came with other content, or twice in one input.
+        InvalidRequestError where else the same key came with other content, or twice in one input.
         """
-        return await self._in_thread(self._meet, row)
+        return await self._in_thread(self._meet, row, mended)
 
     async def intend(self, key: str) -> None:
         """Durable before it returns: from here on the row may have been sent."""
@@ -105,50 +115,25 @@ class Journal:
         return await asyncio.shield(loop.run_in_executor(self._thread, self._guarded, act, *given))
 
     def _guarded(self, act: Callable[..., T], *given: Any) -> T:
-        try:
+        with self._file.translated():
             return act(*given)
-        except sqlite3.Error as error:
-            message = f"the journal {str(self.path)!r} cannot be used, so nothing more is sent: {error}"
-            raise LSQServiceError(message) from error
 
     def _open(self) -> bool:
-        self._lock()
-        self._database = sqlite3.connect(self.path, timeout=1, isolation_level=None, check_same_thread=False)
+        self._file.open(make=True)
         try:
-            return self._prepare(self._database)
-        except BaseException as error:
-            self._close()
-            if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
-                raise ConfigurationError(f"{str(self.path)!r} is no journal of a bulk run") from None
+            return self._begin_run()
+        except BaseException:
+            self._file.close()
             raise
 
-    def _lock(self) -> None:
-        # Made 0600 beforehand: SQLite would make it 0644, and -wal and -shm follow the mode of the file. The lock is
-        # not SQLite's own, so that others may read how far the run is, and it ends with the process, however that ends.
-        try:
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._has_content = os.fstat(self._file).st_size > 0
-        except BlockingIOError:
-            self._close()
-            raise ConfigurationError(f"another run uses the journal {str(self.path)!r}; wait for its end") from None
-        except OSError as error:
-            raise ConfigurationError(f"the journal {str(self.path)!r} cannot be written: {error.strerror}") from None
-
-    def _prepare(self, database: sqlite3.Connection) -> bool:
-        if self._has_content and database.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
-            raise ConfigurationError(f"{str(self.path)!r} is no journal of a bulk run")
-        database.execute(f"PRAGMA application_id = {_APPLICATION}")
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = FULL")
-        database.execute("BEGIN IMMEDIATE")
-        for statement in _SCHEMA.split(";"):
-            database.execute(statement)
+    def _begin_run(self) -> bool:
+        database = self._file.database
         found = database.execute("SELECT version, operation, run FROM journal").fetchone()
         version, operation, run = found or (_VERSION, self._operation, 0)
         if (version, operation) != (_VERSION, self._operation):
             raise ConfigurationError(f"the journal {str(self.path)!r} is one of {operation} (version {version})")
         self._run = run + 1
+        database.execute("BEGIN IMMEDIATE")
         database.execute("DELETE FROM journal")
         database.execute("INSERT INTO journal VALUES (?, ?, ?)", (version, operation, self._run))
         database.execute("UPDATE rows SET state = 'unknown' WHERE state = 'in_flight'")
@@ -156,83 +141,56 @@ class Journal:
         database.execute("COMMIT")
         return known
 
-    def _close(self) -> None:
-        database, self._database, file, self._file = self._database, None, self._file, None
-        if database is not None:
-            if database.in_transaction:
-                database.execute("COMMIT")
-            database.close()
-        # After SQLite's own: closing any descriptor of a file ends all POSIX locks of the process on it.
-        if file is not None:
-            os.close(file)
-
-    @property
-    def _open_database(self) -> sqlite3.Connection:
-        if self._database is None:
-            raise LSQServiceError(f"the journal {str(self.path)!r} is closed")
-        return self._database
-
-    def _meet(self, row: Row) -> Entry:
+    def _meet(self, row: Row, mended: bool) -> Entry:
         # Not durable by itself, and need not be: a row that was only met is met again. The next intent commits it.
-        if not self._open_database.in_transaction:
-            self._open_database.execute("BEGIN IMMEDIATE")
+        database = self._file.database
+        if not database.in_transaction:
+            database.execute("BEGIN IMMEDIATE")
         key = row.key if row.key is not None else self._key_of_occurrence(row.digest)
         found = self._find(key)
         if found is None:
             insert = "INSERT INTO rows (key, digest, state, run) VALUES (?, ?, 'pending', ?)"
-            self._open_database.execute(insert, (key, row.digest, self._run))
+            database.execute(insert, (key, row.digest, self._run))
             return Entry(key, State.PENDING)
-        digest, state, run, number, ticket_id, ticket_key, error = found
-        self._check(key, same_content=digest == row.digest, met_before=run == self._run)
-        self._open_database.execute("UPDATE rows SET run = ? WHERE key = ?", (self._run, key))
-        receipt = TicketReceipt(number=number, ticket_id=ticket_id, key=ticket_key) if number else None
-        return Entry(key, State(state), receipt, error)
-
-    def _check(self, key: str, *, same_content: bool, met_before: bool) -> None:
-        if not same_content:
-            raise InvalidRequestError(f"the row {key!r} is not what it was in an earlier run; use another key for it")
-        if met_before:
+        if found.run == self._run:
             raise InvalidRequestError(f"the key {key!r} comes twice in this input; each row needs its own")
+        database.execute("UPDATE rows SET run = ?, times = 1 WHERE key = ?", (self._run, key))
+        return found.entry(key) if found.speaks_for(row, mended=mended) else self._mend(key, row, found, mended)
 
-    def _find(self, key: str) -> Any:
-        select = "SELECT digest, state, run, number, ticket_id, ticket_key, error FROM rows WHERE key = ?"
-        return self._open_database.execute(select, (key,)).fetchone()
+    def _mend(self, key: str, row: Row, found: _Found, mended: bool) -> Entry:
+        if not mended or found.state not in _MENDABLE:
+            raise InvalidRequestError(_is_another(key, found.state))
+        update = "UPDATE rows SET digest = ?, original = ?, state = 'pending', error = NULL WHERE key = ?"
+        self._file.database.execute(update, (row.digest, found.original or found.digest, key))
+        return Entry(key, State.PENDING)
+
+    def _find(self, key: str) -> _Found | None:
+        columns = "digest, state, run, times, number, ticket_id, ticket_key, error, original"
+        select = f"SELECT {columns} FROM rows WHERE key = ?"  # noqa: S608 -- names of columns, and nothing else
+        found = self._file.database.execute(select, (key,)).fetchone()
+        return _Found(*found) if found else None
 
     def _key_of_occurrence(self, digest: str) -> str:
-        """The digest, and from the second occurrence in this run on a number behind it. Only repeats are remembered."""
+        """The digest, and from the second occurrence in this run on a number behind it. They are counted in the file,
+        because there may be as many as rows."""
         found = self._find(digest)
-        if found is None or found[2] != self._run:
+        if found is None or found.run != self._run:
             return digest
-        self._repeats[digest] = self._repeats.get(digest, 1) + 1
-        return f"{digest}-{self._repeats[digest]}"
+        self._file.database.execute("UPDATE rows SET times = ? WHERE key = ?", (found.times + 1, digest))
+        return f"{digest}-{found.times + 1}"
 
     def _set(self, key: str, state: State, receipt: TicketReceipt | None = None, error: str | None = None) -> None:
         told = (receipt.number, receipt.ticket_id, receipt.key) if receipt else (None, None, None)
         update = "UPDATE rows SET state = ?, number = ?, ticket_id = ?, ticket_key = ?, error = ? WHERE key = ?"
-        self._open_database.execute(update, (state.value, *told, error, key))
-        if self._open_database.in_transaction:
-            self._open_database.execute("COMMIT")
+        database = self._file.database
+        database.execute(update, (state.value, *told, error, key))
+        if database.in_transaction:
+            database.execute("COMMIT")
 
 
-def states_in(path: str | os.PathLike[str]) -> dict[State, int]:
-    """How many rows of a journal are in which state; none where there is no such file. Blocks."""
-    found = _selected(path, "SELECT state, count(*) FROM rows GROUP BY state")
-    return {State(state): count for state, count in found}
-
-
-def unknown_in(path: str | os.PathLike[str]) -> dict[str, str | None]:
-    """Keys of the rows that may have been applied, each with the class of its error. Those that a run has in flight
-    are among them, as they would be if it died. Blocks."""
-    return dict(_selected(path, "SELECT key, error FROM rows WHERE state IN ('unknown', 'in_flight')"))
-
-
-def _selected(path: str | os.PathLike[str], select: str) -> list[Any]:
-    if not Path(path).exists():
-        return []
-    database = sqlite3.connect(f"file:{Path(path)}?mode=ro", uri=True, timeout=1)
-    try:
-        return database.execute(select).fetchall()
-    except sqlite3.Error as error:
-        raise ConfigurationError(f"{str(path)!r} cannot be read as a journal: {error}") from None
-    finally:
-        database.close()
+def _is_another(key: str, state: State) -> str:
+    words = f"the row {key!r} is not what it was in an earlier run, which"
+    if state in _MENDABLE:
+        return f"{words} did not apply it; use another key for it, or retry_failed (bulk retry) to send it as it is now"
+    became = "applied it" if state is State.DONE else "may have applied it"
+    return f"{words} {became}; use another key for it"

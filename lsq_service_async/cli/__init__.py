@@ -7,11 +7,7 @@
     doctor.py        doctor: whether a program with these settings would work
     columns.py       names and values, from a file or from options, become a ticket
     emulator.py      emulator: a stand-in for the service, until Ctrl-C
-    demo.py          demo: all of it in half a minute, without an account
-    demo_show.py       what it prints
-    demo_run.py        what it does
-    demo_report.py     whether that was right
-    demo_tickets.py    what it works on, out of demo_tickets.csv
+    demo/            demo: all of it in half a minute, without an account
     screen.py        how far a run is: a bar, or plain lines
 
 A command imports what it needs when it is called: ``--help`` does without the emulator's libraries.

@@ -8,7 +8,7 @@ import click
 
 from .. import LSQServiceError, __version__
 from .bulk.commands import bulk
-from .demo import demo
+from .demo.command import demo
 from .doctor import doctor
 from .emulator import emulator
 from .endings import INTERRUPTED, exit_code_of

@@ -21,9 +21,9 @@ from lsq_service_async import (
     TicketReceipt,
     TicketUpdate,
 )
-from lsq_service_async.bulk import Plan, Summary, unknown_in
+from lsq_service_async.bulk import Plan, State, Summary, settle, states_in, unknown_in
 from lsq_service_async.emulator import Emulator
-from lsq_service_async.emulator.faults import AnswerLost, DropConnection, Status
+from lsq_service_async.emulator.faults import AnswerLost, DropConnection, Serve, Status
 
 CAREFUL = RetryPolicy(repeat_creates=False)
 
@@ -269,6 +269,223 @@ def test_an_unknown_row_is_settled_by_the_users_word(play, journal):
         resent = client.bulk.create([BulkRow("one more", tickets(1)[0])], journal=journal, on_unknown="resend")
         await run(resent)
         assert resent.summary() == Summary(created=1)
+
+    play(main)
+
+
+def changed(row):
+    return BulkRow(row.key, NewTicket(lead_id="45b5", title=f"{row.ticket.title}, mended"))
+
+
+def test_a_mended_row_is_sent_under_its_key_by_a_retry(play, journal):
+    """It was certainly not applied. Without a retry it stops the run, which says so; once it is done it is skipped, and
+    so is the row that it was, for the input that both came from may run again."""
+
+    async def main(client, emulator):
+        emulator.faults.add(Status(400))
+        [row] = keyed(1)
+        await run(client.bulk.create([row], journal=journal))
+        with pytest.raises(
+            InvalidRequestError, match=r"'key-0' is not what it was .* did not apply it; .* retry_failed"
+        ):
+            await run(client.bulk.create([changed(row)], journal=journal))
+        assert emulator.tickets == {}
+        [made] = await run(client.bulk.create([changed(row)], journal=journal, retry_failed=True))
+        assert (made.state, titles(emulator)) == ("created", ["row 0, mended"])
+        for again in (row, changed(row)):
+            [skipped] = await run(client.bulk.create([again], journal=journal, retry_failed=True))
+            assert (skipped.state, skipped.receipt.number) == ("skipped", made.receipt.number)
+        assert states_in(journal) == {State.DONE: 1}
+
+    play(main)
+
+
+def test_a_mended_row_that_fails_again_may_be_mended_again(play, journal):
+    """The journal knows its last content and its first: both are reported as failed, and neither stops a run."""
+
+    async def main(client, emulator):
+        emulator.faults.add(Status(400, times=2))
+        [row] = keyed(1)
+        await run(client.bulk.create([row], journal=journal))
+        await run(client.bulk.create([changed(row)], journal=journal, retry_failed=True))
+        for again in (row, changed(row)):
+            [failed] = await run(client.bulk.create([again], journal=journal))
+            assert failed.state == "failed"
+        twice = changed(changed(row))
+        assert [made.state for made in await run(client.bulk.create([twice], journal=journal, retry_failed=True))] == [
+            "created"
+        ]
+        assert [same.state for same in await run(client.bulk.create([row], journal=journal))] == ["skipped"]
+        assert titles(emulator) == ["row 0, mended, mended"]
+
+    play(main)
+
+
+def test_a_mended_row_may_get_its_first_content_back(play, journal):
+    """What a retry sends is what is given now."""
+
+    async def main(client, emulator):
+        emulator.faults.add(Status(400, times=2))
+        [row] = keyed(1)
+        for given in (row, changed(row), row):
+            await run(client.bulk.create([given], journal=journal, retry_failed=True))
+        assert titles(emulator) == ["row 0"]
+        with pytest.raises(InvalidRequestError, match="which applied it"):
+            await run(client.bulk.create([changed(row)], journal=journal, retry_failed=True))
+
+    play(main)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"), [(Serve(), "which applied it"), (AnswerLost(), "which may have applied it")]
+)
+def test_what_was_or_may_have_been_applied_is_never_mended(play, journal, fault, words):
+    """A retry stops there, too."""
+
+    async def main(client, emulator):
+        emulator.faults.add(fault)
+        [row] = keyed(1)
+        await run(client.bulk.create([row], journal=journal))
+        with pytest.raises(InvalidRequestError, match=words):
+            await run(client.bulk.create([changed(row)], journal=journal, retry_failed=True, on_unknown="resend"))
+        assert titles(emulator) == ["row 0"]
+
+    play(main)
+
+
+def test_a_row_that_is_unknown_since_it_was_mended_is_not_sent_as_it_was(play, journal):
+    """Not even by the word that it is to be sent again: that was said of other content."""
+
+    async def main(client, emulator):
+        emulator.faults.add(Status(400), lost())
+        [row] = keyed(1)
+        await run(client.bulk.create([row], journal=journal))
+        await run(client.bulk.create([changed(row)], journal=journal, retry_failed=True))
+        with pytest.raises(InvalidRequestError, match="may have applied it"):
+            await run(client.bulk.create([row], journal=journal, retry_failed=True, on_unknown="resend"))
+        assert titles(emulator) == ["row 0, mended"]
+
+    play(main)
+
+
+def test_a_key_that_comes_twice_is_no_mended_row(play, journal):
+    """Although the first of them has failed in this run."""
+
+    async def main(client, emulator):
+        emulator.faults.add(Status(400))
+        [row] = keyed(1)
+        with pytest.raises(InvalidRequestError, match="comes twice"):
+            await run(client.bulk.create([row, changed(row)], journal=journal, retry_failed=True))
+        assert emulator.tickets == {}
+
+    play(main)
+
+
+def test_a_mended_row_without_a_key_is_a_new_one(play, journal):
+    """In the same journal: the key of a row without one is its content."""
+
+    async def main(client, emulator):
+        emulator.faults.add(Status(400))
+        await run(client.bulk.create(tickets(1), journal=journal))
+        retried = client.bulk.create(tickets(1, start=7), journal=journal, retry_failed=True)
+        await run(retried)
+        assert (retried.summary(), titles(emulator)) == (Summary(created=1), ["row 7"])
+        assert states_in(journal) == {State.FAILED: 1, State.DONE: 1}
+
+    play(main)
+
+
+def test_a_plan_counts_what_will_be_sent(play, journal):
+    """Failed rows only for a retry, unknown ones only by the user's word."""
+
+    async def main(client, emulator):
+        emulator.faults.add(Status(400), lost(2))
+        await run(client.bulk.create(keyed(10), journal=journal))
+
+        def calls(**options):
+            plan = client.bulk.create(keyed(13), journal=journal, **options).plan()
+            assert (plan.done, plan.seconds) == (7, plan.calls * 0.2)
+            return plan.calls
+
+        async def look(row):
+            return None
+
+        assert (calls(), calls(on_unknown="stop"), calls(retry_failed=True)) == (3, 3, 4)
+        assert (calls(on_unknown="resend"), calls(on_unknown=look)) == (5, 5)
+        assert calls(retry_failed=True, on_unknown="resend") == 6
+
+    play(main)
+
+
+def test_a_plan_takes_what_a_dead_run_had_in_flight_for_unknown(play, journal):
+    """As the run will."""
+
+    async def main(client, emulator):
+        await run(client.bulk.create(keyed(2), journal=journal))
+        database = sqlite3.connect(journal, isolation_level=None)
+        database.execute("UPDATE rows SET state = 'in_flight' WHERE key = 'key-0'")
+        database.close()
+        assert client.bulk.create(keyed(3), journal=journal).plan() == Plan(calls=1, seconds=0.2, done=1)
+
+    play(main)
+
+
+def test_a_resumed_run_that_is_stopped_while_it_waits_ends_at_once(play, journal):
+    """Nobody who pressed Ctrl-C waits for a window to pass."""
+
+    async def main(client, emulator):
+        await run(client.bulk.create(keyed(1), journal=journal))
+        loop = asyncio.get_running_loop()
+        job, began = client.bulk.create(keyed(2), journal=journal), loop.time()
+        loop.call_later(1, job.stop)
+        assert await run(job) == []
+        assert loop.time() - began == pytest.approx(1, abs=0.01)
+        assert len(emulator.calls) == 1
+
+    play(main)
+
+
+def test_a_resumed_run_waits_until_earlier_calls_have_passed(play, journal):
+    """Before its first call, and no longer."""
+
+    async def main(client, emulator):
+        await run(client.bulk.create(keyed(1), journal=journal))
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await run(client.bulk.create(keyed(2), journal=journal))
+        assert loop.time() - began == pytest.approx(5, abs=0.1)
+
+    play(main)
+
+
+def test_the_rate_is_that_of_rows_that_are_sent(play, journal):
+    """From the first of them on: the wait of a resumed run and what it skips say nothing of it."""
+
+    async def main(client, emulator):
+        emulator.faults.add(Status(400))
+        first = client.bulk.create(keyed(50), journal=journal)
+        assert first.rate() == 0.0
+        await run(first)
+        no_tickets = [BulkRow(f"no ticket {number}", TicketUpdate()) for number in range(50)]
+        second = client.bulk.create([*keyed(150), *no_tickets], journal=journal)
+        rates = [second.rate() async for _ in second]
+        assert second.summary() == Summary(created=100, skipped=49, failed=51)
+        assert (rates[0], second.rate()) == (0.0, pytest.approx(5, rel=0.05))
+
+    play(main)
+
+
+def test_rows_are_settled_by_word(play, journal):
+    """Applied ones are skipped from then on, with their number where it was said; the others are sent."""
+
+    async def main(client, emulator):
+        emulator.faults.add(lost(3))
+        await run(client.bulk.create(keyed(3), journal=journal))
+        settle(journal, applied={"key-0": "143", "key-1": None}, not_applied=["key-2"])
+        outcomes = {outcome.key: outcome for outcome in await run(client.bulk.create(keyed(3), journal=journal))}
+        assert [outcomes[f"key-{number}"].state for number in range(3)] == ["skipped", "skipped", "created"]
+        assert (outcomes["key-0"].receipt, outcomes["key-1"].receipt) == (TicketReceipt(number="143"), None)
+        assert titles(emulator) == ["row 0", "row 1", "row 2", "row 2"]
 
     play(main)
 

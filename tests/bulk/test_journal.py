@@ -6,7 +6,8 @@ import sqlite3
 import pytest
 
 from lsq_service_async import Attachment, BulkRow, ConfigurationError, LSQServiceError, NewTicket, TicketReceipt
-from lsq_service_async.bulk.journal import Journal, State, states_in
+from lsq_service_async.bulk import State, states_in
+from lsq_service_async.bulk.journal import Entry, Journal
 from lsq_service_async.bulk.rows import digest_of, row_of
 
 ROW = row_of(BulkRow("key", NewTicket(lead_id="45b5", title="CANARY title", fields={"CustomData.X": "CANARY"})))
@@ -17,6 +18,21 @@ def path(tmp_path):
     return tmp_path / "run.sqlite"
 
 
+def copied(path):
+    """What the next run would find if this one died now."""
+    copy = path.with_name("copy.sqlite")
+    for suffix in ("", "-wal"):
+        copy.with_name(copy.name + suffix).write_bytes(path.with_name(path.name + suffix).read_bytes())
+    return copy
+
+
+def on_disk(path):
+    database = sqlite3.connect(copied(path))
+    found = database.execute("SELECT digest, state FROM rows").fetchone()
+    database.close()
+    return found
+
+
 async def test_an_intent_is_on_disk_before_it_returns(path):
     """Another process that opens the file now sees it, and takes it for unknown."""
     journal = Journal(path, "created")
@@ -24,9 +40,7 @@ async def test_an_intent_is_on_disk_before_it_returns(path):
     assert (await journal.meet(ROW)).state is State.PENDING
     await journal.intend("key")
     assert states_in(path) == {State.IN_FLIGHT: 1}
-    copy = path.with_name("copy.sqlite")
-    for suffix in ("", "-wal"):
-        copy.with_name(copy.name + suffix).write_bytes(path.with_name(path.name + suffix).read_bytes())
+    copy = copied(path)
     after_the_crash = Journal(copy, "created")
     assert await after_the_crash.open()
     assert (await after_the_crash.meet(ROW)).state is State.UNKNOWN
@@ -160,6 +174,24 @@ async def test_what_was_only_met_is_kept_when_the_run_ends(path):
     database.close()
 
 
+@pytest.mark.parametrize("state", [State.FAILED, State.PENDING])
+async def test_mended_content_is_on_disk_with_its_intent(path, state):
+    """Not before: until then the row is what it was."""
+    first = Journal(path, "created")
+    await first.open()
+    await first.meet(ROW)
+    await first.finish("key", state, None, "BadRequestError")
+    await first.aclose()
+    mended = row_of(BulkRow("key", NewTicket(lead_id="45b5", title="mended")))
+    second = Journal(path, "created")
+    await second.open()
+    assert (await second.meet(mended, mended=True)) == Entry("key", State.PENDING)
+    assert on_disk(path) == (ROW.digest, state.value)
+    await second.intend("key")
+    assert on_disk(path) == (mended.digest, "in_flight")
+    await second.aclose()
+
+
 async def test_a_database_of_somebody_else_is_left_alone(path):
     """SQLite, but no journal."""
     database = sqlite3.connect(path)
@@ -169,11 +201,6 @@ async def test_a_database_of_somebody_else_is_left_alone(path):
     with pytest.raises(ConfigurationError, match="no journal"):
         await Journal(path, "created").open()
     assert path.read_bytes() == before
-
-
-def test_no_journal_is_no_rows(path):
-    """A plan before the first run."""
-    assert states_in(path) == {}
 
 
 def test_a_digest_says_all_of_a_row(tmp_path):

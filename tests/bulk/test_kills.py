@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lsq_service_async.bulk.journal import State, states_in
+from lsq_service_async.bulk import State, states_in
 from lsq_service_async.emulator import Emulator
 
 ROWS, IN_FLIGHT = 120, 8

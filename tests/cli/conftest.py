@@ -1,4 +1,4 @@
-"""The demo in a fraction of a second: a generous limit on both sides, no pauses, and faults that cost no time."""
+"""Commands in a process that others use too, and a service for them."""
 
 from __future__ import annotations
 
@@ -6,33 +6,12 @@ import asyncio
 import io
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 from rich.console import Console
 
-from lsq_service_async import RateLimit
-from lsq_service_async.cli.demo_report import Evidence
-from lsq_service_async.cli.demo_run import run_demo
-from lsq_service_async.cli.demo_tickets import DemoRow, demo_rows
-from lsq_service_async.emulator import Emulator, Fault, TicketStore, Window
-
-RATE = RateLimit(20, per=0.1)
-
-
-class Notes:
-    """A watcher that remembers."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.steps = 0
-
-    def say(self, remark: str) -> None:
-        self.said.append(remark)
-
-    def step(self) -> None:
-        self.steps += 1
+from lsq_service_async.emulator import Emulator
 
 
 @pytest.fixture(autouse=True)
@@ -59,28 +38,6 @@ def paper() -> Console:
 
 
 @pytest.fixture
-def rows(tmp_path: Path) -> tuple[DemoRow, ...]:
-    return demo_rows(tmp_path)
-
-
-@pytest.fixture
-def notes() -> Notes:
-    return Notes()
-
-
-@pytest.fixture
-def quick() -> Callable[..., Emulator]:
-    """An emulator with room for two hundred calls a second, the faults given, and a store or a window of its own."""
-
-    def make(*faults: Fault, store: TicketStore | None = None, window: Window | None = None) -> Emulator:
-        emulator = Emulator(rate_limit=(RATE.calls, RATE.per), window=window or "sliding", store=store)
-        emulator.faults.add(*faults)
-        return emulator
-
-    return make
-
-
-@pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     """An emulator on a socket, in a thread of its own because commands bring their own loop; the environment leads
     there, with a limit that costs no time."""
@@ -102,14 +59,3 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     yield emulator
     loops[0].call_soon_threadsafe(over.set)
     thread.join()
-
-
-@pytest.fixture
-def evidence(rows: tuple[DemoRow, ...], notes: Notes) -> Callable[..., object]:
-    """Runs the demo with eight rows, the two with files among them, to its end; what is known then."""
-    few = (*rows[:7], rows[22])
-
-    async def gather(emulator: Emulator, rows: tuple[DemoRow, ...] = few) -> Evidence:
-        return Evidence(rows, await run_demo(emulator, rows, RATE, notes), emulator, RATE)
-
-    return gather

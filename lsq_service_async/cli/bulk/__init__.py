@@ -2,6 +2,7 @@
 
 commands.py   plan, run, retry, status, unknown              <- start reading here
 run.py        one run: results, report, signals, and what it ends with
+unknown.py    rows in doubt, shown and settled
 check.py      --dry-run: every row validated, nothing sent
 reading.py    a file, or what comes through a pipe, becomes rows
 formats.py    CSV and JSONL, as records with the number of their line

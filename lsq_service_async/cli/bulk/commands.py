@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,15 @@ from typing import Any
 import click
 
 from ... import ServiceClient
-from ...bulk import BulkJob, State, row_of, states_in, unknown_in
+from ...bulk import BulkJob, State, states_in, unknown_in
 from ..endings import SOME_FAILED
 from ..screen import Output, Screen
 from .check import problems
 from .options import Job, runs, takes_file
-from .reading import BadRow, FileRow, Rows, is_jsonl
+from .reading import Rows, is_jsonl
 from .run import Run, Source, in_words
 from .signals import Signals
+from .unknown import show, take_word
 from .writing import Report, Results, report
 
 Act = Callable[[Job, Rows, Report | None], Coroutine[Any, Any, int]]
@@ -34,6 +34,12 @@ def bulk() -> None:
     FILE is CSV or JSONL (.jsonl, .ndjson); - reads it from a pipe. Columns are fields: title, lead_email, status, ...
     or schema names such as CustomData.X; "key" names a row for ever, "target" the ticket to change, "attachments"
     files (a.jpg;b.pdf). What is done is kept in a journal: the same command again goes on, and repeats nothing.
+
+    Failed rows are in the --errors report, with why. Mend it, and feed it back with the same journal:
+
+    \b
+        bulk run rows.csv --errors bad.csv
+        bulk retry bad.csv --journal rows.csv.journal
 
     Ends with 0; 1 where rows failed or are unknown; 2 for usage; 4 for keys; 75 where it stopped and can go on; 130
     after Ctrl-C.
@@ -54,14 +60,19 @@ def plan(job: Job) -> None:
 @takes_file
 def run(job: Job, dry_run: bool, errors: Path | None, on_unknown: str) -> None:
     """Do all rows that are left. Results are lines of JSON on stdout."""
-    _end(job, errors, _dry if dry_run else _wet(on_unknown=on_unknown))
+    act = _dry if dry_run else _wet
+    _end(job, errors, act(on_unknown=on_unknown))
 
 
 @bulk.command()
 @runs
 @takes_file
 def retry(job: Job, errors: Path | None, on_unknown: str) -> None:
-    """Do all rows that are left, and those that failed before."""
+    """Do all rows that are left, and those that failed.
+
+    FILE is the one that was run, or its mended --errors report together with the --journal of that run. A mended row
+    keeps its key.
+    """
     _end(job, errors, _wet(on_unknown=on_unknown, retry_failed=True))
 
 
@@ -75,17 +86,25 @@ def status(job: Job) -> None:
 
 
 @bulk.command()
+@click.option("--applied", multiple=True, metavar="KEY[=NUMBER]", help="It was applied, to ticket NUMBER. Repeatable.")
+@click.option("--not-applied", multiple=True, metavar="KEY", help="It was not: the next run sends it. Repeatable.")
 @takes_file
-def unknown(job: Job) -> None:
-    """Show the rows that may or may not have been applied, to be looked up in the service.
+def unknown(job: Job, applied: tuple[str, ...], not_applied: tuple[str, ...]) -> None:
+    """Show the rows that may have been applied, or settle them.
 
-    "run --on-unknown resend" sends all of them again.
+    Look them up in the service, and say what you found by the keys that are shown. All of it is taken, or nothing:
+
+    \b
+        bulk unknown rows.csv --applied 17=143 --not-applied 18
+
+    "run --on-unknown resend" sends all unknown rows again instead.
     """
     _check_journal(job)
-    with job.rows() as rows:
-        for row, key, error in _unknown_rows(rows, unknown_in(job.journal)):
-            shown = {"key": key, "state": "unknown", "number": None, "error": error, "line": row.line}
-            click.echo(json.dumps({**shown, "row": row.record}, ensure_ascii=False))
+    if applied or not_applied:
+        take_word(job.journal, applied, not_applied)
+    else:
+        with job.rows() as rows:
+            show(rows, unknown_in(job.journal))
 
 
 def _check_journal(job: Job) -> None:
@@ -93,21 +112,6 @@ def _check_journal(job: Job) -> None:
         raise click.UsageError(
             f"there is no journal {str(job.journal)!r}: nothing has run yet, or --journal is another"
         )
-
-
-def _unknown_rows(rows: Rows, keys: dict[str, str | None]) -> Iterator[tuple[FileRow, str, str | None]]:
-    """Rows without a key are known by their content and its occurrence, as the journal does."""
-    bases = {key.partition("-")[0] for key in keys}
-    seen: Counter[str] = Counter()
-    for row in rows:
-        if isinstance(row, BadRow):
-            continue
-        key = row.key or row_of(row).digest
-        if row.key is None and key in bases:
-            seen[key] += 1
-            key = key if seen[key] == 1 else f"{key}-{seen[key]}"
-        if key in keys:
-            yield row, key, keys[key]
 
 
 def _end(job: Job, errors: Path | None, act: Act) -> None:
@@ -137,17 +141,20 @@ def _say_plan(job: BulkJob) -> None:
     click.echo(f"{plan.calls} calls, at least {seconds} at the limit; {plan.done} rows are done", err=True)
 
 
-async def _dry(job: Job, rows: Rows, failed: Report | None) -> int:
-    results, wrong = Results(), 0
-    async with ServiceClient.from_env() as client:
-        async for row, error in problems(rows, client):
-            wrong += 1
-            results.tell(str(row.record.get("key") or "") or None, "failed", None, error)
-            if failed:
-                failed.add(row.record, error)
-        _say_plan(job.on(client, Source(rows, lambda row: None)))
-    click.echo(f"{wrong} of {rows.count} rows would fail; nothing was sent", err=True)
-    return SOME_FAILED if wrong else 0
+def _dry(**options: Any) -> Act:
+    async def act(job: Job, rows: Rows, failed: Report | None) -> int:
+        results, wrong = Results(), 0
+        async with ServiceClient.from_env() as client:
+            async for row, error in problems(rows, client):
+                wrong += 1
+                results.tell(str(row.record.get("key") or "") or None, "failed", None, error)
+                if failed:
+                    failed.add(row.record, error)
+            _say_plan(job.on(client, Source(rows, lambda row: None), **options))
+        click.echo(f"{wrong} of {rows.count} rows would fail; nothing was sent", err=True)
+        return SOME_FAILED if wrong else 0
+
+    return act
 
 
 def _wet(**options: Any) -> Act:
@@ -157,6 +164,9 @@ def _wet(**options: Any) -> Act:
             async with ServiceClient.from_env() as client:
                 with Screen(Output(stderr=True, highlight=False), "rows", rows.count) as screen:
                     job_of = functools.partial(job.on, client, **options)
-                    return await Run(rows, job_of, screen, failed, signals).to_its_end()
+                    code = await Run(rows, job_of, screen, failed, signals).to_its_end()
+        if failed and failed.count:
+            click.echo(f"Mend the rows in {failed.path}, then: {job.retry_of(failed.path)}", err=True)
+        return code
 
     return act

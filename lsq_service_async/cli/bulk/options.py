@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -40,6 +41,15 @@ class Job:
         """The job of the library."""
         start = client.bulk.create if self.operation == "create" else client.bulk.update
         return start(source, journal=self.journal, **options)
+
+    def retry_of(self, report: Path) -> str:
+        """The command that sends the rows of a mended report, with the journal that knows them."""
+        words = [str(click.get_current_context().find_root().info_name), "bulk retry"]
+        words += [shlex.quote(str(report)), "--journal", shlex.quote(str(self.journal))]
+        words += ["--operation update"] if self.operation == "update" else []
+        words += [] if self.delimiter == "," else ["--delimiter", shlex.quote(self.delimiter)]
+        words += [] if self.jsonl is None else ["--format", "jsonl" if self.jsonl else "csv"]
+        return " ".join(words)
 
 
 def takes_file(command: Command) -> Command:

@@ -56,11 +56,9 @@ class Run:
         self._results = Results()
         self._signals = signals
         signals.ask, signals.leave = self._stop, screen.close
-        self._began = 0.0
 
     async def to_its_end(self) -> int:
         """Do all rows that are left, or until a signal; the exit code."""
-        self._began = asyncio.get_running_loop().time()
         progress = asyncio.create_task(self._show_progress())
         try:
             await self._tell_all()
@@ -84,7 +82,7 @@ class Run:
         # What was not sent has nothing to mend: this journal sends it again, and a mended copy would be a second one.
         refused = outcome.state == "failed" and not isinstance(outcome.error, NotSentError)
         if self._report and refused and isinstance(outcome.row, FileRow):
-            self._report.add(outcome.row.record, outcome.error)
+            self._report.add(outcome.row.record, outcome.error, outcome.key)
 
     def _tell_bad(self, row: BadRow) -> None:
         key: Any = row.record.get("key")
@@ -115,9 +113,8 @@ class Run:
         summary, left = self._job.summary(), self._job.eta()
         failed = summary.failed + self._source.bad
         done = summary.total - summary.failed - summary.unknown
-        rate = (summary.total - summary.skipped) / max(asyncio.get_running_loop().time() - self._began, 0.001)
         ahead = f", {in_words(left)} left" if left else ""
-        return f"{done} done, {failed} failed, {summary.unknown} unknown, {rate:.1f}/s{ahead}"
+        return f"{done} done, {failed} failed, {summary.unknown} unknown, {self._job.rate():.1f}/s{ahead}"
 
 
 def in_words(seconds: float) -> str:

@@ -12,7 +12,7 @@ from typing import IO
 
 import click
 
-from ..columns import ERROR
+from ..columns import ERROR, KEY
 from .formats import Csv, Format, Record, harmless
 
 
@@ -42,22 +42,30 @@ def _to_nowhere() -> None:
 
 
 class Report:
-    """Failed rows with the columns that they came with, and why in a column ``error``: to be mended and fed back."""
+    """Failed rows with the columns that they came with, their key, and why in a column ``error``: to be mended and fed
+    back."""
 
-    def __init__(self, file: IO[str], format: Format) -> None:
+    def __init__(self, path: Path, file: IO[str], format: Format) -> None:
+        self.path = path
+        self.count: int = 0
+        """How many rows it has."""
         self._file = file
-        self._columns = tuple(name for name in format.columns if name != ERROR)
+        columns = [name for name in format.columns if name != ERROR]
+        self._columns = columns if KEY in columns else [*columns, KEY]
         self._csv = csv.writer(file, delimiter=format.delimiter) if isinstance(format, Csv) else None
         if self._csv:
             self._csv.writerow([*self._columns, ERROR])
 
-    def add(self, record: Record, error: object) -> None:
-        """A row, written through."""
+    def add(self, record: Record, error: object, key: str | None = None) -> None:
+        """A row, written through. ``key`` is what the journal knows it by, also where it came without one: content
+        that was mended says no more which row it is."""
+        self.count += 1
+        named = {**record, KEY: key} if key else record
         if self._csv:
-            cells = [record.get(name, "") for name in self._columns]
+            cells = [named.get(name, "") for name in self._columns]
             self._csv.writerow(map(harmless, [*cells, str(error)]))
         else:
-            self._file.write(json.dumps({**record, ERROR: str(error)}, ensure_ascii=False) + "\n")
+            self._file.write(json.dumps({**named, ERROR: str(error)}, ensure_ascii=False) + "\n")
         self._file.flush()
 
 
@@ -70,4 +78,4 @@ def report(path: Path, format: Format) -> Iterator[Report]:
         raise click.ClickException(f"the report {str(path)!r} cannot be written: {error.strerror}") from None
     os.fchmod(descriptor, 0o600)
     with open(descriptor, "w", encoding="utf-8", newline="") as file:
-        yield Report(file, format)
+        yield Report(path, file, format)

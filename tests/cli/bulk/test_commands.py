@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import os
+import re
+import shlex
 import stat
 import sys
 from pathlib import Path
@@ -16,31 +18,9 @@ import pytest
 from lsq_service_async.__main__ import main
 from lsq_service_async.emulator import AnswerLost, DropConnection, Emulator, Status
 
-ROWS = "key,title,lead_phone\na,one,+91 1\nb,two,+91 2\nc,three,+91 3\n"
+from .conftest import ROWS, states
 
-
-@pytest.fixture
-def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "rows.csv"
-    path.write_text(ROWS)
-    return path
-
-
-@pytest.fixture
-def bulk(served: Emulator, file: Path, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Calls ``bulk ...``: its exit code, its results, and what it said."""
-
-    def call(*argv: str) -> tuple[int, list[Any], str]:
-        code = main(["bulk", *argv])
-        out, err = capsys.readouterr()
-        return code, [json.loads(line) for line in out.splitlines()], err
-
-    return call
-
-
-def states(results: list[Any]) -> dict[str, str]:
-    return {result["key"]: result["state"] for result in results}
+README = Path(__file__).parents[3] / "README.md"
 
 
 def test_every_row_becomes_a_ticket_and_a_line(served: Emulator, bulk: Any) -> None:
@@ -115,6 +95,91 @@ def test_failed_rows_are_mended_and_fed_back(served: Emulator, bulk: Any, file: 
         "x",
     ]
     assert len(Path("worse.csv").read_text().splitlines()) == 1
+
+
+def test_the_lines_of_the_readme_do_what_it_says(served: Emulator, bulk: Any, file: Path) -> None:
+    """In their order: one row is refused and mended, two may have been applied, and in the end none is left."""
+    file.write_text("key,title,lead_id\n17,one,45b5\n18,two,45b5\n19,no lead,\n")
+    served.faults.add(AnswerLost(times=2, path="/tickets"))
+    [block] = re.findall("```sh\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    results = []
+    for line in block.splitlines():
+        program, group, *words = shlex.split(line, comments=True)
+        assert (program, group) == ("lsq-service", "bulk")
+        results.append(bulk(*words)[:2])
+        if "--errors" in words:
+            Path("bad.csv").write_text(Path("bad.csv").read_text().replace("no lead,", "no lead,45b5"))
+    assert [code for code, _ in results] == [1, 1, 0, 0, 0, 0]
+    told = [states(lines) for _, lines in results[1:]]
+    assert told[0] == {"17": "unknown", "18": "unknown", "19": "failed"}
+    assert told[1:4] == [{"19": "created"}, {"17": "unknown", "18": "unknown"}, {}]
+    assert told[4] == {"17": "skipped", "18": "created", "19": "skipped"}
+    assert len(served.tickets) == 4
+
+
+@pytest.mark.parametrize(
+    ("suffix", "rows", "mended"),
+    [
+        pytest.param("csv", "key,title,lead_id\na,one,\nb,two,45b5\n", ("one,", "one,45b5"), id="keys"),
+        pytest.param("csv", "title,lead_id\none,\none,\ntwo,45b5\n", ("one,", "one,45b5"), id="twins without keys"),
+        pytest.param("jsonl", '{"lead_id": ""}\n{"lead_id": "45b5"}\n', ('"",', '"45b6",'), id="JSON"),
+    ],
+)
+def test_a_mended_report_goes_on_in_the_same_journal(
+    served: Emulator, bulk: Any, suffix: str, rows: str, mended: tuple[str, str]
+) -> None:
+    """By the command that the first run ended with. Its rows keep their keys, also those that came without one: then
+    the journal has no failed row any more, and the first file may run again."""
+    file, bad = Path(f"in.{suffix}"), Path(f"bad.{suffix}")
+    file.write_text(rows)
+    _, results, err = bulk("run", str(file), "--errors", str(bad))
+    failed = [key for key, state in states(results).items() if state == "failed"]
+    assert err.endswith(f" bulk retry {bad} --journal {file}.journal\n")
+    bad.write_text(bad.read_text().replace(*mended))
+    again = (str(bad), "--journal", f"{file}.journal")
+    code, results, err = bulk("run", *again)
+    assert (code, len(results), "which did not apply it; use another key for it, or" in err) == (2, 0, True)
+    code, results, _ = bulk("retry", *again)
+    assert (code, states(results)) == (0, dict.fromkeys(failed, "created"))
+    code, results, _ = bulk("run", str(file))
+    assert (code, set(states(results).values()), len(served.tickets)) == (0, {"skipped"}, len(failed) + 1)
+    assert bulk("status", str(file))[1][0]["failed"] == 0
+
+
+def test_a_failed_row_is_not_taken_for_its_twin_that_is_done(served: Emulator, bulk: Any, file: Path) -> None:
+    """Neither has a key of its own; the report says which of them it was."""
+    file.write_text("title,lead_id\none,45b5\none,45b5\n")
+    served.faults.add(Status(400))
+    bulk("run", "rows.csv", "--errors", "bad.csv")
+    _, results, _ = bulk("retry", "bad.csv", "--journal", "rows.csv.journal")
+    assert (list(states(results).values()), len(served.tickets)) == (["created"], 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        pytest.param([], " bulk retry bad.csv --journal rows.csv.journal", id="as is"),
+        pytest.param(["--journal", "my own"], "--journal 'my own'", id="journal"),
+        pytest.param(["--operation", "update"], ".journal --operation update", id="operation"),
+        pytest.param(["--delimiter", ";"], ".journal --delimiter ';'", id="delimiter"),
+        pytest.param(["--format", "jsonl"], ".journal --format jsonl", id="JSON"),
+        pytest.param(["--format", "csv"], ".journal --format csv", id="CSV"),
+    ],
+)
+def test_the_command_for_mended_rows_is_one_to_paste(bulk: Any, file: Path, options: list[str], words: str) -> None:
+    """It says all that the first one said."""
+    file.write_text('{"title": 5}\n' if "jsonl" in options else "due_date\nsoon\n")
+    _, _, err = bulk("run", "rows.csv", "--errors", "bad.csv", *options)
+    assert err.startswith("rows: 1 of 1, 0 done, 1 failed")
+    assert err.splitlines()[-1].startswith("Mend the rows in bad.csv, then: ")
+    assert err.endswith(f"{words}\n")
+
+
+def test_where_nothing_failed_there_is_nothing_to_mend(bulk: Any) -> None:
+    """Nor where nobody asked for a report."""
+    assert "Mend" not in bulk("run", "rows.csv", "--errors", "bad.csv")[2]
+    Path("bad.csv").write_text("title\nno lead\n")
+    assert "Mend" not in bulk("run", "bad.csv")[2]
 
 
 def test_a_report_of_json_is_json(bulk: Any) -> None:
@@ -193,6 +258,15 @@ def test_a_dry_run_sends_nothing_and_names_every_problem(served: Emulator, bulk:
     assert (len(served.tickets), Path("rows.csv.journal").exists()) == (0, False)
 
 
+def test_a_dry_run_plans_what_the_run_would_send(served: Emulator, bulk: Any) -> None:
+    """Unknown rows among them where they are to be sent again."""
+    served.faults.add(AnswerLost())
+    bulk("run", "rows.csv")
+    assert bulk("run", "rows.csv", "--dry-run")[2].startswith("0 calls, ")
+    assert bulk("run", "rows.csv", "--dry-run", "--on-unknown", "resend")[2].startswith("1 calls, ")
+    assert bulk("plan", "rows.csv")[2].startswith("0 calls, ")
+
+
 @pytest.mark.parametrize("operation", ["create", "update"])
 def test_a_dry_run_without_metadata_checks_what_every_account_demands(
     served: Emulator, bulk: Any, file: Path, operation: str
@@ -225,32 +299,6 @@ def test_failed_rows_wait_for_a_retry(served: Emulator, bulk: Any) -> None:
     assert bulk("run", "rows.csv")[0] == 1
     code, results, _ = bulk("retry", "rows.csv")
     assert (code, sorted(states(results).values())) == (0, ["created", "skipped", "skipped"])
-
-
-def test_unknown_rows_are_shown_and_sent_again_by_word_only(served: Emulator, bulk: Any, file: Path) -> None:
-    """By their line and columns, also where they have no key and a twin."""
-    file.write_text("title,lead_email\n" + "same,a@b.c\n" * 2 + "bad\n" + "same,a@b.c\nother,a@b.c\n")
-    served.faults.add(AnswerLost(times=4))
-    code, results, _ = bulk("run", "rows.csv", "--errors", "bad.csv")
-    assert (code, sorted(result["state"] for result in results)) == (1, ["failed"] + ["unknown"] * 4)
-    assert len(Path("bad.csv").read_text().splitlines()) == 2
-    code, shown, _ = bulk("unknown", "rows.csv")
-    assert (code, [row["line"] for row in shown]) == (0, [2, 3, 5, 6])
-    assert shown[0]["row"] == {"title": "same", "lead_email": "a@b.c"}
-    assert {row["key"] for row in shown} == {result["key"] for result in results if result["state"] == "unknown"}
-    code, _, err = bulk("run", "rows.csv", "--on-unknown", "stop")
-    assert (code, "may have been applied" in err) == (75, True)
-    code, results, _ = bulk("run", "rows.csv", "--on-unknown", "resend")
-    assert sorted(result["state"] for result in results) == ["created"] * 4 + ["failed"]
-    assert bulk("unknown", "rows.csv")[1] == []
-
-
-def test_rows_with_a_key_are_unknown_by_it(served: Emulator, bulk: Any) -> None:
-    """Their neighbours are not shown."""
-    served.faults.add(AnswerLost())
-    _, results, _ = bulk("run", "rows.csv")
-    [lost] = [result["key"] for result in results if result["state"] == "unknown"]
-    assert [row["key"] for row in bulk("unknown", "rows.csv")[1]] == [lost]
 
 
 def test_what_was_not_sent_is_not_in_the_report(served: Emulator, bulk: Any, monkeypatch: pytest.MonkeyPatch) -> None:

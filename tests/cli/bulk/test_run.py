@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -17,6 +18,7 @@ import pytest
 from rich.console import Console
 
 from lsq_service_async import Config, NewTicket, RateLimit, ServiceClient
+from lsq_service_async.bulk import BulkJob
 from lsq_service_async.cli.bulk import run as runs
 from lsq_service_async.cli.bulk.reading import opened
 from lsq_service_async.cli.bulk.run import Run, in_words
@@ -90,6 +92,25 @@ async def test_a_signal_ends_the_run_and_the_next_one_goes_on(
     assert (ended, made + rest) == (0, 60)
 
 
+async def test_a_signal_ends_a_resumed_run_while_it_waits(
+    file: Path, paper: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For the calls of the run before it; nothing is sent, and nobody waits to the end of that."""
+    raise_at(3, [signal.SIGTERM], monkeypatch)
+    _, made = await carried_through(file, paper, RateLimit(5, per=0.05))
+    loop, waits = asyncio.get_running_loop(), BulkJob._let_earlier_calls_pass
+
+    async def interrupted(job: BulkJob) -> None:
+        loop.call_soon(signal.raise_signal, signal.SIGINT)
+        await waits(job)
+
+    monkeypatch.setattr(BulkJob, "_let_earlier_calls_pass", interrupted)
+    began = loop.time()
+    assert await carried_through(file, paper, RateLimit(5, per=60)) == (130, 0)
+    assert loop.time() - began < 30
+    assert 0 < made < 60
+
+
 async def test_the_second_signal_leaves_at_once(file: Path, paper: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is on its way is unknown to the next run."""
     left = []
@@ -102,10 +123,11 @@ async def test_the_second_signal_leaves_at_once(file: Path, paper: Any, monkeypa
 async def test_progress_is_a_line_every_now_and_then(file: Path, paper: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """With what is done, failed and unknown, the rate, and what the limit says is left."""
     monkeypatch.setattr(runs, "_LINES", 0.05)
+    monkeypatch.setattr(BulkJob, "rate", lambda job: 4.24)
     await carried_through(file, paper, RateLimit(10, per=0.1))
     lines = paper.file.getvalue().splitlines()
     assert len(lines) > 3
-    assert all(" of 60, " in line and " done, 0 failed, 0 unknown, " in line for line in lines)
+    assert all(" of 60, " in line and " done, 0 failed, 0 unknown, 4.2/s" in line for line in lines)
     assert lines[1].endswith(" s left")
     assert lines[-1].startswith("rows: 60 of 60, 60 done")
 

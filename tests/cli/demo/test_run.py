@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from lsq_service_async import InvalidRequestError, NewTicket, OutcomeUnknownError, TicketReceipt
-from lsq_service_async.cli.demo_run import remarks, run_demo
+from lsq_service_async.cli.demo.run import remarks, run_demo
 from lsq_service_async.emulator import AnswerLost, RateLimited, Serve, Status
 from lsq_service_async.records import Attempt, Outcome
 

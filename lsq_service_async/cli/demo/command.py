@@ -6,8 +6,8 @@ import os
 
 import click
 
-from .. import RateLimit
-from .screen import Output
+from ... import RateLimit
+from ..screen import Output
 
 RATE = RateLimit()
 """The documented limit, on both sides."""
@@ -21,7 +21,7 @@ def demo(context: click.Context) -> None:
     They go to a stand-in for the service on this machine, which fails now and then on purpose, in a bulk run that is
     interrupted once and resumed. Ends with 0 if nothing was lost, doubled or refused, else with 1.
     """
-    from .demo_show import perform, stand_in
+    from .show import perform, stand_in
 
     # A proxy of the environment would carry the calls off this machine.
     os.environ["no_proxy"] = "*"

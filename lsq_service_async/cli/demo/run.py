@@ -11,10 +11,10 @@ from typing import Any, Protocol, TypeVar, cast
 
 import attrs
 
-from .. import Config, LSQServiceError, RateLimit, ServiceClient, Ticket, TicketReceipt, TicketUpdate
-from ..bulk import BulkJob, RowOutcome, Summary
-from ..emulator import Emulator
-from .demo_tickets import DemoRow
+from ... import Config, LSQServiceError, RateLimit, ServiceClient, Ticket, TicketReceipt, TicketUpdate
+from ...bulk import BulkJob, RowOutcome, Summary
+from ...emulator import Emulator
+from .tickets import DemoRow
 
 T = TypeVar("T")
 NEW_STATUS = "On Hold"

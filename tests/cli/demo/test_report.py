@@ -9,8 +9,8 @@ import attrs
 import pytest
 
 from lsq_service_async import NewTicket, NotSentError
-from lsq_service_async.cli.demo_report import planned, table
-from lsq_service_async.cli.demo_tickets import MARKER
+from lsq_service_async.cli.demo.report import planned, table
+from lsq_service_async.cli.demo.tickets import MARKER
 from lsq_service_async.emulator import (
     AnswerLost,
     DropConnection,

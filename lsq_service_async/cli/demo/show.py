@@ -15,20 +15,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .. import RateLimit
-from ..emulator import Emulator, Latency, RateLimited, Serve, Status
-from .demo_report import Evidence, Line, planned, table
-from .demo_run import run_demo
-from .demo_tickets import DemoRow, demo_rows
-from .screen import Screen, say
+from ... import RateLimit
+from ...emulator import Emulator, Latency, RateLimited, Serve, Status
+from ..screen import Screen, say
+from .report import Evidence, Line, planned, table
+from .run import run_demo
+from .tickets import DemoRow, demo_rows
 
 FAULTS = (
     Serve(times=9, method="POST"),
     Status(500, method="POST"),
-    Serve(times=12, method="POST"),
-    RateLimited(retry_after=1, method="POST"),
     Serve(times=15, method="POST"),
     Latency(2.0, method="POST"),
+    # Late, because a refusal for speed halves what is sent from then on.
+    Serve(times=27, method="POST"),
+    RateLimited(retry_after=1, method="POST"),
 )
 
 

@@ -17,9 +17,8 @@ import pytest
 from rich.console import Console
 
 from lsq_service_async.__main__ import main
-from lsq_service_async.cli import demo as command
-from lsq_service_async.cli import demo_show
-from lsq_service_async.cli.demo_show import perform, stand_in
+from lsq_service_async.cli.demo import command, show
+from lsq_service_async.cli.demo.show import perform, stand_in
 from lsq_service_async.emulator import Fault, Latency, RateLimited, Status
 
 from .conftest import RATE
@@ -31,7 +30,7 @@ QUICK_FAULTS = (Status(500), RateLimited(retry_after=0), Latency(0.01))
 def quick_demo(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """``main(["demo"])`` takes a fraction of a second."""
     monkeypatch.setattr(command, "RATE", RATE)
-    monkeypatch.setattr(demo_show, "FAULTS", QUICK_FAULTS)
+    monkeypatch.setattr(show, "FAULTS", QUICK_FAULTS)
     return monkeypatch
 
 
@@ -54,7 +53,7 @@ def test_the_command_ends_with_0_when_all_is_right(quick_demo: Any, capsys: pyte
 
 def test_the_command_ends_with_1_and_names_what_is_wrong(quick_demo: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Here a create was applied although it was answered with 500."""
-    quick_demo.setattr(demo_show, "FAULTS", [Status(500, applied=True)])
+    quick_demo.setattr(show, "FAULTS", [Status(500, applied=True)])
     assert main(["demo"]) == 1
     out, _ = capsys.readouterr()
     assert re.search(r"^doubled +1  WRONG: there again: demo-\d\d\s*$", out, re.M)
@@ -65,7 +64,7 @@ def test_the_command_ends_with_1_and_names_what_is_wrong(quick_demo: Any, capsys
 @pytest.mark.usefixtures("_ctrl_c_is_heard")
 def test_ctrl_c_ends_it_with_130(quick_demo: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """With one line on stderr, and no table."""
-    quick_demo.setattr(demo_show, "FAULTS", [CtrlC()])
+    quick_demo.setattr(show, "FAULTS", [CtrlC()])
     assert main(["demo"]) == 130
     out, err = capsys.readouterr()
     assert err == "\nstopped by Ctrl-C\n"
@@ -75,7 +74,7 @@ def test_ctrl_c_ends_it_with_130(quick_demo: Any, capsys: pytest.CaptureFixture[
 @pytest.mark.usefixtures("_ctrl_c_is_heard")
 def test_ctrl_c_ends_it_before_it_has_begun(quick_demo: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """In the same way, while the libraries are loaded or the files are made."""
-    quick_demo.setattr(demo_show, "demo_rows", lambda folder: signal.raise_signal(signal.SIGINT))
+    quick_demo.setattr(show, "demo_rows", lambda folder: signal.raise_signal(signal.SIGINT))
     assert main(["demo"]) == 130
     assert capsys.readouterr() == ("", "\nstopped by Ctrl-C\n")
 
@@ -143,7 +142,13 @@ def test_the_stand_in_is_as_strict_as_the_service() -> None:
     """Its limit is the documented one, and it goes wrong three times."""
     emulator = stand_in(command.RATE)
     assert emulator.app.limit == (25, 5.0)
-    assert demo_show.planned(emulator) == ["a 500", "a 429 (Retry-After 1)", "an answer 2 s late"]
+    assert show.planned(emulator) == ["a 500", "an answer 2 s late", "a 429 (Retry-After 1)"]
+
+
+def test_the_refusal_for_speed_comes_late() -> None:
+    """It halves what is sent from then on, and half a minute is soon over."""
+    [at] = [number for number, fault in enumerate(show.FAULTS) if isinstance(fault, RateLimited)]
+    assert 50 <= sum(fault.times for fault in show.FAULTS[:at]) < 60
 
 
 @pytest.mark.slow

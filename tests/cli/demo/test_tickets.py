@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lsq_service_async import Attachment
-from lsq_service_async.cli.demo_tickets import MARKER
+from lsq_service_async.cli.demo.tickets import MARKER
 
 
 def test_there_are_sixty_rows_and_no_two_alike(rows: Any) -> None:

@@ -1,4 +1,4 @@
-"""What the demo works on: the rows of ``demo_tickets.csv``, two of them with files."""
+"""What the demo works on: the rows of ``tickets.csv``, two of them with files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from .. import Attachment, BulkRow, NewTicket
+from ... import Attachment, BulkRow, NewTicket
 
 MARKER = "CustomData.DemoRow"
 """The field that says in each ticket which row it came from."""
@@ -44,7 +44,7 @@ def demo_rows(folder: Path) -> tuple[DemoRow, ...]:
 
 
 def _read() -> Iterator[DemoRow]:
-    text = files(__package__).joinpath("demo_tickets.csv").read_text(encoding="utf-8")
+    text = files(__package__).joinpath("tickets.csv").read_text(encoding="utf-8")
     yield from map(_row, csv.DictReader(text.splitlines()))
 
 

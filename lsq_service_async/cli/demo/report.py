@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from .. import InvalidRequestError, NotSentError, RateLimit
-from ..emulator import Emulator, Fault, Latency, RateLimited, Serve, Status, StoredTicket
-from .demo_run import NEW_STATUS, Run
-from .demo_tickets import MARKER, DemoRow
+from ... import InvalidRequestError, NotSentError, RateLimit
+from ...emulator import Emulator, Fault, Latency, RateLimited, Serve, Status, StoredTicket
+from .run import NEW_STATUS, Run
+from .tickets import MARKER, DemoRow
 
 TIME_LIMIT = 30.0
 """Seconds that a run may take."""

@@ -1,0 +1,38 @@
+"""``bulk ...`` as it is called, on a file of three rows and an emulator that is served."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lsq_service_async.__main__ import main
+from lsq_service_async.emulator import Emulator
+
+ROWS = "key,title,lead_phone\na,one,+91 1\nb,two,+91 2\nc,three,+91 3\n"
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "rows.csv"
+    path.write_text(ROWS)
+    return path
+
+
+@pytest.fixture
+def bulk(served: Emulator, file: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Calls ``bulk ...``: its exit code, its results, and what it said."""
+
+    def call(*argv: str) -> tuple[int, list[Any], str]:
+        code = main(["bulk", *argv])
+        out, err = capsys.readouterr()
+        return code, [json.loads(line) for line in out.splitlines()], err
+
+    return call
+
+
+def states(results: list[Any]) -> dict[str, str]:
+    return {result["key"]: result["state"] for result in results}
