@@ -118,9 +118,9 @@ class Pipeline:
         run.renew_body()
         try:
             slot = await self._acquire(run)
+            await self._before_send(run, slot)
         except NotSentError as error:
             return Verdict(outcome=Outcome.NOT_APPLIED, error=error)
-        await self._before_send(run, slot)
         run.sends += 1
         self._tell(
             AttemptStarted(

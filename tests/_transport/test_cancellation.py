@@ -301,6 +301,30 @@ def test_closing_ends_every_call_in_its_own_way(config, where):
         assert [attempt.status for attempt in result.attempts] == [503]
 
 
+def test_closing_while_an_intent_is_written_does_not_undo_an_earlier_send(config):
+    """The first may have been applied; that the second was not sent says nothing of it."""
+    script = Script(502, created())
+
+    async def main(client, events):
+        intents, closing = [], []
+
+        async def before_send():
+            intents.append(len(script.seen))
+            if len(intents) == 2:
+                closing.append(asyncio.create_task(client.aclose()))
+                await asyncio.sleep(0.1)
+
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client._view(before_send=before_send).tickets.create(TICKET)
+        await asyncio.gather(*closing)
+        assert intents == [0, 1]
+        return caught.value
+
+    error, events = play(config, script, main)
+    assert (len(script.seen), isinstance(error.__cause__, NotSentError)) == (1, True)
+    assert [event.outcome for event in of(CallEnded, events)] == ["unknown"]
+
+
 def test_closing_starts_no_flight(config):
     """Neither from its own queue nor through a limiter that others go on using."""
     script = Script(Slow(1, created()))
