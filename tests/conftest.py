@@ -2,7 +2,9 @@
 
 import logging
 
+import certifi
 import pytest
+import trustme
 from hypothesis import settings
 
 from lsq_service_async import Config
@@ -12,6 +14,16 @@ CANARY = "CANARY-"
 # Machines are slow at times; how long an example takes is no property of the code.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_authority(tmp_path_factory):
+    """Every httpx client reads the authorities that it trusts, more than a hundred; in tests there is one."""
+    path = tmp_path_factory.mktemp("authorities") / "one.pem"
+    trustme.CA().cert_pem.write_to_path(path)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(certifi, "where", lambda: str(path))
+        yield
 
 
 @pytest.fixture

@@ -23,10 +23,11 @@ def emulator(monkeypatch, tmp_path):
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    emulator = Emulator()
+    emulator = Emulator(rate_limit=(25, 0.5))
     asyncio.run_coroutine_threadsafe(emulator.__aenter__(), loop).result()
     for name, value in emulator.settings.items():
         monkeypatch.setenv(f"LSQ_{name.upper()}", value)
+    monkeypatch.setenv("LSQ_RATE_LIMIT", "25/0.5")
     monkeypatch.chdir(tmp_path)
     Path("photo.jpg").write_bytes(bytes(3 << 20))
     yield emulator
