@@ -28,8 +28,8 @@ _log = logging.getLogger("lsq_service_async")
 class LimiterStats:
     """The limit at one moment: ``used`` and ``free`` of ``calls`` slots, who waits, and how long a new call would.
 
-    ``estimated_wait`` is in seconds, for each lane, and right within one token (``per / calls``) while answers take
-    about as long as they lately did.
+    ``estimated_wait`` is in seconds, for each lane, and right within one token (``per / calls``), or a thirtieth of
+    ``per`` where that is more, while answers take about as long as they lately did.
     """
 
     calls: int
@@ -87,6 +87,8 @@ class Gate:
         ConfigurationError if it is in use for another name or at another rate.
         """
         async with self._door():
+            if self._loop is not None and self._loop.is_closed():
+                self._users = 0  # its users went down with their loop
             if self._users and self._here() and self._open_for != (rate, name):
                 raise ConfigurationError(f"this limiter serves {self._open_for}; {(rate, name)} needs one of its own")
             if not self._users:
@@ -126,7 +128,7 @@ class Gate:
             number = await queue.wait(want, math.inf if deadline is None else deadline, again=again)
             if self._store.holds(number):
                 return Slot(self, number)
-            self._store.give_back(number, used=False)
+            queue.give_back(number, used=False)
             again = True
 
     def pause(self, seconds: float) -> None:
@@ -168,9 +170,7 @@ class Gate:
 
     def take_back(self, number: int, *, used: bool) -> None:
         """What `Slot` calls at its end."""
-        self._queue.knocked = self._queue.knocked or not used
-        if self._store.give_back(number, used=used):
-            self._queue.wake()
+        self._queue.give_back(number, used=used)
 
     def _door(self) -> asyncio.Lock:
         """Who opens or closes, one by one, for a store takes its time over both. A lock serves one loop."""

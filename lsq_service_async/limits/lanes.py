@@ -90,6 +90,7 @@ class Lanes:
         self._lines = {want: (Line(), Line()) for want in wants}
         self._waiting = dict.fromkeys(Lane, 0)
         self._again = dict.fromkeys(Lane, 0)
+        self._uploads = dict.fromkeys(Lane, 0)
 
     def __len__(self) -> int:
         return sum(self._waiting.values())
@@ -109,6 +110,10 @@ class Lanes:
     def before_head(self, head: Waiter) -> int:
         """How many of its lane go before the head of a line."""
         return 0 if head.again else self._again[head.want.lane]
+
+    def held_up(self, lane: Lane, room: int) -> int:
+        """How many uploads of ``lane`` are passed by others, when ``room`` more uploads may go."""
+        return max(0, self._uploads[lane] - room)
 
     def lines(self) -> Iterator[Line]:
         """The lines in which somebody stands."""
@@ -164,6 +169,7 @@ class Lanes:
         return self._lines[waiter.want][0 if waiter.again else 1]
 
     def _count(self, waiter: Waiter, change: int) -> None:
-        self._waiting[waiter.want.lane] += change
-        if waiter.again:
-            self._again[waiter.want.lane] += change
+        lane = waiter.want.lane
+        self._waiting[lane] += change
+        self._again[lane] += change * waiter.again
+        self._uploads[lane] += change * waiter.want.heavy

@@ -90,6 +90,10 @@ class LocalStore:
         before = self._state.line.before(ALONE, lane, place, other)
         return self._outlook.goes_at(self._state, self._time(), lane, before)
 
+    def uploads_room(self) -> int:
+        """Counted now."""
+        return self._state.uploads_room(self._time())
+
     def usage(self) -> Usage:
         """Counted now."""
         now = self._time()

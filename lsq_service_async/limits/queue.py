@@ -44,6 +44,7 @@ class Queue:
         self.rate = rate
         self.bucket: AsyncLimiter = AsyncLimiter(rate.calls, rate.per)
         self._news = asyncio.Event()
+        self._server = None
 
     def is_clear(self) -> bool:
         """Nobody waits who would be overtaken, and the bucket has room for one."""
@@ -54,20 +55,34 @@ class Queue:
             self.knocked = False
         return not self.knocked or self.bucket.has_capacity()
 
-    def due(self, lane: Lane, *, again: bool = False) -> float:
+    def due(self, lane: Lane, *, heavy: bool = False, again: bool = False) -> float:
         """The loop time at which a call will go that joins ``lane`` now."""
-        return self._forecast(lane, self.lanes.before(lane, again=again))
+        before = self.lanes.before(lane, again=again)
+        passed = 0 if heavy or again else self.lanes.held_up(lane, self._store.uploads_room())
+        return self._forecast(lane, before - passed)
 
     async def wait(self, want: Want, deadline: float, *, again: bool) -> int:
         """Stand in line for a slot. QueueTimeoutError once the wait is sure to outlast ``deadline``, a loop time."""
         waiter = self._join(want, deadline, again)
+        loop = asyncio.get_running_loop()
+        # What is foretold may be wrong, and a store may take its time: the deadline itself has the last word.
+        alarm = loop.call_at(deadline, self._overdue, waiter) if deadline < math.inf else None
         try:
             slot = await waiter.grant
         except asyncio.CancelledError:
             self._walk_away(waiter)
             raise
-        self._say_if_long(waiter, asyncio.get_running_loop().time())
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+        self._say_if_long(waiter, loop.time())
         return slot
+
+    def give_back(self, slot: int, *, used: bool) -> None:
+        """End a grant."""
+        self.knocked = self.knocked or not used
+        if self._store.give_back(slot, used=used):
+            self.wake()
 
     def wake(self) -> None:
         """Something has changed: ask again who may go."""
@@ -76,14 +91,14 @@ class Queue:
 
     async def close(self) -> None:
         """Send everybody away with a NotSentError."""
-        self._turn_away_all("the client was closed while the call waited for the limit")
         if self._server is not None:
             self._server.cancel()
             await asyncio.wait([self._server])
+        await self._turn_away_all("the client was closed while the call waited for the limit")
 
     def _join(self, want: Want, deadline: float, again: bool) -> Waiter:
         loop = asyncio.get_running_loop()
-        due = self.due(want.lane, again=again)
+        due = self.due(want.lane, heavy=want.heavy, again=again)
         waiter = Waiter(want, loop.time(), due, deadline, loop.create_future(), again)
         if waiter.due >= deadline:
             raise self._too_late(waiter, waiter.due)
@@ -99,8 +114,13 @@ class Queue:
         self.lanes.leave(waiter)
         if not waiter.grant.cancelled() and waiter.grant.exception() is None:
             # Granted and cancelled in the same tick: the slot was never used.
-            self._store.give_back(waiter.grant.result(), used=False)
-            self.wake()
+            self.give_back(waiter.grant.result(), used=False)
+        self._news.set()
+
+    def _overdue(self, waiter: Waiter) -> None:
+        self.lanes.leave(waiter)
+        due = self._forecast(waiter.want.lane, self.lanes.before_head(waiter))
+        _fail(waiter, self._too_late(waiter, max(waiter.deadline, due)))
         self._news.set()
 
     async def _serve(self) -> None:
@@ -113,7 +133,8 @@ class Queue:
             what = (
                 "" if isinstance(error, NotSentError) else "the store of the limit failed, so the call was not sent: "
             )
-            self._turn_away_all(f"{what}{error}", error)
+            while self.lanes:  # also those who come meanwhile
+                await self._turn_away_all(f"{what}{error}", error)
         finally:
             self._server = None
 
@@ -143,7 +164,7 @@ class Queue:
     def _hand_over(self, slot: int, want: Want) -> None:
         waiter = self.lanes.next(want)
         if waiter is None:
-            self._store.give_back(slot, used=False)
+            self.give_back(slot, used=False)
         else:
             waiter.grant.set_result(slot)
 
@@ -172,14 +193,17 @@ class Queue:
         return self._forecast(head.want.lane, self.lanes.before_head(head)) - head.due
 
     def _forecast(self, lane: Lane, place: int) -> float:
-        other = len(self.lanes) - self.lanes.waiting(lane)
-        return self._store.forecast(lane, place, other)
+        other = Lane.BULK if lane is Lane.INTERACTIVE else Lane.INTERACTIVE
+        held_up = self.lanes.held_up(other, self._store.uploads_room())
+        return self._store.forecast(lane, place, self.lanes.waiting(other) - held_up)
 
-    def _turn_away_all(self, why: str, cause: Exception | None = None) -> None:
-        for waiter in self.lanes.leave_all():
+    async def _turn_away_all(self, why: str, cause: Exception | None = None) -> None:
+        for number, waiter in enumerate(self.lanes.leave_all(), 1):
             error = NotSentError(why)
             error.__cause__ = cause
             _fail(waiter, error)
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     def _too_late(self, waiter: Waiter, due: float) -> QueueTimeoutError:
         late = due - waiter.deadline + self.rate.per / self.rate.calls

@@ -156,6 +156,10 @@ class SharedStore:
         before = self._state.line.before(self._owner, lane, place, other)
         return self._outlook.goes_at(self._state, self._now, lane, before) - self._offset
 
+    def uploads_room(self) -> int:
+        """As far as this process knows."""
+        return self._state.uploads_room(self._now)
+
     def usage(self) -> Usage:
         """As far as this process knows."""
         self._state.tidy(self._now)

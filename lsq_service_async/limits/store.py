@@ -68,6 +68,10 @@ class Store(Protocol):
         """
         ...
 
+    def uploads_room(self) -> int:
+        """How many more uploads may go now, as far as their half of the slots is concerned."""
+        ...
+
     def usage(self) -> Usage:
         """How much is in use now."""
         ...

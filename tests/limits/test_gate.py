@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from virtual_clock import run_virtual, virtual
+from virtual_clock import VirtualLoop, run_virtual, virtual
 
-from limits.opened import NAME, RATE, TOKEN, opened, spend, take
+from limits.opened import NAME, RATE, TOKEN, opened, spend, take, ticks
 from lsq_service_async.config import Lane, RateLimit
-from lsq_service_async.errors import ConfigurationError, LSQServiceError
+from lsq_service_async.errors import ConfigurationError, LSQServiceError, NotSentError
 from lsq_service_async.limits import Gate, LimiterStats, LocalLimiter
 from lsq_service_async.limits.local import LocalStore
 
@@ -228,11 +228,44 @@ async def test_the_last_user_closes_it():
 def test_another_loop_is_told_so():
     """A limiter cannot be used from two loops: their clocks and tasks are not the same."""
     limiter = LocalLimiter()
-    run_virtual(limiter.open(RATE, NAME))
 
-    for use in (lambda: limiter.acquire(Lane.INTERACTIVE), lambda: limiter.open(RATE, NAME), limiter.aclose):
-        with pytest.raises(LSQServiceError, match="another event loop"):
-            run_virtual(use())
+    with asyncio.Runner(loop_factory=VirtualLoop) as home:
+        home.run(limiter.open(RATE, NAME))
+        for use in (lambda: limiter.acquire(Lane.INTERACTIVE), lambda: limiter.open(RATE, NAME), limiter.aclose):
+            with pytest.raises(LSQServiceError, match="another event loop"):
+                run_virtual(use())
+
+
+def test_a_loop_that_ended_without_closing_it_takes_its_users_along():
+    """The next loop opens it anew, and past calls count."""
+    limiter = LocalLimiter()
+
+    async def left_open() -> None:
+        await limiter.open(RATE, NAME)
+        await spend(limiter, 20)
+
+    async def next_time() -> int:
+        await limiter.open(RATE, NAME)
+        used = limiter.stats().used
+        await limiter.aclose()
+        return used
+
+    run_virtual(left_open())
+    assert run_virtual(next_time()) == 20
+    with pytest.raises(LSQServiceError, match="not open"):
+        run_virtual(limiter.acquire(Lane.INTERACTIVE))
+
+
+@virtual
+async def test_one_that_was_closed_before_its_line_was_served_can_be_used_again():
+    """A task that is cancelled before its first step never cleans up after itself."""
+    async with opened() as limiter:
+        await spend(limiter)
+        with pytest.raises(NotSentError):
+            await asyncio.gather(limiter.acquire(Lane.INTERACTIVE), limiter.aclose())
+        await ticks()
+        await limiter.open(RATE, NAME)
+        (await limiter.acquire(Lane.INTERACTIVE)).answered()
 
 
 @pytest.mark.parametrize("answered", [True, False])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 
 import pytest
@@ -422,3 +423,105 @@ async def test_a_waiter_cancelled_and_late_at_once_is_cancelled():
             await waiting
         await other
         assert limiter.stats().waiting == {Lane.INTERACTIVE: 0, Lane.BULK: 0}
+
+
+@virtual
+async def test_a_deadline_holds_although_those_in_front_have_left():
+    """What the head of the line was foretold when many stood before it says nothing of the others."""
+    async with opened() as limiter:
+        await spend(limiter)
+        many = [asyncio.create_task(limiter.acquire(Lane.INTERACTIVE)) for _ in range(100)]
+        await ticks()
+        head = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE))
+        await ticks()
+        for task in many:
+            task.cancel()
+        await ticks()
+        deadline = time() + 6
+        second = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE, deadline=deadline))
+        await ticks()
+        limiter.pause(20)
+        with pytest.raises(QueueTimeoutError) as caught:
+            await second
+        assert time() <= deadline + 0.001
+        assert caught.value.retry_after == pytest.approx(14 + TOKEN, abs=2 * TOKEN)
+        (await head).answered()
+
+
+@virtual
+async def test_a_deadline_holds_while_the_store_takes_its_time(monkeypatch: pytest.MonkeyPatch):
+    """Nobody asks it for a slot meanwhile, and what it gives then goes to the next."""
+    async with opened() as limiter:
+        take_from_store = limiter._store.take
+
+        async def slow(*about: object) -> object:
+            await asyncio.sleep(3)
+            return await take_from_store(*about)
+
+        monkeypatch.setattr(limiter._store, "take", slow)
+        monkeypatch.setattr(limiter._store, "take_at_once", lambda want: None)
+        began = time()
+        patient = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE, deadline=began + 60))
+        await ticks()
+        with pytest.raises(QueueTimeoutError):
+            await limiter.acquire(Lane.INTERACTIVE, deadline=began + 0.5)
+        assert time() - began == pytest.approx(0.5, abs=0.001)
+        (await patient).answered()
+
+
+@virtual
+async def test_uploads_that_wait_for_their_half_are_no_reason_to_turn_others_away():
+    """Others pass them, and are told so. They themselves wait for each other."""
+    async with opened() as limiter:
+        uploads = [await limiter.acquire(Lane.INTERACTIVE, heavy=True) for _ in range(12)]
+        waiting = [
+            asyncio.create_task(limiter.acquire(lane, heavy=True)) for lane in [Lane.INTERACTIVE, Lane.BULK] * 50
+        ]
+        await ticks()
+        assert max(limiter.stats().estimated_wait.values()) < 0.001
+        (await limiter.acquire(Lane.INTERACTIVE, deadline=time() + 0.1)).unused()
+        with pytest.raises(QueueTimeoutError):
+            await limiter.acquire(Lane.INTERACTIVE, deadline=time() + 1, heavy=True)
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)
+        for slot in uploads:
+            slot.answered()
+
+
+@virtual
+async def test_slots_that_were_granted_and_never_used_are_not_lost():
+    """However many are cancelled in the tick of their grant, the bucket is asked before a slot is taken."""
+    async with opened() as limiter:
+        for _ in range(25):
+            limiter.pause(1e-6)
+            passing = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE))
+            while not limiter.stats().used:  # noqa: ASYNC110 -- the very tick of the grant is wanted
+                await asyncio.sleep(0)
+            passing.cancel()
+            await asyncio.wait([passing])
+            await ticks()
+        waiting = [asyncio.create_task(limiter.acquire(Lane.INTERACTIVE)) for _ in range(20)]
+        await asyncio.sleep(0.05)
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)
+        assert limiter.stats().used == 0
+
+
+@virtual
+async def test_a_thousand_are_sent_away_a_hundred_at_a_time():
+    """The loop has its turn in between."""
+    limiter = LocalLimiter()
+    await limiter.open(RATE, NAME)
+    await spend(limiter)
+    waiting = [asyncio.create_task(limiter.acquire(Lane.BULK)) for _ in range(1000)]
+    await ticks()
+    closing = asyncio.create_task(limiter.aclose())
+    left = []
+    while not closing.done():
+        await asyncio.sleep(0)
+        left.append(len(limiter._queue.lanes))
+    assert max(before - after for before, after in itertools.pairwise(left)) == 100
+    ends = await asyncio.gather(*waiting, return_exceptions=True)
+    assert {type(end) for end in ends} == {NotSentError}

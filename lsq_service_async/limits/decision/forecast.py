@@ -7,6 +7,7 @@ from .rule import SLACK, opens_at, slack_of
 from .state import State
 
 _FARTHEST = 300  # calls; to play more would take longer than the forecast is worth
+_IN_A_WINDOW = 30  # so many are played; where more may go, several as one
 
 
 class Forecast:
@@ -55,7 +56,7 @@ class Outlook:
     def goes_at(self, state: State, now: float, lane: Lane, ahead: tuple[int, int]) -> float:
         """When a call goes that has so many before it, of its own lane and in all. Blind to the uploads' half."""
         start = max(now, state.paused_until)
-        goes_at = max(start, self._of(state, start).goes_at(ahead[1]))
+        goes_at = max(start, self._of(state, start).goes_at(ahead[1] // _bunch(state.rate)))
         if lane is Lane.INTERACTIVE:
             return goes_at
         return max(goes_at, max(start, state.paced_until) + ahead[0] * state.token)
@@ -64,6 +65,12 @@ class Outlook:
         if self.is_stale or start > self._from + SLACK:
             self.is_stale = False
             in_flight = [max(start, flight.since + state.round_trip) for flight in state.flights.values()]
-            expected = sorted([*state.answered, *in_flight])
-            self._forecast, self._from = Forecast(expected, start, state.rate, state.round_trip), start
+            expected, bunch = sorted([*state.answered, *in_flight]), _bunch(state.rate)
+            rate = RateLimit(state.rate.calls // bunch, per=state.rate.per)
+            self._forecast, self._from = Forecast(expected[bunch - 1 :: bunch], start, rate, state.round_trip), start
         return self._forecast
+
+
+def _bunch(rate: RateLimit) -> int:
+    """So many calls are played as one: what a forecast takes grows with the square of what goes in a window."""
+    return max(1, rate.calls // _IN_A_WINDOW)

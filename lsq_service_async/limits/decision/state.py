@@ -199,13 +199,20 @@ class State:
         pace_at = max(now, self.paced_until) + ahead * self.token if ahead else self.paced_until
         return max(pace_at, self.paused_until)
 
-    def uploads_at(self, now: float) -> float:
-        """When one more upload may go: at most half of the slots are theirs."""
+    def uploads_room(self, now: float) -> int:
+        """How many more uploads may go now: at most half of the slots are theirs."""
         flying = sum(flight.heavy for flight in self.flights.values())
-        back = [answer + self.rate.per for answer in self.uploads if answer + self.rate.per > now]
-        if flying + len(back) < max(1, self.rate.calls // 2):
+        return max(0, max(1, self.rate.calls // 2) - flying - len(self._uploads_of_late(now)))
+
+    def uploads_at(self, now: float) -> float:
+        """When one more upload may go."""
+        if self.uploads_room(now) > 0:
             return now
-        return back[0] if back else math.inf
+        of_late = self._uploads_of_late(now)
+        return of_late[0] + self.rate.per if of_late else math.inf
+
+    def _uploads_of_late(self, now: float) -> list[float]:
+        return [answer for answer in self.uploads if answer + self.rate.per > now]
 
     def _give_up(self, slot: int, moment: float) -> None:
         """Nobody knows how the call went; how long it took says nothing about others."""
