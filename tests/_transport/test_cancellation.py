@@ -59,7 +59,7 @@ def test_cancelled_while_sending_the_flight_ends_by_itself(config):
         await asyncio.sleep(1)
         seconds = await cancelled(task)
         in_flight = client.limiter.stats().used
-        await asyncio.sleep(9)
+        await asyncio.sleep(8)
         return seconds, in_flight, client.limiter.stats().used
 
     (seconds, in_flight, later), events = play(config, Script(Slow(5, created(7))), main)
