@@ -54,7 +54,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     thread = threading.Thread(target=asyncio.run, args=[serve()])
     thread.start()
     assert opened.wait(10)
-    for name, value in {**emulator.settings, "rate_limit": "200/0.1"}.items():
+    for name, value in {**emulator.settings, "rate_limit": "40/0.02"}.items():
         monkeypatch.setenv(f"LSQ_{name.upper()}", str(value))
     yield emulator
     loops[0].call_soon_threadsafe(over.set)

@@ -13,7 +13,7 @@ def test_a_healthy_account_is_well(served: Emulator, capsys: pytest.CaptureFixtu
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
     assert [line.split()[0] for line in out.splitlines()] == ["keys", "org", "host", "limit", "service"]
-    assert "200 calls in 0.1 s" in out
+    assert "40 calls in 0.02 s" in out
     assert "this account has no ticket 1" in out
     assert served.settings["access_key"] not in out
     assert len(served.calls) == 1

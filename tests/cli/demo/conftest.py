@@ -13,7 +13,7 @@ from lsq_service_async.cli.demo.run import run_demo
 from lsq_service_async.cli.demo.tickets import DemoRow, demo_rows
 from lsq_service_async.emulator import Emulator, Fault, TicketStore, Window
 
-RATE = RateLimit(100, per=0.1)
+RATE = RateLimit(40, per=0.02)
 
 
 class Notes:
@@ -42,7 +42,7 @@ def notes() -> Notes:
 
 @pytest.fixture
 def quick() -> Callable[..., Emulator]:
-    """An emulator with room for a thousand calls a second, the faults given, and a store or a window of its own."""
+    """An emulator with room for two thousand calls a second, the faults given, and a store or a window of its own."""
 
     def make(*faults: Fault, store: TicketStore | None = None, window: Window | None = None) -> Emulator:
         emulator = Emulator(rate_limit=(RATE.calls, RATE.per), window=window or "sliding", store=store)

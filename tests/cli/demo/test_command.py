@@ -95,7 +95,7 @@ def test_the_first_lines_say_what_happens_and_that_it_stays_here(quick: Any, pap
         "no account is used, and nothing leaves this machine."
     )
     assert (
-        second == "It refuses calls beyond 100 in 0.1 s. "
+        second == "It refuses calls beyond 40 in 0.02 s. "
         "Going wrong on purpose: a 500, a 429 (Retry-After 0), an answer 0.01 s late."
     )
 

@@ -117,7 +117,7 @@ async def test_the_notes_say_what_was_counted(quick: Any, evidence: Any) -> None
     notes = {line.name: line.note for line in table(known)}
     assert notes["calls"] == "2 of them were repeats"
     assert {"a 500", "a 429 (Retry-After 0)"} == set(notes["on purpose"].split(", "))
-    assert notes["seconds"] == "12 calls / (100 in 0.1 s) = 0.0"
+    assert notes["seconds"] == "12 calls / (40 in 0.02 s) = 0.0"
 
 
 async def test_a_create_that_was_applied_twice_is_doubled(quick: Any, evidence: Any) -> None:
@@ -166,7 +166,7 @@ async def test_a_call_refused_for_speed_is_wrong_although_it_was_repeated(quick:
     """All the rest is right, nothing of it was on purpose; the limit was not kept."""
     known = await evidence(quick(window=RefusesTheThird()))
     assert (found(known)["refused by it"], found(known)["on purpose"]) == ("1", "0 of 0")
-    assert wrong(known) == {"refused by it": "the limit of 100 calls in 0.1 s was not kept"}
+    assert wrong(known) == {"refused by it": "the limit of 40 calls in 0.02 s was not kept"}
 
 
 async def test_a_call_that_was_never_sent_was_refused_by_us(quick: Any, evidence: Any, rows: Any) -> None:
