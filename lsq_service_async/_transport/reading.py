@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from collections.abc import AsyncIterator
 
 from ..attachments import Attachment, Reader
@@ -16,10 +17,6 @@ class BodyFailedError(LSQServiceError):
     """The body could not be completed, so the service never had the whole request."""
 
 
-def _nothing() -> None:
-    """What there is to close where a file could not even be opened."""
-
-
 class Reading:
     """Reads the next piece while the last one is written: a disk and a network that take turns waste both."""
 
@@ -30,6 +27,9 @@ class Reading:
         self._patience = patience
         self._reader: Reader | None = None
         self._ahead: asyncio.Future[bytes] | None = None
+        # Whoever is the last to use the file closes it: a thread cannot be stopped, and its loop may end before it.
+        self._users = threading.Lock()
+        self._in_thread = self._given_up = False
 
     @property
     def digest(self) -> str | None:
@@ -56,18 +56,29 @@ class Reading:
 
     async def aclose(self) -> None:
         """Close the file; where a thread is still reading it, as soon as that has ended, and without waiting."""
-        if self._ahead is not None and not self._ahead.done():
-            self._ahead.add_done_callback(self._close_later)
-        elif self._reader is not None:
-            await asyncio.to_thread(self._reader.close)
+        with self._users:
+            self._given_up, in_thread = True, self._in_thread
+        if self._ahead is not None:
+            self._ahead.add_done_callback(asyncio.Future.exception)  # nobody else asks for it
+        if not in_thread:
+            await asyncio.to_thread(self._close)
 
-    def _close_later(self, ahead: asyncio.Future[bytes]) -> None:
-        ahead.exception()
-        close = self._reader.close if self._reader is not None else _nothing
-        asyncio.get_running_loop().run_in_executor(None, close)
+    def _close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
 
     def _read_ahead(self) -> None:
-        self._ahead = asyncio.get_running_loop().run_in_executor(None, self._read)
+        self._in_thread = True
+        self._ahead = asyncio.get_running_loop().run_in_executor(None, self._read_in_thread)
+
+    def _read_in_thread(self) -> bytes:
+        try:
+            return self._read()
+        finally:
+            with self._users:
+                self._in_thread, given_up = False, self._given_up
+            if given_up:
+                self._close()
 
     def _read(self) -> bytes:
         try:

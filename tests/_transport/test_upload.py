@@ -27,6 +27,7 @@ from lsq_service_async import (
     ServiceClient,
     TicketUpdate,
 )
+from lsq_service_async._transport.reading import BodyFailedError, Reading
 from lsq_service_async._transport.upload import Body, Progress
 from lsq_service_async._wire import Call, Kind
 from lsq_service_async.emulator import Emulator
@@ -249,6 +250,31 @@ async def test_a_read_that_hangs_is_given_up(emulator):
             await client.tickets.create(TICKET, attachments=[attachment])
     assert asyncio.get_running_loop().time() - started < 10
     allowed.set()
+
+
+def test_a_file_that_outlives_its_loop_is_closed_by_its_thread():
+    """A disk that hangs may answer only when everything else has ended."""
+    allowed, closed = threading.Event(), threading.Event()
+
+    class Slow(Zeros):
+        def read(self, size):
+            allowed.wait(20)
+            return super().read(size)
+
+        def close(self):
+            closed.set()
+
+    attachment = attrs.evolve(Attachment.from_bytes(b"", name="slow"), source=Slow(100))
+
+    async def main():
+        reading = Reading(attachment, hashing=False, patience=0.01)
+        with pytest.raises(BodyFailedError):
+            await anext(reading.pieces())
+        await reading.aclose()
+        asyncio.get_running_loop().call_soon(allowed.set)
+
+    asyncio.run(main())
+    assert closed.is_set()
 
 
 async def test_a_file_that_is_closed_too_early_is_an_error(client, emulator, path):
