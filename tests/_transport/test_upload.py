@@ -271,7 +271,7 @@ def test_a_file_that_outlives_its_loop_is_closed_by_its_thread():
         with pytest.raises(BodyFailedError):
             await anext(reading.pieces())
         await reading.aclose()
-        asyncio.get_running_loop().call_soon(allowed.set)
+        threading.Timer(0.1, allowed.set).start()
 
     asyncio.run(main())
     assert closed.is_set()
