@@ -63,6 +63,7 @@ class BulkJob:
         self._on_unknown = on_unknown
         self._retry_failed = retry_failed
         self._counts: Counter[str] = Counter()
+        self._known: Mapping[State, int] = {}
         self._speed = Speed()
         self._stop_asked = asyncio.Event()
         self._begun = False
@@ -92,7 +93,8 @@ class BulkJob:
         """Seconds until the last row, from what the limiter allows; None where nobody knows how long the input is."""
         if not isinstance(self._rows, Sized):
             return None
-        left = len(self._rows) - self.summary().total
+        to_skip = max(0, self._known.get(State.DONE, 0) - self.summary().skipped)
+        left = len(self._rows) - self.summary().total - to_skip
         return self._setup.estimated_wait() + max(0, left - 1) * self._setup.seconds_per_call if left > 0 else 0.0
 
     def rate(self) -> float:
@@ -112,9 +114,9 @@ class BulkJob:
         return self._run()
 
     async def _run(self) -> AsyncIterator[RowOutcome]:
-        had_rows = await self._journal.open()
+        self._known = await self._journal.open()
         try:
-            if had_rows:
+            if self._known:
                 await self._let_earlier_calls_pass()
             async for outcome in self._outcomes():
                 self._counts[outcome.state] += 1

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -81,8 +81,8 @@ class Journal:
     def path(self) -> Path:
         return self._file.path
 
-    async def open(self) -> bool:
-        """Take the file for this run; True where an earlier run has left something in it.
+    async def open(self) -> Mapping[State, int]:
+        """Take the file for this run; how many rows earlier runs have left in which state.
 
         ConfigurationError where another run has it, where it belongs to another operation, or is no journal.
         """
@@ -118,7 +118,7 @@ class Journal:
         with self._file.translated():
             return act(*given)
 
-    def _open(self) -> bool:
+    def _open(self) -> Mapping[State, int]:
         self._file.open(make=True)
         try:
             return self._begin_run()
@@ -126,7 +126,7 @@ class Journal:
             self._file.close()
             raise
 
-    def _begin_run(self) -> bool:
+    def _begin_run(self) -> Mapping[State, int]:
         database = self._file.database
         found = database.execute("SELECT version, operation, run FROM journal").fetchone()
         version, operation, run = found or (_VERSION, self._operation, 0)
@@ -137,9 +137,9 @@ class Journal:
         database.execute("DELETE FROM journal")
         database.execute("INSERT INTO journal VALUES (?, ?, ?)", (version, operation, self._run))
         database.execute("UPDATE rows SET state = 'unknown' WHERE state = 'in_flight'")
-        known = database.execute("SELECT 1 FROM rows LIMIT 1").fetchone() is not None
+        states = database.execute("SELECT state, count(*) FROM rows GROUP BY state").fetchall()
         database.execute("COMMIT")
-        return known
+        return {State(state): count for state, count in states}
 
     def _meet(self, row: Row, mended: bool) -> Entry:
         # Not durable by itself, and need not be: a row that was only met is met again. The next intent commits it.

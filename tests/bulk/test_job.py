@@ -445,6 +445,22 @@ def test_a_resumed_run_that_is_stopped_while_it_waits_ends_at_once(play, journal
     play(main)
 
 
+def test_a_resumed_run_does_not_reckon_with_time_for_what_it_skips(play, journal):
+    """From its first outcome on, which is of one of them."""
+
+    async def main(client, emulator):
+        await run(client.bulk.create(keyed(60), journal=journal))
+        again = client.bulk.create(keyed(70), journal=journal)
+        outcomes = aiter(again)
+        assert (await anext(outcomes)).state == "skipped"
+        first = again.eta()
+        left = [outcome.state async for outcome in outcomes]
+        assert (left.count("skipped"), left.count("created"), again.eta()) == (59, 10, 0.0)
+        return first
+
+    assert 1.8 <= play(main) < 3.5
+
+
 def test_a_resumed_run_waits_until_earlier_calls_have_passed(play, journal):
     """Before its first call, and no longer."""
 
