@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 import math
+import os
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
@@ -70,10 +71,7 @@ class SharedStore:
     def __init__(self, ledger: Ledger, *, waits: bool) -> None:
         self._ledger = ledger
         self._waits = waits
-        # They begin at a random one of 2**52, so that no two processes ever use the same.
-        self._owner = secrets.randbits(52)
-        self._numbers = itertools.count(secrets.randbits(52))
-        self._reports = Reports()
+        self._process: int | None = None
         self._state = State.of(RateLimit())
         self._outlook = Outlook()
         self._offset = 0.0
@@ -82,6 +80,8 @@ class SharedStore:
 
     async def open(self, rate: RateLimit, name: str) -> None:
         """ConfigurationError if the ledger cannot be used, or others use it at another rate."""
+        if self._process != os.getpid():
+            self._begin()
         self._rate, self._time = rate, asyncio.get_running_loop().time
         self._turn, self._urgent = asyncio.Lock(), asyncio.Event()
         self._state.keep(rate)
@@ -103,6 +103,13 @@ class SharedStore:
             await self._meet(leaving=True)
         self._met_at = None
         await self._ledger.aclose()
+
+    def _begin(self) -> None:
+        """Be one of the processes. Not earlier than at the opening, for a fork makes two of what was there before."""
+        self._process, self._reports = os.getpid(), Reports()
+        # They begin at a random one of 2**52, so that no two processes ever use the same.
+        self._owner = secrets.randbits(52)
+        self._numbers = itertools.count(secrets.randbits(52))
 
     # What the gate asks.
 

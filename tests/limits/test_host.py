@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from virtual_clock import virtual
@@ -49,6 +50,13 @@ async def test_users_that_come_and_go_at_the_same_time_find_it_open_once(tmp_pat
     (await limiter.acquire(Lane.INTERACTIVE)).answered()
     await limiter.aclose()
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+def test_a_limiter_that_is_made_before_a_fork_is_another_one_after_it(tmp_path):
+    """As in a server that loads the application before it forks: nobody takes the calls of another for its own."""
+    forking = [sys.executable, Path(__file__).parent / "forking.py", tmp_path / "limit.sqlite"]
+    done = subprocess.run(forking, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["12", "24"]
 
 
 async def test_an_opening_that_is_cancelled_leaves_nothing_open(tmp_path, monkeypatch):

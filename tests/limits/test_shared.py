@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 
 import pytest
 from virtual_clock import virtual
 
 from limits.ledgers import FileOnTheSpot, loop_time, processes
-from limits.opened import TOKEN, spend, take, ticks
+from limits.opened import NAME, RATE, TOKEN, spend, take, ticks
 from lsq_service_async.config import Lane
 from lsq_service_async.errors import NotSentError, QueueTimeoutError
 from lsq_service_async.limits.decision.ask import Want
@@ -42,6 +43,20 @@ async def test_processes_share_one_allowance(ledger):
         began = loop_time()
         await other.acquire(Lane.INTERACTIVE)
         assert 5.0 < loop_time() - began < 5.0 + 2 * TOKEN
+
+
+@virtual
+async def test_a_limiter_that_is_opened_after_a_fork_leaves_the_calls_to_its_parent(ledger, monkeypatch):
+    """Who opens it again in its own process still has its calls on their way; a child would hold them for ever."""
+    async with processes(1, ledger) as [gate]:
+        await take(gate, 5)
+        for process, held in ((os.getpid(), 5), (os.getpid() + 1, 0)):
+            monkeypatch.setattr(os, "getpid", lambda process=process: process)
+            await gate.aclose()
+            await gate.open(RATE, NAME)
+            await asyncio.sleep(4)
+            assert sum(len(ask.held) for ask in gate.ledger.asks) == held
+            gate.ledger.asks.clear()
 
 
 @virtual
