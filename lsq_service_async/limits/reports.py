@@ -32,7 +32,7 @@ class Reports:
     refusals: list[tuple[int, float] | None] = attrs.field(factory=list)
     next_at: float | None = None
     _calls: dict[int, _Call] = attrs.field(factory=dict)
-    _ended: list[tuple[float, Ended]] = attrs.field(factory=list)
+    _ended: dict[int, tuple[float, Ended]] = attrs.field(factory=dict)
     _paused_until: float = -math.inf
 
     def hold(self, slot: int, asked: float, *, heavy: bool) -> None:
@@ -47,7 +47,7 @@ class Reports:
         """A call is over, or was perhaps never granted. Returned as `untold` does."""
         call = self._calls.pop(slot, None)
         ended = Ended(slot, now if used else None, call is not None and call.heavy)
-        self._ended.append((now, ended))
+        self._ended[slot] = now, ended
         return ended
 
     def pause(self, until: float) -> None:
@@ -66,7 +66,8 @@ class Reports:
 
     def told(self, ask: Ask, asked: float) -> None:
         """The others know what ``ask`` said at ``asked``."""
-        del self._ended[: len(ask.ended)]
+        for ended in ask.ended:
+            del self._ended[ended.slot]
         del self.refusals[: len(ask.refusals)]
         for slot, _, _ in ask.held:
             if slot in self._calls:
@@ -74,7 +75,7 @@ class Reports:
 
     def untold(self) -> list[Ended]:
         """The ends that the others do not know of yet, each with its moment in place of its age."""
-        return [ended for _, ended in self._ended]
+        return [ended for _, ended in self._ended.values()]
 
     def due_at(self) -> float:
         """When something must be told."""
@@ -84,7 +85,7 @@ class Reports:
     def _report_at(self) -> float:
         if not self._ended:
             return math.inf
-        report_at = self._ended[0][0] + REPORT
+        report_at = next(iter(self._ended.values()))[0] + REPORT
         if self.next_at is not None and self.next_at < report_at + _WORTH_WAITING:
             return max(report_at, self.next_at + _WORTH_WAITING / 2)
         return report_at

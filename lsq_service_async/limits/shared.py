@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import math
 import os
@@ -108,8 +107,7 @@ class SharedStore:
         """Be one of the processes. Not earlier than at the opening, for a fork makes two of what was there before."""
         self._process, self._reports = os.getpid(), Reports()
         # They begin at a random one of 2**52, so that no two processes ever use the same.
-        self._owner = secrets.randbits(52)
-        self._numbers = itertools.count(secrets.randbits(52))
+        self._owner, self._next = secrets.randbits(52), secrets.randbits(52)
 
     # What the gate asks.
 
@@ -119,19 +117,19 @@ class SharedStore:
 
     async def take(self, wants: Sequence[Want], waiting: Waiting) -> tuple[int, Verdict]:
         """NotSentError if the ledger is down and that is not to be waited for."""
-        slot, asked = next(self._numbers), self._time()
+        slot, asked = self._next, self._time()
         try:
             verdict = await self._meet(slot, wants, waiting)
-        except LedgerDownError as error:
+        except BaseException as error:
+            # Perhaps it was granted. The next question names the same slot, so there is never more than one to undo.
             self._reports.end(slot, asked, used=False)
+            if not isinstance(error, LedgerDownError):
+                raise
             if self._waits:
                 return slot, Verdict(None, self._back_off)
             raise NotSentError(f"the limit cannot be asked, so the call was not sent: {error}") from error
-        except BaseException:
-            # Perhaps it was granted.
-            self._reports.end(slot, asked, used=False)
-            raise
         if verdict.want is not None:
+            self._next += 1
             self._reports.hold(slot, asked, heavy=verdict.want.heavy)
         self._reports.next_at = self._time() + verdict.wait if wants else None
         return slot, verdict

@@ -24,10 +24,10 @@ def loop_time() -> float:
 class OnTheSpot:
     """A ledger without threads or sockets of the loop, neither of which a virtual loop can have.
 
-    ``asks`` are those that it has had. While it is ``down`` it says so.
+    ``asks`` are those that it has had. While it is ``down`` it says so; while it ``loses_replies``, too, but decides.
     """
 
-    down = False
+    down = loses_replies = False
 
     def __init__(self) -> None:
         self.asks: list[Ask] = []
@@ -39,7 +39,10 @@ class OnTheSpot:
         self.asks.append(ask)
         if self.down:
             raise LedgerDownError("it is down")
-        return self.decide(ask)
+        reply = self.decide(ask)
+        if self.loses_replies:
+            raise LedgerDownError("its reply was lost")
+        return reply
 
     async def aclose(self) -> None:
         self.end()
