@@ -192,8 +192,8 @@ class SharedStore:
             ask = self._reports.ask(asked, owner=self._owner, slot=slot, rate=self._rate, wants=wants, waiting=waiting,
                                     returning=returning, leaving=leaving)  # fmt: skip
             try:
-                reply = await self._ledger.exchange(ask)
-            except LedgerDownError as error:
+                reply = await self._exchange(ask)
+            except (LedgerDownError, ConfigurationError) as error:
                 self._is_down(error)
                 raise
             self._is_up()
@@ -202,13 +202,22 @@ class SharedStore:
             self._learn(reply)
             return reply.verdict
 
+    async def _exchange(self, ask: Ask) -> Reply:
+        """What fails as nobody foresaw is down, too: whoever keeps in touch must go on to do so."""
+        try:
+            return await self._ledger.exchange(ask)
+        except (LedgerDownError, ConfigurationError):
+            raise
+        except Exception as error:
+            raise LedgerDownError(repr(error)) from error
+
     def _learn(self, reply: Reply) -> None:
         self._state, self._offset = reply.state, reply.now - self._time()
         for ended in self._reports.untold():
             self._note(ended)
         self._outlook.is_stale = True
 
-    def _is_down(self, error: LedgerDownError) -> None:
+    def _is_down(self, error: Exception) -> None:
         if not self._back_off:
             _log.warning("the limit cannot be asked, so nobody is sent until it can: %s", error)
         self._back_off = min(2 * self._back_off or FIRST_BACK_OFF, LONGEST_BACK_OFF)
@@ -224,12 +233,17 @@ class SharedStore:
             with suppress(TimeoutError):
                 async with asyncio.timeout(TICK):
                     await self._urgent.wait()
-            if self._must_meet(self._time()):
-                self._urgent.clear()
-                with suppress(LedgerDownError, ConfigurationError):
-                    await self._meet()
+            await asyncio.sleep(self._retry_at - self._time())
+            if self._urgent.is_set() or self._due_at() <= self._time():
+                await self._tell()
 
-    def _must_meet(self, now: float) -> bool:
+    async def _tell(self) -> None:
+        self._urgent.clear()
+        try:
+            await self._meet()
+        except (LedgerDownError, ConfigurationError):
+            self._urgent.set()  # it still has to be told
+
+    def _due_at(self) -> float:
         show_up_at = -math.inf if self._met_at is None else self._met_at + SHOW_UP
-        due = self._urgent.is_set() or min(self._reports.due_at(), show_up_at) <= now
-        return due and now >= self._retry_at
+        return min(self._reports.due_at(), show_up_at)
