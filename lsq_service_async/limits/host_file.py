@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import ConfigurationError
@@ -19,6 +20,7 @@ from .shared import LedgerDownError, Reply
 
 _APPLICATION = 0x4C535131  # "LSQ1": how SQLite files say whose they are
 _BUSY = 5.0  # s; an exchange takes well under a millisecond, so who waits longer waits for something else
+_RETRY = 0.01  # s
 
 
 def boot_id() -> str:
@@ -44,6 +46,7 @@ class HostFile:
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._clock = clock
+        self._opened: tuple[int, int] | None = None
 
     def open(self, name: str) -> None:
         """Make the file if there is none (0600), and see that it is ours.
@@ -52,16 +55,36 @@ class HostFile:
         """
         self._name, self._boot = name, boot_id()
         try:
-            # -wal and -shm get the mode that the file has when they are made.
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            self._db = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None)
-            self._prepare()
+            self._open()
         except (OSError, sqlite3.Error) as error:
             raise ConfigurationError(f"{self._path} cannot be used for a limit: {error}") from error
 
+    def _open(self) -> None:
+        with suppress(FileExistsError):
+            # -wal and -shm get the mode that the file has when they are made. One that is there is not touched: to
+            # close it here would undo the locks of all its connections in this process.
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        opened = self._named()
+        self._db = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None)
+        self._prepare()
+        self._opened = opened
+
+    def _named(self) -> tuple[int, int]:
+        """Which file has the name now."""
+        about = os.stat(self._path)
+        return about.st_dev, about.st_ino
+
+    def _follow(self) -> None:
+        """Others share the file that has the name; who went on with one that was deleted or replaced would be alone."""
+        with suppress(FileNotFoundError):
+            if self._named() == self._opened:
+                return
+        self.close()
+        self._open()
+
     def _prepare(self) -> None:
         try:
-            self._db.execute("PRAGMA journal_mode = WAL")
+            self._write_ahead()
             # What a power cut may take with it means nothing after it.
             self._db.execute("PRAGMA synchronous = NORMAL")
             with _Transaction(self._db):
@@ -69,6 +92,18 @@ class HostFile:
         except BaseException:
             self._db.close()
             raise
+
+    def _write_ahead(self) -> None:
+        """SQLite waits for others in all but this, so of those who are the first at the same time some are refused."""
+        give_up_at = time.monotonic() + _BUSY
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at:
+                    raise
+                time.sleep(_RETRY)
 
     def _claim(self) -> None:
         if self._value("PRAGMA application_id") != _APPLICATION:
@@ -81,8 +116,12 @@ class HostFile:
         return int(self._db.execute(question).fetchone()[0])
 
     def exchange(self, ask: Ask) -> Reply:
-        """One transaction. ConfigurationError as `decision.exchange`; LedgerDownError if the file fails."""
+        """One transaction. ConfigurationError as `decision.exchange`; LedgerDownError if the file fails.
+
+        If the file is not there any more it is made anew.
+        """
         try:
+            self._follow()
             with _Transaction(self._db):
                 # The clock is read when it is our turn, so that times never run backwards.
                 now = self._clock()
@@ -91,14 +130,17 @@ class HostFile:
                 return Reply(state, state.seen, verdict)
         except ConfigurationError:
             raise
-        except (sqlite3.Error, LookupError, TypeError, ValueError) as error:
+        except Exception as error:  # whatever somebody wrote into it
             raise LedgerDownError(f"{self._path}: {error}") from error
 
     def _read(self, now: float) -> State | None:
         row = self._db.execute("SELECT boot, state FROM limits WHERE name = ?", (self._name,)).fetchone()
         if row is None:
             return None
-        state = state_from_text(row[1])
+        try:
+            state = state_from_text(row[1])
+        except ConfigurationError as error:  # of the file, and not of whoever reads it
+            raise ValueError(str(error)) from error
         return state if row[0] == self._boot else restarted(state, now)
 
     def _write(self, state: State) -> None:
@@ -107,6 +149,7 @@ class HostFile:
 
     def close(self) -> None:
         """The file stays."""
+        self._opened = None
         self._db.close()
 
 

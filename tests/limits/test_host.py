@@ -102,7 +102,7 @@ def with_something_else(path):
 
 
 WRONG_FILES = {
-    "Is a directory": lambda path: path.mkdir(),
+    "unable to open": lambda path: path.mkdir(),
     "not a database": lambda path: path.write_text("hello, this is no database at all"),
     "something else": with_something_else,
     "No such file": lambda path: path.rmdir() if path.exists() else path.parent.rmdir(),
@@ -177,13 +177,21 @@ async def test_after_a_reboot_what_was_used_is_taken_for_used_just_now(tmp_path,
         assert 5.0 < loop_time() - began < 5.0 + TOKEN
 
 
+ROWS = {
+    "not enough values": "[1, 2]",
+    "convert float infinity": "[[[25,5],[25,5],[12,5],-Infinity,-Infinity],[0,0,[]],[0,0,0,0,[],[]],[],[]]",
+    "must be a whole number": '[[["x",5],[25,5],[25,5],0,0],[0,0,[]],[0,0,0,0,[],[]],[],[]]',
+}
+
+
 @virtual
-async def test_a_row_that_is_no_state_lets_nobody_go(tmp_path):
+@pytest.mark.parametrize("what", ROWS)
+async def test_a_row_that_is_no_state_lets_nobody_go(tmp_path, what):
     """Somebody wrote into the file; the message names it."""
     async with processes(1, lambda: FileOnTheSpot(tmp_path / "limit")) as [gate]:
         database = sqlite3.connect(tmp_path / "limit", isolation_level=None)
-        database.execute("UPDATE limits SET state = '[1, 2]'")
-        with pytest.raises(NotSentError, match=r"the limit cannot be asked.*limit: not enough values"):
+        database.execute("UPDATE limits SET state = ?", [ROWS[what]])
+        with pytest.raises(NotSentError, match=rf"the limit cannot be asked.*limit: .*{what}"):
             await gate.acquire(Lane.INTERACTIVE)
         database.execute("DELETE FROM limits")
         database.close()
