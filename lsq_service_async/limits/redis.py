@@ -16,7 +16,13 @@ from .shared import LedgerDownError, Reply, SharedStore
 
 try:
     import redis.asyncio
-    from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, RedisError
+    from redis.exceptions import (
+        AuthenticationError,
+        AuthorizationError,
+        NoPermissionError,
+        RedisError,
+        ResponseError,
+    )
 except ImportError as _error:
     raise ImportError("RedisLimiter needs redis-py: pip install 'lsq-service-async[redis]'") from _error
 
@@ -63,7 +69,7 @@ class RedisLedger:
         """One round trip, of at most 0.3 s."""
         try:
             async with asyncio.timeout(TIME_OUT):
-                values = await self._script(keys=[self._key], args=[ask_to_text(ask), ""])
+                values = await self._decide(ask)
         except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
             raise ConfigurationError(f"Redis does not let us use the limit: {error}") from error
         except TimeoutError as error:
@@ -71,6 +77,16 @@ class RedisLedger:
         except (RedisError, OSError) as error:
             raise LedgerDownError(f"Redis: {error}") from error
         return read_reply(ask, values)
+
+    async def _decide(self, ask: Ask) -> Any:
+        try:
+            return await self._script(keys=[self._key], args=[ask_to_text(ask), ""])
+        except ResponseError:
+            # It may be the primary no more (READONLY), and a new connection lead to the one that is.
+            pool = getattr(self._client, "connection_pool", None)  # not every kind of client has one
+            if pool is not None:
+                await pool.disconnect(inuse_connections=False)
+            raise
 
     async def aclose(self) -> None:
         """Close the connections, if they are ours."""

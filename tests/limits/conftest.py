@@ -18,7 +18,7 @@ class RedisServer:
     """A server of its own, which keeps nothing; may be stopped and started again."""
 
     def __init__(self, program: str, folder: Path) -> None:
-        self.port = free_port()
+        self.program, self.port = program, free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
         self._command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         self._folder = folder

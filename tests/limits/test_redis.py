@@ -12,7 +12,9 @@ from random import Random
 
 import pytest
 
+from limits.conftest import RedisServer
 from limits.exchanges import random_asks
+from limits.free_port import free_port
 from limits.opened import NAME, RATE, TOKEN, spend, take
 from lsq_service_async.config import Lane, RateLimit
 from lsq_service_async.errors import ConfigurationError, NotSentError
@@ -121,6 +123,52 @@ async def test_while_redis_is_away_calls_wait_or_fail(redis_server, name, caplog
     await fails.aclose()
     warnings = [record.getMessage()[:28] for record in caplog.records if record.levelname == "WARNING"]
     assert sorted(warnings) == ["the limit can be asked again"] * 2 + ["the limit cannot be asked, s"] * 2
+
+
+@pytest.fixture
+def old_primary(redis_server, tmp_path):
+    """A second server."""
+    server = RedisServer(redis_server.program, tmp_path)
+    yield server
+    server.stop()
+
+
+async def test_after_a_failover_new_connections_find_the_new_primary(redis_server, old_primary, name):
+    """The old one still answers, but may only be read; who keeps his connections to it would ask it for ever."""
+    primary = [old_primary]
+
+    class Named(asyncio_redis.Connection):
+        async def connect(self):
+            self.port = primary[0].port
+            await super().connect()
+
+    client = asyncio_redis.Redis.from_pool(asyncio_redis.ConnectionPool(Named))
+    limiter = RedisLimiter(client, name=name)
+    await limiter.open(RateLimit(25, per=0.2), NAME)
+    primary[0] = redis_server
+    async with asyncio_redis.from_url(old_primary.url) as admin:
+        await admin.replicaof("127.0.0.1", free_port())
+    async with asyncio.timeout(3):
+        await limiter.acquire(Lane.INTERACTIVE)
+    await limiter.aclose()
+    await client.aclose()
+
+
+async def test_a_client_that_has_no_connections_to_drop_is_down_all_the_same(name):
+    """As one of a cluster, which finds the primaries itself."""
+
+    class Client:
+        def register_script(self, text):
+            return self.refuse
+
+        async def refuse(self, **about):
+            raise redis.exceptions.ReadOnlyError("You can't write against a read only replica.")
+
+    limiter = RedisLimiter(Client(), name=name, when_down="fail")
+    await limiter.open(RATE, NAME)
+    with pytest.raises(NotSentError, match="Redis: You can't write against a read only replica"):
+        await limiter.acquire(Lane.INTERACTIVE)
+    await limiter.aclose()
 
 
 async def test_a_server_that_hangs_costs_no_more_than_a_third_of_a_second(name):
