@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from .decision.ask import Ask
 from .gate import Gate
 from .host_file import HostFile
-from .shared import Reply, SharedStore
+from .ledger import Reply
+from .shared import SharedStore
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from .decision.ask import Ask
 from .decision.exchange import exchange, restarted
 from .decision.state import State
 from .decision.text import state_from_text, state_to_text
-from .shared import LedgerDownError, Reply
+from .ledger import LedgerDownError, Reply
 
 _APPLICATION = 0x4C535131  # "LSQ1": how SQLite files say whose they are
 _BUSY = 5.0  # s; an exchange takes well under a millisecond, so who waits longer waits for something else

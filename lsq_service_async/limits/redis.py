@@ -12,7 +12,8 @@ from .decision.ask import Ask, Verdict
 from .decision.exchange import rate_conflict
 from .decision.text import ask_to_text, state_from_text
 from .gate import Gate
-from .shared import LedgerDownError, Reply, SharedStore
+from .ledger import LedgerDownError, Reply
+from .shared import SharedStore
 
 try:
     import redis.asyncio

@@ -9,13 +9,13 @@ import os
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import NamedTuple, Protocol
 
 from ..config import Lane, RateLimit
 from ..errors import ConfigurationError, NotSentError
 from .decision.ask import Ask, Ended, Verdict, Want
 from .decision.forecast import Outlook
 from .decision.state import State
+from .ledger import Ledger, LedgerDownError, Reply
 from .reports import Reports
 from .store import Usage
 
@@ -25,37 +25,6 @@ FIRST_BACK_OFF, LONGEST_BACK_OFF = 0.1, 2.0  # s; until a ledger that was down i
 Waiting = tuple[int, int]
 NOBODY: Waiting = (0, 0)
 _log = logging.getLogger("lsq_service_async")
-
-
-class LedgerDownError(Exception):
-    """The ledger cannot be reached, for now. Whether it has heard the question is not known."""
-
-
-class Reply(NamedTuple):
-    """What came of an exchange: the state after it, and the ledger's clock then."""
-
-    state: State
-    now: float
-    verdict: Verdict
-
-
-class Ledger(Protocol):
-    """Where a shared state lives."""
-
-    async def open(self, name: str) -> None:
-        """Be ready for ``name``. ConfigurationError if that can never be."""
-        ...
-
-    async def exchange(self, ask: Ask) -> Reply:
-        """Decide as `decision.exchange` does, at one go for all processes.
-
-        ConfigurationError if others use another rate; LedgerDownError.
-        """
-        ...
-
-    async def aclose(self) -> None:
-        """Let go of connections and files."""
-        ...
 
 
 class SharedStore:

@@ -14,7 +14,8 @@ from lsq_service_async.limits import Gate
 from lsq_service_async.limits.decision.ask import Ask
 from lsq_service_async.limits.decision.text import ask_to_text
 from lsq_service_async.limits.host_file import HostFile
-from lsq_service_async.limits.shared import LedgerDownError, Reply, SharedStore
+from lsq_service_async.limits.ledger import LedgerDownError, Reply
+from lsq_service_async.limits.shared import SharedStore
 
 
 def loop_time() -> float:
