@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 from typing import Any
 
 import attrs
@@ -54,13 +55,18 @@ class Reports:
         """Nobody is to go before."""
         self._paused_until = max(self._paused_until, until)
 
-    def ask(self, now: float, **about: Any) -> Ask:
-        """All that is to be told now, as part of an exchange that is ``about`` something."""
+    def unknown_to(self, flights: Container[int]) -> set[int]:
+        """The calls on their way that others have forgotten, or were never told of."""
+        return {slot for slot in self._calls if slot not in flights}
+
+    def ask(self, now: float, flights: Container[int], **about: Any) -> Ask:
+        """All that is to be told now to those who know of ``flights``, in an exchange that is ``about`` something."""
+        unknown = self.unknown_to(flights)
         ended = [Ended(slot, None if at is None else now - at, heavy) for slot, at, heavy in self.untold()]
         held = [
             Held(slot, now - call.since, call.heavy)
             for slot, call in self._calls.items()
-            if now >= call.until - LEASE + RENEW
+            if now >= call.until - LEASE + RENEW or slot in unknown
         ]
         return Ask(ended=ended, held=held, pause=self._paused_until - now, refusals=tuple(self.refusals), **about)
 

@@ -158,8 +158,8 @@ class SharedStore:
                     leaving: bool = False) -> Verdict:  # fmt: skip
         async with self._turn:
             asked, returning = self._time(), self._met_at is not None
-            ask = self._reports.ask(asked, owner=self._owner, slot=slot, rate=self._rate, wants=wants, waiting=waiting,
-                                    returning=returning, leaving=leaving)  # fmt: skip
+            ask = self._reports.ask(asked, self._state.flights, owner=self._owner, slot=slot, rate=self._rate,
+                                    wants=wants, waiting=waiting, returning=returning, leaving=leaving)  # fmt: skip
             try:
                 reply = await self._exchange(ask)
             except (LedgerDownError, ConfigurationError) as error:
@@ -184,6 +184,8 @@ class SharedStore:
         self._state, self._offset = reply.state, reply.now - self._time()
         for ended in self._reports.untold():
             self._note(ended)
+        if self._reports.unknown_to(reply.state.flights):
+            self._urgent.set()  # the ledger has lost its state, and would grant their slots to others
         self._outlook.is_stale = True
 
     def _is_down(self, error: Exception) -> None:

@@ -11,7 +11,7 @@ from virtual_clock import virtual
 
 from limits.ledgers import FileOnTheSpot, loop_time, processes
 from limits.opened import NAME, RATE, TOKEN, spend, take, ticks
-from lsq_service_async.config import Lane
+from lsq_service_async.config import Lane, RateLimit
 from lsq_service_async.errors import NotSentError, QueueTimeoutError
 from lsq_service_async.limits.decision.ask import Want
 
@@ -388,6 +388,22 @@ async def test_a_ledger_that_lost_everything_is_met_with_care(ledger, tmp_path):
         began = loop_time()
         await gate.acquire(Lane.INTERACTIVE)
         assert loop_time() - began > 5.0
+
+
+@virtual
+async def test_a_ledger_that_lost_everything_is_told_at_once_of_the_calls_on_their_way(ledger):
+    """The next window is not free for others while they last, however short it is."""
+    async with processes(1, ledger, rate=RateLimit(25, per=1.0)) as [gate]:
+        slots = await take(gate, 25)
+        gate.ledger._file._db.execute("DELETE FROM limits")
+        waiting = asyncio.create_task(gate.acquire(Lane.INTERACTIVE))
+        await ticks()
+        assert len(gate.ledger.asks[-1].held) == 25
+        await asyncio.sleep(30)
+        assert not waiting.done()
+        for slot in slots:
+            slot.answered()
+        await waiting
 
 
 @virtual
