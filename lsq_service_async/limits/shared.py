@@ -159,7 +159,8 @@ class SharedStore:
         async with self._turn:
             asked, returning = self._time(), self._met_at is not None
             ask = self._reports.ask(asked, self._state.flights, owner=self._owner, slot=slot, rate=self._rate,
-                                    wants=wants, waiting=waiting, returning=returning, leaving=leaving)  # fmt: skip
+                                    wants=wants, waiting=waiting, returning=returning, leaving=leaving,
+                                    expected=self._now if returning else math.inf)  # fmt: skip
             try:
                 reply = await self._exchange(ask)
             except (LedgerDownError, ConfigurationError) as error:

@@ -18,11 +18,11 @@ def random_asks(random: Random, count: int) -> Iterator[tuple[float, Ask]]:
     now, slots = 1000.0, []
     for number in range(count):
         now += random.choice([*STEPS, -5.0]) if random.random() < 0.1 else random.choice(STEPS)
-        yield now, _random_ask(random, rate, 2**52 + number, slots)
+        yield now, _random_ask(random, rate, 2**52 + number, slots, now)
         slots.append(2**52 + number)
 
 
-def _random_ask(random: Random, rate: RateLimit, slot: int, slots: list[int]) -> Ask:
+def _random_ask(random: Random, rate: RateLimit, slot: int, slots: list[int], now: float) -> Ask:
     wants = [Want(random.choice(LANES), random.random() < 0.2) for _ in range(random.randint(0, 4))]
     ended = [slots.pop(random.randrange(len(slots))) for _ in range(min(len(slots), random.randint(0, 4)))]
     held = random.sample(slots, min(len(slots), random.randint(0, 2)))
@@ -38,6 +38,7 @@ def _random_ask(random: Random, rate: RateLimit, slot: int, slots: list[int]) ->
         refusals=[random.choice([None, (3, 5), (10, 1)])] if _seldom(random) else [],
         returning=random.random() < 0.5,
         leaving=random.random() < 0.05,
+        expected=random.choice([math.inf, now, now - 0.9, now - 2.0 if _seldom(random) else now + 2.0]),
     )
 
 

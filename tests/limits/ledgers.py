@@ -12,7 +12,9 @@ from limits.opened import NAME, RATE
 from lsq_service_async.config import RateLimit
 from lsq_service_async.limits import Gate
 from lsq_service_async.limits.decision.ask import Ask
-from lsq_service_async.limits.decision.text import ask_to_text
+from lsq_service_async.limits.decision.exchange import exchange
+from lsq_service_async.limits.decision.state import State
+from lsq_service_async.limits.decision.text import ask_to_text, state_from_text, state_to_text
 from lsq_service_async.limits.host_file import HostFile
 from lsq_service_async.limits.ledger import LedgerDownError, Reply
 from lsq_service_async.limits.shared import SharedStore
@@ -62,6 +64,27 @@ class FileOnTheSpot(OnTheSpot):
         super().__init__()
         self._file = HostFile(path, clock=loop_time)
         self.begin, self.decide, self.end = self._file.open, self._file.exchange, self._file.close
+
+
+class Server:
+    """A state in memory, with a clock of its own that may be set: ``ahead`` seconds before the loop's."""
+
+    def __init__(self) -> None:
+        self.state: State | None = None
+        self.ahead = 0.0
+
+
+class ServerOnTheSpot(OnTheSpot):
+    """One of those who ask a `Server`."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__()
+        self._server = server
+
+    def decide(self, ask: Ask) -> Reply:
+        state, verdict = exchange(self._server.state, loop_time() + self._server.ahead, ask)
+        self._server.state = state
+        return Reply(state_from_text(state_to_text(state)), state.seen, verdict)
 
 
 class RedisOnTheSpot(OnTheSpot):

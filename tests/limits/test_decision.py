@@ -122,6 +122,15 @@ def test_a_clock_that_was_set_back_far_begins_anew_with_what_is_known_used_just_
     assert (state.answered, state.flights, verdict.want) == ([500.0] * 4, {}, None)
 
 
+def test_a_clock_that_was_set_forward_far_makes_nothing_old():
+    """What its askers have used would seem to be long ago."""
+    state, _ = exchange(None, 100.0, ask(1, 1, INTERACTIVE))
+    state, _ = exchange(state, 102.0, ask(1, 2, ended=[Ended(1, 0.5, False)], expected=101.1))
+    assert state.answered == [101.5]
+    state, _ = exchange(state, 120.0, ask(1, 3, expected=103.0))
+    assert state.answered == [120.0]
+
+
 def test_those_who_wait_elsewhere_are_counted_before_one():
     """Of its own lane as many as it has before it itself, for processes take turns; of the other as the floor says."""
     state, _ = exchange(None, 100.0, ask(1, 1, pause=9.0))

@@ -11,10 +11,11 @@ import pytest
 from virtual_clock import virtual
 
 from limits.ledgers import FileOnTheSpot, loop_time, processes
-from limits.opened import NAME, spend
+from limits.opened import NAME, RATE, spend
 from lsq_service_async.config import Lane
 from lsq_service_async.errors import ConfigurationError, NotSentError
 from lsq_service_async.limits import host_file
+from lsq_service_async.limits.decision.ask import Ask, Ended
 from lsq_service_async.limits.host_file import HostFile
 
 
@@ -105,8 +106,19 @@ def test_but_not_for_ever(path, monkeypatch):
     other.close()
 
 
+def test_who_waited_long_for_the_file_has_not_seen_its_clock_jump(path):
+    """That clock cannot be set, so what somebody expected of it before says nothing."""
+    file = HostFile(path, clock=lambda: 100.0)
+    file.open(NAME)
+    ended = [Ended(1, 4.0, heavy=False)]
+    state = file.exchange(Ask(owner=1, slot=2, rate=RATE, ended=ended)).state
+    assert file.exchange(Ask(owner=1, slot=3, rate=RATE, expected=96.0)).state.answered == state.answered == [96.0]
+    file.close()
+
+
 OTHER_PROCESS = f"""
 import pathlib, sys
+from lsq_service_async.limits.decision.ask import Ask, Ended
 from lsq_service_async.limits.host_file import HostFile
 file = HostFile(pathlib.Path(sys.argv[1]))
 file.open({NAME!r})

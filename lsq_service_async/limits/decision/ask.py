@@ -51,7 +51,8 @@ class Ask:
     an exchange whose answer was lost can be undone by naming its slot. ``wants``: who waits, at most two of each line,
     in the order of each lane; ``waiting``: how many in all, interactive and bulk. ``pause``: seconds for which nobody
     is to go. ``refusals``: for each call that the service refused, the calls and seconds it named, or None.
-    ``returning``: the process has used this limit before, and not left since. ``leaving``: it does now.
+    ``returning``: the process has used this limit before, and not left since. ``leaving``: it does now. ``expected``:
+    what the clock ought to show now, as far as the process has followed it; ``inf`` if it has not.
     """
 
     owner: int
@@ -65,3 +66,4 @@ class Ask:
     refusals: Sequence[tuple[int, float] | None] = ()
     returning: bool = False
     leaving: bool = False
+    expected: float = math.inf

@@ -10,18 +10,18 @@ from .state import Flight, State
 
 LEASE = 10.0  # s; a call whose process says nothing for longer is taken for answered
 PRESENCE = 60.0  # s; a process that says nothing for longer does not use the limit any more
-_CLOCK_JUMP = 1.0  # s; a server's clock may be set back by less without any harm
+_CLOCK_JUMP = 1.0  # s; a server's clock may be set by less without any harm
 
 
 def exchange(state: State | None, now: float, ask: Ask) -> tuple[State, Verdict]:
     """Take in what a process reports, then grant it one call, and tell it when to come back.
 
-    The state given is changed and returned, unless there was none or the clock has run backwards.
+    The state given is changed and returned, unless there was none or the clock was set.
     ConfigurationError if others use the limit at another rate.
     """
     if state is None:
         state = _unknown(now, ask)
-    elif now < state.seen - _CLOCK_JUMP:
+    elif not state.seen - _CLOCK_JUMP <= now <= ask.expected + _CLOCK_JUMP:
         state = restarted(state, now)
     now = state.seen = max(now, state.seen)
     state.tidy(now)

@@ -50,7 +50,7 @@ def ask_to_text(ask: Ask) -> str:
     refusals = [False if named is None else named for named in ask.refusals]
     return json.dumps([
         ask.owner, ask.slot, _pair(ask.rate), [(LANES.index(lane), heavy) for lane, heavy in ask.wants],
-        ask.waiting, ended, ask.held, ask.pause, refusals, ask.returning, ask.leaving,
+        ask.waiting, ended, ask.held, ask.pause, refusals, ask.returning, ask.leaving, ask.expected,
     ])  # fmt: skip
 
 

@@ -21,7 +21,7 @@ end
 local function state_at(text, now, ask)
   if not text then return with_answers(fresh(ask.rate, now), ask.returning and ask.rate[1] or 0) end
   local state = read(text)
-  if now >= state.seen - CLOCK_JUMP then return state end
+  if now >= state.seen - CLOCK_JUMP and now <= ask.expected + CLOCK_JUMP then return state end
   local known = #state.answered + #state.flights
   return with_answers(fresh(state.configured, now), math.min(known, state.configured[1]))
 end
@@ -73,7 +73,7 @@ end
 local function asked(text)
   local ask = {}
   ask.owner, ask.slot, ask.rate, ask.wants, ask.waiting, ask.ended, ask.held, ask.pause, ask.refusals, ask.returning,
-    ask.leaving = unpack(cjson.decode(text), 1, 11)
+    ask.leaving, ask.expected = unpack(cjson.decode(text), 1, 12)
   for place, want in ipairs(ask.wants) do ask.wants[place] = { place = place - 1, lane = want[1], heavy = want[2] } end
   return ask
 end
