@@ -24,6 +24,20 @@ class _Call:
 
 
 @attrs.define
+class _End:
+    """``leased``: its lease lasted until then, so the others count it then or later, also if they are never told."""
+
+    at: float
+    used: bool
+    heavy: bool
+    leased: bool
+    told: bool = False
+
+    def of(self, slot: int, now: float) -> Ended:
+        return Ended(slot, now - self.at if self.used else None, self.heavy, again=self.told and self.leased)
+
+
+@attrs.define
 class Reports:
     """Times are readings of the process's own clock; what is told are ages.
 
@@ -33,7 +47,7 @@ class Reports:
     refusals: list[tuple[int, float] | None] = attrs.field(factory=list)
     next_at: float | None = None
     _calls: dict[int, _Call] = attrs.field(factory=dict)
-    _ended: dict[int, tuple[float, Ended]] = attrs.field(factory=dict)
+    _ended: dict[int, _End] = attrs.field(factory=dict)
     _paused_until: float = -math.inf
 
     def hold(self, slot: int, asked: float, *, heavy: bool) -> None:
@@ -45,11 +59,11 @@ class Reports:
         return now < self._calls[slot].until
 
     def end(self, slot: int, now: float, *, used: bool) -> Ended:
-        """A call is over, or was perhaps never granted. Returned as `untold` does."""
+        """A call is over, or was perhaps never granted."""
         call = self._calls.pop(slot, None)
-        ended = Ended(slot, now if used else None, call is not None and call.heavy)
-        self._ended[slot] = now, ended
-        return ended
+        end = _End(now, used, call is not None and call.heavy, call is not None and now < call.until)
+        self._ended[slot] = end
+        return end.of(slot, now)
 
     def pause(self, until: float) -> None:
         """Nobody is to go before."""
@@ -62,7 +76,9 @@ class Reports:
     def ask(self, now: float, flights: Container[int], **about: Any) -> Ask:
         """All that is to be told now to those who know of ``flights``, in an exchange that is ``about`` something."""
         unknown = self.unknown_to(flights)
-        ended = [Ended(slot, None if at is None else now - at, heavy) for slot, at, heavy in self.untold()]
+        ended = self.untold(now)
+        for end in self._ended.values():
+            end.told = True
         held = [
             Held(slot, now - call.since, call.heavy)
             for slot, call in self._calls.items()
@@ -79,9 +95,9 @@ class Reports:
             if slot in self._calls:
                 self._calls[slot].until = asked + LEASE
 
-    def untold(self) -> list[Ended]:
-        """The ends that the others do not know of yet, each with its moment in place of its age."""
-        return [ended for _, ended in self._ended.values()]
+    def untold(self, now: float) -> list[Ended]:
+        """The ends of which nobody has said that he heard of them."""
+        return [end.of(slot, now) for slot, end in self._ended.items()]
 
     def due_at(self) -> float:
         """When something must be told."""
@@ -91,7 +107,7 @@ class Reports:
     def _report_at(self) -> float:
         if not self._ended:
             return math.inf
-        report_at = next(iter(self._ended.values()))[0] + REPORT
+        report_at = next(iter(self._ended.values())).at + REPORT
         if self.next_at is not None and self.next_at < report_at + _WORTH_WAITING:
             return max(report_at, self.next_at + _WORTH_WAITING / 2)
         return report_at

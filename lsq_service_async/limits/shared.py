@@ -147,11 +147,11 @@ class SharedStore:
         return self._time() + self._offset
 
     def _note(self, ended: Ended) -> None:
-        """In the state as this process knows it; the moment is of its own clock."""
+        """In the state as this process knows it."""
         if ended.age is None:
             self._state.forget(ended.slot)
         else:
-            self._state.answer(ended.slot, ended.age + self._offset, heavy=ended.heavy)
+            self._state.answer(ended.slot, self._now - ended.age, heavy=ended.heavy)
         self._outlook.is_stale = True
 
     async def _meet(self, slot: int = 0, wants: Sequence[Want] = (), waiting: Waiting = NOBODY, *,
@@ -182,8 +182,9 @@ class SharedStore:
             raise LedgerDownError(repr(error)) from error
 
     def _learn(self, reply: Reply) -> None:
-        self._state, self._offset = reply.state, reply.now - self._time()
-        for ended in self._reports.untold():
+        now = self._time()
+        self._state, self._offset = reply.state, reply.now - now
+        for ended in self._reports.untold(now):
             self._note(ended)
         if self._reports.unknown_to(reply.state.flights):
             self._urgent.set()  # the ledger has lost its state, and would grant their slots to others

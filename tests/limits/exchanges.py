@@ -32,7 +32,7 @@ def _random_ask(random: Random, rate: RateLimit, slot: int, slots: list[int], no
         rate=rate,
         wants=wants,
         waiting=(_waiting(random, wants, Lane.INTERACTIVE), _waiting(random, wants, Lane.BULK)),
-        ended=[Ended(ended_one, random.choice([None, 0.0, random.random()]), _seldom(random)) for ended_one in ended],
+        ended=[_random_end(random, ended_one) for ended_one in ended],
         held=[Held(held_one, random.uniform(0, 12), _seldom(random)) for held_one in held],
         pause=random.choice([-math.inf, -1000.0, -1000.0, -1000.0, 2.0]),
         refusals=[random.choice([None, (3, 5), (10, 1)])] if _seldom(random) else [],
@@ -40,6 +40,10 @@ def _random_ask(random: Random, rate: RateLimit, slot: int, slots: list[int], no
         leaving=random.random() < 0.05,
         expected=random.choice([math.inf, now, now - 0.9, now - 2.0 if _seldom(random) else now + 2.0]),
     )
+
+
+def _random_end(random: Random, slot: int) -> Ended:
+    return Ended(slot, random.choice([None, 0.0, random.random()]), _seldom(random), again=random.random() < 0.3)
 
 
 def _waiting(random: Random, wants: list[Want], lane: Lane) -> int:

@@ -8,6 +8,7 @@ import pytest
 from virtual_clock import virtual
 
 from limits.ledgers import FileOnTheSpot, processes
+from limits.opened import spend, take
 from lsq_service_async.config import Lane
 from lsq_service_async.errors import NotSentError
 
@@ -55,3 +56,67 @@ async def test_a_question_whose_answer_is_lost_takes_one_slot_however_often_it_i
         gate.ledger.loses_replies = False
         await gate.acquire(Lane.INTERACTIVE)
         assert gate.stats().used == 1
+
+
+@virtual
+async def test_an_answer_counts_once_however_often_it_is_told(ledger):
+    """It was heard each time, but nobody said so; the next is told for the first time."""
+    async with processes(2, ledger) as [one, other]:
+        await spend(one, 12)
+        one.ledger.loses_replies = True
+        await asyncio.sleep(3)
+        one.ledger.loses_replies = False
+        await asyncio.sleep(1.5)
+        await spend(one, 1)
+        await asyncio.sleep(2.5)
+        await spend(other, 1)
+        assert len(other._store._state.answered) == 12 + 1 + 1
+
+
+@virtual
+async def test_an_answer_that_was_not_heard_counts_when_it_is(ledger):
+    """The call was on its way for the others until then."""
+    async with processes(2, ledger) as [one, other]:
+        slots = await take(one, 12)
+        await spend(other, 1)
+        one.ledger.down = True
+        for slot in slots:
+            slot.answered()
+        await asyncio.sleep(3)
+        one.ledger.down = False
+        await asyncio.sleep(1.5)
+        await spend(other, 1)
+        assert other.stats().used == len(other._store._state.answered) == 14
+
+
+@virtual
+async def test_an_answer_that_came_after_the_lease_counts_then(ledger):
+    """At the end of the lease it was counted too early: the service may have seen the call until its answer."""
+    async with processes(2, ledger) as [one, other]:
+        [slot] = await take(one, 1)
+        one.ledger.down = True
+        await asyncio.sleep(30)
+        slot.answered()
+        await asyncio.sleep(3)
+        one.ledger.down = False
+        await asyncio.sleep(1.5)
+        await spend(other, 1)
+        assert other.stats().used == 2
+
+
+@virtual
+async def test_an_answer_counts_again_for_a_ledger_that_lost_its_state(ledger):
+    """Whatever it heard it has forgotten."""
+    async with processes(2, ledger) as [one, other]:
+        await spend(one, 12)
+        one.ledger.loses_replies = True
+        await asyncio.sleep(2.5)
+        one.ledger.loses_replies = False
+        other.ledger._file._db.execute("DELETE FROM limits")
+        other.pause(0)
+        await asyncio.sleep(0.1)
+        assert len(other._store._state.answered) == 25
+        await asyncio.sleep(2)
+        other.pause(0)
+        await asyncio.sleep(0.1)
+        assert len(other._store._state.answered) == 25 + 12

@@ -28,11 +28,15 @@ class Verdict(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """A call of ``slot`` is over: answered ``age`` seconds ago, or, with None, it certainly never left."""
+    """A call of ``slot`` is over: answered ``age`` seconds ago, or, with None, it certainly never left.
+
+    ``again``: this was said before, and perhaps heard; and the call was answered before its lease was over.
+    """
 
     slot: int
     age: float | None
     heavy: bool
+    again: bool = False
 
 
 class Held(NamedTuple):

@@ -25,8 +25,9 @@ def exchange(state: State | None, now: float, ask: Ask) -> tuple[State, Verdict]
         state = restarted(state, now)
     now = state.seen = max(now, state.seen)
     state.tidy(now)
+    is_known = ask.owner in state.users
     _admit(state, now, ask)
-    _take_in(state, now, ask)
+    _take_in(state, now, ask, is_known)
     return state, _leave(state, ask) if ask.leaving else _grant(state, now, ask)
 
 
@@ -63,11 +64,11 @@ def rate_conflict(used: RateLimit, wanted: RateLimit) -> ConfigurationError:
     )
 
 
-def _take_in(state: State, now: float, ask: Ask) -> None:
-    for slot, age, heavy in ask.ended:
+def _take_in(state: State, now: float, ask: Ask, is_known: bool) -> None:
+    for slot, age, heavy, again in ask.ended:
         if age is None:
             state.forget(slot)
-        else:
+        elif slot in state.flights or not (again and is_known):  # else it was heard, or counted when its lease ended
             state.answer(slot, now - age, heavy=heavy)
     for slot, age, heavy in ask.held:
         state.enter(slot, Flight(ask.owner, now - age, now + LEASE, heavy))

@@ -46,7 +46,7 @@ def state_from_text(text: str) -> State:
 
 def ask_to_text(ask: Ask) -> str:
     """What `decide.lua` reads."""
-    ended = [(slot, False if age is None else age, heavy) for slot, age, heavy in ask.ended]
+    ended = [(slot, False if age is None else age, *rest) for slot, age, *rest in ask.ended]
     refusals = [False if named is None else named for named in ask.refusals]
     return json.dumps([
         ask.owner, ask.slot, _pair(ask.rate), [(LANES.index(lane), heavy) for lane, heavy in ask.wants],

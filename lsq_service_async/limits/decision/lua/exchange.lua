@@ -26,6 +26,10 @@ local function state_at(text, now, ask)
   return with_answers(fresh(state.configured, now), math.min(known, state.configured[1]))
 end
 
+local function is_known(state, owner)
+  return find(state.users, function(user) return user[1] == owner end) ~= nil
+end
+
 local function admit(state, now, ask)
   state.users = keep(state.users, function(user) return user[2] > now end)
   local others = keep(state.users, function(user) return user[1] ~= ask.owner end)
@@ -38,10 +42,11 @@ local function admit(state, now, ask)
   return true
 end
 
-local function take_in(state, now, ask)
+local function take_in(state, now, ask, known)
   for _, ended in ipairs(ask.ended) do
-    local slot, age, heavy = unpack(ended)
-    if age then answer(state, slot, now - age, heavy) else take_flight(state, slot) end
+    local slot, age, heavy, again = unpack(ended)
+    local flight = take_flight(state, slot)
+    if age and (flight or not (again and known)) then answer(state, flight, now - age, heavy) end
   end
   for _, held in ipairs(ask.held) do
     local slot, age, heavy = unpack(held)
@@ -88,8 +93,9 @@ local state = state_at(redis.call("GET", KEYS[1]), now, ask)
 now = math.max(now, state.seen)
 state.seen = now
 tidy(state, now)
+local known = is_known(state, ask.owner)
 if not admit(state, now, ask) then return { "rate", to_text(state.configured[1]), to_text(state.configured[2]) } end
-take_in(state, now, ask)
+take_in(state, now, ask, known)
 local place, wait
 if ask.leaving then place, wait = leave(state, ask) else place, wait = grant(state, now, ask) end
 local text, memory = write(state), math.max(MEMORY, state.paused_until - now + 2 * state.rate[2])

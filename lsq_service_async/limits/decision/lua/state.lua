@@ -21,8 +21,7 @@ local function count_answer(state, moment, heavy)
   if heavy then insert(state.uploads, moment) end
 end
 
-local function answer(state, slot, moment, heavy)
-  local flight = take_flight(state, slot)
+local function answer(state, flight, moment, heavy)
   if flight and not heavy then
     state.round_trip = state.round_trip + 0.2 * (moment - flight.since - state.round_trip)
   end
