@@ -51,9 +51,14 @@ class HostLimiter(Gate):
     """The limit of all processes of one host that name the same file.
 
     ``path`` is a file on a local disk (not on a network share); it is made when there is none, readable by its owner
-    only, and may be deleted when nobody uses it. A process that dies gives its slots back when their leases end, ten
-    seconds later. When the limiter is opened, ConfigurationError if the file is not of this kind or cannot be written,
-    if another process uses it at another rate, or on a platform that is neither Linux nor macOS.
+    only, and may be deleted when nobody uses it. If it is deleted or replaced while it is used, the processes go over
+    to the file that has the name then; if they have to make it, a whole allowance is taken for used up. A process that
+    dies gives its slots back when their leases end, ten seconds later. When the limiter is opened, ConfigurationError
+    if the file is not of this kind or cannot be written, if another process uses it at another rate, or on a platform
+    that is neither Linux nor macOS.
+
+    Where a server forks its workers, a limiter may be made before the fork, but is to be opened after it, in each
+    worker; the process that forks has none open, for a file that is open at a fork loses its locks.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

@@ -49,8 +49,8 @@ def read_reply(ask: Ask, values: list[Any]) -> Reply:
 class RedisLedger:
     """A state under one key, changed by one script per exchange, by the server's clock.
 
-    Redis 5 or later. The key goes ten minutes after the last exchange. If it is lost while somebody uses it, a whole
-    allowance is taken for used up at that moment.
+    Redis 5 or later. The key goes ten minutes after the last exchange. If it is lost while somebody uses it, or the
+    server's clock is set, what may have been used is taken for used just then.
     """
 
     def __init__(self, server: str | redis.asyncio.Redis, name: str | None) -> None:
@@ -103,6 +103,13 @@ class RedisLimiter(Gate):
     is down nobody is sent: with ``when_down="wait"`` calls wait until it is back (or their deadlines end), with "fail"
     they end in NotSentError. When the limiter is opened, ConfigurationError if Redis refuses the log-in, or if another
     process uses the limit at another rate.
+
+    A Redis that loses its data (a restart, a failover, an eviction) costs about a window: those who used the limit take
+    a whole allowance for used up, and tell of their calls on their way. Only a process that begins in just that moment,
+    and asks before all others, does not know of it, and may send what they have sent once more.
+
+    Where a server forks its workers, a limiter may be made before the fork, but is to be opened after it, in each
+    worker: connections cannot be shared.
     """
 
     def __init__(
