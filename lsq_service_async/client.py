@@ -1,38 +1,31 @@
-"""ServiceClient: opens, wires and closes. What a call goes through is in ``_transport/pipeline.py``."""
+"""ServiceClient: what users call. Its life is in ``_transport/session.py``, and that of a call in ``pipeline.py``."""
 
 from __future__ import annotations
 
-import asyncio
-import os
 import platform
 import re
-import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 import attrs
 import httpx
 
-from ._transport.exchange import Exchange
-from ._transport.pipeline import Pipeline
+from ._transport.session import Session
 from ._version import __version__
-from ._wire.calls import Api, Call, Kind, encode
+from ._wire.calls import Call, Kind, encode
 from .bulk import Bulk, BulkRow, Setup
-from .config import CallOptions, Config, Lane, RetryPolicy, is_loopback
-from .errors import ConfigurationError, InvalidRequestError, LSQServiceError
+from .config import CallOptions, Config, Lane, RetryPolicy
+from .errors import ConfigurationError, InvalidRequestError
 from .events import Hook
 from .leads import Leads
 from .limits.gate import Gate
-from .limits.local import LocalLimiter
 from .metadata import Metadata, MetadataCache
 from .records import NewTicket, TicketReceipt, TicketUpdate
 from .tickets import Tickets
 
 T = TypeVar("T")
 _USER_AGENT = f"lsq-service-async/{__version__} httpx/{httpx.__version__} python/{platform.python_version()}"
-_KEEPALIVE = 3.0  # below the idle time-outs of common gateways, which close in the instant of the next request
 
 
 class _Unchanged:
@@ -41,91 +34,6 @@ class _Unchanged:
 
 
 _UNCHANGED: Any = _Unchanged()
-
-
-def _own_http_client(config: Config) -> httpx.AsyncClient:
-    # The gate bounds how many calls are under way, so the pool need not.
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=_KEEPALIVE)
-    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-    # A proxy of the environment cannot reach this machine's own loopback, where the emulator is.
-    local = is_loopback(httpx.URL(config.base_url).host)
-    return httpx.AsyncClient(limits=limits, follow_redirects=False, trust_env=not local, cookies=no_cookies)
-
-
-class _Session:
-    """What a client and its views share: the pool, the limiter, the flights, and the loop they belong to."""
-
-    def __init__(
-        self, config: Config, limiter: Gate | None, http_client: httpx.AsyncClient | None, hooks: Sequence[Hook]
-    ) -> None:
-        self._open = False
-        self.config = config
-        self.limiter = limiter or LocalLimiter()
-        self._leads_limiter = LocalLimiter()
-        self.metadata_cache = MetadataCache(config.metadata_ttl)
-        self._own_http = http_client is None
-        self._http = http_client or _own_http_client(config)
-        gates = {Api.TENANT: self.limiter, Api.METADATA: self.limiter, Api.LEADS: self._leads_limiter}
-        self.pipeline = Pipeline(config, Exchange(config, self._http, _USER_AGENT), gates, hooks)
-        self.closed = False
-        self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
-        self._opening: asyncio.Lock | None = None
-        self._closing: asyncio.Task[None] | None = None
-
-    async def open(self) -> bool:
-        """Bind to the running loop and open the limiter; False, and at once, where that has happened."""
-        self._check_home()
-        if self._open:
-            return False
-        self._opening = self._opening or asyncio.Lock()
-        async with self._opening:
-            return await self._open_once()
-
-    async def _open_once(self) -> bool:
-        if self._open:
-            return False
-        await self.limiter.open(self.config.rate_limit, self.config.limit_name)
-        await self._leads_limiter.open(self.config.leads_rate_limit, self.config.leads_url)
-        self._open = True
-        return True
-
-    def _check_home(self) -> None:
-        here = (os.getpid(), asyncio.get_running_loop())
-        if self.closed:
-            raise LSQServiceError("this client is closed; make a new one")
-        if self._home is None:
-            self._home = here
-        if self._home[0] != here[0]:
-            raise LSQServiceError("this client was made before the process forked; make a client in each process")
-        if self._home[1] is not here[1]:
-            raise LSQServiceError("this client belongs to another event loop; make a client in each loop")
-
-    async def aclose(self) -> None:
-        """All who close wait for the same closing, which goes on when one of them is cancelled."""
-        if self._home is not None and self._home[1].is_closed():
-            self.closed = True  # with its loop, everything of it has ended
-            return
-        if self._closing is None:
-            if self._home is not None:
-                self._check_home()
-            self.closed = True
-            self._closing = asyncio.create_task(self._close())
-        await asyncio.shield(self._closing)
-
-    async def _close(self) -> None:
-        try:
-            await self.pipeline.aclose(self.config.timeout)
-        finally:
-            if self._own_http:
-                await self._http.aclose()
-            if self._open:
-                await self.limiter.aclose()
-                await self._leads_limiter.aclose()
-
-    def __del__(self) -> None:
-        if self._open and not self.closed:
-            client = f"a ServiceClient of {self.config.tenant_url}"
-            warnings.warn(f"{client} was never closed; use async with, or aclose()", ResourceWarning, stacklevel=2)
 
 
 class ServiceClient:
@@ -153,17 +61,18 @@ class ServiceClient:
         hooks: Sequence[Hook] = (),
     ) -> None:
         _check(config, limiter, http_client, hooks)
-        session = _Session(config, limiter, http_client, hooks)
+        session = Session(config, limiter, http_client, hooks, _USER_AGENT)
         options = CallOptions(deadline=config.deadline, timeout=config.timeout, retry=config.retry)
-        self._wire_up(session, options, owner=True)
+        self._wire_up(session, MetadataCache(config.metadata_ttl), options, owner=True)
 
-    def _wire_up(self, session: _Session, options: CallOptions, *, owner: bool) -> None:
+    def _wire_up(self, session: Session, cache: MetadataCache, options: CallOptions, *, owner: bool) -> None:
         self._session = session
+        self._metadata_cache = cache
         self._options = options
         self._owner = owner
         config = session.config
         self.tickets = Tickets(self._send, org_id=config.org_id, zone=config.time_zone)
-        self.metadata = Metadata(self._send, session.metadata_cache)
+        self.metadata = Metadata(self._send, cache)
         self.leads = Leads(self._send)
         self.bulk = Bulk(self._bulk_setup)
 
@@ -191,7 +100,7 @@ class ServiceClient:
 
     def _view(self, **changed: Any) -> Self:
         view = object.__new__(type(self))
-        view._wire_up(self._session, attrs.evolve(self._options, **changed), owner=False)
+        view._wire_up(self._session, self._metadata_cache, attrs.evolve(self._options, **changed), owner=False)
         return view
 
     @property
