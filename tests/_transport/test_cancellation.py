@@ -6,6 +6,7 @@ import logging
 import attrs
 import httpx
 import pytest
+from _transport.playing import TICKET, cancelled, of, play
 from raw_server import RawServer, ok, request_of
 from scripted import AfterBody, Script, Slow, created
 from virtual_clock import run_virtual
@@ -13,7 +14,6 @@ from virtual_clock import run_virtual
 from lsq_service_async import (
     Attachment,
     LSQServiceError,
-    NewTicket,
     NotSentError,
     OutcomeUnknownError,
     RateLimit,
@@ -21,34 +21,6 @@ from lsq_service_async import (
     ServiceClient,
 )
 from lsq_service_async.events import AttemptEnded, CallEnded
-from lsq_service_async.limits import LocalLimiter
-
-TICKET = NewTicket(lead_id="45b5")
-
-
-async def cancelled(task):
-    """Cancel, and return how long the task took to end."""
-    started = asyncio.get_running_loop().time()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    return asyncio.get_running_loop().time() - started
-
-
-def play(config, script, main, **more):
-    """Run ``main(client, events)`` on a virtual clock."""
-    events = []
-
-    async def whole():
-        async with httpx.AsyncClient(transport=script) as http:
-            async with ServiceClient(config, http_client=http, hooks=[events.append], **more) as client:
-                return await main(client, events)
-
-    return run_virtual(whole()), events
-
-
-def of(kind, events):
-    return [event for event in events if isinstance(event, kind)]
 
 
 def test_cancelled_while_sending_the_flight_ends_by_itself(config):
@@ -176,196 +148,6 @@ def test_a_time_out_of_the_caller_is_a_cancellation(config):
                 await client.tickets.create(TICKET)
 
     play(config, Script(Slow(5, created())), main)
-
-
-def test_closing_waits_for_flights(config):
-    """What is under way at the end still ends well."""
-
-    async def main(client, events):
-        task = asyncio.create_task(client.tickets.create(TICKET))
-        await asyncio.sleep(1)
-        await client.aclose()
-        return (await task).number
-
-    assert play(config, Script(Slow(5, created(7))), main)[0] == "7"
-
-
-def test_closing_waits_at_most_the_time_out(config):
-    """Then what was open is unknown, to its caller and to the hooks."""
-
-    async def main(client, events):
-        task = asyncio.create_task(client.with_options(timeout=100.0).tickets.create(TICKET))
-        await asyncio.sleep(1)
-        started = asyncio.get_running_loop().time()
-        await client.aclose()
-        with pytest.raises(OutcomeUnknownError, match="ClientClosed"):
-            await task
-        return asyncio.get_running_loop().time() - started
-
-    limited = attrs.evolve(config, timeout=3.0)
-    seconds, events = play(limited, Script(Slow(500, created())), main)
-    assert seconds == pytest.approx(3.0, abs=0.01)
-    assert [event.outcome for event in of(AttemptEnded, events)] == ["unknown"]
-
-
-def test_closing_before_the_body_is_sent_is_not_sent(config):
-    """A flight that still waits for its connection is certain not to have been applied."""
-
-    class Stuck(Script):
-        async def handle_async_request(self, request):
-            await asyncio.sleep(1000)
-
-    async def main(client, events):
-        task = asyncio.create_task(client.tickets.create(TICKET))
-        await asyncio.sleep(1)
-        await client.aclose()
-        with pytest.raises(NotSentError, match="closed before"):
-            await task
-
-    play(attrs.evolve(config, timeout=3.0), Stuck(created()), main)
-
-
-class SlowToClose(httpx.AsyncByteStream):
-    """A body that comes at once, over a connection that takes its time to end."""
-
-    closed = False
-
-    async def __aiter__(self):
-        yield created().content
-
-    async def aclose(self):
-        await asyncio.sleep(10)
-        self.closed = True
-
-
-class Endless(SlowToClose):
-    """A body that only begins."""
-
-    async def __aiter__(self):
-        yield b"{"
-        await asyncio.sleep(1000)
-
-
-class Answering(Script):
-    """Has the request, and answers with this body."""
-
-    def __init__(self, body):
-        super().__init__(created())
-        self.body = body
-
-    async def handle_async_request(self, request):
-        await super().handle_async_request(request)
-        return httpx.Response(200, stream=self.body)
-
-
-@pytest.mark.parametrize(
-    ("body", "expected"), [(SlowToClose(), "34"), (Endless(), "ClientClosed")], ids=["it is whole", "it has no end"]
-)
-def test_closing_breaks_no_response_that_is_being_closed(config, body, expected):
-    """httpx, cancelled while it does that, can lose its connection for ever; reading may be cancelled."""
-
-    async def main(client, events):
-        task = asyncio.create_task(client.with_options(timeout=100.0).tickets.create(TICKET))
-        await asyncio.sleep(1)
-        await client.aclose()
-        [result] = await asyncio.gather(task, return_exceptions=True)
-        assert expected in str(getattr(result, "number", result))
-        assert asyncio.get_running_loop().time() < 1020
-
-    play(attrs.evolve(config, timeout=3.0), Answering(body), main)
-    assert body.closed
-
-
-@pytest.mark.parametrize("where", ["queue", "pause", "flight"])
-def test_closing_ends_every_call_in_its_own_way(config, where):
-    """In the queue it is not sent; in a pause what was sent before still counts; a flight is waited for."""
-    later = httpx.Response(503, headers={"Retry-After": "3"})
-    steps = {"queue": [created()], "pause": [later], "flight": [Slow(2, created(7))]}[where]
-    limited = attrs.evolve(config, rate_limit=RateLimit(1, per=5.0))
-    script = Script(*steps)
-
-    async def main(client, events):
-        if where == "queue":
-            await client.tickets.create(TICKET)
-        task = asyncio.create_task(client.tickets.create(TICKET))
-        await asyncio.sleep(0.5)
-        sent = len(script.seen)
-        await client.aclose()
-        assert len(script.seen) == sent
-        return (await asyncio.gather(task, return_exceptions=True))[0]
-
-    result, _ = play(limited, script, main)
-    expected = {"queue": NotSentError, "pause": OutcomeUnknownError}.get(where)
-    assert type(result) is expected if expected else result.number == "7"
-    if where == "pause":
-        assert [attempt.status for attempt in result.attempts] == [503]
-
-
-def test_closing_while_an_intent_is_written_does_not_undo_an_earlier_send(config):
-    """The first may have been applied; that the second was not sent says nothing of it."""
-    script = Script(502, created())
-
-    async def main(client, events):
-        intents, closing = [], []
-
-        async def before_send():
-            intents.append(len(script.seen))
-            if len(intents) == 2:
-                closing.append(asyncio.create_task(client.aclose()))
-                await asyncio.sleep(0.1)
-
-        with pytest.raises(OutcomeUnknownError) as caught:
-            await client._view(before_send=before_send).tickets.create(TICKET)
-        await asyncio.gather(*closing)
-        assert intents == [0, 1]
-        return caught.value
-
-    error, events = play(config, script, main)
-    assert (len(script.seen), isinstance(error.__cause__, NotSentError)) == (1, True)
-    assert [event.outcome for event in of(CallEnded, events)] == ["unknown"]
-
-
-def test_closing_starts_no_flight(config):
-    """Neither from its own queue nor through a limiter that others go on using."""
-    script = Script(Slow(1, created()))
-
-    async def main():
-        limiter = LocalLimiter()
-        limited = attrs.evolve(config, rate_limit=RateLimit(2, per=5.0))
-        async with httpx.AsyncClient(transport=script) as http:
-            other = ServiceClient(limited, limiter=limiter, http_client=http)
-            client = ServiceClient(limited, limiter=limiter, http_client=http)
-            await other.__aenter__()
-            tasks = [asyncio.create_task(client.tickets.create(TICKET)) for _ in range(8)]
-            await asyncio.sleep(0.5)
-            await client.aclose()
-            sent = len(script.seen)
-            results = await asyncio.gather(*tasks, return_exceptions=True)
-            await asyncio.sleep(60)
-            await other.aclose()
-            return sent, [type(result).__name__ for result in results]
-
-    sent, results = run_virtual(main())
-    assert len(script.seen) == sent == 2
-    assert sorted(results) == ["NotSentError"] * 6 + ["TicketReceipt"] * 2
-
-
-def test_a_closing_that_is_cancelled_goes_on(config):
-    """The pool and the limiter are closed all the same, and who closes again waits for that."""
-
-    async def main():
-        client = ServiceClient(config, http_client=httpx.AsyncClient(transport=Script(Slow(3, created(7)))))
-        task = asyncio.create_task(client.tickets.create(TICKET))
-        await asyncio.sleep(1)
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(client.aclose(), 0.1)
-        assert not task.done()
-        await client.aclose()
-        assert (await task).number == "7"
-        with pytest.raises(LSQServiceError):
-            client.limiter.stats()
-
-    run_virtual(main())
 
 
 class Hanging(Script):

@@ -43,3 +43,8 @@ def virtual_emulator(**options):
     """One that lives by the clock of the running loop."""
     loop = asyncio.get_running_loop()
     return Emulator(clock=loop.time, sleep=asyncio.sleep, **options)
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return tmp_path / "run.sqlite"

@@ -39,3 +39,17 @@ async def ticks(count: int = 10) -> None:
     """Let the loop go round so often."""
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+def time() -> float:
+    """The loop's."""
+    return asyncio.get_running_loop().time()
+
+
+async def call(
+    limiter: LocalLimiter, lane: Lane, name: str, order: list[str], *, heavy: bool = False, again: bool = False
+) -> None:
+    """A call that is answered at once, noted by its name when it goes."""
+    slot = await limiter.acquire(lane, heavy=heavy, again=again)
+    order.append(name)
+    slot.answered()

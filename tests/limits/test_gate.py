@@ -7,15 +7,11 @@ import asyncio
 import pytest
 from virtual_clock import VirtualLoop, run_virtual, virtual
 
-from limits.opened import NAME, RATE, TOKEN, opened, spend, take, ticks
+from limits.opened import NAME, RATE, TOKEN, opened, spend, take, ticks, time
 from lsq_service_async.config import Lane, RateLimit
 from lsq_service_async.errors import ConfigurationError, LSQServiceError, NotSentError
 from lsq_service_async.limits import Gate, LimiterStats, LocalLimiter
 from lsq_service_async.limits.local import LocalStore
-
-
-def time() -> float:
-    return asyncio.get_running_loop().time()
 
 
 @virtual
