@@ -222,11 +222,15 @@ async def test_the_last_user_closes_it():
 
 
 def test_another_loop_is_told_so():
-    """A limiter cannot be used from two loops: their clocks and tasks are not the same."""
+    """A limiter cannot be used from two loops: their clocks and tasks are not the same.
+
+    `acquire` says so where it would have to wait, and a client before it comes to that.
+    """
     limiter = LocalLimiter()
 
     with asyncio.Runner(loop_factory=VirtualLoop) as home:
         home.run(limiter.open(RATE, NAME))
+        home.run(spend(limiter))
         for use in (lambda: limiter.acquire(Lane.INTERACTIVE), lambda: limiter.open(RATE, NAME), limiter.aclose):
             with pytest.raises(LSQServiceError, match="another event loop"):
                 run_virtual(use())

@@ -17,12 +17,12 @@ use, and everything between the two follow from it.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 
 from ...config import RateLimit
 
 SLACK = 0.01  # s; servers read their clock in whole milliseconds, and no two clocks run alike
-_SAME_TIME = 1e-6  # s; (t + per) - per is not always t
 
 
 def slack_of(rate: RateLimit) -> float:
@@ -52,21 +52,24 @@ def room_beside_one(rate: RateLimit) -> float:
 def _last_boundary_to_let_go(answered: Sequence[float], room: float, per: float) -> float:
     """An estimate is largest where the boundary has all but passed an answer, or one a window old: try only these.
 
-    The latest first, for none makes a call wait longer than a window: most need not be looked at.
+    The latest first, for none makes a call wait longer than a window: most need not be looked at. Nor need those that
+    have no more than ``room`` answers since a window before them.
     """
-    latest, total = -math.inf, len(answered)
-    since = before = total
-    for boundary in sorted([*answered, *[answer + per for answer in answered]], reverse=True):  # pragma: no branch
-        if boundary + per <= latest:  # with the first answer as the boundary at the latest
-            break
-        while since and answered[since - 1] >= boundary - _SAME_TIME:
+    latest = -math.inf
+    before = len(answered) - math.floor(room)
+    edge = answered[before - 1] + per
+    since = bisect_right(answered, edge)
+    while True:
+        if answered[since - 1] > edge:
             since -= 1
-        while before and answered[before - 1] >= boundary - per - _SAME_TIME:
+            boundary = answered[since]
+        else:
             before -= 1
-        older, left = since - before, room - (total - since)
-        if older > left:
-            # So much of a window is to pass until what is older has faded to what is left.
-            faded = boundary + per * (1 - left / older if left > 0 else 1)
-            if faded > latest:  # max() would take twice as long, and nothing is called more often than this
-                latest = faded
-    return latest
+            boundary, edge = edge, answered[before - 1] + per if before else -math.inf
+        if boundary + per <= latest:  # with the first answer at the latest, whose edge came before it
+            return latest
+        # So much of a window is to pass until what is older has faded to what is left.
+        left = room - (len(answered) - since)
+        faded = boundary + per * (1 - left / (since - before) if left > 0 else 1)
+        if faded > latest:  # max() would take twice as long, and nothing is called more often than this
+            latest = faded

@@ -151,7 +151,8 @@ class State:
         if len(self.flights) + len(self.answered) > self._never_full and self.opens_at() > now:
             return False
         self.line.row = 0
-        self.flights[slot] = Flight(ALONE, now, math.inf, False)
+        # The constructor of a named tuple is written in Python and takes twice as long.
+        self.flights[slot] = tuple.__new__(Flight, (ALONE, now, math.inf, False))
         self._opens_at = None
         return True
 
