@@ -125,10 +125,45 @@ async def flood(acquire: Acquire) -> tuple[int, int, float, float]:
 
 async def cpu_of(acquire: Acquire) -> float:
     """Microseconds of CPU for one call that need not wait, its answer included."""
-    started = time.process_time()
+    return await cpu_each(lambda: answer_all(acquire))
+
+
+async def answer_all(acquire: Acquire) -> None:
     for _ in range(ACQUIRES):
         (await acquire())()
+
+
+async def cpu_each(spend: Callable[[], Awaitable[None]]) -> float:
+    started = time.process_time()
+    await spend()
     return (time.process_time() - started) / ACQUIRES * 1e6
+
+
+async def measure_acquires() -> list[tuple[object, ...]]:
+    """A loop around the bare acquire, ours and aiolimiter's, which is inside ours; medians, in turns."""
+    from aiolimiter import AsyncLimiter
+
+    async def ours() -> None:
+        limiter = LocalLimiter()
+        await limiter.open(RateLimit(NO_LIMIT, per=1.0), "benchmark")
+        for _ in range(ACQUIRES):
+            await limiter.acquire(Lane.INTERACTIVE)
+
+    async def entered() -> None:
+        limiter = AsyncLimiter(NO_LIMIT, 1.0)
+        for _ in range(ACQUIRES):
+            async with limiter:
+                pass
+
+    async def acquired() -> None:
+        limiter = AsyncLimiter(NO_LIMIT, 1.0)
+        for _ in range(ACQUIRES):
+            await limiter.acquire()
+
+    ways = {"this, acquire": ours, "async with AsyncLimiter": entered, "AsyncLimiter.acquire": acquired}
+    rounds = [[await cpu_each(spend) for spend in ways.values()] for _ in range(3 * ROUNDS)]
+    taken = [statistics.median(way) for way in zip(*rounds, strict=True)]
+    return [(name, each, taken[0] / each) for name, each in zip(ways, taken, strict=True)]
 
 
 async def measure(names: list[str]) -> list[tuple[object, ...]]:
@@ -146,5 +181,6 @@ def run() -> None:
     show(
         f"{FLOOD} calls at once, {CALLS} in {PER:g} s, jitter {JITTER * 2000:.0f} ms", head, asyncio.run(measure(names))
     )
+    show("CPU of an acquire that need not wait", ["way", "us", "this to it"], asyncio.run(measure_acquires()))
     for name in sorted(set(PEERS) - set(names)):
         print(f"  {name} is not installed, and left out")

@@ -43,10 +43,10 @@ class LimiterStats:
 class Slot:
     """The right to one call, to be ended by `answered` or by `unused`; whatever comes after the first is ignored."""
 
-    __slots__ = ("_gate", "_number")
+    __slots__ = ("_number", "_queue")
 
-    def __init__(self, gate: Gate, number: int) -> None:
-        self._gate: Gate | None = gate
+    def __init__(self, queue: Queue, number: int) -> None:
+        self._queue: Queue | None = queue
         self._number = number
 
     def answered(self) -> None:
@@ -58,9 +58,9 @@ class Slot:
         self._end(used=False)
 
     def _end(self, *, used: bool) -> None:
-        gate, self._gate = self._gate, None
-        if gate is not None:
-            gate.take_back(self._number, used=used)
+        queue, self._queue = self._queue, None
+        if queue is not None:
+            queue.give_back(self._number, used=used)
 
 
 class Gate:
@@ -126,12 +126,12 @@ class Gate:
             number = self._store.take_at_once(want)
             if number is not None:
                 await queue.bucket.acquire()  # it cannot wait
-                return Slot(self, number)
+                return Slot(queue, number)
         self._here()
         while True:
             number = await queue.wait(want, math.inf if deadline is None else deadline, again=again)
             if self._store.holds(number):
-                return Slot(self, number)
+                return Slot(queue, number)
             queue.give_back(number, used=False)
             again = True
 
@@ -171,10 +171,6 @@ class Gate:
             waiting=MappingProxyType({lane: self._queue.lanes.waiting(lane) for lane in Lane}),
             estimated_wait=MappingProxyType({lane: self._queue.due(lane) - now for lane in Lane}),
         )
-
-    def take_back(self, number: int, *, used: bool) -> None:
-        """What `Slot` calls at its end."""
-        self._queue.give_back(number, used=used)
 
     def _door(self) -> asyncio.Lock:
         """Who opens or closes, one by one, for a store takes its time over both. A lock serves one loop."""
