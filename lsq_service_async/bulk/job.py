@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sized
-from contextlib import suppress
 from typing import Literal
 
 import attrs
@@ -65,7 +65,8 @@ class BulkJob:
         self._counts: Counter[str] = Counter()
         self._known: Mapping[State, int] = {}
         self._speed = Speed()
-        self._stop_asked = asyncio.Event()
+        self._sends_from = -math.inf
+        self._stopping = False
         self._begun = False
         self._crew: Crew | None = None
 
@@ -95,7 +96,10 @@ class BulkJob:
             return None
         to_skip = max(0, self._known.get(State.DONE, 0) - self.summary().skipped)
         left = len(self._rows) - self.summary().total - to_skip
-        return self._setup.estimated_wait() + max(0, left - 1) * self._setup.seconds_per_call if left > 0 else 0.0
+        if left <= 0:
+            return 0.0
+        first = max(self._setup.estimated_wait(), self._seconds_for_earlier_calls())
+        return first + (left - 1) * self._setup.seconds_per_call
 
     def rate(self) -> float:
         """Rows per second, from the first one that was sent on; 0.0 until then. Skipped ones do not count."""
@@ -103,7 +107,7 @@ class BulkJob:
 
     def stop(self) -> None:
         """Begin no new row. The loop over the job ends when what is in flight has ended."""
-        self._stop_asked.set()
+        self._stopping = True
         if self._crew is not None:
             self._crew.dismiss_idle()
 
@@ -115,20 +119,14 @@ class BulkJob:
 
     async def _run(self) -> AsyncIterator[RowOutcome]:
         self._known = await self._journal.open()
+        if self._known:
+            self._sends_from = asyncio.get_running_loop().time() + self._setup.window
         try:
-            if self._known:
-                await self._let_earlier_calls_pass()
             async for outcome in self._outcomes():
                 self._counts[outcome.state] += 1
                 yield outcome
         finally:
             await self._journal.aclose()
-
-    async def _let_earlier_calls_pass(self) -> None:
-        """Those of the run before this one may still count against the limit."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._setup.window):
-                await self._stop_asked.wait()
 
     async def _outcomes(self) -> AsyncIterator[RowOutcome]:
         """Workers put outcomes into a queue of one, so that a slow reader slows them down."""
@@ -146,7 +144,7 @@ class BulkJob:
     @property
     def stopping(self) -> bool:
         """Whether no new row may begin."""
-        return self._stop_asked.is_set()
+        return self._stopping
 
     def source(self) -> AsyncIterator[Row]:
         """The input, row by row."""
@@ -173,6 +171,7 @@ class BulkJob:
         if self._on_unknown == "resend":
             return await self._send(row, entry, crew)
         if callable(self._on_unknown):
+            await self._let_earlier_calls_pass()
             receipt = await self._on_unknown(attrs.evolve(row.given, key=entry.key))
             if receipt is None:
                 return await self._send(row, entry, crew)
@@ -192,6 +191,7 @@ class BulkJob:
             self._speed.begins(key)
             await self._journal.intend(key)
 
+        await self._let_earlier_calls_pass()
         try:
             receipt = await self._setup.send(row.given, before_send)
         except LSQServiceError as error:
@@ -200,6 +200,14 @@ class BulkJob:
             self._speed.ends(key)
         await self._journal.finish(key, State.DONE, receipt, None)
         return RowOutcome(key, self._setup.verb, receipt)
+
+    async def _let_earlier_calls_pass(self) -> None:
+        """Those of the run before this one may still count against the limit. Who is told to stop is cancelled here."""
+        if (seconds := self._seconds_for_earlier_calls()) > 0:
+            await asyncio.sleep(seconds)
+
+    def _seconds_for_earlier_calls(self) -> float:
+        return self._sends_from - asyncio.get_running_loop().time()
 
     async def _failed(self, key: str, error: LSQServiceError) -> RowOutcome:
         state = state_after(error)

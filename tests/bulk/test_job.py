@@ -290,7 +290,7 @@ def test_a_resumed_run_that_is_stopped_while_it_waits_ends_at_once(play, journal
         loop = asyncio.get_running_loop()
         job, began = client.bulk.create(keyed(2), journal=journal), loop.time()
         loop.call_later(1, job.stop)
-        assert await run(job) == []
+        assert [outcome.state for outcome in await run(job)] == ["skipped"]
         assert loop.time() - began == pytest.approx(1, abs=0.01)
         assert len(emulator.calls) == 1
 
@@ -298,7 +298,7 @@ def test_a_resumed_run_that_is_stopped_while_it_waits_ends_at_once(play, journal
 
 
 def test_a_resumed_run_does_not_reckon_with_time_for_what_it_skips(play, journal):
-    """From its first outcome on, which is of one of them."""
+    """But with the wait before its first call, from its first outcome on, which is of one of them."""
 
     async def main(client, emulator):
         await run(client.bulk.create(keyed(60), journal=journal))
@@ -310,7 +310,7 @@ def test_a_resumed_run_does_not_reckon_with_time_for_what_it_skips(play, journal
         assert (left.count("skipped"), left.count("created"), again.eta()) == (59, 10, 0.0)
         return first
 
-    assert 1.8 <= play(main) < 3.5
+    assert play(main) == pytest.approx(5 + 9 * 0.2, abs=0.1)
 
 
 def test_a_resumed_run_waits_until_earlier_calls_have_passed(play, journal):
@@ -320,8 +320,27 @@ def test_a_resumed_run_waits_until_earlier_calls_have_passed(play, journal):
         await run(client.bulk.create(keyed(1), journal=journal))
         loop = asyncio.get_running_loop()
         began = loop.time()
-        await run(client.bulk.create(keyed(2), journal=journal))
-        assert loop.time() - began == pytest.approx(5, abs=0.1)
+        skipped_at, created_at = [loop.time() async for _ in client.bulk.create(keyed(2), journal=journal)]
+        assert (skipped_at - began, created_at - began) == pytest.approx((0, 5), abs=0.1)
+
+    play(main)
+
+
+def test_a_user_s_look_at_unknown_rows_waits_for_earlier_calls_too(play, journal):
+    """It asks the same service."""
+
+    async def main(client, emulator):
+        emulator.faults.add(lost())
+        looked_at, clock = [], asyncio.get_running_loop().time
+
+        async def look(row):
+            looked_at.append(clock())
+
+        [outcome] = await run(client.bulk.create(keyed(1), journal=journal))
+        assert outcome.state == "unknown"
+        began = clock()
+        await run(client.bulk.create(keyed(1), journal=journal, on_unknown=look))
+        assert looked_at == [pytest.approx(began + 5, abs=0.1)]
 
     play(main)
 
