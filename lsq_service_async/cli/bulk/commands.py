@@ -18,7 +18,7 @@ from ..endings import SOME_FAILED
 from ..screen import Output, Screen
 from .check import problems
 from .options import Job, runs, takes_file
-from .reading import Rows, is_jsonl
+from .reading import BadRow, Rows, is_jsonl
 from .run import Run, Source, in_words
 from .signals import Signals
 from .unknown import show, take_word
@@ -131,8 +131,13 @@ def _check_report(job: Job, errors: Path | None) -> None:
 
 
 async def _plan(job: Job, rows: Rows) -> None:
+    source = Source(rows, lambda row: None)
+    for _ in source:  # it knows its length once it has been read
+        pass
     async with ServiceClient.from_env() as client:
-        _say_plan(job.on(client, Source(rows, lambda row: None)))
+        _say_plan(job.on(client, source))
+    if source.bad:
+        click.echo(f"{source.bad} rows cannot be read, and make no call; run --dry-run says why", err=True)
 
 
 def _say_plan(job: BulkJob) -> None:
@@ -143,14 +148,15 @@ def _say_plan(job: BulkJob) -> None:
 
 def _dry(**options: Any) -> Act:
     async def act(job: Job, rows: Rows, failed: Report | None) -> int:
-        results, wrong = Results(), 0
+        results, source, wrong = Results(), Source(rows, lambda row: None), 0
         async with ServiceClient.from_env() as client:
             async for row, error in problems(rows, client):
                 wrong += 1
+                source.bad += isinstance(row, BadRow)
                 results.tell(str(row.record.get("key") or "") or None, "failed", None, error)
                 if failed:
                     failed.add(row.record, error)
-            _say_plan(job.on(client, Source(rows, lambda row: None), **options))
+            _say_plan(job.on(client, source, **options))
         click.echo(f"{wrong} of {rows.count} rows would fail; nothing was sent", err=True)
         return SOME_FAILED if wrong else 0
 

@@ -252,7 +252,7 @@ def test_a_dry_run_sends_nothing_and_names_every_problem(served: Emulator, bulk:
     assert "line 3: the lead is missing" in results[0]["error"]
     assert "Status is mandatory" in results[0]["error"]
     assert "column attachments: cannot attach 'no.txt'" in results[0]["error"]
-    assert "3 calls, at least" in err
+    assert "2 calls, at least" in err
     assert "2 of 3 rows would fail" in err
     assert len(Path("bad.csv").read_text().splitlines()) == 3
     assert (len(served.tickets), Path("rows.csv.journal").exists()) == (0, False)
@@ -288,6 +288,15 @@ def test_a_plan_says_calls_and_time(served: Emulator, bulk: Any) -> None:
     bulk("run", "rows.csv")
     assert "0 calls, at least 0 s at the limit; 3 rows are done" in bulk("plan", "rows.csv")[2]
     assert len(served.calls) == 3
+
+
+def test_what_cannot_be_read_makes_no_call(served: Emulator, bulk: Any, file: Path) -> None:
+    """Neither in a plan nor in the one after a dry run."""
+    file.write_text("key,title,lead_email\na,x,a@b.c\nb,x,a@b.c,one too many\nc,x,a@b.c\n")
+    err = bulk("plan", "rows.csv")[2]
+    assert err.startswith("2 calls, at least")
+    assert "1 rows cannot be read" in err
+    assert "2 calls, at least" in bulk("run", "rows.csv", "--dry-run")[2]
 
 
 def test_failed_rows_wait_for_a_retry(served: Emulator, bulk: Any) -> None:
