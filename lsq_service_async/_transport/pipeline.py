@@ -4,68 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-import attrs
-
-from .._wire import Api, Attempt, Call, Outcome, Verdict, read_answer, with_attempts
+from .._wire import Api, Call, Outcome, Verdict, read_answer, with_attempts
 from ..config import CallOptions, Config
 from ..errors import LSQServiceError, NotSentError, OutcomeUnknownError, RateLimitError
-from ..events import AttemptEnded, AttemptStarted, CallEnded, Event, Hook
+from ..events import Event, Hook
 from ..limits.gate import Gate, Slot
 from .exchange import Exchange
 from .failures import ClientClosedError, overdue, verdict_of
 from .retry import repeating, settle
+from .run import Run, now
 from .scrub import scrub
-from .upload import Body, Progress, prepare
+from .upload import Body, prepare
 
 T = TypeVar("T")
 _log = logging.getLogger("lsq_service_async")
 _CLOSED = "the client was closed before the call was sent"
 HEAVY = 8 << 20  # an upload over 8 MiB holds its slot for long
-
-
-@attrs.define(eq=False)
-class _Run:
-    """One logical call on its way."""
-
-    call: Call[Any]
-    options: CallOptions
-    started: float
-    digests: bool
-    reference: str = attrs.field(factory=lambda: secrets.token_hex(8))
-    boundary: str = attrs.field(factory=lambda: secrets.token_hex(16))
-    attempts: list[Attempt] = attrs.field(factory=list)
-    sends: int = 0
-    progress: Progress = attrs.field(init=False)
-    body: Body = attrs.field(init=False)
-    left: bool = False
-
-    def __attrs_post_init__(self) -> None:
-        self.progress = Progress(self.call.progress)
-        self.renew_body()
-
-    def renew_body(self) -> None:
-        """A body serves one attempt."""
-        self.body = Body(self.call, self.boundary, self.progress, digests=self.digests, patience=self.options.timeout)
-
-    @property
-    def deadline(self) -> float | None:
-        return None if self.options.deadline is None else self.started + self.options.deadline
-
-    def leave(self) -> None:
-        """Nobody waits for the send that is under way: what is not sent yet stays unsent."""
-        self.left = True
-        self.body.fail()
-
-    @property
-    def outcome_so_far(self) -> Outcome:
-        """The worst of all attempts, unless the last one was applied."""
-        outcomes = [attempt.outcome for attempt in self.attempts] or [Outcome.NOT_APPLIED]
-        doubtful = Outcome.UNKNOWN in outcomes and outcomes[-1] is not Outcome.APPLIED
-        return Outcome.UNKNOWN if doubtful else outcomes[-1]
 
 
 class Pipeline:
@@ -83,38 +40,36 @@ class Pipeline:
 
     async def send(self, call: Call[T], options: CallOptions) -> T:
         """The record of a good answer, or the error that all attempts together come to."""
-        run = _Run(call, options, _now(), self._config.attachment_digests)
+        run = Run(call, options, digests=self._config.attachment_digests)
         try:
             await self._prepare(run)
             verdict = await self._send_with_retries(run)
         except BaseException as error:
             if isinstance(error, LSQServiceError):
                 error.reference, error.attempts = run.reference, tuple(run.attempts)
-            self._tell_end(run, run.outcome_so_far, error)
+            self._tell(run.ended(run.outcome_so_far, error))
             raise
         failure = settle(call, run.attempts, verdict)
         unknown = isinstance(failure, OutcomeUnknownError)
-        self._tell_end(run, Outcome.UNKNOWN if unknown else verdict.outcome, failure)
+        self._tell(run.ended(Outcome.UNKNOWN if unknown else verdict.outcome, failure))
         if failure is not None:
             failure.reference, failure.attempts = run.reference, tuple(run.attempts)
             raise failure
         record: T = with_attempts(verdict.record, tuple(run.attempts))
         return record
 
-    async def _prepare(self, run: _Run) -> None:
+    async def _prepare(self, run: Run) -> None:
         try:
             async with asyncio.timeout_at(run.deadline):
                 await prepare(run.call.attachments, self._config)
         except TimeoutError:
             raise NotSentError("the deadline passed while the attachments were copied; nothing was sent") from None
 
-    async def _send_with_retries(self, run: _Run) -> Verdict[Any]:
-        return await repeating(
-            lambda: self._send_within_limits(run), run.call, run.options.retry, lambda: _seconds_left(run)
-        )
+    async def _send_with_retries(self, run: Run) -> Verdict[Any]:
+        return await repeating(lambda: self._send_within_limits(run), run.call, run.options.retry, run.seconds_left)
 
-    async def _send_within_limits(self, run: _Run) -> Verdict[Any]:
-        asked = _now()
+    async def _send_within_limits(self, run: Run) -> Verdict[Any]:
+        asked = now()
         run.renew_body()
         try:
             slot = await self._acquire(run)
@@ -122,14 +77,10 @@ class Pipeline:
         except NotSentError as error:
             return Verdict(outcome=Outcome.NOT_APPLIED, error=error)
         run.sends += 1
-        self._tell(
-            AttemptStarted(
-                reference=run.reference, operation=run.call.operation, number=run.sends, queued=_now() - asked
-            )
-        )
+        self._tell(run.attempt_started(queued=now() - asked))
         return await self._await_flight(run, self._launch(run, slot))
 
-    async def _acquire(self, run: _Run) -> Slot:
+    async def _acquire(self, run: Run) -> Slot:
         """The right to one send; NotSentError when the client is closed meanwhile."""
         heavy = run.body.length > HEAVY
         try:
@@ -143,7 +94,7 @@ class Pipeline:
         finally:
             self._queued.discard(patience)
 
-    async def _before_send(self, run: _Run, slot: Slot) -> None:
+    async def _before_send(self, run: Run, slot: Slot) -> None:
         """Let the caller make its intent durable; a send that must not begin leaves the slot as it was."""
         try:
             if run.options.before_send is not None:
@@ -157,16 +108,16 @@ class Pipeline:
         if self._closing:
             raise NotSentError(_CLOSED)
 
-    def _launch(self, run: _Run, slot: Slot) -> asyncio.Task[Verdict[Any]]:
+    def _launch(self, run: Run, slot: Slot) -> asyncio.Task[Verdict[Any]]:
         flight = asyncio.create_task(self._send_once(run, slot), name=f"lsq {run.call.operation} {run.reference}")
         self._flights.add(flight)
         flight.add_done_callback(self._flights.discard)
         return flight
 
-    async def _await_flight(self, run: _Run, flight: asyncio.Task[Verdict[Any]]) -> Verdict[Any]:
+    async def _await_flight(self, run: Run, flight: asyncio.Task[Verdict[Any]]) -> Verdict[Any]:
         """Wait for a send without being able to break it: cancelled inside httpx, it could lose its connection for
         ever, and a cancelled create may have been applied. Who leaves early leaves it to the hooks."""
-        started = _now()
+        started = now()
         try:
             await asyncio.wait([flight], timeout=None if run.deadline is None else run.deadline - started)
         except asyncio.CancelledError:
@@ -175,22 +126,22 @@ class Pipeline:
             raise
         return self._land(run, flight, started)
 
-    def _land(self, run: _Run, flight: asyncio.Task[Verdict[Any]], started: float) -> Verdict[Any]:
+    def _land(self, run: Run, flight: asyncio.Task[Verdict[Any]], started: float) -> Verdict[Any]:
         """What is known of a send as its caller stops waiting. It may have ended in the turn of the loop in which the
         caller was cancelled; one that goes on tells the hooks of its end by itself."""
-        seconds = _now() - started
+        seconds = now() - started
         if flight.done():
             verdict = flight.result()
-            self._tell_attempt(run, verdict, seconds)
+            self._tell(run.attempt_ended(verdict, seconds))
         else:
             run.leave()
             verdict = overdue(run.call, handed_over=run.body.handed_over)
-        run.attempts.append(_attempt(run, verdict, seconds))
+        run.attempts.append(run.attempt(verdict, seconds))
         return verdict
 
-    async def _send_once(self, run: _Run, slot: Slot) -> Verdict[Any]:
+    async def _send_once(self, run: Run, slot: Slot) -> Verdict[Any]:
         """One flight. It ends in a verdict, whatever happens; cancelled (only by `aclose`), in an unknown one."""
-        body, started = run.body, _now()
+        body, started = run.body, now()
         try:
             answer = await self._exchange(run.call, body, run.options.timeout)
             verdict = read_answer(run.call, answer.status, answer.headers, answer.body)
@@ -202,45 +153,18 @@ class Pipeline:
         self._give_back(slot, verdict, body)
         self._pause_if_refused(run, verdict)
         if run.left:
-            self._tell_attempt(run, verdict, _now() - started)
+            self._tell(run.attempt_ended(verdict, now() - started))
         return verdict
 
     def _give_back(self, slot: Slot, verdict: Verdict[Any], body: Body) -> None:
         never_left = verdict.outcome is Outcome.NOT_APPLIED and verdict.status is None and not body.started
         slot.unused() if never_left else slot.answered()
 
-    def _pause_if_refused(self, run: _Run, verdict: Verdict[Any]) -> None:
+    def _pause_if_refused(self, run: Run, verdict: Verdict[Any]) -> None:
         error, gate = verdict.error, self._gates[run.call.api]
         if isinstance(error, RateLimitError):
             for event in gate.refused(run.reference, error.retry_after, error.limit):
                 self._tell(event)
-
-    def _tell_attempt(self, run: _Run, verdict: Verdict[Any], seconds: float) -> None:
-        self._tell(
-            AttemptEnded(
-                reference=run.reference,
-                operation=run.call.operation,
-                number=run.sends,
-                outcome=verdict.outcome.value,
-                status=verdict.status,
-                seconds=seconds,
-                error=verdict.error,
-                result=verdict.record,
-                abandoned=run.left,
-            )
-        )
-
-    def _tell_end(self, run: _Run, outcome: Outcome, error: BaseException | None) -> None:
-        self._tell(
-            CallEnded(
-                reference=run.reference,
-                operation=run.call.operation,
-                outcome=outcome.value,
-                attempts=run.sends,
-                seconds=_now() - run.started,
-                error=error,
-            )
-        )
 
     def _tell(self, event: Event) -> None:
         for index, hook in enumerate(self._hooks):
@@ -258,7 +182,7 @@ class Pipeline:
         """
         self._closing = True
         for patience in self._queued:
-            patience.reschedule(_now())
+            patience.reschedule(now())
         if self._flights:
             _log.info("closing waits for %d calls under way, at most %g s", len(self._flights), timeout)
             await asyncio.wait(set(self._flights), timeout=timeout)
@@ -266,22 +190,3 @@ class Pipeline:
             flight.cancel()
         if self._flights:
             await asyncio.wait(set(self._flights))
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
-
-
-def _seconds_left(run: _Run) -> float:
-    return float("inf") if run.deadline is None else run.deadline - _now()
-
-
-def _attempt(run: _Run, verdict: Verdict[Any], seconds: float) -> Attempt:
-    return Attempt(
-        number=run.sends,
-        outcome=verdict.outcome,
-        status=verdict.status,
-        seconds=seconds,
-        reason=None if verdict.error is None else str(verdict.error),
-        digests=tuple(run.body.digests),
-    )
