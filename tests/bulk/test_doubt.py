@@ -1,0 +1,136 @@
+"""Rows that failed, were not sent, or may have been applied: what the next run does with them."""
+
+import pytest
+from bulk.samples import CAREFUL, keyed, lost, run, tickets, titles
+
+from lsq_service_async import (
+    BadRequestError,
+    BulkRow,
+    LSQServiceError,
+    OutcomeUnknownError,
+    RetryPolicy,
+    TicketReceipt,
+    TicketUpdate,
+)
+from lsq_service_async.bulk import Summary, settle, unknown_in
+from lsq_service_async.emulator.faults import DropConnection, Status
+
+
+def test_a_refused_row_fails_and_waits_for_a_retry(play, journal):
+    """The others go on; the next run reports it, and sends it again when asked to."""
+
+    async def main(client, emulator):
+        emulator.faults.add(Status(400, body="no such field"))
+        job = client.bulk.create(keyed(5), journal=journal)
+        [failed] = [outcome for outcome in await run(job) if outcome.state == "failed"]
+        assert isinstance(failed.error, BadRequestError)
+        again = client.bulk.create(keyed(5), journal=journal)
+        [still] = [outcome for outcome in await run(again) if outcome.state == "failed"]
+        assert (still.key, again.summary()) == (failed.key, Summary(skipped=4, failed=1))
+        assert "BadRequestError" in str(still.error)
+        retried = client.bulk.create(keyed(5), journal=journal, retry_failed=True)
+        await run(retried)
+        assert retried.summary() == Summary(created=1, skipped=4)
+
+    play(main)
+
+
+def test_a_row_that_was_not_sent_goes_again(play, journal):
+    """A connection that was never made is nobody's fault."""
+
+    async def main(client, emulator):
+        emulator.faults.add(DropConnection(times=5))
+        first = client.bulk.create(keyed(1), journal=journal)
+        [outcome] = await run(first)
+        assert outcome.state in ("failed", "unknown")
+        return outcome.state
+
+    play(main)
+
+
+def test_an_unknown_row_is_never_sent_again_by_itself(play, journal):
+    """Not in this run, not in the next, whatever else happens."""
+
+    async def main(client, emulator):
+        emulator.faults.add(lost())
+        careful = client.with_options(retry=CAREFUL)
+        job = careful.bulk.create(keyed(5), journal=journal)
+        [unknown] = [outcome for outcome in await run(job) if outcome.state == "unknown"]
+        assert isinstance(unknown.error, OutcomeUnknownError)
+        assert job.summary() == Summary(created=4, unknown=1)
+        again = careful.bulk.create(keyed(5), journal=journal)
+        [still] = [outcome for outcome in await run(again) if outcome.state == "unknown"]
+        assert (still.key, again.summary()) == (unknown.key, Summary(skipped=4, unknown=1))
+        assert "may or may not have been applied" in str(still.error)
+        assert len(emulator.tickets) == 5
+
+    play(main)
+
+
+def test_an_unknown_row_is_settled_by_the_users_word(play, journal):
+    """stop raises; a function looks, and brings the receipt or says that it is not there; resend sends it."""
+
+    async def main(client, emulator):
+        emulator.faults.add(lost(2))
+        await run(client.bulk.create(keyed(3), journal=journal))
+        with pytest.raises(LSQServiceError, match="may have been applied"):
+            await run(client.bulk.create(keyed(3), journal=journal, on_unknown="stop"))
+        asked = []
+
+        async def look(row):
+            asked.append(row.key)
+            for number, ticket in emulator.tickets.items():
+                if ticket.fields["Title"] == row.ticket.title and len(asked) == 1:
+                    return TicketReceipt(number=number)
+            return None
+
+        found = client.bulk.create(keyed(3), journal=journal, on_unknown=look)
+        await run(found)
+        assert (len(asked), found.summary()) == (2, Summary(created=2, skipped=1))
+        assert len(emulator.tickets) == 4
+        emulator.faults.add(lost())
+        await run(client.bulk.create([BulkRow("one more", tickets(1)[0])], journal=journal))
+        resent = client.bulk.create([BulkRow("one more", tickets(1)[0])], journal=journal, on_unknown="resend")
+        await run(resent)
+        assert resent.summary() == Summary(created=1)
+
+    play(main)
+
+
+def test_rows_are_settled_by_word(play, journal):
+    """Applied ones are skipped from then on, with their number where it was said; the others are sent."""
+
+    async def main(client, emulator):
+        emulator.faults.add(lost(3))
+        await run(client.bulk.create(keyed(3), journal=journal))
+        settle(journal, applied={"key-0": "143", "key-1": None}, not_applied=["key-2"])
+        outcomes = {outcome.key: outcome for outcome in await run(client.bulk.create(keyed(3), journal=journal))}
+        assert [outcomes[f"key-{number}"].state for number in range(3)] == ["skipped", "skipped", "created"]
+        assert (outcomes["key-0"].receipt, outcomes["key-1"].receipt) == (TicketReceipt(number="143"), None)
+        assert titles(emulator) == ["row 0", "row 1", "row 2", "row 2"]
+
+    play(main)
+
+
+def test_an_update_that_the_server_failed_is_in_doubt(play, journal):
+    """Its last word was no refusal."""
+
+    async def main(client, emulator):
+        emulator.faults.add(Status(500, times=9))
+        once = client.with_options(retry=RetryPolicy(attempts=1))
+        [outcome] = await run(once.bulk.update([BulkRow("k", TicketUpdate(status="x"), target="1")], journal=journal))
+        assert outcome.state == "unknown"
+
+    play(main)
+
+
+def test_unknown_rows_can_be_listed(play, journal):
+    """By key, with the class of their error."""
+
+    async def main(client, emulator):
+        emulator.faults.add(lost())
+        await run(client.bulk.create(keyed(1), journal=journal))
+
+    assert unknown_in(journal) == {}
+    play(main)
+    assert unknown_in(journal) == {"key-0": "OutcomeUnknownError"}

@@ -1,0 +1,120 @@
+"""A run that was stopped or left goes on where it stopped."""
+
+import asyncio
+
+import pytest
+from bulk.samples import keyed, lost, run, tickets, titles
+
+from lsq_service_async.bulk import Plan, Summary
+
+
+def test_a_second_run_skips_what_is_done(play, journal):
+    """With the receipts of the first, and without a call."""
+
+    async def main(client, emulator):
+        first = {
+            outcome.key: outcome.receipt.number for outcome in await run(client.bulk.create(keyed(10), journal=journal))
+        }
+        again = client.bulk.create(keyed(12), journal=journal)
+        assert again.plan() == Plan(calls=2, seconds=0.4, done=10)
+        outcomes = {outcome.key: outcome for outcome in await run(again)}
+        assert {key: outcomes[key].receipt.number for key in first} == first
+        assert again.summary() == Summary(created=2, skipped=10)
+        assert len(emulator.tickets) == 12
+
+    play(main)
+
+
+@pytest.mark.parametrize("after", [1, 7, 25])
+def test_a_run_that_is_stopped_goes_on_where_it_stopped(play, journal, after):
+    """stop() begins no new row, what is in flight ends, nothing is unknown; the next run does the rest."""
+
+    async def main(client, emulator):
+        job = client.bulk.create(keyed(60), journal=journal)
+        async for _ in job:
+            if job.summary().total == after:
+                job.stop()
+        assert job.summary().unknown == 0
+        assert after <= job.summary().total < 60
+        assert len(emulator.tickets) == job.summary().created
+        rest = client.bulk.create(keyed(60), journal=journal)
+        await run(rest)
+        assert rest.summary().created + job.summary().created == 60
+        assert titles(emulator) == sorted(ticket.title for ticket in tickets(60))
+
+    play(main)
+
+
+def test_a_loop_that_is_left_early_loses_nothing(play, journal):
+    """break, and what was in flight is in the journal all the same."""
+
+    async def main(client, emulator):
+        job = client.bulk.create(keyed(60), journal=journal)
+        outcomes = aiter(job)
+        await anext(outcomes)
+        await outcomes.aclose()
+        made = len(emulator.tickets)
+        assert 0 < made < 60
+        await run(client.bulk.create(keyed(60), journal=journal))
+        assert titles(emulator) == sorted(ticket.title for ticket in tickets(60))
+
+    play(main)
+
+
+def test_a_job_that_is_stopped_before_it_begins_does_nothing(play, journal):
+    """It ends at once."""
+
+    async def main(client, emulator):
+        job = client.bulk.create(tickets(3), journal=journal)
+        job.stop()
+        assert await run(job) == []
+        assert emulator.calls == ()
+
+    play(main)
+
+
+def test_a_resumed_run_that_is_stopped_while_it_waits_ends_at_once(play, journal):
+    """Nobody who pressed Ctrl-C waits for a window to pass."""
+
+    async def main(client, emulator):
+        await run(client.bulk.create(keyed(1), journal=journal))
+        loop = asyncio.get_running_loop()
+        job, began = client.bulk.create(keyed(2), journal=journal), loop.time()
+        loop.call_later(1, job.stop)
+        assert [outcome.state for outcome in await run(job)] == ["skipped"]
+        assert loop.time() - began == pytest.approx(1, abs=0.01)
+        assert len(emulator.calls) == 1
+
+    play(main)
+
+
+def test_a_resumed_run_waits_until_earlier_calls_have_passed(play, journal):
+    """Before its first call, and no longer."""
+
+    async def main(client, emulator):
+        await run(client.bulk.create(keyed(1), journal=journal))
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        skipped_at, created_at = [loop.time() async for _ in client.bulk.create(keyed(2), journal=journal)]
+        assert (skipped_at - began, created_at - began) == pytest.approx((0, 5), abs=0.1)
+
+    play(main)
+
+
+def test_a_user_s_look_at_unknown_rows_waits_for_earlier_calls_too(play, journal):
+    """It asks the same service."""
+
+    async def main(client, emulator):
+        emulator.faults.add(lost())
+        looked_at, clock = [], asyncio.get_running_loop().time
+
+        async def look(row):
+            looked_at.append(clock())
+
+        [outcome] = await run(client.bulk.create(keyed(1), journal=journal))
+        assert outcome.state == "unknown"
+        began = clock()
+        await run(client.bulk.create(keyed(1), journal=journal, on_unknown=look))
+        assert looked_at == [pytest.approx(began + 5, abs=0.1)]
+
+    play(main)

@@ -1,0 +1,130 @@
+"""What stops or pauses a run: input that cannot be right, keys that will not do, an outage, a full disk."""
+
+import asyncio
+import sqlite3
+
+import pytest
+from bulk.samples import CAREFUL, keyed, run, tickets, titles
+
+from lsq_service_async import (
+    AuthenticationError,
+    BulkRow,
+    InvalidRequestError,
+    LSQServiceError,
+    TicketUpdate,
+)
+from lsq_service_async.emulator.faults import Status
+
+
+def test_input_that_changed_under_its_key_stops_the_run(play, journal):
+    """So does a key that comes twice: nobody knows which of them was meant."""
+
+    async def main(client, emulator):
+        await run(client.bulk.create([BulkRow("k", tickets(1)[0])], journal=journal))
+        with pytest.raises(InvalidRequestError, match="not what it was"):
+            await run(client.bulk.create([BulkRow("k", tickets(1, 5)[0])], journal=journal))
+        with pytest.raises(InvalidRequestError, match="comes twice"):
+            await run(client.bulk.create([BulkRow("k", tickets(1)[0])] * 2, journal=journal))
+        assert len(emulator.tickets) == 1
+
+    play(main)
+
+
+@pytest.mark.parametrize("row", [5, "text", {"title": "x"}, TicketUpdate(), BulkRow("", None), BulkRow("k", 5)])
+def test_what_is_no_row_stops_the_run(play, journal, row):
+    """With what a row is."""
+
+    async def main(client, emulator):
+        with pytest.raises(InvalidRequestError, match="bulk row"):
+            await run(client.bulk.create([row], journal=journal))
+        assert emulator.calls == ()
+
+    play(main)
+
+
+@pytest.mark.parametrize("key", ["", " ", "k" * 201, 5])
+def test_a_key_is_short_text(play, journal, key):
+    """It stands in a file for years."""
+
+    async def main(client, emulator):
+        with pytest.raises(InvalidRequestError, match="key"):
+            await run(client.bulk.create([BulkRow(key, tickets(1)[0])], journal=journal))
+
+    play(main)
+
+
+def test_a_source_that_breaks_stops_the_run(play, journal):
+    """Its error comes out; the rows before it are done."""
+
+    def source():
+        yield from tickets(3)
+        raise RuntimeError("the file ended in the middle")
+
+    async def main(client, emulator):
+        job = client.bulk.create(source(), journal=journal)
+        with pytest.raises(RuntimeError, match="in the middle"):
+            await run(job)
+        rest = client.bulk.create(tickets(5), journal=journal)
+        await run(rest)
+        assert titles(emulator) == [f"row {number}" for number in range(5)]
+
+    play(main)
+
+
+def test_wrong_keys_stop_the_run(play, journal):
+    """After one refusal and one probe, not after ten thousand."""
+
+    async def main(client, emulator):
+        emulator.faults.add(Status(401, times=10_000))
+        job = client.bulk.create(keyed(500), journal=journal)
+        with pytest.raises(AuthenticationError):
+            await run(job)
+        assert len(emulator.calls) < 40
+
+    play(main)
+
+
+def test_an_outage_pauses_the_run(play, journal):
+    """Half an hour of it leaves a few rows in doubt, not thousands: a read looks whether the service is back."""
+
+    async def main(client, emulator):
+        loop = asyncio.get_running_loop()
+        job = client.with_options(retry=CAREFUL).bulk.create(keyed(400), journal=journal)
+        began = None
+        async for _ in job:
+            if job.summary().created == 100 and began is None:
+                began = loop.time()
+                emulator.faults.add(Status(503, times=1_000_000))
+                loop.call_later(1800, emulator.faults.clear)
+        took = loop.time() - began
+        assert job.summary().unknown <= 12 + 25
+        assert job.summary().total == 400
+        assert took < 1800 + 60 + 80
+        probes = [call for call in emulator.calls if call.method == "GET"]
+        assert 25 <= len(probes) <= 40
+        return job.summary().unknown
+
+    assert play(main) > 0
+
+
+def test_a_full_disk_sends_nothing_more(play, journal, monkeypatch):
+    """A row whose intent cannot be written is not sent, and the run says why it ended."""
+    from lsq_service_async.bulk.journal import Journal
+
+    written = Journal._set
+    calls = []
+
+    def full(self, *given):
+        calls.append(given)
+        if len(calls) > 20:
+            raise sqlite3.OperationalError("database or disk is full")
+        return written(self, *given)
+
+    monkeypatch.setattr(Journal, "_set", full)
+
+    async def main(client, emulator):
+        with pytest.raises(LSQServiceError, match="disk is full"):
+            await run(client.bulk.create(keyed(200), journal=journal))
+        return len(emulator.tickets)
+
+    assert play(main) <= 20
