@@ -7,20 +7,15 @@ import logging
 import os
 import pickle
 import threading
-import traceback
 
 import attrs
-import httpcore
 import httpx
 import pytest
-from raw_server import CREATED, RawServer, ok, request_of
-from scripted import BeforeBody, Script, created
+from scripted import Script, created
 from virtual_clock import run_virtual
 
 from lsq_service_async import (
     APIStatusError,
-    Attachment,
-    Config,
     ConfigurationError,
     Lane,
     LSQServiceError,
@@ -223,115 +218,6 @@ def test_a_long_wait_is_said_once(config, caplog):
     assert 1 <= len(said) <= 3
 
 
-# --- no secret, anywhere ----------------------------------------------------------------------------------------
-
-
-def everything_shown(error):
-    """What tracebacks, log formatters and crash reporters may print of an error: locals of all frames included."""
-    shown = traceback.TracebackException.from_exception(error, capture_locals=True)
-    attributes = [repr(vars(link)) for link in chain(error)]
-    return "".join([*shown.format(chain=True), repr(error), *attributes])
-
-
-def chain(error):
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-async def failing(config, origin, http=None):
-    settings = attrs.evolve(config, base_url=origin, retry=RetryPolicy(attempts=1), timeout=0.3)
-    async with ServiceClient(settings, http_client=http) as client:
-        with pytest.raises(LSQServiceError) as caught:
-            await client.tickets.create(TICKET)
-        return caught.value
-
-
-@pytest.mark.parametrize(
-    "reply",
-    [
-        b"",
-        b"garbage\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{",
-        b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n",
-        None,
-    ],
-    ids=["closed", "garbage", "cut", "500", "silent"],
-)
-async def test_no_key_is_in_any_error(config, reply):
-    """Nor in its causes, nor in the locals of their frames, however the call failed."""
-
-    async def talk(reader, writer):
-        await request_of(reader)
-        if reply is None:
-            await asyncio.sleep(1)
-        writer.write(reply or b"")
-
-    async with RawServer(talk).running() as server:
-        error = await failing(config, server.origin)
-    assert "CANARY" not in everything_shown(error)
-
-
-class BrokenWire(httpcore.AsyncNetworkBackend):
-    """Connects, and fails in the middle of writing the head of a request, with the keys in the caller's frames."""
-
-    async def connect_tcp(self, *args, **kwargs):
-        return self
-
-    def get_extra_info(self, info):
-        return None
-
-    async def write(self, data, timeout=None):
-        raise OSError("the wire broke")
-
-    async def aclose(self):
-        pass
-
-
-async def test_no_key_is_in_the_frames_of_a_broken_write(config):
-    """h11 shows every header in the repr of its events, and crash reporters show the locals of every frame."""
-    transport = httpx.AsyncHTTPTransport()
-    transport._pool = httpcore.AsyncConnectionPool(network_backend=BrokenWire())
-    async with httpx.AsyncClient(transport=transport) as http:
-        error = await failing(config, config.base_url, http)
-    assert "the wire broke" in str(error)
-    assert "CANARY" not in everything_shown(error)
-
-
-async def test_no_key_is_in_the_error_of_a_broken_connection(config):
-    """The request that could not be written held the keys."""
-    error = await failing(config, "http://127.0.0.1:9")
-    assert "CANARY" not in everything_shown(error)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"LSQ_RATE_LIMIT": "25"}, {"LSQ_BASE_URL": "x"}, {"LSQ_ACCESS_KEY": "CANARY-a\n"}],
-    ids=["rate", "url", "key"],
-)
-def test_no_key_is_in_the_error_of_wrong_settings(monkeypatch, wrong):
-    """The first error that many people see, and crash reporters with it."""
-    named = {"LSQ_ACCESS_KEY": "CANARY-a", "LSQ_SECRET_KEY": "CANARY-b", "LSQ_ORG_ID": "7"}
-    for name, value in (named | wrong).items():
-        monkeypatch.setenv(name, value)
-    del named, wrong, name, value
-    with pytest.raises(ConfigurationError) as caught:
-        Config.from_env()
-    shown = traceback.TracebackException(
-        caught.type, caught.value, caught.value.__traceback__.tb_next, capture_locals=True
-    )
-    assert "CANARY" not in "".join(shown.format())
-
-
-async def test_an_escaped_key_is_found_too(config):
-    """JSON has more than one way to write a character."""
-    body = rb'{"Status":"Error","ExceptionMessage":"no key CANARY\u002daccess-u$r","Keys":["CANARY-secret"]}'
-    async with httpx.AsyncClient(transport=Script(httpx.Response(400, content=body))) as http:
-        error = await failing(config, config.base_url, http)
-    assert "CANARY" not in everything_shown(error)
-    assert error.body["Keys"] == ["***"]
-
-
 @pytest.mark.parametrize(
     "arguments",
     [{"hooks": print}, {"hooks": [5]}, {"limiter": 25}, {"http_client": "x"}],
@@ -343,65 +229,6 @@ def test_arguments_of_another_kind_are_named(config, arguments):
         ServiceClient(config, **arguments)
     with pytest.raises(ConfigurationError, match="Config"):
         ServiceClient({})
-
-
-@pytest.mark.parametrize("status", [200, 401, 500])
-async def test_a_service_that_repeats_a_key_is_not_repeated(config, status):
-    """Its words come without the key, in the message and in the body."""
-    said = {"Status": "Error", "ExceptionMessage": "no such key CANARY-access-u$r / CANARY-secret"}
-    async with httpx.AsyncClient(transport=Script(httpx.Response(status, json=said))) as http:
-        error = await failing(config, config.base_url, http)
-    assert "CANARY" not in everything_shown(error)
-    assert "no such key *** / ***" in str(error)
-
-
-async def test_no_key_is_in_any_event(config):
-    """Hooks write to logs and to tracing systems."""
-    events = []
-    async with httpx.AsyncClient(transport=Script(429, BeforeBody(httpx.ConnectError("x")), created())) as http:
-        settings = attrs.evolve(config, rate_limit=RateLimit(25, per=0.01))
-        async with ServiceClient(settings, http_client=http, hooks=[events.append]) as client:
-            await client.with_options(retry=RetryPolicy(backoff=0.001)).tickets.create(TICKET)
-            assert "CANARY" not in repr(client) + repr(vars(client)) + repr(client.limiter)
-    assert len(events) == 9
-    assert "CANARY" not in repr(events)
-
-
-async def test_no_key_is_in_what_httpx_logs(config, caplog):
-    """It logs each URL at INFO and each step at DEBUG; the keys are in headers, which are in neither."""
-
-    async def talk(reader, writer):
-        while True:
-            head, _ = await request_of(reader)
-            assert b"CANARY-secret" in head
-            writer.write(ok(b"[]" if head.startswith(b"GET") else CREATED))
-
-    async with RawServer(talk).running() as server:
-        settings = attrs.evolve(config, base_url=server.origin, metadata_url=server.origin, leads_url=server.origin)
-        async with ServiceClient(settings) as client:
-            await client.tickets.create(TICKET, attachments=[Attachment.from_bytes(b"x", name="a.txt")])
-            await client.metadata.sub_types()
-            await client.leads.find_by_email("wim@example.com")
-    assert {"httpx", "httpcore.connection", "httpcore.http11"} <= {record.name for record in caplog.records}
-    assert "emailaddress=wim%40example.com" in caplog.text
-    assert "CANARY" not in caplog.text
-
-
-async def test_the_keys_are_taken_off_the_request(config):
-    """A request that lives on in somebody's hands has none."""
-    kept = []
-
-    class Keeping(Script):
-        async def handle_async_request(self, request):
-            kept.append((request, "X-LSQ-ACCESS-KEY" in request.headers))
-            return await super().handle_async_request(request)
-
-    async with httpx.AsyncClient(transport=Keeping(created())) as http:
-        async with ServiceClient(config, http_client=http) as client:
-            await client.tickets.create(TICKET)
-    [(request, had_keys)] = kept
-    assert had_keys
-    assert "CANARY" not in repr(request.headers.raw)
 
 
 async def test_an_error_can_be_pickled(config):
