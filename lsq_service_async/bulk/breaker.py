@@ -49,11 +49,14 @@ class Breaker:
             self._failures = 0
 
     async def _wait_until_alive(self) -> None:
-        pause = _FIRST_PAUSE
+        if await self._alive():
+            return
         _log.warning("the service does not answer as it should; the run pauses, and looks again every now and then")
+        pause = _FIRST_PAUSE
+        await asyncio.sleep(pause)
         while not await self._alive():
-            await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+            await asyncio.sleep(pause)
         _log.warning("the service answers again; the run goes on")
 
     async def _alive(self) -> bool:

@@ -130,8 +130,13 @@ class Journal:
         database = self._file.database
         found = database.execute("SELECT version, operation, run FROM journal").fetchone()
         version, operation, run = found or (_VERSION, self._operation, 0)
-        if (version, operation) != (_VERSION, self._operation):
-            raise ConfigurationError(f"the journal {str(self.path)!r} is one of {operation} (version {version})")
+        if version != _VERSION:
+            raise ConfigurationError(f"the journal {str(self.path)!r} is of version {version}; this one is {_VERSION}")
+        if operation != self._operation:
+            raise ConfigurationError(
+                f"the journal {str(self.path)!r} is of a run by which tickets were {operation}; "
+                "give this run a journal of its own"
+            )
         self._run = run + 1
         database.execute("BEGIN IMMEDIATE")
         database.execute("DELETE FROM journal")

@@ -6,7 +6,15 @@ from typing import Literal
 
 import attrs
 
-from ..errors import APIStatusError, InvalidRequestError, LSQServiceError, NotSentError, ServerError
+from ..errors import (
+    APIStatusError,
+    AuthenticationError,
+    InvalidRequestError,
+    LSQServiceError,
+    NotSentError,
+    RateLimitError,
+    ServerError,
+)
 from ..records import Outcome, TicketReceipt
 from .journal import Entry
 from .journal_file import State
@@ -68,7 +76,7 @@ def state_after(error: LSQServiceError) -> State:
     attempts: they may be sent again, and mended."""
     if any(attempt.outcome is Outcome.UNKNOWN for attempt in error.attempts):
         return State.UNKNOWN
-    if isinstance(error, NotSentError):
+    if isinstance(error, NotSentError | AuthenticationError | RateLimitError):  # they say nothing of the row
         return State.PENDING
     if isinstance(error, ServerError) and error.exception_type is None:
         return State.UNKNOWN

@@ -16,6 +16,7 @@ Kind = type[NewTicket] | type[TicketUpdate]
 KEY, TARGET, FILES, ERROR = "key", "target", "attachments", "error"
 RESERVED = (KEY, TARGET, FILES, ERROR)
 """Columns that are no fields of the ticket."""
+_ADVICE = {TARGET: "only an update has one; add --operation update, or leave the column out"}
 
 
 class ColumnError(ValueError):
@@ -30,12 +31,17 @@ def python_names(kind: Kind) -> tuple[str, ...]:
     return tuple(field.name for field in attrs.fields(kind) if field.name != "fields")
 
 
-def check_columns(names: Iterable[str], kind: Kind) -> None:
-    """ColumnError for a name that is blank, comes twice, or looks like a Python name and is none.
+def columns_beside(kind: Kind) -> tuple[str, ...]:
+    """What a file may have beside the fields."""
+    return RESERVED if kind is TicketUpdate else tuple(name for name in RESERVED if name != TARGET)
+
+
+def check_columns(names: Iterable[str], kind: Kind, beside: tuple[str, ...] = ()) -> None:
+    """ColumnError for a name that is blank, comes twice, or looks like a Python name and is none, nor ``beside`` them.
 
     All else is taken for a schema name, such as CustomData.SRC_CS_2, which only the account can judge.
     """
-    known = (*python_names(kind), *RESERVED)
+    known = (*python_names(kind), *beside)
     seen: dict[str, str] = {}
     for name in names:
         _check_column(name, known)
@@ -50,7 +56,7 @@ def _check_column(name: str, known: tuple[str, ...]) -> None:
     if name not in known and name.replace("_", "").islower():
         close = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]}?" if close else f"it is one of {', '.join(known)}, or a schema name"
-        raise ColumnError(name, f"no such field; {hint}")
+        raise ColumnError(name, _ADVICE.get(name) or f"no such field; {hint}")
 
 
 def _without_case(name: str) -> str:

@@ -96,7 +96,7 @@ async def test_it_belongs_to_one_operation(path):
     journal = Journal(path, "created")
     await journal.open()
     await journal.aclose()
-    with pytest.raises(ConfigurationError, match="one of created"):
+    with pytest.raises(ConfigurationError, match="tickets were created; give this run a journal"):
         await Journal(path, "updated").open()
 
 

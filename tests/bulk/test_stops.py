@@ -71,7 +71,7 @@ def test_a_source_that_breaks_stops_the_run(play, journal):
     play(main)
 
 
-def test_wrong_keys_stop_the_run(play, journal):
+def test_wrong_keys_stop_the_run(play, journal, caplog):
     """After one refusal and one probe, not after ten thousand."""
 
     async def main(client, emulator):
@@ -82,6 +82,7 @@ def test_wrong_keys_stop_the_run(play, journal):
         assert len(emulator.calls) < 40
 
     play(main)
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
 def test_an_outage_pauses_the_run(play, journal):

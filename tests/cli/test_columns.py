@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from lsq_service_async import NewTicket, TicketUpdate
-from lsq_service_async.cli.columns import TARGET, ColumnError, check_columns, files_of, text_of, ticket_of
+from lsq_service_async.cli.columns import (
+    RESERVED,
+    TARGET,
+    ColumnError,
+    check_columns,
+    columns_beside,
+    files_of,
+    text_of,
+    ticket_of,
+)
 
 
 def test_python_names_are_fields_and_all_else_is_a_schema_name() -> None:
@@ -48,17 +57,19 @@ def test_a_value_that_no_field_takes(record: dict[str, Any], words: str) -> None
         pytest.param(["title", "Title"], "column Title: the same field as title", id="both names"),
         pytest.param(["DueDate", "due_date"], "the same field as DueDate", id="both names of two words"),
         pytest.param(["key", " "], "it has no name", id="blank"),
+        pytest.param(["target"], "only an update has one; add --operation update", id="the operation forgotten"),
     ],
 )
 def test_a_column_that_cannot_be_meant(names: list[str], words: str) -> None:
     """Before any row costs a call."""
     with pytest.raises(ColumnError, match=words):
-        check_columns(names, NewTicket)
+        check_columns(names, NewTicket, ("key",))
 
 
 def test_a_name_that_looks_like_a_schema_name_is_left_to_the_account() -> None:
     """Only the account knows its fields."""
-    check_columns(["key", "target", "attachments", "error", "CustomData.X", "mx_Thing"], TicketUpdate)
+    check_columns(["key", "target", "attachments", "error", "CustomData.X", "mx_Thing"], TicketUpdate, RESERVED)
+    assert columns_beside(TicketUpdate) == RESERVED
 
 
 @pytest.mark.parametrize("given", [" a.jpg ; b c.pdf;", ["a.jpg", "b c.pdf"]])

@@ -6,7 +6,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import click
 
-from ... import Attachment, InvalidRequestError, LSQServiceError, NewTicket, ServiceClient, TicketUpdate
+from ... import (
+    Attachment,
+    AuthenticationError,
+    InvalidRequestError,
+    LSQServiceError,
+    NewTicket,
+    ServiceClient,
+    TicketUpdate,
+)
 from ..columns import FILES
 from .reading import BadRow, FileRow, Rows
 
@@ -31,8 +39,10 @@ async def _validation(client: ServiceClient) -> Validate:
 
     try:
         await client.metadata.validate(NewTicket())
+    except AuthenticationError:
+        raise  # no row would be taken
     except LSQServiceError as error:
-        click.echo(f"Checked without the account's metadata, which cannot be read: {error}", err=True)
+        click.echo(f"Checked without the account's metadata, which only an admin's keys can read: {error}", err=True)
         return _by_themselves
     return by_account
 

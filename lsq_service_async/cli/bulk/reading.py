@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import stat
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, cast
@@ -15,7 +16,7 @@ from typing import Any, BinaryIO, cast
 import attrs
 
 from ... import BulkRow, TicketUpdate
-from ..columns import KEY, TARGET, ColumnError, Kind, check_columns, files_of, text_of, ticket_of
+from ..columns import KEY, TARGET, ColumnError, Kind, check_columns, columns_beside, files_of, text_of, ticket_of
 from .formats import Csv, Format, InputError, Jsonl, Line, Record, decoded
 
 _KEY_LENGTH = 200
@@ -63,7 +64,7 @@ class Rows:
 
 @contextmanager
 def opened(path: str, *, kind: Kind, delimiter: str, jsonl: bool | None) -> Iterator[Rows]:
-    """Read all of it once, so that its length is known and its end is there before anything is sent.
+    """Read all of it once, so that its length is known and no key comes twice before anything is sent.
 
     What cannot be read twice is kept in a temporary file (0600, nameless) first. InputError for what is no table.
     """
@@ -71,11 +72,37 @@ def opened(path: str, *, kind: Kind, delimiter: str, jsonl: bool | None) -> Iter
         file = stack.enter_context(_regular(path))
         format = _format(path, file, delimiter, jsonl)
         try:
-            check_columns(format.columns, kind)
+            check_columns(format.columns, kind, columns_beside(kind))
         except ColumnError as error:
             raise InputError(f"line 1, {error}") from None
         rows = Rows(file, format, kind, 0)
-        yield attrs.evolve(rows, count=sum(1 for _ in rows.lines()))
+        yield attrs.evolve(rows, count=_counted(rows.lines()))
+
+
+def _counted(lines: Iterable[Line]) -> int:
+    """How many there are. InputError for a key that comes twice; on disk, for there may be millions."""
+    count = 0
+    with closing(sqlite3.connect("")) as seen:
+        seen.execute("CREATE TABLE keys (key TEXT PRIMARY KEY, line INTEGER) WITHOUT ROWID")
+        for line in lines:
+            count += 1
+            _check_key(line, seen)
+    return count
+
+
+def _check_key(line: Line, seen: sqlite3.Connection) -> None:
+    try:
+        key = text_of(line.record, KEY)
+    except ColumnError:
+        return  # said of the row, when its turn comes
+    try:
+        if key is not None:
+            seen.execute("INSERT INTO keys VALUES (?, ?)", (key, line.number))
+    except sqlite3.IntegrityError:
+        (first,) = seen.execute("SELECT line FROM keys WHERE key = ?", (key,)).fetchone()
+        raise InputError(
+            f"lines {first} and {line.number} have the same key {key!r:.60}; each row needs its own"
+        ) from None
 
 
 def is_jsonl(path: str | os.PathLike[str]) -> bool:
@@ -112,7 +139,7 @@ def row_of_line(line: Line, kind: Kind) -> FileRow | BadRow:
     if line.error:
         return BadRow(line.number, line.record, f"line {line.number}: {line.error}")
     try:
-        check_columns(line.record, kind)
+        check_columns(line.record, kind, columns_beside(kind))
         return _row(line, kind)
     except ColumnError as error:
         return BadRow(line.number, line.record, f"line {line.number}, {error}")

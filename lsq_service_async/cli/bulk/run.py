@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from typing import Any
 
-from ... import LSQServiceError, NotSentError
+from ... import AuthenticationError, LSQServiceError, NotSentError, RateLimitError
 from ...bulk import BulkJob, RowOutcome
 from ..endings import RESUMABLE, SOME_FAILED, exit_code_of
 from ..screen import Screen
@@ -16,6 +16,7 @@ from .signals import Signals
 from .writing import Report, Results
 
 _LIVE, _LINES = 0.5, 10.0  # s
+_NOT_OF_THE_ROW = NotSentError | AuthenticationError | RateLimitError
 
 
 class Source:
@@ -64,6 +65,8 @@ class Run:
             await self._tell_all()
         except LSQServiceError as error:
             self._screen.say(f"Stopped: {error}")
+            if isinstance(error, AuthenticationError):
+                self._screen.say("Correct LSQ_ACCESS_KEY and LSQ_SECRET_KEY; the same command goes on from here.")
             return exit_code_of(error, RESUMABLE)
         finally:
             progress.cancel()
@@ -79,8 +82,9 @@ class Run:
     def _tell(self, outcome: RowOutcome) -> None:
         number = outcome.receipt.number if outcome.receipt else None
         self._results.tell(outcome.key, outcome.state, number, outcome.error)
-        # What was not sent has nothing to mend: this journal sends it again, and a mended copy would be a second one.
-        refused = outcome.state == "failed" and not isinstance(outcome.error, NotSentError)
+        # What says nothing of its row has nothing to mend: this journal sends it again, and a mended copy would be a
+        # second one.
+        refused = outcome.state == "failed" and not isinstance(outcome.error, _NOT_OF_THE_ROW)
         if self._report and refused and isinstance(outcome.row, FileRow):
             self._report.add(outcome.row.record, outcome.error, outcome.key)
 

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count, islice
 from pathlib import Path
 from typing import IO
 
@@ -71,11 +72,24 @@ class Report:
 
 @contextmanager
 def report(path: Path, format: Format) -> Iterator[Report]:
-    """A report in a file that only its owner may read, in place of an earlier one."""
+    """A report in a file that only its owner may read. An earlier one, which may have been mended, is put aside."""
     try:
+        _put_aside(path, beyond=1 if isinstance(format, Csv) else 0)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise click.ClickException(f"the report {str(path)!r} cannot be written: {error.strerror}") from None
     os.fchmod(descriptor, 0o600)
     with open(descriptor, "w", encoding="utf-8", newline="") as file:
         yield Report(path, file, format)
+
+
+def _put_aside(path: Path, *, beyond: int) -> None:
+    """Give a file with more than so many lines another name."""
+    if not path.is_file() or path.is_symlink():
+        return
+    with path.open("rb") as file:
+        if not any(islice(file, beyond, None)):
+            return
+    other = next(other for number in count(1) if not (other := path.with_name(f"{path.name}.{number}")).exists())
+    path.rename(other)
+    click.echo(f"{path} was there already, perhaps mended: it is {other} now", err=True)

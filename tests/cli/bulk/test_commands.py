@@ -273,9 +273,10 @@ def test_a_dry_run_without_metadata_checks_what_every_account_demands(
 ) -> None:
     """They are for admins only; it says so."""
     served.faults.add(Status(403))
-    file.write_text("target,title,lead_id,LeadDetail.Phone\n1,x,45b5,\n1,x,,1\n")
     if operation == "create":
-        file.write_text(file.read_text() + "1,y,,\n")
+        file.write_text("title,lead_id,LeadDetail.Phone\nx,45b5,\nx,,1\ny,,\n")
+    else:
+        file.write_text("target,title,lead_id,LeadDetail.Phone\n1,x,45b5,\n1,x,,1\n")
     code, results, err = bulk("run", "rows.csv", "--dry-run", "--operation", operation)
     assert "Checked without the account's metadata" in err
     assert (code, len(results)) == ((1, 1) if operation == "create" else (0, 0))
@@ -329,12 +330,59 @@ def test_wrong_keys_end_it_with_4(served: Emulator, bulk: Any, status: int, code
     ended, _, err = bulk("run", "rows.csv")
     assert ended == code
     assert f"Stopped: the service answered {status}" in err
+    assert ("Correct LSQ_ACCESS_KEY" in err) == (status == 401)
+
+
+def test_a_dry_run_with_wrong_keys_ends_with_4(served: Emulator, bulk: Any) -> None:
+    """However right the rows are."""
+    served.faults.add(Status(401, times=9))
+    code, results, err = bulk("run", "rows.csv", "--dry-run")
+    assert (code, results) == (4, [])
+    assert "Error: the service answered 401" in err
+
+
+def test_rows_that_met_wrong_keys_go_again(served: Emulator, bulk: Any) -> None:
+    """They are fine: nobody is asked to mend them, and the same command sends them."""
+    served.faults.add(Status(401, times=4))
+    ended, results, err = bulk("run", "rows.csv", "--errors", "bad.csv")
+    assert (ended, set(states(results).values())) == (4, {"failed"})
+    assert "Mend the rows" not in err
+    assert set(states(bulk("run", "rows.csv")[1]).values()) == {"created"}
+
+
+def test_a_report_that_may_have_been_mended_is_put_aside(served: Emulator, bulk: Any, file: Path) -> None:
+    """Each time under a name of its own; one without rows, and what is no plain file, is written over."""
+    file.write_text("key,title,lead_email,due_date\na,x,a@b.c,someday\n")
+    for number in (1, 2):
+        bulk("run", "rows.csv", "--errors", "bad.csv")
+        Path("bad.csv").write_text(f"mended, number {number}\nby hand\n")
+    err = bulk("run", "rows.csv", "--errors", "bad.csv")[2]
+    assert "bad.csv was there already, perhaps mended: it is bad.csv.2 now" in err
+    assert [Path(f"bad.csv.{number}").read_text().split()[2] for number in (1, 2)] == ["1", "2"]
+    Path("bad.csv").write_text("key,title,error\n")
+    bulk("run", "rows.csv", "--errors", "bad.csv")
+    bulk("run", "rows.csv", "--errors", "/dev/null")
+    assert not Path("bad.csv.3").exists()
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl"])
+def test_targets_without_update_create_nothing(served: Emulator, bulk: Any, name: str) -> None:
+    """A ticket that nobody wanted cannot be taken back."""
+    text = "target,lead_email,status\n1,a@b.c,On Hold\n"
+    Path(name).write_text(text if name == "rows.csv" else '{"target": "1", "lead_email": "a@b.c"}\n')
+    code, results, err = bulk("run", name)
+    assert code in (1, 2)
+    assert len(served.calls) == 0
+    assert "add --operation update" in err + str(results)
 
 
 def test_a_key_that_comes_twice_ends_it_with_2(bulk: Any, file: Path) -> None:
     """So does one that is too long, for its own row."""
-    file.write_text("key,lead_id\na,1\na,2\n")
-    assert bulk("run", "rows.csv")[0] == 2
+    file.write_text("key,lead_id\na,1\n b ,2\n,3\nb,4\n")
+    for argv in (["run", "rows.csv"], ["run", "rows.csv", "--dry-run"], ["plan", "rows.csv"]):
+        code, results, err = bulk(*argv)
+        assert (code, results) == (2, [])
+        assert "lines 3 and 5 have the same key 'b'; each row needs its own" in err
     Path("long.csv").write_text(f"key,lead_id\n{'k' * 201},1\n")
     code, [result], _ = bulk("run", "long.csv")
     assert (code, result["error"]) == (1, "line 2, column key: 201 characters; a key has at most 200")
