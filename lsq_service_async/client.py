@@ -77,9 +77,15 @@ class ServiceClient:
         self.bulk = Bulk(self._bulk_setup)
 
     @classmethod
-    def from_env(cls, **options: Any) -> Self:
-        """A client with the settings of the environment; see `Config.from_env`. Takes what the class takes."""
-        return cls(Config.from_env(), **options)
+    def from_env(
+        cls,
+        *,
+        limiter: Gate | None = None,
+        http_client: httpx.AsyncClient | None = None,
+        hooks: Sequence[Hook] = (),
+    ) -> Self:
+        """A client with the settings of the environment; see `Config.from_env`."""
+        return cls(Config.from_env(), limiter=limiter, http_client=http_client, hooks=hooks)
 
     def with_options(
         self,
@@ -170,7 +176,8 @@ class ServiceClient:
         return await self._session.pipeline.send(call, self._options)
 
     async def aclose(self) -> None:
-        """Wait at most ``timeout`` seconds for what is under way, then close; a view leaves that to who opened it."""
+        """Wait at most ``Config.timeout`` seconds for what is under way, then close; a view leaves that to who opened
+        it."""
         if self._owner:
             await self._session.aclose()
 

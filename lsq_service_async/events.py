@@ -22,7 +22,8 @@ class AttemptEnded:
     """One send of a call ended, also when its caller is gone.
 
     ``outcome`` is one of "applied", "refused", "not applied", "unknown"; ``seconds`` is how long it took.
-    ``result`` is the record that came of it, or None: a caller that was cancelled finds its ticket here.
+    ``result`` is what was read of the answer, or None: a caller that was cancelled finds its ticket here, without the
+    ``attempts`` that a receipt has in the end.
     ``abandoned`` is True when its caller has left, and did not get it.
     """
 

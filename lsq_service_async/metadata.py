@@ -67,6 +67,8 @@ class Metadata:
     async def fields(self, *, search: str = "") -> AsyncIterator[FieldMetadata]:
         """All ticket fields whose names contain ``search``, in the service's order. Repeated whenever that can help.
 
+        Iterated, not awaited: ``async for field in client.metadata.fields()``.
+
         Page: apidocs.leadsquared.com/?p=5117
         """
         if not isinstance(search, str):

@@ -54,7 +54,25 @@ def test_all_missing_settings_are_named_at_once():
         Config.from_env({"LSQ_SECRET_KEY": "CANARY"})
     assert "LSQ_ACCESS_KEY, LSQ_ORG_ID" in str(caught.value)
     assert "LSQ_SECRET_KEY" not in str(caught.value)
-    assert "python -m lsq_service_async demo" in str(caught.value)
+    assert "python -m lsq_service_async emulator" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("LSQ_BASE_URL", "http://example.com", "LSQ_BASE_URL must be an https origin"),
+        ("LSQ_LEADS_URL", "example.com", "LSQ_LEADS_URL must be an https origin"),
+        ("LSQ_ORG_ID", "..", "LSQ_ORG_ID must be the account number"),
+        ("LSQ_ACCESS_KEY", "CAN ARY", "LSQ_ACCESS_KEY must be printable ASCII"),
+        ("LSQ_RATE_LIMIT", "fast", "LSQ_RATE_LIMIT: a rate limit reads like 25/5"),
+        ("LSQ_RATE_LIMIT", "0/5", "LSQ_RATE_LIMIT: RateLimit.calls must be"),
+    ],
+)
+def test_what_is_wrong_is_said_of_the_variable(variable, value, words):
+    """It is what the reader can change."""
+    with pytest.raises(ConfigurationError) as caught:
+        Config.from_env(ENVIRONMENT | {variable: value})
+    assert str(caught.value).startswith(words)
 
 
 @pytest.mark.parametrize("name", ["access_key", "secret_key"])

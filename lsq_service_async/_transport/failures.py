@@ -24,7 +24,7 @@ class ClientClosedError(Exception):
 def verdict_of(error: Exception, call: Call[Any], *, handed_over: bool) -> Verdict[Any]:
     """Before its last byte was handed over, a request cannot have been applied; after that, nobody knows."""
     if isinstance(error, BodyFailedError):
-        return _not_sent(f"nothing was applied, as the body could not be completed: {error}", error, Repeat.NEVER)
+        return _not_sent(f"nothing was applied, as the request was not sent whole: {error}", error, Repeat.NEVER)
     if isinstance(error, ClientClosedError) and not handed_over:
         return _not_sent("the client was closed before the request was sent", error, Repeat.NEVER)
     tls = next((link for link in _chain(error) if _is_refusal_of_tls(link)), None)

@@ -126,7 +126,7 @@ class Body(httpx.AsyncByteStream):
             self._hand_over()
         async for chunk in self._chunks():
             if self._ended:
-                raise BodyFailedError("the caller gave it up")
+                raise BodyFailedError("its caller left before that")
             self._sent += len(chunk)
             if self._sent == self.length:
                 self._hand_over()

@@ -103,7 +103,10 @@ def ticket_ref(ticket: TicketRef) -> str:
     text = str(text) if isinstance(text, int) and not isinstance(text, bool) and text > 0 else text
     # A stricter check than quoting: "..", quoted or not, would leave the tenant's path.
     if not isinstance(text, str) or not re.fullmatch(r"[A-Za-z0-9-]{1,64}", text):
-        raise InvalidRequestError(f"a ticket is named by its number, such as '143', or its GUID, not {text!r:.80}")
+        hint = "; the # and zeros of a key are no part of it" if str(text).startswith("#") else ""
+        raise InvalidRequestError(
+            f"a ticket is named by its number, such as '143', or its GUID, not {text!r:.80}{hint}"
+        )
     return text
 
 

@@ -42,7 +42,7 @@ class Setup:
 
 
 class BulkJob:
-    """One run, iterated once: ``async for outcome in job``. RowOutcome come in order of completion.
+    """One run, iterated once: ``async for outcome in job``. A `RowOutcome` comes for each row, in order of completion.
 
     Leave the loop early, or call `stop`, and no new row begins; what is in flight ends and is journaled. The next
     run with the same journal goes on from there.

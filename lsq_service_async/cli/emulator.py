@@ -17,7 +17,8 @@ def emulator(port: int) -> None:
     try:
         serve(port, say=_announce)
     except OSError as error:
-        raise click.ClickException(f"cannot serve on port {port}: {error.strerror or error}") from error
+        why = error.strerror or error
+        raise click.ClickException(f"cannot serve on port {port}: {why}; --port takes another, 0 a free one") from error
 
 
 def _announce(settings: str) -> None:

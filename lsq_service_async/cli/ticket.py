@@ -17,6 +17,7 @@ from .columns import ColumnError, Kind, check_columns, python_names, ticket_of
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 Answer = Ticket | TicketReceipt
+_HELP = {"due_date": "Like 2026-01-31T09:00:00+05:30."}
 
 
 @click.group()
@@ -29,7 +30,7 @@ def ticket() -> None:
 
 def _options_of(kind: Kind) -> Decorator:
     """An option for each field, ``--field`` for those that have only a schema name, and ``--attach``."""
-    names = [click.option(f"--{name.replace('_', '-')}", name) for name in python_names(kind)]
+    names = [click.option(f"--{name.replace('_', '-')}", name, help=_HELP.get(name)) for name in python_names(kind)]
     more = [
         click.option("--field", "fields", multiple=True, metavar="NAME=VALUE", help="By schema name; repeatable."),
         click.option("--attach", multiple=True, type=click.Path(path_type=Path), help="A file; repeatable."),
@@ -46,7 +47,7 @@ def _options_of(kind: Kind) -> Decorator:
 @ticket.command()
 @_options_of(NewTicket)
 def create(fields: tuple[str, ...], attach: tuple[Path, ...], **named: str | None) -> None:
-    """Create a ticket; prints its number."""
+    """Create a ticket; prints its receipt as JSON."""
     new: Any = _ticket(NewTicket, fields, named)
     _print(_call(lambda client: client.tickets.create(new, attachments=attach)))
 
@@ -73,6 +74,9 @@ def update(
 def _ticket(kind: Kind, fields: Iterable[str], named: Mapping[str, str | None], clear: Iterable[str] = ()) -> Any:
     given = [*((name, value) for name, value in named.items() if value is not None), *map(_pair, fields)]
     cleared = [(name, None) for name in clear]
+    both = {name for name, _ in given}.intersection(clear)
+    if both:
+        raise click.UsageError(f"field {min(both)}: it is both set and cleared")
     try:
         check_columns((name for name, _ in [*given, *cleared]), kind)
         return ticket_of(dict([*given, *cleared]), kind)

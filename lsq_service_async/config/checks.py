@@ -17,7 +17,7 @@ from ..errors import ConfigurationError
 from .secret import Secret
 
 DEFAULT_BASE_URL = "https://apigw.service-in.leadsquared.com"
-WITHOUT_AN_ACCOUNT = "Without an account, try the local emulator: python -m lsq_service_async demo"
+WITHOUT_AN_ACCOUNT = "Without an account, run python -m lsq_service_async emulator, and set what it prints"
 
 
 def number(value: Any, name: str) -> None:
@@ -73,7 +73,7 @@ def key(_: Any, attribute: attrs.Attribute[Secret], secret: Secret) -> None:
 def org(_: Any, attribute: attrs.Attribute[str], value: str) -> None:
     """One plain path segment; for attrs to call."""
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9-]{1,64}", value):
-        raise ConfigurationError(f"{attribute.name} must be the account number, such as 22824, not {value!r}")
+        raise ConfigurationError(f'{attribute.name} must be the account number as text, such as "22824", not {value!r}')
 
 
 def is_loopback(host: str) -> bool:
@@ -104,4 +104,4 @@ def origin(url: Any, name: str, *, allow_http: bool) -> None:
     if parts.path or parts.query or parts.fragment or "@" in parts.netloc or "?" in url or "#" in url:
         raise ConfigurationError(f"{wrong}: leave out path, query, fragment and user")
     if parts.scheme != "https" and not (parts.scheme == "http" and (allow_http or is_loopback(host))):
-        raise ConfigurationError(f"{wrong}: http is for this machine only (allow_http=True overrules that)")
+        raise ConfigurationError(f"{wrong}: http is for this machine only (Config(allow_http=True) overrules that)")

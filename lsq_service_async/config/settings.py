@@ -48,6 +48,13 @@ class RateLimit:
         return cls(int(match[1]), per=float(match[2]))
 
 
+def _rate_of_env(text: str) -> RateLimit:
+    try:
+        return RateLimit.parse(text)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"LSQ_RATE_LIMIT: {error}") from None
+
+
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
     """How often a call may be sent, and how long it pauses in between.
@@ -96,9 +103,9 @@ class Config:
     max_file_bytes: int | None = None
     max_upload_bytes: int | None = None
     attachment_digests: bool = True
-    _metadata_url: str | None = attrs.field(default=None, converter=checks.without_slash)
+    _metadata_url: str | None = attrs.field(default=None, converter=checks.without_slash, alias="metadata_url")
     metadata_ttl: float = 300.0
-    _leads_url: str | None = attrs.field(default=None, converter=checks.without_slash)
+    _leads_url: str | None = attrs.field(default=None, converter=checks.without_slash, alias="leads_url")
     leads_rate_limit: RateLimit = attrs.field(factory=RateLimit, validator=checks.is_a(RateLimit))
     time_zone: tzinfo = attrs.field(default=UTC, converter=checks.zone)
 
@@ -114,7 +121,10 @@ class Config:
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
         """Read LSQ_ACCESS_KEY, LSQ_SECRET_KEY and LSQ_ORG_ID, and if they are set LSQ_BASE_URL, LSQ_METADATA_URL,
-        LSQ_LEADS_URL and LSQ_RATE_LIMIT ("25/5")."""
+        LSQ_LEADS_URL and LSQ_RATE_LIMIT ("25/5"). ConfigurationError names all that are missing.
+
+        Other settings go beside them with ``attrs.evolve(Config.from_env(), timeout=10.0)``.
+        """
         environ = os.environ if environ is None else environ
         needed = ["LSQ_ACCESS_KEY", "LSQ_SECRET_KEY", "LSQ_ORG_ID"]
         missing = [name for name in needed if not environ.get(name)]
@@ -126,13 +136,12 @@ class Config:
         origins: dict[str, Any] = {name: url for name in names if (url := environ.get(f"LSQ_{name.upper()}"))}
         org_id, rate = environ["LSQ_ORG_ID"], environ.get("LSQ_RATE_LIMIT")
         del environ
-        return cls(
-            access_key=access_key,
-            secret_key=secret_key,
-            org_id=org_id,
-            rate_limit=RateLimit.parse(rate) if rate else RateLimit(),
-            **origins,
-        )
+        rate_limit = _rate_of_env(rate) if rate else RateLimit()
+        try:
+            return cls(access_key=access_key, secret_key=secret_key, org_id=org_id, rate_limit=rate_limit, **origins)
+        except ConfigurationError as error:
+            setting, _, wrong = str(error).partition(" ")
+            raise ConfigurationError(f"LSQ_{setting.upper()} {wrong}") from None
 
     @property
     def metadata_url(self) -> str:

@@ -22,9 +22,6 @@ from urllib.parse import quote
 
 import attrs
 import httpx
-from fastapi import Depends, FastAPI
-from fastapi.requests import HTTPConnection, Request
-from fastapi.responses import JSONResponse
 
 from .. import (
     Config,
@@ -39,6 +36,13 @@ from .. import (
     ServiceClient,
 )
 from ..limits import Gate
+
+try:
+    from fastapi import Depends, FastAPI
+    from fastapi.requests import HTTPConnection, Request
+    from fastapi.responses import JSONResponse
+except ImportError as _error:
+    raise ImportError("integrations.fastapi needs FastAPI: pip install 'lsq-service-async[fastapi]'") from _error
 
 State = Mapping[str, Any]
 OwnLifespan = Callable[[FastAPI], AbstractAsyncContextManager[State | None]]

@@ -9,7 +9,7 @@ import attrs
 from .schema import NOT_SHOWN, Record
 
 
-class Outcome(enum.Enum):
+class Outcome(enum.StrEnum):
     """How one attempt of a call ended, as far as the service's state goes."""
 
     APPLIED = "applied"

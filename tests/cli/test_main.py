@@ -102,7 +102,7 @@ def test_without_its_libraries_it_says_what_to_install(
     for name in [name for name in sys.modules if name.startswith(f"{module}.")]:
         forgotten.setitem(sys.modules, name, None)
     assert main([]) == 2
-    assert ("", f'the command line needs {module}: pip install "lsq-service-async[demo]"\n') == capsys.readouterr()
+    assert ("", f'this command needs {module}: pip install "lsq-service-async[demo]"\n') == capsys.readouterr()
 
 
 @pytest.mark.parametrize("command", ["demo", "emulator"])
@@ -114,7 +114,7 @@ def test_without_the_emulator_s_libraries_only_its_commands_fail(
     assert main(["--help"]) == 0
     capsys.readouterr()
     assert main([command]) == 2
-    assert capsys.readouterr() == ("", 'the command line needs starlette: pip install "lsq-service-async[demo]"\n')
+    assert capsys.readouterr() == ("", 'this command needs starlette: pip install "lsq-service-async[demo]"\n')
 
 
 def test_a_broken_installation_is_shown_as_it_is(forgotten: pytest.MonkeyPatch) -> None:

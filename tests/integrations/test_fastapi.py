@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import sys
 from contextlib import asynccontextmanager
 
 import httpx
@@ -194,6 +196,14 @@ def test_a_test_may_put_another_client_in_its_place(app):
 
     app.dependency_overrides[get_client] = lambda: "a fake"
     assert TestClient(app).get("/which").json() == "a fake"
+
+
+def test_without_fastapi_the_import_says_what_to_install(monkeypatch):
+    """The core works without it."""
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    monkeypatch.delitem(sys.modules, "lsq_service_async.integrations.fastapi")
+    with pytest.raises(ImportError, match=r"pip install 'lsq-service-async\[fastapi\]'"):
+        importlib.import_module("lsq_service_async.integrations.fastapi")
 
 
 def test_without_its_lifespan_an_app_says_what_is_missing(app):

@@ -79,7 +79,7 @@ def retry(job: Job, errors: Path | None, on_unknown: str) -> None:
 @bulk.command()
 @takes_file
 def status(job: Job) -> None:
-    """Say how many rows are in which state. Reads nothing but the journal."""
+    """Say how many rows are in which state. Reads nothing but the journal: rows that no run reached are not counted."""
     _check_journal(job)
     states = states_in(job.journal)
     click.echo(json.dumps({state.value: states.get(state, 0) for state in State}))
