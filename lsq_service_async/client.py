@@ -155,6 +155,7 @@ class ServiceClient:
             seconds_per_call=rate.per / rate.calls,
             window=rate.per,
             estimated_wait=lambda: self.limiter.stats().estimated_wait[Lane.BULK],
+            before_closing=self._session.before_closing,
         )
 
     async def _create_row(self, row: BulkRow, before_send: Callable[[], Awaitable[None]]) -> TicketReceipt:

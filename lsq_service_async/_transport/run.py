@@ -38,7 +38,6 @@ class Run:
 
     def __attrs_post_init__(self) -> None:
         self.progress = Progress(self.call.progress)
-        self.renew_body()
 
     def renew_body(self) -> None:
         """A body serves one attempt."""

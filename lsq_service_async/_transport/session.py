@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
@@ -42,8 +43,9 @@ class Session:
         gates = {Api.TENANT: self.limiter, Api.METADATA: self.limiter, Api.LEADS: self._leads_limiter}
         self.pipeline: Pipeline = Pipeline(config, Exchange(config, self._http, user_agent), gates, hooks)
         self.closed: bool = False
+        self.before_closing: set[Callable[[], Awaitable[None]]] = set()
         self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
-        self._opening: asyncio.Lock | None = None
+        self._opening = asyncio.Lock()
         self._closing: asyncio.Task[None] | None = None
 
     async def open(self) -> bool:
@@ -51,13 +53,11 @@ class Session:
         self._check_home()
         if self._open:
             return False
-        self._opening = self._opening or asyncio.Lock()
         async with self._opening:
-            return await self._open_once()
+            self._check_home()  # it may have been closed meanwhile
+            return not self._open and await self._open_once()
 
     async def _open_once(self) -> bool:
-        if self._open:
-            return False
         await self.limiter.open(self.config.rate_limit, self.config.limit_name)
         await self._leads_limiter.open(self.config.leads_rate_limit, self.config.leads_url)
         self._open = True
@@ -89,12 +89,17 @@ class Session:
     async def _close(self) -> None:
         try:
             await self.pipeline.aclose(self.config.timeout)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.config.timeout):
+                    for written in list(self.before_closing):
+                        await written()
         finally:
             if self._own_http:
                 await self._http.aclose()
-            if self._open:
-                await self.limiter.aclose()
-                await self._leads_limiter.aclose()
+            async with self._opening:  # who is opening it right now has opened it then
+                if self._open:
+                    await self.limiter.aclose()
+                    await self._leads_limiter.aclose()
 
     def __del__(self) -> None:
         if self._open and not self.closed:

@@ -130,4 +130,4 @@ def _source_of(file: Any) -> Source:
         seekable = file.seekable()
     except AttributeError:
         seekable = hasattr(file, "seek") and hasattr(file, "tell")
-    return FileSource.of(file) if seekable else OnceSource(pieces_of(file))
+    return FileSource.of(file) if seekable else OnceSource(checked(pieces_of(file)))

@@ -221,8 +221,15 @@ def _discard(file: BinaryIO) -> None:
 
 async def pieces_of(file: BinaryIO) -> AsyncGenerator[bytes, None]:
     """What is left of a file that cannot be rewound, such as a pipe."""
-    while piece := await asyncio.to_thread(file.read, _PIECE):
+    while (piece := await asyncio.to_thread(_piece_of, file)) != b"":
         yield piece
+
+
+def _piece_of(file: BinaryIO) -> bytes:
+    try:
+        return file.read(_PIECE)
+    except ValueError as error:  # it was closed meanwhile
+        raise InvalidRequestError(f"the file cannot be read: {error}") from None
 
 
 async def checked(chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:

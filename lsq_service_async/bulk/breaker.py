@@ -10,6 +10,7 @@ from ..errors import (
     APIStatusError,
     AuthenticationError,
     LSQServiceError,
+    MalformedResponseError,
     NotSentError,
     OutcomeUnknownError,
     PermissionDeniedError,
@@ -64,9 +65,10 @@ class Breaker:
             await self._probe()
         except (AuthenticationError, PermissionDeniedError):
             raise
-        except LSQServiceError as error:
-            # Any other refusal is an answer: the probe asks for a ticket that need not exist.
-            return isinstance(error, APIStatusError) and not isinstance(error, ServerError)
+        except (NotSentError, OutcomeUnknownError, MalformedResponseError, ServerError):
+            return False
+        except APIStatusError:
+            pass  # any other refusal is an answer: the probe asks for a ticket that need not exist
         return True
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 from .breaker import Breaker
+from .outcomes import RowOutcome
 from .rows import Row
 
 
@@ -20,7 +21,7 @@ class Work(Protocol):
 
     def source(self) -> AsyncIterator[Row]: ...
 
-    async def outcome_of(self, row: Row, crew: Crew) -> Any: ...
+    async def outcome_of(self, row: Row, crew: Crew) -> RowOutcome: ...
 
 
 class Crew:
@@ -31,13 +32,14 @@ class Crew:
         self._breaker = breaker
         self._source = work.source()
         self._pulling = asyncio.Lock()
-        self._done: asyncio.Queue[Any] = asyncio.Queue(1)
+        # A queue of one, so that a slow reader slows the workers down.
+        self._done: asyncio.Queue[RowOutcome | None] = asyncio.Queue(1)
         self._over = False
         self._busy: set[asyncio.Task[Any] | None] = set()
         self._workers = [asyncio.create_task(self._labour()) for _ in range(workers)]
         self._ended = asyncio.create_task(self._say_when_ended())
 
-    async def outcomes(self) -> AsyncIterator[Any]:
+    async def outcomes(self) -> AsyncIterator[RowOutcome]:
         """What comes of each row, in order of completion."""
         while (outcome := await self._done.get()) is not None:
             yield outcome
@@ -56,7 +58,7 @@ class Crew:
     async def end(self) -> None:
         """Wait until all have ended, although nobody reads outcomes any more."""
         if not self._over:
-            await asyncio.shield(asyncio.create_task(self._drain()))
+            await self._drain()
 
     def raise_what_stopped_it(self) -> None:
         """The first error that ended a worker, if one did."""

@@ -11,7 +11,7 @@ from typing import Literal
 
 import attrs
 
-from ..errors import LSQServiceError
+from ..errors import InvalidRequestError, LSQServiceError, NotSentError
 from ..records import TicketReceipt
 from .breaker import Breaker
 from .crew import Crew
@@ -39,6 +39,8 @@ class Setup:
     seconds_per_call: float
     window: float
     estimated_wait: Callable[[], float]
+    before_closing: set[Callable[[], Awaitable[None]]]
+    """What the client awaits before it is closed, once all that was sent has ended."""
 
 
 class BulkJob:
@@ -69,6 +71,9 @@ class BulkJob:
         self._stopping = False
         self._begun = False
         self._crew: Crew | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self._unwritten: set[str] = set()
+        self._all_written = asyncio.Event()
 
     def plan(self) -> Plan:
         """Calls and seconds of a run that begins now. Blocks for a moment: it looks into the journal."""
@@ -76,15 +81,15 @@ class BulkJob:
         done = states.get(State.DONE, 0)
         if not isinstance(self._rows, Sized):
             return Plan(None, None, done)
-        calls = max(0, len(self._rows) - done - self._kept_back(states))
+        calls = max(0, len(self._rows) - self._not_sent(states))
         return Plan(calls, calls * self._setup.seconds_per_call, done)
 
-    def _kept_back(self, states: Mapping[State, int]) -> int:
-        """Rows that wait for a retry, or for the user's word."""
-        failed = 0 if self._retry_failed else states.get(State.FAILED, 0)
-        if self._on_unknown == "resend" or callable(self._on_unknown):
-            return failed
-        return failed + states.get(State.UNKNOWN, 0) + states.get(State.IN_FLIGHT, 0)
+    def _not_sent(self, states: Mapping[State, int]) -> int:
+        """Rows that are done, or wait for a retry or for the user's word."""
+        kept = [State.DONE]
+        kept += [] if self._retry_failed else [State.FAILED]
+        kept += [] if self._on_unknown == "resend" or callable(self._on_unknown) else [State.UNKNOWN, State.IN_FLIGHT]
+        return sum(states.get(state, 0) for state in kept)
 
     def summary(self) -> Summary:
         """How many rows ended how, so far."""
@@ -94,8 +99,9 @@ class BulkJob:
         """Seconds until the last row, from what the limiter allows; None where nobody knows how long the input is."""
         if not isinstance(self._rows, Sized):
             return None
-        to_skip = max(0, self._known.get(State.DONE, 0) - self.summary().skipped)
-        left = len(self._rows) - self.summary().total - to_skip
+        told = self.summary().total
+        to_tell = max(0, self._not_sent(self._known) - (told - self._speed.sent))
+        left = len(self._rows) - told - to_tell
         if left <= 0:
             return 0.0
         first = max(self._setup.estimated_wait(), self._seconds_for_earlier_calls())
@@ -118,26 +124,33 @@ class BulkJob:
         return self._run()
 
     async def _run(self) -> AsyncIterator[RowOutcome]:
-        self._known = await self._journal.open()
-        if self._known:
-            self._sends_from = asyncio.get_running_loop().time() + self._setup.window
+        self._setup.before_closing.add(self._results_are_written)
         try:
-            async for outcome in self._outcomes():
+            self._known = await self._journal.open()
+            if self._known:
+                self._sends_from = asyncio.get_running_loop().time() + self._setup.window
+            crew = self._crew = Crew(self, Breaker(self._setup.probe), self._setup.workers)
+            async for outcome in crew.outcomes():
                 self._counts[outcome.state] += 1
                 yield outcome
         finally:
-            await self._journal.aclose()
-
-    async def _outcomes(self) -> AsyncIterator[RowOutcome]:
-        """Workers put outcomes into a queue of one, so that a slow reader slows them down."""
-        crew = self._crew = Crew(self, Breaker(self._setup.probe), self._setup.workers)
-        try:
-            async for outcome in crew.outcomes():
-                yield outcome
-        finally:
-            self.stop()
-            await crew.end()
+            self._ending = asyncio.create_task(self._end())
+            await asyncio.shield(self._ending)
         crew.raise_what_stopped_it()
+
+    async def _end(self) -> None:
+        """What is in flight ends, and is journaled, also when the caller is cancelled once more."""
+        if self._crew is not None:
+            self.stop()
+            await self._crew.end()
+        await self._journal.aclose()
+        self._setup.before_closing.discard(self._results_are_written)
+
+    async def _results_are_written(self) -> None:
+        """Also where nobody reads outcomes any more: who left the loop may close the client at once."""
+        while self._unwritten:
+            self._all_written.clear()
+            await self._all_written.wait()
 
     # --- what the workers ask -----------------------------------------------------------------------------------
 
@@ -174,7 +187,7 @@ class BulkJob:
             await self._let_earlier_calls_pass()
             receipt = await self._on_unknown(attrs.evolve(row.given, key=entry.key))
             if receipt is None:
-                return await self._send(row, entry, crew)
+                return await self._send(row, attrs.evolve(entry, state=State.PENDING), crew)
             await self._journal.finish(entry.key, State.DONE, receipt, None)
             return RowOutcome(entry.key, self._setup.verb, receipt)
         if self._on_unknown == "stop":
@@ -190,16 +203,25 @@ class BulkJob:
             crew.begins_to_send()
             self._speed.begins(key)
             await self._journal.intend(key)
+            self._unwritten.add(key)
 
         await self._let_earlier_calls_pass()
         try:
-            receipt = await self._setup.send(row.given, before_send)
-        except LSQServiceError as error:
-            return await self._failed(key, error)
+            return await self._send_and_write(row, entry, before_send)
         finally:
             self._speed.ends(key)
-        await self._journal.finish(key, State.DONE, receipt, None)
-        return RowOutcome(key, self._setup.verb, receipt)
+            self._unwritten.discard(key)
+            self._all_written.set()
+
+    async def _send_and_write(self, row: Row, entry: Entry, before_send: Callable[[], Awaitable[None]]) -> RowOutcome:
+        try:
+            receipt = await self._setup.send(row.given, before_send)
+        except LSQServiceError as error:
+            if entry.key not in self._unwritten and not isinstance(error, NotSentError | InvalidRequestError):
+                raise  # it says nothing of the row: the client is closed, or its limit cannot be used
+            return await self._failed(entry, error)
+        await self._journal.finish(entry.key, State.DONE, receipt, None)
+        return RowOutcome(entry.key, self._setup.verb, receipt)
 
     async def _let_earlier_calls_pass(self) -> None:
         """Those of the run before this one may still count against the limit. Who is told to stop is cancelled here."""
@@ -209,10 +231,11 @@ class BulkJob:
     def _seconds_for_earlier_calls(self) -> float:
         return self._sends_from - asyncio.get_running_loop().time()
 
-    async def _failed(self, key: str, error: LSQServiceError) -> RowOutcome:
-        state = state_after(error)
-        await self._journal.finish(key, state, None, type(error).__name__)
-        return RowOutcome(key, "unknown" if state is State.UNKNOWN else "failed", None, error)
+    async def _failed(self, entry: Entry, error: LSQServiceError) -> RowOutcome:
+        # That this send was not applied says nothing of an earlier one.
+        state = State.UNKNOWN if entry.state is State.UNKNOWN else state_after(error)
+        await self._journal.finish(entry.key, state, None, type(error).__name__)
+        return RowOutcome(entry.key, "unknown" if state is State.UNKNOWN else "failed", None, error)
 
 
 class Bulk:

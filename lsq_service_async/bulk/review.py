@@ -6,6 +6,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,11 @@ def unknown_in(path: str | os.PathLike[str]) -> dict[str, str | None]:
 def _selected(path: str | os.PathLike[str], select: str) -> list[Any]:
     if not Path(path).exists():
         return []
-    database = sqlite3.connect(f"file:{Path(path)}?mode=ro", uri=True, timeout=1)
     try:
-        return database.execute(select).fetchall()
+        with closing(sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True, timeout=1)) as database:
+            return database.execute(select).fetchall()
     except sqlite3.Error as error:
         raise ConfigurationError(f"{str(path)!r} cannot be read as a journal: {error}") from None
-    finally:
-        database.close()
 
 
 def settle(

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import attrs
 
+from ..attachments import Attachable
 from ..errors import InvalidRequestError
 from ..records import NewTicket, TicketRef, TicketUpdate
 
 _KEY_LENGTH = 200
+
+
+def _tuple(files: Iterable[Attachable]) -> tuple[Attachable, ...]:
+    return tuple(files)
 
 
 @attrs.frozen
@@ -25,7 +33,7 @@ class BulkRow:
 
     key: str | None
     ticket: NewTicket | TicketUpdate
-    attachments: tuple[Any, ...] = attrs.field(default=(), converter=tuple)
+    attachments: tuple[Attachable, ...] = attrs.field(default=(), converter=_tuple)
     target: TicketRef | None = attrs.field(default=None, kw_only=True)
 
 
@@ -73,7 +81,13 @@ def digest_of(ticket: NewTicket | TicketUpdate, target: TicketRef | None = None,
 
 
 def _plain(value: Any) -> Any:
-    return sorted(value.items()) if isinstance(value, dict) else value
+    """The same for all values that are sent alike: an enum's text is text, and a date the same in every zone."""
+    if isinstance(value, dict):
+        return sorted((name, _plain(held)) for name, held in value.items())
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        with suppress(OverflowError):  # the first and last day of all; nothing is sent for such a one
+            return value.astimezone(UTC)
+    return str(value) if isinstance(value, str | UUID) else value
 
 
 def _number(target: TicketRef | None) -> str | None:

@@ -11,21 +11,23 @@ class Speed:
 
     def __init__(self) -> None:
         self._since: float | None = None
+        self._until = 0.0
         self._sending: set[str] = set()
-        self._sent = 0
+        self.sent: int = 0
 
     def begins(self, key: str) -> None:
         """A row is about to leave, perhaps once more."""
-        self._since = self._since or asyncio.get_running_loop().time()
+        if self._since is None:
+            self._since = asyncio.get_running_loop().time()
         self._sending.add(key)
 
     def ends(self, key: str) -> None:
         """It has ended, somehow; it counts if it had left."""
-        self._sent += key in self._sending
-        self._sending.discard(key)
+        if key in self._sending:
+            self._sending.discard(key)
+            self.sent += 1
+            self._until = asyncio.get_running_loop().time()
 
     def per_second(self) -> float:
-        """0.0 until something was sent."""
-        if self._since is None:
-            return 0.0
-        return self._sent / max(asyncio.get_running_loop().time() - self._since, 0.001)
+        """0.0 until something was sent; what a run came to, from its end on."""
+        return 0.0 if self._since is None else self.sent / max(self._until - self._since, 0.001)

@@ -45,9 +45,10 @@ def check_columns(names: Iterable[str], kind: Kind, beside: tuple[str, ...] = ()
     seen: dict[str, str] = {}
     for name in names:
         _check_column(name, known)
-        other = seen.setdefault(_without_case(name), name)
-        if other is not name:
-            raise ColumnError(name, f"the same field as {other}; leave one of them out")
+        plain = _without_case(name)
+        if plain in seen:
+            raise ColumnError(name, f"the same field as {seen[plain]}; leave one of them out")
+        seen[plain] = name
 
 
 def _check_column(name: str, known: tuple[str, ...]) -> None:

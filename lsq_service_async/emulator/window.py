@@ -67,7 +67,7 @@ class SlidingWindow(_Limited):
 class FixedWindow(_Limited):
     """A counter that starts again at ``phase``, ``phase + per``, ``phase + 2 * per``...
 
-    OverLimit calls change nothing: the counter is over its limit already.
+    Refused calls change nothing: the counter is over its limit already.
     """
 
     def __init__(self, calls: int, per: float, *, phase: float = 0.0) -> None:
@@ -119,7 +119,7 @@ class TwoBucketEstimate(_Limited):
 
     ``phase=None`` does as HAProxy does: the first bucket begins with the first call, and after two idle periods with
     the next one. A number fixes the grid at ``phase + n * per``, as sliding-window counters elsewhere do.
-    OverLimit calls count in HAProxy; ``refused_count=False`` is the milder kind.
+    Refused calls count in HAProxy; ``refused_count=False`` is the milder kind.
     """
 
     def __init__(self, calls: int, per: float, *, phase: float | None = None, refused_count: bool = True) -> None:

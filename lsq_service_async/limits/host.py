@@ -30,6 +30,10 @@ class HostLedger:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lsq_service_async limit")
         try:
             await self._do(self._file.open, name)
+        except asyncio.CancelledError:
+            self._thread.submit(self._file.close)  # what a thread has begun, it ends
+            self._thread.shutdown(wait=False)
+            raise
         except BaseException:
             self._thread.shutdown(wait=False)
             raise

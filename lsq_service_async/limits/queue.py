@@ -45,6 +45,8 @@ class Queue:
         self.bucket: AsyncLimiter = AsyncLimiter(rate.calls, rate.per)
         self._news = asyncio.Event()
         self._server = None
+        for _ in self.lanes.leave_all():
+            pass  # who still waits in a loop that was closed is gone with it
 
     def is_clear(self) -> bool:
         """Nobody waits who would be overtaken, and the bucket has room for one."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container
-from typing import Any
 
 import attrs
 
@@ -73,8 +72,8 @@ class Reports:
         """The calls on their way that others have forgotten, or were never told of."""
         return {slot for slot in self._calls if slot not in flights}
 
-    def ask(self, now: float, flights: Container[int], **about: Any) -> Ask:
-        """All that is to be told now to those who know of ``flights``, in an exchange that is ``about`` something."""
+    def added_to(self, ask: Ask, now: float, flights: Container[int]) -> Ask:
+        """The same exchange, with all that is to be told now to those who know of ``flights``."""
         unknown = self.unknown_to(flights)
         ended = self.untold(now)
         for end in self._ended.values():
@@ -84,7 +83,8 @@ class Reports:
             for slot, call in self._calls.items()
             if now >= call.until - LEASE + RENEW or slot in unknown
         ]
-        return Ask(ended=ended, held=held, pause=self._paused_until - now, refusals=tuple(self.refusals), **about)
+        pause = self._paused_until - now
+        return attrs.evolve(ask, ended=ended, held=held, pause=pause, refusals=tuple(self.refusals))
 
     def told(self, ask: Ask, asked: float) -> None:
         """The others know what ``ask`` said at ``asked``."""

@@ -158,9 +158,10 @@ class SharedStore:
                     leaving: bool = False) -> Verdict:  # fmt: skip
         async with self._turn:
             asked, returning = self._time(), self._met_at is not None
-            ask = self._reports.ask(asked, self._state.flights, owner=self._owner, slot=slot, rate=self._rate,
-                                    wants=wants, waiting=waiting, returning=returning, leaving=leaving,
-                                    expected=self._now if returning else math.inf)  # fmt: skip
+            expected = self._now if returning else math.inf
+            about = Ask(owner=self._owner, slot=slot, rate=self._rate, wants=wants, waiting=waiting,
+                        returning=returning, leaving=leaving, expected=expected)  # fmt: skip
+            ask = self._reports.added_to(about, asked, self._state.flights)
             try:
                 reply = await self._exchange(ask)
             except (LedgerDownError, ConfigurationError) as error:

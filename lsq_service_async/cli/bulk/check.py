@@ -15,7 +15,7 @@ from ... import (
     ServiceClient,
     TicketUpdate,
 )
-from ..columns import FILES
+from ..columns import FILES, files_of
 from .reading import BadRow, FileRow, Rows
 
 Validate = Callable[[NewTicket | TicketUpdate], Awaitable[list[str]]]
@@ -59,7 +59,7 @@ def _names_lead(ticket: NewTicket) -> bool:
 
 
 def _of_files(row: FileRow) -> Iterator[str]:
-    for path in row.attachments:
+    for path in files_of(row.record):
         try:
             Attachment.from_path(path)
         except InvalidRequestError as error:

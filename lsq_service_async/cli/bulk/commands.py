@@ -124,16 +124,20 @@ def _end(job: Job, errors: Path | None, act: Act) -> None:
 def _check_report(job: Job, errors: Path | None) -> None:
     if errors is None:
         return
-    if errors.exists() and any(other.exists() and errors.samefile(other) for other in (Path(job.path), job.journal)):
+    if errors.resolve() in (Path(job.path).resolve(), job.journal.resolve()) or _is_one_of(errors, job):
         raise click.UsageError("--errors would overwrite the input or its journal; give another name")
     if job.jsonl is None and is_jsonl(errors) != is_jsonl(job.path):
         raise click.UsageError("--errors is written in the format of FILE; give it the same suffix")
 
 
+def _is_one_of(errors: Path, job: Job) -> bool:
+    """Also under another name, by a hard link."""
+    return errors.exists() and any(other.exists() and errors.samefile(other) for other in (Path(job.path), job.journal))
+
+
 async def _plan(job: Job, rows: Rows) -> None:
-    source = Source(rows, lambda row: None)
-    for _ in source:  # it knows its length once it has been read
-        pass
+    source = Source(rows)
+    source.bad = sum(isinstance(row, BadRow) for row in rows)
     async with ServiceClient.from_env() as client:
         _say_plan(job.on(client, source))
     if source.bad:
@@ -148,7 +152,7 @@ def _say_plan(job: BulkJob) -> None:
 
 def _dry(**options: Any) -> Act:
     async def act(job: Job, rows: Rows, failed: Report | None) -> int:
-        results, source, wrong = Results(), Source(rows, lambda row: None), 0
+        results, source, wrong = Results(), Source(rows), 0
         async with ServiceClient.from_env() as client:
             async for row, error in problems(rows, client):
                 wrong += 1

@@ -13,6 +13,8 @@ import click
 from ..columns import ERROR
 
 Record = Mapping[str, Any]
+UNREADABLE = "unreadable"
+"""Where a record keeps what could not be made a record of."""
 _RISKY = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -76,11 +78,14 @@ class Csv:
             ) from None
 
     def _line(self, number: int, cells: list[str]) -> Line:
-        record = dict(zip(self.columns, map(self._read, cells), strict=False))
+        cells = list(map(self._read, cells))
+        record = dict(zip(self.columns, cells, strict=False))
         if len(cells) == len(self.columns):
             return Line(number, record)
         counts = f"{len(cells)} cells under {len(self.columns)} columns"
-        return Line(number, record, f"{counts}; put quotes around cells with a {self.delimiter!r} in them")
+        why = f"{counts}; put quotes around cells with a {self.delimiter!r} in them"
+        # Cut to the columns, a report of it would pass for a row that nobody has written.
+        return Line(number, {**record, UNREADABLE: cells} if len(cells) > len(self.columns) else record, why)
 
     def _read(self, cell: str) -> str:
         return cell[1:] if ERROR in self.columns and cell.startswith("'") and _is_risky(cell) else cell
@@ -111,11 +116,9 @@ def _object(number: int, text: str) -> Line:
     try:
         record = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        return Line(
-            number, {"unreadable": text.rstrip("\n")}, f"it is not JSON ({error}); write one object on each line"
-        )
+        return Line(number, {UNREADABLE: text.rstrip("\n")}, f"it is not JSON ({error}); write one object on each line")
     if not isinstance(record, dict):
-        return Line(number, {"unreadable": text.rstrip("\n")}, 'it is no object; write it like {"title": "..."}')
+        return Line(number, {UNREADABLE: text.rstrip("\n")}, 'it is no object; write it like {"title": "..."}')
     return Line(number, record)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import attrs
 
@@ -146,9 +146,11 @@ def row_of_line(line: Line, kind: Kind) -> FileRow | BadRow:
 
 
 def _row(line: Line, kind: Kind) -> FileRow:
-    record, files = line.record, cast(Any, files_of(line.record))
-    target = _target(record, kind)
-    return FileRow(_key(record), ticket_of(record, kind), files, target=target, line=line.number, record=record)
+    record = line.record
+    return FileRow(
+        _key(record), ticket_of(record, kind), files_of(record),
+        target=_target(record, kind), line=line.number, record=record,
+    )  # fmt: skip
 
 
 def _key(record: Record) -> str | None:

@@ -20,11 +20,11 @@ _NOT_OF_THE_ROW = NotSentError | AuthenticationError | RateLimitError
 
 
 class Source:
-    """The rows for a job. Those that cannot be read are told to ``bad``, and the others go on."""
+    """The rows for a job. Those that cannot be read are told to ``tell_bad`` and counted, and the others go on."""
 
-    def __init__(self, rows: Rows, bad: Callable[[BadRow], None]) -> None:
+    def __init__(self, rows: Rows, tell_bad: Callable[[BadRow], None] = lambda row: None) -> None:
         self._rows = rows
-        self._bad = bad
+        self._tell_bad = tell_bad
         self.bad: int = 0
 
     def __len__(self) -> int:
@@ -34,7 +34,7 @@ class Source:
         for row in self._rows:
             if isinstance(row, BadRow):
                 self.bad += 1
-                self._bad(row)
+                self._tell_bad(row)
             else:
                 yield row
 

@@ -14,7 +14,7 @@ from typing import IO
 import click
 
 from ..columns import ERROR, KEY
-from .formats import Csv, Format, Record, harmless
+from .formats import UNREADABLE, Csv, Format, Record, harmless
 
 
 class Results:
@@ -63,7 +63,9 @@ class Report:
         self.count += 1
         named = {**record, KEY: key} if key else record
         if self._csv:
-            cells = [named.get(name, "") for name in self._columns]
+            # All cells of a row that has too many, and one more for the key: fed back as it is, it is refused again.
+            unread = named.get(UNREADABLE)
+            cells = [*unread, ""] if unread else [named.get(name, "") for name in self._columns]
             self._csv.writerow(map(harmless, [*cells, str(error)]))
         else:
             self._file.write(json.dumps({**named, ERROR: str(error)}, ensure_ascii=False) + "\n")

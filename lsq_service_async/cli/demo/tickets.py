@@ -31,8 +31,7 @@ class DemoRow:
 
     def for_bulk(self) -> BulkRow:
         """The row, as a bulk run takes it."""
-        files: Any = self.attachments
-        return BulkRow(self.key, self.ticket, files)
+        return BulkRow(self.key, self.ticket, self.attachments)
 
 
 def demo_rows(folder: Path) -> tuple[DemoRow, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Protocol
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -75,15 +74,6 @@ class BodyReader:
             self._content.end() if chunk is None else self._content.feed(chunk)
         except FormParserError as error:
             self._problem = str(error)
-
-
-class _Content(Protocol):
-    text: bytes | None
-    files: list[SeenFile]
-
-    def feed(self, chunk: bytes) -> None: ...
-
-    def end(self) -> None: ...
 
 
 class _Plain:

@@ -45,7 +45,7 @@ def state_from_text(text: str) -> State:
 
 
 def ask_to_text(ask: Ask) -> str:
-    """What `decide.lua` reads."""
+    """What ``lua/exchange.lua`` reads."""
     ended = [(slot, False if age is None else age, *rest) for slot, age, *rest in ask.ended]
     refusals = [False if named is None else named for named in ask.refusals]
     return json.dumps([
