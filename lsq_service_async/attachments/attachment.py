@@ -95,7 +95,7 @@ Attachable = Attachment | Path | BinaryIO | Upload
 
 def as_attachments(given: Iterable[Attachable]) -> tuple[Attachment, ...]:
     """Attachments of what a caller gave. Blocks for a moment where it asks the file system."""
-    if isinstance(given, str | bytes | os.PathLike | Attachment | io.IOBase):
+    if isinstance(given, str | bytes | os.PathLike | Attachment | io.IOBase) or not isinstance(given, Iterable):
         raise InvalidRequestError("attachments is a list, also for one file: attachments=[Path('photo.jpg')]")
     return tuple(map(_as_attachment, given))
 
@@ -122,6 +122,8 @@ def _name_of(file: Any) -> Any:
 
 
 def _source_of(file: Any) -> Source:
+    if not callable(getattr(file, "read", None)):
+        raise InvalidRequestError(f"an open binary file is needed, not {type(file).__name__}")
     if isinstance(file, io.TextIOBase):
         raise InvalidRequestError("the file is open in text mode; open it with 'rb'")
     if getattr(file, "closed", False):

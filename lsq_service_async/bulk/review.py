@@ -32,7 +32,7 @@ def _selected(path: str | os.PathLike[str], select: str) -> list[Any]:
     if not Path(path).exists():
         return []
     try:
-        with closing(sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True, timeout=1)) as database:
+        with closing(sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=rw", uri=True, timeout=1)) as database:
             return database.execute(select).fetchall()
     except sqlite3.Error as error:
         raise ConfigurationError(f"{str(path)!r} cannot be read as a journal: {error}") from None

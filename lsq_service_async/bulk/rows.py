@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -18,8 +19,12 @@ from ..records import NewTicket, TicketRef, TicketUpdate
 _KEY_LENGTH = 200
 
 
-def _tuple(files: Iterable[Attachable]) -> tuple[Attachable, ...]:
-    return tuple(files)
+def _files(given: Iterable[Attachable] | None) -> tuple[Attachable, ...]:
+    if given is None:
+        return ()
+    if isinstance(given, str | bytes | os.PathLike) or not isinstance(given, Iterable):
+        raise InvalidRequestError(f"attachments is a list, also for one file, not {given!r:.80}")
+    return tuple(given)
 
 
 @attrs.frozen
@@ -33,7 +38,7 @@ class BulkRow:
 
     key: str | None
     ticket: NewTicket | TicketUpdate
-    attachments: tuple[Attachable, ...] = attrs.field(default=(), converter=_tuple)
+    attachments: tuple[Attachable, ...] = attrs.field(default=(), converter=_files)
     target: TicketRef | None = attrs.field(default=None, kw_only=True)
 
 
@@ -74,7 +79,9 @@ def row_of(item: Any) -> Row:
 
 def digest_of(ticket: NewTicket | TicketUpdate, target: TicketRef | None = None, files: Iterable[Any] = ()) -> str:
     """128 bits of SHA-256 over everything that a row says, with its files by name and length."""
-    named = sorted(attrs.asdict(ticket, recurse=False).items())
+    # What is not said is left out, or a field that a later version adds would make every row another one.
+    said_at_all = attrs.asdict(ticket, recurse=False, filter=lambda field, value: value is not field.default)
+    named = sorted(said_at_all.items())
     said = [type(ticket).__name__, repr([(name, _plain(value)) for name, value in named]), repr(_number(target))]
     said += [repr(_file(file)) for file in files]
     return hashlib.sha256("\x00".join(said).encode(errors="surrogatepass")).hexdigest()[:32]
@@ -83,7 +90,7 @@ def digest_of(ticket: NewTicket | TicketUpdate, target: TicketRef | None = None,
 def _plain(value: Any) -> Any:
     """The same for all values that are sent alike: an enum's text is text, and a date the same in every zone."""
     if isinstance(value, dict):
-        return sorted((name, _plain(held)) for name, held in value.items())
+        return sorted((str(name), _plain(held)) for name, held in value.items())
     if isinstance(value, datetime) and value.tzinfo is not None:
         with suppress(OverflowError):  # the first and last day of all; nothing is sent for such a one
             return value.astimezone(UTC)

@@ -208,3 +208,26 @@ def test_a_closing_that_is_cancelled_goes_on(config):
             client.limiter.stats()
 
     run_virtual(main())
+
+
+def test_a_client_that_is_closed_while_it_opens_leaves_nothing_open(config):
+    """Neither its limiter nor a call that goes on."""
+
+    class SlowToOpen(LocalLimiter):
+        async def open(self, rate, name):
+            await asyncio.sleep(1)
+            await super().open(rate, name)
+
+    async def main():
+        limiter = SlowToOpen()
+        async with httpx.AsyncClient(transport=Script(created())) as http:
+            client = ServiceClient(config, limiter=limiter, http_client=http)
+            first, second = (asyncio.create_task(client.tickets.create(TICKET)) for _ in range(2))
+            await asyncio.sleep(0.5)
+            await client.aclose()
+            for call in (first, second):
+                with pytest.raises(LSQServiceError, match="closed"):
+                    await call
+        return repr(limiter)
+
+    assert run_virtual(main()) == "<SlowToOpen: closed>"

@@ -129,6 +129,51 @@ async def test_a_pipe_is_copied_first(close):
         assert whole(attachment) == whole(attachment) == b"from a pipe"
 
 
+async def test_a_pipe_that_has_nothing_yet_is_not_taken_for_ended():
+    """One that does not block says so with None."""
+    left, right = os.pipe()
+    os.set_blocking(left, False)
+    with os.fdopen(left, "rb", buffering=0) as read_end, os.fdopen(right, "wb", buffering=0) as write_end:
+        write_end.write(b"first half")
+        with pytest.raises(InvalidRequestError, match="not NoneType"):
+            await Attachment.from_file(read_end, name="a")
+
+
+async def test_a_pipe_that_was_closed_meanwhile_is_named():
+    """As any file that cannot be read."""
+    left, right = os.pipe()
+    os.close(right)
+    with os.fdopen(left, "rb", buffering=0) as read_end:
+        attachment = Attachment.from_file(read_end, name="a")
+    with pytest.raises(InvalidRequestError, match="the file cannot be read"):
+        await attachment
+
+
+async def test_a_stream_of_text_is_refused():
+    """Whatever it says of itself."""
+
+    class Text:
+        def read(self, size):
+            return "text"
+
+    with pytest.raises(InvalidRequestError, match="not str"):
+        await Attachment.from_file(Text(), name="a")
+
+
+@pytest.mark.parametrize("given", [None, "photo.jpg", Path("photo.jpg"), b"data", 5, iter([b"a"])])
+def test_what_is_no_file_is_refused(given):
+    """With what would do."""
+    with pytest.raises(InvalidRequestError, match="an open binary file is needed"):
+        Attachment.from_file(given, name="a")
+
+
+@pytest.mark.parametrize("given", [5, None])
+def test_attachments_are_a_list(given):
+    """Anything else is named."""
+    with pytest.raises(InvalidRequestError, match="attachments is a list"):
+        as_attachments(given)
+
+
 async def test_a_socket_is_copied_first():
     """Whatever has a read and no seek."""
 

@@ -1,5 +1,6 @@
 """Rows that failed, were not sent, or may have been applied: what the next run does with them."""
 
+import httpx
 import pytest
 from bulk.samples import CAREFUL, keyed, lost, run, tickets, titles
 
@@ -7,6 +8,7 @@ from lsq_service_async import (
     BadRequestError,
     BulkRow,
     LSQServiceError,
+    NotSentError,
     OutcomeUnknownError,
     RetryPolicy,
     TicketReceipt,
@@ -35,15 +37,57 @@ def test_a_refused_row_fails_and_waits_for_a_retry(play, journal):
     play(main)
 
 
-def test_a_row_that_was_not_sent_goes_again(play, journal):
-    """A connection that was never made is nobody's fault."""
+def test_a_row_that_was_not_sent_goes_again(play, journal, monkeypatch):
+    """A connection that was never made is nobody's fault, and needs nobody's word."""
 
     async def main(client, emulator):
-        emulator.faults.add(DropConnection(times=5))
-        first = client.bulk.create(keyed(1), journal=journal)
-        [outcome] = await run(first)
-        assert outcome.state in ("failed", "unknown")
-        return outcome.state
+        handle = httpx.ASGITransport.handle_async_request
+        monkeypatch.setattr(httpx.ASGITransport, "handle_async_request", nobody_listens)
+        [outcome] = await run(client.bulk.create(keyed(1), journal=journal))
+        assert (outcome.state, type(outcome.error)) == ("failed", NotSentError)
+        monkeypatch.setattr(httpx.ASGITransport, "handle_async_request", handle)
+        [outcome] = await run(client.bulk.create(keyed(1), journal=journal))
+        assert (outcome.state, len(emulator.tickets)) == ("created", 1)
+
+    play(main)
+
+
+async def nobody_listens(transport, request):
+    raise httpx.ConnectError("refused")
+
+
+@pytest.mark.parametrize("how", ["offline", "refused"])
+def test_a_row_in_doubt_stays_so_until_it_is_done_or_settled(play, journal, monkeypatch, how):
+    """That sending it once more failed says nothing of the first send."""
+
+    async def main(client, emulator):
+        emulator.faults.add(lost())
+        await run(client.bulk.create(keyed(1), journal=journal))
+        with monkeypatch.context() as offline:
+            if how == "offline":
+                offline.setattr(httpx.ASGITransport, "handle_async_request", nobody_listens)
+            else:
+                emulator.faults.add(Status(400))
+            [outcome] = await run(client.bulk.create(keyed(1), journal=journal, on_unknown="resend"))
+        assert outcome.state == "unknown"
+        [outcome] = await run(client.bulk.create(keyed(1), journal=journal, retry_failed=True))
+        assert (outcome.state, len(emulator.tickets)) == ("unknown", 1)
+
+    play(main)
+
+
+def test_a_row_that_was_looked_for_and_not_found_is_as_new(play, journal):
+    """The function's word counts: what comes of its send is what came of the row."""
+
+    async def main(client, emulator):
+        emulator.faults.add(DropConnection(), Status(400))
+
+        async def not_there(row):
+            return None
+
+        await run(client.bulk.create(keyed(1), journal=journal))
+        [outcome] = await run(client.bulk.create(keyed(1), journal=journal, on_unknown=not_there))
+        assert outcome.state == "failed"
 
     play(main)
 

@@ -1,5 +1,6 @@
 """What a run says before and while it goes: plan, time left and rate."""
 
+import asyncio
 import sqlite3
 
 import pytest
@@ -79,3 +80,34 @@ def test_the_rate_is_that_of_rows_that_are_sent(play, journal):
         assert (rates[0], second.rate()) == (0.0, pytest.approx(5, rel=0.05))
 
     play(main)
+
+
+@pytest.mark.parametrize("retry_failed", [False, True])
+def test_what_is_left_is_reckoned_as_in_the_plan(play, journal, retry_failed):
+    """Rows that wait for a retry or for the user's word cost no call."""
+
+    async def main(client, emulator):
+        emulator.faults.add(Status(400, times=10), lost(3))
+        await run(client.bulk.create(keyed(20), journal=journal))
+        job = client.bulk.create(keyed(20), journal=journal, retry_failed=retry_failed)
+        assert job.plan() == Plan(calls=10 * retry_failed, seconds=pytest.approx(2.0 * retry_failed), done=7)
+        left = [job.eta() async for outcome in job if outcome.state in ("skipped", "unknown", "failed")]
+        assert bool(left[0]) == retry_failed
+        assert left[-1] == job.eta() or retry_failed
+        assert job.eta() == 0.0
+
+    play(main)
+
+
+def test_the_rate_of_a_run_that_is_over_stays(play, journal):
+    """Also where there is no loop any more."""
+
+    async def main(client, emulator):
+        job = client.bulk.create(keyed(50), journal=journal)
+        await run(job)
+        rate = job.rate()
+        await asyncio.sleep(60)
+        return job, rate
+
+    job, rate = play(main)
+    assert job.rate() == rate > 4

@@ -1,7 +1,11 @@
 """A bulk run: every row accounted for, nothing sent twice."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from uuid import UUID
 
+import attrs
 import pytest
 from bulk.samples import keyed, run, tickets, titles
 
@@ -16,7 +20,9 @@ from lsq_service_async import (
     ServiceClient,
     TicketUpdate,
 )
+from lsq_service_async import Status as TicketStatus
 from lsq_service_async.bulk import Plan, Summary
+from lsq_service_async.bulk.rows import digest_of
 from lsq_service_async.emulator import Emulator
 
 
@@ -161,3 +167,49 @@ def test_a_row_may_leave_its_key_to_the_content(play, journal):
         assert again.summary() == Summary(skipped=3)
 
     play(main)
+
+
+UTC_NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+LEAD = UUID("45b5fded-e696-45a6-9fbb-c6af6178229e")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (NewTicket(lead_id="x", status="Open"), NewTicket(lead_id="x", status=TicketStatus.OPEN)),
+        (NewTicket(lead_id=str(LEAD)), NewTicket(lead_id=LEAD)),
+        (
+            NewTicket(lead_id="x", due_date=UTC_NOON),
+            NewTicket(lead_id="x", due_date=UTC_NOON.astimezone(timezone(timedelta(hours=5, minutes=30)))),
+        ),
+        (
+            NewTicket(lead_id="x", fields={"a": "1", "b": TicketStatus.OPEN}),
+            NewTicket(lead_id="x", fields={"b": "Open", "a": "1"}),
+        ),
+    ],
+    ids=["enum", "uuid", "zone", "fields"],
+)
+def test_what_is_sent_alike_is_one_row(play, journal, one, other):
+    """A plain ticket is known by its content, not by the types that said it."""
+
+    async def main(client, emulator):
+        await run(client.bulk.create([one], journal=journal))
+        [outcome] = await run(client.bulk.create([other], journal=journal))
+        assert (outcome.state, len(emulator.tickets)) == ("skipped", 1)
+
+    play(main)
+
+
+def test_a_field_that_nobody_said_is_no_part_of_a_row():
+    """A later version with more fields knows the rows of an earlier one."""
+    wider = attrs.make_class("NewTicket", {"novelty": attrs.field(default=None)}, bases=(NewTicket,), kw_only=True)
+    assert digest_of(wider(lead_id="x")) == digest_of(NewTicket(lead_id="x"))
+    assert digest_of(wider(lead_id="x", novelty="y")) != digest_of(NewTicket(lead_id="x"))
+
+
+@pytest.mark.parametrize("given", ["photo.jpg", b"data", Path("photo.jpg"), 5])
+def test_the_files_of_a_row_are_a_list(given):
+    """As they are in a single call."""
+    with pytest.raises(InvalidRequestError, match="attachments is a list, also for one file"):
+        BulkRow("k", NewTicket(lead_id="x"), given)
+    assert BulkRow("k", NewTicket(lead_id="x"), None).attachments == ()

@@ -108,3 +108,20 @@ def test_a_damaged_journal_says_so(path):
 def test_no_journal_is_no_rows(path):
     """A plan before the first run."""
     assert (states_in(path), unknown_in(path)) == ({}, {})
+
+
+@pytest.mark.parametrize("name", ["rows #1.journal", "what?.journal", "100%25.journal", "plain"])
+async def test_a_journal_may_have_any_name(tmp_path, name):
+    """What means something in a URL means nothing here, and no other file appears."""
+    journal = Journal(tmp_path / name, "created")
+    await journal.open()
+    await journal.meet(row_of(BulkRow("a", NewTicket(lead_id="45b5"))))
+    await journal.aclose()
+    assert states_in(tmp_path / name) == {State.PENDING: 1}
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_folder_is_no_journal(tmp_path):
+    """It says so, as of any other file that is none."""
+    with pytest.raises(ConfigurationError, match="cannot be read as a journal"):
+        states_in(tmp_path)

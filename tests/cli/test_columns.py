@@ -57,6 +57,7 @@ def test_a_value_that_no_field_takes(record: dict[str, Any], words: str) -> None
         pytest.param(["title", "Title"], "column Title: the same field as title", id="both names"),
         pytest.param(["DueDate", "due_date"], "the same field as DueDate", id="both names of two words"),
         pytest.param(["key", " "], "it has no name", id="blank"),
+        pytest.param(["A", "A"], "column A: the same field as A", id="one letter twice"),
         pytest.param(["target"], "only an update has one; add --operation update", id="the operation forgotten"),
     ],
 )

@@ -256,6 +256,29 @@ def test_a_loop_that_ended_without_closing_it_takes_its_users_along():
         run_virtual(limiter.acquire(Lane.INTERACTIVE))
 
 
+def test_those_who_waited_in_a_loop_that_was_closed_are_gone_with_it():
+    """The next loop begins with an empty line."""
+    limiter, left = LocalLimiter(), []
+
+    async def leave_one_waiting() -> None:
+        await limiter.open(RATE, NAME)
+        await spend(limiter)
+        left.append(asyncio.ensure_future(limiter.acquire(Lane.INTERACTIVE)))
+        await asyncio.sleep(0)
+
+    loop = VirtualLoop()
+    loop.run_until_complete(leave_one_waiting())
+    loop.close()
+
+    async def next_time() -> None:
+        await limiter.open(RATE, NAME)
+        assert limiter.stats().waiting[Lane.INTERACTIVE] == 0
+        await spend(limiter)
+        await limiter.aclose()
+
+    run_virtual(next_time())
+
+
 @virtual
 async def test_one_that_was_closed_before_its_line_was_served_can_be_used_again():
     """A task that is cancelled before its first step never cleans up after itself."""

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -63,10 +64,11 @@ async def test_an_opening_that_is_cancelled_leaves_nothing_open(tmp_path, monkey
     """Neither a thread nor a file; the next one opens as if it were the first."""
     limiter = HostLimiter(tmp_path / "limit.sqlite")
     ledger = limiter._store._ledger
-    closed, never = [], asyncio.Event()
+    closed, asked, never = [], asyncio.Event(), asyncio.Event()
     close = ledger.aclose
 
     async def exchange(ask):
+        asked.set()
         await never.wait()
 
     async def aclose():
@@ -76,12 +78,40 @@ async def test_an_opening_that_is_cancelled_leaves_nothing_open(tmp_path, monkey
     with monkeypatch.context() as patched:
         patched.setattr(ledger, "exchange", exchange)
         patched.setattr(ledger, "aclose", aclose)
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.1):
-                await limiter.open(RATE, NAME)
+        opening = asyncio.create_task(limiter.open(RATE, NAME))
+        await asked.wait()
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
         assert closed == [True]
     await limiter.open(RATE, NAME)
     await limiter.aclose()
+
+
+async def test_an_opening_that_is_cancelled_while_its_thread_works_closes_the_file(tmp_path, monkeypatch):
+    """What a thread has begun, it ends; then it lets go of the file."""
+    limiter = HostLimiter(tmp_path / "limit.sqlite")
+    begun, go_on, closed = threading.Event(), threading.Event(), threading.Event()
+    open_file, close_file = HostFile.open, HostFile.close
+
+    def slowly(file, name):
+        begun.set()
+        go_on.wait(10)
+        open_file(file, name)
+
+    def close(file):
+        close_file(file)
+        closed.set()
+
+    monkeypatch.setattr(HostFile, "open", slowly)
+    monkeypatch.setattr(HostFile, "close", close)
+    opening = asyncio.create_task(limiter.open(RATE, NAME))
+    await asyncio.to_thread(begun.wait, 10)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    go_on.set()
+    assert await asyncio.to_thread(closed.wait, 10)
 
 
 @virtual

@@ -236,6 +236,24 @@ def test_what_cannot_be_meant_ends_with_2(bulk: Any, argv: list[str], words: str
     assert words in err
 
 
+@pytest.mark.parametrize("name", ["new.csv", "./new.csv", "linked.csv"])
+def test_a_report_is_no_journal(served: Emulator, bulk: Any, name: str) -> None:
+    """Also where neither is there yet: the one would overwrite the other."""
+    Path("linked.csv").symlink_to("new.csv")
+    code, _, err = bulk("run", "rows.csv", "--errors", name, "--journal", "new.csv")
+    assert (code, len(served.calls)) == (2, 0)
+    assert "would overwrite the input or its journal" in err
+
+
+def test_a_row_with_too_many_cells_stays_unreadable_in_its_report(served: Emulator, bulk: Any, file: Path) -> None:
+    """Cut to the columns it would pass for another ticket."""
+    file.write_text("key,title,lead_id\nc,Hello, world,lead-1\nd,short\n")
+    assert bulk("run", "rows.csv", "--errors", "bad.csv")[0] == 1
+    assert "c,Hello, world,lead-1,," in Path("bad.csv").read_text()
+    code, results, _ = bulk("retry", "bad.csv", "--journal", "rows.csv.journal")
+    assert (code, set(states(results).values()), len(served.tickets)) == (1, {"failed"}, 0)
+
+
 def test_a_report_that_cannot_be_written_ends_it_first(served: Emulator, bulk: Any) -> None:
     """Nothing is sent."""
     code, _, err = bulk("run", "rows.csv", "--errors", "no/such/folder.csv")

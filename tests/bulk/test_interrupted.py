@@ -1,0 +1,153 @@
+"""A run that is left, cancelled or loses its client in the middle: what has left is in the journal, with its result."""
+
+import asyncio
+
+import httpx
+import pytest
+from bulk.samples import keyed, run, tickets
+
+from lsq_service_async import Config, ConfigurationError, LSQServiceError, ServiceClient
+from lsq_service_async.bulk import State, states_in
+from lsq_service_async.bulk.journal import Journal
+from lsq_service_async.emulator import Emulator
+from lsq_service_async.emulator.faults import Latency
+from lsq_service_async.limits import HostLimiter
+
+
+@pytest.fixture
+def slow_journal(monkeypatch, inline_journal):
+    """Each commit takes a while, as on a disk."""
+    at_once = Journal._in_thread
+
+    async def slowly(self, act, *given):
+        await asyncio.sleep(0.01)
+        return await at_once(self, act, *given)
+
+    monkeypatch.setattr(Journal, "_in_thread", slowly)
+
+
+def left_by_break(job):
+    async def leave():
+        async for _ in job:
+            break
+
+    return leave()
+
+
+async def raised(kind, awaitable):
+    with pytest.raises(kind):
+        await awaitable
+
+
+def left_by_error(job):
+    async def leave():
+        async for _ in job:
+            raise ZeroDivisionError
+
+    return raised(ZeroDivisionError, leave())
+
+
+async def left_by_cancellation(job, times=1):
+    task = asyncio.create_task(run(job))
+    await asyncio.sleep(1.2)
+    for _ in range(times):
+        task.cancel()
+        await asyncio.sleep(0.02)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def left_by_two_cancellations(job):
+    return left_by_cancellation(job, times=2)
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [left_by_break, left_by_error, left_by_cancellation, left_by_two_cancellations],
+    ids=lambda way: way.__name__,
+)
+def test_whoever_leaves_a_run_and_closes_at_once_loses_no_result(play, slow_journal, journal, leave):
+    """Nothing is left in flight, so nothing is unknown to the next run."""
+    seen = []
+
+    async def main(client, emulator):
+        emulator.faults.add(Latency(1.0, times=1000))
+        seen.append(emulator)
+        await leave(client.bulk.create(keyed(40), journal=journal))
+
+    play(main)
+    states = states_in(journal)
+    assert len(seen[0].tickets) == states[State.DONE] > 0
+    assert set(states) == {State.DONE, State.PENDING}
+
+
+def test_a_run_that_is_cancelled_twice_lets_go_of_its_journal(play, slow_journal, journal):
+    """Once what was in flight has ended, the next run may have it."""
+
+    async def main(client, emulator):
+        emulator.faults.add(Latency(1.0, times=1000))
+        await left_by_two_cancellations(client.bulk.create(keyed(20), journal=journal))
+        await asyncio.sleep(2)
+        states = [outcome.state for outcome in await run(client.bulk.create(keyed(20), journal=journal))]
+        assert sorted(set(states)) == ["created", "skipped"]
+
+    play(main)
+
+
+async def test_a_run_that_is_cancelled_while_its_journal_opens_lets_go_of_it(journal):
+    """The same process may go on with it."""
+    emulator = Emulator(window=None)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=emulator.app)) as http:
+        async with ServiceClient(Config(**emulator.settings), http_client=http) as client:
+            first = asyncio.create_task(run(client.bulk.create(keyed(1), journal=journal)))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            first.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await first
+            [outcome] = await run(client.bulk.create(keyed(1), journal=journal))
+            assert outcome.state == "created"
+
+
+def test_a_run_with_a_closed_client_sends_and_doubts_nothing(play, journal):
+    """It says what is wrong, once, and no row is the worse for it."""
+
+    async def main(client, emulator):
+        job = client.bulk.create(keyed(30), journal=journal)
+        await client.aclose()
+        with pytest.raises(LSQServiceError, match="this client is closed"):
+            await run(job)
+        assert len(emulator.calls) == 0
+
+    play(main)
+    assert set(states_in(journal)) <= {State.PENDING}
+
+
+def test_a_run_whose_client_is_closed_midway_ends(play, journal):
+    """What was on its way is in the journal; the rest is pending."""
+
+    async def main(client, emulator):
+        job, closing = client.bulk.create(keyed(60), journal=journal), []
+
+        async def close_midway():
+            async for _ in job:
+                if job.summary().total == 30:
+                    closing.append(asyncio.create_task(client.aclose()))
+
+        with pytest.raises(LSQServiceError, match="closed"):
+            await close_midway()
+        assert states_in(journal)[State.DONE] == len(emulator.tickets)
+
+    play(main)
+    assert set(states_in(journal)) == {State.DONE, State.PENDING}
+
+
+async def test_a_run_whose_limiter_cannot_be_used_ends(tmp_path, journal):
+    """As a single call does."""
+    config = Config(access_key="k", secret_key="s", org_id="1", base_url="http://localhost")
+    async with httpx.AsyncClient() as http:
+        client = ServiceClient(config, limiter=HostLimiter(tmp_path / "nowhere" / "limit"), http_client=http)
+        with pytest.raises(ConfigurationError):
+            await run(client.bulk.create(tickets(3), journal=journal))
+        await client.aclose()
+    assert set(states_in(journal)) <= {State.PENDING}
