@@ -72,7 +72,7 @@ class ServiceClient:
         self._owner = owner
         config = session.config
         self.tickets = Tickets(self._send, org_id=config.org_id, zone=config.time_zone)
-        self.metadata = Metadata(self._send, cache)
+        self.metadata = Metadata(self._send, cache, options.deadline)
         self.leads = Leads(self._send)
         self.bulk = Bulk(self._bulk_setup)
 
@@ -173,7 +173,7 @@ class ServiceClient:
         return await tickets.update(row.target, row.ticket, attachments=row.attachments)
 
     async def _send(self, call: Call[T]) -> T:
-        await self._session.open()
+        await self._session.open(self._options.deadline)
         return await self._session.pipeline.send(call, self._options)
 
     async def aclose(self) -> None:

@@ -18,7 +18,7 @@ from ._wire.calls import Api, Call, Kind, Send, encode
 from ._wire.checks import problems_of
 from ._wire.converter import from_wire
 from ._wire.lenient import listed, mapping, some_number
-from .errors import InvalidRequestError
+from .errors import InvalidRequestError, NotSentError
 from .records import FieldMetadata, NewTicket, Problem, SubType, TicketUpdate
 
 _log = logging.getLogger("lsq_service_async")
@@ -46,23 +46,34 @@ class MetadataCache:
         self._ttl = ttl
         self._kept = lru_cache(maxsize=_MOST_KEPT)(lambda key: _Kept())
 
-    async def get(self, key: str, load: Callable[[], Awaitable[Any]]) -> Any:
-        """What is kept under ``key``, or else what ``load`` brings."""
+    async def get(self, key: str, load: Callable[[], Awaitable[Any]], patience: float | None) -> Any:
+        """What is kept under ``key``, or else what ``load`` brings.
+
+        NotSentError where somebody else has been reading it for ``patience`` seconds.
+        """
         clock = asyncio.get_running_loop().time
         kept = self._kept(key)
-        async with kept.lock:
+        try:
+            async with asyncio.timeout(patience):
+                await kept.lock.acquire()
+        except TimeoutError:
+            raise NotSentError("the deadline passed while another call read these metadata; not sent") from None
+        try:
             if clock() >= kept.until:
                 kept.value = await load()
                 kept.until = clock() + self._ttl
             return kept.value
+        finally:
+            kept.lock.release()
 
 
 class Metadata:
     """The metadata operations of a client; reached as ``client.metadata``."""
 
-    def __init__(self, send: Send, cache: MetadataCache) -> None:
+    def __init__(self, send: Send, cache: MetadataCache, deadline: float | None) -> None:
         self._send = send
         self._cache = cache
+        self._deadline = deadline
 
     async def fields(self, *, search: str = "") -> AsyncIterator[FieldMetadata]:
         """All ticket fields whose names contain ``search``, in the service's order. Repeated whenever that can help.
@@ -73,7 +84,7 @@ class Metadata:
         """
         if not isinstance(search, str):
             raise InvalidRequestError(f"search is text, not {type(search).__name__}")
-        for field in await self._cache.get(f"fields {search}", lambda: self._all_fields(search)):
+        for field in await self._cache.get(f"fields {search}", lambda: self._all_fields(search), self._deadline):
             yield field
 
     async def sub_types(self) -> list[SubType]:
@@ -81,7 +92,7 @@ class Metadata:
 
         Page: apidocs.leadsquared.com/?p=5102
         """
-        sub_types: list[SubType] = await self._cache.get("sub types", self._all_sub_types)
+        sub_types: list[SubType] = await self._cache.get("sub types", self._all_sub_types, self._deadline)
         return list(sub_types)
 
     async def validate(self, ticket: NewTicket | TicketUpdate) -> list[Problem]:

@@ -15,12 +15,14 @@ from lsq_service_async import (
     FieldMetadata,
     MalformedResponseError,
     NewTicket,
+    NotSentError,
     PermissionDeniedError,
     RateLimit,
     ServiceClient,
     TicketUpdate,
 )
 from lsq_service_async.emulator import Emulator
+from lsq_service_async.emulator.faults import Latency
 
 GOOD = NewTicket(lead_email="wim@example.com", title="Router down", status="Open", priority="Low", channel="Chat")
 
@@ -223,3 +225,14 @@ async def test_what_happens_to_a_ticket_shows(client):
     first = await client.tickets.trash([number])
     again = await client.tickets.trash([number])
     assert (first.successful, again.failed) == ((number,), (number,))
+
+
+async def test_a_deadline_bounds_the_wait_for_another_reader(client, emulator):
+    """Who shares a read waits no longer for it than for a call of its own."""
+    emulator.faults.add(Latency(1.0))
+    reader = asyncio.create_task(client.metadata.sub_types())
+    await asyncio.sleep(0.05)
+    with pytest.raises(NotSentError, match="another call read these metadata"):
+        await client.with_options(deadline=0.1).metadata.sub_types()
+    assert await reader
+    assert await client.with_options(deadline=0.1).metadata.sub_types()

@@ -13,7 +13,7 @@ import httpx
 
 from .._wire import Api
 from ..config import Config, is_loopback
-from ..errors import LSQServiceError
+from ..errors import LSQServiceError, NotSentError
 from ..events import Hook
 from ..limits.gate import Gate
 from ..limits.local import LocalLimiter
@@ -48,14 +48,20 @@ class Session:
         self._opening = asyncio.Lock()
         self._closing: asyncio.Task[None] | None = None
 
-    async def open(self) -> bool:
-        """Bind to the running loop and open the limiter; False, and at once, where that has happened."""
+    async def open(self, patience: float | None = None) -> bool:
+        """Bind to the running loop and open the limiter; False, and at once, where that has happened.
+
+        NotSentError where that takes more than ``patience`` seconds.
+        """
         self._check_home()
         if self._open:
             return False
-        async with self._opening:
-            self._check_home()  # it may have been closed meanwhile
-            return not self._open and await self._open_once()
+        try:
+            async with asyncio.timeout(patience), self._opening:
+                self._check_home()  # it may have been closed meanwhile
+                return not self._open and await self._open_once()
+        except TimeoutError:
+            raise NotSentError("the deadline passed while the limiter was opened; nothing was sent") from None
 
     async def _open_once(self) -> bool:
         await self.limiter.open(self.config.rate_limit, self.config.limit_name)
@@ -102,7 +108,7 @@ class Session:
                     await self._leads_limiter.aclose()
 
     def __del__(self) -> None:
-        if self._open and not self.closed:
+        if getattr(self, "_open", False) and not self.closed:  # a copy that failed midway has none
             client = f"a ServiceClient of {self.config.tenant_url}"
             warnings.warn(f"{client} was never closed; use async with, or aclose()", ResourceWarning, stacklevel=2)
 

@@ -35,10 +35,13 @@ T = TypeVar("T")
 _BY_STATUS = {400: BadRequestError, 401: AuthenticationError, 403: PermissionDeniedError, 404: NotFoundError}
 _TRANSIENT = {500, 502, 503, 504}
 _LIMIT_TYPE = "MXAPIRateLimitExceededException"
-_LIMIT_TEXT = re.compile(r"exceeded the limit of ([0-9]{1,6}) in ([0-9]{1,6}) second", re.IGNORECASE)
+_LIMIT_WORDS = re.compile(r"exceeded the limit of .{1,40} in .{1,40} second", re.IGNORECASE)
+_LIMIT_NUMBERS = re.compile(r"exceeded the limit of ([0-9]{1,6}) in ([0-9]{1,6}) second", re.IGNORECASE)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # A refusal of these kinds may quote a ticket, and with it the limit's words.
 _NEVER_THE_LIMIT = {400, 401, 404, 409, 413, 422}
+_REASONS = ("ReasonForFailure", "ExceptionMessage", "Message", "message", "error")
+_WORDS = {*_REASONS, "Status", "ExceptionType"}
 _SHOWN = 300
 _MALFORMED = object()
 
@@ -97,26 +100,33 @@ class _Said:
 
     @property
     def reason(self) -> str | None:
-        names = ("ReasonForFailure", "ExceptionMessage", "Message", "message", "error")
-        first = next((word for name in names if (word := self.word(name))), None)
+        if isinstance(self.json, str):
+            return self.json.strip() or None
+        first = next((word for name in _REASONS if (word := self.word(name))), None)
         return first if first or self.json is not _MALFORMED else self.text.strip() or None
 
     @property
     def failed(self) -> bool:
         """Status is present and says anything but Success."""
-        status = self.json.get("Status", "Success") if isinstance(self.json, dict) else "Success"
-        return str(status).casefold() != "success"
+        status = self.json.get("Status") if isinstance(self.json, dict) else None
+        return status not in (None, "") and str(status).casefold() != "success"
+
+    @property
+    def is_words(self) -> bool:
+        """There is nothing but words, so it is no record."""
+        return isinstance(self.json, str) or (isinstance(self.json, dict) and self.json.keys() <= _WORDS)
 
     def limit(self) -> tuple[int, int] | None:
-        match = _LIMIT_TEXT.search((self.reason or "")[:4096])
+        match = _LIMIT_NUMBERS.search((self.reason or "")[:4096])
         return (int(match[1]), int(match[2])) if match else None
 
     def refuses_for_speed(self, status: int) -> bool:
         # A ticket may quote the limit's words: in a 200 they count only where it does not look like a record.
         if self.exception_type == _LIMIT_TYPE:
             return True
-        is_error = status >= 400 or self.json is _MALFORMED or self.failed
-        return is_error and status not in _NEVER_THE_LIMIT and self.limit() is not None
+        is_error = status >= 400 or self.json is _MALFORMED or self.failed or self.is_words
+        says_so = _LIMIT_WORDS.search((self.reason or "")[:4096]) is not None
+        return is_error and status not in _NEVER_THE_LIMIT and says_so
 
 
 def _no_constant(name: str) -> NoReturn:

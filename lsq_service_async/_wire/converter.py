@@ -87,6 +87,7 @@ _read_ticket = _reader(Ticket, shapes.TICKET, ("Fields", "UserPermissions"))
 _read_field = _reader(FieldMetadata, shapes.FIELD, ("ValidationProperties",))
 _read_lead = _reader(Lead, shapes.LEAD)
 _read_note = _reader(ActivityReceipt, shapes.NOTE, shapes.ENVELOPE)
+_read_trashed = _reader(TrashResult, shapes.TRASHED)
 _read_portal_activity = _reader(ActivityReceipt, shapes.PORTAL_ACTIVITY, shapes.ENVELOPE)
 
 
@@ -129,7 +130,16 @@ def _shown(record: Any, shape: shapes.Shape) -> Wire:
 
 
 def _activity_from_wire(wire: Mapping[str, Any]) -> Any:
-    return _read_note(wire) if "RelatedTicketId" in wire else _read_portal_activity(wire)
+    receipt = _read_note(wire) if "RelatedTicketId" in wire else _read_portal_activity(wire)
+    if receipt.ticket_number is None and receipt.id is None:
+        raise ValueError("neither RelatedTicketId nor Id is there")
+    return receipt
+
+
+def _trashed_from_wire(wire: Mapping[str, Any]) -> Any:
+    if "SuccessfulIds" not in wire and "FailedIds" not in wire:
+        raise ValueError("neither SuccessfulIds nor FailedIds is there")
+    return _read_trashed(wire)
 
 
 def _field_from_wire(wire: Mapping[str, Any]) -> Any:
@@ -169,7 +179,7 @@ _register(TicketReceipt, _reader(TicketReceipt, shapes.RECEIPT, shapes.ENVELOPE)
 _register(NewTicket, _new_ticket_from_wire, new_ticket_to_wire)
 _register(TicketUpdate, _update_from_wire, update_to_wire)
 _register(ActivityReceipt, _activity_from_wire)
-_register(TrashResult, _reader(TrashResult, shapes.TRASHED))
+_register(TrashResult, _trashed_from_wire)
 _register(Conversation, _reader(Conversation, shapes.CONVERSATION))
 _register(FieldMetadata, _field_from_wire)
 _register(SubType, _reader(SubType, shapes.SUB_TYPE))

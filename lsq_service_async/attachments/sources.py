@@ -15,6 +15,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, Self
 
@@ -182,10 +183,10 @@ class OnceSource:
         check_length(spool.length, most)
 
     async def _spooled(self, most: int | None) -> FileSource:
-        chunks, self.chunks = self.chunks, None
-        if chunks is None:
+        if self.chunks is None:
             raise InvalidRequestError("an earlier call has read a part of this attachment; what is left is not whole")
-        file = await asyncio.to_thread(tempfile.TemporaryFile, "w+b")
+        file = await _temporary_file()
+        chunks, self.chunks = self.chunks, None
         try:
             async with contextlib.aclosing(chunks):
                 length = await _copy(chunks, file, most)
@@ -201,6 +202,20 @@ class OnceSource:
         if self.spool is None:
             raise ValueError("it was never prepared")
         return self.spool.open()
+
+
+async def _temporary_file() -> BinaryIO:
+    making = asyncio.create_task(asyncio.to_thread(tempfile.TemporaryFile, "w+b"))
+    try:
+        return await asyncio.shield(making)
+    except asyncio.CancelledError:
+        making.add_done_callback(_close_made)
+        raise
+
+
+def _close_made(making: asyncio.Task[BinaryIO]) -> None:
+    if not making.cancelled() and making.exception() is None:
+        making.result().close()
 
 
 async def _copy(chunks: AsyncIterator[bytes], file: BinaryIO, most: int | None) -> int:
@@ -221,8 +236,13 @@ def _discard(file: BinaryIO) -> None:
 
 async def pieces_of(file: BinaryIO) -> AsyncGenerator[bytes, None]:
     """What is left of a file that cannot be rewound, such as a pipe."""
-    while (piece := await asyncio.to_thread(_piece_of, file)) != b"":
-        yield piece
+    # It may keep its reader waiting for ever: in a thread of its own, so that nobody else waits for that.
+    thread = ThreadPoolExecutor(1, thread_name_prefix="lsq_service_async pipe")
+    try:
+        while (piece := await asyncio.get_running_loop().run_in_executor(thread, _piece_of, file)) != b"":
+            yield piece
+    finally:
+        thread.shutdown(wait=False)
 
 
 def _piece_of(file: BinaryIO) -> bytes:

@@ -59,6 +59,8 @@ class BulkJob:
         on_unknown: OnUnknown = "skip",
         retry_failed: bool = False,
     ) -> None:
+        if on_unknown not in ("skip", "stop", "resend") and not callable(on_unknown):
+            raise InvalidRequestError(f'on_unknown is "skip", "stop", "resend" or a function, not {on_unknown!r:.80}')
         self._rows = rows
         self._journal = Journal(journal, setup.verb)
         self._setup = setup

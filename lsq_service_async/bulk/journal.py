@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from ..errors import ConfigurationError, InvalidRequestError
+from ..errors import ConfigurationError, InvalidRequestError, LSQServiceError
 from ..records import TicketReceipt
 from .journal_file import JournalFile, State
 from .rows import Row
@@ -188,7 +188,8 @@ class Journal:
         told = (receipt.number, receipt.ticket_id, receipt.key) if receipt else (None, None, None)
         update = "UPDATE rows SET state = ?, number = ?, ticket_id = ?, ticket_key = ?, error = ? WHERE key = ?"
         database = self._file.database
-        database.execute(update, (state.value, *told, error, key))
+        if database.execute(update, (state.value, *told, error, key)).rowcount != 1:
+            raise LSQServiceError(f"the row {key!r} is not in the journal {str(self.path)!r} any more; nothing is sent")
         if database.in_transaction:
             database.execute("COMMIT")
 

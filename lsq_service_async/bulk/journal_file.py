@@ -45,10 +45,13 @@ class JournalFile:
         self.path: Path = Path(path)
         self._database: sqlite3.Connection | None = None
         self._held: int | None = None
+        self._broken: str | None = None
 
     @property
     def database(self) -> sqlite3.Connection:
-        """The open database. LSQServiceError where it is closed."""
+        """The open database. LSQServiceError where it is closed, or has failed once."""
+        if self._broken is not None:
+            raise LSQServiceError(self._broken)
         if self._database is None:
             raise LSQServiceError(f"the journal {str(self.path)!r} is closed")
         return self._database
@@ -79,12 +82,13 @@ class JournalFile:
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        """Errors of SQLite as the package's own."""
+        """Errors of SQLite as the package's own. After the first, the file can only be closed: where a commit failed,
+        SQLite took back all that was not committed, which others rely on."""
         try:
             yield
         except sqlite3.Error as error:
-            message = f"the journal {str(self.path)!r} cannot be used, so nothing more is done: {error}"
-            raise LSQServiceError(message) from error
+            self._broken = f"the journal {str(self.path)!r} cannot be used, so nothing more is done: {error}"
+            raise LSQServiceError(self._broken) from error
 
     def _lock(self, flags: int) -> bool:
         """True where the file is empty."""

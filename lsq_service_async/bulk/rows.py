@@ -13,6 +13,7 @@ from uuid import UUID
 import attrs
 
 from ..attachments import Attachable
+from ..attachments.sources import OnceSource
 from ..errors import InvalidRequestError
 from ..records import NewTicket, TicketRef, TicketUpdate
 
@@ -102,4 +103,6 @@ def _number(target: TicketRef | None) -> str | None:
 
 
 def _file(file: Any) -> tuple[str, Any]:
-    return str(getattr(file, "name", file)), getattr(file, "length", None)
+    # The length of what can be read once is known only when it has been read, and a row is the same before and after.
+    length = None if isinstance(getattr(file, "source", None), OnceSource) else getattr(file, "length", None)
+    return str(getattr(file, "name", file)), length

@@ -151,7 +151,7 @@ class Gate:
         rate, is_news = self._queue.rate, self._store.usage().rate == self._queue.rate
         seconds = rate.per + random.uniform(0, 1) if retry_after is None else retry_after
         self.pause(seconds)
-        paused, lowered = LimitPaused(reference=reference, seconds=seconds), self._store.refused(named)
+        paused, lowered = LimitPaused(reference=reference, seconds=seconds), self._store.refused(_within(named, rate))
         if is_news:
             _warn(rate, lowered or rate, named)
         if lowered is None:
@@ -183,6 +183,14 @@ class Gate:
         if not self._users:
             raise LSQServiceError("this limiter is not open: a client opens it when it is entered")
         raise LSQServiceError("this limiter belongs to another event loop: each loop needs a client of its own")
+
+
+def _within(named: tuple[int, float] | None, rate: RateLimit) -> tuple[int, float] | None:
+    """A limit of more calls at once than are configured, as one of so many in a shorter time: none of its windows holds
+    more then, and the bucket is never narrower than what the store allows."""
+    if named is None or named[0] <= rate.calls:
+        return named
+    return rate.calls, named[1] * rate.calls / named[0]
 
 
 def _warn(rate: RateLimit, now: RateLimit, named: tuple[int, float] | None) -> None:

@@ -109,7 +109,8 @@ class Queue:
         self._news.set()
         self._say_if_long(waiter, waiter.due)
         if self._server is None:
-            self._server = loop.create_task(self._serve(), name="lsq_service_async limit")
+            server = loop.create_task(self._serve(), name="lsq_service_async limit")
+            self._server = None if server.done() else server  # an eager task may have served everybody already
         return waiter
 
     def _walk_away(self, waiter: Waiter) -> None:

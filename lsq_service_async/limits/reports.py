@@ -64,6 +64,11 @@ class Reports:
         self._ended[slot] = end
         return end.of(slot, now)
 
+    def settle(self, now: float) -> None:
+        """Nobody is left who could say how the calls on their way ended: they are taken for answered now."""
+        for slot in list(self._calls):
+            self.end(slot, now, used=True)
+
     def pause(self, until: float) -> None:
         """Nobody is to go before."""
         self._paused_until = max(self._paused_until, until)

@@ -40,6 +40,7 @@ class SharedStore:
         self._ledger = ledger
         self._waits = waits
         self._process: int | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._state = State.of(RateLimit())
         self._outlook = Outlook()
         self._offset = 0.0
@@ -50,7 +51,10 @@ class SharedStore:
         """ConfigurationError if the ledger cannot be used, or others use it at another rate."""
         if self._process != os.getpid():
             self._begin()
-        self._rate, self._time = rate, asyncio.get_running_loop().time
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._reports.settle(loop.time())
+        self._loop, self._rate, self._time = loop, rate, loop.time
         self._turn, self._urgent = asyncio.Lock(), asyncio.Event()
         self._state.keep(rate)
         await self._ledger.open(name)

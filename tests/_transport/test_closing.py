@@ -231,3 +231,21 @@ def test_a_client_that_is_closed_while_it_opens_leaves_nothing_open(config):
         return repr(limiter)
 
     assert run_virtual(main()) == "<SlowToOpen: closed>"
+
+
+def test_a_deadline_bounds_the_opening_too(config):
+    """A file that others hold must not keep a request for longer than it asked for."""
+
+    class NeverOpen(LocalLimiter):
+        async def open(self, rate, name):
+            await asyncio.sleep(3600)
+
+    async def main():
+        async with httpx.AsyncClient(transport=Script(created())) as http:
+            client = ServiceClient(config, limiter=NeverOpen(), http_client=http)
+            began = asyncio.get_running_loop().time()
+            with pytest.raises(NotSentError, match="the limiter was opened"):
+                await client.with_options(deadline=2.0).tickets.create(TICKET)
+            return asyncio.get_running_loop().time() - began
+
+    assert run_virtual(main()) == pytest.approx(2.0, abs=0.01)

@@ -21,6 +21,7 @@ from lsq_service_async import (
 )
 from lsq_service_async._wire import Call, Kind, Outcome, Repeat, read_answer, retry_after
 from lsq_service_async._wire.converter import from_wire
+from lsq_service_async.records import ActivityReceipt, TrashResult
 
 LIMIT = "API calls exceeded the limit of 25 in 5 second(s)"
 NOW = "Sat, 21 Nov 2026 10:00:00 GMT"
@@ -41,7 +42,8 @@ def test_a_success_is_its_record():
     verdict = read(200, SUCCESS)
     assert (verdict.outcome, verdict.record, verdict.error) == (Outcome.APPLIED, TicketReceipt(number="34"), None)
     assert read(200, b"\xef\xbb\xbf" + json.dumps(SUCCESS).encode()).record == TicketReceipt(number="34")
-    assert read(201, SUCCESS | {"Status": "SUCCESS"}).record is not None
+    for status in ("SUCCESS", None, ""):
+        assert read(201, SUCCESS | {"Status": status}).record is not None
 
 
 @pytest.mark.parametrize(
@@ -68,7 +70,12 @@ def test_half_an_emoji_is_read_as_a_replacement_character(given, read_as):
         (429, {"Status": "Error", "ExceptionType": "MXOther", "ExceptionMessage": LIMIT}),
         (200, {"Status": "Error", "ExceptionType": "MXAPIRateLimitExceededException", "ExceptionMessage": LIMIT}),
         (200, LIMIT),
+        (200, json.dumps(LIMIT)),
+        (200, {"Message": LIMIT}),
+        (200, {"Status": "Success", "Message": LIMIT}),
         (403, LIMIT),
+        (403, LIMIT.replace("25", "123456789")),
+        (403, LIMIT.replace(" 5 ", " 0.5 ")),
         (403, {"Message": LIMIT}),
         (500, {"ExceptionType": "MXAPIRateLimitExceededException"}),
         (500, {"ExceptionMessage": LIMIT.upper()}),
@@ -111,7 +118,6 @@ def test_a_ticket_may_quote_the_words_of_the_limit():
         (400, {"ExceptionType": "MXInvalidException"}, BadRequestError),
         (200, {"ExceptionType": "MXInvalidException"}, OperationFailedError),
         (200, {"Status": "Failure", "ReasonForFailure": "no", "Id": "1"}, OperationFailedError),
-        (200, {"Status": None, "Id": "1"}, OperationFailedError),
         (302, "", APIStatusError),
     ],
 )
@@ -190,6 +196,22 @@ def test_a_success_without_its_number_was_likely_applied(body):
     assert (verdict.error.likely, verdict.repeat) == ("applied", Repeat.NEVER)
     assert verdict.error.body == (json.loads(body) if isinstance(body, str) else body)
     assert type(read(200, body, kind=Kind.UPDATE).error) is MalformedResponseError
+
+
+@pytest.mark.parametrize(
+    ("record", "body"),
+    [
+        (ActivityReceipt, {}),
+        (ActivityReceipt, {"Message": None}),
+        (ActivityReceipt, {"Status": "Success"}),
+        (ActivityReceipt, {"RelatedTicketId": None}),
+        (TrashResult, {}),
+    ],
+)
+def test_so_was_one_that_does_not_say_what_was_done(record, body):
+    """An empty object is nobody's word that a note was added or a ticket trashed."""
+    verdict = read(200, body, record=record)
+    assert (type(verdict.error), verdict.error.likely) == (OutcomeUnknownError, "applied")
 
 
 @pytest.mark.parametrize(

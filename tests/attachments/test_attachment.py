@@ -6,6 +6,7 @@ import io
 import os
 import socket
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,44 @@ async def test_a_pipe_that_has_nothing_yet_is_not_taken_for_ended():
         write_end.write(b"first half")
         with pytest.raises(InvalidRequestError, match="not NoneType"):
             await Attachment.from_file(read_end, name="a")
+
+
+async def test_pipes_that_give_nothing_hold_nobody_else_up():
+    """Each keeps one thread of its own waiting, and none of those that all share."""
+    pipes = [os.pipe() for _ in range(40)]
+    files = [os.fdopen(left, "rb", buffering=0) for left, _ in pipes]
+    waiting = [asyncio.ensure_future(prepared(Attachment.from_file(file, name="a"))) for file in files]
+    await asyncio.sleep(0.1)
+    async with asyncio.timeout(5):
+        assert whole(await Attachment.from_async_iterable(chunks(b"abc"), name="b")) == b"abc"
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)
+    for (_, right), file in zip(pipes, files, strict=True):
+        os.close(right)
+        file.close()
+
+
+async def test_a_copy_that_is_cancelled_before_it_began_can_be_made_later(monkeypatch):
+    """Nothing was read of it, and the file that comes too late is closed."""
+    made, go_on = [], threading.Event()
+    temporary_file = tempfile.TemporaryFile
+
+    def slowly(mode):
+        go_on.wait(5)
+        made.append(temporary_file(mode))
+        return made[0]
+
+    attachment = Attachment.from_async_iterable(chunks(b"abc"), name="a")
+    with monkeypatch.context() as patched:
+        patched.setattr(tempfile, "TemporaryFile", slowly)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await attachment
+        go_on.set()
+        while not (made and made[0].closed):  # noqa: ASYNC110 -- a thread makes it
+            await asyncio.sleep(0.01)
+    assert whole(await attachment) == b"abc"
 
 
 async def test_a_pipe_that_was_closed_meanwhile_is_named():

@@ -220,3 +220,51 @@ def test_a_digest_says_all_of_a_row(tmp_path):
     assert len(set(others)) == len(others)
     assert digest_of(base) == digest_of(NewTicket(title="t", lead_id="a", fields={"y": 2, "x": 1}))
     assert digest_of(base, target=TicketReceipt(number="1")) == digest_of(base, target="1")
+
+
+async def meet_two(journal):
+    for key in "ab":
+        await journal.meet(row_of(BulkRow(key, NewTicket(lead_id="45b5", title=key))))
+
+
+async def test_what_a_failed_commit_took_back_is_not_sent(path):
+    """A full disk takes back the rows of others with the one that failed: none of them has an intent any more."""
+    journal = Journal(path, "created")
+    await journal.open()
+    await meet_two(journal)
+    roll_back = "BEGIN SELECT RAISE(ROLLBACK, 'full'); END"
+    journal._file.database.execute(f"CREATE TEMP TRIGGER full BEFORE UPDATE ON rows WHEN NEW.key = 'b' {roll_back}")
+    with pytest.raises(LSQServiceError, match="nothing more is done: full"):
+        await journal.intend("b")
+    for act in (journal.intend("a"), journal.finish("b", State.DONE, None, None), journal.meet(ROW)):
+        with pytest.raises(LSQServiceError, match="nothing more is done: full"):
+            await act
+    await journal.aclose()
+    assert states_in(path) == {}
+    again = Journal(path, "created")
+    await again.open()
+    await meet_two(again)
+    await again.aclose()
+
+
+async def test_a_row_that_is_gone_is_not_sent(path):
+    """Whatever took it away: an intent that changes nothing is none."""
+    journal = Journal(path, "created")
+    await journal.open()
+    await meet_two(journal)
+    journal._file.database.execute("ROLLBACK")
+    with pytest.raises(LSQServiceError, match="the row 'a' is not in the journal"):
+        await journal.intend("a")
+    await journal.aclose()
+
+
+async def test_a_row_is_the_same_before_and_after_its_file_was_read():
+    """What can be read once tells its length only then."""
+
+    async def chunks():
+        yield b"abc"
+
+    file = Attachment.from_async_iterable(chunks(), name="a.txt")
+    before = digest_of(NewTicket(lead_id="45b5"), None, [file])
+    await file
+    assert digest_of(NewTicket(lead_id="45b5"), None, [file]) == before

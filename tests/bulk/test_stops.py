@@ -129,3 +129,14 @@ def test_a_full_disk_sends_nothing_more(play, journal, monkeypatch):
         return len(emulator.tickets)
 
     assert play(main) <= 20
+
+
+@pytest.mark.parametrize("on_unknown", ["again", None, 5])
+def test_what_to_do_with_unknown_rows_is_checked_first(play, journal, on_unknown):
+    """A typing error must not be taken for "skip"."""
+
+    async def main(client, emulator):
+        with pytest.raises(InvalidRequestError, match='"skip", "stop", "resend" or a function'):
+            client.bulk.create(keyed(1), journal=journal, on_unknown=on_unknown)
+
+    play(main)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 
 import pytest
 from virtual_clock import virtual
@@ -13,7 +14,9 @@ from limits.opened import NAME, RATE, TOKEN, call, opened, spend, take, ticks, t
 from lsq_service_async.config import Lane, RateLimit
 from lsq_service_async.errors import NotSentError, QueueTimeoutError
 from lsq_service_async.limits import Gate, LocalLimiter
+from lsq_service_async.limits.decision.state import PLAIN
 from lsq_service_async.limits.local import LocalStore
+from lsq_service_async.limits.queue import Queue
 
 
 @virtual
@@ -310,3 +313,37 @@ async def test_a_thousand_are_sent_away_a_hundred_at_a_time():
     assert max(before - after for before, after in itertools.pairwise(left)) == 100
     ends = await asyncio.gather(*waiting, return_exceptions=True)
     assert {type(end) for end in ends} == {NotSentError}
+
+
+@virtual
+async def test_a_line_that_was_served_while_its_task_was_made_is_clear_again():
+    """So it is with eager tasks and a store that answers, or fails, at once."""
+
+    class Down(LocalStore):
+        async def take(self, wants, waiting):
+            raise NotSentError("down")
+
+    store = Down()
+    await store.open(RATE, NAME)
+    queue = Queue(store)
+    queue.open(RATE)
+    loop = asyncio.get_running_loop()
+    create_task = loop.create_task
+
+    def eager(coroutine, **about):
+        try:
+            coroutine.send(None)
+        except StopIteration:
+            ended = loop.create_future()
+            ended.set_result(None)
+            return ended
+        raise AssertionError("it waits for something")
+
+    loop.create_task = eager
+    try:
+        for _ in range(2):
+            with pytest.raises(NotSentError, match="down"):
+                await asyncio.wait_for(queue.wait(PLAIN, math.inf, again=False), 5)
+            assert queue.is_clear()
+    finally:
+        loop.create_task = create_task

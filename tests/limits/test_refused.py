@@ -10,6 +10,7 @@ from virtual_clock import virtual
 
 from limits.opened import TOKEN, opened, spend
 from lsq_service_async.config import Lane
+from lsq_service_async.errors import QueueTimeoutError
 from lsq_service_async.events import LimitLowered, LimitPaused
 
 
@@ -96,3 +97,20 @@ async def test_a_plan_that_makes_no_sense_is_not_believed(named):
     async with opened() as limiter:
         assert limiter.refused("r", 1.0, named)[1].cause == "other traffic"
         assert limiter.stats().calls == 12
+
+
+@virtual
+async def test_a_longer_window_that_is_named_is_kept_to_in_parts():
+    """100 in 30 s are 25 in 7.5 s: nobody waits in the bucket, where a deadline means nothing."""
+    async with opened() as limiter:
+        lowered = limiter.refused("r", 1.0, (100, 30))[1]
+        assert (lowered.cause, lowered.calls, lowered.per) == ("lower plan", 25, 7.5)
+        await asyncio.sleep(3600)
+        late = time() + 1
+        calls = [asyncio.create_task(limiter.acquire(Lane.INTERACTIVE, deadline=late)) for _ in range(60)]
+        await asyncio.wait(calls, timeout=1.5)
+        assert all(call.done() for call in calls)
+        granted = [call for call in calls if not isinstance(call.exception(), QueueTimeoutError)]
+        assert len(granted) == 25
+        for call in granted:
+            call.result().answered()

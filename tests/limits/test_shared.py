@@ -13,6 +13,7 @@ from limits.ledgers import FileOnTheSpot, loop_time, processes
 from limits.opened import NAME, RATE, TOKEN, spend, take, ticks
 from lsq_service_async.config import Lane, RateLimit
 from lsq_service_async.errors import NotSentError, QueueTimeoutError
+from lsq_service_async.limits import HostLimiter
 from lsq_service_async.limits.decision.ask import Want
 
 
@@ -434,3 +435,28 @@ async def test_uploads_hold_at_most_half_of_the_slots_of_all(ledger):
         for slot in uploads:
             slot.answered()
         await waiting
+
+
+def test_calls_of_a_loop_that_ended_are_taken_for_answered(tmp_path):
+    """Nobody is left who could say how they went; they must not be renewed for ever."""
+    gate = HostLimiter(tmp_path / "limit.sqlite")
+
+    async def leave_some_in_flight() -> None:
+        await gate.open(RATE, NAME)
+        for _ in range(20):
+            await gate.acquire(Lane.INTERACTIVE)
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(leave_some_in_flight())
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+
+    async def next_time() -> int:
+        await gate.open(RATE, NAME)
+        calls = len(gate._store._reports._calls)
+        await gate.aclose()
+        return calls
+
+    assert asyncio.run(next_time()) == 0
