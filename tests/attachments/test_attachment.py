@@ -173,8 +173,9 @@ async def test_a_copy_that_is_cancelled_before_it_began_can_be_made_later(monkey
             async with asyncio.timeout(0.05):
                 await attachment
         go_on.set()
-        while not (made and made[0].closed):  # noqa: ASYNC110 -- a thread makes it
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(5):
+            while not (made and made[0].closed):  # noqa: ASYNC110 -- a thread makes it
+                await asyncio.sleep(0.01)
     assert whole(await attachment) == b"abc"
 
 

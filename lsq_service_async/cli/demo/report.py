@@ -88,7 +88,7 @@ def _tickets(evidence: Evidence) -> Line:
 def _resumed(evidence: Evidence) -> Line:
     first, second = evidence.run.interrupted, evidence.run.resumed
     left = len(evidence.rows) - first.total
-    note = f"rows were left when the run was stopped, after {first.total}"
+    note = f"rows that were left when the run was stopped after {first.total}"
     wrong = "" if second.skipped == first.created else f"{second.skipped} of {first.created} were known"
     return Line("resumed", f"{second.created} of {left}", note, wrong)
 
@@ -126,13 +126,18 @@ def _calls(evidence: Evidence) -> Line:
 
 def _refused_by_us(evidence: Evidence) -> Line:
     unsent = [key for key, error in evidence.run.errors.items() if isinstance(error, _UNSENT)]
-    return Line("refused by us", str(len(unsent)), "given up before they were sent", _some("never sent:", unsent))
+    return Line(
+        "refused by us",
+        str(len(unsent)),
+        "rows that the client gave up before it sent them",
+        _some("never sent:", unsent),
+    )
 
 
 def _refused_by_it(evidence: Evidence) -> Line:
     refused = evidence.emulator.refused
     wrong = f"the limit of {_limit(evidence.rate)} was not kept" if refused else ""
-    return Line("refused by it", str(refused), f"because of its limit of {_limit(evidence.rate)}", wrong)
+    return Line("refused by it", str(refused), f"for its limit of {_limit(evidence.rate)}, which was kept", wrong)
 
 
 def _injected(evidence: Evidence) -> Line:
@@ -143,7 +148,8 @@ def _injected(evidence: Evidence) -> Line:
 
 def _seconds(evidence: Evidence) -> Line:
     calls, rate = len(evidence.emulator.calls), evidence.rate
-    share = f"{calls} calls / ({rate.calls} in {rate.per:g} s) = {calls * rate.per / rate.calls:.1f}"
+    least = f"{calls} calls / ({rate.calls} in {rate.per:g} s) = {calls * rate.per / rate.calls:.1f}"
+    share = f"{least}; the rest: {rate.per:g} s before a resumed run sends, half the speed after a 429"
     wrong = f"more than {TIME_LIMIT:g}" if evidence.run.seconds > TIME_LIMIT else ""
     return Line("seconds", f"{evidence.run.seconds:.1f}", share, wrong)
 

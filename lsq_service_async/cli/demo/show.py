@@ -60,7 +60,11 @@ def _open(console: Console, emulator: Emulator, tickets: int, rate: RateLimit) -
         "no account is used, and nothing leaves this machine.",
     )
     faults = ", ".join(planned(emulator)) or "nothing"
-    say(console, f"It refuses calls beyond {rate.calls} in {rate.per:g} s. Going wrong on purpose: {faults}.\n")
+    say(
+        console,
+        f"It refuses calls beyond {rate.calls} in {rate.per:g} s. "
+        f"Going wrong on purpose, which the client does not know: {faults}.\n",
+    )
 
 
 def _close(console: Console, lines: list[Line]) -> bool:
@@ -87,8 +91,9 @@ def _printed(lines: Iterable[Line]) -> Table:
 
 def _point_onward(console: Console) -> None:
     say(console, "What next:")
-    say(console, "- a program of your own: the README begins with one to paste")
-    say(console, f"- this stand-in, for as long as you like: {_python()} -m lsq_service_async emulator")
+    say(console, '- a program of your own: "A script" in the README')
+    say(console, "- this stand-in, for as long as you like:")
+    console.print(f"  {_python()} -m lsq_service_async emulator", soft_wrap=True, markup=False, highlight=False)
     say(console, "- your account: set LSQ_ACCESS_KEY, LSQ_SECRET_KEY and LSQ_ORG_ID, and use ServiceClient.from_env()")
 
 

@@ -96,21 +96,21 @@ def test_the_first_lines_say_what_happens_and_that_it_stays_here(quick: Any, pap
     )
     assert (
         second == "It refuses calls beyond 40 in 0.02 s. "
-        "Going wrong on purpose: a 500, a 429 (Retry-After 0), an answer 0.01 s late."
+        "Going wrong on purpose, which the client does not know: a 500, a 429 (Retry-After 0), an answer 0.01 s late."
     )
 
 
 def test_a_stand_in_without_faults_says_so(quick: Any, paper: Any) -> None:
     """Nothing goes wrong on purpose."""
     assert perform(paper, quick(), RATE)
-    assert "Going wrong on purpose: nothing.\n" in paper.file.getvalue()
+    assert "Going wrong on purpose, which the client does not know: nothing.\n" in paper.file.getvalue()
 
 
 def test_the_last_lines_say_what_to_do_next(quick: Any, paper: Any) -> None:
     """A program, the stand-in on its own, an account."""
     perform(paper, quick(), RATE)
     text = paper.file.getvalue()
-    program, emulator, account = text.partition("What next:\n")[2].splitlines()
+    program, _, emulator, account = text.partition("What next:\n")[2].splitlines()
     assert "README" in program
     assert emulator.endswith(" -m lsq_service_async emulator")
     assert all(name in account for name in ("LSQ_ACCESS_KEY", "LSQ_SECRET_KEY", "LSQ_ORG_ID", "from_env()"))
@@ -123,7 +123,7 @@ def test_python_is_named_as_it_can_be_called(quick: Any, paper: Any, monkeypatch
     perform(paper, quick(), RATE)
     monkeypatch.setattr(shutil, "which", lambda name: sys.executable)
     perform(paper, quick(), RATE)
-    calls = re.findall(r": (.*) -m lsq_service_async emulator", paper.file.getvalue())
+    calls = re.findall(r"  (.*) -m lsq_service_async emulator", paper.file.getvalue())
     assert calls == ["'my venv/bin/python'", "python"]
 
 
