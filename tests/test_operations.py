@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import attrs
@@ -262,3 +263,13 @@ async def test_impossible_arguments_cost_nothing(client, name):
     with pytest.raises(InvalidRequestError):
         await IMPOSSIBLE[name](client)
     assert client.limiter.stats().used == 0
+
+
+async def test_a_guid_may_be_a_uuid(config):
+    """As it comes from a database."""
+    guid = UUID("45b5fded-e696-45a6-9fbb-c6af6178229e")
+    with respx.mock(base_url=config.base_url) as service:
+        route = service.get(f"{config.tenant_path}/tickets/{guid}").respond(json={"Id": "143", "Fields": []})
+        async with ServiceClient(config) as client:
+            assert (await client.tickets.get(guid)).number == "143"
+    assert route.called

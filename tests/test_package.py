@@ -34,5 +34,6 @@ def test_every_error_is_public_and_drawn_in_the_tree():
 def test_the_top_level_is_what_was_agreed():
     """Nothing else may grow beside the package."""
     expected = {"pyproject.toml", "README.md", "lsq_service_async", "tests", "benchmarks", "CHANGELOG.md"}
+    expected.add("PKG-INFO")  # which a source distribution brings
     found = {path.name for path in ROOT.iterdir() if not path.name.startswith(".") and path.name != "dist"}
     assert found - expected == set()

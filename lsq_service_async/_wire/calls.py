@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic, Protocol, TypeVar
+from uuid import UUID
 
 import attrs
 
@@ -100,7 +101,8 @@ def encode(value: Any) -> bytes:
 def ticket_ref(ticket: TicketRef) -> str:
     """What stands for a ticket in a URL. A record stands for its number."""
     text = ticket.number if isinstance(ticket, Ticket | TicketReceipt) else ticket
-    text = str(text) if isinstance(text, int) and not isinstance(text, bool) and text > 0 else text
+    if isinstance(text, UUID) or (isinstance(text, int) and not isinstance(text, bool) and text > 0):
+        text = str(text)
     # A stricter check than quoting: "..", quoted or not, would leave the tenant's path.
     if not isinstance(text, str) or not re.fullmatch(r"[A-Za-z0-9-]{1,64}", text):
         hint = "; the # and zeros of a key are no part of it" if str(text).startswith("#") else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 
 import click
@@ -18,6 +19,7 @@ from .. import (
     RetryPolicy,
     ServiceClient,
 )
+from .client import LIMIT_FILE
 from .endings import exit_code_of
 
 _TIMEOUT = 15.0  # s
@@ -46,6 +48,8 @@ def _settings(config: Config) -> Iterator[str]:
     yield f"{'org id':<9}{config.org_id}"
     yield f"{'host':<9}{config.base_url}"
     yield f"{'limit':<9}{rate.calls} calls in {rate.per:g} s, kept by this client (LSQ_RATE_LIMIT changes it)"
+    shared = os.environ.get(LIMIT_FILE)
+    yield f"{'shared':<9}{f'by {shared}' if shared else f'with nobody ({LIMIT_FILE} names a file)'}"
 
 
 async def _read(config: Config) -> LSQServiceError | None:

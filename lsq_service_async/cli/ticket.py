@@ -13,6 +13,7 @@ import attrs
 import click
 
 from .. import NewTicket, ServiceClient, Ticket, TicketReceipt, TicketUpdate
+from .client import client_of_env
 from .columns import ColumnError, Kind, check_columns, python_names, ticket_of
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -24,7 +25,8 @@ _HELP = {"due_date": "Like 2026-01-31T09:00:00+05:30."}
 def ticket() -> None:
     """Create, show or change one ticket.
 
-    Keys come from LSQ_ACCESS_KEY, LSQ_SECRET_KEY and LSQ_ORG_ID.
+    Keys come from LSQ_ACCESS_KEY, LSQ_SECRET_KEY and LSQ_ORG_ID. LSQ_LIMIT_FILE names the file of a limit that others
+    on this machine share.
     """
 
 
@@ -93,7 +95,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 def _call(operation: Callable[[ServiceClient], Awaitable[Answer]]) -> Answer:
     async def call() -> Answer:
-        async with ServiceClient.from_env() as client:
+        async with client_of_env() as client:
             return await operation(client)
 
     return asyncio.run(call())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self
+from uuid import UUID
 
 import attrs
 
@@ -136,5 +137,5 @@ class TicketReceipt(Record):
     extra: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
 
 
-TicketRef = Ticket | TicketReceipt | str | int
+TicketRef = Ticket | TicketReceipt | str | int | UUID
 """What stands for a ticket: a record, its number, or (where a page allows it) its GUID."""

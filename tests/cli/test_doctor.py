@@ -12,8 +12,9 @@ def test_a_healthy_account_is_well(served: Emulator, capsys: pytest.CaptureFixtu
     """It shows the settings but for the keys, and has made one call."""
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
-    assert [line.split()[0] for line in out.splitlines()] == ["keys", "org", "host", "limit", "service"]
+    assert [line.split()[0] for line in out.splitlines()] == ["keys", "org", "host", "limit", "shared", "service"]
     assert "40 calls in 0.02 s" in out
+    assert "shared   with nobody (LSQ_LIMIT_FILE names a file)" in out
     assert "this account has no ticket 1" in out
     assert served.settings["access_key"] not in out
     assert len(served.calls) == 1

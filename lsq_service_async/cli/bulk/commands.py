@@ -12,8 +12,8 @@ from typing import Any
 
 import click
 
-from ... import ServiceClient
 from ...bulk import BulkJob, State, states_in, unknown_in
+from ..client import client_of_env
 from ..endings import SOME_FAILED
 from ..screen import Output, Screen
 from .check import problems
@@ -34,6 +34,8 @@ def bulk() -> None:
     FILE is CSV or JSONL (.jsonl, .ndjson); - reads it from a pipe. Columns are fields: title, lead_email, status, ...
     or schema names such as CustomData.X; "key" names a row for ever, "target" the ticket to change, "attachments"
     files (a.jpg;b.pdf). What is done is kept in a journal: the same command again goes on, and repeats nothing.
+
+    LSQ_LIMIT_FILE names the file of a limit that others on this machine share, such as a backend.
 
     Failed rows are in the --errors report, with why. Mend it, and feed it back with the same journal:
 
@@ -138,7 +140,7 @@ def _is_one_of(errors: Path, job: Job) -> bool:
 async def _plan(job: Job, rows: Rows) -> None:
     source = Source(rows)
     source.bad = sum(isinstance(row, BadRow) for row in rows)
-    async with ServiceClient.from_env() as client:
+    async with client_of_env() as client:
         _say_plan(job.on(client, source))
     if source.bad:
         click.echo(f"{source.bad} rows cannot be read, and make no call; run --dry-run says why", err=True)
@@ -153,11 +155,11 @@ def _say_plan(job: BulkJob) -> None:
 def _dry(**options: Any) -> Act:
     async def act(job: Job, rows: Rows, failed: Report | None) -> int:
         results, source, wrong = Results(), Source(rows), 0
-        async with ServiceClient.from_env() as client:
+        async with client_of_env() as client:
             async for row, error in problems(rows, client):
                 wrong += 1
                 source.bad += isinstance(row, BadRow)
-                results.tell(str(row.record.get("key") or "") or None, "failed", None, error)
+                results.tell(str(row.record.get("key") or "") or None, row.line, "failed", None, error)
                 if failed:
                     failed.add(row.record, error)
             _say_plan(job.on(client, source, **options))
@@ -171,7 +173,7 @@ def _wet(**options: Any) -> Act:
     async def act(job: Job, rows: Rows, failed: Report | None) -> int:
         # The signals outermost: closing the client takes time too.
         with Signals() as signals:
-            async with ServiceClient.from_env() as client:
+            async with client_of_env() as client:
                 with Screen(Output(stderr=True, highlight=False), "rows", rows.count) as screen:
                     job_of = functools.partial(job.on, client, **options)
                     code = await Run(rows, job_of, screen, failed, signals).to_its_end()

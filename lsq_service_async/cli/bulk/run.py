@@ -81,7 +81,8 @@ class Run:
 
     def _tell(self, outcome: RowOutcome) -> None:
         number = outcome.receipt.number if outcome.receipt else None
-        self._results.tell(outcome.key, outcome.state, number, outcome.error)
+        line = outcome.row.line if isinstance(outcome.row, FileRow) else None
+        self._results.tell(outcome.key, line, outcome.state, number, outcome.error)
         # What says nothing of its row has nothing to mend: this journal sends it again, and a mended copy would be a
         # second one.
         refused = outcome.state == "failed" and not isinstance(outcome.error, _NOT_OF_THE_ROW)
@@ -90,7 +91,7 @@ class Run:
 
     def _tell_bad(self, row: BadRow) -> None:
         key: Any = row.record.get("key")
-        self._results.tell(str(key) if key else None, "failed", None, row.error)
+        self._results.tell(str(key) if key else None, row.line, "failed", None, row.error)
         if self._report:
             self._report.add(row.record, row.error)
 

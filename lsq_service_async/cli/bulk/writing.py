@@ -23,9 +23,12 @@ class Results:
     def __init__(self) -> None:
         self._unread = False
 
-    def tell(self, key: str | None, state: str, number: str | None = None, error: object = None) -> None:
-        """One line, flushed."""
-        result = {"key": key, "state": state, "number": number, "error": None if error is None else str(error)}
+    def tell(
+        self, key: str | None, line: int | None, state: str, number: str | None = None, error: object = None
+    ) -> None:
+        """One line, flushed. ``line`` is where the row begins in the input."""
+        said = None if error is None else str(error)
+        result = {"key": key, "line": line, "state": state, "number": number, "error": said}
         try:
             if not self._unread:
                 # Not click.echo, which would write past a progress bar into the middle of its line.

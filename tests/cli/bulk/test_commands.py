@@ -8,8 +8,10 @@ import json
 import os
 import re
 import shlex
+import sqlite3
 import stat
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,8 @@ def test_every_row_becomes_a_ticket_and_a_line(served: Emulator, bulk: Any) -> N
     assert code == 0
     assert states(results) == {"a": "created", "b": "created", "c": "created"}
     assert {result["number"] for result in results} == set(served.tickets)
-    assert {tuple(result) for result in results} == {("key", "state", "number", "error")}
+    assert {tuple(result) for result in results} == {("key", "line", "state", "number", "error")}
+    assert {result["key"]: result["line"] for result in results} == {"a": 2, "b": 3, "c": 4}
     assert err.startswith("rows: 3 of 3, 3 done, 0 failed, 0 unknown, ")
     assert stat.S_IMODE(os.stat("rows.csv.journal").st_mode) == 0o600
     code, results, err = bulk("run", "rows.csv")
@@ -57,6 +60,16 @@ def test_a_fifo_is_read_like_a_pipe(served: Emulator, bulk: Any, file: Path) -> 
     assert bulk("run", "fifo")[0] == 0
     os.wait()
     assert len(served.tickets) == 3
+
+
+def test_a_command_may_share_the_limit_of_others(served: Emulator, bulk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is that of every HostLimiter, so its calls count for all."""
+    monkeypatch.setenv("LSQ_LIMIT_FILE", "limit.sqlite")
+    assert bulk("run", "rows.csv")[0] == 0
+    with closing(sqlite3.connect("limit.sqlite")) as database:
+        tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        told = [row for (name,) in tables for row in database.execute(f'SELECT * FROM "{name}"')]
+    assert "127.0.0.1" in str(told) or "localhost" in str(told)
 
 
 def test_updates_name_their_targets(served: Emulator, bulk: Any, file: Path) -> None:
