@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sized
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Literal
 
 import attrs
@@ -18,9 +17,9 @@ from .crew import Crew
 from .journal import Entry, Journal
 from .journal_file import State
 from .outcomes import Plan, RowOutcome, Summary, earlier, state_after
+from .progress import Progress
 from .review import states_in
 from .rows import BulkRow, Row, Source, rows_of
-from .speed import Speed
 
 Reconcile = Callable[[BulkRow], Awaitable[TicketReceipt | None]]
 OnUnknown = Literal["skip", "stop", "resend"] | Reconcile
@@ -41,6 +40,12 @@ class Setup:
     estimated_wait: Callable[[], float]
     before_closing: set[Callable[[], Awaitable[None]]]
     """What the client awaits before it is closed, once all that was sent has ended."""
+
+
+def _kept(on_unknown: OnUnknown, *, retry_failed: bool) -> set[State]:
+    """The states of rows that are done, or wait for a retry or for the user's word."""
+    kept = {State.DONE} if retry_failed else {State.DONE, State.FAILED}
+    return kept if on_unknown == "resend" or callable(on_unknown) else kept | {State.UNKNOWN, State.IN_FLIGHT}
 
 
 class BulkJob:
@@ -66,9 +71,7 @@ class BulkJob:
         self._setup = setup
         self._on_unknown = on_unknown
         self._retry_failed = retry_failed
-        self._counts: Counter[str] = Counter()
-        self._known: Mapping[State, int] = {}
-        self._speed = Speed()
+        self._progress = Progress(rows, _kept(on_unknown, retry_failed=retry_failed))
         self._sends_from = -math.inf
         self._stopping = False
         self._begun = False
@@ -79,39 +82,23 @@ class BulkJob:
 
     def plan(self) -> Plan:
         """Calls and seconds of a run that begins now. Blocks for a moment: it looks into the journal."""
-        states = states_in(self._journal.path)
-        done = states.get(State.DONE, 0)
-        if not isinstance(self._rows, Sized):
-            return Plan(None, None, done)
-        calls = max(0, len(self._rows) - self._not_sent(states))
-        return Plan(calls, calls * self._setup.seconds_per_call, done)
-
-    def _not_sent(self, states: Mapping[State, int]) -> int:
-        """Rows that are done, or wait for a retry or for the user's word."""
-        kept = [State.DONE]
-        kept += [] if self._retry_failed else [State.FAILED]
-        kept += [] if self._on_unknown == "resend" or callable(self._on_unknown) else [State.UNKNOWN, State.IN_FLIGHT]
-        return sum(states.get(state, 0) for state in kept)
+        return self._progress.plan(states_in(self._journal.path), self._setup.seconds_per_call)
 
     def summary(self) -> Summary:
         """How many rows ended how, so far."""
-        return Summary(**self._counts)
+        return self._progress.summary()
 
     def eta(self) -> float | None:
         """Seconds until the last row, from what the limiter allows; None where nobody knows how long the input is."""
-        if not isinstance(self._rows, Sized):
-            return None
-        told = self.summary().total
-        to_tell = max(0, self._not_sent(self._known) - (told - self._speed.sent))
-        left = len(self._rows) - told - to_tell
-        if left <= 0:
-            return 0.0
+        left = self._progress.left()
+        if not left:
+            return None if left is None else 0.0
         first = max(self._setup.estimated_wait(), self._seconds_for_earlier_calls())
         return first + (left - 1) * self._setup.seconds_per_call
 
     def rate(self) -> float:
         """Rows per second, from the first one that was sent on; 0.0 until then. Skipped ones do not count."""
-        return self._speed.per_second()
+        return self._progress.per_second()
 
     def stop(self) -> None:
         """Begin no new row. The loop over the job ends when what is in flight has ended."""
@@ -128,12 +115,13 @@ class BulkJob:
     async def _run(self) -> AsyncIterator[RowOutcome]:
         self._setup.before_closing.add(self._results_are_written)
         try:
-            self._known = await self._journal.open()
-            if self._known:
+            known = await self._journal.open()
+            self._progress.begins(known)
+            if known:
                 self._sends_from = asyncio.get_running_loop().time() + self._setup.window
             crew = self._crew = Crew(self, Breaker(self._setup.probe), self._setup.workers)
             async for outcome in crew.outcomes():
-                self._counts[outcome.state] += 1
+                self._progress.told(outcome)
                 yield outcome
         finally:
             self._ending = asyncio.create_task(self._end())
@@ -203,7 +191,7 @@ class BulkJob:
 
         async def before_send() -> None:
             crew.begins_to_send()
-            self._speed.begins(key)
+            self._progress.leaves(key)
             await self._journal.intend(key)
             self._unwritten.add(key)
 
@@ -211,7 +199,7 @@ class BulkJob:
         try:
             return await self._send_and_write(row, entry, before_send)
         finally:
-            self._speed.ends(key)
+            self._progress.ended(key)
             self._unwritten.discard(key)
             self._all_written.set()
 
