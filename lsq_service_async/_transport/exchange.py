@@ -18,6 +18,7 @@ from ..config import Config
 from .upload import Body
 
 MAX_ANSWER = 8 << 20
+MAX_HEADERS = 256
 _KEY_HEADERS = {
     Api.TENANT: ("X-LSQ-ACCESS-KEY", "X-LSQ-SECRET-KEY"),
     Api.METADATA: ("X-LSQ-ACCESS-KEY", "X-LSQ-SECRET-KEY"),
@@ -97,6 +98,10 @@ class Exchange:
             except httpx.HTTPStatusError as error:
                 # A hook of the caller's client raises for statuses; they are read here.
                 response = error.response
+            except httpx.RemoteProtocolError as error:
+                if "buffer too long" in str(error):  # h11's word for more than 100 KB of headers
+                    raise UntrustworthyAnswerError("the headers of the answer are too long") from error
+                raise
         response.next_request = None  # it would carry the keys to wherever a redirect points
         return response, until
 
@@ -127,6 +132,8 @@ class Exchange:
 
 
 async def _read(response: httpx.Response, until: float) -> Answer:
+    if len(response.headers.raw) > MAX_HEADERS:
+        raise UntrustworthyAnswerError(f"the answer has more than {MAX_HEADERS} headers")
     # Transports for tests, and clients with response hooks, hand out answers that are read already.
     if response.is_stream_consumed or response.is_closed:
         body = getattr(response, "_content", b"")
