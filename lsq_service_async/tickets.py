@@ -134,7 +134,7 @@ class Tickets:
 
         Page: apidocs.leadsquared.com/delete-tickets
         """
-        if isinstance(tickets, str | int | Ticket | TicketReceipt):
+        if isinstance(tickets, str) or not isinstance(tickets, Iterable):
             raise InvalidRequestError("trash takes a list, also for one ticket: trash(['160'])")
         numbers = list(dict.fromkeys(map(ticket_number, tickets)))
         if not numbers:
@@ -159,7 +159,7 @@ class Tickets:
 
         Page: apidocs.leadsquared.com/get-ticket-conversations
         """
-        wanted = [types] if isinstance(types, str) else list(types)
+        wanted = [types] if isinstance(types, str) or not isinstance(types, Iterable) else list(types)
         if not wanted or not all(isinstance(name, str) and name.strip() for name in wanted):
             raise InvalidRequestError("types are names such as 'InboundEmail', and there must be one")
         # Here the ticket's number is a JSON number, and is called TicketId.

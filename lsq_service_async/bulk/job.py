@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Literal
 
 import attrs
@@ -66,6 +66,8 @@ class BulkJob:
     ) -> None:
         if on_unknown not in ("skip", "stop", "resend") and not callable(on_unknown):
             raise InvalidRequestError(f'on_unknown is "skip", "stop", "resend" or a function, not {on_unknown!r:.80}')
+        if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable | AsyncIterable):
+            raise InvalidRequestError(f"rows are an iterable of NewTicket or BulkRow, not {type(rows).__name__}")
         self._rows = rows
         self._journal = Journal(journal, setup.verb)
         self._setup = setup

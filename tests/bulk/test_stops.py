@@ -11,6 +11,7 @@ from lsq_service_async import (
     BulkRow,
     InvalidRequestError,
     LSQServiceError,
+    NewTicket,
     TicketUpdate,
 )
 from lsq_service_async.emulator.faults import Status
@@ -138,5 +139,16 @@ def test_what_to_do_with_unknown_rows_is_checked_first(play, journal, on_unknown
     async def main(client, emulator):
         with pytest.raises(InvalidRequestError, match='"skip", "stop", "resend" or a function'):
             client.bulk.create(keyed(1), journal=journal, on_unknown=on_unknown)
+
+    play(main)
+
+
+@pytest.mark.parametrize("rows", [None, 5, "rows.csv", {"title": "x"}, NewTicket(lead_id="x")])
+def test_rows_that_cannot_be_iterated_are_named_at_once(play, journal, rows):
+    """Not when the run begins."""
+
+    async def main(client, emulator):
+        with pytest.raises(InvalidRequestError, match="rows are an iterable of NewTicket or BulkRow"):
+            client.bulk.create(rows, journal=journal)
 
     play(main)
