@@ -176,9 +176,13 @@ def _wet(**options: Any) -> Act:
             async with client_of_env() as client:
                 with Screen(Output(stderr=True, highlight=False), "rows", rows.count) as screen:
                     job_of = functools.partial(job.on, client, **options)
-                    code = await Run(rows, job_of, screen, failed, signals).to_its_end()
+                    this_run = Run(rows, job_of, screen, failed, signals)
+                    code = await this_run.to_its_end()
         if failed and failed.count:
             click.echo(f"Mend the rows in {failed.path}, then: {job.retry_of(failed.path)}", err=True)
+        elif failed is None and this_run.refused and job.path != "-":
+            again = job.retry_of(Path(job.path))
+            click.echo(f"To send what failed once more: {again}; --errors FILE writes it out to be mended", err=True)
         return code
 
     return act

@@ -83,9 +83,11 @@ class Csv:
         if len(cells) == len(self.columns):
             return Line(number, record)
         counts = f"{len(cells)} cells under {len(self.columns)} columns"
+        if len(cells) < len(self.columns):
+            return Line(number, record, f"{counts}; cells are missing")
         why = f"{counts}; put quotes around cells with a {self.delimiter!r} in them"
         # Cut to the columns, a report of it would pass for a row that nobody has written.
-        return Line(number, {**record, UNREADABLE: cells} if len(cells) > len(self.columns) else record, why)
+        return Line(number, {**record, UNREADABLE: cells}, why)
 
     def _read(self, cell: str) -> str:
         return cell[1:] if ERROR in self.columns and cell.startswith("'") and _is_risky(cell) else cell

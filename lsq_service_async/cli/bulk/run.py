@@ -56,6 +56,8 @@ class Run:
         self._report = report
         self._results = Results()
         self._signals = signals
+        self.refused: int = 0
+        """How many rows failed for what is in them."""
         signals.ask, signals.leave = self._stop, screen.close
 
     async def to_its_end(self) -> int:
@@ -86,6 +88,7 @@ class Run:
         # What says nothing of its row has nothing to mend: this journal sends it again, and a mended copy would be a
         # second one.
         refused = outcome.state == "failed" and not isinstance(outcome.error, _NOT_OF_THE_ROW)
+        self.refused += refused
         if self._report and refused and isinstance(outcome.row, FileRow):
             self._report.add(outcome.row.record, outcome.error, outcome.key)
 

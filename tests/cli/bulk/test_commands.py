@@ -95,7 +95,7 @@ def test_failed_rows_are_mended_and_fed_back(served: Emulator, bulk: Any, file: 
     assert list(report["a"]) == ["key", "title", "lead_phone", "due_date", "error"]
     assert (report["a"]["title"], report["a"]["lead_phone"], report["d"]["title"]) == ("'=1+1", "'+91 1", "''=x")
     assert report["a"]["error"].startswith("line 2, column due_date: 'soon' is no date")
-    assert report["e"]["error"].startswith("line 6: 2 cells under 4 columns")
+    assert report["e"]["error"].startswith("line 6: 2 cells under 4 columns; cells are missing")
     mended = text.replace("soon", "").replace("c;;;", "c;now;+91 3;").replace("e;x;;", "e;x;+91 5;")
     Path("bad.csv").write_text(mended)
     code, results, _ = bulk("run", "bad.csv", "--delimiter", ";", "--errors", "worse.csv")
@@ -334,12 +334,17 @@ def test_what_cannot_be_read_makes_no_call(served: Emulator, bulk: Any, file: Pa
 def test_failed_rows_wait_for_a_retry(served: Emulator, bulk: Any) -> None:
     """Status counts them meanwhile."""
     served.faults.add(Status(400))
-    assert bulk("run", "rows.csv")[0] == 1
+    code, _, err = bulk("run", "rows.csv")
+    assert code == 1
+    assert re.search(
+        r"To send what failed once more: \S+ bulk retry rows.csv --journal rows.csv.journal; --errors", err
+    )
     code, [counts], _ = bulk("status", "rows.csv")
     assert (code, counts["done"], counts["failed"]) == (0, 2, 1)
     assert bulk("run", "rows.csv")[0] == 1
     code, results, _ = bulk("retry", "rows.csv")
     assert (code, sorted(states(results).values())) == (0, ["created", "skipped", "skipped"])
+    assert "once more" not in bulk("run", "rows.csv")[2]
 
 
 def test_what_was_not_sent_is_not_in_the_report(served: Emulator, bulk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
