@@ -58,9 +58,11 @@ class Fault:
             raise ValueError(f"a fault happens at least once, not {self.times} times")
 
     def hits(self, method: str, path: str) -> bool:
+        """Whether it is meant for this call."""
         return self.method in (None, method) and self.path in path
 
     async def play(self, exchange: Exchange) -> None:
+        """Answer one call, in its own way."""
         await exchange.read()
         await exchange.send(exchange.apply())
 

@@ -27,9 +27,11 @@ class FaultScript:
         return tuple(self._pending)
 
     def add(self, *faults: Fault) -> None:
+        """Play these too, after those that are there already."""
         self._pending.extend(faults)
 
     def clear(self) -> None:
+        """Forget what has not been played yet."""
         self._pending.clear()
 
     def take(self, method: str, path: str) -> Fault:
