@@ -214,7 +214,7 @@ async def _temporary_file() -> BinaryIO:
 
 
 def _close_made(making: asyncio.Task[BinaryIO]) -> None:
-    if not making.cancelled() and making.exception() is None:
+    with contextlib.suppress(OSError, asyncio.CancelledError):  # it was not made
         making.result().close()
 
 

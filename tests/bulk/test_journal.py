@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -268,3 +269,15 @@ async def test_a_row_is_the_same_before_and_after_its_file_was_read():
     before = digest_of(NewTicket(lead_id="45b5"), None, [file])
     await file
     assert digest_of(NewTicket(lead_id="45b5"), None, [file]) == before
+
+
+async def test_a_journal_of_another_version_is_left_alone(path):
+    """It says of which."""
+    journal = Journal(path, "created")
+    await journal.open()
+    await journal.aclose()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("UPDATE journal SET version = 99")
+        database.commit()
+    with pytest.raises(ConfigurationError, match="is of version 99; this one is 1"):
+        await Journal(path, "created").open()

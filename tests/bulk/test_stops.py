@@ -152,3 +152,22 @@ def test_rows_that_cannot_be_iterated_are_named_at_once(play, journal, rows):
             client.bulk.create(rows, journal=journal)
 
     play(main)
+
+
+@pytest.mark.parametrize("answer", [200, 404])
+def test_a_few_failures_of_a_service_that_lives_pause_nothing(play, journal, caplog, answer):
+    """The first look finds it alive, also where there is no such ticket; nobody is warned."""
+
+    async def main(client, emulator):
+        emulator.faults.add(Status(500, method="POST", times=5))
+        if answer != 200:
+            emulator.faults.add(Status(answer, method="GET"))
+        careful = client.with_options(retry=CAREFUL)
+        began = asyncio.get_running_loop().time()
+        outcomes = await run(careful.bulk.create(keyed(10), journal=journal))
+        assert [outcome.state for outcome in outcomes].count("unknown") == 5
+        assert [call.status for call in emulator.calls if call.method == "GET"] == [answer]
+        return asyncio.get_running_loop().time() - began
+
+    assert play(main) < 5
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
