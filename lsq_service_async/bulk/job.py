@@ -115,7 +115,7 @@ class BulkJob:
         return self._run()
 
     async def _run(self) -> AsyncIterator[RowOutcome]:
-        self._setup.before_closing.add(self._results_are_written)
+        self._setup.before_closing.add(self._is_wound_up)
         try:
             known = await self._journal.open()
             self._progress.begins(known)
@@ -136,13 +136,15 @@ class BulkJob:
             self.stop()
             await self._crew.end()
         await self._journal.aclose()
-        self._setup.before_closing.discard(self._results_are_written)
+        self._setup.before_closing.discard(self._is_wound_up)
 
-    async def _results_are_written(self) -> None:
-        """Also where nobody reads outcomes any more: who left the loop may close the client at once."""
+    async def _is_wound_up(self) -> None:
+        """What was sent is written, and a loop that was left has closed the journal: the client is closed next."""
         while self._unwritten:
             self._all_written.clear()
             await self._all_written.wait()
+        if self._ending is not None:
+            await asyncio.wait([self._ending])
 
     # --- what the workers ask -----------------------------------------------------------------------------------
 

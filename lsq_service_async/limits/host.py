@@ -23,9 +23,12 @@ class HostLedger:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._is_open = False
 
     async def open(self, name: str) -> None:
         """ConfigurationError if the file cannot be used."""
+        if self._is_open:
+            await self.aclose()  # a loop ended that had it open
         self._file = HostFile(self._path)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lsq_service_async limit")
         try:
@@ -37,6 +40,7 @@ class HostLedger:
         except BaseException:
             self._thread.shutdown(wait=False)
             raise
+        self._is_open = True
 
     async def exchange(self, ask: Ask) -> Reply:
         """One transaction."""
@@ -44,6 +48,7 @@ class HostLedger:
 
     async def aclose(self) -> None:
         """Close the file and end the thread."""
+        self._is_open = False
         await self._do(self._file.close)
         self._thread.shutdown(wait=False)
 

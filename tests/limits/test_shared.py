@@ -453,8 +453,13 @@ def test_calls_of_a_loop_that_ended_are_taken_for_answered(tmp_path):
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
 
+    file, closed = gate._store._ledger._file, []
+    close = file.close
+    file.close = lambda: closed.append(close())
+
     async def next_time() -> int:
         await gate.open(RATE, NAME)
+        assert closed == [None]
         calls = len(gate._store._reports._calls)
         await gate.aclose()
         return calls
