@@ -1,6 +1,7 @@
 """The client's life: opened once, shared by all, closed once, and clear about misuse."""
 
 import asyncio
+import copy
 import gc
 import inspect
 import logging
@@ -241,3 +242,11 @@ async def test_an_error_can_be_pickled(config):
     again = pickle.loads(pickle.dumps(caught.value))
     assert (str(again), again.status_code, again.reference) == (str(caught.value), 400, caught.value.reference)
     assert again.attempts == caught.value.attempts
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what is tried to be copied
+def test_a_client_cannot_be_copied(config):
+    """It owns connections; and the half of a copy that was made says nothing at its end."""
+    with pytest.raises(TypeError):
+        copy.deepcopy(ServiceClient(config))
+    gc.collect()

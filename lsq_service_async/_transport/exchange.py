@@ -15,6 +15,7 @@ import httpx
 
 from .._wire import Api, Call
 from ..config import Config
+from .run import now
 from .upload import Body
 
 MAX_ANSWER = 8 << 20
@@ -67,7 +68,7 @@ class Exchange:
             await body.aclose()
         try:
             # httpx reads it as the body begins: what is left of the whole time bounds each further silence.
-            request.extensions["timeout"]["read"] = max(until - _now(), 0.001)
+            request.extensions["timeout"]["read"] = max(until - now(), 0.001)
             with self._wait():
                 return await _read(response, until)
         finally:
@@ -88,7 +89,7 @@ class Exchange:
 
         def start_the_clock() -> None:
             nonlocal until
-            until = _now() + timeout
+            until = now() + timeout
             silence.reschedule(until)
 
         async with asyncio.timeout(None) as silence:
@@ -154,7 +155,7 @@ async def _decoded(response: httpx.Response, until: float) -> AsyncIterator[byte
         chunk = inflate(raw, room + 1)
         room -= len(chunk)
         raw_room -= len(raw)
-        if _now() > until:
+        if now() > until:
             raise TimeoutError("the answer took too long")
         if room < 0 or raw_room < 0:
             raise UntrustworthyAnswerError(f"the answer is larger than {MAX_ANSWER >> 20} MiB")
@@ -167,7 +168,3 @@ def _inflater(encoding: str) -> Any:
     if encoding in ("gzip", "x-gzip"):
         return zlib.decompressobj(16 + zlib.MAX_WBITS).decompress
     raise UntrustworthyAnswerError(f"the answer is encoded as {encoding[:40]!r}, which was not asked for")
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

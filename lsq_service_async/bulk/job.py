@@ -79,7 +79,6 @@ class BulkJob:
         self._begun = False
         self._crew: Crew | None = None
         self._ending: asyncio.Task[None] | None = None
-        self._unwritten: set[str] = set()
         self._all_written = asyncio.Event()
 
     def plan(self) -> Plan:
@@ -140,7 +139,7 @@ class BulkJob:
 
     async def _is_wound_up(self) -> None:
         """What was sent is written, and a loop that was left has closed the journal: the client is closed next."""
-        while self._unwritten:
+        while self._progress.sending:
             self._all_written.clear()
             await self._all_written.wait()
         if self._ending is not None:
@@ -195,23 +194,21 @@ class BulkJob:
 
         async def before_send() -> None:
             crew.begins_to_send()
-            self._progress.leaves(key)
             await self._journal.intend(key)
-            self._unwritten.add(key)
+            self._progress.leaves(key)
 
         await self._let_earlier_calls_pass()
         try:
             return await self._send_and_write(row, entry, before_send)
         finally:
             self._progress.ended(key)
-            self._unwritten.discard(key)
             self._all_written.set()
 
     async def _send_and_write(self, row: Row, entry: Entry, before_send: Callable[[], Awaitable[None]]) -> RowOutcome:
         try:
             receipt = await self._setup.send(row.given, before_send)
         except LSQServiceError as error:
-            if entry.key not in self._unwritten and not isinstance(error, NotSentError | InvalidRequestError):
+            if entry.key not in self._progress.sending and not isinstance(error, NotSentError | InvalidRequestError):
                 raise  # it says nothing of the row: the client is closed, or its limit cannot be used
             return await self._failed(entry, error)
         await self._journal.finish(entry.key, State.DONE, receipt, None)

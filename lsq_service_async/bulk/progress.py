@@ -12,14 +12,15 @@ from .rows import Source
 
 
 class Progress:
-    """Counts rows. ``kept`` are the states in the journal of those that the run does not send."""
+    """Counts rows. ``kept`` are the states in the journal of those that the run does not send; ``sending`` has the keys
+    of those whose intent is on disk, and whose result is not."""
 
     def __init__(self, rows: Source, kept: set[State]) -> None:
         self._rows = rows
         self._kept = kept
         self._to_keep = 0
         self._counts: Counter[str] = Counter()
-        self._sending: set[str] = set()
+        self.sending: set[str] = set()
         self._sent = 0
         self._since: float | None = None
         self._until = 0.0
@@ -43,12 +44,12 @@ class Progress:
         """A row is about to be sent, perhaps once more."""
         if self._since is None:
             self._since = asyncio.get_running_loop().time()
-        self._sending.add(key)
+        self.sending.add(key)
 
     def ended(self, key: str) -> None:
         """It has ended, somehow; it counts if it had left."""
-        if key in self._sending:
-            self._sending.discard(key)
+        if key in self.sending:
+            self.sending.discard(key)
             self._sent += 1
             self._until = asyncio.get_running_loop().time()
 

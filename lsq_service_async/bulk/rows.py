@@ -17,7 +17,7 @@ from ..attachments.sources import OnceSource
 from ..errors import InvalidRequestError
 from ..records import NewTicket, TicketRef, TicketUpdate
 
-_KEY_LENGTH = 200
+KEY_LENGTH = 200
 
 
 def _files(given: Iterable[Attachable] | None) -> tuple[Attachable, ...]:
@@ -73,8 +73,8 @@ def row_of(item: Any) -> Row:
         raise InvalidRequestError(f"a bulk row is a NewTicket or a BulkRow, not {type(item).__name__}")
     if item.key is None:
         return Row(None, digest_of(item.ticket, item.target, item.attachments), item)
-    if not isinstance(item.key, str) or not item.key.strip() or len(item.key) > _KEY_LENGTH:
-        raise InvalidRequestError(f"a bulk row's key is text of 1 to {_KEY_LENGTH} characters, not {item.key!r:.80}")
+    if not isinstance(item.key, str) or not item.key.strip() or len(item.key) > KEY_LENGTH:
+        raise InvalidRequestError(f"a bulk row's key is text of 1 to {KEY_LENGTH} characters, not {item.key!r:.80}")
     return Row(item.key, digest_of(item.ticket, item.target, item.attachments), item)
 
 

@@ -76,9 +76,26 @@ def test_whoever_leaves_a_run_and_closes_at_once_loses_no_result(play, slow_jour
         await leave(client.bulk.create(keyed(40), journal=journal))
 
     play(main)
+    assert [path.name for path in journal.parent.iterdir()] == [journal.name]  # it is closed: no -wal is left
     states = states_in(journal)
     assert len(seen[0].tickets) == states[State.DONE] > 0
     assert set(states) == {State.DONE, State.PENDING}
+
+
+def test_a_client_that_is_closed_while_nobody_reads_waits_for_the_results(play, slow_journal, journal):
+    """The loop over the run may stand still, in another task or for ever."""
+
+    async def main(client, emulator):
+        emulator.faults.add(Latency(1.0, times=1000))
+        outcomes = aiter(client.bulk.create(keyed(40), journal=journal))
+        await anext(outcomes)
+        await client.aclose()
+        states = states_in(journal)
+        assert len(emulator.tickets) == states[State.DONE] > 1
+        assert set(states) == {State.DONE, State.PENDING}
+        await outcomes.aclose()
+
+    play(main)
 
 
 def test_a_run_that_is_cancelled_twice_lets_go_of_its_journal(play, slow_journal, journal):

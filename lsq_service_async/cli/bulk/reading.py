@@ -16,10 +16,10 @@ from typing import Any, BinaryIO
 import attrs
 
 from ... import BulkRow, TicketUpdate
+from ...bulk.rows import KEY_LENGTH
 from ..columns import KEY, TARGET, ColumnError, Kind, check_columns, columns_beside, files_of, text_of, ticket_of
 from .formats import Csv, Format, InputError, Jsonl, Line, Record, decoded
 
-_KEY_LENGTH = 200
 _JSONL = {".jsonl", ".ndjson"}
 
 
@@ -155,8 +155,8 @@ def _row(line: Line, kind: Kind) -> FileRow:
 
 def _key(record: Record) -> str | None:
     key = text_of(record, KEY)
-    if key is not None and len(key) > _KEY_LENGTH:
-        raise ColumnError(KEY, f"{len(key)} characters; a key has at most {_KEY_LENGTH}")
+    if key is not None and len(key) > KEY_LENGTH:
+        raise ColumnError(KEY, f"{len(key)} characters; a key has at most {KEY_LENGTH}")
     return key
 
 
