@@ -7,10 +7,10 @@ A map of the package, top down:
     metadata.py     field metadata and sub-type values; a ticket checked against them
     leads.py        lead look-ups on the marketing API
     records/        what the service stores, as frozen attrs classes
-    attachments/    Attachment: where bytes come from
+    attachments.py  Attachment: where bytes come from
     bulk/           many calls: finish, stop or resume without doing one twice
     errors.py       one tree, named by what the caller may do next
-    config/         Config, RateLimit, RetryPolicy: frozen, every default, from_env()
+    config.py       Config, RateLimit, RetryPolicy: frozen, every default, from_env()
     events.py       what a hook is told
     _wire/          what is said: pure
     _transport/     how it gets there: the only part that waits for the network

@@ -13,7 +13,7 @@ import httpx
 
 from ._transport.session import Session
 from ._version import __version__
-from ._wire.calls import Call, Kind, encode
+from ._wire.call import Call, Kind, encode
 from .bulk import Bulk, BulkRow, Setup
 from .config import CallOptions, Config, Lane, RetryPolicy
 from .errors import ConfigurationError, InvalidRequestError

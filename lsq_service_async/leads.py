@@ -6,8 +6,8 @@ import re
 from functools import partial
 from typing import Any
 
-from ._wire.calls import Api, Call, Kind, Send
-from ._wire.converter import from_wire
+from ._wire.call import Api, Call, Kind, Send
+from ._wire.parse import from_wire
 from .errors import InvalidRequestError
 from .records import Lead
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import attrs
 
-from ._wire.calls import Api, Call, Kind, Send, encode
-from ._wire.checks import problems_of
-from ._wire.converter import from_wire
-from ._wire.lenient import listed, mapping, some_number
+from ._wire.call import Api, Call, Kind, Send, encode
+from ._wire.parse import from_wire
+from ._wire.validation import problems_of
+from ._wire.values import listed, mapping, some_number
 from .errors import InvalidRequestError, NotSentError
 from .records import FieldMetadata, NewTicket, Problem, SubType, TicketUpdate
 

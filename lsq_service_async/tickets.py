@@ -10,9 +10,9 @@ from typing import Any
 
 import attrs
 
-from ._wire.calls import Call, Kind, Progress, Send, encode, ticket_number, ticket_ref
-from ._wire.converter import from_wire, in_zone, to_wire
-from ._wire.lenient import listed, mapping
+from ._wire.call import Call, Kind, Progress, Send, encode, ticket_number, ticket_ref
+from ._wire.parse import from_wire, in_zone, to_wire
+from ._wire.values import listed, mapping
 from .attachments import Attachable, Attachment, as_attachments
 from .errors import InvalidRequestError
 from .records import (

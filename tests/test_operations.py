@@ -27,7 +27,7 @@ from lsq_service_async import (
     SubType,
     Ticket,
 )
-from lsq_service_async._wire.converter import to_wire
+from lsq_service_async._wire.parse import to_wire
 
 SAMPLES = Path(__file__).parent / "samples"
 TENANT = "http://127.0.0.1:9/api/tenants/22824"

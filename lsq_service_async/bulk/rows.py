@@ -12,8 +12,8 @@ from uuid import UUID
 
 import attrs
 
+from .._attachment_sources import OnceSource
 from ..attachments import Attachable
-from ..attachments.sources import OnceSource
 from ..errors import InvalidRequestError
 from ..records import NewTicket, TicketRef, TicketUpdate
 

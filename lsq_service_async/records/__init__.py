@@ -1,13 +1,13 @@
 """What the service stores and answers, as frozen attrs classes with Python names.
 
-The pages are named in ``_wire/shapes.py``. Only what identifies a record is sure to be there; anything else may be
+The pages are named in ``_wire/field_map.py``. Only what identifies a record is sure to be there; anything else may be
 None, and what this version does not know is kept in ``extra``.
 """
 
 from .attempts import Attempt, Outcome
-from .others import ActivityReceipt, Conversation, FieldMetadata, Lead, Problem, SubType, TrashResult
+from .constants import UNSET, ActivityType, Channel, FieldValue, Priority, Status, Unset
+from .metadata import ActivityReceipt, Conversation, FieldMetadata, Lead, Problem, SubType, TrashResult
 from .tickets import NewTicket, Permission, Ticket, TicketReceipt, TicketRef, TicketUpdate
-from .vocabulary import UNSET, ActivityType, Channel, FieldValue, Priority, Status, Unset
 
 __all__ = [
     "UNSET",

@@ -6,7 +6,7 @@ import enum
 
 import attrs
 
-from .schema import NOT_SHOWN, Record
+from ._pydantic import NOT_SHOWN, Record
 
 
 class Outcome(enum.StrEnum):

@@ -9,10 +9,10 @@ from uuid import UUID
 
 import attrs
 
+from ._pydantic import Record
 from .attempts import Attempt
-from .others import Lead
-from .schema import Record
-from .vocabulary import UNSET, FieldValue, Unset
+from .constants import UNSET, FieldValue, Unset
+from .metadata import Lead
 
 
 def _copied(fields: Any) -> Any:

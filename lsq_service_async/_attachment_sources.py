@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, Protocol, Self
 
 import attrs
 
-from ..errors import InvalidRequestError
+from .errors import InvalidRequestError
 
 _PIECE = 1 << 20
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import InvalidRequestError
 from ..records import FieldMetadata, NewTicket, Problem, SubType, TicketUpdate
-from .writing import field_values, names_lead
+from .serialize import field_values, names_lead
 
 # A match cannot be interrupted, and on a value that almost matches some patterns take time without end: a power of
 # its length, and twice as much for each character where a group is repeated, as in "^(\w+[.-]?)+$".

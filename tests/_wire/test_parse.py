@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsq_service_async import InvalidRequestError, NewTicket, Ticket, TicketReceipt, TicketUpdate
-from lsq_service_async._wire.converter import from_wire, in_zone, to_wire
+from lsq_service_async._wire.parse import from_wire, in_zone, to_wire
 from lsq_service_async.records import UNSET
 
 SAMPLES = Path(__file__).parents[1] / "samples"

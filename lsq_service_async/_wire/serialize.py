@@ -9,7 +9,7 @@ from uuid import UUID
 
 from ..errors import InvalidRequestError
 from ..records import UNSET, NewTicket, TicketUpdate
-from .shapes import LEAD_FIELDS, SETTABLE
+from .field_map import LEAD_FIELDS, SETTABLE
 
 Wire = dict[str, Any]
 

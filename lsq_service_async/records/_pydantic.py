@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import attrs
 
-from .vocabulary import UNSET, FieldValue, Unset
+from .constants import UNSET, FieldValue, Unset
 
 NOT_SHOWN: Final = {"lsq_service_async.shown": False}
 """The metadata of an attribute that stays out of the JSON: it may repeat what was never meant for the web."""

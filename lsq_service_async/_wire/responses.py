@@ -28,7 +28,7 @@ from ..errors import (
     ServerError,
 )
 from ..records import Outcome
-from .calls import Call, Kind, Repeat, Verdict
+from .call import Call, Kind, Repeat, Verdict
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from lsq_service_async import FieldMetadata, NewTicket, SubType, TicketUpdate
-from lsq_service_async._wire.checks import problems_of
+from lsq_service_async._wire.validation import problems_of
 
 FIELDS = [
     FieldMetadata(schema_name="Title", mandatory=True, min_length=3, max_length=10),

@@ -8,8 +8,8 @@ from typing import Any
 
 import attrs
 
+from ._pydantic import Record
 from .attempts import Attempt
-from .schema import Record
 
 
 @attrs.frozen(kw_only=True)

@@ -1,6 +1,6 @@
 """The service's names for what the records call otherwise, one table for each record.
 
-A table maps the Python name to the name on the wire and the function of `lenient` that reads the value. Pages:
+A table maps the Python name to the name on the wire and the function of `values` that reads the value. Pages:
 apidocs.leadsquared.com/create-tickets, .../get-a-tickets-details-by-id, .../update-a-ticket-with-attachments,
 .../delete-tickets, .../get-ticket-conversations, .../post-an-internal-note-on-a-ticket-2, .../?p=5010, .../?p=5117,
 .../?p=5102, .../get-a-lead-by-email-id, .../get-lead-by-phone.
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from .lenient import as_is, date, flag, identifier, identifiers, listed, some_id, some_number, some_text, text, type_id
+from .values import as_is, date, flag, identifier, identifiers, listed, some_id, some_number, some_text, text, type_id
 
 Shape = Mapping[str, tuple[str, Callable[..., Any]]]
 
@@ -93,7 +93,7 @@ SUB_TYPE: Final[Shape] = {"text": ("Text", identifier), "value": ("Value", ident
 LEAD: Final[Shape] = {"id": ("ProspectID", identifier), "email": ("EmailAddress", text), "phone": ("Phone", text)}
 
 ENVELOPE: Final = ("Status", "ReasonForFailure")
-"""What an answer says of the call itself; `answers` reads it before a record is made."""
+"""What an answer says of the call itself; `responses` reads it before a record is made."""
 
 
 def wire_names(shape: Shape) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The one cattrs converter: between the records and the service's JSON.
 
 `to_wire` raises InvalidRequestError for what a caller gave and cannot be right; `from_wire` raises ValueError,
-TypeError, KeyError or AttributeError for what the service gave and does not document, and `answers` makes the right
+TypeError, KeyError or AttributeError for what the service gave and does not document, and `responses` makes the right
 error of it.
 """
 
@@ -29,9 +29,9 @@ from ..records import (
     TicketUpdate,
     TrashResult,
 )
-from . import shapes
-from .lenient import as_is, date, mapping
-from .writing import Wire, new_ticket_to_wire, update_to_wire
+from . import field_map
+from .serialize import Wire, new_ticket_to_wire, update_to_wire
+from .values import as_is, date, mapping
 
 T = TypeVar("T")
 Read = Callable[[Mapping[str, Any]], Any]
@@ -65,7 +65,7 @@ def _moved(date: datetime, zone: tzinfo) -> datetime:
         return date
 
 
-def _reader(cls: type[Any], shape: shapes.Shape, known: Iterable[str] = ()) -> Read:
+def _reader(cls: type[Any], shape: field_map.Shape, known: Iterable[str] = ()) -> Read:
     """Build ``cls`` from a JSON object; what neither ``shape`` nor ``known`` lists goes to its ``extra``."""
     overrides: dict[str, Any] = {name: override(omit=True) for name in attrs.fields_dict(cls)}
     if "extra" in overrides:
@@ -73,7 +73,7 @@ def _reader(cls: type[Any], shape: shapes.Shape, known: Iterable[str] = ()) -> R
     for name, (wire_name, read) in shape.items():
         overrides[name] = override(rename=wire_name, struct_hook=read)
     build = make_dict_structure_fn(cls, _converter, **overrides)
-    listed = {*shapes.wire_names(shape).values(), *known}
+    listed = {*field_map.wire_names(shape).values(), *known}
 
     def reader(wire: Mapping[str, Any]) -> Any:
         extra = {name: value for name, value in wire.items() if name not in listed}
@@ -82,16 +82,16 @@ def _reader(cls: type[Any], shape: shapes.Shape, known: Iterable[str] = ()) -> R
     return reader
 
 
-_read_permission = _reader(Permission, shapes.PERMISSION)
-_read_ticket = _reader(Ticket, shapes.TICKET, ("Fields", "UserPermissions"))
-_read_field = _reader(FieldMetadata, shapes.FIELD, ("ValidationProperties",))
-_read_lead = _reader(Lead, shapes.LEAD)
-_read_note = _reader(ActivityReceipt, shapes.NOTE, shapes.ENVELOPE)
-_read_trashed = _reader(TrashResult, shapes.TRASHED)
-_read_portal_activity = _reader(ActivityReceipt, shapes.PORTAL_ACTIVITY, shapes.ENVELOPE)
+_read_permission = _reader(Permission, field_map.PERMISSION)
+_read_ticket = _reader(Ticket, field_map.TICKET, ("Fields", "UserPermissions"))
+_read_field = _reader(FieldMetadata, field_map.FIELD, ("ValidationProperties",))
+_read_lead = _reader(Lead, field_map.LEAD)
+_read_note = _reader(ActivityReceipt, field_map.NOTE, field_map.ENVELOPE)
+_read_trashed = _reader(TrashResult, field_map.TRASHED)
+_read_portal_activity = _reader(ActivityReceipt, field_map.PORTAL_ACTIVITY, field_map.ENVELOPE)
 
 
-def _picked(values: Mapping[str, Any], shape: shapes.Shape) -> dict[str, Any]:
+def _picked(values: Mapping[str, Any], shape: field_map.Shape) -> dict[str, Any]:
     """The attributes that ``shape`` finds in ``values``."""
     return {name: read(values[wire_name]) for name, (wire_name, read) in shape.items() if wire_name in values}
 
@@ -102,7 +102,7 @@ def _ticket_from_wire(wire: Mapping[str, Any]) -> Any:
     permissions = wire.get("UserPermissions") or {}
     return attrs.evolve(
         _read_ticket(wire),
-        **_picked(fields, shapes.TICKET_FIELDS),
+        **_picked(fields, field_map.TICKET_FIELDS),
         fields=fields,
         sub_fields={entry["SchemaName"]: entry["SubFields"] for entry in listed if entry.get("SubFields") is not None},
         permissions={name: _read_permission(mapping(entry)) for name, entry in permissions.items()},
@@ -115,18 +115,18 @@ def _ticket_to_wire(ticket: Ticket) -> Wire:
         for schema, value in ticket.fields.items()
     ]
     permissions = {
-        name: {**_shown(permission, shapes.PERMISSION), **permission.extra}
+        name: {**_shown(permission, field_map.PERMISSION), **permission.extra}
         for name, permission in ticket.permissions.items()
     }
-    return {**_shown(ticket, shapes.TICKET), "Fields": fields, "UserPermissions": permissions, **ticket.extra}
+    return {**_shown(ticket, field_map.TICKET), "Fields": fields, "UserPermissions": permissions, **ticket.extra}
 
 
 def _receipt_to_wire(receipt: TicketReceipt) -> Wire:
-    return {"Status": "Success", "ReasonForFailure": None, **_shown(receipt, shapes.RECEIPT), **receipt.extra}
+    return {"Status": "Success", "ReasonForFailure": None, **_shown(receipt, field_map.RECEIPT), **receipt.extra}
 
 
-def _shown(record: Any, shape: shapes.Shape) -> Wire:
-    return {wire_name: getattr(record, name) for name, wire_name in shapes.wire_names(shape).items()}
+def _shown(record: Any, shape: field_map.Shape) -> Wire:
+    return {wire_name: getattr(record, name) for name, wire_name in field_map.wire_names(shape).items()}
 
 
 def _activity_from_wire(wire: Mapping[str, Any]) -> Any:
@@ -144,7 +144,7 @@ def _trashed_from_wire(wire: Mapping[str, Any]) -> Any:
 
 def _field_from_wire(wire: Mapping[str, Any]) -> Any:
     rules = wire.get("ValidationProperties") or {}
-    return attrs.evolve(_read_field(wire), **_picked(rules, shapes.VALIDATION), validation=dict(rules))
+    return attrs.evolve(_read_field(wire), **_picked(rules, field_map.VALIDATION), validation=dict(rules))
 
 
 def _lead_from_wire(wire: Mapping[str, Any]) -> Any:
@@ -161,11 +161,11 @@ def _given_from_wire(wire: Mapping[str, Any], names: Mapping[str, str]) -> dict[
 
 
 def _new_ticket_from_wire(wire: Mapping[str, Any]) -> NewTicket:
-    return NewTicket(lead_id=wire.get("LeadId"), **_given_from_wire(wire, shapes.SETTABLE | shapes.LEAD_FIELDS))
+    return NewTicket(lead_id=wire.get("LeadId"), **_given_from_wire(wire, field_map.SETTABLE | field_map.LEAD_FIELDS))
 
 
 def _update_from_wire(wire: Mapping[str, Any]) -> TicketUpdate:
-    return TicketUpdate(lead_id=wire.get("LeadId", UNSET), **_given_from_wire(wire, shapes.SETTABLE))
+    return TicketUpdate(lead_id=wire.get("LeadId", UNSET), **_given_from_wire(wire, field_map.SETTABLE))
 
 
 def _register(cls: type[Any], read: Read, write: Callable[[Any], Wire] | None = None) -> None:
@@ -175,12 +175,12 @@ def _register(cls: type[Any], read: Read, write: Callable[[Any], Wire] | None = 
 
 
 _register(Ticket, _ticket_from_wire, _ticket_to_wire)
-_register(TicketReceipt, _reader(TicketReceipt, shapes.RECEIPT, shapes.ENVELOPE), _receipt_to_wire)
+_register(TicketReceipt, _reader(TicketReceipt, field_map.RECEIPT, field_map.ENVELOPE), _receipt_to_wire)
 _register(NewTicket, _new_ticket_from_wire, new_ticket_to_wire)
 _register(TicketUpdate, _update_from_wire, update_to_wire)
 _register(ActivityReceipt, _activity_from_wire)
 _register(TrashResult, _trashed_from_wire)
-_register(Conversation, _reader(Conversation, shapes.CONVERSATION))
+_register(Conversation, _reader(Conversation, field_map.CONVERSATION))
 _register(FieldMetadata, _field_from_wire)
-_register(SubType, _reader(SubType, shapes.SUB_TYPE))
+_register(SubType, _reader(SubType, field_map.SUB_TYPE))
 _register(Lead, _lead_from_wire)

@@ -12,9 +12,11 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from ..errors import ConfigurationError
-from . import checks
-from .secret import Secret, secret
+from . import _config_validators as checks
+from ._config_validators import Secret, is_loopback, secret
+from .errors import ConfigurationError
+
+__all__ = ["CallOptions", "Config", "Lane", "RateLimit", "RetryPolicy", "Secret", "is_loopback"]
 
 DEFAULT_LEADS_URL = "https://api.leadsquared.com"
 

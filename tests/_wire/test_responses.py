@@ -20,7 +20,7 @@ from lsq_service_async import (
     TicketReceipt,
 )
 from lsq_service_async._wire import Call, Kind, Outcome, Repeat, read_answer, retry_after
-from lsq_service_async._wire.converter import from_wire
+from lsq_service_async._wire.parse import from_wire
 from lsq_service_async.records import ActivityReceipt, TrashResult
 
 LIMIT = "API calls exceeded the limit of 25 in 5 second(s)"
