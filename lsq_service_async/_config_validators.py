@@ -1,7 +1,9 @@
-"""What a setting may be. Each check raises ConfigurationError, names the setting and never shows a key."""
+"""`Secret`, and the checks of the settings. A ConfigurationError names the setting and never shows a key."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import ipaddress
 import math
 import re
@@ -16,11 +18,13 @@ import attrs
 from .errors import ConfigurationError
 
 DEFAULT_BASE_URL = "https://apigw.service-in.leadsquared.com"
-WITHOUT_AN_ACCOUNT = "Without an account, run python -m lsq_service_async emulator, and set what it prints"
+WITHOUT_AN_ACCOUNT = (
+    "Without an account, run `python -m lsq_service_async emulator` and use the settings that it prints"
+)
 
 
 class Secret:
-    """A text that no repr, str, copy or pickle shows; only `reveal` does."""
+    """A text that repr, str, copy and pickle do not show. Only `reveal` returns it."""
 
     __slots__ = ("_text",)
 
@@ -28,11 +32,11 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """The text itself, for the one place that sends it."""
+        """Return the text. Only the code that puts it on a request needs it."""
         return self._text
 
     def fits(self, pattern: str) -> bool:
-        """Whether the whole text matches; for checks that may not hold it."""
+        """Return whether the whole text matches, so that a check needs no access to the text."""
         return isinstance(self._text, str) and re.fullmatch(pattern, self._text) is not None
 
     def __repr__(self) -> str:
@@ -51,98 +55,130 @@ class Secret:
         return self
 
     def __getstate__(self) -> NoReturn:
-        raise TypeError("a Secret has no state to show")
+        raise TypeError("a Secret does not expose its state")
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a Secret is not pickled; call Config.from_env() in the worker instead")
+        raise TypeError("a Secret cannot be pickled; call Config.from_env() in the worker instead")
 
 
-def secret(value: str | Secret) -> Secret:
+def to_secret(value: str | Secret) -> Secret:
+    """Wrap a text; return a Secret unchanged (an attrs converter)."""
     return value if isinstance(value, Secret) else Secret(value)
 
 
-def number(value: Any, name: str) -> None:
-    """A finite number above 0."""
+def hide_keys(settings: dict[str, Any], cls: type[Any]) -> None:
+    """Wrap the keys among the arguments of an attrs class, in place, before anything can raise.
+
+    Crash reporters send the local variables of every frame of an error. An argument that the class does not have may
+    be a misspelt key, so the arguments are cleared before the TypeError.
+    """
+    for name in {"access_key", "secret_key"} & settings.keys():
+        settings[name] = to_secret(settings[name])
+    unknown = sorted(settings.keys() - {attribute.alias for attribute in attrs.fields(cls)})
+    if unknown:
+        settings.clear()
+        raise TypeError(f"{cls.__name__}() got an unexpected keyword argument {unknown[0]!r}")
+
+
+class HidesKeys(type):
+    """The metaclass of an attrs class with keys: wraps them first, because ``__init__`` has its arguments as locals.
+
+    A wrapper around ``__init__`` would have an unfinished object among its own locals.
+    """
+
+    def __call__(cls, /, **settings: Any) -> Any:
+        hide_keys(settings, cls)
+        return super().__call__(**settings)
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        return inspect.signature(functools.partial(vars(cls)["__init__"], None))
+
+
+def check_number(value: Any, name: str) -> None:
+    """Require a finite number above 0."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
         raise ConfigurationError(f"{name} must be a number above 0, not {value!r}")
 
 
-def count(value: Any, name: str, *, most: int = 1_000_000) -> None:
-    """A whole number from 1 to ``most``."""
+def check_count(value: Any, name: str, *, most: int = 1_000_000) -> None:
+    """Require a whole number from 1 to ``most``."""
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
         raise ConfigurationError(f"{name} must be a whole number from 1 to {most:,}, not {value!r}")
 
 
-def zone(given: str | tzinfo) -> tzinfo:
-    """A tzinfo, or the one that a name such as "Asia/Kolkata" stands for."""
-    try:
-        return given if isinstance(given, tzinfo) else ZoneInfo(given)
-    except (ValueError, TypeError, OSError, ZoneInfoNotFoundError):
-        raise ConfigurationError(f"time_zone is a tzinfo or a name such as 'Asia/Kolkata', not {given!r:.80}") from None
-
-
-def times(timeout: Any, deadline: Any) -> None:
-    """Both are numbers above 0, and there may be no deadline."""
-    number(timeout, "timeout")
+def check_times(timeout: Any, deadline: Any) -> None:
+    """Require numbers above 0; the deadline may be None."""
+    check_number(timeout, "timeout")
     if deadline is not None:
-        number(deadline, "deadline")
+        check_number(deadline, "deadline")
 
 
 def is_a(kind: type) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
-    """An instance of the class; for attrs to call."""
+    """Return an attrs validator that requires an instance of ``kind``."""
 
     def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
         if not isinstance(value, kind):
-            raise ConfigurationError(f"{attribute.name} takes a {kind.__name__}, not {value!r:.80}")
+            raise ConfigurationError(f"{attribute.name} must be a {kind.__name__}, not {value!r:.80}")
 
     return check
 
 
-def without_slash(url: str) -> str:
-    """Origins are often pasted with a slash at their end."""
-    return url.removesuffix("/") if isinstance(url, str) else url
-
-
-def key(_: Any, attribute: attrs.Attribute[Secret], secret: Secret) -> None:
-    """Printable ASCII without blanks; for attrs to call."""
-    # The message never shows the value: h11 prints a key with a line end in clear, so it must not come that far.
+def is_key(_: Any, attribute: attrs.Attribute[Secret], secret: Secret) -> None:
+    """Require printable ASCII without spaces (an attrs validator)."""
+    # h11 prints a header value with a line end in its error, so such a key must not reach a request.
     if not secret.fits(r"[\x21-\x7e]{1,512}"):
-        what = "is empty" if secret.fits("") else "must be printable ASCII without blanks or line ends"
+        what = "is empty" if secret.fits("") else "must be printable ASCII text without spaces and line ends"
         raise ConfigurationError(f"{attribute.name} {what}. {WITHOUT_AN_ACCOUNT}")
 
 
-def org(_: Any, attribute: attrs.Attribute[str], value: str) -> None:
-    """One plain path segment; for attrs to call."""
+def is_org_id(_: Any, attribute: attrs.Attribute[str], value: str) -> None:
+    """Require one plain path segment (an attrs validator)."""
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9-]{1,64}", value):
         raise ConfigurationError(f'{attribute.name} must be the account number as text, such as "22824", not {value!r}')
 
 
+def to_time_zone(value: str | tzinfo) -> Any:
+    """Return the zone with this name, and anything else unchanged, for `is_time_zone` to check (an attrs converter)."""
+    try:
+        return ZoneInfo(value) if isinstance(value, str) else value
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        return value
+
+
+def is_time_zone(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    """Require a tzinfo (an attrs validator)."""
+    if not isinstance(value, tzinfo):
+        example = "a tzinfo or a name such as 'Asia/Kolkata'"
+        raise ConfigurationError(f"{attribute.name} must be {example}, not {value!r:.80}")
+
+
+def without_slash(url: str) -> str:
+    """Remove the slash with which an origin is often pasted (an attrs converter)."""
+    return url.removesuffix("/") if isinstance(url, str) else url
+
+
 def is_loopback(host: str) -> bool:
-    """True for localhost and for addresses that never leave this machine."""
+    """Return whether the host is localhost or a loopback address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
 
 
-def is_local(url: Any) -> bool:
-    """Whether an origin, checked before, is on this machine."""
-    return is_loopback(urlsplit(url).hostname or "")
-
-
-def origin(url: Any, name: str, *, allow_http: bool) -> None:
-    """Refuse what is not an https origin; a query or a user could carry a key away, so neither is repeated."""
+def check_origin(url: Any, name: str, *, allow_http: bool) -> None:
+    """Require an https origin. The error does not repeat the URL, because a query or user may hold a secret."""
     wrong = f"{name} must be an https origin such as {DEFAULT_BASE_URL}"
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except (ValueError, AttributeError, TypeError):
-        raise ConfigurationError(f"{wrong}: it is not a URL") from None
+        raise ConfigurationError(f"{wrong}; this is not a URL") from None
     if not isinstance(url, str) or not re.fullmatch(r"[a-z]+://[\x21-\x7e]*", url):
-        raise ConfigurationError(f"{wrong}: it begins with https://")
+        raise ConfigurationError(f"{wrong}; this does not begin with https://")
     if not host or not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,252})|[0-9a-f:.]+", host) or host.startswith("xn--"):
-        raise ConfigurationError(f"{wrong}: it has no host, or characters that no host has")
+        raise ConfigurationError(f"{wrong}; this has no host name, or one with characters that are not allowed")
     if parts.path or parts.query or parts.fragment or "@" in parts.netloc or "?" in url or "#" in url:
-        raise ConfigurationError(f"{wrong}: leave out path, query, fragment and user")
+        raise ConfigurationError(f"{wrong}; remove the path, query, fragment and user")
     if parts.scheme != "https" and not (parts.scheme == "http" and (allow_http or is_loopback(host))):
-        raise ConfigurationError(f"{wrong}: http is for this machine only (Config(allow_http=True) overrules that)")
+        raise ConfigurationError(f"{wrong}; http is accepted for this machine only, or with Config(allow_http=True)")

@@ -60,7 +60,11 @@ class ServiceClient:
         http_client: httpx.AsyncClient | None = None,
         hooks: Sequence[Hook] = (),
     ) -> None:
-        _check(config, limiter, http_client, hooks)
+        if not isinstance(config, Config):
+            kind = type(config).__name__
+            del config  # crash reporters send the locals of this frame, and a mapping may hold keys
+            raise ConfigurationError(f"a client takes a Config, not {kind}")
+        _check(limiter, http_client, hooks)
         session = Session(config, limiter, http_client, hooks, _USER_AGENT)
         options = CallOptions(deadline=config.deadline, timeout=config.timeout, retry=config.retry)
         self._wire_up(session, MetadataCache(config.metadata_ttl), options, owner=True)
@@ -193,13 +197,13 @@ class ServiceClient:
         await self.aclose()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_session"):  # a traceback with locals shows one that was given wrong arguments
+            return "<ServiceClient, never opened>"
         state = "closed" if self._session.closed else "open"
         return f"<ServiceClient {self._session.config.tenant_url} {state}>"
 
 
-def _check(config: Any, limiter: Any, http_client: Any, hooks: Any) -> None:
-    if not isinstance(config, Config):
-        raise ConfigurationError(f"a client takes a Config, not {type(config).__name__}")
+def _check(limiter: Any, http_client: Any, hooks: Any) -> None:
     if not isinstance(limiter, Gate | None):
         raise ConfigurationError(
             f"limiter is a LocalLimiter, HostLimiter or RedisLimiter, not {type(limiter).__name__}"

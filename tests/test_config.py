@@ -1,22 +1,25 @@
-"""Settings: checked when they are made, and silent about keys."""
+"""Config checks its settings when it is made and never shows a key."""
 
 import copy
+import inspect
 import pickle
+import traceback
 from datetime import UTC
 from zoneinfo import ZoneInfo
 
 import attrs
 import pytest
 
-from lsq_service_async import Config, ConfigurationError, RateLimit, RetryPolicy
+from lsq_service_async import Config, ConfigurationError, RateLimit, RetryPolicy, ServiceClient
 from lsq_service_async.config import Secret
+from lsq_service_async.integrations.fastapi import lifespan
 
 KEYS = {"access_key": "u$r-CANARY-access", "secret_key": "CANARY-secret", "org_id": "22824"}
 ENVIRONMENT = {"LSQ_ACCESS_KEY": "CANARY-a", "LSQ_SECRET_KEY": "CANARY-s", "LSQ_ORG_ID": "22824"}
 
 
 def test_the_defaults_are_the_documented_ones():
-    """Three settings are enough; the limit is 25 calls in 5 seconds."""
+    """Config needs three settings; its other defaults are 25 calls in 5 seconds, 5 attempts, 30 s and no deadline."""
     config = Config(**KEYS)
     assert config.tenant_url == "https://apigw.service-in.leadsquared.com/api/tenants/22824"
     assert config.rate_limit == RateLimit(25, per=5.0)
@@ -26,7 +29,7 @@ def test_the_defaults_are_the_documented_ones():
 
 
 def test_the_environment_gives_every_setting():
-    """from_env reads the three mandatory names and the optional ones."""
+    """Config.from_env reads the three required variables and the optional ones."""
     optional = {
         "LSQ_BASE_URL": "https://apigw.example.com/",
         "LSQ_LEADS_URL": "https://api-in21.leadsquared.com",
@@ -42,14 +45,30 @@ def test_the_environment_gives_every_setting():
 
 
 def test_the_process_environment_is_the_default(monkeypatch):
-    """Without an argument, from_env reads os.environ."""
+    """Config.from_env reads os.environ if it gets no mapping."""
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     assert Config.from_env().org_id == "22824"
 
 
+def test_arguments_of_from_env_override_the_environment():
+    """An argument of from_env replaces a variable, also a wrong or missing one."""
+    config = Config.from_env(
+        {"LSQ_ACCESS_KEY": "CANARY-a", "LSQ_ORG_ID": "..", "LSQ_RATE_LIMIT": "fast", "LSQ_TIME_ZONE": "Asia/Kolkata"},
+        secret_key="CANARY-s",
+        org_id="7",
+        rate_limit=RateLimit(5),
+        timeout=10.0,
+    )
+    assert (config.org_id, config.rate_limit, config.timeout) == ("7", RateLimit(5), 10.0)
+    assert config.secret_key.reveal() == "CANARY-s"
+    assert config.time_zone == ZoneInfo("Asia/Kolkata")
+    with pytest.raises(ConfigurationError, match=r"^timeout must be a number"):
+        Config.from_env(ENVIRONMENT, timeout=0)
+
+
 def test_all_missing_settings_are_named_at_once():
-    """Nobody mends one setting to be told of the next; and the way without an account is shown."""
+    """The error of from_env names every missing variable, and the emulator as the way to start without an account."""
     with pytest.raises(ConfigurationError) as caught:
         Config.from_env({"LSQ_SECRET_KEY": "CANARY"})
     assert "LSQ_ACCESS_KEY, LSQ_ORG_ID" in str(caught.value)
@@ -64,12 +83,13 @@ def test_all_missing_settings_are_named_at_once():
         ("LSQ_LEADS_URL", "example.com", "LSQ_LEADS_URL must be an https origin"),
         ("LSQ_ORG_ID", "..", "LSQ_ORG_ID must be the account number"),
         ("LSQ_ACCESS_KEY", "CAN ARY", "LSQ_ACCESS_KEY must be printable ASCII"),
-        ("LSQ_RATE_LIMIT", "fast", "LSQ_RATE_LIMIT: a rate limit reads like 25/5"),
+        ("LSQ_RATE_LIMIT", "fast", "LSQ_RATE_LIMIT: a rate limit is written as calls/seconds"),
+        ("LSQ_TIME_ZONE", "Mars", "LSQ_TIME_ZONE must be a tzinfo or a name"),
         ("LSQ_RATE_LIMIT", "0/5", "LSQ_RATE_LIMIT: RateLimit.calls must be"),
     ],
 )
-def test_what_is_wrong_is_said_of_the_variable(variable, value, words):
-    """It is what the reader can change."""
+def test_an_error_of_from_env_names_the_variable(variable, value, words):
+    """A wrong value in the environment raises an error that begins with the name of the variable."""
     with pytest.raises(ConfigurationError) as caught:
         Config.from_env(ENVIRONMENT | {variable: value})
     assert str(caught.value).startswith(words)
@@ -78,7 +98,7 @@ def test_what_is_wrong_is_said_of_the_variable(variable, value, words):
 @pytest.mark.parametrize("name", ["access_key", "secret_key"])
 @pytest.mark.parametrize("key", ["", "CANARY\n", " CANARY", "CAN ARY", "CANÄRY", "CANARY\x00", "C" * 513, None, 5])
 def test_a_key_that_cannot_be_a_header_is_refused_without_being_shown(name, key):
-    """Blanks, line ends and the like end in an error that names the setting and never the key."""
+    """A key with spaces, line ends or other bytes that no header has raises an error with its name, not its value."""
     with pytest.raises(ConfigurationError) as caught:
         Config(**KEYS | {name: key})
     assert name in str(caught.value)
@@ -87,7 +107,7 @@ def test_a_key_that_cannot_be_a_header_is_refused_without_being_shown(name, key)
 
 @pytest.mark.parametrize("org_id", ["", "22824/..", "..", "2 2", "a" * 65, 22824, "22824\n"])
 def test_an_org_id_that_could_leave_the_tenant_is_refused(org_id):
-    """The org id is one plain path segment."""
+    """Config refuses an org id that is not one plain path segment."""
     with pytest.raises(ConfigurationError, match="org_id"):
         Config(**KEYS | {"org_id": org_id})
 
@@ -119,7 +139,7 @@ def test_an_org_id_that_could_leave_the_tenant_is_refused(org_id):
     ],
 )
 def test_a_base_url_that_is_not_an_https_origin_is_refused(url):
-    """Only scheme, host and port; and what was given is not repeated, as it may hold a secret."""
+    """Config accepts only scheme, host and port, and its error does not repeat the URL, which may hold a secret."""
     with pytest.raises(ConfigurationError, match="base_url") as caught:
         Config(**KEYS, base_url=url)
     assert "CANARY" not in str(caught.value)
@@ -127,14 +147,14 @@ def test_a_base_url_that_is_not_an_https_origin_is_refused(url):
 
 @pytest.mark.parametrize("url", ["http://localhost:1", "http://127.0.0.1", "http://[::1]:80"])
 def test_http_is_for_this_machine(url):
-    """A loopback host may be reached without TLS, and others only when the caller says so."""
+    """Config accepts http for a loopback host, and for other hosts only with allow_http=True."""
     assert Config(**KEYS, base_url=url).base_url == url
     assert Config(**KEYS, base_url="http://10.0.0.7", allow_http=True).base_url == "http://10.0.0.7"
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), "30", True, None])
 def test_times_are_positive_finite_numbers(timeout):
-    """A time-out that never comes, or comes at once, is refused."""
+    """Config refuses a timeout that is not a finite number above 0."""
     with pytest.raises(ConfigurationError, match="timeout"):
         Config(**KEYS, timeout=timeout)
 
@@ -156,13 +176,13 @@ def test_times_are_positive_finite_numbers(timeout):
     ],
 )
 def test_impossible_limits_and_policies_are_refused(make):
-    """A limit of nothing, or no attempt at all, is an error when it is made."""
+    """A rate limit or policy that would send nothing raises ConfigurationError when it is made."""
     with pytest.raises(ConfigurationError):
         make()
 
 
-def test_a_time_zone_is_a_zone():
-    """By name or as a tzinfo."""
+def test_a_time_zone_is_a_name_or_a_tzinfo():
+    """Config takes a time zone by name or as a tzinfo, and refuses anything else."""
     assert Config(**KEYS, time_zone="Asia/Kolkata").time_zone == ZoneInfo("Asia/Kolkata")
     assert Config(**KEYS, time_zone=UTC).time_zone is UTC
     for nonsense in ("Mars/Olympus", "", 5, None, "../etc"):
@@ -170,8 +190,8 @@ def test_a_time_zone_is_a_zone():
             Config(**KEYS, time_zone=nonsense)
 
 
-def test_a_bound_of_files_is_a_number_of_bytes():
-    """Or None for no bound."""
+def test_a_limit_of_file_sizes_is_a_number_of_bytes():
+    """Config refuses a file size limit that is not a positive whole number."""
     with pytest.raises(ConfigurationError, match="max_file_bytes"):
         Config(**KEYS, max_file_bytes=0)
     with pytest.raises(ConfigurationError, match="max_upload_bytes"):
@@ -179,20 +199,20 @@ def test_a_bound_of_files_is_a_number_of_bytes():
 
 
 def test_a_wrong_type_of_limit_is_refused():
-    """rate_limit and retry take their own classes, and say so."""
-    with pytest.raises(ConfigurationError, match="rate_limit takes a RateLimit"):
+    """Config refuses a rate limit that is not a RateLimit."""
+    with pytest.raises(ConfigurationError, match="rate_limit must be a RateLimit"):
         Config(**KEYS, rate_limit=(25, 5))
 
 
 def test_keys_are_in_no_text_of_a_config():
-    """repr, str, format, asdict and vars show no key."""
+    """The repr, str, format and asdict of a Config show no key."""
     config = Config(**KEYS)
     shown = [repr(config), str(config), f"{config}", repr(attrs.asdict(config)), repr(Secret("CANARY"))]
     assert [text for text in shown if "CANARY" in text] == []
 
 
 def test_a_config_is_copied_but_never_pickled():
-    """A pickle would carry keys to files and queues; the hint says what to do instead."""
+    """Config and Secret return themselves when copied, and raise a TypeError with a hint when pickled."""
     config = Config(**KEYS)
     assert copy.copy(config) is config
     assert copy.deepcopy({"config": config})["config"] is config
@@ -204,19 +224,94 @@ def test_a_config_is_copied_but_never_pickled():
 
 
 def test_secrets_compare_by_their_text():
-    """Two secrets of one text are one; a secret never equals its text."""
+    """Two secrets with the same text are equal; a secret does not equal its text."""
     assert Secret("a") == Secret("a")
     assert len({Secret("a"), Secret("a"), Secret("b")}) == 2
     assert Secret("a") != "a"
-    with pytest.raises(TypeError, match="no state"):
+    with pytest.raises(TypeError, match="state"):
         Secret("CANARY").__getstate__()
 
 
 def test_a_config_cannot_be_changed():
-    """Settings are frozen; attrs.evolve makes another one, checked again."""
+    """Config is frozen; attrs.evolve makes a checked copy."""
     config = Config(**KEYS)
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         config.timeout = 1
     assert attrs.evolve(config, timeout=1.0).timeout == 1.0
     with pytest.raises(ConfigurationError):
         attrs.evolve(config, timeout=-1.0)
+
+
+FRAMES_WITHOUT_SECRETS = {
+    "from_env, nothing set": lambda: Config.from_env({"AWS_SECRET_ACCESS_KEY": "CANARY-aws"}),
+    "from_env, no org": lambda: Config.from_env(ENVIRONMENT | {"LSQ_ORG_ID": ""}),
+    "from_env, no secret key": lambda: Config.from_env(ENVIRONMENT | {"LSQ_SECRET_KEY": ""}),
+    "from_env, wrong rate": lambda: Config.from_env(ENVIRONMENT | {"LSQ_RATE_LIMIT": "25"}),
+    "from_env, wrong URL": lambda: Config.from_env(ENVIRONMENT | {"LSQ_BASE_URL": "x"}),
+    "from_env, key with a line end": lambda: Config.from_env(ENVIRONMENT | {"LSQ_ACCESS_KEY": "CANARY\n"}),
+    "from_env, key beyond ASCII": lambda: Config.from_env(ENVIRONMENT | {"LSQ_SECRET_KEY": "CANARY-\xe4"}),
+    "from_env, wrong override": lambda: Config.from_env(ENVIRONMENT, secret_key="CANARY", timeout=-1),
+    "from_env, wrong key as override": lambda: Config.from_env(ENVIRONMENT, secret_key="CAN CANARY"),
+    "from_env, misspelt override": lambda: Config.from_env(ENVIRONMENT, acess_key="CANARY"),
+    "from_env, misspelt before a wrong one": lambda: Config.from_env({}, acess_key="CANARY", timeout=-1),
+    "from_env, a list": lambda: Config.from_env(["LSQ_ACCESS_KEY=CANARY"]),
+    "from_env, a text": lambda: Config.from_env("LSQ_ACCESS_KEY=CANARY"),
+    "client from_env, nothing set": lambda: ServiceClient.from_env(),
+    "wrong number": lambda: Config(**KEYS, timeout=-1),
+    "wrong URL": lambda: Config(**KEYS, base_url="x"),
+    "wrong class": lambda: Config(**KEYS, retry=5),
+    "wrong zone": lambda: Config(**KEYS, time_zone="Mars"),
+    "wrong size": lambda: Config(**KEYS, max_file_bytes=0),
+    "wrong org": lambda: Config(**KEYS | {"org_id": ".."}),
+    "no org": lambda: Config(access_key="CANARY", secret_key="CANARY"),
+    "no secret key": lambda: Config(access_key="CANARY", org_id="22824"),
+    "key with a line end": lambda: Config(**KEYS | {"access_key": "CANARY\n"}),
+    "key beyond ASCII": lambda: Config(**KEYS | {"secret_key": "CANARY-\xe4"}),
+    "key of bytes": lambda: Config(**KEYS | {"access_key": b"CANARY"}),
+    "key in a list": lambda: Config(**KEYS | {"secret_key": ["CANARY"]}),
+    "misspelt key": lambda: Config(**KEYS, acess_key="CANARY"),
+    "misspelt setting": lambda: Config(**KEYS, time_out=5),
+    "by position": lambda: Config("CANARY", "CANARY", "22824"),
+    "evolve, wrong number": lambda: attrs.evolve(Config(**KEYS), timeout=-1),
+    "evolve, misspelt": lambda: attrs.evolve(Config(**KEYS), time_out=1),
+    "pickle": lambda: pickle.dumps(Config(**KEYS)),
+    "client of a dict": lambda: ServiceClient(KEYS),
+    "lifespan of a dict": lambda: lifespan(KEYS),
+}
+
+
+def shown(frame):
+    """Return the locals of a frame as a crash reporter sends them."""
+    return " ".join(map(repr, frame.f_locals.values()))
+
+
+@pytest.mark.parametrize("make", FRAMES_WITHOUT_SECRETS.values(), ids=FRAMES_WITHOUT_SECRETS)
+def test_no_frame_of_an_error_holds_a_key(monkeypatch, make):
+    """The locals of every frame of a configuration error, of its cause and of its context hold no key."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("LSQ_ORG_ID")
+    with pytest.raises((ConfigurationError, TypeError)) as caught:
+        make()
+    links = [caught.value]
+    links += [link for link in (caught.value.__cause__, caught.value.__context__) if link is not None]
+    frames = [frame for link in links for frame, _ in traceback.walk_tb(link.__traceback__)]
+    assert all("CANARY" not in f"{link!r} {vars(link)!r}" for link in links)
+    for frame in frames:
+        if frame.f_code.co_filename != __file__:
+            assert "CANARY" not in shown(frame), frame
+
+
+def test_an_error_of_evolve_holds_a_key_in_the_frame_of_attrs_only():
+    """If attrs.evolve gets a new key and a wrong setting, only the frames of its caller and of attrs hold the key."""
+    config = Config(**KEYS)
+    with pytest.raises(ConfigurationError) as caught:
+        attrs.evolve(config, access_key="CANARY", timeout=-1)
+    _, *frames = (frame for frame, _ in traceback.walk_tb(caught.value.__traceback__))
+    assert [frame.f_code.co_name for frame in frames if "CANARY" in shown(frame)] == ["evolve"]
+
+
+def test_the_signature_of_config_lists_its_settings():
+    """help() and editors show the settings of Config and their defaults."""
+    settings = inspect.signature(Config).parameters
+    assert (list(settings)[:3], settings["timeout"].default) == (["access_key", "secret_key", "org_id"], 30.0)

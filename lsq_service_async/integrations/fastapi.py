@@ -80,7 +80,16 @@ def lifespan(
     workers, the limiter is a HostLimiter or a RedisLimiter. ``http_client`` is a function, as an httpx.AsyncClient
     belongs to one event loop: it is called when the app starts, and what it made is closed when the app ends.
     """
-    _check(config, http_client)
+    # An app is callable too, and is what arrives if the function itself is given: FastAPI(lifespan=lifespan).
+    if not isinstance(config, Config) and (isinstance(config, FastAPI) or not callable(config)):
+        kind, what = type(config).__name__, "a Config or a function that returns one"
+        del config  # crash reporters send the locals of this frame, and a mapping may hold keys
+        raise ConfigurationError(
+            f"lifespan takes {what}, as in FastAPI(lifespan=lifespan(Config.from_env)), not {kind}"
+        )
+    if http_client is not None and not callable(http_client):
+        what = "a function that makes an httpx.AsyncClient when the app starts, in its event loop"
+        raise ConfigurationError(f"http_client must be {what}, not {type(http_client).__name__}")
 
     @asynccontextmanager
     async def opened(app: FastAPI) -> AsyncIterator[State]:
@@ -94,16 +103,6 @@ def lifespan(
             yield {**(more or {}), **state}
 
     return opened
-
-
-def _check(config: Any, http_client: Any) -> None:
-    # An app can be called too, and is what comes where the function itself is given: FastAPI(lifespan=lifespan).
-    if not isinstance(config, Config) and (isinstance(config, FastAPI) or not callable(config)):
-        what = "a Config, or a function that makes one: FastAPI(lifespan=lifespan(Config.from_env))"
-        raise ConfigurationError(f"lifespan takes {what}; not {type(config).__name__}")
-    if http_client is not None and not callable(http_client):
-        what = "a function that makes an httpx.AsyncClient when the app starts, in the event loop that it belongs to"
-        raise ConfigurationError(f"http_client takes {what}; not {type(http_client).__name__}")
 
 
 @asynccontextmanager
