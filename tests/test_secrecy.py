@@ -8,7 +8,7 @@ import httpcore
 import httpx
 import pytest
 from raw_server import CREATED, RawServer, ok, request_of
-from scripted import BeforeBody, Script, created
+from scripted import AfterBody, BeforeBody, Script, created
 
 from lsq_service_async import (
     Attachment,
@@ -25,16 +25,37 @@ TICKET = NewTicket(lead_id="45b5")
 
 
 def everything_shown(error):
-    """What tracebacks, log formatters and crash reporters may print of an error: locals of all frames included."""
-    shown = traceback.TracebackException.from_exception(error, capture_locals=True)
-    attributes = [repr(vars(link)) for link in chain(error)]
-    return "".join([*shown.format(chain=True), repr(error), *attributes])
+    """All that a crash reporter may send: texts, attributes and local variables, of the error and all that it is linked
+    to by cause, context or group."""
+    shown, waiting, seen = [], [error], []
+    while waiting:
+        link = waiting.pop()
+        if link is None or any(link is known for known in seen):
+            continue
+        seen.append(link)
+        waiting += [link.__cause__, link.__context__, *getattr(link, "exceptions", ())]
+        shown += [str(link), repr(link), repr(vars(link))]
+        for frame, _ in traceback.walk_tb(link.__traceback__):
+            shown += [f"{name}={value!r}" for name, value in frame.f_locals.items()]
+    return "\n".join(shown)
 
 
-def chain(error):
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
+def test_a_key_in_a_local_variable_is_found():
+    """The check can fail: it looks into the frames of a context that is not the cause."""
+
+    def leaking():
+        key = "CANARY-" + "secret"
+        raise KeyError(len(key))
+
+    def failing_twice():
+        try:
+            leaking()
+        except KeyError:
+            raise ValueError("x") from OSError()
+
+    with pytest.raises(ValueError, match="x") as caught:
+        failing_twice()
+    assert "CANARY-secret" in everything_shown(caught.value)
 
 
 async def failing(config, origin, http=None):
@@ -128,6 +149,65 @@ async def test_an_escaped_key_is_found_too(config):
         error = await failing(config, config.base_url, http)
     assert "CANARY" not in everything_shown(error)
     assert error.body["Keys"] == ["***"]
+
+
+@pytest.mark.parametrize("depth", [1, 63, 64, 600, 100_000])
+@pytest.mark.parametrize("status", [200, 400, 500])
+async def test_no_key_is_in_the_error_of_a_nested_answer(config, status, depth):
+    """Redaction works at every depth, and never recurses."""
+    body = b"[" * depth + b'{"CANARY-secret": "CANARY-access-u$r"}' + b"]" * depth
+    async with httpx.AsyncClient(transport=Script(httpx.Response(status, content=body))) as http:
+        error = await failing(config, config.base_url, http)
+    assert "CANARY" not in everything_shown(error)
+
+
+@pytest.mark.parametrize("form", ["CANARY-access-u%24r", "CANARY-access-u$r", '"CANARY-access-u$r"'])
+@pytest.mark.parametrize("before", range(60, 310, 10))
+async def test_a_key_at_the_cut_of_a_message_is_hidden(config, form, before):
+    """Texts are redacted before they are cut, so that no part of a key stays."""
+    for status in (200, 400):
+        answer = httpx.Response(status, text="x" * before + form)
+        async with httpx.AsyncClient(transport=Script(answer)) as http:
+            assert "CANARY" not in everything_shown(await failing(config, config.base_url, http))
+
+
+@pytest.mark.parametrize("wrap", [BeforeBody, AfterBody])
+async def test_a_key_in_the_error_of_a_library_is_hidden(config, wrap):
+    """A foreign error that quotes a key, anywhere in it or in what it is linked to, is not kept as the cause."""
+
+    class Quoting(Exception):
+        pass
+
+    def quoting(*links):
+        error = Quoting("x" * 190 + "CANARY-secret", 5)
+        error.header = "CANARY-secret"
+        error.__cause__, error.__context__ = links or (None, None)
+        return error
+
+    error = quoting(quoting(), ExceptionGroup("CANARY-secret", [quoting()]))
+    async with httpx.AsyncClient(transport=Script(wrap(error))) as http:
+        raised = await failing(config, config.base_url, http)
+    assert raised.__cause__ is None
+    assert "CANARY" not in everything_shown(raised)
+
+
+def test_no_key_is_in_the_frames_of_an_interrupt(config):
+    """A SystemExit in the middle of a request passes without the frames of httpx."""
+
+    class Leaving(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request):
+            headers = request.headers.raw
+            raise SystemExit(len(headers))
+
+    async def main():
+        http = httpx.AsyncClient(transport=Leaving())
+        async with http, ServiceClient(config, http_client=http) as client:
+            await client.tickets.create(TICKET)
+
+    with pytest.raises(SystemExit) as caught:
+        asyncio.run(main())
+    shown = everything_shown(caught.value)
+    assert "CANARY" not in shown
 
 
 @pytest.mark.parametrize("status", [200, 401, 500])

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import ssl
 import zlib
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 
 from .._wire import Call, Kind, Outcome, Repeat, Verdict
+from ..config import Config
 from ..errors import LSQServiceError, MalformedResponseError, NotSentError, OutcomeUnknownError
 from .exchange import UntrustworthyAnswerError
 from .reading import BodyFailedError
+from .scrub import as_cause, links, redact
 
 _NEVER_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
@@ -21,23 +22,40 @@ class ClientClosedError(Exception):
     """The client was closed while a send was under way."""
 
 
-def verdict_of(error: Exception, call: Call[Any], *, handed_over: bool) -> Verdict[Any]:
+def verdict_of(error: Exception, call: Call[Any], config: Config, *, handed_over: bool) -> Verdict[Any]:
     """Before its last byte was handed over, a request cannot have been applied; after that, nobody knows."""
+    tls = next((link for link in links(error) if _is_refusal_of_tls(link)), None)
+    why = _words(error, config) if tls is None else _words(tls, config)
+    verdict = _verdict_of(error, call, why, tls_failed=tls is not None, handed_over=handed_over)
+    assert verdict.error is not None  # noqa: S101 -- for mypy: a failure has an error
+    verdict.error.__cause__ = as_cause(config, error)
+    return verdict
+
+
+def _verdict_of(error: Exception, call: Call[Any], why: str, *, tls_failed: bool, handed_over: bool) -> Verdict[Any]:
     if isinstance(error, BodyFailedError):
-        return _not_sent(f"nothing was applied, as the request was not sent whole: {error}", error, Repeat.NEVER)
+        return _not_sent(f"nothing was applied, as the request was not sent whole: {why}", Repeat.NEVER)
     if isinstance(error, ClientClosedError) and not handed_over:
-        return _not_sent("the client was closed before the request was sent", error, Repeat.NEVER)
-    tls = next((link for link in _chain(error) if _is_refusal_of_tls(link)), None)
-    if tls is not None and isinstance(error, httpx.ConnectError):
-        return _not_sent(f"TLS failed, so nothing was sent: {_words(tls)}", error, Repeat.NEVER)
+        return _not_sent("the client was closed before the request was sent", Repeat.NEVER)
+    if tls_failed and isinstance(error, httpx.ConnectError):
+        return _not_sent(f"TLS failed, so nothing was sent: {why}", Repeat.NEVER)
     if isinstance(error, httpx.UnsupportedProtocol) or (isinstance(error, RuntimeError) and not handed_over):
-        return _not_sent(f"nothing was sent: {_words(error)}", error, Repeat.NEVER)
+        return _not_sent(f"nothing was sent: {why}", Repeat.NEVER)
     if isinstance(error, _NEVER_CONNECTED):
-        return _not_sent(f"no connection to the service, so nothing was sent: {_words(error)}", error, Repeat.ALWAYS)
+        return _not_sent(f"no connection to the service, so nothing was sent: {why}", Repeat.ALWAYS)
     if not handed_over:
         what = "perhaps the request is too large: " if call.attachments else ""
-        return _not_sent(f"the connection broke before the whole request was sent; {what}{_words(error)}", error)
-    return _unanswered(error, call)
+        return _not_sent(f"the connection broke before the whole request was sent; {what}{why}", Repeat.ALWAYS)
+    return _unanswered(error, call, why)
+
+
+def broken(error: Exception, call: Call[Any], *, handed_over: bool) -> Verdict[Any]:
+    """The verdict of an attempt in which something failed besides the network: this package, a limiter or a hook of
+    the caller. The error is only named: its text and its frames may hold anything."""
+    name = type(error).__name__
+    if handed_over:
+        return Verdict(outcome=Outcome.UNKNOWN, error=unanswered(call, f"this client failed with {name}"))
+    return _not_sent(f"this client failed with {name}; nothing was applied", Repeat.NEVER)
 
 
 def overdue(call: Call[Any], *, handed_over: bool) -> Verdict[Any]:
@@ -61,35 +79,24 @@ def _is_refusal_of_tls(error: BaseException) -> bool:
     return isinstance(error, ssl.SSLError) and not isinstance(error, ended)
 
 
-def _not_sent(message: str, error: Exception, repeat: Repeat = Repeat.ALWAYS) -> Verdict[Any]:
-    return Verdict(outcome=Outcome.NOT_APPLIED, error=_caused(NotSentError(message), error), repeat=repeat)
+def _not_sent(message: str, repeat: Repeat) -> Verdict[Any]:
+    return Verdict(outcome=Outcome.NOT_APPLIED, error=NotSentError(message), repeat=repeat)
 
 
-def _unanswered(error: Exception, call: Call[Any]) -> Verdict[Any]:
+def _unanswered(error: Exception, call: Call[Any], why: str) -> Verdict[Any]:
     unreadable = isinstance(error, UntrustworthyAnswerError | zlib.error | httpx.DecodingError)
-    why = f"its answer could not be used ({_words(error)})" if unreadable else f"no answer came ({_words(error)})"
-    result = unanswered(call, why)
+    result = unanswered(call, f"its answer could not be used ({why})" if unreadable else f"no answer came ({why})")
     if unreadable and call.kind is not Kind.CREATE:
-        result = MalformedResponseError(f"the answer to {call.operation} could not be used: {_words(error)}")
+        result = MalformedResponseError(f"the answer to {call.operation} could not be used: {why}")
     final = isinstance(error, UntrustworthyAnswerError | ClientClosedError)
     repeat = Repeat.NEVER if final else Repeat.UNANSWERED
-    return Verdict(outcome=Outcome.UNKNOWN, error=_caused(result, error), repeat=repeat)
+    return Verdict(outcome=Outcome.UNKNOWN, error=result, repeat=repeat)
 
 
-def _words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {ascii(str(error))[1:-1][:200]}" if str(error) else type(error).__name__
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    seen = 0
-    while error is not None and (seen := seen + 1) < 20:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _caused(result: LSQServiceError, error: Exception) -> LSQServiceError:
-    """Keep the foreign error as the cause, without its frames: their locals hold the request's headers."""
-    for link in _chain(error):
-        link.__traceback__ = None
-    result.__cause__ = error
-    return result
+def _words(error: BaseException, config: Config) -> str:
+    """Class and text of an exception: redacted first, then escaped and cut."""
+    text = redact(config, str(error))
+    if isinstance(error, BodyFailedError):
+        return text
+    text = ascii(text)[1:-1][:200]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

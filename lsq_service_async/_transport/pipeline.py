@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from .._wire import Api, Call, Outcome, Verdict, read_answer, with_attempts
@@ -13,10 +14,10 @@ from ..errors import LSQServiceError, NotSentError, OutcomeUnknownError, RateLim
 from ..events import Event, Hook
 from ..limits.gate import Gate, Slot
 from .exchange import Exchange
-from .failures import ClientClosedError, overdue, verdict_of
+from .failures import ClientClosedError, broken, overdue, verdict_of
 from .retry import repeating, settle
 from .run import Run, now
-from .scrub import scrub
+from .scrub import redact
 from .upload import Body, prepare
 
 T = TypeVar("T")
@@ -44,9 +45,11 @@ class Pipeline:
         try:
             await self._prepare(run)
             verdict = await self._send_with_retries(run)
+        except LSQServiceError as error:
+            verdict = Verdict(outcome=Outcome.NOT_APPLIED, error=error)
+        except Exception as error:
+            verdict = broken(error, call, handed_over=run.sends > 0 and run.body.handed_over)
         except BaseException as error:
-            if isinstance(error, LSQServiceError):
-                error.reference, error.attempts = run.reference, tuple(run.attempts)
             self._tell(run.ended(run.outcome_so_far, error))
             raise
         failure = settle(call, run.attempts, verdict)
@@ -141,24 +144,34 @@ class Pipeline:
 
     async def _send_once(self, run: Run, slot: Slot) -> Verdict[Any]:
         """One flight. It ends in a verdict, whatever happens; cancelled (only by `aclose`), in an unknown one."""
-        body, started = run.body, now()
+        started, verdict = now(), None
         try:
-            answer = await self._exchange(run.call, body, run.options.timeout)
-            verdict = read_answer(run.call, answer.status, answer.headers, answer.body)
+            verdict = await self._attempted(run)
         except Exception as error:
-            verdict = verdict_of(error, run.call, handed_over=body.handed_over)
-        except asyncio.CancelledError:
-            verdict = verdict_of(ClientClosedError(), run.call, handed_over=body.handed_over)
-        scrub(verdict.error, self._config)
-        self._give_back(slot, verdict, body)
+            verdict = broken(error, run.call, handed_over=run.body.handed_over)
+        except BaseException as error:
+            error.__traceback__ = None  # frames of httpx, with the request's headers in their locals
+            raise
+        finally:
+            self._give_back(slot, verdict, run.body)
         self._pause_if_refused(run, verdict)
         if run.left:
             self._tell(run.attempt_ended(verdict, now() - started))
         return verdict
 
-    def _give_back(self, slot: Slot, verdict: Verdict[Any], body: Body) -> None:
-        never_left = verdict.outcome is Outcome.NOT_APPLIED and verdict.status is None and not body.started
-        slot.unused() if never_left else slot.answered()
+    async def _attempted(self, run: Run) -> Verdict[Any]:
+        body, hide = run.body, partial(redact, self._config)
+        try:
+            answer = await self._exchange(run.call, body, run.options.timeout)
+            return read_answer(run.call, answer.status, answer.headers, answer.body, hide)
+        except Exception as error:
+            return verdict_of(error, run.call, self._config, handed_over=body.handed_over)
+        except asyncio.CancelledError:
+            return verdict_of(ClientClosedError(), run.call, self._config, handed_over=body.handed_over)
+
+    def _give_back(self, slot: Slot, verdict: Verdict[Any] | None, body: Body) -> None:
+        never_left = verdict is None or (verdict.outcome is Outcome.NOT_APPLIED and verdict.status is None)
+        slot.unused() if never_left and not body.started else slot.answered()
 
     def _pause_if_refused(self, run: Run, verdict: Verdict[Any]) -> None:
         error, gate = verdict.error, self._gates[run.call.api]

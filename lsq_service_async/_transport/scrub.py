@@ -1,35 +1,46 @@
-"""Keys out of the words of others: a service, or a library that quotes it, may repeat what it was sent."""
+"""Redacts API keys: the service, or a library that quotes a request, may echo them."""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from urllib.parse import quote
 
 from ..config import Config
-from ..errors import LSQServiceError
 
 _HIDDEN = "***"
 
 
-def scrub(error: LSQServiceError | None, config: Config) -> None:
-    """Take the keys out of an error, its attributes and its causes. Decoded text is searched, so that no escape of
-    JSON hides them."""
-    keys = [config.access_key.reveal(), config.secret_key.reveal()]
-    link: BaseException | None = error
-    while link is not None:
-        link.args = tuple(_without(keys, argument) for argument in link.args)
-        if isinstance(link, LSQServiceError):
-            for name in vars(link).keys() & {"reason", "body", "exception_type"}:
-                setattr(link, name, _without(keys, getattr(link, name)))
-        link = link.__cause__
+def redact(config: Config, text: str) -> str:
+    """Replace both keys, also where they are JSON-escaped or URL-encoded.
+
+    No key is ever a local variable here: crash reporters send the local variables of every frame.
+    """
+    for secret in (config.access_key, config.secret_key):
+        text = text.replace(secret.reveal(), _HIDDEN)
+        text = text.replace(json.dumps(secret.reveal())[1:-1], _HIDDEN)
+        text = text.replace(quote(secret.reveal(), safe=""), _HIDDEN)
+    return text
 
 
-def _without(keys: list[str], value: Any) -> Any:
-    if isinstance(value, str):
-        for key in keys:
-            value = value.replace(key, _HIDDEN)
-        return value
-    if isinstance(value, list):
-        return [_without(keys, entry) for entry in value]
-    if isinstance(value, dict):
-        return {_without(keys, name): _without(keys, entry) for name, entry in value.items()}
-    return value
+def as_cause(config: Config, error: BaseException) -> BaseException | None:
+    """A foreign exception as the cause of an error: without frames, whose locals may hold the request's headers.
+
+    None if it, or an exception that it is linked to, quotes a key.
+    """
+    shown = ""
+    for link in links(error):
+        link.__traceback__ = None
+        shown += f"{link} {link!r} {vars(link)!r} "
+    return error if redact(config, shown) == shown else None
+
+
+def links(error: BaseException) -> list[BaseException]:
+    """The exception, its causes, its contexts and the members of groups; each once."""
+    found: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        link = waiting.pop()
+        if link is not None and not any(link is known for known in found):
+            found.append(link)
+            waiting += [*getattr(link, "exceptions", ()), link.__context__, link.__cause__]
+    return found

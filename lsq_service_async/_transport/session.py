@@ -62,6 +62,10 @@ class Session:
                 return not self._open and await self._open_once()
         except TimeoutError:
             raise NotSentError("the deadline passed while the limiter was opened; nothing was sent") from None
+        except LSQServiceError:
+            raise
+        except Exception as error:
+            raise NotSentError(f"the limiter could not be opened: {error!r}; nothing was sent") from error
 
     async def _open_once(self) -> bool:
         await self.limiter.open(self.config.rate_limit, self.config.limit_name)

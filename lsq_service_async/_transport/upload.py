@@ -13,7 +13,7 @@ import httpx
 from .._wire import Call
 from ..attachments import Attachment
 from ..config import Config
-from ..errors import InvalidRequestError, NotSentError
+from ..errors import InvalidRequestError, LSQServiceError, NotSentError
 from .reading import BodyFailedError, Reading
 
 _log = logging.getLogger("lsq_service_async")
@@ -51,8 +51,10 @@ async def prepare(attachments: tuple[Attachment, ...], config: Config) -> None:
     for attachment in attachments:
         try:
             await attachment.source.prepare(config.max_file_bytes)
-        except OSError as error:
-            message = f"the attachment {attachment.name!r} could not be copied to a temporary file: {error}"
+        except LSQServiceError:
+            raise
+        except Exception as error:  # whatever a caller's iterable raises
+            message = f"the attachment {attachment.name!r} could not be copied to a temporary file: {error!r}"
             raise NotSentError(message) from error
     total = sum(map(_size, attachments))
     if config.max_upload_bytes is not None and total > config.max_upload_bytes:

@@ -7,8 +7,9 @@ looked for here are those of the vendor's other APIs, and anything else is read 
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn, TypeVar
 
@@ -43,12 +44,18 @@ _NEVER_THE_LIMIT = {400, 401, 404, 409, 413, 422}
 _REASONS = ("ReasonForFailure", "ExceptionMessage", "Message", "message", "error")
 _WORDS = {*_REASONS, "Status", "ExceptionType"}
 _SHOWN = 300
+_MAX_DEPTH = 64  # of a JSON answer; what is nested deeper is treated as text
 _MALFORMED = object()
 
 
-def read_answer(call: Call[T], status: int, headers: Mapping[str, str], body: bytes) -> Verdict[T]:
-    """The record that an answer holds, or the error that it is. ``headers`` has lower-case names."""
-    said = _Said.of(body)
+def read_answer(
+    call: Call[T], status: int, headers: Mapping[str, str], body: bytes, redact: Callable[[str], str] = str
+) -> Verdict[T]:
+    """The record that an answer holds, or the error that it is. ``headers`` has lower-case names.
+
+    ``redact`` takes the API keys out of a text. It is applied to every text that an error quotes, before it is cut.
+    """
+    said = _Said.of(body, redact)
     if status == 429 or said.refuses_for_speed(status):
         return _too_fast(status, headers, said)
     if said.exception_type:
@@ -62,12 +69,33 @@ def read_answer(call: Call[T], status: int, headers: Mapping[str, str], body: by
 
 
 def _decoded(text: str) -> Any:
-    value = json.loads(text, parse_constant=_no_constant)
+    """Decode JSON. ValueError or RecursionError if it is not JSON, nested deeper than 64, or has an infinite number."""
+    value = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+    if _is_nested_deeper(value, _MAX_DEPTH):
+        raise ValueError(f"nested deeper than {_MAX_DEPTH}")
     if not _SURROGATE.search(text):
         return value
     # Text that was cut in the middle of an emoji holds half of one, which no file, socket or database would take.
     whole = json.dumps(value, ensure_ascii=False).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return json.loads(whole)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text:.40} is larger than any number")
+    return value
+
+
+def _is_nested_deeper(value: Any, depth: int) -> bool:
+    """Whether lists and objects are nested deeper than this. Level by level, because recursion has a limit itself."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(depth):
+        children = (child for parent in level for child in (parent.values() if isinstance(parent, dict) else parent))
+        level = [child for child in children if isinstance(child, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 @attrs.frozen
@@ -76,15 +104,32 @@ class _Said:
 
     json: Any
     text: str
+    redact: Callable[[str], str]
 
     @classmethod
-    def of(cls, body: bytes) -> _Said:
+    def of(cls, body: bytes, redact: Callable[[str], str]) -> _Said:
         text = body.decode("utf-8-sig", errors="replace")
         try:
             body.decode("utf-8-sig")
-            return cls(_decoded(text), text)
-        except (ValueError, RecursionError):
-            return cls(_MALFORMED, text)
+            return cls(_decoded(text), text, redact)
+        except Exception:  # also RecursionError and MemoryError
+            return cls(_MALFORMED, text, redact)
+
+    def redacted(self) -> _Said:
+        """A copy for error messages, with `redact` applied to every text; names in objects are texts too."""
+        root = [self.json]
+        parents: list[Any] = [root]
+        while parents:
+            parent = parents.pop()
+            for place, entry in list(parent.items() if isinstance(parent, dict) else enumerate(parent)):
+                if isinstance(place, str):
+                    del parent[place]
+                    place = self.redact(place)
+                if isinstance(entry, dict | list):
+                    entry = entry.copy()
+                    parents.append(entry)
+                parent[place] = self.redact(entry) if isinstance(entry, str) else entry
+        return _Said(root[0], self.redact(self.text), self.redact)
 
     @property
     def body(self) -> Any:
@@ -148,9 +193,11 @@ def _shown(text: str) -> str:
 def _status_error(
     kind: type[APIStatusError], status: int, headers: Mapping[str, str], said: _Said, **about: Any
 ) -> APIStatusError:
+    said = said.redacted()
     message = f"the service answered {status}"
     if 300 <= status < 400:
-        message += f": it redirects to {_host(headers.get('location', ''))}, which is never followed; check base_url"
+        host = _host(said.redact(headers.get("location", "")))
+        message += f": it redirects to {host}, which is never followed; check base_url"
     elif said.reason:
         message += f"; it says: {_shown(said.reason)}"
     if status == 401:
@@ -197,13 +244,15 @@ def _done(call: Call[T], status: int, said: _Said) -> Verdict[T]:
         return Verdict(outcome=Outcome.UNKNOWN, error=error, repeat=Repeat.UNANSWERED, status=status)
     try:
         return Verdict(outcome=Outcome.APPLIED, record=call.read(said.json), status=status)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
+    except Exception:
+        # Whatever reading it raises, the service has answered that the call is done.
         error = _unreadable(call, "is not what is documented", said, likely="applied")
         repeat = Repeat.NEVER if call.kind is Kind.CREATE else Repeat.UNANSWERED
         return Verdict(outcome=Outcome.UNKNOWN, error=error, repeat=repeat, status=status)
 
 
 def _unreadable(call: Call[Any], what: str, said: _Said, likely: Any) -> LSQServiceError:
+    said = said.redacted()
     message = f"the answer to {call.operation} {what}; it begins: {_shown(said.text[:80])}"
     if call.kind is Kind.CREATE:
         return OutcomeUnknownError(message, likely=likely, body=said.body)

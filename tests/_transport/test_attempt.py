@@ -1,0 +1,193 @@
+"""Failures inside an attempt: each ends in an error of the package, and its slot comes back."""
+
+import attrs
+import httpx
+import pytest
+from _transport.playing import TICKET, of, play
+from scripted import AfterBody, BeforeBody, Script, created
+from virtual_clock import run_virtual
+
+from lsq_service_async import (
+    Attachment,
+    BadRequestError,
+    LSQServiceError,
+    MalformedResponseError,
+    NotSentError,
+    OutcomeUnknownError,
+    RateLimit,
+    RetryPolicy,
+    ServiceClient,
+)
+from lsq_service_async.events import AttemptEnded, CallEnded
+from lsq_service_async.limits import LocalLimiter
+
+ONCE = RetryPolicy(attempts=1)
+
+
+def nested(depth, status):
+    return httpx.Response(status, content=b'{"Message":"x","Id":"34","d":' + b"[" * depth + b"]" * depth + b"}")
+
+
+def error_of(config, script, **options):
+    """The error of one create, and the events of its call."""
+
+    async def main(client, _):
+        with pytest.raises(LSQServiceError) as caught:
+            await client.with_options(**options).tickets.create(TICKET)
+        assert client.limiter.stats().used <= len(script.seen)
+        return caught.value
+
+    return play(config, script, main)
+
+
+@pytest.mark.parametrize("depth", [64, 600, 100_000])
+def test_an_error_that_is_nested_too_deep_is_kept_as_text(config, depth):
+    """A 400 whose JSON is nested deeper than 64 ends in BadRequestError with the text as its body."""
+    error, events = error_of(config, Script(nested(depth, 400)))
+    assert type(error) is BadRequestError
+    assert isinstance(error.body, str)
+    assert [event.outcome for event in of(CallEnded, events)] == ["refused"]
+
+
+def test_an_error_of_64_levels_is_decoded(config):
+    """A body of 64 levels (one object around 63 lists) is still JSON."""
+    assert error_of(config, Script(nested(63, 400)))[0].body["Message"] == "x"
+
+
+@pytest.mark.parametrize("depth", [64, 600, 100_000])
+def test_a_create_whose_answer_is_nested_too_deep_is_unknown(config, depth):
+    """A 200 nested deeper than 64 cannot be read, so a create is unknown and a read malformed."""
+    error, events = error_of(config, Script(nested(depth, 200)))
+    assert type(error) is OutcomeUnknownError
+    assert [event.outcome for event in of(AttemptEnded, events)] == ["unknown"]
+
+    async def read(client, _):
+        with pytest.raises(MalformedResponseError):
+            await client.with_options(retry=ONCE).tickets.get("34")
+
+    play(config, Script(nested(depth, 200)), read)
+
+
+def test_deep_answers_give_their_slots_back(config):
+    """A limit of 2 calls survives 6 deep answers, because each slot comes back."""
+    limited = attrs.evolve(config, rate_limit=RateLimit(2, per=1.0))
+
+    async def main(client, _):
+        for _ in range(6):
+            with pytest.raises(BadRequestError):
+                await client.with_options(deadline=10.0).tickets.create(TICKET)
+
+    play(limited, Script(nested(600, 400)), main)
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"-Infinity", b"1e400", b"[[[1e999]]]", b"9" * 5000])
+def test_an_answer_with_a_number_outside_of_json_cannot_be_read(config, number):
+    """NaN, infinite and endless numbers, at any depth, make an answer unreadable."""
+    answer = httpx.Response(200, content=b'{"Status":"Success","Id":"34","x":' + number + b"}")
+    assert type(error_of(config, Script(answer))[0]) is OutcomeUnknownError
+
+
+@pytest.mark.parametrize("failure", [MemoryError(), RecursionError(), UnicodeError("x"), KeyError("x"), OSError()])
+def test_a_failure_after_a_create_was_sent_is_unknown(config, failure):
+    """Whatever is raised once the body was sent in full, the create may have been applied."""
+    error, events = error_of(config, Script(AfterBody(failure)))
+    assert type(error) is OutcomeUnknownError
+    assert [event.outcome for event in of(CallEnded, events)] == ["unknown"]
+
+
+class Unprintable(Exception):
+    """Raises when it is printed."""
+
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize(("step", "expected"), [(AfterBody, OutcomeUnknownError), (BeforeBody, NotSentError)])
+def test_an_error_that_cannot_be_printed_is_named(config, step, expected):
+    """The translation of an error may fail too; the call then ends as far as it got, and its slot comes back."""
+    error, _ = error_of(config, Script(step(Unprintable())))
+    assert type(error) is expected
+    assert "RuntimeError" in str(error)
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_passes_unchanged_and_gives_the_slot_back(config, stop):
+    """KeyboardInterrupt and SystemExit are not errors of a call."""
+    ended = []
+
+    class Watched(LocalLimiter):
+        async def acquire(self, *args, **kwargs):
+            slot = await super().acquire(*args, **kwargs)
+
+            class Slot:
+                answered = staticmethod(lambda: ended.append(slot.answered()))
+                unused = staticmethod(lambda: ended.append(slot.unused()))
+
+            return Slot()
+
+    async def main(client, _):
+        await client.tickets.create(TICKET)
+
+    with pytest.raises(stop):
+        play(config, Script(AfterBody(stop())), main, limiter=Watched())
+    assert len(ended) == 1
+
+
+class Failing(LocalLimiter):
+    """Fails at the chosen grant, with an error that is not the package's."""
+
+    def __init__(self, grant):
+        super().__init__()
+        self.grants = grant
+
+    async def acquire(self, *args, **kwargs):
+        self.grants -= 1
+        if not self.grants:
+            raise ZeroDivisionError
+        return await super().acquire(*args, **kwargs)
+
+
+@pytest.mark.parametrize(("grant", "expected"), [(1, NotSentError), (2, OutcomeUnknownError)])
+def test_a_limiter_that_fails_ends_a_call_in_an_error_of_the_package(config, grant, expected):
+    """Before the first attempt nothing was sent; after a 502 the create is unknown."""
+
+    async def main(client, _):
+        with pytest.raises(expected) as caught:
+            await client.tickets.create(TICKET)
+        return caught.value
+
+    error, events = play(config, Script(502), main, limiter=Failing(grant))
+    assert "ZeroDivisionError" in str(error)
+    assert {event.reference for event in events} == {error.reference}
+
+
+def test_a_limiter_that_cannot_be_opened_ends_a_call_as_not_sent(config):
+    """An error of another kind is named, and is the cause."""
+
+    class Closed(LocalLimiter):
+        async def open(self, rate, name):
+            raise ZeroDivisionError
+
+    async def main():
+        client = ServiceClient(config, limiter=Closed(), http_client=httpx.AsyncClient(transport=Script(created())))
+        with pytest.raises(NotSentError, match="ZeroDivisionError"):
+            await client.tickets.create(TICKET)
+
+    run_virtual(main())
+
+
+async def test_an_attachment_that_fails_while_it_is_copied_is_not_sent(config):
+    """Whatever an async iterable raises, the call ends in NotSentError; the package's own errors stay."""
+
+    async def broken(error):
+        yield b"x"
+        raise error
+
+    async with (
+        httpx.AsyncClient(transport=Script(created())) as http,
+        ServiceClient(config, http_client=http) as client,
+    ):
+        for error, expected in [(ZeroDivisionError(), NotSentError), (BadRequestError("x"), BadRequestError)]:
+            attachment = Attachment.from_async_iterable(broken(error), name="a")
+            with pytest.raises(expected):
+                await client.tickets.create(TICKET, attachments=[attachment])
