@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from .._wire import Api, Call, Outcome, Verdict, read_answer, with_attempts
+from .._wire import Api, Call, Kind, Outcome, Verdict, read_answer, with_attempts
 from ..config import CallOptions, Config
 from ..errors import LSQServiceError, NotSentError, OutcomeUnknownError, RateLimitError
 from ..events import Event, Hook
@@ -58,7 +58,15 @@ class Pipeline:
         if failure is not None:
             failure.reference, failure.attempts = run.reference, tuple(run.attempts)
             raise failure
-        record: T = with_attempts(verdict.record, tuple(run.attempts))
+        doubtful = [attempt for attempt in run.attempts if attempt.outcome is Outcome.UNKNOWN]
+        is_doubled = bool(doubtful) and call.kind is Kind.CREATE
+        if is_doubled:
+            _log.warning(
+                "%s may have been applied twice (reference %s): attempt %d was answered with %s, and attempt %d was "
+                "applied. To get an error instead, set RetryPolicy(repeat_creates=False).",
+                call.operation, run.reference, doubtful[-1].number, doubtful[-1].status, run.sends,
+            )  # fmt: skip
+        record: T = with_attempts(verdict.record, tuple(run.attempts), possible_duplicate=is_doubled)
         return record
 
     async def _prepare(self, run: Run) -> None:

@@ -79,9 +79,11 @@ class Verdict(Generic[T]):
     retry_after: float | None = None
 
 
-def with_attempts(record: Any, attempts: tuple[Attempt, ...]) -> Any:
-    """A receipt says how it was come by; other records are as they were."""
-    return attrs.evolve(record, attempts=attempts) if hasattr(record, "attempts") else record
+def with_attempts(record: Any, attempts: tuple[Attempt, ...], *, possible_duplicate: bool) -> Any:
+    """Add the attempts of a call to its receipt, and the mark if it has one. Other records are returned as they are."""
+    about = {"attempts": attempts, "possible_duplicate": possible_duplicate}
+    about = {name: value for name, value in about.items() if hasattr(record, name)}
+    return attrs.evolve(record, **about) if about else record
 
 
 class Send(Protocol):

@@ -17,6 +17,7 @@ class ActivityReceipt(Record):
     """The service's word that a note or a portal activity was added.
 
     A note is answered with the number of its ticket, a portal activity with an ``id`` of its own.
+    ``possible_duplicate`` is True if an earlier attempt may have added it too.
     """
 
     ticket_number: str | None = None
@@ -24,6 +25,7 @@ class ActivityReceipt(Record):
     message: str | None = None
     attempts: tuple[Attempt, ...] = ()
     extra: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    possible_duplicate: bool = False
 
 
 @attrs.frozen(kw_only=True)

@@ -126,7 +126,8 @@ class TicketReceipt(Record):
     """The service's word that a ticket was created or updated.
 
     ``ticket_id`` is None after an update; ``message`` is None after a create without files. ``attempts`` has one
-    `Attempt` for every send.
+    `Attempt` for every send. ``possible_duplicate`` is True if an earlier attempt may have created the ticket, or
+    added the files, too: it was answered with 500, 502, 503 or 504, and the call was sent again.
     """
 
     number: str
@@ -135,6 +136,7 @@ class TicketReceipt(Record):
     message: str | None = None
     attempts: tuple[Attempt, ...] = ()
     extra: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    possible_duplicate: bool = False
 
 
 TicketRef = Ticket | TicketReceipt | str | int | UUID

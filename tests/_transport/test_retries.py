@@ -255,6 +255,64 @@ def test_a_create_that_is_done_in_the_end_is_done(config):
     ]
 
 
+async def note(client):
+    return await client.tickets.add_note("143", "x")
+
+
+async def portal(client):
+    return await client.tickets.add_portal_activity("143", "x")
+
+
+async def trash(client):
+    return await client.tickets.trash(["143"])
+
+
+async def post(client):
+    return await client.request("POST", "tickets/143/x", json={}, repeatable=False)
+
+
+NOTE = httpx.Response(200, json={"Status": "Success", "Id": "143", "ActivityId": "a1", "Message": "x"})
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+@pytest.mark.parametrize("act", [create, note, portal])
+def test_a_call_that_may_have_been_applied_twice_is_marked(config, caplog, act, status):
+    """A create that is sent again after a 500, 502, 503 or 504 is marked in its receipt and in one warning."""
+    receipt, script, events = run(config, act, BeforeBody(REFUSED), status, 429, NOTE)
+    assert (len(script.seen), receipt.possible_duplicate) == (4, True)
+    [warning] = [record.getMessage() for record in caplog.records if "twice" in record.getMessage()]
+    assert events[0].reference in warning
+    assert f"attempt 2 was answered with {status}, and attempt 4 was applied" in warning
+
+
+TRASHED = httpx.Response(200, json={"SuccessfulIds": [143], "FailedIds": []})
+
+
+@pytest.mark.parametrize("act", [trash, post])
+def test_a_call_whose_result_has_no_mark_is_only_logged(config, caplog, act):
+    """trash and request return no receipt, so the warning is all there is."""
+    result, _, _ = run(config, act, 502, TRASHED)
+    assert not hasattr(result, "possible_duplicate")
+    assert [record.levelname for record in caplog.records if "twice" in record.getMessage()] == ["WARNING"]
+
+
+@pytest.mark.parametrize(
+    ("act", "steps"),
+    [
+        (create, [created()]),
+        (create, [429, BeforeBody(REFUSED), BeforeBody(httpx.WriteError("x")), created()]),
+        (update, [502, AfterBody(LATE), answer()]),
+        (note, [429, NOTE]),
+    ],
+    ids=["at once", "not applied before", "update without files", "note"],
+)
+def test_a_call_that_was_applied_once_is_not_marked(config, caplog, act, steps):
+    """Neither a refused attempt nor an update that was repeated is a possible duplicate."""
+    receipt, script, _ = run(config, act, *steps)
+    assert (len(script.seen), receipt.possible_duplicate) == (len(steps), False)
+    assert "twice" not in caplog.text
+
+
 def test_a_read_ends_with_its_last_error(config):
     """Nothing is at stake, so the last word counts."""
     assert type(run(config, read, AfterBody(LATE), BeforeBody(REFUSED))[0]) is NotSentError

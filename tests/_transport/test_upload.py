@@ -147,6 +147,15 @@ async def test_an_update_with_files_is_not_repeated_when_unanswered(client, emul
     assert [call.method for call in emulator.calls] == ["POST", "PUT", "PUT", "PUT"]
 
 
+async def test_an_update_with_files_that_is_sent_again_is_a_possible_duplicate(client, emulator, path):
+    """Its files may have been added twice; an update without files is the same when it is repeated."""
+    number = (await client.tickets.create(TICKET)).number
+    emulator.faults.add(Status(500, method="PUT"))
+    assert (await client.tickets.update(number, TicketUpdate(), attachments=[path])).possible_duplicate
+    emulator.faults.add(Status(500, method="PUT"))
+    assert not (await client.tickets.update(number, TicketUpdate(status="On Hold"))).possible_duplicate
+
+
 async def test_one_file_may_be_in_two_uploads_at_once(client, emulator, path):
     """Each reads for itself."""
     with path.open("rb") as file:

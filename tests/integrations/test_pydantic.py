@@ -40,7 +40,7 @@ RECORDS = [
     Problem("Title", "mandatory", "Title is mandatory"),
     SubType(text="Broken", value="1"),
     Ticket(number="143", due_date=WHEN, category_id=7, fields={"A": [1]}, permissions={"Edit": Permission()}),
-    TicketReceipt(number="143", attempts=(ATTEMPT, ATTEMPT), extra={"New": {"a": 1}}),
+    TicketReceipt(number="143", attempts=(ATTEMPT, ATTEMPT), extra={"New": {"a": 1}}, possible_duplicate=True),
     TicketUpdate(status=None, title="Router up"),
     TrashResult(successful=("160",), failed=("161",)),
 ]
