@@ -13,7 +13,7 @@ import httpx
 
 from ._transport.session import Session
 from ._version import __version__
-from ._wire.call import Call, Kind, encode
+from ._wire.call import Call, Idempotency, encode
 from .bulk import Bulk, BulkRow, Setup
 from .config import CallOptions, Config, Lane, RetryPolicy
 from .errors import ConfigurationError, InvalidRequestError
@@ -139,8 +139,12 @@ class ServiceClient:
             operation=f"{method} {path}",
             method=method,
             path="/" + _relative(path),
-            kind=Kind.READ if method == "GET" else Kind.UPDATE if harmless else Kind.CREATE,
-            read=lambda answer: answer,
+            idempotency=Idempotency.SAFE
+            if method == "GET"
+            else Idempotency.IDEMPOTENT
+            if harmless
+            else Idempotency.NON_IDEMPOTENT,
+            parse=lambda answer: answer,
             documented=False,
             params=dict(params or {}),
             json=None if json is None else encode(json),

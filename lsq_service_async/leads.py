@@ -6,7 +6,7 @@ import re
 from functools import partial
 from typing import Any
 
-from ._wire.call import Api, Call, Kind, Send
+from ._wire.call import Api, Call, Idempotency, Send
 from ._wire.parse import from_wire
 from .errors import InvalidRequestError
 from .records import Lead
@@ -46,8 +46,8 @@ class Leads:
             method="GET",
             path=f"/v2/LeadManagement.svc/{function}",
             api=Api.LEADS,
-            kind=Kind.READ,
-            read=_first,
+            idempotency=Idempotency.SAFE,
+            parse=_first,
             params=params,
         )
         return await self._send(call)

@@ -14,7 +14,7 @@ from typing import Any
 
 import attrs
 
-from ._wire.call import Api, Call, Kind, Send, encode
+from ._wire.call import Api, Call, Idempotency, Send, encode
 from ._wire.parse import from_wire
 from ._wire.validation import problems_of
 from ._wire.values import listed, mapping, some_number
@@ -117,8 +117,8 @@ class Metadata:
             operation="metadata.sub_types",
             method="GET",
             path="/lookups/SubType/values",
-            kind=Kind.READ,
-            read=_read_sub_types,
+            idempotency=Idempotency.SAFE,
+            parse=_read_sub_types,
         )
         return await self._send(call)
 
@@ -149,8 +149,8 @@ class Metadata:
             method="POST",
             path="/ticket-types/1/fields/filter",
             api=Api.METADATA,
-            kind=Kind.READ,
-            read=_read_page,
+            idempotency=Idempotency.SAFE,
+            parse=_read_page,
             json=encode({"Limit": _PAGE, "Offset": offset, "SearchText": search}),
         )
         return await self._send(call)

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from ._wire.call import Call, Kind, Progress, Send, encode, ticket_number, ticket_ref
+from ._wire.call import Call, Idempotency, Progress, Send, encode, ticket_number, ticket_ref
 from ._wire.parse import from_wire, in_zone, to_wire
 from ._wire.values import listed, mapping
 from .attachments import Attachable, Attachment, as_attachments
@@ -62,8 +62,8 @@ class Tickets:
                 operation="tickets.create",
                 method="POST",
                 path="/tickets",
-                kind=Kind.CREATE,
-                read=partial(from_wire, TicketReceipt),
+                idempotency=Idempotency.NON_IDEMPOTENT,
+                parse=partial(from_wire, TicketReceipt),
                 json=None if files else body,
                 dto=body if files else None,
                 attachments=files,
@@ -83,8 +83,8 @@ class Tickets:
                 operation="tickets.get",
                 method="GET",
                 path=f"/tickets/{ticket_ref(ticket)}",
-                kind=Kind.READ,
-                read=lambda answer: in_zone(from_wire(Ticket, answer), self._zone),
+                idempotency=Idempotency.SAFE,
+                parse=lambda answer: in_zone(from_wire(Ticket, answer), self._zone),
             )
         )
 
@@ -118,8 +118,8 @@ class Tickets:
                 operation="tickets.update",
                 method="PUT",
                 path=f"/tickets/{number}/update",
-                kind=Kind.CREATE if files else Kind.UPDATE,
-                read=partial(from_wire, TicketReceipt),
+                idempotency=Idempotency.NON_IDEMPOTENT if files else Idempotency.IDEMPOTENT,
+                parse=partial(from_wire, TicketReceipt),
                 dto=encode({"TypeId": dto.pop("TypeId"), "Id": number, **dto}),
                 attachments=files,
                 progress=progress,
@@ -144,8 +144,8 @@ class Tickets:
                 operation="tickets.trash",
                 method="PUT",
                 path="/tickets/trash",
-                kind=Kind.CREATE,
-                read=partial(from_wire, TrashResult),
+                idempotency=Idempotency.NON_IDEMPOTENT,
+                parse=partial(from_wire, TrashResult),
                 json=encode({"TicketIds": numbers}),
             )
         )
@@ -169,8 +169,8 @@ class Tickets:
                 operation="tickets.conversations",
                 method="POST",
                 path="/conversation/filter",
-                kind=Kind.READ,
-                read=self._read_conversations,
+                idempotency=Idempotency.SAFE,
+                parse=self._read_conversations,
                 json=encode(body),
             )
         )
@@ -212,8 +212,8 @@ class Tickets:
                 operation=f"tickets.{operation}",
                 method="POST",
                 path=path,
-                kind=Kind.CREATE,
-                read=partial(from_wire, ActivityReceipt),
+                idempotency=Idempotency.NON_IDEMPOTENT,
+                parse=partial(from_wire, ActivityReceipt),
                 json=encode(body),
             )
         )

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from .._wire import Api, Call, Kind, Outcome, Verdict, read_answer, with_attempts
+from .._wire import Api, AttemptResult, Call, Outcome, parse_response, with_attempts
 from ..config import CallOptions, Config
 from ..errors import LSQServiceError, NotSentError, OutcomeUnknownError, RateLimitError
 from ..events import Event, Hook
@@ -35,7 +35,7 @@ class Pipeline:
         self._gates = gates
         self._hooks = list(hooks)
         self._failed_hooks: set[int] = set()
-        self._flights: set[asyncio.Task[Verdict[Any]]] = set()
+        self._flights: set[asyncio.Task[AttemptResult[Any]]] = set()
         self._queued: set[asyncio.Timeout] = set()
         self._closing = False
 
@@ -46,7 +46,7 @@ class Pipeline:
             await self._prepare(run)
             verdict = await self._send_with_retries(run)
         except LSQServiceError as error:
-            verdict = Verdict(outcome=Outcome.NOT_APPLIED, error=error)
+            verdict = AttemptResult(outcome=Outcome.NOT_APPLIED, error=error)
         except Exception as error:
             verdict = broken(error, call, handed_over=run.sends > 0 and run.body.handed_over)
         except BaseException as error:
@@ -59,7 +59,7 @@ class Pipeline:
             failure.reference, failure.attempts = run.reference, tuple(run.attempts)
             raise failure
         doubtful = [attempt for attempt in run.attempts if attempt.outcome is Outcome.UNKNOWN]
-        is_doubled = bool(doubtful) and call.kind is Kind.CREATE
+        is_doubled = bool(doubtful) and not call.repeatable
         if is_doubled:
             _log.warning(
                 "%s may have been applied twice (reference %s): attempt %d was answered with %s, and attempt %d was "
@@ -76,17 +76,17 @@ class Pipeline:
         except TimeoutError:
             raise NotSentError("the deadline passed while the attachments were copied; nothing was sent") from None
 
-    async def _send_with_retries(self, run: Run) -> Verdict[Any]:
+    async def _send_with_retries(self, run: Run) -> AttemptResult[Any]:
         return await repeating(lambda: self._send_within_limits(run), run.call, run.options.retry, run.seconds_left)
 
-    async def _send_within_limits(self, run: Run) -> Verdict[Any]:
+    async def _send_within_limits(self, run: Run) -> AttemptResult[Any]:
         asked = now()
         run.renew_body()
         try:
             slot = await self._acquire(run)
             await self._before_send(run, slot)
         except NotSentError as error:
-            return Verdict(outcome=Outcome.NOT_APPLIED, error=error)
+            return AttemptResult(outcome=Outcome.NOT_APPLIED, error=error)
         run.sends += 1
         self._tell(run.attempt_started(queued=now() - asked))
         return await self._await_flight(run, self._launch(run, slot))
@@ -119,13 +119,13 @@ class Pipeline:
         if self._closing:
             raise NotSentError(_CLOSED)
 
-    def _launch(self, run: Run, slot: Slot) -> asyncio.Task[Verdict[Any]]:
+    def _launch(self, run: Run, slot: Slot) -> asyncio.Task[AttemptResult[Any]]:
         flight = asyncio.create_task(self._send_once(run, slot), name=f"lsq {run.call.operation} {run.reference}")
         self._flights.add(flight)
         flight.add_done_callback(self._flights.discard)
         return flight
 
-    async def _await_flight(self, run: Run, flight: asyncio.Task[Verdict[Any]]) -> Verdict[Any]:
+    async def _await_flight(self, run: Run, flight: asyncio.Task[AttemptResult[Any]]) -> AttemptResult[Any]:
         """Wait for a send without being able to break it: cancelled inside httpx, it could lose its connection for
         ever, and a cancelled create may have been applied. Who leaves early leaves it to the hooks."""
         started = now()
@@ -137,7 +137,7 @@ class Pipeline:
             raise
         return self._land(run, flight, started)
 
-    def _land(self, run: Run, flight: asyncio.Task[Verdict[Any]], started: float) -> Verdict[Any]:
+    def _land(self, run: Run, flight: asyncio.Task[AttemptResult[Any]], started: float) -> AttemptResult[Any]:
         """What is known of a send as its caller stops waiting. It may have ended in the turn of the loop in which the
         caller was cancelled; one that goes on tells the hooks of its end by itself."""
         seconds = now() - started
@@ -150,7 +150,7 @@ class Pipeline:
         run.attempts.append(run.attempt(verdict, seconds))
         return verdict
 
-    async def _send_once(self, run: Run, slot: Slot) -> Verdict[Any]:
+    async def _send_once(self, run: Run, slot: Slot) -> AttemptResult[Any]:
         """One flight. It ends in a verdict, whatever happens; cancelled (only by `aclose`), in an unknown one."""
         started, verdict = now(), None
         try:
@@ -167,21 +167,21 @@ class Pipeline:
             self._tell(run.attempt_ended(verdict, now() - started))
         return verdict
 
-    async def _attempted(self, run: Run) -> Verdict[Any]:
+    async def _attempted(self, run: Run) -> AttemptResult[Any]:
         body, hide = run.body, partial(redact, self._config)
         try:
             answer = await self._exchange(run.call, body, run.options.timeout)
-            return read_answer(run.call, answer.status, answer.headers, answer.body, hide)
+            return parse_response(run.call, answer.status, answer.headers, answer.body, hide)
         except Exception as error:
             return verdict_of(error, run.call, self._config, handed_over=body.handed_over)
         except asyncio.CancelledError:
             return verdict_of(ClientClosedError(), run.call, self._config, handed_over=body.handed_over)
 
-    def _give_back(self, slot: Slot, verdict: Verdict[Any] | None, body: Body) -> None:
+    def _give_back(self, slot: Slot, verdict: AttemptResult[Any] | None, body: Body) -> None:
         never_left = verdict is None or (verdict.outcome is Outcome.NOT_APPLIED and verdict.status is None)
         slot.unused() if never_left and not body.started else slot.answered()
 
-    def _pause_if_refused(self, run: Run, verdict: Verdict[Any]) -> None:
+    def _pause_if_refused(self, run: Run, verdict: AttemptResult[Any]) -> None:
         error, gate = verdict.error, self._gates[run.call.api]
         if isinstance(error, RateLimitError):
             for event in gate.refused(run.reference, error.retry_after, error.limit):

@@ -8,19 +8,19 @@ from typing import Any
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 
-from .._wire import Attempt, Call, Kind, Outcome, Repeat, Verdict
+from .._wire import Attempt, AttemptResult, Call, Idempotency, Outcome, Retry
 from ..config import RetryPolicy
 from ..errors import LSQServiceError, OutcomeUnknownError, RateLimitError
 
 
-def may_repeat(call: Call[Any], policy: RetryPolicy, verdict: Verdict[Any]) -> bool:
+def may_repeat(call: Call[Any], policy: RetryPolicy, verdict: AttemptResult[Any]) -> bool:
     """Whether another send is allowed after this one, were there attempts and time enough."""
-    if verdict.repeat is Repeat.SERVER_FAILED:
-        return call.kind is not Kind.CREATE or policy.repeat_creates
-    return verdict.repeat is Repeat.ALWAYS or (verdict.repeat is Repeat.UNANSWERED and call.kind is not Kind.CREATE)
+    if verdict.retry is Retry.ON_SERVER_ERROR:
+        return call.repeatable or policy.repeat_creates
+    return verdict.retry is Retry.ALWAYS or (verdict.retry is Retry.ON_NO_RESPONSE and call.repeatable)
 
 
-def pause_after(policy: RetryPolicy, number: int, verdict: Verdict[Any]) -> float:
+def pause_after(policy: RetryPolicy, number: int, verdict: AttemptResult[Any]) -> float:
     """Seconds until the send after the ``number``-th, by full jitter; none after a refusal for speed, which has
     closed the gate for everybody already."""
     if isinstance(verdict.error, RateLimitError):
@@ -29,15 +29,20 @@ def pause_after(policy: RetryPolicy, number: int, verdict: Verdict[Any]) -> floa
     return max(random.uniform(0, longest), verdict.retry_after or 0.0)
 
 
-def settle(call: Call[Any], attempts: Sequence[Attempt], verdict: Verdict[Any]) -> LSQServiceError | None:
+def settle(call: Call[Any], attempts: Sequence[Attempt], verdict: AttemptResult[Any]) -> LSQServiceError | None:
     """The error that all attempts together come to: once one of them may have been applied, no later refusal or
     time-out can say that nothing was."""
     unknown = any(attempt.outcome is Outcome.UNKNOWN for attempt in attempts)
-    if verdict.error is None or call.kind is Kind.READ or not unknown or isinstance(verdict.error, OutcomeUnknownError):
+    if (
+        verdict.error is None
+        or call.idempotency is Idempotency.SAFE
+        or not unknown
+        or isinstance(verdict.error, OutcomeUnknownError)
+    ):
         return verdict.error
-    if call.kind is Kind.UPDATE and verdict.outcome is Outcome.UNKNOWN:
+    if call.idempotency is Idempotency.IDEMPOTENT and verdict.outcome is Outcome.UNKNOWN:
         return verdict.error
-    safe = call.kind is Kind.UPDATE
+    safe = call.idempotency is Idempotency.IDEMPOTENT
     message = (
         f"{call.operation} may have been applied by one of {len(attempts)} sends; the last ended so: {verdict.error}"
     )
@@ -47,11 +52,11 @@ def settle(call: Call[Any], attempts: Sequence[Attempt], verdict: Verdict[Any]) 
 
 
 async def repeating(
-    send: Callable[[], Awaitable[Verdict[Any]]],
+    send: Callable[[], Awaitable[AttemptResult[Any]]],
     call: Call[Any],
     policy: RetryPolicy,
     seconds_left: Callable[[], float],
-) -> Verdict[Any]:
+) -> AttemptResult[Any]:
     """Send until a verdict stands. The loop is made for this call; only verdicts are repeated, so that a
     cancellation and every other exception pass through untouched."""
 
@@ -61,7 +66,7 @@ async def repeating(
     def wait(state: RetryCallState) -> float:
         return pause_after(policy, state.attempt_number, _verdict(state))
 
-    async def attempt() -> Verdict[Any]:
+    async def attempt() -> AttemptResult[Any]:
         # tenacity awaits only what it can see to be a coroutine function.
         return await send()
 
@@ -74,7 +79,7 @@ async def repeating(
     )(attempt)
 
 
-def _verdict(state: RetryCallState) -> Verdict[Any]:
+def _verdict(state: RetryCallState) -> AttemptResult[Any]:
     assert state.outcome is not None  # noqa: S101 -- tenacity calls these after an attempt only; its type is wider
-    verdict: Verdict[Any] = state.outcome.result()
+    verdict: AttemptResult[Any] = state.outcome.result()
     return verdict

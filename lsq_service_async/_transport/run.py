@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from .._wire import Attempt, Call, Outcome, Verdict
+from .._wire import Attempt, AttemptResult, Call, Outcome
 from ..config import CallOptions
 from ..events import AttemptEnded, AttemptStarted, CallEnded
 from .upload import Body, Progress
@@ -64,7 +64,7 @@ class Run:
         doubtful = Outcome.UNKNOWN in outcomes and outcomes[-1] is not Outcome.APPLIED
         return Outcome.UNKNOWN if doubtful else outcomes[-1]
 
-    def attempt(self, verdict: Verdict[Any], seconds: float) -> Attempt:
+    def attempt(self, verdict: AttemptResult[Any], seconds: float) -> Attempt:
         """For the receipt or the error: the send that is under way ended so, as far as its caller knows."""
         return Attempt(
             number=self.sends,
@@ -79,7 +79,7 @@ class Run:
         """For the hooks: one more send begins."""
         return AttemptStarted(reference=self.reference, operation=self.call.operation, number=self.sends, queued=queued)
 
-    def attempt_ended(self, verdict: Verdict[Any], seconds: float) -> AttemptEnded:
+    def attempt_ended(self, verdict: AttemptResult[Any], seconds: float) -> AttemptEnded:
         """For the hooks: the last send ended."""
         return AttemptEnded(
             reference=self.reference,

@@ -1,18 +1,18 @@
 """What is said: calls as values and answers as records or errors. Pure: no clock, no network, no asyncio."""
 
 from ..records import Attempt, Outcome
-from .call import Api, Call, Kind, Repeat, Verdict, with_attempts
-from .responses import read_answer, retry_after
+from .call import Api, AttemptResult, Call, Idempotency, Retry, with_attempts
+from .responses import parse_response, retry_after
 
 __all__ = [
     "Api",
     "Attempt",
+    "AttemptResult",
     "Call",
-    "Kind",
+    "Idempotency",
     "Outcome",
-    "Repeat",
-    "Verdict",
-    "read_answer",
+    "Retry",
+    "parse_response",
     "retry_after",
     "with_attempts",
 ]

@@ -1,4 +1,4 @@
-"""A call to the service as a value, and what becomes of one attempt to make it."""
+"""A call to the service as a value, and the result of one attempt to send it."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ T = TypeVar("T")
 Progress = Callable[[int, int], None]
 
 
-class Kind(enum.Enum):
-    """What a second send of a call would do."""
+class Idempotency(enum.Enum):
+    """The effect of sending a call twice."""
 
-    READ = "changes nothing"
-    UPDATE = "changes the same thing to the same value"
-    CREATE = "does it twice"
+    SAFE = "reads only"
+    IDEMPOTENT = "sets the same values again"
+    NON_IDEMPOTENT = "is applied twice"
 
 
 class Api(enum.Enum):
-    """Which of the vendor's APIs a call belongs to; each has an origin of its own."""
+    """The API of the vendor that a call belongs to. Each has its own origin."""
 
     TENANT = "tickets"
     METADATA = "field metadata"
-    LEADS = "leads of the marketing side, with other header names and a limit of its own"
+    LEADS = "leads of the marketing side, with its own header names and rate limit"
 
 
 @attrs.frozen(kw_only=True)
 class Call(Generic[T]):
-    """One documented operation with its arguments, ready to be sent any number of times.
+    """One operation with its arguments, ready to be sent any number of times.
 
-    ``path`` is appended to the URL of its ``api``. ``dto`` with ``attachments`` makes a multipart body, ``json`` a JSON
-    one; neither makes none. ``read`` turns the decoded JSON of a good answer into the record that the caller gets. Only
-    a ``documented`` call is sure to be answered with JSON, and with a ``Status`` that speaks of the call itself.
+    ``path`` is appended to the URL of the ``api``. The body is multipart if there is a ``dto``, JSON if there is
+    ``json``, else empty. ``parse`` makes the record from the decoded JSON of a successful answer. The answer to a
+    ``documented`` call is always JSON, and its ``Status`` is that of the call.
     """
 
     operation: str
     method: str
     path: str
-    kind: Kind
-    read: Callable[[Any], T]
+    idempotency: Idempotency
+    parse: Callable[[Any], T]
     api: Api = Api.TENANT
     documented: bool = True
     params: Mapping[str, str] = attrs.field(factory=dict)
@@ -57,37 +57,42 @@ class Call(Generic[T]):
     attachments: tuple[Attachment, ...] = ()
     progress: Progress | None = None
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether a second attempt changes nothing more than the first."""
+        return self.idempotency is not Idempotency.NON_IDEMPOTENT
 
-class Repeat(enum.Enum):
-    """When an attempt that ended badly may be followed by another."""
 
-    NEVER = "never"
-    ALWAYS = "nothing was applied, and it may go well the next time"
-    SERVER_FAILED = "a read or an update may; a create by policy"
-    UNANSWERED = "a read or an update may"
+class Retry(enum.Enum):
+    """The condition for another attempt after one that failed."""
+
+    NEVER = "no other attempt"
+    ALWAYS = "always, because nothing was applied"
+    ON_SERVER_ERROR = "if the call is repeatable, or if the policy repeats creates"
+    ON_NO_RESPONSE = "if the call is repeatable"
 
 
 @attrs.frozen(kw_only=True)
-class Verdict(Generic[T]):
-    """How one attempt ended: the record, or an error and whether the call may be sent again."""
+class AttemptResult(Generic[T]):
+    """The result of one attempt: a record, or an error and the condition for another attempt."""
 
     outcome: Outcome
     record: T | None = None
     error: LSQServiceError | None = None
-    repeat: Repeat = Repeat.NEVER
+    retry: Retry = Retry.NEVER
     status: int | None = None
     retry_after: float | None = None
 
 
 def with_attempts(record: Any, attempts: tuple[Attempt, ...], *, possible_duplicate: bool) -> Any:
-    """Add the attempts of a call to its receipt, and the mark if it has one. Other records are returned as they are."""
+    """Return a receipt with its attempts and the mark of a possible duplicate, and other records unchanged."""
     about = {"attempts": attempts, "possible_duplicate": possible_duplicate}
     about = {name: value for name, value in about.items() if hasattr(record, name)}
     return attrs.evolve(record, **about) if about else record
 
 
 class Send(Protocol):
-    """What the operations are given: it sends a call and returns its record, or raises one of `errors`."""
+    """Sends a call and returns its record, or raises one of `errors`. The operations receive it as a parameter."""
 
     def __call__(self, call: Call[T], /) -> Awaitable[T]: ...
 

@@ -29,7 +29,7 @@ from ..errors import (
     ServerError,
 )
 from ..records import Outcome
-from .call import Call, Kind, Repeat, Verdict
+from .call import AttemptResult, Call, Retry
 
 T = TypeVar("T")
 
@@ -48,9 +48,9 @@ _MAX_DEPTH = 64  # of a JSON answer; what is nested deeper is treated as text
 _MALFORMED = object()
 
 
-def read_answer(
+def parse_response(
     call: Call[T], status: int, headers: Mapping[str, str], body: bytes, redact: Callable[[str], str] = str
-) -> Verdict[T]:
+) -> AttemptResult[T]:
     """The record that an answer holds, or the error that it is. ``headers`` has lower-case names.
 
     ``redact`` takes the API keys out of a text. It is applied to every text that an error quotes, before it is cut.
@@ -219,42 +219,42 @@ def _host(location: str) -> str:
     return match[1] if match else "another path"
 
 
-def _refused(kind: type[APIStatusError], status: int, headers: Mapping[str, str], said: _Said) -> Verdict[Any]:
-    return Verdict(outcome=Outcome.REFUSED, error=_status_error(kind, status, headers, said), status=status)
+def _refused(kind: type[APIStatusError], status: int, headers: Mapping[str, str], said: _Said) -> AttemptResult[Any]:
+    return AttemptResult(outcome=Outcome.REFUSED, error=_status_error(kind, status, headers, said), status=status)
 
 
-def _too_fast(status: int, headers: Mapping[str, str], said: _Said) -> Verdict[Any]:
+def _too_fast(status: int, headers: Mapping[str, str], said: _Said) -> AttemptResult[Any]:
     wait = retry_after(headers)
     error = _status_error(RateLimitError, status, headers, said, retry_after=wait, limit=said.limit())
-    return Verdict(outcome=Outcome.NOT_APPLIED, error=error, repeat=Repeat.ALWAYS, status=status, retry_after=wait)
+    return AttemptResult(outcome=Outcome.NOT_APPLIED, error=error, retry=Retry.ALWAYS, status=status, retry_after=wait)
 
 
-def _server_failed(status: int, headers: Mapping[str, str], said: _Said) -> Verdict[Any]:
-    repeat = Repeat.SERVER_FAILED if status in _TRANSIENT else Repeat.NEVER
+def _server_failed(status: int, headers: Mapping[str, str], said: _Said) -> AttemptResult[Any]:
+    retry = Retry.ON_SERVER_ERROR if status in _TRANSIENT else Retry.NEVER
     error = _status_error(ServerError, status, headers, said)
     wait = retry_after(headers)
-    return Verdict(outcome=Outcome.UNKNOWN, error=error, repeat=repeat, status=status, retry_after=wait)
+    return AttemptResult(outcome=Outcome.UNKNOWN, error=error, retry=retry, status=status, retry_after=wait)
 
 
-def _done(call: Call[T], status: int, said: _Said) -> Verdict[T]:
+def _done(call: Call[T], status: int, said: _Said) -> AttemptResult[T]:
     if not call.documented and not said.text.strip():
-        return Verdict(outcome=Outcome.APPLIED, record=call.read(None), status=status)
+        return AttemptResult(outcome=Outcome.APPLIED, record=call.parse(None), status=status)
     if said.json is _MALFORMED:
         error = _unreadable(call, "is not JSON", said, likely=None)
-        return Verdict(outcome=Outcome.UNKNOWN, error=error, repeat=Repeat.UNANSWERED, status=status)
+        return AttemptResult(outcome=Outcome.UNKNOWN, error=error, retry=Retry.ON_NO_RESPONSE, status=status)
     try:
-        return Verdict(outcome=Outcome.APPLIED, record=call.read(said.json), status=status)
+        return AttemptResult(outcome=Outcome.APPLIED, record=call.parse(said.json), status=status)
     except Exception:
         # Whatever reading it raises, the service has answered that the call is done.
         error = _unreadable(call, "is not what is documented", said, likely="applied")
-        repeat = Repeat.NEVER if call.kind is Kind.CREATE else Repeat.UNANSWERED
-        return Verdict(outcome=Outcome.UNKNOWN, error=error, repeat=repeat, status=status)
+        retry = Retry.NEVER if not call.repeatable else Retry.ON_NO_RESPONSE
+        return AttemptResult(outcome=Outcome.UNKNOWN, error=error, retry=retry, status=status)
 
 
 def _unreadable(call: Call[Any], what: str, said: _Said, likely: Any) -> LSQServiceError:
     said = said.redacted()
     message = f"the answer to {call.operation} {what}; it begins: {_shown(said.text[:80])}"
-    if call.kind is Kind.CREATE:
+    if not call.repeatable:
         return OutcomeUnknownError(message, likely=likely, body=said.body)
     return MalformedResponseError(message, body=said.body)
 

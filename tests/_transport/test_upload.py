@@ -29,7 +29,7 @@ from lsq_service_async import (
 )
 from lsq_service_async._transport.reading import BodyFailedError, Reading
 from lsq_service_async._transport.upload import Body, Progress
-from lsq_service_async._wire import Call, Kind
+from lsq_service_async._wire import Call, Idempotency
 from lsq_service_async.emulator import Emulator
 from lsq_service_async.emulator.faults import AnswerLost, EarlyStatus, ResetMidway, SlowRead, Status, StopReading
 
@@ -452,7 +452,15 @@ names = st.text(min_size=1, max_size=60).filter(accepted) | st.sampled_from(['a"
 def test_the_encoding_is_that_of_httpx(dto, files):
     """Byte for byte, whatever the names and the contents; and the length is exact."""
     attachments = tuple(Attachment.from_bytes(data, name=name) for name, data in files)
-    read = Call(operation="o", method="POST", path="/", kind=Kind.CREATE, read=dict, dto=dto, attachments=attachments)
+    read = Call(
+        operation="o",
+        method="POST",
+        path="/",
+        idempotency=Idempotency.NON_IDEMPOTENT,
+        parse=dict,
+        dto=dto,
+        attachments=attachments,
+    )
     body, encoded = body_of(read)
     theirs = httpx.Request(
         "POST",

@@ -19,7 +19,7 @@ from lsq_service_async import (
     Ticket,
     TicketReceipt,
 )
-from lsq_service_async._wire import Call, Kind, Outcome, Repeat, read_answer, retry_after
+from lsq_service_async._wire import Call, Idempotency, Outcome, Retry, parse_response, retry_after
 from lsq_service_async._wire.parse import from_wire
 from lsq_service_async.records import ActivityReceipt, TrashResult
 
@@ -28,13 +28,19 @@ NOW = "Sat, 21 Nov 2026 10:00:00 GMT"
 SUCCESS = {"Status": "Success", "Id": "34"}
 
 
-def call(kind=Kind.CREATE, record=TicketReceipt):
-    return Call(operation="tickets.test", method="POST", path="/tickets", kind=kind, read=partial(from_wire, record))
+def call(idempotency=Idempotency.NON_IDEMPOTENT, record=TicketReceipt):
+    return Call(
+        operation="tickets.test",
+        method="POST",
+        path="/tickets",
+        idempotency=idempotency,
+        parse=partial(from_wire, record),
+    )
 
 
 def read(status, body, headers=None, **about):
     raw = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else json.dumps(body).encode()
-    return read_answer(call(**about), status, headers or {}, raw)
+    return parse_response(call(**about), status, headers or {}, raw)
 
 
 def test_a_success_is_its_record():
@@ -85,7 +91,7 @@ def test_the_limit_is_known_by_its_status_and_by_its_words(status, body):
     """A refusal for speed may come under any status; nothing was applied, and it is always repeated."""
     verdict = read(status, body)
     assert isinstance(verdict.error, RateLimitError)
-    assert (verdict.outcome, verdict.repeat) == (Outcome.NOT_APPLIED, Repeat.ALWAYS)
+    assert (verdict.outcome, verdict.retry) == (Outcome.NOT_APPLIED, Retry.ALWAYS)
     assert verdict.error.status_code == status
 
 
@@ -99,7 +105,7 @@ def test_the_numbers_of_the_limit_are_read_from_its_text():
 def test_a_ticket_may_quote_the_words_of_the_limit():
     """In a record that came with 200 they are only text."""
     quoting = {"Id": "1", "Fields": [{"SchemaName": "Title", "Value": LIMIT}], "Message": LIMIT}
-    assert read(200, quoting, kind=Kind.READ, record=Ticket).record.title == LIMIT
+    assert read(200, quoting, idempotency=Idempotency.SAFE, record=Ticket).record.title == LIMIT
     assert read(200, SUCCESS | {"Message": LIMIT}).record.message == LIMIT
 
 
@@ -125,7 +131,7 @@ def test_a_refusal_is_an_error_that_is_never_repeated(status, body, error):
     """The service has said no; it will say so again."""
     verdict = read(status, body)
     assert type(verdict.error) is error
-    assert (verdict.outcome, verdict.repeat) == (Outcome.REFUSED, Repeat.NEVER)
+    assert (verdict.outcome, verdict.retry) == (Outcome.REFUSED, Retry.NEVER)
     assert verdict.error.status_code == status
 
 
@@ -165,14 +171,14 @@ def test_a_server_that_failed_may_have_applied_it(status, body):
     """Without an exception type it is the transient kind, repeated by policy."""
     verdict = read(status, body, {"retry-after": "7"})
     assert isinstance(verdict.error, ServerError)
-    assert (verdict.outcome, verdict.repeat) == (Outcome.UNKNOWN, Repeat.SERVER_FAILED)
+    assert (verdict.outcome, verdict.retry) == (Outcome.UNKNOWN, Retry.ON_SERVER_ERROR)
     assert verdict.retry_after == 7.0
 
 
 @pytest.mark.parametrize("status", [501, 505, 520])
 def test_other_server_errors_are_not_repeated(status):
     """Only the documented and the gateways' own codes are known to pass."""
-    assert read(status, "").repeat is Repeat.NEVER
+    assert read(status, "").retry is Retry.NEVER
 
 
 NO_JSON = ["", "<html>", b"\xff", "NaN", '{"Id": NaN}', "[" * 200_000, "1" * 5000, '{"Id": "3']
@@ -184,8 +190,8 @@ def test_garbage_in_a_200_is_an_unknown_outcome(body):
     verdict = read(200, body)
     assert isinstance(verdict.error, OutcomeUnknownError)
     assert verdict.outcome is Outcome.UNKNOWN
-    assert read(200, body, kind=Kind.READ).repeat is Repeat.UNANSWERED
-    assert type(read(200, body, kind=Kind.READ).error) is MalformedResponseError
+    assert read(200, body, idempotency=Idempotency.SAFE).retry is Retry.ON_NO_RESPONSE
+    assert type(read(200, body, idempotency=Idempotency.SAFE).error) is MalformedResponseError
 
 
 @pytest.mark.parametrize("body", [{"Status": "Success"}, [], "5", "null", {"Id": None}, {"Id": "1", "Key": 5}])
@@ -193,9 +199,9 @@ def test_a_success_without_its_number_was_likely_applied(body):
     """A create is not repeated for that; the raw body is kept."""
     verdict = read(200, body)
     assert isinstance(verdict.error, OutcomeUnknownError)
-    assert (verdict.error.likely, verdict.repeat) == ("applied", Repeat.NEVER)
+    assert (verdict.error.likely, verdict.retry) == ("applied", Retry.NEVER)
     assert verdict.error.body == (json.loads(body) if isinstance(body, str) else body)
-    assert type(read(200, body, kind=Kind.UPDATE).error) is MalformedResponseError
+    assert type(read(200, body, idempotency=Idempotency.IDEMPOTENT).error) is MalformedResponseError
 
 
 @pytest.mark.parametrize(
