@@ -1,25 +1,29 @@
-"""The README: its commands are the first thing a newcomer pastes, and its programs run as they stand."""
+"""The README: its commands and programs work as printed, and its tables are complete."""
 
 import asyncio
 import re
 import threading
 from pathlib import Path
 
+import attrs
 import pytest
 from integrations.browsers import TestClient
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
+import lsq_service_async
+from lsq_service_async import Config
 from lsq_service_async.emulator import Emulator
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+TEXT = README.read_text(encoding="utf-8")
 PROGRAMS = list(Sybil(parsers=[PythonCodeBlockParser()]).parse(README).examples())
 
 
 @pytest.fixture
 def emulator(monkeypatch, tmp_path):
-    """An emulator in a thread of its own, named by the environment; and a folder with a photo in it."""
+    """Run an emulator in a thread, set the environment variables for it, and enter a folder with a photo."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -39,7 +43,7 @@ def emulator(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=[f"line {program.line}" for program in PROGRAMS])
 def test_each_program_runs_as_it_stands(program, emulator, capsys):
-    """Pasted into a file, against the emulator."""
+    """Each program of the README runs against the emulator without a refused call and without a traceback."""
     program.namespace["__name__"] = "__main__"
     program.evaluate()
     assert emulator.refused == 0
@@ -47,7 +51,7 @@ def test_each_program_runs_as_it_stands(program, emulator, capsys):
 
 
 def test_the_backend_serves(emulator):
-    """The program for FastAPI ends at once, and its app creates a ticket, shows it and takes a photo for it."""
+    """The FastAPI program creates a ticket, returns it, and accepts a photo for it."""
     (program,) = [program for program in PROGRAMS if "FastAPI(" in program.parsed]
     program.evaluate()
     with TestClient(program.namespace["app"]) as browser:
@@ -61,12 +65,52 @@ def test_the_backend_serves(emulator):
 
 
 def test_the_first_two_blocks_are_the_two_commands():
-    """One line each, for a machine with only Python and pip."""
-    blocks = re.findall(r"```console\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    """The first two console blocks are one line each, and need only Python and pip."""
+    blocks = re.findall(r"```console\n(.*?)```", TEXT, re.DOTALL)
     begin = '$ python3 -m venv .venv && .venv/bin/python -m pip install -q -e ".[{}]" && .venv/bin/python -m {}\n'
     assert blocks == [begin.format("demo", "lsq_service_async demo"), begin.format("test", "pytest -q")]
 
 
-def test_the_programs_are_all_there():
-    """A script, attachments, many calls, a backend, tests, tickets checked, a bulk run, hooks."""
-    assert len(PROGRAMS) == 8
+def test_every_section_with_a_program_has_one():
+    """These sections show their subject with a complete program."""
+    sections = {part.partition("\n")[0]: part for part in TEXT.split("\n## ")}
+    with_program = {name for name, part in sections.items() if "```python" in part}
+    assert with_program == {
+        "# lsq_service_async",
+        "Creating and updating tickets",
+        "Handling errors",
+        "Sharing the rate limit",
+        "Attachments",
+        "FastAPI",
+        "Bulk",
+        "Testing with the emulator",
+        "Hooks and logging",
+        "Every operation",
+    }
+
+
+def test_every_link_of_the_contents_has_its_heading():
+    """The contents name all headings, in their order."""
+    links = re.findall(r"\]\(#([a-z-]+)\)", TEXT.partition("**Contents**")[2].partition("\n\n")[0])
+    headings = [heading.lower().replace(" ", "-") for heading in re.findall(r"^## (.+)$", TEXT, re.MULTILINE)]
+    assert links == headings
+
+
+def test_the_table_of_settings_is_complete():
+    """The table under Configuration has every setting of Config, and every environment variable that is read."""
+    table = TEXT.partition("## Configuration")[2].partition("\n## ")[0]
+    rows = [row.split("|")[1:3] for row in table.splitlines() if row.startswith("| ")]
+    settings = {name for setting, _ in rows for name in re.findall(r"`(\w+)`", setting)}
+    variables = {name for _, variable in rows for name in re.findall(r"`(LSQ_\w+)`", variable)}
+    assert settings == {field.alias for field in attrs.fields(Config)}
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "lsq_service_async").rglob("*.py"))
+    origins = {"LSQ_BASE_URL", "LSQ_METADATA_URL", "LSQ_LEADS_URL"}  # built from the names of the settings
+    assert variables == set(re.findall(r"\bLSQ_[A-Z_]+[A-Z]\b", source)) | origins
+
+
+def test_the_table_of_errors_is_complete():
+    """The table under Handling errors has every exception of the package but the root."""
+    table = TEXT.partition("## Handling errors")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`(\w+Error)`", table))
+    public = {name for name in lsq_service_async.__all__ if name.endswith("Error")}
+    assert named == public
