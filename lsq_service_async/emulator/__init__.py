@@ -1,28 +1,24 @@
-"""A stand-in for the service: stateful, strict about speed, and wrong on request.
+"""A stand-in for the service on this machine: stateful, strict about the rate limit, with faults on request.
 
-    emulator.py    all of it, wired: `Emulator` and `serve`
-    app.py         the ASGI application: a call arrives, is counted, takes its course    <- start reading here
-    server.py      the same on a loopback socket
-    window.py      how calls are counted against the limit: pure, given the time
-    faults.py      what may go wrong with a call; script.py says with which one
-    calls.py       what it saw
-    service/       what is done with a call, pure:
-      desk.py        who may call, and what is meant    <- and go on here
-      operations.py  the table of operations and their APIs
-      handlers/      a function for each operation
-      account/       what is remembered, and the invented fields and leads
-      asked.py       what a handler is asked
-      bodies.py      a body read in constant memory: texts kept, files hashed
-      reading.py     JSON checked against the vendor's pages; drafts.py the same for tickets
-      answers.py     the documented codes and their words
+    emulator.py    `Emulator`, and `serve` for the command line
+    app.py         the ASGI application: counts, records and answers each call    <- start reading here
+    server.py      the same application on a loopback socket
+    window.py      four ways to count calls against a rate limit; pure, given the time
+    faults.py      what can go wrong with a call, and the queue of faults to come
+    routes.py      every operation: path, handler, response
+    store.py       tickets, conversations and leads
+    payloads.py    checks JSON bodies against the vendor's pages
+    multipart.py   reads bodies of any size in constant memory
+    responses.py   documented status codes and their texts
+    data/          invented fields, leads and the sample ticket
 
-It shares no code with the client, so that the two cannot be wrong together. Needs the extra ``emulator``.
+It shares no code with the client, so that one mistake cannot be in both. Needs the extra ``emulator``.
 """
 
 from __future__ import annotations
 
 try:
-    from .calls import Call
+    from .app import Call
     from .emulator import Emulator, Settings, serve
     from .faults import (
         AnswerLost,
@@ -30,6 +26,7 @@ try:
         DropConnection,
         EarlyStatus,
         Fault,
+        FaultScript,
         Latency,
         RateLimited,
         ResetMidway,
@@ -39,9 +36,7 @@ try:
         StopReading,
         TruncatedAnswer,
     )
-    from .script import FaultScript
-    from .service.account.conversations import StoredConversation
-    from .service.account.store import StoredTicket, TicketStore
+    from .store import StoredConversation, StoredTicket, TicketStore
     from .window import FixedWindow, SlidingWindow, TokenBucket, TwoBucketEstimate, Window
 except ModuleNotFoundError as _missing:
     if (_missing.name or "").partition(".")[0] not in {"starlette", "python_multipart", "uvicorn"}:

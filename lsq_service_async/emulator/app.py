@@ -1,156 +1,141 @@
-"""The ASGI application: a call arrives, is counted, and takes its course."""
+"""The ASGI application: counts each call, lets a fault carry it out, and records it."""
 
 from __future__ import annotations
 
-import asyncio
-import math
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from random import Random
+from typing import Any
 
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .calls import Call, CallLog
-from .faults import Exchange, Fault
-from .script import FaultScript
-from .service.answers import Answer, limit_exceeded
-from .service.bodies import Body, BodyReader
-from .service.desk import Desk
-from .service.operations import SERVICE, Api, api_of
-from .window import Meter
+from .faults import Exchange, Fault, FaultScript, RateLimited
+from .multipart import Body, ReceivedFile
+from .responses import RefusedError, text_response
+from .routes import Operations
+from .store import TicketStore
+from .window import Window
 
-HANG_UP = "lsq_service_async.emulator.hang_up"
-"""Where a server with real connections puts its ``(reset: bool) -> None`` into ``scope["state"]``."""
+TENANT_KEYS = ("x-lsq-access-key", "x-lsq-secret-key")
+MARKETING_KEYS = ("x-lsq-accesskey", "x-lsq-secretkey")
 
 
 @dataclass(frozen=True)
-class Road:
-    """The way to the emulator and back: each takes up to ``jitter`` seconds, evenly spread."""
+class Call:
+    """One request and its result so far.
 
+    ``time``: when it arrived, on the emulator's clock. ``refused``: by the rate window (not a 429 by a fault).
+    ``status``: of the response; None before it is sent, and if the connection was dropped. ``size``, ``sha256`` and
+    ``files``: the body, None and empty unless it was read to its end. ``applied``: the call changed the store.
+    """
+
+    method: str
+    path: str
+    time: float
+    fault: Fault
+    refused: bool
+    status: int | None = None
+    size: int | None = None
+    sha256: str | None = None
+    files: tuple[ReceivedFile, ...] = ()
+    applied: bool = False
+
+
+@dataclass
+class Application:
+    """Carries every call to ``service`` and back, each way within ``jitter`` seconds. Each API has its own window."""
+
+    service: ASGIApp
+    store: TicketStore
+    window: Window
+    leads_window: Window
     jitter: float
     random: Random
+    clock: Callable[[], float]
     sleep: Callable[[float], Awaitable[object]]
+    faults: FaultScript = field(default_factory=FaultScript)
+    calls: list[Call] = field(default_factory=list)
 
-    async def travel(self) -> None:
-        await self.pause(self.random.uniform(0, self.jitter))
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._travel()
+        request = Request(scope, receive)
+        method, path = request.method, scope["path"]
+        window = self.leads_window if is_marketing(path) else self.window
+        # The window counts every call before anything else happens, and a refused call uses up no fault.
+        now = self.clock()
+        refused = not window.allows(now)
+        fault = RateLimited() if refused else self.faults.take(method, path)
+        index = len(self.calls)
+        self.calls.append(Call(method, path, now, fault, refused))
 
-    async def pause(self, seconds: float) -> None:
+        def record(**attributes: Any) -> None:
+            self.calls[index] = replace(self.calls[index], **attributes)
+
+        async def apply(body: Body) -> Response:
+            # No endpoint waits for anything, so the changes counted here are those of this call.
+            before = self.store.changes
+            response = await self._respond(request, body)
+            record(applied=self.store.changes != before)
+            return response
+
+        limit = (window.calls, window.per)
+        with suppress(ClientDisconnect):
+            await fault.play(Exchange(request, send, limit, apply, record, self._travel, self.sleep))
+
+    async def _travel(self) -> None:
+        seconds = self.random.uniform(0, self.jitter)
         if seconds > 0:
             await self.sleep(seconds)
 
+    async def _respond(self, request: Request, body: Body) -> Response:
+        """Return the response of the service instead of sending it."""
+        messages: list[Message] = []
 
-@dataclass(frozen=True)
-class OverLimit(Fault):
-    """Over the rate limit: read, and answered with 429."""
+        async def collect(message: Message) -> None:
+            messages.append(message)
 
-    async def play(self, exchange: Exchange) -> None:
-        await exchange.read()
-        await exchange.send(limit_exceeded(*exchange.limit))
+        scope = {**request.scope, "state": {**request.scope.get("state", {}), "body": body}}
+        await self.service(scope, request.receive, collect)
+        start, *parts = messages
+        response = Response(b"".join(part["body"] for part in parts), start["status"])
+        response.raw_headers = start["headers"]
+        return response
 
 
-@dataclass(frozen=True)
-class App:
-    """Serves ``desk`` over ASGI; each API has a meter of its own."""
+class KeyMiddleware:
+    """Answers 401 unless both keys are right. The two APIs use different header names."""
 
-    desk: Desk
-    meters: Mapping[Api, Meter]
-    faults: FaultScript
-    log: CallLog
-    road: Road
-    clock: Callable[[], float]
-
-    @property
-    def limit(self) -> tuple[int, float]:
-        """Calls and seconds of the tenant's API."""
-        return self.meters[SERVICE].limit
-
-    def meter(self, path: str) -> Meter:
-        """What counts the calls of that path."""
-        return self.meters[api_of(path)]
+    def __init__(self, app: ASGIApp, keys: tuple[str, str]) -> None:
+        self._app = app
+        self._keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.road.travel()
-        request = Request(scope, receive)
-        call = self._arrive(request.method, scope["path"])
-        exchange = OpenCall(self, self.log.arrived(call), request, send)
-        with suppress(ClientDisconnect):
-            await call.fault.play(exchange)
-
-    def _arrive(self, method: str, path: str) -> Call:
-        # The window comes first, and counts whatever happens next: a refused call never uses up a fault.
-        now = self.clock()
-        refused = self.meter(path).refuses(now)
-        fault = OverLimit() if refused else self.faults.take(method, path)
-        return Call(method, path, now, fault, refused)
+        headers = Request(scope).headers
+        names = MARKETING_KEYS if is_marketing(scope["path"]) else TENANT_KEYS
+        authorized = tuple(headers.get(name) for name in names) == self._keys
+        await (self._app if authorized else text_response(401))(scope, receive, send)
 
 
-class OpenCall:
-    """One call on the wire, from its arrival to its end: the `Exchange` that faults play on."""
-
-    def __init__(self, app: App, place: int, request: Request, send: Send) -> None:
-        self._app = app
-        self._place = place
-        self._request = request
-        self._send = send
-        self._body: Body | None = None
-
-    @property
-    def limit(self) -> tuple[int, float]:
-        return self._app.meter(self._request.scope["path"]).limit
-
-    async def read(self, *, at_most: float = math.inf, bytes_per_second: float = math.inf) -> None:
-        reader = BodyReader(self._request.headers.get("content-type", ""))
-        async with aclosing(self._request.stream()) as chunks:
-            while reader.size < at_most and (chunk := await anext(chunks)):
-                reader.feed(chunk)
-                await self.pause(len(chunk) / bytes_per_second)
-        if reader.size < at_most:
-            self._keep(reader.finish())
-
-    def apply(self) -> Answer:
-        if self._body is None:
-            raise RuntimeError("a call is carried out after its whole body was read")
-        desk, request = self._app.desk, self._request
-        before = desk.account.store.changes
-        path, query = request.scope["path"], request.query_params
-        answer = desk.answer(request.method, path, query, request.headers, self._body)
-        self._learn(applied=desk.account.store.changes != before)
-        return answer
-
-    async def send(self, answer: Answer, *, at_most: int | None = None) -> None:
-        await self._app.road.travel()
-        self._learn(status=answer.status)
-        await self._send({"type": "http.response.start", "status": answer.status, "headers": _headers(answer)})
-        whole = at_most is None
-        await self._send({"type": "http.response.body", "body": answer.body[:at_most], "more_body": not whole})
-
-    async def drop(self, *, reset: bool = True) -> None:
-        """On a real socket that socket is closed; in process, where there is none, ConnectionResetError is raised."""
-        hang_up = self._request.scope.get("state", {}).get(HANG_UP)
-        if hang_up is None:
-            raise ConnectionResetError("the emulator dropped the connection")
-        hang_up(reset)
-        # The server must have seen the end, or it takes a call without an answer for a mistake.
-        while (await self._request.receive())["type"] != "http.disconnect":
-            pass
-
-    async def pause(self, seconds: float) -> None:
-        await self._app.road.pause(seconds)
-
-    async def hang(self) -> None:
-        await asyncio.Event().wait()
-
-    def _keep(self, body: Body) -> None:
-        self._body = body
-        self._learn(size=body.size, sha256=body.sha256, files=body.files)
-
-    def _learn(self, **facts: object) -> None:
-        self._app.log.learned(self._place, **facts)
+def is_marketing(path: str) -> bool:
+    """Whether the path belongs to the marketing API; all others belong to the tenant's API."""
+    return path.startswith("/v2/")
 
 
-def _headers(answer: Answer) -> list[tuple[bytes, bytes]]:
-    headers = {"content-type": answer.content_type, "content-length": str(len(answer.body))}
-    headers |= {name.lower(): value for name, value in answer.headers.items()}
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+def create_service(operations: Operations, keys: tuple[str, str]) -> Starlette:
+    """Return the service behind the rate limit. A path or method without an operation is the documented 404."""
+
+    async def refused(request: Request, error: Exception) -> Response:
+        return error.response if isinstance(error, RefusedError) else text_response(404)
+
+    service = Starlette(
+        routes=operations.routes(),
+        middleware=[Middleware(KeyMiddleware, keys=keys)],
+        exception_handlers={404: refused, 405: refused, RefusedError: refused},
+    )
+    service.router.redirect_slashes = False
+    return service

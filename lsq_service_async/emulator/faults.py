@@ -1,53 +1,90 @@
-"""What may go wrong with a call: frozen values, each of which plays one call to its end.
+"""What can go wrong with a call: frozen values, each of which carries out one `Exchange`.
 
-`Serve` is the course of a call that nothing happens to. A fault of your own is a frozen subclass of `Fault` with a
-``play`` of its own.
+Faults apply in the order in which they were added. Here the first create gets a 500 and the second one a slow answer::
+
+    emulator.faults.add(Status(500, method="POST"), Latency(2.0, method="POST"))
+
+To write a fault, subclass `Fault` as a frozen dataclass and override ``play``.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
-from .service.answers import JSON_TYPE, Answer, limit_exceeded, text_answer
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Send
+
+from .multipart import Body, BodyReader
+from .responses import JSON_TYPE, rate_limit_exceeded, text_response
+
+HANG_UP = "lsq_service_async.emulator.hang_up"
+"""The key in ``scope["state"]`` under which a server stores its ``(reset: bool) -> None`` for the connection."""
 
 
-class Exchange(Protocol):
-    """What a fault may do with a call."""
+@dataclass
+class Exchange:
+    """One request and its response, as a fault carries them out. ``limit``: calls and seconds of the rate limit."""
 
-    @property
-    def limit(self) -> tuple[int, float]:
-        """Calls and seconds of the rate limit."""
-        ...
+    request: Request
+    _send: Send
+    limit: tuple[int, float]
+    _apply: Callable[[Body], Awaitable[Response]]
+    _record: Callable[..., None]
+    _travel: Callable[[], Awaitable[None]]
+    _sleep: Callable[[float], Awaitable[object]]
+    _reader: BodyReader | None = None
+    _body: Body | None = None
 
     async def read(self, *, at_most: float = math.inf, bytes_per_second: float = math.inf) -> None:
-        """Read the body: whole, or until ``at_most`` bytes have come."""
-        ...
+        """Read the whole body, or until ``at_most`` bytes have arrived."""
+        reader = self._reader = self._reader or BodyReader(self.request.headers.get("content-type", ""))
+        async with aclosing(self.request.stream()) as chunks:
+            while reader.size < at_most and (chunk := await anext(chunks)):
+                reader.feed(chunk)
+                await self.pause(len(chunk) / bytes_per_second)
+        if reader.size < at_most:
+            self._body = reader.finish()
+            self._record(size=self._body.size, sha256=self._body.sha256, files=self._body.files)
 
-    def apply(self) -> Answer:
-        """Carry the call out, whose body was read whole; the answer that it deserves."""
-        ...
+    async def apply(self) -> Response:
+        """Read the rest of the body, carry the call out, and return its response, which is not sent yet."""
+        while self._body is None:
+            await self.read()
+        return await self._apply(self._body)
 
-    async def send(self, answer: Answer, *, at_most: int | None = None) -> None:
-        """Send the answer, or only ``at_most`` bytes of its body under the length of all of it."""
-        ...
+    async def send(self, response: Response, *, at_most: int | None = None) -> None:
+        """Send the response, or its headers and only ``at_most`` bytes of its body."""
+        await self._travel()
+        self._record(status=response.status_code)
+        start = {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
+        await self._send(start)
+        body = bytes(response.body)[:at_most]
+        await self._send({"type": "http.response.body", "body": body, "more_body": at_most is not None})
 
     async def drop(self, *, reset: bool = True) -> None:
-        """Close the connection: with a reset, or after what was sent."""
-        ...
+        """Close the connection, with a reset or in order. In process, raise ConnectionResetError."""
+        hang_up = self.request.scope.get("state", {}).get(HANG_UP)
+        if hang_up is None:
+            raise ConnectionResetError("the emulator dropped the connection")
+        hang_up(reset)
+        # Until the server has seen the disconnection, it reports a call without a response as an error.
+        while (await self.request.receive())["type"] != "http.disconnect":
+            pass
 
-    async def pause(self, seconds: float) -> None: ...
-
-    async def hang(self) -> None:
-        """Do nothing, until the emulator closes."""
-        ...
+    async def pause(self, seconds: float) -> None:
+        if seconds > 0:
+            await self._sleep(seconds)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """Hits the next ``times`` calls of that ``method`` (any) whose path contains ``path`` (any)."""
+    """Applies to the next ``times`` calls with that ``method`` (None: any) whose path contains ``path``."""
 
     times: int = 1
     method: str | None = None
@@ -55,42 +92,37 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.times < 1:
-            raise ValueError(f"a fault happens at least once, not {self.times} times")
+            raise ValueError(f"times must be at least 1, not {self.times}")
 
     def hits(self, method: str, path: str) -> bool:
-        """Whether it is meant for this call."""
+        """Whether the fault applies to this call."""
         return self.method in (None, method) and self.path in path
 
     async def play(self, exchange: Exchange) -> None:
-        """Answer one call, in its own way."""
-        await exchange.read()
-        await exchange.send(exchange.apply())
+        """Carry out one exchange; without a fault the call is read, applied and answered."""
+        await exchange.send(await exchange.apply())
 
 
 @dataclass(frozen=True)
 class Serve(Fault):
-    """No fault: the call is read, carried out and answered. In a script it lets calls pass by."""
+    """No fault. In the queue it lets calls pass before the next fault."""
 
 
 @dataclass(frozen=True)
 class Latency(Fault):
-    """Carried out, and answered ``seconds`` later."""
+    """Apply the call, and answer ``seconds`` later."""
 
     seconds: float
 
     async def play(self, exchange: Exchange) -> None:
-        await exchange.read()
-        answer = exchange.apply()
+        response = await exchange.apply()
         await exchange.pause(self.seconds)
-        await exchange.send(answer)
+        await exchange.send(response)
 
 
 @dataclass(frozen=True)
 class Status(Fault):
-    """Answered with a status and any body; by default the words for that status, as plain text.
-
-    ``applied``: the call is carried out all the same.
-    """
+    """Answer with this status, by default with the documented text for it. ``applied``: apply the call first."""
 
     status: int
     body: str | None = None
@@ -100,29 +132,27 @@ class Status(Fault):
     async def play(self, exchange: Exchange) -> None:
         await exchange.read()
         if self.applied:
-            exchange.apply()
-        await exchange.send(text_answer(self.status, self.body, self.headers))
+            await exchange.apply()
+        await exchange.send(text_response(self.status, self.body, self.headers))
 
 
 @dataclass(frozen=True)
 class RateLimited(Fault):
-    """429 with the vendor's text, whatever the window says; ``retry_after``, if any, goes into the header as it is."""
+    """Answer with the documented 429, whatever the window decided; ``retry_after`` is the header's value as it is."""
 
     retry_after: int | str | None = None
 
     async def play(self, exchange: Exchange) -> None:
         await exchange.read()
-        await exchange.send(limit_exceeded(*exchange.limit, self._headers()))
-
-    def _headers(self) -> Mapping[str, str]:
-        return {} if self.retry_after is None else {"retry-after": str(self.retry_after)}
+        headers = {} if self.retry_after is None else {"retry-after": str(self.retry_after)}
+        await exchange.send(rate_limit_exceeded(*exchange.limit, headers))
 
 
 @dataclass(frozen=True)
 class DropConnection(Fault):
-    """Never answered and never applied: the connection is closed before the body was read, or after.
+    """Close the connection before or after reading the body, without applying or answering the call.
 
-    ``reset=False`` closes it in order, as far as the system does: bytes that nobody read make a reset of it.
+    With ``reset=False`` the connection is closed in order, but the system still resets it if bytes are unread.
     """
 
     when: Literal["before_body", "after_body"] = "before_body"
@@ -136,19 +166,18 @@ class DropConnection(Fault):
 
 @dataclass(frozen=True)
 class AnswerLost(Fault):
-    """Carried out; then the connection is closed without an answer."""
+    """Apply the call, then close the connection without an answer."""
 
     reset: bool = True
 
     async def play(self, exchange: Exchange) -> None:
-        await exchange.read()
-        exchange.apply()
+        await exchange.apply()
         await exchange.drop(reset=self.reset)
 
 
 @dataclass(frozen=True)
 class BadJson(Fault):
-    """A 200 of type JSON with this text in it; carried out, unless ``applied`` is False."""
+    """Answer 200 with this text as JSON; the call is applied unless ``applied`` is False."""
 
     text: str = '{"Status": "Succ'
     applied: bool = True
@@ -156,49 +185,47 @@ class BadJson(Fault):
     async def play(self, exchange: Exchange) -> None:
         await exchange.read()
         if self.applied:
-            exchange.apply()
-        await exchange.send(Answer(200, self.text.encode(), JSON_TYPE))
+            await exchange.apply()
+        await exchange.send(text_response(200, self.text, {"content-type": JSON_TYPE}))
 
 
 @dataclass(frozen=True)
 class TruncatedAnswer(Fault):
-    """Carried out; of the answer's body only ``keep`` bytes come (by default half of them), then the end."""
+    """Apply the call, send the headers and ``keep`` bytes of the body (default: half of it), and close."""
 
     keep: int | None = None
 
     async def play(self, exchange: Exchange) -> None:
-        await exchange.read()
-        answer = exchange.apply()
-        keep = len(answer.body) // 2 if self.keep is None else self.keep
-        await exchange.send(answer, at_most=keep)
+        response = await exchange.apply()
+        await exchange.send(response, at_most=len(response.body) // 2 if self.keep is None else self.keep)
         await exchange.drop(reset=False)
 
 
 @dataclass(frozen=True)
 class SlowRead(Fault):
-    """The body is read at this speed; then all goes well."""
+    """Read the body at this speed, then apply and answer the call."""
 
     bytes_per_second: float
 
     async def play(self, exchange: Exchange) -> None:
         await exchange.read(bytes_per_second=self.bytes_per_second)
-        await exchange.send(exchange.apply())
+        await exchange.send(await exchange.apply())
 
 
 @dataclass(frozen=True)
 class StopReading(Fault):
-    """The body is read until ``after_bytes`` have come, and then no more: no answer, no end."""
+    """Read ``after_bytes`` of the body, then neither read nor answer; the connection stays open."""
 
     after_bytes: int = 0
 
     async def play(self, exchange: Exchange) -> None:
         await exchange.read(at_most=self.after_bytes)
-        await exchange.hang()
+        await asyncio.Event().wait()
 
 
 @dataclass(frozen=True)
 class ResetMidway(Fault):
-    """The connection is reset once ``after_bytes`` of the body have come."""
+    """Reset the connection after reading ``after_bytes`` of the body."""
 
     after_bytes: int
 
@@ -209,10 +236,10 @@ class ResetMidway(Fault):
 
 @dataclass(frozen=True)
 class EarlyStatus(Fault):
-    """Answered before the body was read, as a gateway does with a body that is too large.
+    """Answer before reading the body, as a gateway does with a body that is too large.
 
-    ``close=True`` closes the connection behind the answer, and the caller may lose the answer to a reset;
-    otherwise the body is taken in and thrown away.
+    With ``close=True`` the connection is closed after the answer, which the caller may lose to a reset; otherwise the
+    body is received and discarded.
     """
 
     status: int
@@ -221,4 +248,36 @@ class EarlyStatus(Fault):
 
     async def play(self, exchange: Exchange) -> None:
         headers = {"connection": "close"} if self.close else {}
-        await exchange.send(text_answer(self.status, self.body, headers))
+        await exchange.send(text_response(self.status, self.body, headers))
+
+
+class FaultScript:
+    """A queue of faults; each call takes the first one that applies to it."""
+
+    def __init__(self) -> None:
+        self._pending: list[Fault] = []
+
+    def __repr__(self) -> str:
+        return f"<FaultScript {self._pending}>"
+
+    @property
+    def pending(self) -> tuple[Fault, ...]:
+        """The faults that are still to come, with the remaining times."""
+        return tuple(self._pending)
+
+    def add(self, *faults: Fault) -> None:
+        """Add faults to the end of the queue."""
+        self._pending.extend(faults)
+
+    def clear(self) -> None:
+        """Remove all pending faults."""
+        self._pending.clear()
+
+    def take(self, method: str, path: str) -> Fault:
+        """Return the fault for this call and use it up once; `Serve` if no fault applies."""
+        for index, fault in enumerate(self._pending):
+            if fault.hits(method, path):
+                rest = [replace(fault, times=fault.times - 1)] if fault.times > 1 else []
+                self._pending[index : index + 1] = rest
+                return fault
+        return Serve()

@@ -8,7 +8,7 @@ import tracemalloc
 
 import pytest
 
-from lsq_service_async.emulator.service.bodies import TEXT_LIMIT, Body, BodyReader, SeenFile
+from lsq_service_async.emulator.multipart import TEXT_LIMIT, Body, BodyReader, ReceivedFile
 
 FORM = "multipart/form-data; boundary=xyz"
 WHOLE = (
@@ -40,8 +40,8 @@ def test_a_form_is_the_same_however_it_is_cut(size: int) -> None:
             media_type="multipart/form-data",
             text=b'{"a": 1}',
             files=(
-                SeenFile("bü '1'.txt", "text/plain", len(content), hashlib.sha256(content).hexdigest()),
-                SeenFile("", "", 0, hashlib.sha256(b"").hexdigest()),
+                ReceivedFile("bü '1'.txt", "text/plain", len(content), hashlib.sha256(content).hexdigest()),
+                ReceivedFile("", "", 0, hashlib.sha256(b"").hexdigest()),
             ),
             size=len(WHOLE),
             sha256=hashlib.sha256(WHOLE).hexdigest(),

@@ -83,7 +83,7 @@ async def test_a_whole_second_has_no_fraction(client: httpx.AsyncClient, store: 
 def test_a_message_comes_now_where_no_other_time_is_given() -> None:
     """Aware, in UTC."""
     store, before = TicketStore(), datetime.now(UTC)
-    said = store.converse(store.put(TICKET), "InboundEmail")
+    said = store.add_message(store.put(TICKET), "InboundEmail")
     assert before <= said.created_on <= datetime.now(UTC)
 
 

@@ -283,6 +283,8 @@ async def test_both_keys_are_checked(
         ("POST", "/ticket"),
         ("GET", "/tickets"),
         ("DELETE", "/tickets/1"),
+        ("HEAD", "/tickets/1"),
+        ("GET", "/tickets/1/"),
         ("GET", "/tickets/1/update"),
         ("POST", "http://localhost/api/tenants/1/tickets"),
         ("POST", "http://localhost/api/tenants/228240/tickets"),
@@ -294,4 +296,4 @@ async def test_what_is_no_operation_of_the_tenant_is_a_404(client: httpx.AsyncCl
     """Another path, another method, another tenant: the API could not be found."""
     response = await client.request(method, url)
     expected = "The API could not be found. Please check the API signature."
-    assert (404, expected) == (response.status_code, response.text)
+    assert (response.status_code, response.text) == (404, "" if method == "HEAD" else expected)

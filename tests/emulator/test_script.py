@@ -55,5 +55,5 @@ def test_faults_are_values() -> None:
     fault = Status(500, times=2)
     with pytest.raises(FrozenInstanceError):
         fault.times = 3  # type: ignore[misc]
-    with pytest.raises(ValueError, match="at least once, not 0 times"):
+    with pytest.raises(ValueError, match="at least 1, not 0"):
         Status(500, times=0)

@@ -14,7 +14,7 @@ from lsq_service_async.emulator.window import (
     TwoBucketEstimate,
     Window,
     WindowKind,
-    window_of,
+    create_window,
 )
 
 
@@ -135,7 +135,7 @@ def test_the_estimate_equals_the_plain_sum(phase: float | None, refused_count: b
 )
 def test_a_window_is_made_by_its_kind(kind: WindowKind, made: Callable[..., Window]) -> None:
     """Each kind is the class of that name, with the calls and seconds that were asked for."""
-    window = window_of(kind, 3, 2.0)
+    window = create_window(kind, (3, 2.0))
     assert (type(window), window.calls, window.per) == (made, 3, 2.0)
     assert repr(window) == f"<{type(window).__name__} 3 in 2 s>"
 
@@ -144,7 +144,7 @@ def test_a_window_is_made_by_its_kind(kind: WindowKind, made: Callable[..., Wind
 def test_a_kind_can_be_told_that_refused_calls_do_not_count(kind: WindowKind, passed: tuple[int, int]) -> None:
     """Of two calls in the first second and one 6 s later: the refused one stands in the way only where it counts."""
     times = (0.0, 4.0, 7.5)
-    strict, mild = window_of(kind, 1, 5.0), window_of(kind, 1, 5.0, refused_count=False)
+    strict, mild = create_window(kind, (1, 5.0)), create_window(kind, (1, 5.0), refused_count=False)
     assert (sum(allowed(strict, *times)), sum(allowed(mild, *times))) == passed
 
 
@@ -158,4 +158,4 @@ def test_a_limit_that_is_none_is_an_error(calls: int, per: float) -> None:
 def test_an_unknown_kind_names_the_kinds() -> None:
     """The error lists what can be asked for."""
     with pytest.raises(ValueError, match="sliding, fixed, bucket, estimate"):
-        window_of("rolling", 25, 5.0)  # type: ignore[arg-type]
+        create_window("rolling", (25, 5.0))  # type: ignore[arg-type]

@@ -141,7 +141,7 @@ def test_on_a_narrow_terminal_no_line_is_wider(quick: Any, monkeypatch: pytest.M
 def test_the_stand_in_is_as_strict_as_the_service() -> None:
     """Its limit is the documented one, and it goes wrong three times."""
     emulator = stand_in(command.RATE)
-    assert emulator.app.limit == (25, 5.0)
+    assert (emulator.app.window.calls, emulator.app.window.per) == (25, 5.0)
     assert show.planned(emulator) == ["a 500", "an answer 2 s late", "a 429 (Retry-After 1)"]
 
 

@@ -21,7 +21,7 @@ from lsq_service_async.emulator import (
     StoredTicket,
     TicketStore,
 )
-from lsq_service_async.emulator.service.answers import RefusedError, text_answer
+from lsq_service_async.emulator.responses import RefusedError, text_response
 
 
 class RefusesTheThird:
@@ -50,7 +50,7 @@ class RefusesTheFifth(TicketStore):
 
     def create(self, draft: Any, files: Any = ()) -> StoredTicket:
         if draft.fields[MARKER] == "demo-05":
-            raise RefusedError(text_answer(400))
+            raise RefusedError(text_response(400))
         return super().create(draft, files)
 
 

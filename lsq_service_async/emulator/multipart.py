@@ -1,0 +1,154 @@
+"""Reads a request body of any size in constant memory: JSON is kept, files are hashed as they arrive."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+TEXT_LIMIT = 1 << 20
+"""The most bytes of JSON that are kept; a longer text is a 400."""
+
+FORM_TYPE = "multipart/form-data"
+
+
+@dataclass(frozen=True)
+class ReceivedFile:
+    """A file as it arrived: name, content type ("" if none was sent), number of bytes and SHA-256."""
+
+    name: str
+    content_type: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Body:
+    """A whole request body.
+
+    ``text`` is the JSON: the body itself, or the part ``ticketDTO`` of a form (None if that part is missing).
+    ``problem`` is the reason why the body is not per specification, else None.
+    """
+
+    media_type: str
+    text: bytes | None
+    files: tuple[ReceivedFile, ...]
+    size: int
+    sha256: str
+    problem: str | None
+
+
+class BodyReader:
+    """Reads a body chunk by chunk. An error is kept as its ``problem``, and the rest is still counted and hashed."""
+
+    def __init__(self, content_type: str) -> None:
+        media_type, options = parse_options_header(content_type)
+        self._media_type = media_type.decode("latin-1").lower()
+        self._content = _Form(options.get(b"boundary", b"")) if self._media_type == FORM_TYPE else _Text()
+        self._problem: str | None = None
+        self._sha256 = hashlib.sha256()
+        self.size: int = 0
+
+    def feed(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        self._sha256.update(chunk)
+        if self._problem is None:
+            try:
+                self._content.feed(chunk)
+            except FormParserError as error:
+                self._problem = str(error)
+
+    def finish(self) -> Body:
+        content, problem = self._content, self._problem
+        if isinstance(content, _Form):
+            text, files = content.text, tuple(content.files)
+            if problem is None and not content.is_complete:
+                problem = "the form has no closing boundary"
+        else:
+            text, files = bytes(content.data), ()
+        return Body(self._media_type, text, files, self.size, self._sha256.hexdigest(), problem)
+
+
+class _Text:
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def feed(self, chunk: bytes) -> None:
+        self.data += chunk
+        if len(self.data) > TEXT_LIMIT:
+            raise FormParserError(f"the JSON is longer than {TEXT_LIMIT} bytes")
+
+
+class _File:
+    def __init__(self, name: str, content_type: str) -> None:
+        self.name = name
+        self.content_type = content_type
+        self.size = 0
+        self.sha256 = hashlib.sha256()
+
+    def feed(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        self.sha256.update(chunk)
+
+
+class _Form:
+    """A form with the parts ``ticketDTO`` (one text) and ``files`` (any number); no other part is documented."""
+
+    def __init__(self, boundary: bytes) -> None:
+        self.text: bytes | None = None
+        self.files: list[ReceivedFile] = []
+        self.is_complete = False
+        self._boundary = boundary
+        self._parser: MultipartParser | None = None
+        self._headers: dict[str, str] = {}
+        self._name = bytearray()
+        self._value = bytearray()
+        self._part: _Text | _File = _Text()
+
+    def feed(self, chunk: bytes) -> None:
+        if self._parser is None:
+            if not self._boundary:
+                raise FormParserError("the content type has no boundary")
+            self._parser = MultipartParser(
+                self._boundary,
+                {
+                    "on_part_begin": self._headers.clear,
+                    "on_header_field": lambda data, start, end: self._name.extend(data[start:end]),
+                    "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
+                    "on_header_end": self._keep_header,
+                    "on_headers_finished": self._open_part,
+                    "on_part_data": lambda data, start, end: self._part.feed(data[start:end]),
+                    "on_part_end": self._close_part,
+                    "on_end": lambda: setattr(self, "is_complete", True),
+                },
+            )
+        self._parser.write(chunk)
+
+    def _keep_header(self) -> None:
+        self._headers[_decode(self._name).lower()] = _decode(self._value)
+        self._name.clear()
+        self._value.clear()
+
+    def _open_part(self) -> None:
+        _, options = parse_options_header(self._headers.get("content-disposition", "").encode())
+        name, is_file = options.get(b"name"), b"filename" in options
+        if name == b"ticketDTO" and not is_file and self.text is None:
+            self._part = _Text()
+        elif name == b"files" and is_file:
+            self._part = _File(_decode(options[b"filename"]), self._headers.get("content-type", ""))
+        else:
+            raise FormParserError("a form has one plain text part ticketDTO, and file parts called files")
+
+    def _close_part(self) -> None:
+        part = self._part
+        if isinstance(part, _File):
+            self.files.append(ReceivedFile(part.name, part.content_type, part.size, part.sha256.hexdigest()))
+        else:
+            self.text = bytes(part.data)
+
+
+def _decode(raw: bytes | bytearray) -> str:
+    # Form headers are usually UTF-8. A name in another charset stays readable instead of being refused.
+    return raw.decode("utf-8", "replace")

@@ -1,1 +1,0 @@
-"""What the service does with a call, pure: (method, path, query, headers, body) in, an answer out; no network."""

@@ -1,1 +1,0 @@
-"""One function per operation: the account and what was asked in, an answer out."""

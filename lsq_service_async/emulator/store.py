@@ -1,0 +1,197 @@
+"""The state of the account: tickets with their conversations, and leads."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Any, Literal, get_args
+
+from .multipart import ReceivedFile
+from .payloads import LEAD_PREFIX, TicketPayload, Value
+
+ConversationType = Literal["InboundEmail", "OutboundEmail", "PortalInbound", "PortalOutbound"]
+CONVERSATION_TYPES: frozenset[str] = frozenset(get_args(ConversationType))
+
+USER_ID = "5f0c1a52-7d1e-4b8a-9a5e-2f6f1c0d3b77"
+"""The invented user that the keys belong to; calls act as that user."""
+
+Lead = Mapping[str, str | None]
+"""A flat object, as the marketing API returns it: every value is a text or null."""
+
+
+def load_data(name: str) -> Any:
+    """Return the invented data of ``data/{name}.json``."""
+    return json.loads(files(__package__).joinpath("data", f"{name}.json").read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class StoredConversation:
+    """One message on a ticket. ``attachments`` are returned as they are: their format is not documented."""
+
+    id: int
+    activity_type: ConversationType
+    created_on: datetime
+    text: str | None = None
+    html: str | None = None
+    attachments: tuple[object, ...] = ()
+    created_by: str = USER_ID
+
+
+@dataclass(frozen=True)
+class StoredTicket:
+    """A ticket: its number ("34"), its GUID, its lead's GUID, every field that was ever set, and all its files.
+
+    ``notes`` are internal and cannot be read by any documented call; ``conversations`` are oldest first.
+    """
+
+    number: str
+    ticket_id: str
+    lead_id: str
+    fields: Mapping[str, Value] = field(default_factory=dict)
+    files: tuple[ReceivedFile, ...] = ()
+    notes: tuple[str, ...] = ()
+    conversations: tuple[StoredConversation, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The number as users see it, with at least three digits: "#034"."""
+        return f"#{self.number.zfill(3)}"
+
+
+class TicketStore:
+    """Tickets by number, counted up from ``first_number``. Every change replaces the ticket by a new value."""
+
+    def __init__(
+        self,
+        *,
+        first_number: int = 1,
+        guid: Callable[[], str] = lambda: str(uuid.uuid4()),
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._next_number = first_number
+        self._guid = guid
+        self._now = now
+        self._tickets: dict[str, StoredTicket] = {}
+        self._trashed: dict[str, StoredTicket] = {}
+        self._numbers: dict[str, str] = {}
+        self._messages = 0
+        self.leads: LeadStore = LeadStore()
+        self.changes: int = 0
+        """The number of changes so far."""
+
+    @property
+    def tickets(self) -> Mapping[str, StoredTicket]:
+        """A live view: number -> ticket, in the order of creation."""
+        return MappingProxyType(self._tickets)
+
+    @property
+    def trashed(self) -> Mapping[str, StoredTicket]:
+        """A live view of the trash: number -> ticket, in the order in which they were trashed."""
+        return MappingProxyType(self._trashed)
+
+    def find(self, name: str) -> StoredTicket | None:
+        """Return the ticket with that number or GUID."""
+        return self._tickets.get(self._numbers.get(name.lower(), name))
+
+    def create(self, payload: TicketPayload, files: tuple[ReceivedFile, ...] = ()) -> StoredTicket:
+        number = str(self._next_number)
+        self._next_number += 1
+        lead_id = payload.lead_id
+        if not lead_id:
+            details = {name: value for name, value in payload.fields.items() if name.startswith(LEAD_PREFIX)}
+            texts = {name: None if value is None else str(value) for name, value in details.items()}
+            lead = {name.removeprefix(LEAD_PREFIX): text for name, text in texts.items()}
+            lead_id = self.leads.find_or_create(lead, self._guid())
+        return self.put(StoredTicket(number, self._guid(), lead_id, payload.fields, files))
+
+    def update(
+        self, ticket: StoredTicket, payload: TicketPayload, files: tuple[ReceivedFile, ...] = ()
+    ) -> StoredTicket:
+        """Set the fields of the payload and keep the others; add the files to the ticket's files."""
+        lead_id, fields = payload.lead_id or ticket.lead_id, {**ticket.fields, **payload.fields}
+        return self.put(replace(ticket, lead_id=lead_id, fields=fields, files=ticket.files + files))
+
+    def add_note(self, ticket: StoredTicket, text: str) -> StoredTicket:
+        return self.put(replace(ticket, notes=(*ticket.notes, text)))
+
+    def add_message(
+        self,
+        ticket: StoredTicket,
+        activity_type: ConversationType,
+        *,
+        text: str | None = None,
+        html: str | None = None,
+        attachments: Iterable[object] = (),
+    ) -> StoredConversation:
+        """Add a message to the ticket. Messages are numbered across all tickets, from 1."""
+        self._messages += 1
+        message = StoredConversation(self._messages, activity_type, self._now(), text, html, tuple(attachments))
+        self.put(replace(ticket, conversations=(*ticket.conversations, message)))
+        return message
+
+    def trash(self, number: str) -> bool:
+        """Move the ticket to the trash; False if it does not exist."""
+        ticket = self._tickets.pop(number, None)
+        if ticket is None:
+            return False
+        self._trashed[number] = ticket
+        self.changes += 1
+        return True
+
+    def put(self, ticket: StoredTicket) -> StoredTicket:
+        """Store the ticket under its number, replacing the one that has it."""
+        self._tickets[ticket.number] = ticket
+        self._numbers[ticket.ticket_id.lower()] = ticket.number
+        self.changes += 1
+        return ticket
+
+
+class LeadStore:
+    """Leads by GUID, e-mail and phone, beginning with the invented ones. The last lead with a phone is found by it."""
+
+    def __init__(self) -> None:
+        self._leads: dict[str, Lead] = {}
+        self._by_email: dict[str, str] = {}
+        self._by_phone: dict[str, str] = {}
+        data = load_data("leads")
+        self._template: Lead = data["template"]
+        for lead in data["leads"]:
+            self._put(lead["ProspectID"], lead)
+
+    def by_email(self, email: str) -> Lead | None:
+        """Find a lead by its e-mail address, ignoring case (an inference)."""
+        return self._leads.get(self._by_email.get(email.lower(), ""))
+
+    def by_phone(self, phone: str) -> Lead | None:
+        """Find a lead by Phone or Mobile: as stored, or its digits with or without the country code."""
+        return self._leads.get(self._by_phone.get(phone, ""))
+
+    def find_or_create(self, details: Lead, new_id: str) -> str:
+        """Return the GUID of the lead with this e-mail or phone; a new lead gets ``new_id``.
+
+        A known lead keeps its values and gets those that it lacks (all of this is an inference).
+        """
+        known = self.by_email(details.get("EmailAddress") or "") or self.by_phone(details.get("Phone") or "") or {}
+        lead_id = known.get("ProspectID") or new_id
+        self._put(lead_id, {**details, **{name: value for name, value in known.items() if value is not None}})
+        return lead_id
+
+    def _put(self, lead_id: str, lead: Lead) -> None:
+        auto_id = str(len(self._leads) + 1)
+        stored = {**self._template, "ProspectAutoId": auto_id, **lead, "ProspectID": lead_id}
+        self._leads[lead_id] = stored
+        if stored["EmailAddress"]:
+            self._by_email[stored["EmailAddress"].lower()] = lead_id
+        # "+91-5550100001" is found by itself, "+915550100001", "915550100001" and "5550100001".
+        for phone in filter(None, (stored["Phone"], stored["Mobile"])):
+            country, hyphen, number = phone.partition("-")
+            digits = re.sub("[^0-9]", "", phone)
+            self._by_phone.update(dict.fromkeys((phone, digits, f"+{digits}"), lead_id))
+            if country.startswith("+") and hyphen:
+                self._by_phone[re.sub("[^0-9]", "", number)] = lead_id
