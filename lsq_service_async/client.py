@@ -13,7 +13,8 @@ import httpx
 
 from ._transport.session import Session
 from ._version import __version__
-from ._wire.call import Call, Idempotency, encode
+from ._wire.call import Call, Idempotency
+from ._wire.serialize import encode
 from .bulk import Bulk, BulkRow, Setup
 from .config import CallOptions, Config, Lane, RetryPolicy
 from .errors import ConfigurationError, InvalidRequestError

@@ -1,6 +1,7 @@
-"""What the account says of ticket fields, and tickets checked against it before they cost a call.
+"""Field metadata of the account, and the check of tickets against them before they are sent.
 
-Both reads are for admins only. They are kept for ``Config(metadata_ttl=300.0)`` seconds, for a client and its views.
+Both reads need the keys of an admin. They are cached for ``Config(metadata_ttl=300.0)`` seconds, for a client and all
+its views.
 """
 
 from __future__ import annotations
@@ -8,67 +9,66 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from functools import lru_cache, partial
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 import attrs
 
-from ._wire.call import Api, Call, Idempotency, Send, encode
-from ._wire.parse import from_wire
+from ._wire.call import Api, Call, Idempotency, Send
+from ._wire.parse import parse_field_page, parse_sub_types
+from ._wire.serialize import encode
 from ._wire.validation import problems_of
-from ._wire.values import listed, mapping, some_number
 from .errors import InvalidRequestError, NotSentError
 from .records import FieldMetadata, NewTicket, Problem, SubType, TicketUpdate
 
 _log = logging.getLogger("lsq_service_async")
-_PAGE = 25
-_MOST_KEPT = 64  # answers; each search text has one of its own
-_Page = tuple[list[FieldMetadata], int]
+_PAGE_SIZE = 25
+_MAX_CACHED = 64  # answers; each search text has its own
 
 
 @attrs.define(eq=False)
-class _Kept:
-    """One answer, trusted until a loop time. Its lock is held by whoever reads it anew."""
+class _CacheEntry:
+    """One answer and the loop time until which it is valid. The task that refreshes it holds the lock."""
 
     value: Any = None
-    until: float = 0.0
+    valid_until: float = 0.0
     lock: asyncio.Lock = attrs.field(factory=asyncio.Lock)
 
 
 class MetadataCache:
-    """What was read less than ``ttl`` seconds ago; those who ask for the same at once share one read.
+    """Caches answers for ``ttl`` seconds. Concurrent calls for the same key share one read.
 
-    Of more than 64 answers, the one that was asked for longest ago is forgotten.
+    It keeps 64 answers and drops the least recently used one first.
     """
 
     def __init__(self, ttl: float) -> None:
         self._ttl = ttl
-        self._kept = lru_cache(maxsize=_MOST_KEPT)(lambda key: _Kept())
+        self._entry = lru_cache(maxsize=_MAX_CACHED)(lambda key: _CacheEntry())
 
-    async def get(self, key: str, load: Callable[[], Awaitable[Any]], patience: float | None) -> Any:
-        """What is kept under ``key``, or else what ``load`` brings.
+    async def get(self, key: str, load: Callable[[], Awaitable[Any]], timeout: float | None) -> Any:
+        """Return the cached answer, or the one that ``load`` returns.
 
-        NotSentError where somebody else has been reading it for ``patience`` seconds.
+        NotSentError if another call has been loading it for ``timeout`` seconds.
         """
         clock = asyncio.get_running_loop().time
-        kept = self._kept(key)
+        entry = self._entry(key)
         try:
-            async with asyncio.timeout(patience):
-                await kept.lock.acquire()
+            async with asyncio.timeout(timeout):
+                await entry.lock.acquire()
         except TimeoutError:
             raise NotSentError("the deadline passed while another call read these metadata; not sent") from None
         try:
-            if clock() >= kept.until:
-                kept.value = await load()
-                kept.until = clock() + self._ttl
-            return kept.value
+            if clock() >= entry.valid_until:
+                entry.value = await load()
+                entry.valid_until = clock() + self._ttl
+            return entry.value
         finally:
-            kept.lock.release()
+            entry.lock.release()
 
 
 class Metadata:
-    """The metadata operations of a client; reached as ``client.metadata``."""
+    """The metadata operations of a client, available as ``client.metadata``. They are repeated like every read."""
 
     def __init__(self, send: Send, cache: MetadataCache, deadline: float | None) -> None:
         self._send = send
@@ -76,105 +76,81 @@ class Metadata:
         self._deadline = deadline
 
     async def fields(self, *, search: str = "") -> AsyncIterator[FieldMetadata]:
-        """All ticket fields whose names contain ``search``, in the service's order. Repeated whenever that can help.
+        """Iterate over the ticket fields whose names contain ``search``, in the order of the service.
 
-        Iterated, not awaited: ``async for field in client.metadata.fields()``.
+        Use it as ``async for field in client.metadata.fields()``.
 
         Page: apidocs.leadsquared.com/?p=5117
         """
         if not isinstance(search, str):
-            raise InvalidRequestError(f"search is text, not {type(search).__name__}")
-        for field in await self._cache.get(f"fields {search}", lambda: self._all_fields(search), self._deadline):
+            raise InvalidRequestError(f"search must be text, not {type(search).__name__}")
+        for field in await self._cache.get(f"fields {search}", lambda: self._read_fields(search), self._deadline):
             yield field
 
     async def sub_types(self) -> list[SubType]:
-        """The values that the field SubType may have. Repeated whenever that can help.
+        """Return the values that the field SubType may have.
 
         Page: apidocs.leadsquared.com/?p=5102
         """
-        sub_types: list[SubType] = await self._cache.get("sub types", self._all_sub_types, self._deadline)
-        return list(sub_types)
+        call = Call(
+            operation="metadata.sub_types",
+            method="GET",
+            path="/lookups/SubType/values",
+            idempotency=Idempotency.SAFE,
+            parse=parse_sub_types,
+        )
+        return list(await self._cache.get("sub types", lambda: self._send(call), self._deadline))
 
     async def validate(self, ticket: NewTicket | TicketUpdate) -> list[Problem]:
-        """Why the account would not take this ticket; empty when all is well.
+        """Return the reasons for which the account would not accept this ticket; an empty list if there are none.
 
-        Mandatory fields, lengths, patterns and known options, by the account's metadata, which costs a few calls
-        once. Of an update only what it changes is checked. Patterns are tried on values of at most 256 characters, or
-        16 where a group is repeated: no match may take for ever.
+        Checks mandatory fields, lengths, patterns and known options against the account's metadata, which takes a few
+        calls once. Of an update only the changed fields are checked. Patterns are tried on values of at most 256
+        characters, or 16 if the pattern repeats a group, because a match can take very long.
         """
         return (await self.validate_many([_checked(ticket)]))[0]
 
     async def validate_many(
         self, tickets: Iterable[NewTicket | TicketUpdate] | AsyncIterable[NewTicket | TicketUpdate]
     ) -> list[list[Problem]]:
-        """The problems of each ticket, in order, for the price of the same few calls."""
+        """Return the problems of each ticket, in order. The metadata are read once for all of them."""
         fields = [field async for field in self.fields()]
         sub_types = await self.sub_types()
         return [problems_of(_checked(ticket), fields, sub_types) async for ticket in _each(tickets)]
 
-    async def _all_sub_types(self) -> list[SubType]:
-        call = Call(
-            operation="metadata.sub_types",
-            method="GET",
-            path="/lookups/SubType/values",
-            idempotency=Idempotency.SAFE,
-            parse=_read_sub_types,
-        )
-        return await self._send(call)
-
-    async def _all_fields(self, search: str) -> list[FieldMetadata]:
-        """The meaning of Offset is contradictory (the sample begins at 0, the prose at 1), so it is taken for a count
-        of records first and, where that ends too early, for a page number."""
+    async def _read_fields(self, search: str) -> list[FieldMetadata]:
+        """Read all pages. The documentation contradicts itself on Offset (the sample begins at 0, the text at 1), so it
+        is used as a number of records first, and as a page number if that does not return every field."""
         found: dict[str, FieldMetadata] = {}
-        total = await self._follow(search, found, _by_records(found))
+        total = 1
+        for offsets in (iter(lambda: len(found), -1), itertools.count(1)):
+            pages_without_news = 0
+            while len(found) < total and pages_without_news < 2:
+                fields, total = await self._send(_field_page(search, next(offsets)))
+                known = len(found)
+                for field in fields:
+                    found.setdefault(field.schema_name, field)
+                pages_without_news = pages_without_news + 1 if len(found) == known else 0
         if len(found) < total:
-            await self._follow(search, found, itertools.count(1))
-        if len(found) < total:
-            _log.warning("the service says that it has %d fields, and shows %d of them", total, len(found))
+            _log.warning("The service reports %d fields but returned %d.", total, len(found))
         return list(found.values())
 
-    async def _follow(self, search: str, found: dict[str, FieldMetadata], offsets: Iterator[int]) -> int:
-        """Read pages until all are found or two in a row bring nothing new; the number that the service says it has."""
-        barren, total = 0, len(found) + 1
-        while len(found) < total and barren < 2:
-            fields, total = await self._page(search, next(offsets))
-            known = len(found)
-            found |= {field.schema_name: field for field in fields if field.schema_name not in found}
-            barren = barren + 1 if len(found) == known else 0
-        return total
 
-    async def _page(self, search: str, offset: int) -> _Page:
-        call = Call(
-            operation="metadata.fields",
-            method="POST",
-            path="/ticket-types/1/fields/filter",
-            api=Api.METADATA,
-            idempotency=Idempotency.SAFE,
-            parse=_read_page,
-            json=encode({"Limit": _PAGE, "Offset": offset, "SearchText": search}),
-        )
-        return await self._send(call)
-
-
-def _by_records(found: dict[str, FieldMetadata]) -> Iterator[int]:
-    while True:
-        yield len(found)
-
-
-def _read_page(answer: Any) -> _Page:
-    fields = list(map(partial(from_wire, FieldMetadata), listed(mapping(answer)["TicketsFields"])))
-    return fields, some_number(answer.get("Total")) or len(fields)
-
-
-def _read_sub_types(answer: Any) -> list[SubType]:
-    if not isinstance(answer, list):
-        raise TypeError("a list was expected")
-    return list(map(partial(from_wire, SubType), answer))
+def _field_page(search: str, offset: int) -> Call[tuple[list[FieldMetadata], int]]:
+    return Call(
+        operation="metadata.fields",
+        method="POST",
+        path="/ticket-types/1/fields/filter",
+        api=Api.METADATA,
+        idempotency=Idempotency.SAFE,
+        parse=parse_field_page,
+        json=encode({"Limit": _PAGE_SIZE, "Offset": offset, "SearchText": search}),
+    )
 
 
 def _checked(ticket: Any) -> NewTicket | TicketUpdate:
     if not isinstance(ticket, NewTicket | TicketUpdate):
-        raise InvalidRequestError(f"a NewTicket or a TicketUpdate can be checked, not {type(ticket).__name__}")
+        raise InvalidRequestError(f"validate takes a NewTicket or a TicketUpdate, not {type(ticket).__name__}")
     return ticket
 
 
@@ -185,4 +161,4 @@ async def _each(tickets: Any) -> AsyncIterator[Any]:
     else:
         for ticket in tickets:
             yield ticket
-            await asyncio.sleep(0)  # a long list is no reason to hold up the loop
+            await asyncio.sleep(0)  # a long list must not block the event loop

@@ -1,4 +1,4 @@
-"""Tickets: one method per documented operation."""
+"""Ticket operations: one method per documented operation."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from datetime import tzinfo
 from functools import partial
 from typing import Any
 
-import attrs
-
-from ._wire.call import Call, Idempotency, Progress, Send, encode, ticket_number, ticket_ref
-from ._wire.parse import from_wire, in_zone, to_wire
-from ._wire.values import listed, mapping
+from ._wire.call import Call, Idempotency, Progress, Send
+from ._wire.parse import parse, parse_activity, parse_conversations, parse_ticket, parse_trash_result
+from ._wire.serialize import encode, new_ticket_dto, ticket_number, ticket_ref, update_dto
 from .attachments import Attachable, Attachment, as_attachments
 from .errors import InvalidRequestError
 from .records import (
@@ -30,7 +28,7 @@ from .records import (
 
 
 class Tickets:
-    """The ticket operations of a client; reached as ``client.tickets``."""
+    """The ticket operations of a client, available as ``client.tickets``."""
 
     def __init__(self, send: Send, *, org_id: str, zone: tzinfo) -> None:
         self._send = send
@@ -40,22 +38,21 @@ class Tickets:
     async def create(
         self, ticket: NewTicket, *, attachments: Iterable[Attachable] = (), progress: Progress | None = None
     ) -> TicketReceipt:
-        """Create a ticket, with files or without.
+        """Create a ticket, with or without attachments.
 
-        ``progress(sent, total)`` is called with bytes of the whole body. Repeated after 429, where no connection
-        was made, and after 500, 502, 503 and 504 unless ``RetryPolicy(repeat_creates=False)``; never where the
-        request was sent and no answer came: that raises OutcomeUnknownError. A ticket that cannot be right raises
-        InvalidRequestError before anything is sent.
+        ``progress(sent, total)`` is called with the bytes of the whole body. The call is repeated after a 429, if no
+        connection was made, and after 500, 502, 503 and 504 unless ``RetryPolicy(repeat_creates=False)``. It is not
+        repeated if the request was sent and no answer arrived: that raises OutcomeUnknownError. A ticket that cannot
+        be valid raises InvalidRequestError before anything is sent.
 
         Page: apidocs.leadsquared.com/create-tickets, .../create-ticket-with-attachments
         """
         if not isinstance(ticket, NewTicket):
             raise InvalidRequestError(f"create takes a NewTicket, not {type(ticket).__name__}")
-        dto = to_wire(ticket)
+        dto = new_ticket_dto(ticket)
         files = await _attachments(attachments)
         if files:
-            # The sample of the page with attachments has no Id; that of the JSON page has null.
-            del dto["Id"]
+            del dto["Id"]  # null in the sample of the JSON page, absent from that of the page with attachments
         body = encode(dto)
         return await self._send(
             Call(
@@ -63,7 +60,7 @@ class Tickets:
                 method="POST",
                 path="/tickets",
                 idempotency=Idempotency.NON_IDEMPOTENT,
-                parse=partial(from_wire, TicketReceipt),
+                parse=partial(parse, TicketReceipt),
                 json=None if files else body,
                 dto=body if files else None,
                 attachments=files,
@@ -72,9 +69,9 @@ class Tickets:
         )
 
     async def get(self, ticket: TicketRef) -> Ticket:
-        """A ticket as it is now, by number, GUID or record. Repeated whenever that can help.
+        """Read a ticket by number, GUID or record. Raises NotFoundError if it does not exist.
 
-        Raises NotFoundError where there is none.
+        The call is repeated after every failure that may be temporary.
 
         Page: apidocs.leadsquared.com/get-a-tickets-details-by-id
         """
@@ -84,7 +81,7 @@ class Tickets:
                 method="GET",
                 path=f"/tickets/{ticket_ref(ticket)}",
                 idempotency=Idempotency.SAFE,
-                parse=lambda answer: in_zone(from_wire(Ticket, answer), self._zone),
+                parse=partial(parse_ticket, zone=self._zone),
             )
         )
 
@@ -96,41 +93,41 @@ class Tickets:
         attachments: Iterable[Attachable] = (),
         progress: Progress | None = None,
     ) -> TicketReceipt:
-        """Change fields of a ticket, and add files to it; the files that it has stay.
+        """Change fields of a ticket and add attachments to it. Attachments that it already has are kept.
 
-        ``ticket`` is its number or a record; a GUID will not do. A record's lead is sent along, as the page shows it,
-        so give the number where the record may be old. Without files it is repeated like a read, as
-        doing it twice changes nothing; with files like a create, as they would be added twice.
+        ``ticket`` is a number or a record, not a GUID. The lead of a record is sent with the update, as the page shows
+        it; pass the number if the record may be out of date. Without attachments the call is repeated like a read,
+        with attachments like a create, because they would be added twice.
 
         Page: apidocs.leadsquared.com/update-a-ticket-with-attachments
         """
         if not isinstance(update, TicketUpdate):
             raise InvalidRequestError(f"update takes a TicketUpdate, not {type(update).__name__}")
-        number, given_lead = ticket_number(ticket), update.lead_id
-        if isinstance(ticket, Ticket) and ticket.lead_id and update.lead_id is UNSET:
-            update = attrs.evolve(update, lead_id=ticket.lead_id)
+        number = ticket_number(ticket)
         files = await _attachments(attachments)
-        dto = to_wire(update)
-        if not dto["Fields"] and not files and given_lead is UNSET:
+        dto = update_dto(number, update)
+        if not dto["Fields"] and not files and update.lead_id is UNSET:
             raise InvalidRequestError("the update changes nothing: give a field or an attachment")
+        if isinstance(ticket, Ticket) and ticket.lead_id and update.lead_id is UNSET:
+            dto["LeadId"] = ticket.lead_id
         return await self._send(
             Call(
                 operation="tickets.update",
                 method="PUT",
                 path=f"/tickets/{number}/update",
                 idempotency=Idempotency.NON_IDEMPOTENT if files else Idempotency.IDEMPOTENT,
-                parse=partial(from_wire, TicketReceipt),
-                dto=encode({"TypeId": dto.pop("TypeId"), "Id": number, **dto}),
+                parse=partial(parse, TicketReceipt),
+                dto=encode(dto),
                 attachments=files,
                 progress=progress,
             )
         )
 
     async def trash(self, tickets: Iterable[TicketRef]) -> TrashResult:
-        """Trash tickets, by number or record; for admins only.
+        """Trash tickets by number or record. The keys must belong to an admin.
 
-        Some may fail where others succeed, so look at both parts of the result. Not repeated where no answer came, as
-        it would list what was done as failed.
+        Some tickets may fail while others succeed: check both parts of the result. The call is not repeated if no
+        answer arrived, because the second answer would list the trashed tickets as failed.
 
         Page: apidocs.leadsquared.com/delete-tickets
         """
@@ -145,7 +142,7 @@ class Tickets:
                 method="PUT",
                 path="/tickets/trash",
                 idempotency=Idempotency.NON_IDEMPOTENT,
-                parse=partial(from_wire, TrashResult),
+                parse=parse_trash_result,
                 json=encode({"TicketIds": numbers}),
             )
         )
@@ -153,16 +150,16 @@ class Tickets:
     async def conversations(
         self, ticket: TicketRef, *, types: Iterable[str] = tuple(ActivityType)
     ) -> list[Conversation]:
-        """E-mails and portal messages of a ticket, by number or record; of all known ``types`` unless some are named.
+        """List the e-mails and portal messages of a ticket by number or record, by default of all known ``types``.
 
-        Repeated whenever that can help, as it only reads.
+        The call is repeated after every failure that may be temporary.
 
         Page: apidocs.leadsquared.com/get-ticket-conversations
         """
         wanted = [types] if isinstance(types, str) or not isinstance(types, Iterable) else list(types)
         if not wanted or not all(isinstance(name, str) and name.strip() for name in wanted):
-            raise InvalidRequestError("types are names such as 'InboundEmail', and there must be one")
-        # Here the ticket's number is a JSON number, and is called TicketId.
+            raise InvalidRequestError("types must be one or more names such as 'InboundEmail'")
+        # Only here the ticket's number is a JSON number, and is called TicketId.
         body = {"TicketId": int(ticket_number(ticket)), "OrgId": self._org_id, "ActivityType": wanted}
         return await self._send(
             Call(
@@ -170,40 +167,36 @@ class Tickets:
                 method="POST",
                 path="/conversation/filter",
                 idempotency=Idempotency.SAFE,
-                parse=self._read_conversations,
+                parse=partial(parse_conversations, zone=self._zone),
                 json=encode(body),
             )
         )
 
-    def _read_conversations(self, answer: Any) -> list[Conversation]:
-        found = listed(mapping(answer)["ConversationList"])
-        return [in_zone(from_wire(Conversation, entry), self._zone) for entry in found]
-
     async def add_note(self, ticket: TicketRef, text: str) -> ActivityReceipt:
-        """Add an internal note to a ticket, by number or record.
+        """Add an internal note to a ticket by number or record.
 
-        Not repeated where it was sent and no answer came, as it would be added twice.
+        The call is not repeated if it was sent and no answer arrived, because the note would be added twice.
 
         Page: apidocs.leadsquared.com/post-an-internal-note-on-a-ticket-2
         """
         note = {
-            "TextPart": _some_text(text),
+            "TextPart": _not_blank(text),
             "ActivityType": "CreateInternalNote",
-            "StorageType": "Permament",  # the vendor's spelling, which must be sent
+            "StorageType": "Permament",  # the vendor's spelling, which the service requires
             "RelatedTicketId": int(ticket_number(ticket)),
         }
         return await self._add("add_note", "/internalnote/upload", note)
 
     async def add_portal_activity(self, ticket: TicketRef, text: str, *, direction: str = "INBOUND") -> ActivityReceipt:
-        """Add a message of the customer portal to a ticket, by number, GUID or record.
+        """Add a message of the customer portal to a ticket by number, GUID or record.
 
-        The page shows the ``direction`` INBOUND alone. Not repeated where it was sent and no answer came, as it would
-        be added twice.
+        INBOUND is the only ``direction`` that the page shows. The call is not repeated if it was sent and no answer
+        arrived, because the message would be added twice.
 
         Page: apidocs.leadsquared.com/?p=5010
         """
-        activity = {"Text": _some_text(text), "Direction": _some_text(direction)}
-        # Singular, where all other paths say tickets.
+        activity = {"Text": _not_blank(text), "Direction": _not_blank(direction)}
+        # "ticket" is singular in this path only.
         return await self._add("add_portal_activity", f"/ticket/{ticket_ref(ticket)}/portal/activity", activity)
 
     async def _add(self, operation: str, path: str, body: dict[str, Any]) -> ActivityReceipt:
@@ -213,18 +206,18 @@ class Tickets:
                 method="POST",
                 path=path,
                 idempotency=Idempotency.NON_IDEMPOTENT,
-                parse=partial(from_wire, ActivityReceipt),
+                parse=parse_activity,
                 json=encode(body),
             )
         )
 
 
-def _some_text(text: Any) -> str:
+def _not_blank(text: Any) -> str:
     if not isinstance(text, str) or not text.strip():
-        raise InvalidRequestError("there is no text to add")
+        raise InvalidRequestError("the text must not be blank")
     return text
 
 
 async def _attachments(given: Iterable[Attachable]) -> tuple[Attachment, ...]:
-    # Asking a file system can block; most calls have no files and need no thread.
+    # Opening files can block. Most calls have no attachments and need no thread.
     return await asyncio.to_thread(as_attachments, given) if given else ()

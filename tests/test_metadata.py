@@ -146,8 +146,8 @@ def test_a_service_that_counts_wrong_is_named(config, caplog):
 
     assert [field.schema_name for field in run_virtual(main())] == ["Title"]
     assert [json.loads(seen.body)["Offset"] for seen in script.seen] == [0, 1, 1, 1, 2]
-    said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert said == ["the service says that it has 9 fields, and shows 1 of them"]
+    [warning] = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert "9 fields but returned 1" in warning
 
 
 @pytest.mark.parametrize("answer", [{"Total": 1}, {"TicketsFields": [{"Id": 1}]}, {"TicketsFields": [5]}, [], 5])

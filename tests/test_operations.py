@@ -27,7 +27,7 @@ from lsq_service_async import (
     SubType,
     Ticket,
 )
-from lsq_service_async._wire.parse import to_wire
+from lsq_service_async._wire.serialize import new_ticket_dto
 
 SAMPLES = Path(__file__).parent / "samples"
 TENANT = "http://127.0.0.1:9/api/tenants/22824"
@@ -135,7 +135,7 @@ async def test_a_lead_is_found_by_email(client):
     assert request.headers["x-lsq-accesskey"] == "CANARY-access-u$r"
     assert request.headers["x-lsq-secretkey"] == "CANARY-secret"
     assert "x-lsq-access-key" not in request.headers
-    assert to_wire(NewTicket.for_lead(lead, title="x"))["LeadId"] == "45b5"
+    assert new_ticket_dto(NewTicket.for_lead(lead, title="x"))["LeadId"] == "45b5"
 
 
 @respx.mock

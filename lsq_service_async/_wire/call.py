@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import enum
-import json
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic, Protocol, TypeVar
-from uuid import UUID
 
 import attrs
 
 from ..attachments import Attachment
-from ..errors import InvalidRequestError, LSQServiceError
-from ..records import Attempt, Outcome, Ticket, TicketReceipt, TicketRef
+from ..errors import LSQServiceError
+from ..records import Attempt, Outcome
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -95,33 +92,3 @@ class Send(Protocol):
     """Sends a call and returns its record, or raises one of `errors`. The operations receive it as a parameter."""
 
     def __call__(self, call: Call[T], /) -> Awaitable[T]: ...
-
-
-def encode(value: Any) -> bytes:
-    """JSON as it is sent; InvalidRequestError for what JSON or UTF-8 cannot say, such as NaN."""
-    try:
-        return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidRequestError(f"this cannot be sent as JSON: {error}") from None
-
-
-def ticket_ref(ticket: TicketRef) -> str:
-    """What stands for a ticket in a URL. A record stands for its number."""
-    text = ticket.number if isinstance(ticket, Ticket | TicketReceipt) else ticket
-    if isinstance(text, UUID) or (isinstance(text, int) and not isinstance(text, bool) and text > 0):
-        text = str(text)
-    # A stricter check than quoting: "..", quoted or not, would leave the tenant's path.
-    if not isinstance(text, str) or not re.fullmatch(r"[A-Za-z0-9-]{1,64}", text):
-        hint = "; the # and zeros of a key are no part of it" if str(text).startswith("#") else ""
-        raise InvalidRequestError(
-            f"a ticket is named by its number, such as '143', or its GUID, not {text!r:.80}{hint}"
-        )
-    return text
-
-
-def ticket_number(ticket: TicketRef) -> str:
-    """The number of a ticket, for the places where the service takes nothing else."""
-    text = ticket_ref(ticket)
-    if not re.fullmatch(r"[0-9]{1,18}", text):
-        raise InvalidRequestError(f"this needs the ticket's number, such as '143', not {text!r}; get() shows it")
-    return text

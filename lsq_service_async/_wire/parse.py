@@ -1,13 +1,14 @@
-"""The one cattrs converter: between the records and the service's JSON.
+"""Decoded JSON of the service as records, by way of cattrs.
 
-`to_wire` raises InvalidRequestError for what a caller gave and cannot be right; `from_wire` raises ValueError,
-TypeError, KeyError or AttributeError for what the service gave and does not document, and `responses` makes the right
-error of it.
+JSON that is not as documented raises ValueError, TypeError, KeyError or AttributeError. The pages:
+apidocs.leadsquared.com/create-tickets, .../get-a-tickets-details-by-id, .../update-a-ticket-with-attachments,
+.../delete-tickets, .../get-ticket-conversations, .../post-an-internal-note-on-a-ticket-2, .../?p=5010, .../?p=5117,
+.../?p=5102, .../get-a-lead-by-email-id, .../get-lead-by-phone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, tzinfo
 from typing import Any, TypeVar
 
@@ -16,171 +17,190 @@ import cattrs
 from cattrs.gen import make_dict_structure_fn, override
 
 from ..records import (
-    UNSET,
     ActivityReceipt,
     Conversation,
     FieldMetadata,
     Lead,
-    NewTicket,
     Permission,
     SubType,
     Ticket,
     TicketReceipt,
-    TicketUpdate,
     TrashResult,
 )
-from . import field_map
-from .serialize import Wire, new_ticket_to_wire, update_to_wire
-from .values import as_is, date, mapping
+from . import values
+from .field_map import READ_ONLY, SETTABLE
 
 T = TypeVar("T")
-Read = Callable[[Mapping[str, Any]], Any]
 
 _converter = cattrs.Converter(detailed_validation=False)
+_converter.register_structure_hook(str, values.identifier)
+_converter.register_structure_hook(str | None, values.text)
+_converter.register_structure_hook(str | int | None, values.text_or_number)
+_converter.register_structure_hook(int | None, values.whole_number)
+_converter.register_structure_hook(bool, values.is_true)
+_converter.register_structure_hook(bool | None, values.unchanged)
+_converter.register_structure_hook(datetime | None, values.unchanged)
+_converter.register_structure_hook_func(lambda kind: getattr(kind, "__origin__", None) is Mapping, values.unchanged)
+
+_in_attributes: dict[type[Any], set[str | None]] = {}
 
 
-def to_wire(record: Any) -> Wire:
-    """The JSON object that the service takes or shows for a record."""
-    wire: Wire = _converter.unstructure(record)
-    return wire
+def _register(cls: type[Any], *ignored: str, **overrides: Any) -> None:
+    """Register the overrides of an attrs class. Attributes without one are left out.
+
+    Names of the JSON that are neither in an override nor in ``ignored`` go to the attribute ``extra``.
+    """
+    _in_attributes[cls] = {*ignored, *(given.rename for given in overrides.values())}
+    names = attrs.fields_dict(cls).keys()
+    overrides |= {"extra": override()} if "extra" in names else {}
+    omitted: dict[str, Any] = {name: override(omit=True) for name in names - overrides.keys()}
+    _converter.register_structure_hook(cls, make_dict_structure_fn(cls, _converter, **overrides, **omitted))
 
 
-def from_wire(cls: type[T], wire: Any) -> T:
-    """The record that a JSON object of the service stands for."""
-    return _converter.structure(mapping(wire), cls)
+def parse(cls: type[T], answer: Any, computed: Mapping[str, Any] | None = None) -> T:
+    """Return the record of a JSON object. ``computed`` adds values that the object has in another form."""
+    wire = values.json_object(answer)
+    extra = {name: value for name, value in wire.items() if name not in _in_attributes[cls]}
+    return _converter.structure({**wire, **(computed or {}), "extra": extra}, cls)
 
 
-def in_zone(record: Any, zone: tzinfo) -> Any:
-    """The same record with its dates in another zone."""
-    values = attrs.asdict(record, recurse=False)
-    dates = {name: _moved(value, zone) for name, value in values.items() if isinstance(value, datetime)}
-    return attrs.evolve(record, **dates)
+_register(
+    TicketReceipt,
+    *("Status", "ReasonForFailure"),
+    number=override(rename="Id"),
+    ticket_id=override(rename="TicketId"),
+    key=override(rename="Key"),
+    message=override(rename="Message"),
+)
+_register(
+    ActivityReceipt,
+    *("Status", "ReasonForFailure"),
+    ticket_number=override(rename="RelatedTicketId", struct_hook=values.optional_identifier),
+    id=override(rename="Id", struct_hook=values.optional_identifier),
+    message=override(rename="Message"),
+)
+_register(
+    TrashResult,
+    successful=override(rename="SuccessfulIds", struct_hook=values.identifiers),
+    failed=override(rename="FailedIds", struct_hook=values.identifiers),
+)
+_register(
+    Permission,
+    allowed=override(rename="Allowed"),
+    scope_filters=override(rename="ScopeFilters", struct_hook=values.unchanged),
+)
+# The values of ticket fields are in a list, so `parse_ticket` adds them under the prefix "Fields.".
+_register(
+    Ticket,
+    *("Fields", "UserPermissions"),
+    number=override(rename="Id"),
+    ticket_id=override(rename="TicketId"),
+    lead_id=override(rename="LeadId"),
+    opportunity_id=override(rename="OpportunityId"),
+    type_id=override(rename="TypeId", struct_hook=values.type_id),
+    category_id=override(rename="Fields.TicketCategoryId"),
+    service_group_id=override(rename="Fields.RelatedServiceGroupId"),
+    stage_id=override(rename="Fields.RelatedStageId"),
+    **{
+        name: override(rename=f"Fields.{schema_name}", struct_hook=values.lenient_text)
+        for name, schema_name in (SETTABLE | READ_ONLY).items()
+        if name != "due_date"
+    },
+    due_date=override(),
+    fields=override(),
+    sub_fields=override(),
+    permissions=override(),
+)
+_register(
+    Conversation,
+    id=override(rename="Id"),
+    activity_type=override(rename="RelatedActivityType"),
+    text=override(rename="Text"),
+    html=override(rename="Html"),
+    attachments=override(rename="Attachments", struct_hook=values.entries),
+    created_by=override(rename="CreatedBy"),
+    created_on=override(),
+)
+_register(
+    FieldMetadata,
+    "ValidationProperties",
+    schema_name=override(rename="SchemaName"),
+    id=override(rename="Id"),
+    display_name=override(rename="DisplayName"),
+    description=override(rename="Description"),
+    data_type=override(rename="DataType"),
+    field_type=override(rename="FieldType"),
+    active=override(rename="Active"),
+    deleted=override(rename="Deleted"),
+    mandatory=override(rename="ValidationProperties.IsMandatory"),
+    min_length=override(rename="ValidationProperties.MinLength"),
+    max_length=override(rename="ValidationProperties.MaxLength"),
+    regex=override(rename="ValidationProperties.Regex", struct_hook=values.lenient_text),
+    validation=override(),
+)
+_register(SubType, text=override(rename="Text"), value=override(rename="Value"))
+_register(
+    Lead,
+    id=override(rename="ProspectID"),
+    email=override(rename="EmailAddress"),
+    phone=override(rename="Phone"),
+    fields=override(),
+)
 
 
-def _moved(date: datetime, zone: tzinfo) -> datetime:
-    try:
-        return date.astimezone(zone)
-    except OverflowError:
-        # The last day of the year 9999 stands for "never" in many systems; it has no time in zones to the east.
-        return date
-
-
-def _reader(cls: type[Any], shape: field_map.Shape, known: Iterable[str] = ()) -> Read:
-    """Build ``cls`` from a JSON object; what neither ``shape`` nor ``known`` lists goes to its ``extra``."""
-    overrides: dict[str, Any] = {name: override(omit=True) for name in attrs.fields_dict(cls)}
-    if "extra" in overrides:
-        overrides["extra"] = override(struct_hook=as_is)
-    for name, (wire_name, read) in shape.items():
-        overrides[name] = override(rename=wire_name, struct_hook=read)
-    build = make_dict_structure_fn(cls, _converter, **overrides)
-    listed = {*field_map.wire_names(shape).values(), *known}
-
-    def reader(wire: Mapping[str, Any]) -> Any:
-        extra = {name: value for name, value in wire.items() if name not in listed}
-        return build({**wire, "extra": extra}, cls)
-
-    return reader
-
-
-_read_permission = _reader(Permission, field_map.PERMISSION)
-_read_ticket = _reader(Ticket, field_map.TICKET, ("Fields", "UserPermissions"))
-_read_field = _reader(FieldMetadata, field_map.FIELD, ("ValidationProperties",))
-_read_lead = _reader(Lead, field_map.LEAD)
-_read_note = _reader(ActivityReceipt, field_map.NOTE, field_map.ENVELOPE)
-_read_trashed = _reader(TrashResult, field_map.TRASHED)
-_read_portal_activity = _reader(ActivityReceipt, field_map.PORTAL_ACTIVITY, field_map.ENVELOPE)
-
-
-def _picked(values: Mapping[str, Any], shape: field_map.Shape) -> dict[str, Any]:
-    """The attributes that ``shape`` finds in ``values``."""
-    return {name: read(values[wire_name]) for name, (wire_name, read) in shape.items() if wire_name in values}
-
-
-def _ticket_from_wire(wire: Mapping[str, Any]) -> Any:
+def parse_ticket(answer: Any, zone: tzinfo) -> Ticket:
+    """Return a ticket with its dates in ``zone``."""
+    wire = values.json_object(answer)
     listed = wire.get("Fields") or []
-    fields = {entry["SchemaName"]: entry.get("Value") for entry in listed}
     permissions = wire.get("UserPermissions") or {}
-    return attrs.evolve(
-        _read_ticket(wire),
-        **_picked(fields, field_map.TICKET_FIELDS),
-        fields=fields,
-        sub_fields={entry["SchemaName"]: entry["SubFields"] for entry in listed if entry.get("SubFields") is not None},
-        permissions={name: _read_permission(mapping(entry)) for name, entry in permissions.items()},
-    )
-
-
-def _ticket_to_wire(ticket: Ticket) -> Wire:
-    fields = [
-        {"SchemaName": schema, "Value": value, "SubFields": ticket.sub_fields.get(schema)}
-        for schema, value in ticket.fields.items()
-    ]
-    permissions = {
-        name: {**_shown(permission, field_map.PERMISSION), **permission.extra}
-        for name, permission in ticket.permissions.items()
+    fields = {field["SchemaName"]: field.get("Value") for field in listed}
+    computed = {
+        **{f"Fields.{name}": value for name, value in fields.items()},
+        "due_date": values.date(fields.get("DueDate"), zone),
+        "fields": fields,
+        "sub_fields": {f["SchemaName"]: f["SubFields"] for f in listed if f.get("SubFields") is not None},
+        "permissions": {name: parse(Permission, permission) for name, permission in permissions.items()},
     }
-    return {**_shown(ticket, field_map.TICKET), "Fields": fields, "UserPermissions": permissions, **ticket.extra}
+    return parse(Ticket, wire, computed)
 
 
-def _receipt_to_wire(receipt: TicketReceipt) -> Wire:
-    return {"Status": "Success", "ReasonForFailure": None, **_shown(receipt, field_map.RECEIPT), **receipt.extra}
+def parse_conversations(answer: Any, zone: tzinfo) -> list[Conversation]:
+    """Return the conversations of an answer with their dates in ``zone``."""
+    found = values.entries(values.json_object(answer)["ConversationList"])
+    return [parse(Conversation, wire, {"created_on": values.date(wire.get("CreatedOn"), zone)}) for wire in found]
 
 
-def _shown(record: Any, shape: field_map.Shape) -> Wire:
-    return {wire_name: getattr(record, name) for name, wire_name in field_map.wire_names(shape).items()}
-
-
-def _activity_from_wire(wire: Mapping[str, Any]) -> Any:
-    receipt = _read_note(wire) if "RelatedTicketId" in wire else _read_portal_activity(wire)
+def parse_activity(answer: Any) -> ActivityReceipt:
+    """Return the receipt of a note, which has the number of its ticket, or of a portal activity, which has an id."""
+    receipt = parse(ActivityReceipt, answer)
     if receipt.ticket_number is None and receipt.id is None:
         raise ValueError("neither RelatedTicketId nor Id is there")
     return receipt
 
 
-def _trashed_from_wire(wire: Mapping[str, Any]) -> Any:
-    if "SuccessfulIds" not in wire and "FailedIds" not in wire:
+def parse_trash_result(answer: Any) -> TrashResult:
+    """Return which tickets were trashed. An answer without both lists is not a result."""
+    if not values.json_object(answer).keys() & {"SuccessfulIds", "FailedIds"}:
         raise ValueError("neither SuccessfulIds nor FailedIds is there")
-    return _read_trashed(wire)
+    return parse(TrashResult, answer)
 
 
-def _field_from_wire(wire: Mapping[str, Any]) -> Any:
-    rules = wire.get("ValidationProperties") or {}
-    return attrs.evolve(_read_field(wire), **_picked(rules, field_map.VALIDATION), validation=dict(rules))
+def parse_field_page(answer: Any) -> tuple[list[FieldMetadata], int]:
+    """Return the fields of one page, and the number of all fields."""
+    fields = []
+    for field in values.entries(values.json_object(answer)["TicketsFields"]):
+        rules = dict(values.json_object(field).get("ValidationProperties") or {})
+        computed = {f"ValidationProperties.{name}": value for name, value in rules.items()}
+        fields.append(parse(FieldMetadata, field, {**computed, "validation": rules}))
+    return fields, values.whole_number(answer.get("Total")) or len(fields)
 
 
-def _lead_from_wire(wire: Mapping[str, Any]) -> Any:
-    return attrs.evolve(_read_lead(wire), fields=dict(wire))
+def parse_sub_types(answer: Any) -> list[SubType]:
+    """Return the values of the field SubType."""
+    return [parse(SubType, entry) for entry in values.json_list(answer)]
 
 
-def _given_from_wire(wire: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """The attributes of a record that `to_wire` wrote: named fields by name, the others in ``fields``."""
-    values = {entry["SchemaName"]: entry["Value"] for entry in wire["Fields"]}
-    named = {name: values.pop(schema) for name, schema in names.items() if schema in values}
-    if named.get("due_date") is not None:
-        named["due_date"] = date(named["due_date"])
-    return {**named, "fields": values}
-
-
-def _new_ticket_from_wire(wire: Mapping[str, Any]) -> NewTicket:
-    return NewTicket(lead_id=wire.get("LeadId"), **_given_from_wire(wire, field_map.SETTABLE | field_map.LEAD_FIELDS))
-
-
-def _update_from_wire(wire: Mapping[str, Any]) -> TicketUpdate:
-    return TicketUpdate(lead_id=wire.get("LeadId", UNSET), **_given_from_wire(wire, field_map.SETTABLE))
-
-
-def _register(cls: type[Any], read: Read, write: Callable[[Any], Wire] | None = None) -> None:
-    _converter.register_structure_hook(cls, lambda wire, _: read(wire))
-    if write is not None:
-        _converter.register_unstructure_hook(cls, write)
-
-
-_register(Ticket, _ticket_from_wire, _ticket_to_wire)
-_register(TicketReceipt, _reader(TicketReceipt, field_map.RECEIPT, field_map.ENVELOPE), _receipt_to_wire)
-_register(NewTicket, _new_ticket_from_wire, new_ticket_to_wire)
-_register(TicketUpdate, _update_from_wire, update_to_wire)
-_register(ActivityReceipt, _activity_from_wire)
-_register(TrashResult, _trashed_from_wire)
-_register(Conversation, _reader(Conversation, field_map.CONVERSATION))
-_register(FieldMetadata, _field_from_wire)
-_register(SubType, _reader(SubType, field_map.SUB_TYPE))
-_register(Lead, _lead_from_wire)
+def parse_first_lead(answer: Any) -> Lead | None:
+    """Return the first lead of a list, and None for an empty list."""
+    leads = values.json_list(answer)
+    return parse(Lead, leads[0], {"fields": dict(values.json_object(leads[0]))}) if leads else None

@@ -1,92 +1,102 @@
-"""What callers gave, as the service takes it. What cannot be right is refused here, before it costs a call."""
+"""Arguments of callers as the service takes them. A value that cannot be right raises InvalidRequestError."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from ..errors import InvalidRequestError
-from ..records import UNSET, NewTicket, TicketUpdate
+from ..records import UNSET, NewTicket, Ticket, TicketReceipt, TicketRef, TicketUpdate
 from .field_map import LEAD_FIELDS, SETTABLE
 
-Wire = dict[str, Any]
+
+def encode(value: Any) -> bytes:
+    """Return compact UTF-8 JSON. NaN, lone surrogates and values that JSON does not have raise InvalidRequestError."""
+    try:
+        return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"this cannot be sent as JSON: {error}") from None
 
 
-def new_ticket_to_wire(ticket: NewTicket) -> Wire:
-    """The JSON of the page create-tickets; InvalidRequestError without any of the three lead fields."""
+def new_ticket_dto(ticket: NewTicket) -> dict[str, Any]:
+    """Return the body of the page create-tickets. One of the three fields that name a lead is required."""
     values = field_values(ticket)
     if not names_lead(ticket, values):
         raise InvalidRequestError("a ticket needs its lead: give lead_id, lead_email or lead_phone")
-    lead_id = _value("lead_id", ticket.lead_id)
-    return {"TypeId": "1", "Id": None, "LeadId": lead_id, "Fields": _entries(values), "RelatedTicketTypeId": 1}
+    lead_id = _plain("lead_id", ticket.lead_id)
+    return {"TypeId": "1", "Id": None, "LeadId": lead_id, "Fields": _field_list(values), "RelatedTicketTypeId": 1}
 
 
-def update_to_wire(update: TicketUpdate) -> Wire:
-    """The DTO of the page update-a-ticket-with-attachments, but for the ticket's number."""
-    wire: Wire = {"TypeId": "1", "Fields": _entries(field_values(update)), "RelatedTicketTypeId": 1}
+def update_dto(number: str, update: TicketUpdate) -> dict[str, Any]:
+    """Return the DTO of the page update-a-ticket-with-attachments."""
+    fields = _field_list(field_values(update))
+    dto: dict[str, Any] = {"TypeId": "1", "Id": number, "Fields": fields, "RelatedTicketTypeId": 1}
     if update.lead_id is not UNSET:
-        wire["LeadId"] = _value("lead_id", update.lead_id)
-    return wire
+        dto["LeadId"] = _plain("lead_id", update.lead_id)
+    return dto
 
 
-def field_values(record: NewTicket | TicketUpdate) -> Wire:
-    """Schema name to value as it is sent, of all fields that a caller gave, by their Python names or in ``fields``."""
-    if not isinstance(record.fields, Mapping):
-        raise InvalidRequestError(f"fields is a mapping of schema names to values, not {type(record.fields).__name__}")
-    if isinstance(record, NewTicket):
-        _check_text("lead_id", record.lead_id)
-        return _merged(record, _named(record, SETTABLE | LEAD_FIELDS, None))
-    if record.lead_id is not UNSET:
-        _check_text("lead_id", record.lead_id)
-    return _merged(record, _named(record, SETTABLE, UNSET))
-
-
-def names_lead(ticket: NewTicket, values: Wire) -> bool:
-    """Whether one of the three fields that name a lead is there and not blank."""
-    return bool(ticket.lead_id) or any(values.get(schema) for schema in LEAD_FIELDS.values())
-
-
-def _named(record: NewTicket | TicketUpdate, names: Mapping[str, str], absent: Any) -> Wire:
-    given = {name: value for name in names if (value := getattr(record, name)) is not absent}
-    for name, value in given.items():
-        if not (name == "due_date" and isinstance(value, datetime)):
-            _check_text(name, value)
-    return {names[name]: value for name, value in given.items()}
-
-
-def _entries(values: Wire) -> list[Wire]:
+def _field_list(values: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"SchemaName": name, "Value": value} for name, value in values.items()]
 
 
-def _merged(record: NewTicket | TicketUpdate, named: Wire) -> Wire:
-    twice = sorted(named.keys() & record.fields.keys())
-    if twice:
-        raise InvalidRequestError(f"given twice, by its Python name and in fields: {', '.join(twice)}")
-    for name in record.fields:
+def field_values(ticket: NewTicket | TicketUpdate) -> dict[str, Any]:
+    """Return every field that the caller gave as schema name and value, in the form in which they are sent."""
+    if not isinstance(ticket.fields, Mapping):
+        raise InvalidRequestError(f"fields must be a mapping of schema names to values, not {ticket.fields!r:.80}")
+    is_new = isinstance(ticket, NewTicket)
+    names, not_given = (SETTABLE | LEAD_FIELDS, None) if is_new else (SETTABLE, UNSET)
+    given = {name: value for name in ("lead_id", *names) if (value := getattr(ticket, name)) is not not_given}
+    for name, value in given.items():
+        is_date = name == "due_date" and isinstance(value, datetime)
+        if not (is_date or value is None or isinstance(value, str | UUID)):
+            raise InvalidRequestError(f"{name} must be text or None, not {type(value).__name__}")
+    named = {names[name]: value for name, value in given.items() if name != "lead_id"}
+    if twice := sorted(named.keys() & ticket.fields.keys()):
+        raise InvalidRequestError(f"given twice, by attribute and in fields: {', '.join(twice)}")
+    for name in ticket.fields:
         if not isinstance(name, str) or not name.strip() or not name.isprintable():
-            raise InvalidRequestError(f"a field's schema name must be printable text, not {name!r}")
-    return {name: _value(name, value) for name, value in {**named, **record.fields}.items()}
+            raise InvalidRequestError(f"a schema name in fields must be printable text, not {name!r:.80}")
+    return {name: _plain(name, value) for name, value in {**named, **ticket.fields}.items()}
 
 
-def _check_text(name: str, value: Any) -> None:
-    if value is not None and not isinstance(value, str | UUID):
-        raise InvalidRequestError(f"{name} must be text or None, not {type(value).__name__}")
-
-
-def _value(name: str, value: Any) -> Any:
-    if isinstance(value, datetime):
-        return _date(name, value)
-    return str(value) if isinstance(value, UUID) else value
-
-
-def _date(name: str, date: datetime) -> str:
-    """As the service prints dates: in UTC, without a zone, with no fraction or three digits of it."""
-    if date.tzinfo is None:
-        raise InvalidRequestError(f"{name}: the date has no zone; write e.g. datetime(2026, 1, 31, 9, 0, tzinfo=UTC)")
+def _plain(name: str, value: Any) -> Any:
+    """Return a UUID as text, and a date as the service prints dates: in UTC, without a zone, 0 or 3 decimals."""
+    if not isinstance(value, datetime):
+        return str(value) if isinstance(value, UUID) else value
+    if value.tzinfo is None:
+        raise InvalidRequestError(f"{name}: the date has no time zone; write datetime(2026, 1, 31, 9, 0, tzinfo=UTC)")
     try:
-        utc = date.astimezone(UTC).replace(tzinfo=None)
+        utc = value.astimezone(UTC).replace(tzinfo=None)
     except OverflowError:
-        raise InvalidRequestError(f"{name}: no such date in UTC: {date}") from None
+        raise InvalidRequestError(f"{name}: this date is outside the years 1 to 9999 in UTC: {value}") from None
     return utc.isoformat(timespec="milliseconds" if utc.microsecond else "seconds")
+
+
+def names_lead(ticket: NewTicket, values: Mapping[str, Any]) -> bool:
+    """Return whether one of the three fields that name the lead is given and not blank."""
+    return bool(ticket.lead_id) or any(values.get(schema) for schema in LEAD_FIELDS.values())
+
+
+def ticket_ref(ticket: TicketRef) -> str:
+    """Return a ticket's number or GUID for a URL."""
+    text = ticket.number if isinstance(ticket, Ticket | TicketReceipt) else ticket
+    if isinstance(text, UUID) or (isinstance(text, int) and not isinstance(text, bool) and text > 0):
+        text = str(text)
+    # Stricter than quoting, because a quoted ".." leaves the path of the tenant too.
+    if not isinstance(text, str) or not re.fullmatch(r"[A-Za-z0-9-]{1,64}", text):
+        hint = "; leave out the # and the zeros of a key" if str(text).startswith("#") else ""
+        raise InvalidRequestError(f"a ticket must be given by number, such as '143', or GUID, not {text!r:.80}{hint}")
+    return text
+
+
+def ticket_number(ticket: TicketRef) -> str:
+    """Return a ticket's number, for operations that take no GUID."""
+    text = ticket_ref(ticket)
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise InvalidRequestError(f"this needs the ticket's number, such as '143', not {text!r}; get() returns it")
+    return text

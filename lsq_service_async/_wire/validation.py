@@ -1,4 +1,4 @@
-"""A ticket held against what the account says of its fields. Pure; nothing is raised, nothing is sent."""
+"""Validation of a ticket against the field metadata of the account."""
 
 from __future__ import annotations
 
@@ -10,40 +10,38 @@ from ..errors import InvalidRequestError
 from ..records import FieldMetadata, NewTicket, Problem, SubType, TicketUpdate
 from .serialize import field_values, names_lead
 
-# A match cannot be interrupted, and on a value that almost matches some patterns take time without end: a power of
-# its length, and twice as much for each character where a group is repeated, as in "^(\w+[.-]?)+$".
-_LONGEST = 256  # characters that a pattern is tried on; 0.1 s at most, for the patterns that people write
-_LONGEST_FOR_GROUPS = 16
+# A match cannot be interrupted, and on a value that almost matches some patterns take time that grows with a power of
+# its length, or doubles with each character if they repeat a group, as in "^(\w+[.-]?)+$".
+_MAX_LENGTH = 256  # of a value that is matched; at most 0.1 s for the patterns that people write
+_MAX_LENGTH_FOR_GROUPS = 16
 _REPEATED_GROUP = re.compile(r"\)[*+{]")
 
 
 def problems_of(
     ticket: NewTicket | TicketUpdate, fields: Iterable[FieldMetadata], sub_types: Collection[SubType]
 ) -> list[Problem]:
-    """Everything that is wrong, in the account's order of fields; empty when all is well. Messages show no values."""
+    """Return all problems in the account's order of fields. The messages do not repeat the values."""
     try:
         values = field_values(ticket)
     except InvalidRequestError as error:
         return [Problem("", "invalid", str(error))]
-    return [*_lead_problems(ticket, values), *_field_problems(ticket, values, fields), *_options(values, sub_types)]
-
-
-def _lead_problems(ticket: NewTicket | TicketUpdate, values: dict[str, Any]) -> Iterator[Problem]:
+    is_new = isinstance(ticket, NewTicket)
+    found = []
     if isinstance(ticket, NewTicket) and not names_lead(ticket, values):
-        yield Problem("LeadId", "lead", "the lead is missing: give lead_id, lead_email or lead_phone")
-
-
-def _field_problems(
-    ticket: NewTicket | TicketUpdate, values: dict[str, Any], fields: Iterable[FieldMetadata]
-) -> Iterator[Problem]:
+        found.append(Problem("LeadId", "lead", "the lead is missing: give lead_id, lead_email or lead_phone"))
     for field in fields:
         if field.active is False or field.deleted:
             continue
         value = values.get(field.schema_name)
         if not _is_blank(value):
-            yield from _text_problems(field, value)
-        elif field.mandatory and (isinstance(ticket, NewTicket) or field.schema_name in values):
-            yield Problem(field.schema_name, "mandatory", f"{field.schema_name} is mandatory")
+            found.extend(_text_problems(field, value))
+        elif field.mandatory and (is_new or field.schema_name in values):
+            found.append(Problem(field.schema_name, "mandatory", f"{field.schema_name} is mandatory"))
+    sub_type, known = values.get("SubType"), {name for option in sub_types for name in (option.value, option.text)}
+    if known and not _is_blank(sub_type) and sub_type not in known:
+        message = f"SubType must be one of the account's {len(sub_types)} values"
+        found.append(Problem("SubType", "option", message))
+    return found
 
 
 def _is_blank(value: Any) -> bool:
@@ -51,7 +49,7 @@ def _is_blank(value: Any) -> bool:
 
 
 def _text_problems(field: FieldMetadata, value: Any) -> Iterator[Problem]:
-    """Bounds mean something for text only; for numbers the account's metadata carries generic defaults."""
+    """Yield the problems of a text. The metadata of numbers have generic bounds, which mean nothing."""
     if not isinstance(value, str):
         return
     name, length = field.schema_name, len(value)
@@ -64,18 +62,13 @@ def _text_problems(field: FieldMetadata, value: Any) -> Iterator[Problem]:
 
 
 def _matches(pattern: str, value: str) -> bool:
-    """As the service's platform matches: anywhere, unless anchored. What cannot be tried here refuses nothing: a
-    pattern of another dialect, or a value too long for it."""
-    if len(value) > (_LONGEST_FOR_GROUPS if _REPEATED_GROUP.search(pattern) else _LONGEST):
+    """Search like the service's platform, anywhere unless anchored.
+
+    Returns True if it cannot be tried here: the pattern is in another dialect, or the value too long for it.
+    """
+    if len(value) > (_MAX_LENGTH_FOR_GROUPS if _REPEATED_GROUP.search(pattern) else _MAX_LENGTH):
         return True
     try:
         return re.search(pattern, value) is not None
     except re.error:
         return True
-
-
-def _options(values: dict[str, Any], sub_types: Collection[SubType]) -> Iterator[Problem]:
-    value = values.get("SubType")
-    known = {name for option in sub_types for name in (option.value, option.text)}
-    if known and not _is_blank(value) and value not in known:
-        yield Problem("SubType", "option", f"SubType is none of the account's {len(sub_types)} values")

@@ -1,82 +1,101 @@
-"""How single values of an answer are read: strict about what identifies a record, lenient about the rest.
+"""Readers of single JSON values: strict about identifiers, lenient about everything else.
 
-Each function takes the value of a JSON object, and a type that it does not need (cattrs passes one).
+cattrs calls each with the value and the type of the attribute, which is not needed here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 
-def as_is(value: Any, _: Any = None) -> Any:
-    """Whatever it is: for what no page describes."""
-    return value
-
-
-def text(value: Any, _: Any = None) -> str | None:
-    """Text or null, and nothing that looks like it: cattrs alone would make the text "None" of null."""
-    if value is None or isinstance(value, str):
-        return value
-    raise TypeError(f"text or null was expected, not {type(value).__name__}")
-
-
 def identifier(value: Any, _: Any = None) -> str:
-    """A number or GUID as text; numbers come as text or as JSON numbers, page by page."""
+    """Return a number or GUID as text. The pages print numbers as text and as JSON numbers."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if isinstance(value, str) and value:
         return value
-    raise ValueError("what identifies the record is missing")
+    raise ValueError("the identifier of the record is missing")
+
+
+def optional_identifier(value: Any, _: Any = None) -> str | None:
+    """Return a number or GUID as text, and null as None."""
+    return None if value is None else identifier(value)
 
 
 def identifiers(value: Any, _: Any = None) -> tuple[str, ...]:
-    """A list of them; null is an empty one."""
+    """Return a list of identifiers as a tuple, and null as an empty one."""
     return tuple(map(identifier, value or ()))
 
 
+def text(value: Any, _: Any = None) -> str | None:
+    """Return text or None. cattrs alone would turn null into the text "None"."""
+    if value is None or isinstance(value, str):
+        return value
+    raise TypeError(f"expected text or null, not {type(value).__name__}")
+
+
 def type_id(value: Any, _: Any = None) -> str | None:
-    """The page get-a-tickets-details-by-id shows the *text* "null"."""
+    """Return text or None. The page get-a-tickets-details-by-id shows the text "null"."""
     return None if value == "null" else text(value)
 
 
-def some_text(value: Any, _: Any = None) -> str | None:
-    """The text of what may be text or a number; None for what is neither."""
+def lenient_text(value: Any, _: Any = None) -> str | None:
+    """Return text or a number as text, and None for anything else."""
     return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
 
 
-def some_id(value: Any, _: Any = None) -> str | int | None:
-    """An id of a kind that comes as text here and as a number there; None for anything else."""
+def text_or_number(value: Any, _: Any = None) -> str | int | None:
+    """Return text or a whole number unchanged, and None for anything else."""
     return value if isinstance(value, str | int) and not isinstance(value, bool) else None
 
 
-def some_number(value: Any, _: Any = None) -> int | None:
-    """A whole number; None for anything else."""
+def whole_number(value: Any, _: Any = None) -> int | None:
+    """Return a whole number, and None for anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def flag(value: Any, _: Any = None) -> bool:
-    """True for true alone; several booleans may be null or missing."""
+def is_true(value: Any, _: Any = None) -> bool:
+    """Return True for true only: several booleans may be null or missing."""
     return value is True
 
 
-def date(value: Any, _: Any = None) -> datetime | None:
-    """Dates come as ISO text without a zone; they are UTC by strong inference from the vendor's samples."""
-    try:
-        read = datetime.fromisoformat(value)
-        return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
-    except (TypeError, ValueError, OverflowError):
-        return None
+def unchanged(value: Any, _: Any = None) -> Any:
+    """Return any value, for attributes whose shape is not documented."""
+    return value
 
 
-def listed(value: Any, _: Any = None) -> tuple[Any, ...]:
-    """The entries of a list, untouched; none for anything else."""
+def entries(value: Any, _: Any = None) -> tuple[Any, ...]:
+    """Return the entries of a list, and nothing for any other value."""
     return tuple(value) if isinstance(value, list) else ()
 
 
-def mapping(value: Any) -> Mapping[str, Any]:
-    """A JSON object, or TypeError."""
+def json_object(value: Any) -> Mapping[str, Any]:
+    """Return a JSON object. Any other value raises TypeError."""
     if not isinstance(value, dict):
-        raise TypeError(f"an object was expected, not {type(value).__name__}")
+        raise TypeError(f"expected an object, not {type(value).__name__}")
     return value
+
+
+def json_list(value: Any) -> list[Any]:
+    """Return a JSON array. Any other value raises TypeError."""
+    if not isinstance(value, list):
+        raise TypeError(f"expected an array, not {type(value).__name__}")
+    return value
+
+
+def date(value: Any, zone: tzinfo = UTC) -> datetime | None:
+    """Return ISO text as a date in ``zone``, and None for anything else.
+
+    Dates have no zone in the answers. The vendor's samples show that they are UTC.
+    """
+    try:
+        parsed = datetime.fromisoformat(value)
+        moment = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    try:
+        return moment.astimezone(zone)
+    except OverflowError:  # the last day of the year 9999, which often means "never", does not exist further east
+        return moment

@@ -1,6 +1,7 @@
 """What an answer means: a record, a refusal, or nobody knows."""
 
 import json
+from datetime import UTC
 from functools import partial
 
 import pytest
@@ -16,25 +17,24 @@ from lsq_service_async import (
     PermissionDeniedError,
     RateLimitError,
     ServerError,
-    Ticket,
     TicketReceipt,
 )
 from lsq_service_async._wire import Call, Idempotency, Outcome, Retry, parse_response, retry_after
-from lsq_service_async._wire.parse import from_wire
-from lsq_service_async.records import ActivityReceipt, TrashResult
+from lsq_service_async._wire.parse import parse, parse_activity, parse_ticket, parse_trash_result
 
 LIMIT = "API calls exceeded the limit of 25 in 5 second(s)"
 NOW = "Sat, 21 Nov 2026 10:00:00 GMT"
+RECEIPT = partial(parse, TicketReceipt)
 SUCCESS = {"Status": "Success", "Id": "34"}
 
 
-def call(idempotency=Idempotency.NON_IDEMPOTENT, record=TicketReceipt):
+def call(idempotency=Idempotency.NON_IDEMPOTENT, parse=RECEIPT):
     return Call(
         operation="tickets.test",
         method="POST",
         path="/tickets",
         idempotency=idempotency,
-        parse=partial(from_wire, record),
+        parse=parse,
     )
 
 
@@ -105,7 +105,7 @@ def test_the_numbers_of_the_limit_are_read_from_its_text():
 def test_a_ticket_may_quote_the_words_of_the_limit():
     """In a record that came with 200 they are only text."""
     quoting = {"Id": "1", "Fields": [{"SchemaName": "Title", "Value": LIMIT}], "Message": LIMIT}
-    assert read(200, quoting, idempotency=Idempotency.SAFE, record=Ticket).record.title == LIMIT
+    assert read(200, quoting, idempotency=Idempotency.SAFE, parse=partial(parse_ticket, zone=UTC)).record.title == LIMIT
     assert read(200, SUCCESS | {"Message": LIMIT}).record.message == LIMIT
 
 
@@ -205,18 +205,18 @@ def test_a_success_without_its_number_was_likely_applied(body):
 
 
 @pytest.mark.parametrize(
-    ("record", "body"),
+    ("parse", "body"),
     [
-        (ActivityReceipt, {}),
-        (ActivityReceipt, {"Message": None}),
-        (ActivityReceipt, {"Status": "Success"}),
-        (ActivityReceipt, {"RelatedTicketId": None}),
-        (TrashResult, {}),
+        (parse_activity, {}),
+        (parse_activity, {"Message": None}),
+        (parse_activity, {"Status": "Success"}),
+        (parse_activity, {"RelatedTicketId": None}),
+        (parse_trash_result, {}),
     ],
 )
-def test_so_was_one_that_does_not_say_what_was_done(record, body):
+def test_so_was_one_that_does_not_say_what_was_done(parse, body):
     """An empty object is nobody's word that a note was added or a ticket trashed."""
-    verdict = read(200, body, record=record)
+    verdict = read(200, body, parse=parse)
     assert (type(verdict.error), verdict.error.likely) == (OutcomeUnknownError, "applied")
 
 
