@@ -1,14 +1,15 @@
-"""The command line: ``python -m lsq_service_async``, or ``lsq-service``. Needs the extra ``cli``.
+"""The command line: `python -m lsq_service_async` or `lsq-service`. Needs the extra `cli`.
 
-    main.py          the group of commands                                 <- start reading here
-    endings.py       what the process ends with
-    ticket.py        ticket: one to create, show or change
-    bulk/            bulk: a file of rows, with a journal
-    doctor.py        doctor: whether a program with these settings would work
-    columns.py       names and values, from a file or from options, become a ticket
-    emulator.py      emulator: a stand-in for the service, until Ctrl-C
-    demo/            demo: all of it in half a minute, without an account
-    screen.py        how far a run is: a bar, or plain lines
+    main.py          the group of commands                                   <- start reading here
+    ticket.py        ticket: create, show or change one ticket
+    bulk/            bulk: one ticket per row of a file, with a journal
+    doctor.py        doctor: check the settings with one request
+    emulator.py      emulator: serve a local stand-in for the service
+    demo/            demo: a bulk run against the emulator, without an account
+    client.py        the client of a command, configured by the environment
+    columns.py       turns column names and values into a ticket
+    progress.py      progress bar or progress lines
+    exit_codes.py    exit codes
 
-A command imports what it needs when it is called: ``--help`` does without the emulator's libraries.
+Commands import the emulator only when they run, so `--help` works without its extra.
 """

@@ -1,4 +1,4 @@
-"""The client of a command: by the environment, which may also name the file of an allowance that others share."""
+"""The client of a command, configured by the environment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..limits import HostLimiter
 LIMIT_FILE = "LSQ_LIMIT_FILE"
 
 
-def client_of_env() -> ServiceClient:
-    """With the `HostLimiter` of LSQ_LIMIT_FILE where that is set, so that no command takes from what services need."""
+def client_from_env() -> ServiceClient:
+    """Return a client that shares the rate limit through LSQ_LIMIT_FILE, if that is set."""
     path = os.environ.get(LIMIT_FILE)
     return ServiceClient.from_env(limiter=HostLimiter(path) if path else None)

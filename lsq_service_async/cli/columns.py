@@ -1,4 +1,4 @@
-"""Names and values, from a file or from options, become a ticket. Pure: nothing is read, nothing is sent."""
+"""Turns column names and values, from a file or from options, into a ticket. Pure: reads and sends nothing."""
 
 from __future__ import annotations
 
@@ -12,103 +12,98 @@ import attrs
 
 from .. import NewTicket, TicketUpdate
 
-Kind = type[NewTicket] | type[TicketUpdate]
+TicketType = type[NewTicket] | type[TicketUpdate]
 KEY, TARGET, FILES, ERROR = "key", "target", "attachments", "error"
 RESERVED = (KEY, TARGET, FILES, ERROR)
-"""Columns that are no fields of the ticket."""
-_ADVICE = {TARGET: "only an update has one; add --operation update, or leave the column out"}
+"""Columns that are not fields of the ticket."""
 
 
 class ColumnError(ValueError):
-    """What is in this column cannot be used; the message says what to do."""
+    """A column has a name or a value that cannot be used; the message says what to change."""
 
     def __init__(self, column: str, message: str) -> None:
         super().__init__(f"column {column}: {message}")
 
 
-def python_names(kind: Kind) -> tuple[str, ...]:
-    """The fields that have a name of their own, such as title and lead_email."""
-    return tuple(field.name for field in attrs.fields(kind) if field.name != "fields")
+def field_names(ticket_type: TicketType) -> tuple[str, ...]:
+    """The fields with a Python name, such as title and lead_email."""
+    return tuple(field.name for field in attrs.fields(ticket_type) if field.name != "fields")
 
 
-def columns_beside(kind: Kind) -> tuple[str, ...]:
-    """What a file may have beside the fields."""
-    return RESERVED if kind is TicketUpdate else tuple(name for name in RESERVED if name != TARGET)
+def reserved_columns(ticket_type: TicketType) -> tuple[str, ...]:
+    """The columns that a file may have in addition to the fields."""
+    return RESERVED if ticket_type is TicketUpdate else tuple(name for name in RESERVED if name != TARGET)
 
 
-def check_columns(names: Iterable[str], kind: Kind, beside: tuple[str, ...] = ()) -> None:
-    """ColumnError for a name that is blank, comes twice, or looks like a Python name and is none, nor ``beside`` them.
+def check_columns(names: Iterable[str], ticket_type: TicketType, reserved: tuple[str, ...] = ()) -> None:
+    """Raise ColumnError for a name that is blank, given twice, or an unknown Python name.
 
-    All else is taken for a schema name, such as CustomData.SRC_CS_2, which only the account can judge.
+    Every other name is a schema name, such as CustomData.SRC_CS_2, which only the account can check.
     """
-    known = (*python_names(kind), *beside)
+    known = (*field_names(ticket_type), *reserved)
     seen: dict[str, str] = {}
     for name in names:
-        _check_column(name, known)
-        plain = _without_case(name)
-        if plain in seen:
-            raise ColumnError(name, f"the same field as {seen[plain]}; leave one of them out")
-        seen[plain] = name
+        if not name.strip():
+            raise ColumnError("?", "the column has no name; name it or remove it")
+        if name not in known and name.replace("_", "").islower():
+            raise ColumnError(name, _advice(name, known))
+        folded = name.replace("_", "").lower()
+        if folded in seen:
+            raise ColumnError(name, f"same field as {seen[folded]}; remove one of the two")
+        seen[folded] = name
 
 
-def _check_column(name: str, known: tuple[str, ...]) -> None:
-    if not name.strip():
-        raise ColumnError("?", "it has no name; give it one, or remove it")
-    if name not in known and name.replace("_", "").islower():
-        close = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {close[0]}?" if close else f"it is one of {', '.join(known)}, or a schema name"
-        raise ColumnError(name, _ADVICE.get(name) or f"no such field; {hint}")
+def _advice(name: str, known: tuple[str, ...]) -> str:
+    if name == TARGET:
+        return "only an update has a target; add --operation update, or remove the column"
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {close[0]}?" if close else f"use one of {', '.join(known)}, or a schema name"
+    return f"no such field; {hint}"
 
 
-def _without_case(name: str) -> str:
-    return name.replace("_", "").lower()
+def make_ticket(record: Mapping[str, Any], ticket_type: TicketType) -> NewTicket | TicketUpdate:
+    """Return a ticket with all columns that are not empty. Raises ColumnError for a value of the wrong type."""
+    names = field_names(ticket_type)
+    named: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
+    for name, value in record.items():
+        if name in RESERVED or value == "":
+            continue
+        if name in names:
+            named[name] = _field_value(name, value)
+        elif isinstance(value, list | dict):
+            raise ColumnError(name, "a field holds one value: text, a number, true, false or null")
+        else:
+            fields[name] = value
+    return ticket_type(**named, fields=fields)
 
 
-def ticket_of(record: Mapping[str, Any], kind: Kind) -> NewTicket | TicketUpdate:
-    """A ticket of the columns that are not empty. ColumnError for a value that no field takes."""
-    values = {name: value for name, value in record.items() if name not in RESERVED and value != ""}
-    names = python_names(kind)
-    named: dict[str, Any] = {name: _named(name, value) for name, value in values.items() if name in names}
-    fields = {name: _plain(name, value) for name, value in values.items() if name not in names}
-    return kind(**named, fields=fields)
-
-
-def _named(name: str, value: Any) -> Any:
-    if value is None or (isinstance(value, str) and name != "due_date"):
+def _field_value(name: str, value: Any) -> Any:
+    if value is not None and not isinstance(value, str):
+        raise ColumnError(name, f"expected text, not {type(value).__name__}; put the value in quotes")
+    if value is None or name != "due_date":
         return value
-    if isinstance(value, str):
-        return _date(name, value)
-    raise ColumnError(name, f"text is needed, not {type(value).__name__}; put it in quotes")
-
-
-def _date(name: str, text: str) -> datetime:
     try:
-        date = datetime.fromisoformat(text)
+        date = datetime.fromisoformat(value)
     except ValueError:
-        raise ColumnError(name, f"{text!r:.40} is no date; write it like 2026-01-31T09:00:00+05:30") from None
+        raise ColumnError(name, f"{value!r:.40} is not a date; write it like 2026-01-31T09:00:00+05:30") from None
     if date.tzinfo is None:
-        raise ColumnError(name, f"{text!r:.40} has no zone; write it like 2026-01-31T09:00:00+05:30")
+        raise ColumnError(name, f"{value!r:.40} has no time zone; write it like 2026-01-31T09:00:00+05:30")
     return date
 
 
-def _plain(name: str, value: Any) -> Any:
-    if isinstance(value, list | dict):
-        raise ColumnError(name, "a field holds one value; give text, a number, true, false or null")
-    return value
-
-
-def files_of(record: Mapping[str, Any]) -> tuple[Path, ...]:
-    """The paths of the attachments: text with ``;`` between them, or a list of texts."""
+def attachment_paths(record: Mapping[str, Any]) -> tuple[Path, ...]:
+    """The paths of the attachments: text separated by `;`, or a list of texts."""
     given = record.get(FILES) or ""
     paths = given.split(";") if isinstance(given, str) else given
     if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
-        raise ColumnError(FILES, "paths are text, with ; between them")
+        raise ColumnError(FILES, "expected paths as text, separated by ;")
     return tuple(Path(path.strip()) for path in paths if path.strip())
 
 
-def text_of(record: Mapping[str, Any], name: str) -> str | None:
-    """A key or a ticket's number, which JSON may give as a number; None where there is none."""
+def text_value(record: Mapping[str, Any], name: str) -> str | None:
+    """A key or ticket number as text, which JSON may give as a number; None if the column is empty or missing."""
     value = record.get(name)
     if isinstance(value, bool) or not isinstance(value, str | int | None):
-        raise ColumnError(name, f"text is needed, not {type(value).__name__}")
+        raise ColumnError(name, f"expected text, not {type(value).__name__}")
     return str(value).strip() or None if value is not None else None

@@ -1,10 +1,9 @@
-"""The command ``doctor``: whether a program with these settings would work. It costs one read."""
+"""The command `doctor`: checks the settings with one request."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
 
 import click
 
@@ -20,39 +19,35 @@ from .. import (
     ServiceClient,
 )
 from .client import LIMIT_FILE
-from .endings import exit_code_of
+from .exit_codes import exit_code_for
 
 _TIMEOUT = 15.0  # s
 
 
 @click.command()
-@click.pass_context
-def doctor(context: click.Context) -> None:
-    """Check keys, host, org id, API and limit with one read.
+def doctor() -> int:
+    """Check keys, host, org id, API and rate limit with one read.
 
-    Ends with 0 if all is well, 2 for settings, 4 for keys, else 1. No key is shown.
+    Exit codes: 0 everything works, 2 wrong settings, 4 rejected keys, 1 other failures. Keys are never printed.
     """
-    context.exit(asyncio.run(_examine(Config.from_env())))
-
-
-async def _examine(config: Config) -> int:
-    click.echo("\n".join(_settings(config)))
-    verdict, error = _judged(await _read(config))
-    click.echo(f"{'service':<9}{verdict}")
-    return exit_code_of(error) if error else 0
-
-
-def _settings(config: Config) -> Iterator[str]:
+    config = Config.from_env()
+    limit_file = os.environ.get(LIMIT_FILE)
+    _print("keys", "set by LSQ_ACCESS_KEY and LSQ_SECRET_KEY")
+    _print("org id", config.org_id)
+    _print("host", config.base_url)
     rate = config.rate_limit
-    yield f"{'keys':<9}set, by LSQ_ACCESS_KEY and LSQ_SECRET_KEY"
-    yield f"{'org id':<9}{config.org_id}"
-    yield f"{'host':<9}{config.base_url}"
-    yield f"{'limit':<9}{rate.calls} calls in {rate.per:g} s, kept by this client (LSQ_RATE_LIMIT changes it)"
-    shared = os.environ.get(LIMIT_FILE)
-    yield f"{'shared':<9}{f'by {shared}' if shared else f'with nobody ({LIMIT_FILE} names a file)'}"
+    _print("limit", f"{rate.calls} calls in {rate.per:g} s (set LSQ_RATE_LIMIT to change it)")
+    _print("shared", f"through {limit_file}" if limit_file else f"no (set {LIMIT_FILE} to share it between programs)")
+    error = asyncio.run(_read_ticket(config))
+    _print("service", _diagnosis(error))
+    return 0 if error is None or _is_missing_ticket(error) else exit_code_for(error)
 
 
-async def _read(config: Config) -> LSQServiceError | None:
+def _print(name: str, value: str) -> None:
+    click.echo(f"{name:<9}{value}")
+
+
+async def _read_ticket(config: Config) -> LSQServiceError | None:
     async with ServiceClient(config) as client:
         once = client.with_options(timeout=_TIMEOUT, deadline=2 * _TIMEOUT, retry=RetryPolicy(attempts=1))
         try:
@@ -62,28 +57,28 @@ async def _read(config: Config) -> LSQServiceError | None:
         return None
 
 
-def _judged(error: LSQServiceError | None) -> tuple[str, LSQServiceError | None]:
-    """What to say, and the error that is left of it."""
+def _is_missing_ticket(error: LSQServiceError) -> bool:
+    """Whether the service itself answered 404; a gateway that does not know the API answers without JSON."""
+    return isinstance(error, NotFoundError) and isinstance(error.body, dict)
+
+
+def _diagnosis(error: LSQServiceError | None) -> str:
+    if error is None:
+        return "OK: the keys work, and ticket 1 was read"
+    if _is_missing_ticket(error):
+        return "OK: the keys work (ticket 1 was requested; this account does not have it)"
     match error:
-        case None:
-            return "well: the keys are right, and a ticket was read", None
-        # The service itself answers in JSON; a gateway that knows no such API in words.
-        case NotFoundError(body=dict()):
-            return "well: the keys are right; this account has no ticket 1, which is all that was asked", None
         case AuthenticationError():
-            return f"NO ACCESS: check LSQ_ACCESS_KEY and LSQ_SECRET_KEY, and that the host is theirs ({error})", error
+            advice = "NO ACCESS: check LSQ_ACCESS_KEY and LSQ_SECRET_KEY, and that they belong to this host"
         case PermissionDeniedError():
-            return f"NO ACCESS: the keys are right, but their user may not read tickets ({error})", error
-    return f"{_advice(error)} ({error})", error
-
-
-def _advice(error: LSQServiceError) -> str:
-    match error:
+            advice = "NO ACCESS: the keys work, but their user may not read tickets"
         case NotFoundError():
-            return "NO SUCH API: check LSQ_ORG_ID and LSQ_BASE_URL; perhaps the API is not switched on for the account"
+            advice = "NO SUCH API: check LSQ_ORG_ID and LSQ_BASE_URL; the API may be disabled for this account"
         case RateLimitError():
-            named = f"; it says {error.limit[0]} calls in {error.limit[1]} s" if error.limit else ""
-            return f"BUSY: the limit is used up by somebody else{named}. Wait, or set LSQ_RATE_LIMIT to your share"
+            named = f" (the service names {error.limit[0]} calls in {error.limit[1]} s)" if error.limit else ""
+            advice = f"BUSY: another program uses up the rate limit{named}; wait, or set LSQ_RATE_LIMIT to your share"
         case APIStatusError():
-            return "FAILED: the service answers, but not as it should"
-    return "NOT REACHED: check LSQ_BASE_URL, the network and the proxy"
+            advice = "FAILED: the service answered with an unexpected error"
+        case _:
+            advice = "NOT REACHED: check LSQ_BASE_URL, the network and the proxy"
+    return f"{advice} ({error})"

@@ -1,4 +1,4 @@
-"""The command ``emulator``."""
+"""The command `emulator`."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ import click
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 selects a free port.")
 def emulator(port: int) -> None:
-    """Serve a stand-in for the service until Ctrl-C.
+    """Serve a local stand-in for the service until Ctrl-C.
 
-    Local, with a memory, and as strict about speed as the service. Prints the settings that lead a client to it.
+    It stores tickets in memory and enforces the rate limit of the service. The settings that connect a client to it
+    are printed on stdout.
     """
     from ..emulator import serve
 
     try:
-        serve(port, say=_announce)
+        serve(port, say=_print_settings)
     except OSError as error:
-        why = error.strerror or error
-        raise click.ClickException(f"cannot serve on port {port}: {why}; --port takes another, 0 a free one") from error
+        reason = error.strerror or error
+        raise click.ClickException(
+            f"cannot listen on port {port}: {reason}. Pass another --port, or 0 for a free one."
+        ) from error
 
 
-def _announce(settings: str) -> None:
-    click.echo("Serving until Ctrl-C. Paste this where your program runs; ServiceClient.from_env() reads it:", err=True)
+def _print_settings(settings: str) -> None:
+    click.echo("Serving until Ctrl-C. Paste these lines into the shell that runs your program:", err=True)
     click.echo(settings)

@@ -1,4 +1,4 @@
-"""The group of commands, and what the process ends with."""
+"""The group of commands, and the exit code of the process."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from .bulk.commands import bulk
 from .demo.command import demo
 from .doctor import doctor
 from .emulator import emulator
-from .endings import INTERRUPTED, exit_code_of
+from .exit_codes import INTERRUPTED, exit_code_for
 from .ticket import ticket
 
 
 @click.group()
 @click.version_option(__version__, message="lsq-service-async %(version)s")
 def commands() -> None:
-    """Tickets of LeadSquared Service CRM from the command line.
+    """Work with LeadSquared Service CRM tickets from the command line.
 
-    Begin with "demo": it needs no account.
+    Start with "demo": it needs no account.
     """
 
 
@@ -29,9 +29,11 @@ for _command in (demo, emulator, doctor, ticket, bulk):
 
 
 def run(argv: Sequence[str] | None = None) -> int:
-    """Carry out one command line (by default that of the process); its exit code: 0 for all well, 1 for a command that
-    failed, 2 for one that cannot be understood, 4 for keys that will not do, 75 for a bulk run that stopped and can go
-    on, 130 after Ctrl-C."""
+    """Run one command line (default: `sys.argv`) and return its exit code.
+
+    0 success, 1 failure, 2 wrong usage or settings, 4 rejected keys, 75 a bulk run that stopped and can continue,
+    130 Ctrl-C. A command returns its exit code; None means 0.
+    """
     try:
         return int(commands.main(args=argv, standalone_mode=False) or 0)
     except click.ClickException as error:
@@ -39,7 +41,7 @@ def run(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except LSQServiceError as error:
         click.echo(f"Error: {error}", err=True)
-        return exit_code_of(error)
+        return exit_code_for(error)
     except click.Abort:
-        click.echo("stopped by Ctrl-C", err=True)
+        click.echo("Stopped by Ctrl-C.", err=True)
         return INTERRUPTED

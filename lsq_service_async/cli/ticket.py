@@ -1,4 +1,4 @@
-"""The commands ``ticket create``, ``ticket get`` and ``ticket update``: one call each, its answer as JSON on stdout."""
+"""The commands `ticket create`, `ticket get` and `ticket update`: one call each, with its result as JSON on stdout."""
 
 from __future__ import annotations
 
@@ -13,33 +13,32 @@ import attrs
 import click
 
 from .. import NewTicket, ServiceClient, Ticket, TicketReceipt, TicketUpdate
-from .client import client_of_env
-from .columns import ColumnError, Kind, check_columns, python_names, ticket_of
-
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-Answer = Ticket | TicketReceipt
-_HELP = {"due_date": "Like 2026-01-31T09:00:00+05:30."}
+from .client import client_from_env
+from .columns import ColumnError, TicketType, check_columns, field_names, make_ticket
 
 
 @click.group()
 def ticket() -> None:
     """Create, show or change one ticket.
 
-    Keys come from LSQ_ACCESS_KEY, LSQ_SECRET_KEY and LSQ_ORG_ID. LSQ_LIMIT_FILE names the file of a limit that others
-    on this machine share.
+    The keys are read from LSQ_ACCESS_KEY, LSQ_SECRET_KEY and LSQ_ORG_ID. Set LSQ_LIMIT_FILE to a file to share the
+    rate limit with other programs on this machine.
     """
 
 
-def _options_of(kind: Kind) -> Decorator:
-    """An option for each field, ``--field`` for those that have only a schema name, and ``--attach``."""
-    names = [click.option(f"--{name.replace('_', '-')}", name, help=_HELP.get(name)) for name in python_names(kind)]
-    more = [
-        click.option("--field", "fields", multiple=True, metavar="NAME=VALUE", help="By schema name; repeatable."),
-        click.option("--attach", multiple=True, type=click.Path(path_type=Path), help="A file; repeatable."),
+def _field_options(ticket_type: TicketType) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add an option for each field, `--field` for fields with only a schema name, and `--attach`."""
+    options = [
+        click.option(f"--{name.replace('_', '-')}", name, help="Such as 2026-01-31T09:00:00+05:30." if "date" in name else None)
+        for name in field_names(ticket_type)
+    ]
+    options += [
+        click.option("--field", "fields", multiple=True, metavar="NAME=VALUE", help="Field by schema name; repeatable."),
+        click.option("--attach", multiple=True, type=click.Path(path_type=Path), help="File to attach; repeatable."),
     ]
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed([*names, *more]):
+        for option in reversed(options):
             command = option(command)
         return command
 
@@ -47,62 +46,60 @@ def _options_of(kind: Kind) -> Decorator:
 
 
 @ticket.command()
-@_options_of(NewTicket)
+@_field_options(NewTicket)
 def create(fields: tuple[str, ...], attach: tuple[Path, ...], **named: str | None) -> None:
-    """Create a ticket; prints its receipt as JSON."""
+    """Create a ticket and print its receipt as JSON."""
     new: Any = _ticket(NewTicket, fields, named)
-    _print(_call(lambda client: client.tickets.create(new, attachments=attach)))
+    _call(lambda client: client.tickets.create(new, attachments=attach))
 
 
 @ticket.command()
 @click.argument("number")
 def get(number: str) -> None:
-    """Show a ticket, by its number or GUID."""
-    _print(_call(lambda client: client.tickets.get(number)))
+    """Print a ticket as JSON. NUMBER is its number or its GUID."""
+    _call(lambda client: client.tickets.get(number))
 
 
 @ticket.command()
 @click.argument("number")
-@_options_of(TicketUpdate)
-@click.option("--clear", multiple=True, metavar="NAME", help="A field to empty; repeatable.")
+@_field_options(TicketUpdate)
+@click.option("--clear", multiple=True, metavar="NAME", help="Field to empty; repeatable.")
 def update(
     number: str, fields: tuple[str, ...], attach: tuple[Path, ...], clear: tuple[str, ...], **named: str | None
 ) -> None:
-    """Change fields of a ticket, and add files to it."""
+    """Change fields of a ticket or attach files, and print the receipt as JSON."""
     change: Any = _ticket(TicketUpdate, fields, named, clear)
-    _print(_call(lambda client: client.tickets.update(number, change, attachments=attach)))
+    _call(lambda client: client.tickets.update(number, change, attachments=attach))
 
 
-def _ticket(kind: Kind, fields: Iterable[str], named: Mapping[str, str | None], clear: Iterable[str] = ()) -> Any:
-    given = [*((name, value) for name, value in named.items() if value is not None), *map(_pair, fields)]
-    cleared = [(name, None) for name in clear]
+def _ticket(
+    ticket_type: TicketType, fields: Iterable[str], named: Mapping[str, str | None], clear: Iterable[str] = ()
+) -> Any:
+    given = [(name, value) for name, value in named.items() if value is not None]
+    for text in fields:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise click.UsageError(f"--field expects NAME=VALUE, such as CustomData.SRC_CS_2=Online, not {text!r}")
+        given.append((name, value))
     both = {name for name, _ in given}.intersection(clear)
     if both:
         raise click.UsageError(f"field {min(both)}: it is both set and cleared")
+    pairs = [*given, *((name, None) for name in clear)]
     try:
-        check_columns((name for name, _ in [*given, *cleared]), kind)
-        return ticket_of(dict([*given, *cleared]), kind)
+        check_columns((name for name, _ in pairs), ticket_type)
+        return make_ticket(dict(pairs), ticket_type)
     except ColumnError as error:
         raise click.UsageError(str(error).replace("column", "field", 1)) from None
 
 
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise click.UsageError(f"--field takes NAME=VALUE, such as CustomData.SRC_CS_2=Online, not {text!r}")
-    return name, value
+def _call(operation: Callable[[ServiceClient], Awaitable[Ticket | TicketReceipt]]) -> None:
+    """Call *operation* with a client and print the record that it returns."""
 
-
-def _call(operation: Callable[[ServiceClient], Awaitable[Answer]]) -> Answer:
-    async def call() -> Answer:
-        async with client_of_env() as client:
+    async def call() -> Ticket | TicketReceipt:
+        async with client_from_env() as client:
             return await operation(client)
 
-    return asyncio.run(call())
-
-
-def _print(answer: Answer) -> None:
-    shown = attrs.asdict(answer, filter=lambda field, value: field.name != "attempts")
+    shown = attrs.asdict(asyncio.run(call()), filter=lambda field, value: field.name != "attempts")
     click.echo(json.dumps(shown, default=_date, ensure_ascii=False, indent=2))
 
 

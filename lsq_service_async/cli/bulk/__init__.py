@@ -1,10 +1,9 @@
-"""The commands ``bulk``: a file of rows, a journal beside it, and a result for each row.
+"""The commands `bulk`: one ticket for each row of a file, with a journal and a result for each row.
 
-commands.py   plan, run, retry, status, unknown              <- start reading here
-run.py        one run: results, report, signals, and what it ends with
-unknown.py    rows in doubt, shown and settled
-check.py      --dry-run: every row validated, nothing sent
-reading.py    a file, or what comes through a pipe, becomes rows
-formats.py    CSV and JSONL, as records with the number of their line
-writing.py    results on stdout, and the report of failed rows
+    commands.py   plan, run, retry, status, unknown              <- start reading here
+    run.py        run and retry: results, report, progress, exit code
+    dry_run.py    plan and run --dry-run: nothing is sent
+    input.py      reads rows from a CSV or JSONL file or a pipe
+    output.py     results on stdout, the report of failed rows, unknown rows
+    signals.py    how SIGINT and SIGTERM stop a run
 """

@@ -1,4 +1,4 @@
-"""How a signal ends a run: the first by asking, the second at once."""
+"""How SIGINT and SIGTERM stop a run: the first signal gracefully, the second one at once."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from ..endings import INTERRUPTED, RESUMABLE
+from ..exit_codes import INTERRUPTED, RESUMABLE
 
-_ENDINGS = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: RESUMABLE}
+_EXIT_CODES = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: RESUMABLE}
 
 
-class Signals:
-    """Hears Ctrl-C and SIGTERM. ``ask`` is called at the first, ``leave`` before the second ends the process."""
+class StopSignals:
+    """Calls `stop` on the first signal; on the second, calls `close` and exits."""
 
     def __init__(self) -> None:
-        self.ask: Callable[[], None] = lambda: None
-        self.leave: Callable[[], None] = lambda: None
-        self.code: int | None = None
-        """What a process that was asked to stop ends with; None while it was not."""
+        self.stop: Callable[[], None] = lambda: None
+        self.close: Callable[[], None] = lambda: None
+        self.exit_code: int | None = None
+        """The exit code of the signal that was received, or None."""
 
     def __enter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        for number in _ENDINGS:
-            loop.add_signal_handler(number, self._hear, number)
+        for number in _EXIT_CODES:
+            loop.add_signal_handler(number, self._receive, number)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         loop = asyncio.get_running_loop()
-        for number in _ENDINGS:
+        for number in _EXIT_CODES:
             loop.remove_signal_handler(number)
-            if self.code is not None:
-                # All is done, and the process about to say so: another signal must not make its exit code a lie.
+            if self.exit_code is not None:
+                # The run has ended; another signal must not change the exit code.
                 signal.signal(number, signal.SIG_IGN)
 
-    def _hear(self, number: signal.Signals) -> None:
-        if self.code is None:
-            self.code = _ENDINGS[number]
-            self.ask()
+    def _receive(self, number: signal.Signals) -> None:
+        if self.exit_code is None:
+            self.exit_code = _EXIT_CODES[number]
+            self.stop()
         else:
-            self.leave()
-            os._exit(_ENDINGS[number])
+            self.close()
+            os._exit(_EXIT_CODES[number])

@@ -1,8 +1,7 @@
-"""The command ``demo``: the whole package in half a minute, without an account.
+"""The command `demo`: the whole package in half a minute, without an account.
 
-command.py    the command, and what it ends with               <- start reading here
-show.py       what it prints
-run.py        what it does: a bulk run that is stopped once and resumed, a read, an update
-report.py     whether that was right
-tickets.py    what it works on, out of tickets.csv
+    command.py    the command and its output                      <- start reading here
+    demo.py       a bulk run that is interrupted and continued, a read, an update
+    check.py      compares what the client reported with what the emulator stored
+    tickets.csv   the tickets
 """

@@ -1,28 +1,93 @@
-"""The command ``demo``."""
+"""The command `demo` and its output."""
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from ... import RateLimit
-from ..screen import Output
+from ..exit_codes import SOME_FAILED
+from ..progress import Output, ProgressDisplay, print_paragraph
+
+if TYPE_CHECKING:
+    from ...emulator import Emulator
+    from .check import Check
 
 RATE = RateLimit()
-"""The documented limit, on both sides."""
+"""The documented limit, for the client and the emulator."""
 
 
 @click.command()
-@click.pass_context
-def demo(context: click.Context) -> None:
-    """Create 60 tickets under the real limit, without an account.
+def demo() -> int:
+    """Create 60 tickets at the real rate limit, without an account.
 
-    They go to a stand-in for the service on this machine, which fails now and then on purpose, in a bulk run that is
-    interrupted once and resumed. Ends with 0 if nothing was lost, doubled or refused, else with 1.
+    They are sent to a stand-in for the service on this machine, which fails a few times on purpose. The bulk run is
+    interrupted once and continued. Exit codes: 0 nothing was lost, doubled or rate limited, else 1.
     """
-    from .show import perform, stand_in
+    from .demo import demo_emulator
 
-    # A proxy of the environment would carry the calls off this machine.
+    # A proxy from the environment would send the requests to another machine.
     os.environ["no_proxy"] = "*"
-    context.exit(0 if perform(Output(highlight=False), stand_in(RATE), RATE) else 1)
+    return 0 if run_demo(Output(highlight=False), demo_emulator(RATE), RATE) else SOME_FAILED
+
+
+def run_demo(console: Console, emulator: Emulator, rate: RateLimit) -> bool:
+    """Run the demo against a closed emulator and print its checks. Returns whether all of them passed."""
+    from .check import check_result, describe_faults
+    from .demo import demo_rows, play
+
+    def say(text: str, style: str = "") -> None:
+        print_paragraph(console, text, style)
+
+    with TemporaryDirectory() as folder:
+        rows = demo_rows(Path(folder))
+        say(
+            f"Creating {len(rows)} tickets in a local stand-in for LeadSquared Service CRM. "
+            "No account is used, and nothing leaves this machine."
+        )
+        faults = ", ".join(describe_faults(emulator.faults.pending)) or "none"
+        say(f"It rejects calls over {rate.calls} in {rate.per:g} s. Faults that it plays on purpose: {faults}.\n")
+        with ProgressDisplay(console, "tickets", len(rows)) as display:
+            result = asyncio.run(play(emulator, rows, rate, display))
+    checks = check_result(result)
+    console.print("", _table(checks), "")
+    failed = ", ".join(check.name for check in checks if check.problem)
+    if failed:
+        say(f"Failed: {failed}.\n", "bold red")
+    else:
+        say("All checks passed.\n", "bold green")
+    say("Next steps:")
+    say('- Write a program: see "A script" in the README.')
+    say("- Run the stand-in on its own:")
+    console.print(f"  {_python()} -m lsq_service_async emulator", soft_wrap=True, markup=False, highlight=False)
+    say("- Use your account: set LSQ_ACCESS_KEY, LSQ_SECRET_KEY and LSQ_ORG_ID, and call ServiceClient.from_env().")
+    return not failed
+
+
+def _table(checks: list[Check]) -> Table:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column()
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column()
+    for check in checks:
+        note = Text(f"FAILED: {check.problem}", "bold red") if check.problem else Text(check.meaning, "dim")
+        grid.add_row(Text(check.name), Text(check.found, "bold red" if check.problem else "bold green"), note)
+    return grid
+
+
+def _python() -> str:
+    """The shortest command that runs this Python from the current folder."""
+    if shutil.which("python") == sys.executable:
+        return "python"
+    return shlex.quote(min(sys.executable, os.path.relpath(sys.executable), key=len))

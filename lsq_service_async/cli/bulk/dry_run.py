@@ -1,0 +1,86 @@
+"""`plan` and `run --dry-run`: what a run would cost and which rows would fail. Changes no ticket."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import click
+
+from ... import (
+    Attachment,
+    AuthenticationError,
+    InvalidRequestError,
+    LSQServiceError,
+    NewTicket,
+    ServiceClient,
+    TicketUpdate,
+)
+from ...bulk import BulkJob
+from ..client import client_from_env
+from ..columns import FILES
+from ..exit_codes import SOME_FAILED
+from ..progress import format_duration
+from .input import BulkFile, FileRow, Rows
+from .output import Results
+
+Validate = Callable[[NewTicket | TicketUpdate], Awaitable[list[str]]]
+
+
+async def print_plan(file: BulkFile, rows: Rows) -> None:
+    """Print how many calls are left and how long they take. Sends nothing."""
+    async with client_from_env() as client:
+        _print_plan(file.job(client, rows))
+    if rows.bad:
+        click.echo(f"{rows.bad} rows cannot be read and are not counted; run --dry-run shows the reasons", err=True)
+
+
+def _print_plan(job: BulkJob) -> None:
+    plan = job.plan()
+    seconds = format_duration(plan.seconds or 0.0)
+    click.echo(f"{plan.calls} calls, at least {seconds} at the rate limit; {plan.done} rows are done", err=True)
+
+
+async def check_rows(file: BulkFile, rows: Rows, results: Results, **options: Any) -> int:
+    """Write each row that would fail, print the plan, and return the exit code."""
+    failed = rows.bad
+    rows.on_bad = lambda line: results.write_failed(line, line.error)
+    async with client_from_env() as client:
+        validate = await _validator(client)
+        for row in rows:
+            problems = [*await validate(row.ticket), *_attachment_problems(row)]
+            if problems:
+                failed += 1
+                results.write_failed(row.line, f"line {row.line.number}: {'; '.join(problems)}")
+        _print_plan(file.job(client, rows, **options))
+    click.echo(f"{failed} of {rows.total} rows would fail; nothing was sent", err=True)
+    return SOME_FAILED if failed else 0
+
+
+async def _validator(client: ServiceClient) -> Validate:
+    """Validate against the account's metadata, or only check for a lead if the keys may not read them."""
+
+    async def by_metadata(ticket: NewTicket | TicketUpdate) -> list[str]:
+        return [problem.message for problem in await client.metadata.validate(ticket)]
+
+    async def by_lead(ticket: NewTicket | TicketUpdate) -> list[str]:
+        if isinstance(ticket, TicketUpdate) or ticket.names_lead:
+            return []
+        return ["the lead is missing: give lead_id, lead_email or lead_phone"]
+
+    try:
+        await client.metadata.validate(NewTicket())
+    except AuthenticationError:
+        raise  # every row would fail
+    except LSQServiceError as error:
+        click.echo(f"Checked without the account's metadata, which only keys of an admin can read: {error}", err=True)
+        return by_lead
+    return by_metadata
+
+
+def _attachment_problems(row: FileRow) -> Iterator[str]:
+    for path in row.attachments:
+        try:
+            Attachment.from_path(path)
+        except InvalidRequestError as error:
+            yield f"column {FILES}: {error}"

@@ -1,0 +1,147 @@
+"""Writes results to stdout and failed rows to a report; lists and resolves unknown rows."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count, islice
+from pathlib import Path
+from typing import IO, Any
+
+import click
+
+from ...bulk import row_of, settle, unknown_in
+from ..columns import ERROR, KEY
+from .input import UNREADABLE, BadLine, Csv, FileRow, InputLine, Jsonl, Rows, escape_formula
+
+
+class Report:
+    """Failed rows in the format of the input, with the key and a column `error`: to be corrected and sent again."""
+
+    def __init__(self, path: Path, file: IO[str], format: Csv | Jsonl) -> None:
+        self.path = path
+        self.rows: int = 0
+        """Number of rows written."""
+        self._file = file
+        columns = [name for name in format.columns if name != ERROR]
+        self._columns = columns if KEY in columns else [*columns, KEY]
+        self._csv = csv.writer(file, delimiter=format.delimiter) if isinstance(format, Csv) else None
+        if self._csv:
+            self._csv.writerow([*self._columns, ERROR])
+
+    def add(self, line: InputLine, error: object, key: str | None = None) -> None:
+        """Write a row and flush. *key* is the journal's key, which still identifies the row after a correction."""
+        self.rows += 1
+        cells = {**line.cells, KEY: key} if key else line.cells
+        if self._csv:
+            # A row with too many cells is written with all of them, so that it is rejected again until it is corrected.
+            values = [*cells[UNREADABLE], ""] if UNREADABLE in cells else [cells.get(name, "") for name in self._columns]
+            self._csv.writerow(map(escape_formula, [*values, str(error)]))
+        else:
+            self._file.write(json.dumps({**cells, ERROR: str(error)}, ensure_ascii=False) + "\n")
+        self._file.flush()
+
+
+class Results:
+    """Writes one JSON line for each row to stdout, and failed rows to the report as well."""
+
+    def __init__(self, report: Report | None) -> None:
+        self.rejected: int = 0
+        """Number of rows in the journal that failed because of their content."""
+        self._report = report
+        self._closed = False
+
+    def write_failed(self, line: InputLine, error: object, key: str | None = None) -> None:
+        """Write a row that failed because of its content. *key* is its key in the journal."""
+        self.rejected += key is not None
+        given: Any = line.cells.get(KEY)
+        self.write(key or (str(given) if given else None), line, "failed", error=error)
+        if self._report:
+            self._report.add(line, error, key)
+
+    def write(
+        self, key: str | None, line: InputLine | None, state: str, number: str | None = None, error: object = None
+    ) -> None:
+        """Write a row to stdout and flush. A closed pipe (`| head`) does not stop the run."""
+        result = {
+            "key": key,
+            "line": line and line.number,
+            "state": state,
+            "number": number,
+            "error": None if error is None else str(error),
+        }
+        try:
+            if not self._closed:
+                # Not click.echo, which would write into the line of the progress bar.
+                print(json.dumps(result, ensure_ascii=False), flush=True)
+        except BrokenPipeError:
+            self._closed = True
+            # Without this, flushing the rest of the buffer would raise again when the process exits.
+            devnull = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(devnull, 1)
+            os.close(devnull)
+
+
+@contextmanager
+def open_report(path: Path, format: Csv | Jsonl) -> Iterator[Report]:
+    """Create a report that only its owner can read. An earlier report at *path* is renamed."""
+    try:
+        _keep_earlier(path, header_lines=1 if isinstance(format, Csv) else 0)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise click.ClickException(f"cannot write the report {str(path)!r}: {error.strerror}") from None
+    os.fchmod(descriptor, 0o600)
+    with open(descriptor, "w", encoding="utf-8", newline="") as file:
+        yield Report(path, file, format)
+
+
+def _keep_earlier(path: Path, *, header_lines: int) -> None:
+    if not path.is_file() or path.is_symlink():
+        return
+    with path.open("rb") as file:
+        if not any(islice(file, header_lines, None)):
+            return
+    other = next(other for number in count(1) if not (other := path.with_name(f"{path.name}.{number}")).exists())
+    path.rename(other)
+    click.echo(f"{path} already exists and may contain corrections; renamed to {other}", err=True)
+
+
+def print_unknown(rows: Rows, errors: Mapping[str, str | None]) -> None:
+    """Print a JSON line for each unknown row: those of the input first, then those that are not in it."""
+    lines = dict(_lines_of_keys(rows, errors))
+    for key in [*lines, *(key for key in errors if key not in lines)]:
+        line = lines.get(key)
+        place = {"line": line.number, "row": line.cells} if line else {"line": None, "row": None}
+        shown = {"key": key, "state": "unknown", "number": None, "error": errors[key], **place}
+        click.echo(json.dumps(shown, ensure_ascii=False))
+
+
+def _lines_of_keys(rows: Rows, keys: Mapping[str, object]) -> Iterator[tuple[str, InputLine]]:
+    """Find the rows by their key; a row without one has its digest as key, with a number from the second one on."""
+    digests = {key.partition("-")[0] for key in keys}
+    seen: Counter[str] = Counter()
+    for row in rows:
+        key = row.key or row_of(row).digest
+        if row.key is None and key in digests:
+            seen[key] += 1
+            key = key if seen[key] == 1 else f"{key}-{seen[key]}"
+        if key in keys:
+            yield key, row.line
+
+
+def resolve_unknown(journal: Path, applied: Iterable[str], not_applied: Iterable[str]) -> None:
+    """Record whether unknown rows were applied, given as KEY[=NUMBER] and KEY. Either all are recorded or none."""
+    keys = unknown_in(journal)
+    numbers: dict[str, str | None] = {}
+    for text in applied:
+        key, equals, number = text.rpartition("=")
+        key, found = (key, number) if equals and text not in keys else (text, None)  # a key may contain =
+        if key in numbers:
+            raise click.UsageError(f"--applied names the row {key!r} twice; nothing was changed")
+        numbers[key] = found
+    settle(journal, applied=numbers, not_applied=not_applied)
+    click.echo(f"unknown rows now: {len(unknown_in(journal))}", err=True)

@@ -1,0 +1,104 @@
+"""Shows the progress of a run: a bar on a terminal, lines in a file or pipe."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+_LOG = logging.getLogger("lsq_service_async")
+
+
+class Output(Console):
+    """A console that ignores a closed pipe (`| head`), so that the run continues."""
+
+    def on_broken_pipe(self) -> None:
+        # rich raises SystemExit from the print call, which would end the run in the middle of its requests.
+        with suppress(SystemExit):
+            super().on_broken_pipe()
+
+
+def print_paragraph(console: Console, text: str, style: str = "") -> None:
+    """Print text, wrapped on a terminal and on one line in a file."""
+    console.print(text, style=style, markup=False, soft_wrap=not console.is_terminal)
+
+
+def format_duration(seconds: float) -> str:
+    """Format seconds as 45 s, 33 min or 2 h 5 min."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+class _LogHandler(logging.Handler):
+    """Prints warnings of the package above the bar."""
+
+    def __init__(self, display: ProgressDisplay) -> None:
+        super().__init__(logging.WARNING)
+        self._display = display
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._display.say(record.getMessage())
+
+
+class ProgressDisplay:
+    """Shows how many of *total* items are done, and messages.
+
+    On a terminal, messages are printed above a bar. Elsewhere (a file, a pipe, a dumb terminal) each update is a line.
+    """
+
+    def __init__(self, console: Console, name: str, total: int) -> None:
+        self._console = console
+        self._name = name
+        self._total = total
+        note = TextColumn("{task.fields[note]}", markup=False)
+        columns = (TextColumn(name), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), note)
+        # Results on a terminal are printed above the bar; results in a file must not pass through rich.
+        self._bar = Progress(*columns, console=console, redirect_stdout=sys.stdout.isatty())
+        self._task = self._bar.add_task(name, total=total, note="")
+        self._done = 0
+        self._handler = _LogHandler(self)
+
+    def __enter__(self) -> Self:
+        _LOG.addHandler(self._handler)
+        if self.is_live:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        _LOG.removeHandler(self._handler)
+
+    def close(self) -> None:
+        """Restore the terminal. Later calls have no effect."""
+        if self.is_live:
+            self._bar.stop()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether there is a bar, which can be updated often."""
+        return self._console.is_interactive
+
+    def say(self, message: str) -> None:
+        """Print a message."""
+        print_paragraph(self._console, message)
+
+    def step(self) -> None:
+        """Count one more item. Without a bar, every tenth item is a line."""
+        self._done += 1
+        if self.is_live or self._done % 10 == 0 or self._done == self._total:
+            self.show(self._done)
+
+    def show(self, done: int, note: str = "") -> None:
+        """Show the number of items done, and a note."""
+        self._bar.update(self._task, completed=done, note=note)
+        if not self.is_live:
+            self.say(f"{self._name}: {done} of {self._total}{note and ', '}{note}")
