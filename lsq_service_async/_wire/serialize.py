@@ -25,7 +25,7 @@ def encode(value: Any) -> bytes:
 def new_ticket_dto(ticket: NewTicket) -> dict[str, Any]:
     """Return the body of the page create-tickets. One of the three fields that name a lead is required."""
     values = field_values(ticket)
-    if not names_lead(ticket, values):
+    if not ticket.names_lead:
         raise InvalidRequestError("a ticket needs its lead: give lead_id, lead_email or lead_phone")
     lead_id = _plain("lead_id", ticket.lead_id)
     return {"TypeId": "1", "Id": None, "LeadId": lead_id, "Fields": _field_list(values), "RelatedTicketTypeId": 1}
@@ -75,11 +75,6 @@ def _plain(name: str, value: Any) -> Any:
     except OverflowError:
         raise InvalidRequestError(f"{name}: this date is outside the years 1 to 9999 in UTC: {value}") from None
     return utc.isoformat(timespec="milliseconds" if utc.microsecond else "seconds")
-
-
-def names_lead(ticket: NewTicket, values: Mapping[str, Any]) -> bool:
-    """Return whether one of the three fields that name the lead is given and not blank."""
-    return bool(ticket.lead_id) or any(values.get(schema) for schema in LEAD_FIELDS.values())
 
 
 def ticket_ref(ticket: TicketRef) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import InvalidRequestError
 from ..records import FieldMetadata, NewTicket, Problem, SubType, TicketUpdate
-from .serialize import field_values, names_lead
+from .serialize import field_values
 
 # A match cannot be interrupted, and on a value that almost matches some patterns take time that grows with a power of
 # its length, or doubles with each character if they repeat a group, as in "^(\w+[.-]?)+$".
@@ -27,7 +27,7 @@ def problems_of(
         return [Problem("", "invalid", str(error))]
     is_new = isinstance(ticket, NewTicket)
     found = []
-    if isinstance(ticket, NewTicket) and not names_lead(ticket, values):
+    if isinstance(ticket, NewTicket) and not ticket.names_lead:
         found.append(Problem("LeadId", "lead", "the lead is missing: give lead_id, lead_email or lead_phone"))
     for field in fields:
         if field.active is False or field.deleted:

@@ -30,35 +30,27 @@ def field_names(ticket_type: TicketType) -> tuple[str, ...]:
     return tuple(field.name for field in attrs.fields(ticket_type) if field.name != "fields")
 
 
-def reserved_columns(ticket_type: TicketType) -> tuple[str, ...]:
-    """The columns that a file may have in addition to the fields."""
-    return RESERVED if ticket_type is TicketUpdate else tuple(name for name in RESERVED if name != TARGET)
-
-
-def check_columns(names: Iterable[str], ticket_type: TicketType, reserved: tuple[str, ...] = ()) -> None:
+def check_columns(names: Iterable[str], ticket_type: TicketType, *, in_file: bool = False) -> None:
     """Raise ColumnError for a name that is blank, given twice, or an unknown Python name.
 
     Every other name is a schema name, such as CustomData.SRC_CS_2, which only the account can check.
     """
-    known = (*field_names(ticket_type), *reserved)
+    reserved = [name for name in RESERVED if ticket_type is TicketUpdate or name != TARGET]
+    known = (*field_names(ticket_type), *(reserved if in_file else ()))
     seen: dict[str, str] = {}
     for name in names:
         if not name.strip():
             raise ColumnError("?", "the column has no name; name it or remove it")
         if name not in known and name.replace("_", "").islower():
-            raise ColumnError(name, _advice(name, known))
+            if name == TARGET:
+                raise ColumnError(name, "only an update has a target; add --operation update, or remove the column")
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {close[0]}?" if close else f"use one of {', '.join(known)}, or a schema name"
+            raise ColumnError(name, f"no such field; {hint}")
         folded = name.replace("_", "").lower()
         if folded in seen:
             raise ColumnError(name, f"same field as {seen[folded]}; remove one of the two")
         seen[folded] = name
-
-
-def _advice(name: str, known: tuple[str, ...]) -> str:
-    if name == TARGET:
-        return "only an update has a target; add --operation update, or remove the column"
-    close = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {close[0]}?" if close else f"use one of {', '.join(known)}, or a schema name"
-    return f"no such field; {hint}"
 
 
 def make_ticket(record: Mapping[str, Any], ticket_type: TicketType) -> NewTicket | TicketUpdate:

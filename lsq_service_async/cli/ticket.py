@@ -26,27 +26,18 @@ def ticket() -> None:
     """
 
 
-def _field_options(ticket_type: TicketType) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Add an option for each field, `--field` for fields with only a schema name, and `--attach`."""
-    options = [
-        click.option(f"--{name.replace('_', '-')}", name, help="Such as 2026-01-31T09:00:00+05:30." if "date" in name else None)
-        for name in field_names(ticket_type)
+def _field_options(ticket_type: TicketType) -> list[click.Parameter]:
+    """An option for each field, `--field` for fields with only a schema name, and `--attach`."""
+    help = {"due_date": "Such as 2026-01-31T09:00:00+05:30."}
+    named = [click.Option([f"--{name.replace('_', '-')}"], help=help.get(name)) for name in field_names(ticket_type)]
+    return [
+        *named,
+        click.Option(["--field", "fields"], multiple=True, metavar="NAME=VALUE", help="By schema name. Repeatable."),
+        click.Option(["--attach"], multiple=True, type=click.Path(path_type=Path), help="File. Repeatable."),
     ]
-    options += [
-        click.option("--field", "fields", multiple=True, metavar="NAME=VALUE", help="Field by schema name; repeatable."),
-        click.option("--attach", multiple=True, type=click.Path(path_type=Path), help="File to attach; repeatable."),
-    ]
-
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
 
 
-@ticket.command()
-@_field_options(NewTicket)
+@ticket.command(params=_field_options(NewTicket))
 def create(fields: tuple[str, ...], attach: tuple[Path, ...], **named: str | None) -> None:
     """Create a ticket and print its receipt as JSON."""
     new: Any = _ticket(NewTicket, fields, named)
@@ -60,10 +51,8 @@ def get(number: str) -> None:
     _call(lambda client: client.tickets.get(number))
 
 
-@ticket.command()
-@click.argument("number")
-@_field_options(TicketUpdate)
-@click.option("--clear", multiple=True, metavar="NAME", help="Field to empty; repeatable.")
+@ticket.command(params=[click.Argument(["number"]), *_field_options(TicketUpdate)])
+@click.option("--clear", multiple=True, metavar="NAME", help="Field to empty. Repeatable.")
 def update(
     number: str, fields: tuple[str, ...], attach: tuple[Path, ...], clear: tuple[str, ...], **named: str | None
 ) -> None:

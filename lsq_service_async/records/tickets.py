@@ -46,6 +46,12 @@ class NewTicket(Record):
     agent_id: str | None = None
     fields: Mapping[str, FieldValue] = attrs.field(factory=dict, converter=_copied)
 
+    @property
+    def names_lead(self) -> bool:
+        """Whether a lead is named, by one of the three attributes or by schema name in `fields`."""
+        by_schema = [self.fields.get(name) for name in ("LeadDetail.EmailAddress", "LeadDetail.Phone")]
+        return any([self.lead_id, self.lead_email, self.lead_phone, *by_schema])
+
     @classmethod
     def for_lead(cls, lead: Lead, **about: Any) -> Self:
         """A ticket of a lead that ``client.leads`` found; takes what the class takes, but for the lead."""

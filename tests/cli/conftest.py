@@ -1,4 +1,4 @@
-"""Commands in a process that others use too, and a service for them."""
+"""Fixtures for commands that run in this process, and an emulator that serves them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from lsq_service_async.emulator import Emulator
 
 
 @pytest.fixture(autouse=True)
-def _this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses that are drawn at random take no time; what the demo sets in the environment is taken back."""
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random pauses take no time, and changes of the environment are undone."""
     monkeypatch.setattr("random.uniform", lambda low, high: low)
     monkeypatch.setenv("no_proxy", "")
     for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "TTY_INTERACTIVE", "TTY_COMPATIBLE"):
@@ -24,8 +24,8 @@ def _this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def _ctrl_c_is_heard() -> Iterator[None]:
-    """Where the tests run in the background of a shell, the shell has made them deaf to it."""
+def _sigint_enabled() -> Iterator[None]:
+    """Restore the handler of SIGINT, which shells disable for background processes."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -33,23 +33,25 @@ def _ctrl_c_is_heard() -> Iterator[None]:
 
 @pytest.fixture
 def paper() -> Console:
-    """A console whose output is a file: ``console.file.getvalue()``."""
+    """A console that writes to a buffer: `console.file.getvalue()`."""
     return Console(file=io.StringIO(), highlight=False, width=100)
 
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """An emulator on a socket, in a thread of its own because commands bring their own loop; the environment leads
-    there, with a limit that costs no time."""
+    """An emulator on a socket, in its own thread because commands run their own loop.
+
+    The environment holds its settings, with a rate limit that costs no time.
+    """
     emulator = Emulator(rate_limit=(1000, 1), window=None)
-    opened, over = threading.Event(), asyncio.Event()
+    opened, stop = threading.Event(), asyncio.Event()
     loops = []
 
     async def serve() -> None:
         async with emulator:
             loops.append(asyncio.get_running_loop())
             opened.set()
-            await over.wait()
+            await stop.wait()
 
     thread = threading.Thread(target=asyncio.run, args=[serve()])
     thread.start()
@@ -57,5 +59,5 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     for name, value in {**emulator.settings, "rate_limit": "40/0.02"}.items():
         monkeypatch.setenv(f"LSQ_{name.upper()}", str(value))
     yield emulator
-    loops[0].call_soon_threadsafe(over.set)
+    loops[0].call_soon_threadsafe(stop.set)
     thread.join()

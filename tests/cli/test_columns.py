@@ -1,4 +1,4 @@
-"""Names and values become a ticket, or an error that names the column and what to do."""
+"""Column names and values become a ticket, or an error that names the column and what to change."""
 
 from __future__ import annotations
 
@@ -10,91 +10,91 @@ import pytest
 
 from lsq_service_async import NewTicket, TicketUpdate
 from lsq_service_async.cli.columns import (
-    RESERVED,
     TARGET,
     ColumnError,
+    attachment_paths,
     check_columns,
-    columns_beside,
-    files_of,
-    text_of,
-    ticket_of,
+    make_ticket,
+    text_value,
 )
 
 
-def test_python_names_are_fields_and_all_else_is_a_schema_name() -> None:
-    """Columns that are no fields, and empty ones, are left out."""
+def test_python_names_become_attributes_and_other_names_fields() -> None:
+    """Reserved and empty columns are left out."""
     record = {"key": "k", "title": "x", "status": "", "CustomData.X": "1", "due_date": "2026-01-31T09:00:00+00:00"}
     due = datetime(2026, 1, 31, 9, tzinfo=UTC)
-    assert ticket_of(record, NewTicket) == NewTicket(title="x", due_date=due, fields={"CustomData.X": "1"})
+    assert make_ticket(record, NewTicket) == NewTicket(title="x", due_date=due, fields={"CustomData.X": "1"})
 
 
 def test_null_empties_a_field_of_an_update() -> None:
-    """An empty cell leaves it as it is."""
-    assert ticket_of({"title": None, "tags": ""}, TicketUpdate) == TicketUpdate(title=None)
+    """A JSON null is sent as null, and an empty cell leaves the field unchanged."""
+    assert make_ticket({"title": None, "tags": ""}, TicketUpdate) == TicketUpdate(title=None)
 
 
 @pytest.mark.parametrize(
-    ("record", "words"),
+    ("record", "message"),
     [
-        pytest.param({"title": 5}, "column title: text is needed, not int", id="number"),
-        pytest.param({"due_date": 5}, "column due_date: text is needed", id="date as number"),
-        pytest.param({"due_date": "31.1.2026"}, "column due_date: '31.1.2026' is no date; write it like", id="date"),
-        pytest.param({"due_date": "2026-01-31"}, "column due_date: '2026-01-31' has no zone; write", id="no zone"),
+        pytest.param({"title": 5}, "column title: expected text, not int", id="number"),
+        pytest.param({"due_date": 5}, "column due_date: expected text", id="date as number"),
+        pytest.param({"due_date": "31.1.2026"}, "column due_date: '31.1.2026' is not a date; write it like", id="date"),
+        pytest.param({"due_date": "2026-01-31"}, "column due_date: '2026-01-31' has no time zone", id="no zone"),
         pytest.param({"CustomData.X": [1]}, "column CustomData.X: a field holds one value", id="list"),
     ],
 )
-def test_a_value_that_no_field_takes(record: dict[str, Any], words: str) -> None:
-    """It names the column, and what would do."""
-    with pytest.raises(ColumnError, match=words):
-        ticket_of(record, NewTicket)
+def test_a_wrong_value_is_an_error(record: dict[str, Any], message: str) -> None:
+    """The error names the column and the expected value."""
+    with pytest.raises(ColumnError, match=message):
+        make_ticket(record, NewTicket)
 
 
 @pytest.mark.parametrize(
-    ("names", "words"),
+    ("names", "message"),
     [
-        pytest.param(["titel"], "column titel: no such field; did you mean title?", id="typing error"),
-        pytest.param(["zzz"], "it is one of lead_id", id="nothing like it"),
-        pytest.param(["title", "Title"], "column Title: the same field as title", id="both names"),
-        pytest.param(["DueDate", "due_date"], "the same field as DueDate", id="both names of two words"),
-        pytest.param(["key", " "], "it has no name", id="blank"),
-        pytest.param(["A", "A"], "column A: the same field as A", id="one letter twice"),
-        pytest.param(["target"], "only an update has one; add --operation update", id="the operation forgotten"),
+        pytest.param(["titel"], "column titel: no such field; did you mean title?", id="typo"),
+        pytest.param(["zzz"], "use one of lead_id", id="unknown"),
+        pytest.param(["title", "Title"], "column Title: same field as title", id="both names"),
+        pytest.param(["DueDate", "due_date"], "same field as DueDate", id="both names of two words"),
+        pytest.param(["key", " "], "the column has no name", id="blank"),
+        pytest.param(["A", "A"], "column A: same field as A", id="one letter twice"),
+        pytest.param(["target"], "only an update has a target; add --operation update", id="operation missing"),
     ],
 )
-def test_a_column_that_cannot_be_meant(names: list[str], words: str) -> None:
-    """Before any row costs a call."""
-    with pytest.raises(ColumnError, match=words):
-        check_columns(names, NewTicket, ("key",))
+def test_a_wrong_column_name_is_an_error(names: list[str], message: str) -> None:
+    """The error names the column before any row is sent."""
+    with pytest.raises(ColumnError, match=message):
+        check_columns(names, NewTicket, in_file=True)
 
 
-def test_a_name_that_looks_like_a_schema_name_is_left_to_the_account() -> None:
-    """Only the account knows its fields."""
-    check_columns(["key", "target", "attachments", "error", "CustomData.X", "mx_Thing"], TicketUpdate, RESERVED)
-    assert columns_beside(TicketUpdate) == RESERVED
+def test_schema_names_and_reserved_columns_are_accepted() -> None:
+    """Only the account can check a schema name, so every name that looks like one is accepted."""
+    names = ["key", "target", "attachments", "error", "CustomData.X", "mx_Thing"]
+    check_columns(names, TicketUpdate, in_file=True)
+    with pytest.raises(ColumnError, match="column key: no such field"):
+        check_columns(names, TicketUpdate)
 
 
-@pytest.mark.parametrize("given", [" a.jpg ; b c.pdf;", ["a.jpg", "b c.pdf"]])
-def test_paths_stand_in_one_cell(given: Any) -> None:
-    """With ; between them, or in a list of JSON."""
-    assert files_of({"attachments": given}) == (Path("a.jpg"), Path("b c.pdf"))
-    assert files_of({}) == ()
+@pytest.mark.parametrize("given", [" a.jpg ; b c.pdf;", ["a.jpg", "b c.pdf"]], ids=["text", "list"])
+def test_attachments_are_paths_in_one_cell(given: Any) -> None:
+    """Paths are separated by ; in text, or are the items of a JSON list."""
+    assert attachment_paths({"attachments": given}) == (Path("a.jpg"), Path("b c.pdf"))
+    assert attachment_paths({}) == ()
 
 
 @pytest.mark.parametrize("given", [5, [5], {"a": 1}])
-def test_what_is_no_path(given: Any) -> None:
-    """It says how paths are written."""
-    with pytest.raises(ColumnError, match="column attachments: paths are text"):
-        files_of({"attachments": given})
+def test_attachments_of_another_type_are_an_error(given: Any) -> None:
+    """The error says how paths are written."""
+    with pytest.raises(ColumnError, match="column attachments: expected paths as text"):
+        attachment_paths({"attachments": given})
 
 
 @pytest.mark.parametrize(("given", "expected"), [("143 ", "143"), (143, "143"), ("", None), (None, None)])
-def test_a_number_may_come_as_text_or_as_a_number(given: Any, expected: str | None) -> None:
-    """JSON has both."""
-    assert text_of({TARGET: given}, TARGET) == expected
+def test_a_ticket_number_is_text_or_a_json_number(given: Any, expected: str | None) -> None:
+    """Text is stripped, and an empty cell counts as missing."""
+    assert text_value({TARGET: given}, TARGET) == expected
 
 
 @pytest.mark.parametrize("given", [True, 1.5, []])
-def test_what_is_neither(given: Any) -> None:
-    """A column error."""
-    with pytest.raises(ColumnError, match="column target: text is needed"):
-        text_of({TARGET: given}, TARGET)
+def test_a_ticket_number_of_another_type_is_an_error(given: Any) -> None:
+    """A JSON value that is neither text nor an integer raises ColumnError."""
+    with pytest.raises(ColumnError, match="column target: expected text"):
+        text_value({TARGET: given}, TARGET)

@@ -1,4 +1,4 @@
-"""One ticket at a time from the command line."""
+"""The commands `ticket create`, `get` and `update`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lsq_service_async.__main__ import main
 from lsq_service_async.emulator import Emulator, Status
 
 
-def answered(capsys: pytest.CaptureFixture[str], *argv: str) -> Any:
+def printed(capsys: pytest.CaptureFixture[str], *argv: str) -> Any:
     assert main(["ticket", *argv]) == 0
     return json.loads(capsys.readouterr().out)
 
@@ -20,14 +20,14 @@ def answered(capsys: pytest.CaptureFixture[str], *argv: str) -> Any:
 def test_a_ticket_is_created_shown_and_changed(
     served: Emulator, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """Fields by option, other fields by schema name, files by path; answers are JSON with Python names."""
+    """Fields are options, other fields have schema names, and results are JSON with Python names."""
     (tmp_path / "note.txt").write_text("hello")
     lead = ["--lead-email", "a@example.com", "--field", "CustomData.X=1=2", "--attach", str(tmp_path / "note.txt")]
     due = ["--due-date", "2026-01-31T09:00:00+05:30"]
-    number = answered(capsys, "create", "--title", "Router", "--tags", "x", *lead, *due)["number"]
+    number = printed(capsys, "create", "--title", "Router", "--tags", "x", *lead, *due)["number"]
     assert [file.name for file in served.tickets[number].files] == ["note.txt"]
-    answered(capsys, "update", number, "--status", "On Hold", "--clear", "tags")
-    shown = answered(capsys, "get", number)
+    printed(capsys, "update", number, "--status", "On Hold", "--clear", "tags")
+    shown = printed(capsys, "get", number)
     assert (shown["title"], shown["status"], shown["tags"]) == ("Router", "On Hold", None)
     assert shown["fields"]["CustomData.X"] == "1=2"
     assert shown["due_date"] == "2026-01-31T03:30:00+00:00"
@@ -36,22 +36,20 @@ def test_a_ticket_is_created_shown_and_changed(
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        pytest.param(["create", "--field", "X"], "--field takes NAME=VALUE", id="no value"),
-        pytest.param(["create", "--title", "a", "--field", "Title=b"], "field Title: the same field as title", id="2"),
-        pytest.param(["create", "--due-date", "soon"], "field due_date: 'soon' is no date", id="date"),
-        pytest.param(["create", "--title", "x"], "a ticket needs its lead", id="no lead"),
-        pytest.param(["get", "../x"], "number, such as '143', or GUID", id="no number"),
-        pytest.param(["get", "#034"], "leave out the #", id="a key"),
-        pytest.param(
-            ["update", "1", "--status", "Open", "--clear", "status"], "both set and cleared", id="set and cleared"
-        ),
+        pytest.param(["create", "--field", "X"], "--field expects NAME=VALUE", id="no value"),
+        pytest.param(["create", "--title", "a", "--field", "Title=b"], "field Title: same field as title", id="twice"),
+        pytest.param(["create", "--due-date", "soon"], "field due_date: 'soon' is not a date", id="date"),
+        pytest.param(["create", "--title", "x"], "lead_id, lead_email or lead_phone", id="no lead"),
+        pytest.param(["get", "../x"], "../x", id="path as number"),
+        pytest.param(["get", "#034"], "#034", id="key with zeros"),
+        pytest.param(["update", "1", "--status", "Open", "--clear", "status"], "both set and cleared", id="cleared"),
         pytest.param(["update", "1", "--clear", "attachments"], "field attachments: no such field", id="no field"),
     ],
 )
-def test_what_cannot_be_right_ends_with_2(
+def test_wrong_arguments_exit_with_2(
     served: Emulator, capsys: pytest.CaptureFixture[str], argv: list[str], words: str
 ) -> None:
-    """And costs no call."""
+    """Nothing is sent, and the reason is on stderr."""
     assert main(["ticket", *argv]) == 2
     out, err = capsys.readouterr()
     assert (out, len(served.calls)) == ("", 0)
@@ -59,10 +57,10 @@ def test_what_cannot_be_right_ends_with_2(
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, 4), (403, 4), (400, 1)])
-def test_a_refusal_is_one_line_and_an_exit_code(
+def test_an_error_of_the_service_is_one_line(
     served: Emulator, capsys: pytest.CaptureFixture[str], status: int, code: int
 ) -> None:
-    """4 where the keys will not do, else 1."""
+    """The exit code is 4 for rejected keys and 1 for other errors."""
     served.faults.add(Status(status))
     assert main(["ticket", "get", "1"]) == code
     out, err = capsys.readouterr()
@@ -70,8 +68,8 @@ def test_a_refusal_is_one_line_and_an_exit_code(
     assert err.startswith(f"Error: the service answered {status}")
 
 
-def test_without_settings_it_names_them(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """No key is ever an argument."""
+def test_missing_settings_are_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The message names every missing variable."""
     for name in ("LSQ_ACCESS_KEY", "LSQ_SECRET_KEY", "LSQ_ORG_ID"):
         monkeypatch.delenv(name, raising=False)
     assert main(["ticket", "get", "1"]) == 2

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import json
-from collections.abc import Callable
+import shlex
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,6 @@ from .dry_run import check_rows, print_plan
 from .input import BulkFile, has_jsonl_suffix
 from .output import Results, open_report, print_unknown, resolve_unknown
 from .run import send_rows
-
-Command = Callable[..., Any]
 
 
 @click.group()
@@ -45,30 +42,6 @@ def bulk() -> None:
     """
 
 
-def _takes_file(command: Command) -> Command:
-    """Add FILE and its options, passed to the command as a `BulkFile`."""
-
-    @functools.wraps(command)
-    def with_file(
-        file: str, journal: Path | None, operation: str, delimiter: str, format: str | None, **options: Any
-    ) -> Any:
-        if journal is None and file == "-":
-            raise click.UsageError("rows from a pipe (-) need --journal")
-        path = journal or Path(f"{file}.journal")
-        given = BulkFile(path=file, journal=path, operation=operation, delimiter=delimiter, format=format)
-        return command(given, **options)
-
-    for option in (
-        click.option("--format", type=click.Choice(["csv", "jsonl"]), help="Default: by the suffix of FILE."),
-        click.option("--delimiter", default=",", show_default=True, callback=_one_character, help="Between CSV cells."),
-        click.option("--operation", type=click.Choice(["create", "update"]), default="create", show_default=True),
-        click.option("--journal", type=click.Path(dir_okay=False, path_type=Path), help="Default: FILE.journal."),
-        click.argument("file"),
-    ):
-        with_file = option(with_file)
-    return with_file
-
-
 def _one_character(context: click.Context, parameter: click.Parameter, value: str) -> str:
     value = value.replace("\\t", "\t")
     if len(value) != 1 or value in '"\r\n':
@@ -76,85 +49,57 @@ def _one_character(context: click.Context, parameter: click.Parameter, value: st
     return value
 
 
-def _sends(command: Command) -> Command:
-    """Add the options of commands that send rows."""
-    unknown = click.Choice(["skip", "stop", "resend"])
-    for option in (
-        click.option("--errors", type=click.Path(dir_okay=False, path_type=Path), help="Report of failed rows."),
-        click.option(
-            "--on-unknown", type=unknown, default="skip", show_default=True, help="Rows that may have been applied."
-        ),
-    ):
-        command = option(command)
-    return command
+_PATH = click.Path(dir_okay=False, path_type=Path)
+_ON_UNKNOWN = click.Choice(["skip", "stop", "resend"])
+_FILE: list[click.Parameter] = [
+    click.Argument(["path"], metavar="FILE"),
+    click.Option(["--journal"], type=_PATH, help="Default: FILE.journal."),
+    click.Option(["--operation"], type=click.Choice(["create", "update"]), default="create", show_default=True),
+    click.Option(["--delimiter"], default=",", show_default=True, callback=_one_character, help="Between CSV cells."),
+    click.Option(["--format"], type=click.Choice(["csv", "jsonl"]), help="Default: by the suffix of FILE."),
+]
+_SEND: list[click.Parameter] = [
+    click.Option(["--on-unknown"], type=_ON_UNKNOWN, default="skip", show_default=True, help="Rows that may be done."),
+    click.Option(["--errors"], type=_PATH, help="Report of failed rows."),
+]
 
 
-@bulk.command()
-@_takes_file
-def plan(file: BulkFile) -> None:
+@bulk.command(params=[*_FILE])
+def plan(**options: Any) -> None:
     """Print how many calls are left, and how long they take at the rate limit. Sends nothing."""
+    file = _bulk_file(**options)
     with file.open() as rows:
         asyncio.run(print_plan(file, rows))
 
 
-@bulk.command()
-@_sends
+@bulk.command(params=[*_FILE, *_SEND])
 @click.option("--dry-run", is_flag=True, help="Check every row and send nothing.")
-@_takes_file
-def run(file: BulkFile, dry_run: bool, errors: Path | None, on_unknown: str) -> int:
+def run(dry_run: bool, errors: Path | None, on_unknown: str, **options: Any) -> int:
     """Send all rows that are left. Prints one JSON line for each row."""
-    return _run(file, errors, dry_run=dry_run, on_unknown=on_unknown)
+    return _run(_bulk_file(**options), errors, dry_run=dry_run, on_unknown=on_unknown)
 
 
-@bulk.command()
-@_sends
-@_takes_file
-def retry(file: BulkFile, errors: Path | None, on_unknown: str) -> int:
+@bulk.command(params=[*_FILE, *_SEND])
+def retry(errors: Path | None, on_unknown: str, **options: Any) -> int:
     """Send all rows that are left, and those that failed.
 
     FILE is the file that was run, or its corrected --errors report with the --journal of that run. A corrected row
     keeps its key.
     """
-    return _run(file, errors, on_unknown=on_unknown, retry_failed=True)
+    return _run(_bulk_file(**options), errors, on_unknown=on_unknown, retry_failed=True)
 
 
-def _run(file: BulkFile, errors: Path | None, *, dry_run: bool = False, **options: Any) -> int:
-    with file.open() as rows:
-        _check_report(file, errors)
-        with open_report(errors, rows.format) if errors else nullcontext() as report:
-            results = Results(report)
-            code = asyncio.run((check_rows if dry_run else send_rows)(file, rows, results, **options))
-    if report and report.rows and not dry_run:
-        click.echo(f"Correct the rows in {report.path}, then run: {file.retry_command(report.path)}", err=True)
-    elif not report and results.rejected and file.path != "-":
-        click.echo(f"To send the failed rows again, run: {file.retry_command(file.path)}", err=True)
-        click.echo("To correct them first, add --errors FILE, which writes them to a file.", err=True)
-    return code
-
-
-def _check_report(file: BulkFile, errors: Path | None) -> None:
-    if errors is None:
-        return
-    if errors.resolve() in (Path(file.path).resolve(), file.journal.resolve()):
-        raise click.UsageError("--errors would overwrite the input or its journal; use another name")
-    if not file.format and has_jsonl_suffix(errors) != has_jsonl_suffix(file.path):
-        raise click.UsageError("--errors is written in the format of FILE; use the same suffix")
-
-
-@bulk.command()
-@_takes_file
-def status(file: BulkFile) -> None:
+@bulk.command(params=[*_FILE])
+def status(**options: Any) -> None:
     """Print how many rows are in each state. Reads only the journal: rows that no run has reached are not counted."""
-    _check_journal(file)
-    states = states_in(file.journal)
+    states = states_in(_journal(_bulk_file(**options)))
     click.echo(json.dumps({state.value: states.get(state, 0) for state in State}))
 
 
-@bulk.command()
+@bulk.command(params=[*_FILE])
 @click.option("--applied", multiple=True, metavar="KEY[=NUMBER]", help="Applied, to ticket NUMBER. Repeatable.")
 @click.option("--not-applied", multiple=True, metavar="KEY", help="Not applied: the next run sends it. Repeatable.")
-@_takes_file
-def unknown(file: BulkFile, applied: tuple[str, ...], not_applied: tuple[str, ...]) -> None:
+def unknown(applied: tuple[str, ...], not_applied: tuple[str, ...], **options: Any) -> None:
     """List the rows that may have been applied, or resolve them.
 
     Look for their tickets in the service, then record the results by the keys of the list. Either all of them are
@@ -165,14 +110,48 @@ def unknown(file: BulkFile, applied: tuple[str, ...], not_applied: tuple[str, ..
 
     To send all unknown rows again instead, use "bulk run --on-unknown resend".
     """
-    _check_journal(file)
+    file = _bulk_file(**options)
+    journal = _journal(file)
     if applied or not_applied:
-        resolve_unknown(file.journal, applied, not_applied)
+        resolve_unknown(journal, applied, not_applied)
     else:
         with file.open() as rows:
-            print_unknown(rows, unknown_in(file.journal))
+            print_unknown(rows, unknown_in(journal))
 
 
-def _check_journal(file: BulkFile) -> None:
+def _bulk_file(path: str, journal: Path | None, **options: Any) -> BulkFile:
+    if journal is None and path == "-":
+        raise click.UsageError("rows from a pipe (-) need --journal")
+    return BulkFile(path=path, journal=journal or Path(f"{path}.journal"), **options)
+
+
+def _journal(file: BulkFile) -> Path:
     if not file.journal.exists():
-        raise click.UsageError(f"no journal at {str(file.journal)!r}; run \"bulk run\" first, or pass --journal")
+        raise click.UsageError(f'no journal at {str(file.journal)!r}; run "bulk run" first, or pass --journal')
+    return file.journal
+
+
+def _run(file: BulkFile, errors: Path | None, *, dry_run: bool = False, **options: Any) -> int:
+    if errors and errors.resolve() in (Path(file.path).resolve(), file.journal.resolve()):
+        raise click.UsageError("--errors would overwrite the input or its journal; use another name")
+    if errors and not file.format and has_jsonl_suffix(errors) != has_jsonl_suffix(file.path):
+        raise click.UsageError("--errors is written in the format of FILE; use the same suffix")
+    with file.open() as rows, open_report(errors, rows.format) if errors else nullcontext() as report:
+        results = Results(report)
+        code = asyncio.run((check_rows if dry_run else send_rows)(file, rows, results, **options))
+    if report and report.rows and not dry_run:
+        click.echo(f"Correct the rows in {errors}, then run: {_retry_command(file, errors)}", err=True)
+    elif not report and results.rejected and file.path != "-":
+        click.echo(f"To send the failed rows again, run: {_retry_command(file, file.path)}", err=True)
+        click.echo("To correct them first, add --errors FILE, which writes them to a file.", err=True)
+    return code
+
+
+def _retry_command(file: BulkFile, path: object) -> str:
+    """A command line to paste, which sends the rows of *path* again with the same journal."""
+    words = [str(click.get_current_context().find_root().info_name), "bulk retry", shlex.quote(str(path))]
+    words += ["--journal", shlex.quote(str(file.journal))]
+    words += ["--operation update"] if file.operation == "update" else []
+    words += [] if file.delimiter == "," else ["--delimiter", shlex.quote(file.delimiter)]
+    words += ["--format", file.format] if file.format else []
+    return " ".join(words)

@@ -18,7 +18,7 @@ from ... import (
 )
 from ...bulk import BulkJob
 from ..client import client_from_env
-from ..columns import FILES
+from ..columns import FILES, attachment_paths
 from ..exit_codes import SOME_FAILED
 from ..progress import format_duration
 from .input import BulkFile, FileRow, Rows
@@ -79,7 +79,7 @@ async def _validator(client: ServiceClient) -> Validate:
 
 
 def _attachment_problems(row: FileRow) -> Iterator[str]:
-    for path in row.attachments:
+    for path in attachment_paths(row.line.cells):
         try:
             Attachment.from_path(path)
         except InvalidRequestError as error:

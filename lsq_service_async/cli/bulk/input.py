@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-import shlex
 import shutil
-import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,23 +20,11 @@ import click
 from ... import BulkRow, NewTicket, ServiceClient, TicketUpdate
 from ...bulk import BulkJob
 from ...bulk.rows import KEY_LENGTH
-from ..columns import (
-    ERROR,
-    KEY,
-    TARGET,
-    ColumnError,
-    TicketType,
-    attachment_paths,
-    check_columns,
-    make_ticket,
-    reserved_columns,
-    text_value,
-)
+from ..columns import ERROR, KEY, TARGET, ColumnError, attachment_paths, check_columns, make_ticket, text_value
 from ..exit_codes import USAGE
 
 UNREADABLE = "unreadable"
 """The cell with the content of a line that could not be parsed."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class InputError(click.ClickException):
@@ -81,6 +67,7 @@ class Csv:
 
     @classmethod
     def from_header(cls, lines: Iterator[str], delimiter: str) -> Csv:
+        """Read the first line."""
         try:
             columns = next(csv.reader(lines, delimiter=delimiter, strict=True), None)
         except csv.Error as error:
@@ -110,7 +97,7 @@ class Csv:
         counts = f"line {number}: {len(cells)} cells under {len(self.columns)} columns"
         if len(cells) < len(self.columns):
             return BadLine(number, record, f"{counts}; cells are missing")
-        # The report must contain all cells: without the last ones it would be a valid row with a wrong content.
+        # A report of this line needs all cells: cut to the columns, it would be a valid row with wrong content.
         advice = f"put quotes around cells that contain {self.delimiter!r}"
         return BadLine(number, {**record, UNREADABLE: cells}, f"{counts}; {advice}")
 
@@ -121,29 +108,30 @@ def escape_formula(cell: str) -> str:
 
 
 def _is_formula(cell: str) -> bool:
-    return cell.lstrip("'").startswith(_FORMULA)
+    return cell.lstrip("'").startswith(("=", "+", "-", "@", "\t", "\r"))
 
 
 class Jsonl:
-    """One JSON object on each line, with column names as its names."""
+    """One JSON object on each line; its names are the columns."""
 
     columns: tuple[str, ...] = ()
 
     def parse(self, lines: Iterator[str]) -> Iterator[InputLine]:
         """Yield a record for every line that is not blank."""
         for number, text in enumerate(lines, 1):
-            if not text.strip():
-                continue
-            unreadable = {UNREADABLE: text.rstrip("\n")}
-            try:
-                record = json.loads(text, parse_constant=_reject_constant)
-            except (ValueError, RecursionError) as error:
-                yield BadLine(number, unreadable, f"line {number}: not JSON ({error}); write one object on each line")
-                continue
+            if text.strip():
+                yield self._line(number, text)
+
+    def _line(self, number: int, text: str) -> InputLine:
+        try:
+            record = json.loads(text, parse_constant=_reject_constant)
+        except (ValueError, RecursionError) as error:
+            reason = f"not JSON ({error}); write one object on each line"
+        else:
             if isinstance(record, dict):
-                yield InputLine(number, record)
-            else:
-                yield BadLine(number, unreadable, f'line {number}: not an object; write it like {{"title": "..."}}')
+                return InputLine(number, record)
+            reason = 'not an object; write it like {"title": "..."}'
+        return BadLine(number, {UNREADABLE: text.rstrip("\n")}, f"line {number}: {reason}")
 
 
 def _reject_constant(name: str) -> NoReturn:
@@ -156,24 +144,25 @@ class Rows:
     Other lines are passed to `on_bad`. `total` counts all lines, `bad` the invalid ones, `len()` the valid ones.
     """
 
-    def __init__(self, file: BinaryIO, format: Csv | Jsonl, ticket_type: TicketType) -> None:
-        """Read the file once, to count its lines. Raises InputError for a key that is given twice."""
+    def __init__(self, file: BinaryIO, format: Csv | Jsonl, ticket_type: type[NewTicket | TicketUpdate]) -> None:
+        """Read the file once to count its lines. Raises InputError for a key that is given twice."""
         self.format = format
         self.total: int = 0
         self.bad: int = 0
         self.on_bad: Callable[[BadLine], None] = lambda line: None
         self._file = file
         self._ticket_type = ticket_type
-        digests: set[bytes] = set()
+        seen: set[bytes] = set()
         for line in self._lines():
             self.total += 1
             self.bad += isinstance(self._row(line), BadLine)
-            if (digest := _key_digest(line)) in digests:
+            digest = _key_digest(line)
+            if digest in seen:
                 first = next(other.number for other in self._lines() if _key_digest(other) == digest)
-                raise InputError(
-                    f"lines {first} and {line.number} have the same key {line.cells[KEY]!r:.60}; each row needs its own"
-                )
-            digests |= {digest} - {None}
+                key = f"{line.cells[KEY]!r:.60}"
+                raise InputError(f"lines {first} and {line.number} have the same key {key}; each row needs its own")
+            if digest:
+                seen.add(digest)
 
     def __len__(self) -> int:
         return self.total - self.bad
@@ -193,15 +182,16 @@ class Rows:
     def _row(self, line: InputLine) -> FileRow | BadLine:
         if isinstance(line, BadLine):
             return line
-        cells, ticket_type = line.cells, self._ticket_type
+        cells = line.cells
         try:
-            check_columns(cells, ticket_type, reserved_columns(ticket_type))
+            check_columns(cells, self._ticket_type, in_file=True)
             key, target = text_value(cells, KEY), text_value(cells, TARGET)
-            if key is not None and len(key) > KEY_LENGTH:
+            if key and len(key) > KEY_LENGTH:
                 raise ColumnError(KEY, f"{len(key)} characters; a key has at most {KEY_LENGTH}")
-            if ticket_type is TicketUpdate and target is None:
+            if self._ticket_type is TicketUpdate and not target:
                 raise ColumnError(TARGET, "it is empty; enter the number of the ticket to change")
-            return FileRow(key, make_ticket(cells, ticket_type), attachment_paths(cells), target=target, line=line)
+            ticket = make_ticket(cells, self._ticket_type)
+            return FileRow(key, ticket, attachment_paths(cells), target=target, line=line)
         except ColumnError as error:
             return BadLine(line.number, cells, f"line {line.number}, {error}")
 
@@ -210,8 +200,8 @@ def _key_digest(line: InputLine) -> bytes | None:
     try:
         key = text_value(line.cells, KEY)
     except ColumnError:
-        return None  # reported when the row is read
-    return key and blake2b(key.encode(errors="surrogatepass"), digest_size=16).digest()
+        return None  # the row is invalid for this reason
+    return blake2b(key.encode(errors="surrogatepass"), digest_size=16).digest() if key else None
 
 
 def _decode(lines: Iterable[bytes]) -> Iterator[str]:
@@ -225,7 +215,7 @@ def _decode(lines: Iterable[bytes]) -> Iterator[str]:
 
 @attrs.frozen(kw_only=True)
 class BulkFile:
-    """The argument FILE of a command, its options and its journal."""
+    """The argument FILE of a command, with its options and its journal."""
 
     path: str
     journal: Path
@@ -236,50 +226,38 @@ class BulkFile:
     @contextmanager
     def open(self) -> Iterator[Rows]:
         """Open the input. Raises InputError if it is not a valid table."""
-        ticket_type: TicketType = NewTicket if self.operation == "create" else TicketUpdate
+        ticket_type = NewTicket if self.operation == "create" else TicketUpdate
         with _open_seekable(self.path) as file:
             is_jsonl = self.format == "jsonl" if self.format else has_jsonl_suffix(self.path)
             format = Jsonl() if is_jsonl else Csv.from_header(_decode(file), self.delimiter)
             try:
-                check_columns(format.columns, ticket_type, reserved_columns(ticket_type))
+                check_columns(format.columns, ticket_type, in_file=True)
             except ColumnError as error:
                 raise InputError(f"line 1, {error}") from None
             yield Rows(file, format, ticket_type)
 
     def job(self, client: ServiceClient, rows: Rows, **options: Any) -> BulkJob:
+        """Return the library's job for the rows."""
         start = client.bulk.create if self.operation == "create" else client.bulk.update
         return start(rows, journal=self.journal, **options)
 
-    def retry_command(self, report: str | Path) -> str:
-        """The command line that sends the rows of *report* again with the same journal."""
-        words = [str(click.get_current_context().find_root().info_name), "bulk retry"]
-        words += [shlex.quote(str(report)), "--journal", shlex.quote(str(self.journal))]
-        words += ["--operation update"] if self.operation == "update" else []
-        words += [] if self.delimiter == "," else ["--delimiter", shlex.quote(self.delimiter)]
-        words += ["--format", self.format] if self.format else []
-        return " ".join(words)
-
 
 def has_jsonl_suffix(path: str | os.PathLike[str]) -> bool:
+    """Whether a file of this name is read as JSONL by default."""
     return Path(path).suffix.lower() in {".jsonl", ".ndjson"}
 
 
 def _open_seekable(path: str) -> BinaryIO:
     """Open the input, or an anonymous temporary copy if it can be read only once."""
-    if path == "-":
-        return _copy(sys.stdin.buffer)
     try:
-        file = open(path, "rb")  # noqa: SIM115 -- closed by the caller
+        file = sys.stdin.buffer if path == "-" else open(path, "rb")  # noqa: SIM115 -- closed by the caller
     except OSError as error:
         raise InputError(f"cannot read {path!r}: {error.strerror}") from None
-    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    if path != "-" and file.seekable():
         return file
-    with file:
-        return _copy(file)
-
-
-def _copy(stream: Any) -> BinaryIO:
-    file: BinaryIO = TemporaryFile()  # noqa: SIM115 -- closed by the caller
-    shutil.copyfileobj(stream, file)
-    file.seek(0)
-    return file
+    copy: BinaryIO = TemporaryFile()  # noqa: SIM115 -- closed by the caller
+    shutil.copyfileobj(file, copy)
+    copy.seek(0)
+    if path != "-":
+        file.close()
+    return copy

@@ -16,14 +16,13 @@ import click
 
 from ...bulk import row_of, settle, unknown_in
 from ..columns import ERROR, KEY
-from .input import UNREADABLE, BadLine, Csv, FileRow, InputLine, Jsonl, Rows, escape_formula
+from .input import UNREADABLE, Csv, InputLine, Jsonl, Rows, escape_formula
 
 
 class Report:
     """Failed rows in the format of the input, with the key and a column `error`: to be corrected and sent again."""
 
-    def __init__(self, path: Path, file: IO[str], format: Csv | Jsonl) -> None:
-        self.path = path
+    def __init__(self, file: IO[str], format: Csv | Jsonl) -> None:
         self.rows: int = 0
         """Number of rows written."""
         self._file = file
@@ -39,7 +38,9 @@ class Report:
         cells = {**line.cells, KEY: key} if key else line.cells
         if self._csv:
             # A row with too many cells is written with all of them, so that it is rejected again until it is corrected.
-            values = [*cells[UNREADABLE], ""] if UNREADABLE in cells else [cells.get(name, "") for name in self._columns]
+            values = (
+                [*cells[UNREADABLE], ""] if UNREADABLE in cells else [cells.get(name, "") for name in self._columns]
+            )
             self._csv.writerow(map(escape_formula, [*values, str(error)]))
         else:
             self._file.write(json.dumps({**cells, ERROR: str(error)}, ensure_ascii=False) + "\n")
@@ -96,7 +97,7 @@ def open_report(path: Path, format: Csv | Jsonl) -> Iterator[Report]:
         raise click.ClickException(f"cannot write the report {str(path)!r}: {error.strerror}") from None
     os.fchmod(descriptor, 0o600)
     with open(descriptor, "w", encoding="utf-8", newline="") as file:
-        yield Report(path, file, format)
+        yield Report(file, format)
 
 
 def _keep_earlier(path: Path, *, header_lines: int) -> None:

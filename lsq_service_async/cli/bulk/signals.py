@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 from ..exit_codes import INTERRUPTED, RESUMABLE
@@ -29,9 +28,7 @@ class StopSignals:
             loop.add_signal_handler(number, self._receive, number)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         loop = asyncio.get_running_loop()
         for number in _EXIT_CODES:
             loop.remove_signal_handler(number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import aclosing
 from importlib.resources import files
 from pathlib import Path
@@ -38,7 +38,7 @@ FILES = {
     "demo-07": ("gateway.log", b"gateway-3: links 1 to 8 up, 0 errors\n" * 10_000),
     "demo-23": ("note.txt", b"Side door, second corridor on the left; the key is at the desk.\n"),
 }
-"""Names and content of the attachments, by the key of their row."""
+"""Name and content of the attachment of a row."""
 FAULTS = (
     Serve(times=9, method="POST"),
     Status(500, method="POST"),
@@ -48,10 +48,37 @@ FAULTS = (
     Serve(times=27, method="POST"),
     RateLimited(retry_after=1, method="POST"),
 )
-_SLOW = 1.0  # s
 
 
-@attrs.frozen(kw_only=True)
+def demo_emulator(rate: RateLimit) -> Emulator:
+    """The emulator of the demo: it enforces *rate* strictly and plays three faults."""
+    emulator = Emulator(rate_limit=(rate.calls, rate.per), window="sliding")
+    emulator.faults.add(*FAULTS)
+    return emulator
+
+
+def demo_rows(folder: Path) -> list[BulkRow]:
+    """The rows of tickets.csv. One has a file in *folder* attached, another one a file in memory."""
+    rows = []
+    for record in csv.DictReader(files(__package__).joinpath("tickets.csv").read_text("utf-8").splitlines()):
+        fields: dict[str, Any] = dict(record)
+        key = fields.pop("key")
+        rows.append(BulkRow(key, NewTicket(**fields, fields={MARKER: key}), _attachments(key, folder)))
+    return rows
+
+
+def _attachments(key: str, folder: Path) -> tuple[Path | Attachment, ...]:
+    if key not in FILES:
+        return ()
+    name, content = FILES[key]
+    if name != "gateway.log":
+        return (Attachment.from_bytes(content, name=name),)
+    path = folder / name
+    path.write_bytes(content)
+    return (path,)
+
+
+@attrs.define(kw_only=True)
 class DemoResult:
     """What the client reported, and the emulator with what it stored.
 
@@ -61,123 +88,85 @@ class DemoResult:
     rows: Sequence[BulkRow]
     emulator: Emulator
     rate: RateLimit
-    receipts: Mapping[str | None, TicketReceipt]
-    errors: Mapping[str | None, LSQServiceError]
-    interrupted: Summary
-    resumed: Summary
-    read: Ticket | None
-    updated: TicketReceipt | None
-    seconds: float
+    receipts: dict[str | None, TicketReceipt] = attrs.Factory(dict)
+    errors: dict[str | None, LSQServiceError] = attrs.Factory(dict)
+    interrupted: Summary = attrs.Factory(Summary)
+    resumed: Summary = attrs.Factory(Summary)
+    read: Ticket | None = None
+    updated: TicketReceipt | None = None
+    seconds: float = 0.0
 
 
-def demo_emulator(rate: RateLimit) -> Emulator:
-    """The emulator of the demo: strict about `rate`, with three faults."""
-    emulator = Emulator(rate_limit=(rate.calls, rate.per), window="sliding")
-    emulator.faults.add(*FAULTS)
-    return emulator
-
-
-def demo_rows(folder: Path) -> list[BulkRow]:
-    """The rows of tickets.csv. One has an attachment in *folder*, another has one in memory."""
-    (log_row, (log_name, log)), (note_row, (note_name, note)) = FILES.items()
-    path = folder / log_name
-    path.write_bytes(log)
-    attached: dict[str, Path | Attachment] = {log_row: path, note_row: Attachment.from_bytes(note, name=note_name)}
-    rows = []
-    text = files(__package__).joinpath("tickets.csv").read_text(encoding="utf-8")
-    for record in csv.DictReader(text.splitlines()):
-        fields: dict[str, Any] = dict(record)
-        key = fields.pop("key")
-        attachments = [attached[key]] if key in attached else []
-        rows.append(BulkRow(key, NewTicket(**fields, fields={MARKER: key}), attachments))
-    return rows
-
-
-async def play(
-    emulator: Emulator, rows: Sequence[BulkRow], rate: RateLimit, display: ProgressDisplay
-) -> DemoResult:
+async def play(emulator: Emulator, rows: Sequence[BulkRow], rate: RateLimit, display: ProgressDisplay) -> DemoResult:
     """Open the emulator and send all rows to it. An error of one call is recorded and does not stop the others."""
+    result = DemoResult(rows=rows, emulator=emulator, rate=rate)
     clock = asyncio.get_running_loop().time
     async with emulator, ServiceClient(Config(**emulator.settings, rate_limit=rate)) as client:
-        demo = _Demo(client, display)
         started = clock()
         with TemporaryDirectory() as folder:
             journal = Path(folder, "journal")
-            interrupted = await demo.create(rows, journal, stop_after=len(rows) // 3)
-            display.say(f"Interrupted after {interrupted.total} rows. A new run continues with the same journal.")
-            resumed = await demo.create(rows, journal)
-        receipt = demo.receipts.get(rows[0].key)
-        read = await demo.call("read", client.tickets.get(receipt)) if receipt else None
-        if read:
-            display.say(f'Read ticket {read.key}: "{read.title}", {read.status}.')
-        update = TicketUpdate(status=NEW_STATUS)
-        updated = await demo.call("update", client.tickets.update(read, update)) if read else None
-        if read and updated:
-            display.say(f"Updated ticket {read.key}: {NEW_STATUS}.")
-        return DemoResult(
-            rows=rows,
-            emulator=emulator,
-            rate=rate,
-            receipts=demo.receipts,
-            errors=demo.errors,
-            interrupted=interrupted,
-            resumed=resumed,
-            read=read,
-            updated=updated,
-            seconds=clock() - started,
-        )
+            result.interrupted = await _create(client, journal, result, display, stop_after=len(rows) // 3)
+            display.say(
+                f"Interrupted after {result.interrupted.total} rows. A new run continues with the same journal."
+            )
+            result.resumed = await _create(client, journal, result, display)
+        if first := result.receipts.get(rows[0].key):
+            result.read = await _call("read", client.tickets.get(first), result, display)
+        if ticket := result.read:
+            display.say(f'Read ticket {ticket.key}: "{ticket.title}", {ticket.status}.')
+            update = client.tickets.update(ticket, TicketUpdate(status=NEW_STATUS))
+            result.updated = await _call("update", update, result, display)
+            if result.updated:
+                display.say(f"Updated ticket {ticket.key}: {NEW_STATUS}.")
+        result.seconds = clock() - started
+    return result
 
 
-class _Demo:
-    """Makes calls and records what the client reports."""
+async def _create(
+    client: ServiceClient, journal: Path, result: DemoResult, display: ProgressDisplay, stop_after: int | None = None
+) -> Summary:
+    job = client.bulk.create(result.rows, journal=journal)
+    outcomes: Any = aiter(job)
+    # Ctrl-C leaves this loop; the journal must be closed before its folder is deleted.
+    async with aclosing(outcomes):
+        async for outcome in outcomes:
+            _record(outcome, result, display)
+            if job.summary().total == stop_after:
+                job.stop()
+    return job.summary()
 
-    def __init__(self, client: ServiceClient, display: ProgressDisplay) -> None:
-        self.receipts: dict[str | None, TicketReceipt] = {}
-        self.errors: dict[str | None, LSQServiceError] = {}
-        self._client = client
-        self._display = display
 
-    async def create(self, rows: Sequence[BulkRow], journal: Path, stop_after: int | None = None) -> Summary:
-        job = self._client.bulk.create(rows, journal=journal)
-        outcomes: Any = aiter(job)
-        # Ctrl-C leaves this loop; the journal must be closed before its folder is deleted.
-        async with aclosing(outcomes):
-            async for outcome in outcomes:
-                self._record(outcome)
-                if job.summary().total == stop_after:
-                    job.stop()
-        return job.summary()
+def _record(outcome: RowOutcome, result: DemoResult, display: ProgressDisplay) -> None:
+    if outcome.key in result.receipts or outcome.key in result.errors:
+        return  # reported by the interrupted run
+    if outcome.receipt:
+        result.receipts[outcome.key] = outcome.receipt
+        for remark in remarks(outcome.receipt):
+            display.say(f"{outcome.key}: {remark}")
+    else:
+        result.errors[outcome.key] = cast(LSQServiceError, outcome.error)
+        display.say(f"{outcome.key}: {outcome.error}")
+    display.step()
 
-    def _record(self, outcome: RowOutcome) -> None:
-        if outcome.key in self.receipts or outcome.key in self.errors:
-            return  # a row of the interrupted run
-        if outcome.receipt:
-            self.receipts[outcome.key] = outcome.receipt
-            for remark in remarks(outcome.receipt):
-                self._display.say(f"{outcome.key}: {remark}")
-        else:
-            self.errors[outcome.key] = cast(LSQServiceError, outcome.error)
-            self._display.say(f"{outcome.key}: {outcome.error}")
-        self._display.step()
 
-    async def call(self, name: str, call: Awaitable[T]) -> T | None:
-        """Await *call* and return its result, or None after an error, which is recorded under *name*."""
-        try:
-            return await call
-        except LSQServiceError as error:
-            self.errors[name] = error
-            self._display.say(f"{name}: {error}")
-            return None
+async def _call(name: str, call: Awaitable[T], result: DemoResult, display: ProgressDisplay) -> T | None:
+    """Await *call* and return its result, or None after an error, which is recorded under *name*."""
+    try:
+        return await call
+    except LSQServiceError as error:
+        result.errors[name] = error
+        display.say(f"{name}: {error}")
+        return None
 
 
 def remarks(receipt: TicketReceipt) -> list[str]:
-    """Describe each attempt that was slow or failed."""
+    """Describe each attempt that failed or was slow."""
     found = []
     for attempt in receipt.attempts:
         if attempt.status == 429:
-            found.append("429 (rate limited); all calls paused, then it was sent again")
+            found.append("rate limited (429); all calls paused, then it was sent again")
         elif attempt.status != 200:
-            found.append(f"{attempt.status or 'no connection'}; it was sent again")
-        elif attempt.seconds > _SLOW:
+            found.append(f"failed with {attempt.status or 'no connection'}; sent again")
+        elif attempt.seconds > 1.0:
             found.append(f"answered after {attempt.seconds:.1f} s; other calls continued meanwhile")
     return found

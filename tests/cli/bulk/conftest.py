@@ -1,4 +1,4 @@
-"""``bulk ...`` as it is called, on a file of three rows and an emulator that is served."""
+"""`bulk ...` on a file of three rows and an emulator."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ ROWS = "key,title,lead_phone\na,one,+91 1\nb,two,+91 2\nc,three,+91 3\n"
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """rows.csv in the current folder."""
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "rows.csv"
     path.write_text(ROWS)
@@ -24,7 +25,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def bulk(served: Emulator, file: Path, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Calls ``bulk ...``: its exit code, its results, and what it said."""
+    """A function that runs `bulk ...` and returns the exit code, the JSON lines and the text on stderr."""
 
     def call(*argv: str) -> tuple[int, list[Any], str]:
         code = main(["bulk", *argv])

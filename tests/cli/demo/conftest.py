@@ -1,48 +1,30 @@
-"""The demo in a fraction of a second: a generous limit on both sides, no pauses, and faults that cost no time."""
+"""The demo in a fraction of a second: a high rate limit on both sides, no pauses, and faults that cost no time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.console import Console
 
-from lsq_service_async import RateLimit
-from lsq_service_async.cli.demo.report import Evidence
-from lsq_service_async.cli.demo.run import run_demo
-from lsq_service_async.cli.demo.tickets import DemoRow, demo_rows
+from lsq_service_async import BulkRow, RateLimit
+from lsq_service_async.cli.demo.demo import DemoResult, demo_rows, play
+from lsq_service_async.cli.progress import ProgressDisplay
 from lsq_service_async.emulator import Emulator, Fault, TicketStore, Window
 
 RATE = RateLimit(40, per=0.02)
 
 
-class Notes:
-    """A watcher that remembers."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.steps = 0
-
-    def say(self, remark: str) -> None:
-        self.said.append(remark)
-
-    def step(self) -> None:
-        self.steps += 1
-
-
 @pytest.fixture
-def rows(tmp_path: Path) -> tuple[DemoRow, ...]:
+def rows(tmp_path: Path) -> list[BulkRow]:
     return demo_rows(tmp_path)
 
 
 @pytest.fixture
-def notes() -> Notes:
-    return Notes()
-
-
-@pytest.fixture
 def quick() -> Callable[..., Emulator]:
-    """An emulator with room for two thousand calls a second, the faults given, and a store or a window of its own."""
+    """Makes an emulator for 2,000 calls a second, with faults, a store or a window."""
 
     def make(*faults: Fault, store: TicketStore | None = None, window: Window | None = None) -> Emulator:
         emulator = Emulator(rate_limit=(RATE.calls, RATE.per), window=window or "sliding", store=store)
@@ -53,11 +35,12 @@ def quick() -> Callable[..., Emulator]:
 
 
 @pytest.fixture
-def evidence(rows: tuple[DemoRow, ...], notes: Notes) -> Callable[..., object]:
-    """Runs the demo with eight rows, the two with files among them, to its end; what is known then."""
-    few = (*rows[:7], rows[22])
+def played(rows: list[BulkRow], paper: Console) -> Any:
+    """Plays the demo, by default with eight rows, and returns the result. Messages are written to `paper`."""
 
-    async def gather(emulator: Emulator, rows: tuple[DemoRow, ...] = few) -> Evidence:
-        return Evidence(rows, await run_demo(emulator, rows, RATE, notes), emulator, RATE)
+    async def call(emulator: Emulator, given: list[BulkRow] | None = None) -> DemoResult:
+        chosen = [*rows[:7], rows[22]] if given is None else given
+        with ProgressDisplay(paper, "tickets", len(chosen)) as display:
+            return await play(emulator, chosen, RATE, display)
 
-    return gather
+    return call
