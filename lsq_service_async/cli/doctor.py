@@ -30,31 +30,29 @@ def doctor() -> int:
 
     Exit codes: 0 everything works, 2 wrong settings, 4 rejected keys, 1 other failures. Keys are never printed.
     """
-    config = Config.from_env()
-    limit_file = os.environ.get(LIMIT_FILE)
+    return asyncio.run(_check(Config.from_env()))
+
+
+async def _check(config: Config) -> int:
+    rate, limit_file = config.rate_limit, os.environ.get(LIMIT_FILE)
     _print("keys", "set by LSQ_ACCESS_KEY and LSQ_SECRET_KEY")
     _print("org id", config.org_id)
     _print("host", config.base_url)
-    rate = config.rate_limit
     _print("limit", f"{rate.calls} calls in {rate.per:g} s (set LSQ_RATE_LIMIT to change it)")
     _print("shared", f"through {limit_file}" if limit_file else f"no (set {LIMIT_FILE} to share it between programs)")
-    error = asyncio.run(_read_ticket(config))
+    error = None
+    async with ServiceClient(config) as client:
+        once = client.with_options(timeout=_TIMEOUT, deadline=2 * _TIMEOUT, retry=RetryPolicy(attempts=1))
+        try:
+            await once.tickets.get("1")
+        except LSQServiceError as failure:
+            error = failure
     _print("service", _diagnosis(error))
     return 0 if error is None or _is_missing_ticket(error) else exit_code_for(error)
 
 
 def _print(name: str, value: str) -> None:
     click.echo(f"{name:<9}{value}")
-
-
-async def _read_ticket(config: Config) -> LSQServiceError | None:
-    async with ServiceClient(config) as client:
-        once = client.with_options(timeout=_TIMEOUT, deadline=2 * _TIMEOUT, retry=RetryPolicy(attempts=1))
-        try:
-            await once.tickets.get("1")
-        except LSQServiceError as error:
-            return error
-        return None
 
 
 def _is_missing_ticket(error: LSQServiceError) -> bool:

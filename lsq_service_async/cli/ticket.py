@@ -41,14 +41,14 @@ def _field_options(ticket_type: TicketType) -> list[click.Parameter]:
 def create(fields: tuple[str, ...], attach: tuple[Path, ...], **named: str | None) -> None:
     """Create a ticket and print its receipt as JSON."""
     new: Any = _ticket(NewTicket, fields, named)
-    _call(lambda client: client.tickets.create(new, attachments=attach))
+    asyncio.run(_print(lambda client: client.tickets.create(new, attachments=attach)))
 
 
 @ticket.command()
 @click.argument("number")
 def get(number: str) -> None:
     """Print a ticket as JSON. NUMBER is its number or its GUID."""
-    _call(lambda client: client.tickets.get(number))
+    asyncio.run(_print(lambda client: client.tickets.get(number)))
 
 
 @ticket.command(params=[click.Argument(["number"]), *_field_options(TicketUpdate)])
@@ -58,7 +58,7 @@ def update(
 ) -> None:
     """Change fields of a ticket or attach files, and print the receipt as JSON."""
     change: Any = _ticket(TicketUpdate, fields, named, clear)
-    _call(lambda client: client.tickets.update(number, change, attachments=attach))
+    asyncio.run(_print(lambda client: client.tickets.update(number, change, attachments=attach)))
 
 
 def _ticket(
@@ -81,16 +81,13 @@ def _ticket(
         raise click.UsageError(str(error).replace("column", "field", 1)) from None
 
 
-def _call(operation: Callable[[ServiceClient], Awaitable[Ticket | TicketReceipt]]) -> None:
+async def _print(operation: Callable[[ServiceClient], Awaitable[Ticket | TicketReceipt]]) -> None:
     """Call *operation* with a client and print the record that it returns."""
-
-    async def call() -> Ticket | TicketReceipt:
-        async with client_from_env() as client:
-            return await operation(client)
-
-    shown = attrs.asdict(asyncio.run(call()), filter=lambda field, value: field.name != "attempts")
-    click.echo(json.dumps(shown, default=_date, ensure_ascii=False, indent=2))
+    async with client_from_env() as client:
+        record = await operation(client)
+    shown = attrs.asdict(record, filter=lambda field, value: field.name != "attempts")
+    click.echo(json.dumps(shown, default=_to_json, ensure_ascii=False, indent=2))
 
 
-def _date(value: Any) -> str:
+def _to_json(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -39,10 +39,10 @@ def demo() -> int:
 
     # A proxy from the environment would send the requests to another machine.
     os.environ["no_proxy"] = "*"
-    return 0 if run_demo(Output(highlight=False), demo_emulator(RATE), RATE) else SOME_FAILED
+    return 0 if asyncio.run(run_demo(Output(highlight=False), demo_emulator(RATE), RATE)) else SOME_FAILED
 
 
-def run_demo(console: Console, emulator: Emulator, rate: RateLimit) -> bool:
+async def run_demo(console: Console, emulator: Emulator, rate: RateLimit) -> bool:
     """Run the demo against a closed emulator and print its checks. Returns whether all of them passed."""
     from .check import check_result, describe_faults
     from .demo import demo_rows, play
@@ -59,7 +59,7 @@ def run_demo(console: Console, emulator: Emulator, rate: RateLimit) -> bool:
         faults = ", ".join(describe_faults(emulator.faults.pending)) or "none"
         say(f"It rejects calls over {rate.calls} in {rate.per:g} s. Faults that it plays on purpose: {faults}.\n")
         with ProgressDisplay(console, "tickets", len(rows)) as display:
-            result = asyncio.run(play(emulator, rows, rate, display))
+            result = await play(emulator, rows, rate, display)
     checks = check_result(result)
     console.print("", _table(checks), "")
     failed = ", ".join(check.name for check in checks if check.problem)

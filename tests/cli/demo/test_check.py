@@ -109,11 +109,6 @@ async def test_a_run_that_does_not_continue_is_found(quick: Any, played: Any) ->
     ("make", "expected"),
     [
         pytest.param({"faults": [Status(500, applied=True)]}, {"doubled": "two tickets: demo-"}, id="doubled"),
-        pytest.param(
-            {"faults": [Serve(times=4), Status(400, method="POST")]},
-            {"tickets": "no receipt: demo-", "lost": "no ticket: demo-"},
-            id="refused",
-        ),
         pytest.param({"store": LosesTheFifth}, {"lost": "no ticket: demo-05"}, id="lost"),
         pytest.param({"store": MixesUp}, {"lost": "no ticket: demo-"}, id="mixed up"),
         pytest.param({"store": Garbles}, {"attachments": "different in demo-07, demo-23"}, id="other bytes"),
@@ -150,6 +145,12 @@ async def test_a_create_without_an_answer_is_neither_lost_nor_doubled(quick: Any
     result = await played(quick(AnswerLost(method="POST")))
     assert tuple(found(result)[name] for name in ("tickets", "doubled", "lost")) == ("7 of 8", "0", "0")
     assert "no receipt: demo-" in problems(result)["tickets"]
+
+
+async def test_a_create_that_the_service_refuses_is_lost(quick: Any, played: Any, rows: Any) -> None:
+    """The row has neither a receipt nor a ticket."""
+    result = await played(quick(Serve(times=4), Status(400, method="POST")), rows[:6])
+    assert {"tickets", "lost"} == set(problems(result))
 
 
 async def test_a_rejected_row_is_not_sent_and_lost(quick: Any, played: Any, rows: Any) -> None:

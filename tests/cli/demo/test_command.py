@@ -73,8 +73,8 @@ def test_ctrl_c_exits_with_130(quick_demo: Any, capsys: pytest.CaptureFixture[st
 
 @pytest.mark.usefixtures("_sigint_enabled")
 def test_ctrl_c_before_the_first_call_exits_with_130(quick_demo: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """Ctrl-C works the same way while libraries are imported or files are written."""
-    quick_demo.setattr(demo, "demo_rows", lambda folder: signal.raise_signal(signal.SIGINT))
+    """Ctrl-C works the same way while libraries are imported."""
+    quick_demo.setattr(demo, "demo_emulator", lambda rate: signal.raise_signal(signal.SIGINT))
     assert main(["demo"]) == 130
     assert capsys.readouterr() == ("", "\nStopped by Ctrl-C.\n")
 
@@ -86,9 +86,9 @@ def test_a_proxy_of_the_environment_is_not_used(quick_demo: Any, capsys: pytest.
     assert main(["demo"]) == 0
 
 
-def test_the_first_lines_describe_the_demo(quick: Any, paper: Any) -> None:
+async def test_the_first_lines_describe_the_demo(quick: Any, paper: Any) -> None:
     """A file gets each paragraph on one line."""
-    assert run_demo(paper, quick(*QUICK_FAULTS), RATE)
+    assert await run_demo(paper, quick(*QUICK_FAULTS), RATE)
     first, second, *_ = paper.file.getvalue().splitlines()
     assert first.startswith("Creating 60 tickets in a local stand-in for LeadSquared Service CRM.")
     assert "nothing leaves this machine" in first
@@ -96,37 +96,37 @@ def test_the_first_lines_describe_the_demo(quick: Any, paper: Any) -> None:
     assert second.endswith(": a 500, a 429 (Retry-After 0), an answer 0.01 s late.")
 
 
-def test_an_emulator_without_faults_plays_none(quick: Any, paper: Any) -> None:
+async def test_an_emulator_without_faults_plays_none(quick: Any, paper: Any) -> None:
     """The output says that no fault is played."""
-    assert run_demo(paper, quick(), RATE)
+    assert await run_demo(paper, quick(), RATE)
     assert "Faults that it plays on purpose: none.\n" in paper.file.getvalue()
 
 
-def test_the_last_lines_name_the_next_steps(quick: Any, paper: Any) -> None:
+async def test_the_last_lines_name_the_next_steps(quick: Any, paper: Any) -> None:
     """The next steps are a program, the emulator on its own, and an account."""
-    run_demo(paper, quick(), RATE)
+    await run_demo(paper, quick(), RATE)
     program, _, emulator, account = paper.file.getvalue().partition("Next steps:\n")[2].splitlines()
     assert "README" in program
     assert emulator.endswith(" -m lsq_service_async emulator")
     assert all(name in account for name in ("LSQ_ACCESS_KEY", "LSQ_SECRET_KEY", "LSQ_ORG_ID", "from_env()"))
 
 
-def test_the_printed_command_names_this_python(quick: Any, paper: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_printed_command_names_this_python(quick: Any, paper: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is the shortest path, quoted if necessary, or `python` if that is the same interpreter."""
     monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/python")
     monkeypatch.setattr(sys, "executable", str(Path.cwd() / "my venv" / "bin" / "python"))
-    run_demo(paper, quick(), RATE)
+    await run_demo(paper, quick(), RATE)
     monkeypatch.setattr(shutil, "which", lambda name: sys.executable)
-    run_demo(paper, quick(), RATE)
+    await run_demo(paper, quick(), RATE)
     commands = re.findall(r"  (.*) -m lsq_service_async emulator", paper.file.getvalue())
     assert commands == ["'my venv/bin/python'", "python"]
 
 
-def test_a_terminal_of_60_columns_is_wide_enough(quick: Any, monkeypatch: pytest.MonkeyPatch, paper: Any) -> None:
+async def test_a_terminal_of_60_columns_is_wide_enough(quick: Any, monkeypatch: pytest.MonkeyPatch, paper: Any) -> None:
     """No line is wider, and the table keeps its columns."""
     monkeypatch.setenv("TERM", "xterm-256color")
     console = Console(file=paper.file, force_terminal=True, width=60, highlight=False)
-    assert run_demo(console, quick(*QUICK_FAULTS), RATE)
+    assert await run_demo(console, quick(*QUICK_FAULTS), RATE)
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", paper.file.getvalue())
     lines = [line for line in re.split(r"[\r\n]+", plain) if "lsq_service_async" not in line]
     assert max(map(len, lines)) <= 60
