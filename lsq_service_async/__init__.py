@@ -1,25 +1,23 @@
 """The async Python SDK for LeadSquared Service CRM tickets.
 
-A map of the package, top down:
+A folder is a layer, and imports point down only. The modules, from top to bottom:
 
-    client.py       ServiceClient: opens, wires, closes                        <- start reading here
-    tickets.py      one method per documented ticket operation
-    metadata.py     field metadata and sub-type values; a ticket checked against them
-    leads.py        lead look-ups on the marketing API
-    records/        what the service stores, as frozen attrs classes
-    attachments.py  Attachment: where bytes come from
-    bulk/           many calls: finish, stop or resume without doing one twice
-    errors.py       one tree, named by what the caller may do next
-    config.py       Config, RateLimit, RetryPolicy: frozen, every default, from_env()
-    events.py       what a hook is told
-    _wire/          what is said: pure
-    _transport/     how it gets there: the only part that waits for the network
-    limits/         when it may go: in one process, on one host, on many
-    cli/            the command line, and the demo
+    cli/            the command line and the demo
     integrations/   one optional library each: FastAPI
-    emulator/       a stand-in for the service; imports nothing of the rest
-
-A folder is a layer, and imports point down only.
+    client.py       ServiceClient: opens, connects and closes the parts below      <- start reading here
+    bulk/           many calls: runs that can be stopped and continued without sending a row twice
+    tickets.py      one method per documented ticket operation
+    metadata.py     field metadata, sub-types, and validation of tickets
+    leads.py        leads of the marketing API
+    _transport/     sends a call: retries, rate limit, attempt, upload; the only part that waits for the network
+    _wire/          calls as values, JSON to records, answers to results; pure: no clock, no network
+    limits/         the rate limit: in one process, on one host, on many hosts
+    config.py       Config, RateLimit, RetryPolicy, Lane: frozen, with every default
+    attachments.py  Attachment: a name, a content type and a source of bytes
+    records/        tickets and all other records as frozen attrs classes
+    events.py       events for hooks
+    errors.py       the tree of errors, named by what the caller may do next
+    emulator/       a stand-in for the service that shares no code with the rest
 """
 
 from ._version import __version__

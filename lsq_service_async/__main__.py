@@ -1,4 +1,4 @@
-"""``python -m lsq_service_async``: the command line, or one line that says what to install for it."""
+"""``python -m lsq_service_async``: the command line. If a library is missing, it prints how to install it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _EXTRA = {"click", "rich", "starlette", "python_multipart", "uvicorn"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Carry out the arguments (by default those of the process); the exit code, 2 where a library is missing."""
+    """Run the command line and return its exit code. ``argv`` is by default that of the process."""
     try:
         from .cli.main import run
 

@@ -1,23 +1,23 @@
-"""One tree of errors, named by what the caller may do next.
+"""The errors of the package in one tree, named by what the caller may do next.
 
     LSQServiceError
       ConfigurationError (ValueError)    nothing was attempted: settings are missing or wrong
-      InvalidRequestError (ValueError)   nothing was sent: the call itself cannot be right
-      NotSentError                       nothing was applied; safe to repeat
-        QueueTimeoutError                waiting for the limit would outlast the deadline
-      OutcomeUnknownError                it was sent and no trustworthy answer came; it may have been applied
+      InvalidRequestError (ValueError)   nothing was sent: the arguments cannot be valid
+      NotSentError                       nothing was applied: the call can be repeated
+        QueueTimeoutError                the deadline is too short for the queue of the rate limit
+      OutcomeUnknownError                sent, but without a usable answer: it may have been applied
       APIStatusError                     the service answered with an error
         BadRequestError                  400
         AuthenticationError              401
         PermissionDeniedError            403
         NotFoundError                    404
-        RateLimitError                   429, or the limit's own words under another status
+        RateLimitError                   429, or another status with the message of the rate limit
         ServerError                      5xx
-        OperationFailedError             a 200 that says it failed
-      MalformedResponseError             an answer to a repeatable call that is not what is documented
+        OperationFailedError             200 with a body that reports a failure
+      MalformedResponseError             the answer to a repeatable call is not as documented
 
-Every error that belongs to one call carries its ``reference`` (the random id that events and log lines of that
-call carry too) and its ``attempts``, the `lsq_service_async.records.Attempt` of every send.
+An error of a call has its ``reference``, the random id that is also in events and log messages, and its ``attempts``,
+one `lsq_service_async.records.Attempt` for each request.
 """
 
 from __future__ import annotations
@@ -26,34 +26,34 @@ from typing import Any, Literal
 
 
 class LSQServiceError(Exception):
-    """The root of everything that this package raises on purpose.
+    """The base class of all errors of this package.
 
-    Raised itself where a client is misused: after it was closed, or from a second event loop, thread or process.
+    It is raised itself if a client is used after it was closed, or in another event loop, thread or process.
     """
 
     def __init__(self, message: str, *, reference: str | None = None, attempts: tuple[Any, ...] = ()) -> None:
         super().__init__(message)
         self.reference = reference
-        # Any, because this module stands below the records and may not name `Attempt`.
+        # Any, because this module is below the records and cannot import `Attempt`.
         self.attempts = attempts
 
 
 class ConfigurationError(LSQServiceError, ValueError):
-    """Nothing was attempted: settings are missing or wrong. Correct them; the message names each."""
+    """Nothing was attempted: settings are missing or wrong. The message names each of them."""
 
 
 class InvalidRequestError(LSQServiceError, ValueError):
-    """Nothing was sent: the call itself cannot be right. Correct the argument that the message names."""
+    """Nothing was sent: an argument cannot be valid. The message names it."""
 
 
 class NotSentError(LSQServiceError):
-    """Nothing was applied: the service never had the whole request. It is safe to repeat the call."""
+    """Nothing was applied: the service did not receive the whole request. The call can be repeated."""
 
 
 class QueueTimeoutError(NotSentError):
-    """Waiting for the limit would outlast the deadline, so the call was not sent.
+    """The call was not sent, because the rate limit would have made it wait beyond its deadline.
 
-    ``retry_after``: seconds after which a call has a fair chance; good for a Retry-After header.
+    ``retry_after`` is a number of seconds for a Retry-After header: a call after that time can succeed.
     """
 
     def __init__(self, message: str, *, retry_after: float = 0.0, **about: Any) -> None:
@@ -62,11 +62,10 @@ class QueueTimeoutError(NotSentError):
 
 
 class OutcomeUnknownError(LSQServiceError):
-    """It was sent and no trustworthy answer came: it may have been applied. Look before you repeat.
+    """The call was sent and got no usable answer, so it may have been applied. Check before you repeat it.
 
-    ``likely`` is "applied" where an answer came that was not readable as documented, else None.
-    ``safe_to_repeat`` is True where a repeat changes nothing (reads, and updates without files).
-    ``body`` is what the service said, if it said anything.
+    ``likely`` is "applied" if the service answered, but not as documented; else None. ``safe_to_repeat`` is True for
+    calls that can be repeated without harm: reads, and updates without attachments. ``body`` is the answer, if any.
     """
 
     def __init__(
@@ -87,8 +86,8 @@ class OutcomeUnknownError(LSQServiceError):
 class APIStatusError(LSQServiceError):
     """The service answered with an error.
 
-    ``status_code`` is the HTTP status, ``reason`` the service's own words, ``exception_type`` its name for the
-    failure (both None where it gave none), ``body`` the decoded JSON, or the text where it was not JSON.
+    ``status_code`` is the HTTP status. ``reason`` is the message of the service and ``exception_type`` its name for the
+    error; both may be None. ``body`` is the decoded JSON, or the text if it is not JSON.
     """
 
     def __init__(
@@ -109,7 +108,7 @@ class APIStatusError(LSQServiceError):
 
 
 class BadRequestError(APIStatusError):
-    """400: the body is not what the service specifies, or a mandatory field is missing."""
+    """400: the body is not as documented, or a mandatory field is missing."""
 
 
 class AuthenticationError(APIStatusError):
@@ -117,18 +116,18 @@ class AuthenticationError(APIStatusError):
 
 
 class PermissionDeniedError(APIStatusError):
-    """403: the keys are right and their user may not do this."""
+    """403: the user of the keys does not have the permission."""
 
 
 class NotFoundError(APIStatusError):
-    """404: no such ticket, or no such API on this host."""
+    """404: the ticket does not exist, or this host does not have the API."""
 
 
 class RateLimitError(APIStatusError):
-    """The service refused the call for speed, in every attempt; nothing was applied.
+    """The rate limit of the service was hit in every attempt, and nothing was applied.
 
-    ``retry_after``: seconds the service asked to wait, or None. ``limit``: the (calls, seconds) that its text
-    named, or None.
+    ``retry_after`` is the seconds of the Retry-After header, and ``limit`` the (calls, seconds) in the message of the
+    service. Both may be None.
     """
 
     def __init__(
@@ -140,15 +139,15 @@ class RateLimitError(APIStatusError):
 
 
 class ServerError(APIStatusError):
-    """5xx: the service failed. With an ``exception_type`` it refused and will refuse again."""
+    """5xx: the service failed. With an ``exception_type`` it refused the call and will refuse it again."""
 
 
 class OperationFailedError(APIStatusError):
-    """A 200 whose body says that the operation failed."""
+    """A 200 with a body that reports a failure."""
 
 
 class MalformedResponseError(LSQServiceError):
-    """An answer to a call that may be repeated is not what the service documents; ``body`` is what came."""
+    """The answer to a repeatable call is not as documented. ``body`` is the answer."""
 
     def __init__(self, message: str, *, body: Any = None, **about: Any) -> None:
         super().__init__(message, **about)

@@ -1,4 +1,4 @@
-"""What a hook is told. A hook is a plain callable; it is never awaited, and what it raises is logged once."""
+"""Events for the hooks of a client. A hook is a plain callable that is not awaited; its first error is logged."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class AttemptStarted:
-    """One send of a call begins: the limit has granted it. ``queued`` is the seconds it waited for that."""
+    """An attempt of a call starts. ``queued`` is the seconds that it waited for the rate limit."""
 
     reference: str
     operation: str
@@ -19,12 +19,11 @@ class AttemptStarted:
 
 @attrs.frozen(kw_only=True)
 class AttemptEnded:
-    """One send of a call ended, also when its caller is gone.
+    """An attempt of a call ended.
 
-    ``outcome`` is one of "applied", "refused", "not applied", "unknown"; ``seconds`` is how long it took.
-    ``result`` is what was read of the answer, or None: a caller that was cancelled finds its ticket here, without the
-    ``attempts`` that a receipt has in the end.
-    ``abandoned`` is True when its caller has left, and did not get it.
+    ``outcome`` is "applied", "refused", "not applied" or "unknown"; ``seconds`` is the duration. ``result`` is the
+    record of the answer or None; a receipt has no ``attempts`` yet. ``abandoned`` is True if the caller was cancelled
+    or ran into its deadline and did not get the result.
     """
 
     reference: str
@@ -40,9 +39,9 @@ class AttemptEnded:
 
 @attrs.frozen(kw_only=True)
 class CallEnded:
-    """A call is over. ``error`` is what its caller got, None when all went well; a cancelled one says so.
+    """A call ended. ``error`` is the exception that its caller gets, or None.
 
-    ``outcome`` is one of those of an attempt: the worst, or "applied". A send that its caller has left may end later.
+    ``outcome`` is "applied" or the worst outcome of its attempts. An attempt that the caller abandoned may end later.
     """
 
     reference: str
@@ -55,7 +54,7 @@ class CallEnded:
 
 @attrs.frozen(kw_only=True)
 class LimitPaused:
-    """The service refused a call for speed: nobody is sent for ``seconds``."""
+    """The rate limit of the service was hit: no call is sent for ``seconds``."""
 
     reference: str
     seconds: float
@@ -63,11 +62,10 @@ class LimitPaused:
 
 @attrs.frozen(kw_only=True)
 class LimitLowered:
-    """A refusal showed that there is less to use than was configured.
+    """The client sends at most ``calls`` in any ``per`` seconds from now on, because the service refused a call.
 
-    ``cause`` is "lower plan" where the service named one, else "other traffic": somebody else uses the account.
-    From now on at most ``calls`` go in any ``per`` seconds; what was given up comes back bit by bit while nothing is
-    refused, but never more than the plan that was named.
+    ``cause`` is "lower plan" if the service named a lower limit, and "other traffic" if another program seems to use
+    the account. The rate grows back step by step while no call is refused.
     """
 
     reference: str
@@ -80,6 +78,6 @@ Event = AttemptStarted | AttemptEnded | CallEnded | LimitPaused | LimitLowered
 
 
 class Hook(Protocol):
-    """Anything that can be called with an event."""
+    """Any callable that takes an event."""
 
     def __call__(self, event: Event, /) -> None: ...

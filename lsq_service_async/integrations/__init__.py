@@ -1,4 +1,4 @@
-"""One optional library each; nothing here is imported by the rest of the package.
+"""Integrations with optional libraries. The rest of the package does not import them.
 
-fastapi.py    one client per app, opened in the lifespan, reached by a dependency; extra ``fastapi``
+fastapi.py    one client per app, opened in the lifespan and available as a dependency; extra ``fastapi``
 """

@@ -1,4 +1,4 @@
-"""One client per FastAPI app: opened in the lifespan, reached by a dependency, shared by all requests::
+"""One client per FastAPI app, opened in its lifespan and shared by all requests through a dependency::
 
     app = FastAPI(lifespan=lifespan(Config.from_env))
     install_error_handlers(app)
@@ -46,19 +46,19 @@ except ImportError as _error:
 
 State = Mapping[str, Any]
 OwnLifespan = Callable[[FastAPI], AbstractAsyncContextManager[State | None]]
-"""What ``FastAPI(lifespan=...)`` takes: a function of the app, most often an ``asynccontextmanager``."""
+"""The type of ``FastAPI(lifespan=...)``: a function of the app, usually an ``asynccontextmanager``."""
 
-Answer = Callable[[Request, Exception], Awaitable[JSONResponse]]
+Handler = Callable[[Request, Exception], Awaitable[JSONResponse]]
 
 _log = logging.getLogger("lsq_service_async")
-_PLACE = "lsq_service_async"
-_LONGEST = 3600.0
-_WINDOW = 5.0  # the service's own, for a refusal that names no time
+_STATE_KEY = "lsq_service_async"
+_MAX_RETRY_AFTER = 3600.0
+_WINDOW = 5.0  # of the service's rate limit: the Retry-After for an error that has none
 
 
 @attrs.frozen
 class _Opened:
-    """A client, and the event loop that it was opened in."""
+    """A client and the event loop in which it was opened."""
 
     client: ServiceClient
     loop: asyncio.AbstractEventLoop
@@ -72,13 +72,13 @@ def lifespan(
     http_client: Callable[[], httpx.AsyncClient] | None = None,
     hooks: Sequence[Hook] = (),
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
-    """A lifespan that opens a client before the app serves, and closes it when the app ends.
+    """Return a lifespan that opens a client when the app starts and closes it when the app stops.
 
-    ``config`` may be a function, such as ``Config.from_env``, so that importing the app needs no settings. ``own`` is
-    the app's own lifespan: it runs while the client is open, may use it (`client_of`), and its state is kept; a client
-    for a second account is opened there. ``limiter`` and ``hooks`` are what `ServiceClient` takes; with several
-    workers, the limiter is a HostLimiter or a RedisLimiter. ``http_client`` is a function, as an httpx.AsyncClient
-    belongs to one event loop: it is called when the app starts, and what it made is closed when the app ends.
+    ``config`` may be a function such as ``Config.from_env``, so that the app can be imported without settings. ``own``
+    is the lifespan of the app: it runs while the client is open, can get it with `client_of`, and its state is kept.
+    Open a client for a second account there. ``limiter`` and ``hooks`` are arguments of `ServiceClient`; with several
+    workers, use a HostLimiter or a RedisLimiter. ``http_client`` is a function that returns an httpx.AsyncClient,
+    because that belongs to one event loop. It is called when the app starts, and its client is closed with the app.
     """
     # An app is callable too, and is what arrives if the function itself is given: FastAPI(lifespan=lifespan).
     if not isinstance(config, Config) and (isinstance(config, FastAPI) or not callable(config)):
@@ -97,7 +97,7 @@ def lifespan(
         async with (
             (http_client or nullcontext)() as http,
             ServiceClient(settings, limiter=limiter, http_client=http, hooks=hooks) as client,
-            _kept(app, client) as state,
+            _stored(app, client) as state,
             own(app) if own else nullcontext() as more,
         ):
             yield {**(more or {}), **state}
@@ -106,97 +106,96 @@ def lifespan(
 
 
 @asynccontextmanager
-async def _kept(app: FastAPI, client: ServiceClient) -> AsyncIterator[State]:
-    """Twice: apps that are mounted see only the lifespan's state, and who runs the lifespan by hand only the app's."""
-    opened, before = _Opened(client, asyncio.get_running_loop()), getattr(app.state, _PLACE, None)
+async def _stored(app: FastAPI, client: ServiceClient) -> AsyncIterator[State]:
+    """Store the client twice: mounted apps see only the lifespan's state, and `client_of` only that of the app."""
+    opened, before = _Opened(client, asyncio.get_running_loop()), getattr(app.state, _STATE_KEY, None)
     if before is not None and before.loop is opened.loop:
-        # Handlers would use the one, and client_of the other.
-        raise ConfigurationError("this app has a client already; open that of a second account in its own lifespan")
-    setattr(app.state, _PLACE, opened)
+        # Handlers would use one client, and client_of the other.
+        raise ConfigurationError("this app has a client already; open one for a second account in the app's lifespan")
+    setattr(app.state, _STATE_KEY, opened)
     try:
-        yield {_PLACE: opened}
+        yield {_STATE_KEY: opened}
     finally:
-        setattr(app.state, _PLACE, before)
+        setattr(app.state, _STATE_KEY, before)
 
 
 def client_of(app: FastAPI) -> ServiceClient:
-    """The client of a running app, for code that serves no request, such as a task begun in the app's own lifespan.
+    """Return the client of a running app, for code outside of requests, such as a task that its lifespan started.
 
-    RuntimeError where the lifespan does not run, or runs in another event loop.
+    RuntimeError if the lifespan is not running, or is running in another event loop.
     """
-    return _usable(getattr(app.state, _PLACE, None))
+    return _usable(getattr(app.state, _STATE_KEY, None))
 
 
 async def get_client(connection: HTTPConnection) -> ServiceClient:
-    """The dependency behind `Client`, for ``app.dependency_overrides[get_client]`` in tests."""
-    opened = getattr(connection.state, _PLACE, None)
-    return _usable(opened or getattr(connection.app.state, _PLACE, None))
+    """Return the client of the app. Tests can replace it with ``app.dependency_overrides[get_client]``."""
+    opened = getattr(connection.state, _STATE_KEY, None)
+    return _usable(opened or getattr(connection.app.state, _STATE_KEY, None))
 
 
 Client = Annotated[ServiceClient, Depends(get_client)]
-"""The app's client, as a parameter of a handler or of another dependency: ``client: Client``."""
+"""The client of the app as a parameter of a handler or of another dependency: ``client: Client``."""
 
 
 def _usable(opened: _Opened | None) -> ServiceClient:
     if opened is None:
         raise RuntimeError(
-            "this app has no open client: make it with FastAPI(lifespan=lifespan(config)), and in tests enter its "
-            "lifespan with `with TestClient(app)`; httpx.ASGITransport does not run the lifespan"
+            "this app has no open client: create it with FastAPI(lifespan=lifespan(config)), and in tests use "
+            "`with TestClient(app)`; httpx.ASGITransport does not run the lifespan"
         )
     if opened.loop is not asyncio.get_running_loop():
         raise RuntimeError(
-            "this app's client was opened in another event loop than the one that serves this request; let the same "
-            "`with TestClient(app)`, or the same server, run the lifespan and the requests"
+            "this app's client was opened in another event loop than that of this request; run the lifespan and the "
+            "requests in the same `with TestClient(app)`, or the same server"
         )
     return opened.client
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Answer the package's errors: 404 no such ticket, 422 the call cannot be right, 503 with Retry-After for the
-    limit, 502 everything else.
+    """Answer the errors of this package: 404 if the ticket does not exist, 422 if an argument cannot be valid, 503 with
+    Retry-After for the rate limit, and 502 for all others.
 
-    A body has the shape of FastAPI's own and says nothing of the service's answer; that is logged, with the reference
-    that the body names. A 422 repeats the error, and so may name what the handler gave, such as a path. What a
-    background task raises comes after its response and is no answer: catch it there. An app that is mounted in another
-    answers for itself, and needs handlers of its own.
+    The body is like that of FastAPI's errors and has a ``reference``. It does not quote the service: the error is
+    logged with the same reference. A 422 has the message of the error, which may quote an argument of the handler. An
+    error in a background task is raised after the response, so catch it there. A mounted app needs its own handlers.
     """
-    app.add_exception_handler(NotFoundError, _answer(404, "There is no such ticket."))
+    app.add_exception_handler(NotFoundError, _answer(404, "The ticket does not exist."))
     app.add_exception_handler(InvalidRequestError, _invalid)
     app.add_exception_handler(QueueTimeoutError, _busy)
     app.add_exception_handler(RateLimitError, _busy)
     app.add_exception_handler(OutcomeUnknownError, _unknown)
-    app.add_exception_handler(LSQServiceError, _answer(502, "The ticket service did not do this."))
+    app.add_exception_handler(LSQServiceError, _answer(502, "The ticket service failed."))
 
 
-def _answer(status: int, detail: str) -> Answer:
+def _answer(status: int, detail: str) -> Handler:
     async def answer(request: Request, error: Exception) -> JSONResponse:
-        return _told(request, error, status, detail)
+        return _response(request, error, status, detail)
 
     return answer
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     problem = {"type": "invalid_request", "loc": [], "msg": str(error)}
-    return _told(request, error, 422, [problem])
+    return _response(request, error, 422, [problem])
 
 
 async def _unknown(request: Request, error: Exception) -> JSONResponse:
     if getattr(error, "safe_to_repeat", False):
-        return _told(request, error, 502, "No usable answer came. A repeat does no harm.")
-    return _told(request, error, 502, "It may have been done. Look before you repeat it.")
+        return _response(request, error, 502, "The ticket service gave no usable answer. The request can be repeated.")
+    return _response(request, error, 502, "The request may have been applied. Check before you repeat it.")
 
 
 async def _busy(request: Request, error: Exception) -> JSONResponse:
-    seconds = math.ceil(min(getattr(error, "retry_after", None) or _WINDOW, _LONGEST))
-    return _told(request, error, 503, "The ticket service is busy.", {"Retry-After": str(seconds)})
+    seconds = math.ceil(min(getattr(error, "retry_after", None) or _WINDOW, _MAX_RETRY_AFTER))
+    return _response(request, error, 503, "The ticket service is busy.", {"Retry-After": str(seconds)})
 
 
-def _told(
+def _response(
     request: Request, error: Exception, status: int, detail: Any, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
     reference = getattr(error, "reference", None)
     level = logging.WARNING if status == 502 else logging.INFO
-    method = request.scope.get("method", "WEBSOCKET")  # whose handler may raise too, and nobody gets the answer
-    path = quote(request.scope["path"])  # a line of the log is no place for what a browser may put into a path
+    method = request.scope.get("method", "WEBSOCKET")
+    path = quote(request.scope["path"])  # a path must not add lines to the log
     _log.log(level, "%s %s: %d, because of %r (%s)", method, path, status, error, reference)
     return JSONResponse({"detail": detail, "reference": reference}, status, headers)

@@ -1,7 +1,7 @@
-"""What the service stores and answers, as frozen attrs classes with Python names.
+"""Records of the service as frozen attrs classes with Python names.
 
-The pages are named in ``_wire/field_map.py``. Only what identifies a record is sure to be there; anything else may be
-None, and what this version does not know is kept in ``extra``.
+Answers contain little more than identifiers for certain. Every other attribute may be None, and names that this version
+does not know are kept in ``extra``.
 """
 
 from .attempts import Attempt, Outcome

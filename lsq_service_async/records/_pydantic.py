@@ -1,4 +1,7 @@
-"""How pydantic, and so FastAPI, reads and shows a record: as a JSON object with the record's own attribute names."""
+"""Records as pydantic types, and so as request and response models of FastAPI.
+
+The JSON of a record is an object with the names of its attributes.
+"""
 
 from __future__ import annotations
 
@@ -14,41 +17,42 @@ import attrs
 
 from .constants import UNSET, FieldValue, Unset
 
-NOT_SHOWN: Final = {"lsq_service_async.shown": False}
-"""The metadata of an attribute that stays out of the JSON: it may repeat what was never meant for the web."""
+NOT_IN_JSON: Final = {"lsq_service_async.in_json": False}
+"""Metadata of an attribute that is left out of the JSON."""
 
 
 class Record:
-    """Serves as a pydantic type. pydantic_core is imported by who asks for the schema, and by nobody else."""
+    """The base class of all records. pydantic_core is imported only when pydantic asks for the schema."""
 
     __slots__ = ()
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        """A JSON object with these attributes and no others; the component of an OpenAPI document bears the class's
-        name. An instance passes as it is."""
+        """Describe a JSON object with these attributes and no others. An instance is accepted unchanged."""
         from pydantic_core import core_schema
 
-        record: Any = cls  # every record is an attrs class, which a checker cannot know here
+        record: Any = cls  # every record is an attrs class, which a type checker cannot know here
         hints = typing.get_type_hints(cls)
         fields = {
             attribute.name: core_schema.typed_dict_field(
-                handler.generate_schema(_in_json(hints[attribute.name])),
+                handler.generate_schema(_json_type(hints[attribute.name])),
                 required=attribute.default is attrs.NOTHING,
-                serialization_exclude=attribute.metadata == NOT_SHOWN,
+                serialization_exclude=attribute.metadata == NOT_IN_JSON,
             )
             for attribute in attrs.fields(record)
         }
         return core_schema.no_info_wrap_validator_function(
-            lambda given, read: given if isinstance(given, cls) else cls(**read(given)),
+            lambda given, validate: given if isinstance(given, cls) else cls(**validate(given)),
             core_schema.typed_dict_schema(fields, cls=cls, extra_behavior="forbid"),
             ref=f"{cls.__module__}.{cls.__qualname__}:{id(cls)}",
-            serialization=core_schema.wrap_serializer_function_ser_schema(lambda record, show: show(_given(record))),
+            serialization=core_schema.wrap_serializer_function_ser_schema(
+                lambda record, serialize: serialize(_set_attributes(record))
+            ),
         )
 
 
-class _Date:
-    """A datetime that knows its zone. One without would be refused later, and under the service's name for it."""
+class _AwareDatetime:
+    """A datetime with a time zone. Without one, serialization would refuse it later under the service's name."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
@@ -57,30 +61,30 @@ class _Date:
         return core_schema.datetime_schema(tz_constraint="aware")
 
 
-class _Value:
-    """A `FieldValue`. What is none gets one error, and not one for each of the kinds that it is not."""
+class _FieldValue:
+    """A `FieldValue` whose validation reports one error instead of one for each type of the union."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
         from pydantic_core import core_schema
 
         return core_schema.union_schema(
-            [handler.generate_schema(kind) for kind in (str, int, float, bool, _Date, None)],
+            [handler.generate_schema(kind) for kind in (str, int, float, bool, _AwareDatetime, None)],
             custom_error_type="field_value",
             custom_error_message="Input should be a string, a number, a boolean or null",
         )
 
 
-_IN_JSON: Final[Mapping[Any, Any]] = {datetime: _Date, Mapping[str, FieldValue]: Mapping[str, _Value]}
+_JSON_TYPES: Final[Mapping[Any, Any]] = {datetime: _AwareDatetime, Mapping[str, FieldValue]: Mapping[str, _FieldValue]}
 
 
-def _in_json(hint: Any) -> Any:
-    """What a hint means in JSON, which has a way to leave an attribute out and needs no value for that."""
+def _json_type(hint: Any) -> Any:
+    """Return the type of an attribute in JSON, which leaves an attribute out instead of using `Unset`."""
     kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    return functools.reduce(operator.or_, (_IN_JSON.get(kind, kind) for kind in kinds if kind is not Unset))
+    return functools.reduce(operator.or_, (_JSON_TYPES.get(kind, kind) for kind in kinds if kind is not Unset))
 
 
-def _given(record: Any) -> dict[str, Any]:
+def _set_attributes(record: Any) -> dict[str, Any]:
     values = attrs.asdict(record, recurse=False).items()
-    # A dict, because pydantic warns of a read-only view of one.
+    # Mappings become dicts, because pydantic warns about read-only views.
     return {name: dict(value) if isinstance(value, Mapping) else value for name, value in values if value is not UNSET}

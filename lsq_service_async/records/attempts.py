@@ -1,4 +1,4 @@
-"""How a call was sent, and what became of it."""
+"""The attempts of a call and their outcomes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import enum
 
 import attrs
 
-from ._pydantic import NOT_SHOWN, Record
+from ._pydantic import NOT_IN_JSON, Record
 
 
 class Outcome(enum.StrEnum):
-    """How one attempt of a call ended, as far as the service's state goes."""
+    """The effect of an attempt, or of a call, on the service."""
 
     APPLIED = "applied"
     REFUSED = "refused"
@@ -20,16 +20,16 @@ class Outcome(enum.StrEnum):
 
 @attrs.frozen(kw_only=True)
 class Attempt(Record):
-    """One send of a call: ``number`` from 1, ``status`` the HTTP status if there was one, ``seconds`` it took.
+    """One HTTP request of a call. ``number`` counts from 1, ``status`` is the HTTP status or None.
 
-    ``digests`` has the SHA-256 (hexadecimal) of each attachment that was sent whole in this attempt, in order; none
-    where ``Config(attachment_digests=False)``.
+    ``digests`` has the SHA-256 of each attachment that this attempt sent completely, as hexadecimal text and in order.
+    It is empty with ``Config(attachment_digests=False)``.
     """
 
     number: int
     outcome: Outcome
     status: int | None
     seconds: float
-    reason: str | None = attrs.field(default=None, metadata=NOT_SHOWN)
-    """Why it failed. As it may repeat the service, it is not in the JSON that pydantic, and so FastAPI, makes."""
+    reason: str | None = attrs.field(default=None, metadata=NOT_IN_JSON)
+    """The error message. pydantic and FastAPI leave it out, because it may quote the service."""
     digests: tuple[str, ...] = ()

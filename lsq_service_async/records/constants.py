@@ -1,4 +1,4 @@
-"""Values that fields may have, and the one that stands for no value."""
+"""Values of ticket fields that the vendor documents, and `UNSET`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 FieldValue = str | int | float | bool | datetime | None
-"""What a ticket field may hold. A datetime must know its zone; the service gets it in UTC."""
+"""The value of a ticket field. A datetime must have a time zone; it is sent in UTC."""
 
 
 class Unset(enum.Enum):
@@ -20,32 +20,32 @@ class Unset(enum.Enum):
 
 
 UNSET: Final = Unset.UNSET
-"""In a `TicketUpdate`: leave this field as it is. None is different: it is sent as null."""
+"""In a `TicketUpdate`: keep the value of this field. None clears it: it is sent as null."""
 
 
 class Status(enum.StrEnum):
-    """Statuses that the vendor's pages show; an account may have others, and any text passes."""
+    """Statuses on the vendor's pages. An account may have others; any text is accepted."""
 
     OPEN = "Open"
     ON_HOLD = "On Hold"
 
 
 class Priority(enum.StrEnum):
-    """Priorities that the vendor's pages show; any text passes."""
+    """Priorities on the vendor's pages. Any text is accepted."""
 
     LOW = "Low"
     MEDIUM = "Medium"
 
 
 class Channel(enum.StrEnum):
-    """Channels that the vendor's pages show; any text passes."""
+    """Channels on the vendor's pages. Any text is accepted."""
 
     CHAT = "Chat"
     EMAIL = "Email"
 
 
 class ActivityType(enum.StrEnum):
-    """Kinds of conversations; any text passes."""
+    """Types of conversations on the vendor's pages. Any text is accepted."""
 
     INBOUND_EMAIL = "InboundEmail"
     OUTBOUND_EMAIL = "OutboundEmail"

@@ -1,4 +1,4 @@
-"""What the other operations answer: trash, conversations, notes, metadata, leads."""
+"""Answers of all operations but create, get and update: trash, conversations, notes, metadata and leads."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .attempts import Attempt
 
 @attrs.frozen(kw_only=True)
 class ActivityReceipt(Record):
-    """The service's word that a note or a portal activity was added.
+    """Confirms that a note or a portal activity was added.
 
-    A note is answered with the number of its ticket, a portal activity with an ``id`` of its own.
-    ``possible_duplicate`` is True if an earlier attempt may have added it too.
+    The receipt of a note has the number of its ticket, that of a portal activity an ``id``. ``possible_duplicate`` is
+    True if an earlier attempt may have added it too.
     """
 
     ticket_number: str | None = None
@@ -30,7 +30,7 @@ class ActivityReceipt(Record):
 
 @attrs.frozen(kw_only=True)
 class TrashResult(Record):
-    """Which tickets were trashed and which were not, by number. Some may fail where others succeed."""
+    """The numbers of the tickets that were trashed, and of those that were not. A call may have both."""
 
     successful: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
@@ -40,7 +40,7 @@ class TrashResult(Record):
 
 @attrs.frozen(kw_only=True)
 class Conversation(Record):
-    """One e-mail or portal message of a ticket. No page describes an attachment's shape, so they come as they are."""
+    """An e-mail or a portal message of a ticket. ``attachments`` are unchanged: their shape is not documented."""
 
     id: str
     activity_type: str | None = None
@@ -54,7 +54,7 @@ class Conversation(Record):
 
 @attrs.frozen(kw_only=True)
 class FieldMetadata(Record):
-    """What the account says of a ticket field. ``validation`` has all of its rules, the generic bounds too."""
+    """A ticket field of the account. ``validation`` has all its rules, including the generic bounds."""
 
     schema_name: str
     id: int | None = None
@@ -74,7 +74,7 @@ class FieldMetadata(Record):
 
 @attrs.frozen(kw_only=True)
 class SubType(Record):
-    """A value that the field SubType may have, and the text that people see for it."""
+    """A ``value`` of the field SubType and the ``text`` that users see for it."""
 
     text: str
     value: str
@@ -83,7 +83,7 @@ class SubType(Record):
 
 @attrs.frozen(kw_only=True)
 class Lead(Record):
-    """A person of the marketing side; ``id`` is what a ticket calls its lead. ``fields`` has everything that came."""
+    """A person on the marketing side. ``id`` is the ``lead_id`` of tickets; ``fields`` has the whole answer."""
 
     id: str
     email: str | None = None
@@ -93,10 +93,10 @@ class Lead(Record):
 
 @attrs.frozen
 class Problem(Record):
-    """Why the account would not take a ticket: the schema name of the field, the rule, and a message for people.
+    """A reason for which the account would not accept a ticket: the schema name, the rule, and a message for users.
 
-    ``rule`` is one of "lead", "mandatory", "min_length", "max_length", "regex", "option" and "invalid". The message
-    never repeats the value.
+    ``rule`` is "lead", "mandatory", "min_length", "max_length", "regex", "option" or "invalid". The message does not
+    repeat the value.
     """
 
     field: str

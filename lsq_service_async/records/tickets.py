@@ -1,4 +1,4 @@
-"""Tickets: new ones, changes to them, as the service shows them, and its word that they were stored."""
+"""Tickets: to create, to update, as read from the service, and the receipts of creates and updates."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from .metadata import Lead
 
 
 def _copied(fields: Any) -> Any:
-    """A ticket does not change with the dict that it was made of; what is no mapping is refused when it is sent."""
+    """Copy a mapping, so that later changes do not reach the ticket. Other values are refused when it is sent."""
     return dict(fields) if isinstance(fields, Mapping) else fields
 
 
 @attrs.frozen(kw_only=True)
 class NewTicket(Record):
-    """A ticket to create. One of ``lead_id``, ``lead_email`` and ``lead_phone`` is mandatory, and so are the fields
-    that the account has made mandatory.
+    """A ticket to create. It needs ``lead_id``, ``lead_email`` or ``lead_phone``, and the account's mandatory fields.
 
-    ``fields`` takes everything else by schema name, custom fields too: ``{"CustomData.SRC_CS_2": "Online"}``. A
-    field given both ways is an error.
+    ``fields`` takes all other fields by schema name, including custom fields: ``{"CustomData.SRC_CS_2": "Online"}``.
+    A field that is given both as an attribute and in ``fields`` is an error.
     """
 
     lead_id: str | None = None
@@ -54,15 +53,15 @@ class NewTicket(Record):
 
     @classmethod
     def for_lead(cls, lead: Lead, **about: Any) -> Self:
-        """A ticket of a lead that ``client.leads`` found; takes what the class takes, but for the lead."""
+        """Make a ticket for a lead that ``client.leads`` found. The other arguments are those of the class."""
         return cls(lead_id=lead.id, **about)
 
 
 @attrs.frozen(kw_only=True)
 class TicketUpdate(Record):
-    """What changes in a ticket. What is not given stays as it is; None is sent as null.
+    """Changes to a ticket. Omitted fields keep their value; None is sent as null.
 
-    ``lead_id`` is sent along when it is given, or when the ticket to update is a record that knows it.
+    ``lead_id`` is sent if it is given, or if the ticket is passed as a record with a lead.
     """
 
     lead_id: str | Unset = UNSET
@@ -83,7 +82,7 @@ class TicketUpdate(Record):
 
 @attrs.frozen(kw_only=True)
 class Permission(Record):
-    """What the caller may do with a ticket, and in which scopes."""
+    """Whether the user of the keys may do something with a ticket, and in which scopes."""
 
     allowed: bool | None = None
     scope_filters: Sequence[str] | None = None
@@ -92,11 +91,11 @@ class Permission(Record):
 
 @attrs.frozen(kw_only=True)
 class Ticket(Record):
-    """A ticket as the service shows it.
+    """A ticket as read from the service.
 
-    ``number`` is what people call it ("143"), ``ticket_id`` its GUID, ``key`` its text form ("#143"). ``fields``
-    has every field by schema name in the service's order, the system fields too; ``sub_fields`` those that have
-    any. Dates are aware. ``permissions`` describes the user of the keys, not the ticket.
+    ``number`` is "143", ``key`` is "#143" and ``ticket_id`` is the GUID. ``fields`` has every field by schema name, in
+    the service's order and including the system fields; ``sub_fields`` has the sub-fields of those that have any.
+    Dates have a time zone. ``permissions`` are those of the user of the keys.
     """
 
     number: str
@@ -129,11 +128,11 @@ class Ticket(Record):
 
 @attrs.frozen(kw_only=True)
 class TicketReceipt(Record):
-    """The service's word that a ticket was created or updated.
+    """Confirms that a ticket was created or updated.
 
-    ``ticket_id`` is None after an update; ``message`` is None after a create without files. ``attempts`` has one
-    `Attempt` for every send. ``possible_duplicate`` is True if an earlier attempt may have created the ticket, or
-    added the files, too: it was answered with 500, 502, 503 or 504, and the call was sent again.
+    ``ticket_id`` is None after an update, ``message`` after a create without attachments. ``attempts`` has one
+    `Attempt` for each request. ``possible_duplicate`` is True if an earlier attempt may have created the ticket, or
+    added the attachments, too: it got a 500, 502, 503 or 504, and the call was sent again.
     """
 
     number: str
@@ -146,4 +145,4 @@ class TicketReceipt(Record):
 
 
 TicketRef = Ticket | TicketReceipt | str | int | UUID
-"""What stands for a ticket: a record, its number, or (where a page allows it) its GUID."""
+"""A ticket as an argument: a record, its number, or its GUID if the operation allows one."""

@@ -48,11 +48,11 @@ STACK = '{"ExceptionType":"MXException","ExceptionMessage":"stack at line 7"}'
 @pytest.mark.parametrize(
     ("fault", "status", "detail"),
     [
-        (Status(404, body='{"Status":"Error","ReasonForFailure":"stack at line 7"}'), 404, "no such ticket"),
+        (Status(404, body='{"Status":"Error","ReasonForFailure":"stack at line 7"}'), 404, "does not exist"),
         (Status(429, headers={"Retry-After": "7"}), 503, "busy"),
-        (Status(500, body=STACK), 502, "did not do"),
-        (Status(401), 502, "did not do"),
-        (AnswerLost(), 502, "It may have been done"),
+        (Status(500, body=STACK), 502, "failed"),
+        (Status(401), 502, "failed"),
+        (AnswerLost(), 502, "may have been applied"),
     ],
     ids=["404", "429", "refused", "keys", "unknown"],
 )
@@ -87,7 +87,8 @@ def test_a_read_without_an_answer_may_be_repeated(app, emulator):
     emulator.faults.add(AnswerLost())
     with TestClient(app) as browser:
         answer = browser.get("/tickets/1")
-    assert (answer.status_code, answer.json()["detail"]) == (502, "No usable answer came. A repeat does no harm.")
+    assert answer.status_code == 502
+    assert "can be repeated" in answer.json()["detail"]
 
 
 def test_a_failing_gateway_is_logged_as_a_warning(app, emulator, caplog):
