@@ -12,6 +12,10 @@ class LedgerDownError(Exception):
     """The ledger cannot be reached, for now. Whether it has heard the question is not known."""
 
 
+class LedgerBusyError(Exception):
+    """Other processes changed the state each time before this one could. Nothing of the question was heard."""
+
+
 class Reply(NamedTuple):
     """What came of an exchange: the state after it, and the ledger's clock then."""
 

@@ -15,7 +15,7 @@ from ..errors import ConfigurationError, NotSentError
 from .decision.ask import Ask, Ended, Verdict, Want
 from .decision.forecast import Outlook
 from .decision.state import State
-from .ledger import Ledger, LedgerDownError, Reply
+from .ledger import Ledger, LedgerBusyError, LedgerDownError, Reply
 from .reports import Reports
 from .store import Usage
 
@@ -59,8 +59,8 @@ class SharedStore:
         self._state.keep(rate)
         await self._ledger.open(name)
         try:
-            await self._meet()
-        except LedgerDownError:
+            await self._meet_patiently()
+        except (LedgerBusyError, LedgerDownError):
             pass  # it was logged, and whoever wants to go will see
         except BaseException:
             await self._ledger.aclose()
@@ -71,8 +71,8 @@ class SharedStore:
         """Report everything, and leave; calls that are still on their way count until their leases end."""
         self._keeper.cancel()
         await asyncio.wait([self._keeper])
-        with suppress(LedgerDownError, ConfigurationError):
-            await self._meet(leaving=True)
+        with suppress(LedgerBusyError, LedgerDownError, ConfigurationError):
+            await self._meet_patiently(leaving=True)
         self._met_at = None
         await self._ledger.aclose()
 
@@ -96,6 +96,8 @@ class SharedStore:
         except BaseException as error:
             # Perhaps it was granted. The next question names the same slot, so there is never more than one to undo.
             self._reports.end(slot, asked, used=False)
+            if isinstance(error, LedgerBusyError):
+                return slot, Verdict(None, self._state.token)
             if not isinstance(error, LedgerDownError):
                 raise
             if self._waits:
@@ -177,11 +179,20 @@ class SharedStore:
             self._learn(reply)
             return reply.verdict
 
+    async def _meet_patiently(self, *, leaving: bool = False) -> None:
+        """Try a few times more, a token apart, if other processes are faster."""
+        for _ in range(4):
+            with suppress(LedgerBusyError):
+                await self._meet(leaving=leaving)
+                return
+            await asyncio.sleep(self._state.token)
+        await self._meet(leaving=leaving)
+
     async def _exchange(self, ask: Ask) -> Reply:
         """What fails as nobody foresaw is down, too: whoever keeps in touch must go on to do so."""
         try:
             return await self._ledger.exchange(ask)
-        except (LedgerDownError, ConfigurationError):
+        except (LedgerBusyError, LedgerDownError, ConfigurationError):
             raise
         except Exception as error:
             raise LedgerDownError(repr(error)) from error
@@ -219,6 +230,9 @@ class SharedStore:
         self._urgent.clear()
         try:
             await self._meet()
+        except LedgerBusyError:
+            self._urgent.set()
+            self._retry_at = self._time() + self._state.token
         except (LedgerDownError, ConfigurationError):
             self._urgent.set()  # it still has to be told
 

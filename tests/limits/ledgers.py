@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from limits.opened import NAME, RATE
@@ -14,7 +15,7 @@ from lsq_service_async.limits import Gate
 from lsq_service_async.limits.decision.ask import Ask
 from lsq_service_async.limits.decision.exchange import exchange
 from lsq_service_async.limits.decision.state import State
-from lsq_service_async.limits.decision.text import ask_to_text, state_from_text, state_to_text
+from lsq_service_async.limits.decision.text import state_from_text, state_to_text
 from lsq_service_async.limits.host_file import HostFile
 from lsq_service_async.limits.ledger import LedgerDownError, Reply
 from lsq_service_async.limits.shared import SharedStore
@@ -87,26 +88,58 @@ class ServerOnTheSpot(OnTheSpot):
         return Reply(state_from_text(state_to_text(state)), state.seen, verdict)
 
 
-class RedisOnTheSpot(OnTheSpot):
-    """The script in a real server, asked by a client that blocks, at the loop's time."""
+class FakeRedis:
+    """A Redis server with one key, in virtual time: a request takes ``delay`` seconds each way, less ``jitter``."""
 
-    def __init__(self, port: int, key: str) -> None:
-        super().__init__()
-        import redis
+    def __init__(self, delay: float = 0.0, jitter: float = 0.0) -> None:
+        self.text, self.ahead, self.requests = "", 1e9, 0
+        self.is_contended = False  # another process is faster each time
+        self._delay, self._jitter, self._random = delay, jitter, Random(1)
 
-        from lsq_service_async.limits.redis import script
+    def register_script(self, script: str) -> Callable[..., Any]:
+        return self._swap if "SET" in script else self._read
 
-        self._client = redis.Redis(port=port)
-        self._script, self._key = self._client.register_script(script()), key
+    async def _travel(self) -> None:
+        await asyncio.sleep(self._delay - self._random.uniform(0, self._jitter))
 
-    def decide(self, ask: Ask) -> Reply:
-        from lsq_service_async.limits.redis import read_reply
+    def _time(self) -> tuple[int, int]:
+        microseconds = int((loop_time() + self.ahead) * 1e6)
+        return microseconds // 10**6, microseconds % 10**6
 
-        values: Any = self._script(keys=[self._key], args=[ask_to_text(ask), repr(loop_time())])
-        return read_reply(ask, values)
+    async def _read(self, keys: list[str], args: list[Any]) -> Any:
+        self.requests += 1
+        await self._travel()
+        reply = [self.text, self._time()]
+        await self._travel()
+        return reply
 
-    def end(self) -> None:
-        self._client.close()
+    async def _swap(self, keys: list[str], args: list[Any]) -> Any:
+        self.requests += 1
+        await self._travel()
+        seconds, microseconds = self._time()
+        self.text += " " if self.is_contended else ""
+        if args[0] == self.text and 0 <= seconds + microseconds / 1e6 - float(args[2]) <= 1:
+            self.text, reply = args[1], [1, "", (seconds, microseconds)]
+        else:
+            reply = [0, self.text, (seconds, microseconds)]
+        await self._travel()
+        return reply
+
+
+def asking_redis(server: FakeRedis) -> Any:
+    """A ledger that asks it, and remembers what."""
+    from lsq_service_async.limits.redis import RedisLedger
+
+    ledger = RedisLedger(server, "fake")  # type: ignore[arg-type] -- it is no real one
+    ledger.asks = []
+    exchange = ledger.exchange
+
+    async def noted(ask: Ask) -> Reply:
+        ledger.asks.append(ask)
+        return await exchange(ask)
+
+    ledger.exchange = noted
+    return ledger
 
 
 @asynccontextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import secrets
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from virtual_clock import run_virtual
 
-from limits.ledgers import FileOnTheSpot, OnTheSpot, RedisOnTheSpot, processes
+from limits.ledgers import FakeRedis, FileOnTheSpot, OnTheSpot, asking_redis, processes
 from limits.strict_servers import CALLS, PER
 from limits.test_never_refused import BOTH, all_at_once, lanes, many, networks, shapes_of_traffic
 from limits.traffic import Network, Run, Shape, late_both_ways, moments, send_all
@@ -79,17 +78,24 @@ def test_no_server_refuses_any_of_30_000_calls_of_processes_that_share_a_file(
     in_a_file(count, shapes, calls, lanes, network, seed)
 
 
-@pytest.mark.redis
+@pytest.mark.parametrize("delay", [0.0, 0.002, 0.05])
+@many(4)
+@given(counts, shapes_of_traffic, st.just(150), lanes, networks, seeds)
+def test_no_server_refuses_any_call_of_processes_that_share_a_redis(delay, count, shapes, calls, lanes, network, seed):
+    """However far away it is, and however often a process loses the race."""
+    server = FakeRedis(delay, delay / 2)
+    check_that_none_is_refused(lambda: asking_redis(server), count, shapes, calls, lanes, network, seed)
+
+
+@pytest.mark.slow
 @many(60)
-@given(counts, shapes_of_traffic, st.just(500), lanes, networks, seeds)
+@given(counts, shapes_of_traffic, st.just(500), lanes, networks, seeds, st.sampled_from([0.0, 0.002, 0.05]))
 def test_no_server_refuses_any_of_30_000_calls_of_processes_that_share_a_redis(
-    redis_server, count, shapes, calls, lanes, network, seed
+    count, shapes, calls, lanes, network, seed, delay
 ):
-    """Up to four of them, whatever they do."""
-    key = secrets.token_hex(8)
-    check_that_none_is_refused(
-        lambda: RedisOnTheSpot(redis_server.port, key), count, shapes, calls, lanes, network, seed
-    )
+    """The same, more often."""
+    server = FakeRedis(delay, delay / 2)
+    check_that_none_is_refused(lambda: asking_redis(server), count, shapes, calls, lanes, network, seed)
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])

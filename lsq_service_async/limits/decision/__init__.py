@@ -9,5 +9,4 @@ ask.py           what a process says in one exchange, and what it is told
 exchange.py      one exchange
 text.py          a state, and an exchange, as text
 forecast.py      when those who wait will go
-lua/             all but ask and forecast once more, under the same names, for a Redis server
 """

@@ -1,4 +1,4 @@
-"""One exchange of a process with a state that it shares with others. ``lua/exchange.lua`` says the same for Redis."""
+"""One exchange of a process with a state that it shares with others."""
 
 from __future__ import annotations
 

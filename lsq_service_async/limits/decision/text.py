@@ -1,4 +1,4 @@
-"""A state and an exchange as text: lists of numbers in JSON, which Lua reads and writes to the last bit, too."""
+"""A state as text: lists of numbers in JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from ...config import RateLimit
-from .ask import LANES, Ask
+from .ask import LANES
 from .line import Head, WaitingLine
 from .share import Share
 from .state import Flight, State
@@ -42,16 +42,6 @@ def state_from_text(text: str) -> State:
         flights={slot: Flight(*flight) for slot, *flight in flights},
         users=dict(users),
     )
-
-
-def ask_to_text(ask: Ask) -> str:
-    """What ``lua/exchange.lua`` reads."""
-    ended = [(slot, False if age is None else age, *rest) for slot, age, *rest in ask.ended]
-    refusals = [False if named is None else named for named in ask.refusals]
-    return json.dumps([
-        ask.owner, ask.slot, _pair(ask.rate), [(LANES.index(lane), heavy) for lane, heavy in ask.wants],
-        ask.waiting, ended, ask.held, ask.pause, refusals, ask.returning, ask.leaving, ask.expected,
-    ])  # fmt: skip
 
 
 def _pair(rate: RateLimit) -> tuple[int, float]:
