@@ -4,8 +4,8 @@
     app.py         the ASGI application: counts, records and answers each call    <- start reading here
     server.py      the same application on a loopback socket
     window.py      four ways to count calls against a rate limit; pure, given the time
-    faults.py      what can go wrong with a call, and the queue of faults to come
-    routes.py      every operation: path, handler, response
+    faults.py      the faults that a test can add, and their queue
+    routes.py      every operation: path, check, change, response
     store.py       tickets, conversations and leads
     payloads.py    checks JSON bodies against the vendor's pages
     multipart.py   reads bodies of any size in constant memory

@@ -1,4 +1,4 @@
-"""The emulator: create it, open it, look at what it received."""
+"""The emulator as tests and the command line use it."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def serve(
     window: WindowKind | None = "sliding",
     say: Callable[[str], object] = print,
 ) -> None:
-    """Serve until Ctrl-C. ``say`` gets the settings first, as environment variables to paste.
+    """Serve until Ctrl-C. First ``say`` is called with the settings, as environment variables to paste.
 
     ValueError if the host is not loopback; OSError if the port is taken.
     """

@@ -1,4 +1,4 @@
-"""What can go wrong with a call: frozen values, each of which carries out one `Exchange`.
+"""Faults: frozen values, each of which carries out one `Exchange` in its own way.
 
 Faults apply in the order in which they were added. Here the first create gets a 500 and the second one a slow answer::
 
@@ -138,7 +138,7 @@ class Status(Fault):
 
 @dataclass(frozen=True)
 class RateLimited(Fault):
-    """Answer with the documented 429, whatever the window decided; ``retry_after`` is the header's value as it is."""
+    """Answer with the documented 429. ``retry_after``: the value of that header, unchanged."""
 
     retry_after: int | str | None = None
 
@@ -262,7 +262,7 @@ class FaultScript:
 
     @property
     def pending(self) -> tuple[Fault, ...]:
-        """The faults that are still to come, with the remaining times."""
+        """The faults that have not been applied yet, with the remaining times."""
         return tuple(self._pending)
 
     def add(self, *faults: Fault) -> None:

@@ -1,4 +1,4 @@
-"""Every operation: its path, what it does to the store, and its response.
+"""Every operation: path, check, change of the store, response.
 
 An endpoint returns a response or raises `RefusedError`. The body was read before: ``request.state.body``.
 """
@@ -184,7 +184,7 @@ class Operations:
         return ticket
 
     def _require_admin(self) -> None:
-        # The pages say that an operation is for administrators, but none documents a 403.
+        # The pages restrict some operations to administrators, but none documents a 403.
         if not self.admin:
             raise RefusedError(text_response(403, "This operation is for administrators only."))
 

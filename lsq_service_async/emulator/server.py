@@ -38,7 +38,7 @@ class Connection(H11Protocol):
         self.access_log = False
 
     def hang_up(self, reset: bool) -> None:
-        """Close at once with a TCP reset, or after sending what was written."""
+        """Close with a TCP reset, or in order after the data that was written."""
         if self.transport.is_closing():
             return
         if reset:

@@ -1,7 +1,7 @@
 """Four ways in which servers and gateways count calls against a rate limit; pure, given the time.
 
-The vendor says "25 in 5 second(s)", but not how that is counted. A window is asked once for each call, when the call
-arrives, with times that never decrease.
+The vendor's limit is "25 in 5 second(s)"; how that is counted is not documented. `Window.allows` is called once for
+each call, when the call arrives, with times that never decrease.
 """
 
 from __future__ import annotations

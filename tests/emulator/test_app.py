@@ -1,68 +1,43 @@
-"""The course of a call, in process and in fake time: arrival, window, faults, record."""
-
-from __future__ import annotations
+"""The course of a call, in process and in fake time: travel, rate limit, record, keys."""
 
 import asyncio
 import hashlib
 import json
 import random
-from collections.abc import AsyncIterator, Callable
-from typing import Any
 
-import httpx
 import pytest
 
-from lsq_service_async.emulator import (
-    AnswerLost,
-    BadJson,
-    DropConnection,
-    EarlyStatus,
-    Emulator,
-    Fault,
-    FixedWindow,
-    Latency,
-    RateLimited,
-    ResetMidway,
-    Serve,
-    SlowRead,
-    Status,
-    StopReading,
-    TruncatedAnswer,
-)
+from lsq_service_async.emulator import DropConnection, Emulator, FixedWindow, RateLimited, Serve, Status
 
-Client = Callable[[Emulator], httpx.AsyncClient]
-
-TEXT_429 = "API calls exceeded the limit of 25 in 5 second(s)"
+NOT_FOUND = "The API could not be found. Please check the API signature."
+PHONE = "/RetrieveLeadByPhoneNumber?phone=1"
 
 
-async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
-    for part in parts:
-        yield part
+async def statuses(client, calls, path="/tickets/1"):
+    return [(await client.get(path)).status_code for _ in range(calls)]
 
 
-# The window
-
-
-async def test_the_26th_call_of_a_bunch_is_refused_in_the_vendors_words(fake_time: Any, in_process: Client) -> None:
-    """25 calls pass, the next one is a 429 without a Retry-After; 5 seconds later there is room again."""
+async def test_the_26th_call_of_a_burst_is_refused_with_the_vendors_text(fake_time, connect):
+    """25 calls pass, the next one is a 429 without Retry-After, and 5 seconds later a call passes again."""
     emulator = Emulator(clock=fake_time.clock, refused_count=False)
-    async with in_process(emulator) as client:
-        answers = [await client.get("/tickets/1") for _ in range(26)]
+    async with connect(emulator) as client:
+        assert await statuses(client, 25) == [404] * 25
+        refused = await client.get("/tickets/1")
         fake_time.now += 5
-        later = await client.get("/tickets/1")
-    assert [answer.status_code for answer in [*answers, later]] == [404] * 25 + [429] + [404]
-    assert (answers[25].text, "retry-after" in answers[25].headers) == (TEXT_429, False)
+        assert await statuses(client, 1) == [404]
+    assert (refused.status_code, refused.text) == (429, "API calls exceeded the limit of 25 in 5 second(s)")
+    assert "retry-after" not in refused.headers
     assert (emulator.refused, [at for at, call in enumerate(emulator.calls) if call.refused]) == (1, [25])
 
 
-async def test_a_refused_call_changes_nothing(fake_time: Any, in_process: Client, new_ticket: Any) -> None:
-    """Its body is read and hashed, and no ticket comes of it."""
+async def test_a_refused_call_changes_nothing(fake_time, connect, new_ticket):
+    """The body of a refused call is read and hashed, but no ticket is created."""
     emulator = Emulator(rate_limit=(1, 5.0), clock=fake_time.clock)
-    async with in_process(emulator) as client:
+    async with connect(emulator) as client:
         answers = [await client.post("/tickets", json=new_ticket) for _ in range(2)]
     assert ([answer.status_code for answer in answers], len(emulator.tickets)) == ([200, 429], 1)
     first, second = emulator.calls
-    assert (True, False, first.sha256) == (first.applied, second.applied, second.sha256)
+    assert (first.applied, second.applied, second.sha256) == (True, False, first.sha256)
 
 
 @pytest.mark.parametrize(
@@ -73,278 +48,153 @@ async def test_a_refused_call_changes_nothing(fake_time: Any, in_process: Client
         ({"window": FixedWindow(3, 1.0)}, "limit of 3 in 1 second(s)"),
     ],
 )
-async def test_the_refusal_names_the_limit_of_the_window(
-    fake_time: Any, in_process: Client, settings: Any, text: str
-) -> None:
-    """N and T are those of the setting, or of the window that was given."""
+async def test_a_refusal_names_the_limit_of_its_window(fake_time, connect, settings, text):
+    """The text of a 429 has the calls and seconds of the setting, or of the window that was passed."""
     emulator = Emulator(clock=fake_time.clock, **settings)
-    async with in_process(emulator) as client:
+    async with connect(emulator) as client:
         answers = [await client.get("/tickets/1") for _ in range(11)]
     assert text in answers[-1].text
     assert f"limit of {emulator.app.window.calls} in" in answers[-1].text
 
 
-async def test_refused_calls_count_by_default(fake_time: Any, in_process: Client) -> None:
-    """A client that keeps knocking stays outside."""
+async def test_refused_calls_count_by_default(fake_time, connect):
+    """A client that repeats refused calls too early stays refused."""
     emulator = Emulator(rate_limit=(1, 5.0), clock=fake_time.clock)
-    statuses = []
-    async with in_process(emulator) as client:
+    answers = []
+    async with connect(emulator) as client:
         for _ in range(4):
-            statuses.append((await client.get("/tickets/1")).status_code)
+            answers += await statuses(client, 1)
             fake_time.now += 4
-    assert statuses == [404, 429, 429, 429]
+    assert answers == [404, 429, 429, 429]
 
 
-async def test_without_a_window_nobody_is_refused(client: httpx.AsyncClient, emulator: Emulator) -> None:
-    """100 calls at once all pass."""
-    await asyncio.gather(*(client.get("/tickets/1") for _ in range(100)))
-    assert (len(emulator.calls), emulator.refused) == (100, 0)
+async def test_without_a_window_no_call_is_refused(client, leads, emulator):
+    """With window=None 100 calls at once pass on both APIs."""
+    answers = await asyncio.gather(*(client.get("/tickets/1") for _ in range(100)))
+    answers += await asyncio.gather(*(leads.get(PHONE) for _ in range(100)))
+    assert ({answer.status_code for answer in answers}, len(emulator.calls), emulator.refused) == ({200, 404}, 200, 0)
 
 
-async def test_calls_are_counted_before_their_body_is_read(fake_time: Any, in_process: Client) -> None:
-    """The first to arrive is the first to count, even if its body takes long."""
+async def test_the_two_apis_have_separate_limits(fake_time, connect):
+    """Calls of one API do not count in the other, and each 429 names its own limit."""
+    emulator = Emulator(rate_limit=(2, 5.0), leads_rate_limit=(1, 2.5), clock=fake_time.clock)
+    async with connect(emulator) as client, connect(emulator, marketing=True) as leads:
+        assert await statuses(leads, 1, PHONE) + await statuses(client, 2) == [200, 404, 404]
+        assert "limit of 1 in 2.5 second(s)" in (await leads.get(PHONE)).text
+        assert "limit of 2 in 5 second(s)" in (await client.get("/tickets/1")).text
+        emulator.faults.add(RateLimited())
+        fake_time.now += 10
+        assert "limit of 1 in 2.5 second(s)" in (await leads.get(PHONE)).text
+    assert emulator.refused == 2
+
+
+async def test_a_window_instance_counts_only_the_tenants_calls(fake_time, connect):
+    """With a Window passed in, the look-ups of leads get a sliding window."""
+    emulator = Emulator(window=FixedWindow(1, 5.0), leads_rate_limit=(2, 5.0), clock=fake_time.clock)
+    async with connect(emulator, marketing=True) as leads:
+        assert await statuses(leads, 3, PHONE) == [200, 200, 429]
+
+
+async def test_calls_are_counted_before_their_body_is_read(fake_time, connect):
+    """The first call to arrive is the first to count, even if its body takes long."""
     emulator = Emulator(rate_limit=(1, 5.0), clock=fake_time.clock)
     read_on = asyncio.Event()
 
-    async def slow() -> AsyncIterator[bytes]:
+    async def slow():
         yield b"{"
         await read_on.wait()
 
-    async with in_process(emulator) as client:
+    async with connect(emulator) as client:
         first = asyncio.create_task(client.post("/tickets", content=slow()))
-        while not emulator.calls:  # noqa: ASYNC110 -- it has no event for an arrival
+        while not emulator.calls:  # noqa: ASYNC110 -- the emulator has no event for an arrival
             await asyncio.sleep(0)
-        second = await client.get("/tickets/1")
+        assert await statuses(client, 1) == [429]
         read_on.set()
-        assert ((await first).status_code, second.status_code) == (400, 429)
+        assert (await first).status_code == 400
 
 
-async def test_a_refused_call_uses_up_no_fault_and_a_faulted_call_is_counted(
-    fake_time: Any, in_process: Client
-) -> None:
-    """The window decides first: the dropped call took its place in it, and the refused one left the script alone."""
+async def test_the_window_decides_before_the_faults(fake_time, connect):
+    """A call with a fault counts against the limit, and a refused call leaves the next fault pending."""
     emulator = Emulator(rate_limit=(2, 5.0), clock=fake_time.clock)
     emulator.faults.add(DropConnection(), Serve(), Status(503))
-    async with in_process(emulator) as client:
+    async with connect(emulator) as client:
         with pytest.raises(ConnectionResetError):
             await client.get("/tickets/1")
-        assert [(await client.get("/tickets/1")).status_code for _ in range(2)] == [404, 429]
-    assert (Status(503),) == emulator.faults.pending
+        assert await statuses(client, 2) == [404, 429]
+    assert emulator.faults.pending == (Status(503),)
 
 
-async def test_jitter_passes_on_the_way_there_and_back(fake_time: Any, in_process: Client) -> None:
-    """Each way takes between 0 and the jitter, and a call is counted when it arrives."""
+async def test_jitter_delays_each_way(fake_time, connect):
+    """Each way takes between 0 seconds and the jitter, and a call is counted when it arrives."""
     emulator = Emulator(jitter=0.4, clock=fake_time.clock, sleep=fake_time.sleep, random=random.Random(3))
-    async with in_process(emulator) as client:
-        for _ in range(20):
-            await client.get("/tickets/1")
-    assert (len(fake_time.slept), all(0 <= seconds <= 0.4 for seconds in fake_time.slept)) == (40, True)
-    assert max(fake_time.slept) > 0.3
-    assert 1000.0 + fake_time.slept[0] == emulator.calls[0].time
+    async with connect(emulator) as client:
+        await statuses(client, 20)
+    assert (len(fake_time.slept), min(fake_time.slept) >= 0, 0.3 < max(fake_time.slept) <= 0.4) == (40, True, True)
+    assert emulator.calls[0].time == 1000.0 + fake_time.slept[0]
 
 
-# The record
-
-
-async def test_every_call_is_kept(
-    client: httpx.AsyncClient, emulator: Emulator, fake_time: Any, new_ticket: Any
-) -> None:
-    """Method, path, time, status, the digest of the whole body, and its files, in the order of arrival."""
-    parts: Any = [("ticketDTO", (None, json.dumps(new_ticket))), ("files", ("a", b"xyz"))]
+async def test_every_call_is_recorded(client, emulator, fake_time, new_ticket):
+    """A record has method, path, time, status, size and digest of the whole body, and its files."""
+    parts = [("ticketDTO", (None, json.dumps(new_ticket))), ("files", ("a", b"xyz"))]
     request = client.build_request("POST", "/tickets", files=parts)
     raw = await request.aread()
     await client.send(request)
+    before = emulator.calls
     fake_time.now += 1.5
     await client.get("/tickets/1?x=1")
     create, get = emulator.calls
-    assert (create.method, create.path, create.time, create.status) == (
-        "POST",
-        "/api/tenants/22824/tickets",
-        1000.0,
-        200,
-    )
-    assert (len(raw), hashlib.sha256(raw).hexdigest()) == (create.size, create.sha256)
-    assert [("a", 3, hashlib.sha256(b"xyz").hexdigest())] == [(f.name, f.size, f.sha256) for f in create.files]
-    assert (get.method, get.path, get.time, get.status, get.size) == (
-        "GET",
-        "/api/tenants/22824/tickets/1",
-        1001.5,
-        200,
-        0,
-    )
-    assert (create.applied, get.applied) == (True, False)
-    assert (Serve(), False) == (get.fault, get.refused)
+    assert (create.method, create.path, create.time) == ("POST", "/api/tenants/22824/tickets", 1000.0)
+    assert (create.size, create.sha256) == (len(raw), hashlib.sha256(raw).hexdigest())
+    assert [(f.name, f.size, f.sha256) for f in create.files] == [("a", 3, hashlib.sha256(b"xyz").hexdigest())]
+    assert (get.method, get.path, get.time, get.size) == ("GET", "/api/tenants/22824/tickets/1", 1001.5, 0)
+    assert (create.status, create.applied, get.status, get.applied) == (200, True, 200, False)
+    assert (get.fault, get.refused) == (Serve(), False)
+    assert before == (create,), "calls is a snapshot"
 
 
-async def test_the_records_are_a_snapshot(client: httpx.AsyncClient, emulator: Emulator) -> None:
-    """What was looked at before does not change under the one who looks."""
-    before = emulator.calls
-    await client.get("/tickets/1")
-    assert (len(before), len(emulator.calls)) == (0, 1)
+@pytest.mark.parametrize("value", [None, "wrong"])
+@pytest.mark.parametrize("position", [0, 1])
+async def test_both_keys_are_checked(client, emulator, new_ticket, position, value):
+    """A missing or wrong key is a 401 with the documented text, and nothing is created."""
+    name = ("X-LSQ-ACCESS-KEY", "X-LSQ-SECRET-KEY")[position]
+    del client.headers[name]
+    response = await client.post("/tickets", json=new_ticket, headers={name: value} if value else {})
+    assert (response.status_code, "invalid access credentials" in response.text) == (401, True)
+    assert not emulator.tickets
 
 
-# Faults: (status answered, ticket created)
-
-
-@pytest.mark.parametrize(
-    ("fault", "status", "text", "created"),
-    [
-        pytest.param(Status(500), 500, "The API called failed.", 0, id="status with the vendor's words"),
-        pytest.param(Status(502), 502, "Bad Gateway", 0, id="status with HTTP's words"),
-        pytest.param(Status(599), 599, "", 0, id="status without words"),
-        pytest.param(Status(204), 204, "", 0, id="status without a body"),
-        pytest.param(Status(500, '{"ExceptionType": "X"}'), 500, '{"ExceptionType": "X"}', 0, id="status with a body"),
-        pytest.param(Status(504, "", applied=True), 504, "", 1, id="status though applied"),
-        pytest.param(RateLimited(), 429, TEXT_429, 0, id="rate limited"),
-        pytest.param(Latency(2.5), 200, '"Success"', 1, id="latency"),
-        pytest.param(BadJson(), 200, '{"Status": "Succ', 1, id="bad JSON, applied"),
-        pytest.param(BadJson("<html>", applied=False), 200, "<html>", 0, id="bad JSON, not applied"),
-        pytest.param(SlowRead(100), 200, '"Success"', 1, id="slow read"),
-        pytest.param(EarlyStatus(413), 413, "", 0, id="early status"),
-        pytest.param(ResetMidway(10), None, "", 0, id="reset midway"),
-        pytest.param(DropConnection(), None, "", 0, id="dropped before the body"),
-        pytest.param(DropConnection(when="after_body"), None, "", 0, id="dropped after the body"),
-        pytest.param(AnswerLost(), None, "", 1, id="applied, answer lost"),
-    ],
-)
-async def test_a_fault_plays_one_call_and_the_next_goes_well(
-    client: httpx.AsyncClient,
-    emulator: Emulator,
-    new_ticket: Any,
-    fault: Fault,
-    status: int | None,
-    text: str,
-    created: int,
-) -> None:
-    """The caller sees the status and text, or a reset; the ticket is there or not; the record says the same."""
-    emulator.faults.add(fault)
-    if status is None:
-        with pytest.raises(ConnectionResetError):
-            await client.post("/tickets", json=new_ticket)
-    else:
-        response = await client.post("/tickets", json=new_ticket)
-        assert (status, True) == (response.status_code, text in response.text)
-    assert created == len(emulator.tickets)
-    (call,) = emulator.calls
-    assert (status, fault, bool(created), False) == (call.status, call.fault, call.applied, call.refused)
-    assert (await client.post("/tickets", json=new_ticket)).status_code == 200
-
-
-async def test_a_status_may_bring_headers_and_another_type(client: httpx.AsyncClient, emulator: Emulator) -> None:
-    """Any header, the content type among them."""
-    emulator.faults.add(Status(503, "<html>", headers={"Retry-After": "7", "Content-Type": "text/html"}))
-    response = await client.get("/tickets/1")
-    assert (response.headers["retry-after"], response.headers["content-type"]) == ("7", "text/html")
-
-
-@pytest.mark.parametrize(("close", "header"), [(True, "close"), (False, None)])
-async def test_an_early_status_says_whether_it_closes(
-    client: httpx.AsyncClient, emulator: Emulator, close: bool, header: str | None
-) -> None:
-    """The connection header is what tells the server to close behind the answer; none of the body was read."""
-    emulator.faults.add(EarlyStatus(413, close=close))
-    response = await client.post("/tickets", content=b"x" * 100)
-    assert (response.status_code, response.headers.get("connection")) == (413, header)
-    assert emulator.calls[0].size is None
-
-
-@pytest.mark.parametrize(("retry_after", "header"), [(None, None), (1, "1"), ("Wed, 21 Oct 2026 07:28:00 GMT",) * 2])
-async def test_a_scripted_429_may_say_when_to_come_back(
-    client: httpx.AsyncClient, emulator: Emulator, retry_after: Any, header: str | None
-) -> None:
-    """In seconds, as a date, or not at all; it is not the window that refused."""
-    emulator.faults.add(RateLimited(retry_after))
-    response = await client.get("/tickets/1")
-    assert (429, header) == (response.status_code, response.headers.get("retry-after"))
-    assert emulator.refused == 0
-
-
-async def test_latency_comes_after_the_call_was_carried_out(
-    client: httpx.AsyncClient, emulator: Emulator, fake_time: Any, new_ticket: Any
-) -> None:
-    """Who gives up waiting has created a ticket all the same."""
-    emulator.faults.add(Latency(2.5))
-    await client.post("/tickets", json=new_ticket)
-    assert fake_time.slept == [2.5]
-
-
-async def test_a_slow_reader_takes_the_time_that_the_bytes_need(
-    client: httpx.AsyncClient, emulator: Emulator, fake_time: Any
-) -> None:
-    """300 bytes at 100 bytes a second are 3 seconds."""
-    emulator.faults.add(SlowRead(100))
-    await client.post("/tickets", content=chunks(b"x" * 100, b"y" * 200))
-    assert fake_time.slept == [1.0, 2.0]
+async def test_the_header_names_of_one_api_do_not_work_on_the_other(client, leads):
+    """The marketing API spells its headers with other hyphens, so the same keys are a 401 in both directions."""
+    crossed = await client.get("http://localhost/v2/LeadManagement.svc/Leads.GetByEmailaddress?emailaddress=a")
+    assert crossed.status_code == 401
+    assert (await leads.get("http://localhost/api/tenants/22824/tickets/1")).status_code == 401
 
 
 @pytest.mark.parametrize(
-    ("fault", "read"),
+    ("method", "url"),
     [
-        (DropConnection(), 0),
-        (ResetMidway(15), 20),
-        (ResetMidway(1000), 40),
-        (DropConnection(when="after_body"), 40),
+        ("POST", "/ticket"),
+        ("GET", "/tickets"),
+        ("DELETE", "/tickets/1"),
+        ("HEAD", "/tickets/1"),
+        ("GET", "/tickets/1/"),
+        ("GET", "/tickets/1/update"),
+        ("POST", "http://localhost/api/tenants/1/tickets"),
+        ("POST", "http://localhost/api/tenants/228240/tickets"),
+        ("POST", "http://localhost/tickets"),
+        ("GET", "http://localhost/api/tenants/22824"),
     ],
 )
-async def test_a_connection_is_dropped_when_so_much_was_read(
-    client: httpx.AsyncClient, emulator: Emulator, fault: Fault, read: int
-) -> None:
-    """Nothing, some chunks, or all; a body that was not read to its end has no digest."""
-    taken = 0
-
-    async def body() -> AsyncIterator[bytes]:
-        nonlocal taken
-        for _ in range(4):
-            taken += 10
-            yield b"x" * 10
-
-    emulator.faults.add(fault)
-    with pytest.raises(ConnectionResetError):
-        await client.post("/tickets", content=body())
-    assert (read, read == 40) == (taken, emulator.calls[0].sha256 is not None)
+async def test_an_unknown_operation_of_the_tenant_is_a_404(client, method, url):
+    """Another path, method or tenant, or a slash at the end, is the documented 404."""
+    response = await client.request(method, url)
+    assert (response.status_code, response.text) == (404, "" if method == "HEAD" else NOT_FOUND)
 
 
-async def test_who_stops_reading_never_answers(client: httpx.AsyncClient, emulator: Emulator) -> None:
-    """The call hangs after the given bytes, until somebody ends it."""
-    emulator.faults.add(StopReading(after_bytes=15))
-    taken: list[int] = []
-
-    async def body() -> AsyncIterator[bytes]:
-        for at in range(4):
-            taken.append(at)
-            yield b"x" * 10
-
-    call = asyncio.create_task(client.post("/tickets", content=body()))
-    for _ in range(50):
-        await asyncio.sleep(0)
-    assert (call.done(), taken) == (False, [0, 1])
-    call.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await call
-
-
-async def test_a_truncated_answer_was_carried_out(
-    client: httpx.AsyncClient, emulator: Emulator, new_ticket: Any
-) -> None:
-    """In process the cut is a reset like any other; the record has the status that was sent."""
-    emulator.faults.add(TruncatedAnswer())
-    with pytest.raises(ConnectionResetError):
-        await client.post("/tickets", json=new_ticket)
-    assert (len(emulator.tickets), emulator.calls[0].status) == (1, 200)
-
-
-async def test_faults_of_your_own_can_be_added(client: httpx.AsyncClient, emulator: Emulator, new_ticket: Any) -> None:
-    """A fault may read a part of the body first: the call is applied with the whole of it."""
-
-    class Twice(Fault):
-        async def play(self, exchange: Any) -> None:
-            await exchange.read(at_most=10)
-            await exchange.apply()
-            await exchange.send(await exchange.apply())
-
-    emulator.faults.add(Twice())
-    content = json.dumps(new_ticket).encode()
-    body = chunks(content[:20], content[20:])
-    response = await client.post("/tickets", content=body, headers={"content-type": "application/json"})
-    assert (response.json()["Id"], list(emulator.tickets)) == ("2", ["1", "2"])
-    assert emulator.calls[0].size == len(content)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/Leads.GetByEmailaddress"), ("GET", "/Leads.GetByEmailaddress/1"), ("GET", "/Leads.Get"), ("GET", "/")],
+)
+async def test_an_unknown_operation_of_the_marketing_api_is_a_404(leads, method, path):
+    """Of the marketing API's operations the emulator has two."""
+    assert (await leads.request(method, path)).status_code == 404

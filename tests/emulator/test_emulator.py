@@ -1,6 +1,4 @@
-"""The emulator as a whole: its settings, its life, `serve`, and the extra that it needs."""
-
-from __future__ import annotations
+"""The emulator as a whole: settings, opening and closing, ``serve``, and the extra that it needs."""
 
 import asyncio
 import importlib
@@ -9,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-from typing import Any
 
 import httpx
 import pytest
@@ -20,29 +17,25 @@ URLS = dict.fromkeys(("base_url", "metadata_url", "leads_url"), "http://localhos
 KEYS = {"access_key": "emulator-access-key", "secret_key": "emulator-secret-key", "org_id": "22824"}
 
 
-def test_the_settings_are_a_fresh_dict() -> None:
-    """Before it is open the origin is this machine's name; changing the dict changes nothing."""
+def test_the_settings_are_a_new_dict():
+    """The origin of a closed emulator is http://localhost, and changes of the dict have no effect."""
     emulator = Emulator()
     emulator.settings["org_id"] = "1"
     assert emulator.settings == KEYS | URLS
+    chosen = {"access_key": "a", "secret_key": "b", "org_id": "7"}
+    assert Emulator(**chosen).settings == chosen | URLS
 
 
-def test_keys_and_tenant_can_be_chosen() -> None:
-    """They appear in the settings, and are the ones that are checked."""
-    emulator = Emulator(access_key="a", secret_key="b", org_id="7")
-    assert emulator.settings == {"access_key": "a", "secret_key": "b", "org_id": "7"} | URLS
-
-
-async def test_it_says_what_it_is(in_process: Any) -> None:
-    """Its repr shows where it is and what it has seen, and no key."""
+async def test_the_repr_has_the_address_and_no_key():
+    """The repr shows the address and the number of tickets, calls and refused calls."""
     emulator = Emulator()
     assert repr(emulator) == "<Emulator closed, 0 tickets, 0 calls, 0 refused>"
     async with emulator:
-        assert f"<Emulator {emulator.settings['base_url']}, 0 tickets, 0 calls, 0 refused>" == repr(emulator)
+        assert repr(emulator) == f"<Emulator {emulator.settings['base_url']}, 0 tickets, 0 calls, 0 refused>"
 
 
-async def test_it_can_be_opened_again_but_not_twice() -> None:
-    """Twice at once is an error; after it was closed it goes on with what it had; closing a closed one does nothing."""
+async def test_it_can_be_opened_again_but_not_twice():
+    """Opening an open emulator is an error, and closing a closed one does nothing."""
     emulator = Emulator()
     await emulator.aclose()
     async with emulator:
@@ -55,29 +48,29 @@ async def test_it_can_be_opened_again_but_not_twice() -> None:
         assert [origin.startswith("http://127.0.0.1:") for origin in origins] == [True]
 
 
-async def test_two_emulators_may_share_a_memory(in_process: Any, new_ticket: Any) -> None:
-    """A ticket that one created is found by the other."""
+async def test_two_emulators_may_share_a_store(connect, new_ticket):
+    """A ticket that was created on one emulator is found on the other."""
     store = TicketStore(first_number=34)
-    async with in_process(Emulator(store=store)) as one, in_process(Emulator(store=store)) as two:
+    async with connect(Emulator(store=store)) as one, connect(Emulator(store=store)) as two:
         await one.post("/tickets", json=new_ticket)
         assert "#034" in (await two.get("/tickets/34")).text
 
 
-def test_the_tickets_can_be_looked_at_only() -> None:
-    """The mapping is a view: it cannot be written to."""
+def test_the_tickets_are_read_only():
+    """The mapping of tickets is a view that cannot be changed."""
     with pytest.raises(TypeError):
-        Emulator().tickets["1"] = None  # type: ignore[index]
+        Emulator().tickets["1"] = None
 
 
-def test_a_reading_of_offsets_that_does_not_exist_is_refused() -> None:
-    """The three that exist are named."""
+def test_an_unknown_meaning_of_offsets_is_refused():
+    """The error lists the three meanings."""
     with pytest.raises(ValueError, match="from_zero, from_one, page; not 'from_two'"):
-        Emulator(metadata_offset="from_two")  # type: ignore[arg-type]
+        Emulator(metadata_offset="from_two")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.com", ""])
-def test_only_this_machine_can_reach_it(host: str) -> None:
-    """Any other address than loopback is refused before anything is opened."""
+def test_only_loopback_addresses_are_allowed(host):
+    """Any other address than loopback is refused before a socket is opened."""
     with pytest.raises(ValueError, match="loopback"):
         Emulator(host=host)
 
@@ -85,43 +78,37 @@ def test_only_this_machine_can_reach_it(host: str) -> None:
 @pytest.mark.parametrize(
     ("host", "origin"), [("127.0.0.1", "http://127.0.0.1:"), ("localhost", "http://"), ("::1", "http://[::1]:")]
 )
-async def test_loopback_has_several_names(host: str, origin: str) -> None:
-    """Each of them is an origin that can be called."""
-    if host == "::1" and not _has_ipv6():
-        pytest.skip("this machine has no IPv6 loopback")
+async def test_loopback_has_several_names(host, origin):
+    """Each name of this machine gives an origin that can be called."""
+    if host == "::1":
+        try:
+            socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+        except OSError:
+            pytest.skip("this machine has no IPv6 loopback")
     async with Emulator(host=host) as emulator:
         assert emulator.settings["base_url"].startswith(origin)
 
 
-def _has_ipv6() -> bool:
-    try:
-        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
-    except OSError:
-        return False
-    return True
+async def test_serve_prints_the_settings_and_stops_on_an_interrupt():
+    """``serve`` prints the environment to use, and KeyboardInterrupt stops it without a traceback."""
+    said = []
 
-
-async def test_serve_says_the_settings_and_ends_on_an_interrupt() -> None:
-    """It prints the environment to use, and KeyboardInterrupt ends it without a traceback."""
-    said: list[str] = []
-
-    def interrupt() -> None:
+    def interrupt():
         raise KeyboardInterrupt
 
-    def say(text: str) -> None:
+    def say(text):
         said.append(text)
         asyncio.get_running_loop().call_soon(interrupt)
 
     await asyncio.to_thread(serve, 0, say=say)
-    first, second, third, fourth, fifth, sixth = said[0].splitlines()
-    assert first == "export LSQ_ACCESS_KEY=emulator-access-key"
-    assert (second, third) == ("export LSQ_SECRET_KEY=emulator-secret-key", "export LSQ_ORG_ID=22824")
-    assert fourth.startswith("export LSQ_BASE_URL=http://127.0.0.1:")
-    assert (fifth, sixth) == (fourth.replace("BASE", "METADATA"), fourth.replace("BASE", "LEADS"))
+    keys, (base, metadata, leads) = said[0].splitlines()[:3], said[0].splitlines()[3:]
+    assert keys == [f"export LSQ_{name.upper()}={value}" for name, value in KEYS.items()]
+    assert base.startswith("export LSQ_BASE_URL=http://127.0.0.1:")
+    assert (metadata, leads) == (base.replace("BASE", "METADATA"), base.replace("BASE", "LEADS"))
 
 
-def test_serve_as_a_process_of_its_own() -> None:
-    """What it printed can be called at once; after Ctrl-C it is gone with exit code 0 and nothing on stderr."""
+def test_serve_in_another_process():
+    """The printed address can be called at once, and Ctrl-C ends the process with exit code 0 and an empty stderr."""
     # A shell that started the tests in the background may have left SIGINT ignored, which children inherit.
     program = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
@@ -135,7 +122,6 @@ def test_serve_as_a_process_of_its_own() -> None:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     try:
-        assert process.stdout is not None
         origin = [process.stdout.readline() for _ in range(4)][-1].strip().partition("=")[2]
         assert httpx.get(origin, trust_env=False).status_code == 401
         process.send_signal(signal.SIGINT)
@@ -146,24 +132,20 @@ def test_serve_as_a_process_of_its_own() -> None:
     assert (process.returncode, stderr) == (0, "")
 
 
-@pytest.mark.parametrize("module", ["starlette.requests", "python_multipart.exceptions", "uvicorn"])
-def test_without_its_extra_the_import_says_what_to_install(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
-    """One library missing is one sentence with the command."""
-    _forget_the_emulator(monkeypatch)
-    monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ImportError, match=r'pip install "lsq-service-async\[emulator\]"'):
-        importlib.import_module("lsq_service_async.emulator")
-
-
-def test_another_missing_module_is_not_blamed_on_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A broken installation is shown as it is."""
-    _forget_the_emulator(monkeypatch)
-    monkeypatch.setitem(sys.modules, "lsq_service_async.emulator.window", None)
-    with pytest.raises(ModuleNotFoundError, match=r"lsq_service_async\.emulator\.window"):
-        importlib.import_module("lsq_service_async.emulator")
-
-
-def _forget_the_emulator(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("module", "error", "message"),
+    [
+        ("starlette.requests", ImportError, r'pip install "lsq-service-async\[emulator\]"'),
+        ("python_multipart.exceptions", ImportError, r'pip install "lsq-service-async\[emulator\]"'),
+        ("uvicorn", ImportError, r'pip install "lsq-service-async\[emulator\]"'),
+        ("lsq_service_async.emulator.window", ModuleNotFoundError, r"lsq_service_async\.emulator\.window"),
+    ],
+)
+def test_a_missing_library_names_the_extra(monkeypatch, module, error, message):
+    """Without a library of the extra the import fails with the command to install it; other errors are unchanged."""
     for name in list(sys.modules):
         if name.startswith("lsq_service_async.emulator"):
             monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(error, match=message):
+        importlib.import_module("lsq_service_async.emulator")

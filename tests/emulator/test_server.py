@@ -1,6 +1,4 @@
-"""On a real socket: what the wire shows of each fault, and a closing that leaves nothing behind."""
-
-from __future__ import annotations
+"""The emulator on a real socket: faults as the network shows them, and closing."""
 
 import asyncio
 import contextlib
@@ -9,8 +7,6 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Callable
-from typing import Any
 
 import httpx
 import pytest
@@ -20,7 +16,6 @@ from lsq_service_async.emulator import (
     DropConnection,
     EarlyStatus,
     Emulator,
-    Fault,
     Latency,
     ResetMidway,
     SlowRead,
@@ -28,51 +23,49 @@ from lsq_service_async.emulator import (
     TruncatedAnswer,
 )
 
-Client = Callable[[Emulator], httpx.AsyncClient]
-
 BIG = b"x" * (16 << 20)
 """More than the buffers of both ends of a socket hold."""
 
 
-def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
+def warnings_in(caplog):
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def port_of(emulator: Emulator) -> int:
+def port_of(emulator):
     return int(emulator.settings["base_url"].rpartition(":")[2])
 
 
-async def until(true: Callable[[], object]) -> None:
-    """Let the loop run until it is so."""
+async def until(condition):
+    """Run the event loop until the condition is true."""
     async with asyncio.timeout(10):
-        while not true():  # noqa: ASYNC110 -- the emulator has no event for each thing that may be waited for
+        while not condition():  # noqa: ASYNC110 -- the emulator has no event for these conditions
             await asyncio.sleep(0)
 
 
-async def test_an_open_emulator_serves_on_a_free_port_of_this_machine(on_socket: Client, new_ticket: Any) -> None:
-    """Two at once have two ports; what is created through the socket is in the emulator."""
-    async with Emulator() as one, Emulator() as two, on_socket(one) as client:
+async def test_an_open_emulator_serves_on_a_free_loopback_port(connect, new_ticket):
+    """Two emulators have two ports, and a ticket is in the emulator on whose socket it was created."""
+    async with Emulator() as one, Emulator() as two, connect(one) as client:
         assert one.settings["base_url"] != two.settings["base_url"]
         assert one.settings["base_url"].startswith("http://127.0.0.1:")
         answer = await client.post("/tickets", json=new_ticket)
         assert (answer.status_code, list(one.tickets), len(two.tickets)) == (200, ["1"], 0)
 
 
-async def test_connections_are_kept_alive(on_socket: Client) -> None:
-    """Two calls one after the other are one connection, also when the first one was refused for speed."""
-    async with Emulator(rate_limit=(1, 5.0)) as emulator, on_socket(emulator) as client:
-        ports = [
-            (await client.get("/tickets/1")).extensions["network_stream"].get_extra_info("client_addr")[1]
-            for _ in range(3)
-        ]
-    assert len(set(ports)) == 1
+async def test_connections_are_kept_alive(connect):
+    """Successive calls use one connection, even if one of them is refused with a 429."""
+    async with Emulator(rate_limit=(1, 5.0)) as emulator, connect(emulator) as client:
+        streams = [(await client.get("/tickets/1")).extensions["network_stream"] for _ in range(3)]
+        assert len({stream.get_extra_info("client_addr") for stream in streams}) == 1
 
 
-async def test_a_burst_on_the_socket_is_counted_exactly(on_socket: Client) -> None:
-    """Of 60 calls at once, 25 pass."""
-    async with Emulator() as emulator, on_socket(emulator) as client:
+async def test_a_burst_on_the_socket_is_counted_exactly(connect):
+    """Of 60 calls at once 25 pass."""
+    async with Emulator() as emulator, connect(emulator) as client:
         answers = await asyncio.gather(*(client.get("/tickets/1") for _ in range(60)))
     assert ([answer.status_code for answer in answers].count(404), emulator.refused) == (25, 35)
+
+
+CLOSED = DropConnection(when="after_body", reset=False)
 
 
 @pytest.mark.parametrize(
@@ -80,39 +73,29 @@ async def test_a_burst_on_the_socket_is_counted_exactly(on_socket: Client) -> No
     [
         pytest.param(DropConnection(), httpx.ReadError, 0, id="reset before the body"),
         pytest.param(DropConnection(when="after_body"), httpx.ReadError, 0, id="reset after the body"),
-        pytest.param(
-            DropConnection(when="after_body", reset=False), httpx.RemoteProtocolError, 0, id="closed after the body"
-        ),
+        pytest.param(CLOSED, httpx.RemoteProtocolError, 0, id="closed after the body"),
         pytest.param(AnswerLost(), httpx.ReadError, 1, id="answer lost to a reset"),
         pytest.param(AnswerLost(reset=False), httpx.RemoteProtocolError, 1, id="answer lost to a close"),
         pytest.param(TruncatedAnswer(), httpx.RemoteProtocolError, 1, id="half an answer"),
-        pytest.param(TruncatedAnswer(keep=0), httpx.RemoteProtocolError, 1, id="no more than headers"),
+        pytest.param(TruncatedAnswer(keep=0), httpx.RemoteProtocolError, 1, id="only headers"),
     ],
 )
-async def test_a_lost_connection_is_a_lost_connection(
-    on_socket: Client,
-    new_ticket: Any,
-    caplog: pytest.LogCaptureFixture,
-    fault: Fault,
-    error: type[Exception],
-    created: int,
-) -> None:
-    """The caller's socket is reset or closed, the next call goes well, and the server has nothing to complain of."""
-    async with Emulator() as emulator, on_socket(emulator) as client:
+async def test_a_fault_ends_the_connection(connect, new_ticket, caplog, fault, error, created):
+    """The caller's socket is reset or closed, the next call succeeds, and the server logs no warning."""
+    async with Emulator() as emulator, connect(emulator) as client:
         emulator.faults.add(fault)
         with pytest.raises(error):
             await client.post("/tickets", json=new_ticket)
-        assert created == len(emulator.tickets)
+        assert len(emulator.tickets) == created
         assert (await client.post("/tickets", json=new_ticket)).status_code == 200
-    assert complaints(caplog) == []
+    assert warnings_in(caplog) == []
 
 
-async def test_a_truncated_answer_announces_all_of_it(new_ticket: Any) -> None:
-    """The wire has the whole length in the headers, the bytes that were asked for, and then the end."""
+async def test_a_truncated_answer_announces_its_whole_length():
+    """The headers have the length of the whole body; the requested bytes follow, then the end of the stream."""
     async with Emulator() as emulator:
         emulator.faults.add(TruncatedAnswer(keep=5))
-        port = port_of(emulator)
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(emulator))
         writer.write(b"GET /api/tenants/22824/tickets/1 HTTP/1.1\r\nhost: localhost\r\n\r\n")
         head, _, rest = (await reader.read()).partition(b"\r\n\r\n")
         writer.close()
@@ -121,57 +104,54 @@ async def test_a_truncated_answer_announces_all_of_it(new_ticket: Any) -> None:
     assert (f"content-length: {length}".encode() in head, rest) == (True, b"The A")
 
 
-async def test_an_upload_is_reset_midway(on_socket: Client) -> None:
-    """The caller cannot write on, and nothing was created."""
-    async with Emulator() as emulator, on_socket(emulator) as client:
+async def test_an_upload_is_reset_midway(connect):
+    """The caller cannot send the rest of the body, and nothing was created."""
+    async with Emulator() as emulator, connect(emulator) as client:
         emulator.faults.add(ResetMidway(100_000))
         with pytest.raises((httpx.WriteError, httpx.ReadError)):
             await client.post("/tickets", content=BIG)
         assert (emulator.calls[0].status, emulator.calls[0].sha256) == (None, None)
 
 
-async def test_an_early_status_reaches_a_caller_that_still_writes(on_socket: Client) -> None:
-    """Answered before the body was read, which is thrown away; the connection goes on."""
-    async with Emulator() as emulator, on_socket(emulator) as client:
+async def test_an_early_status_reaches_a_caller_that_is_still_sending(connect):
+    """The answer is sent before the body is read, the body is discarded, and the connection stays usable."""
+    async with Emulator() as emulator, connect(emulator) as client:
         emulator.faults.add(EarlyStatus(413, "too large", close=False))
         response = await client.post("/tickets", content=BIG)
         assert (response.status_code, response.text) == (413, "too large")
         assert (await client.get("/tickets/1")).status_code == 404
 
 
-async def test_an_early_status_may_close_the_connection(on_socket: Client) -> None:
-    """The caller is told 413, or loses it to the reset; the emulator has read nothing."""
-    async with Emulator() as emulator, on_socket(emulator) as client:
+async def test_an_early_status_may_close_the_connection(connect):
+    """The caller gets the 413 or loses it to a reset, and the emulator has read nothing."""
+    async with Emulator() as emulator, connect(emulator) as client:
         emulator.faults.add(EarlyStatus(413))
-        try:
-            told = (await client.post("/tickets", content=BIG)).status_code
-        except httpx.TransportError:
-            told = 413
-        assert (told, emulator.calls[0].size) == (413, None)
+        with contextlib.suppress(httpx.TransportError):
+            assert (await client.post("/tickets", content=BIG)).status_code == 413
+        assert emulator.calls[0].size is None
 
 
-async def test_a_stopped_reader_stops_the_writer(on_socket: Client) -> None:
-    """A body beyond the buffers is never sent to its end."""
-    async with Emulator() as emulator, on_socket(emulator) as client:
+async def test_a_stopped_reader_stops_the_writer(connect):
+    """A body that does not fit into the buffers is never sent in full."""
+    async with Emulator() as emulator, connect(emulator) as client:
         emulator.faults.add(StopReading())
         with pytest.raises(httpx.WriteTimeout):
             await client.post("/tickets", content=BIG, timeout=httpx.Timeout(5, write=0.05))
 
 
-async def test_a_large_file_is_hashed_as_it_comes(on_socket: Client, new_ticket: Any) -> None:
-    """16 MiB through the socket: counted, hashed, kept nowhere."""
-    async with Emulator() as emulator, on_socket(emulator) as client:
-        files: Any = {"ticketDTO": (None, json.dumps(new_ticket)), "files": ("big.bin", BIG)}
+async def test_a_large_file_is_hashed_as_it_arrives(connect, new_ticket):
+    """16 MiB through the socket are counted and hashed."""
+    async with Emulator() as emulator, connect(emulator) as client:
+        files = {"ticketDTO": (None, json.dumps(new_ticket)), "files": ("big.bin", BIG)}
         await client.post("/tickets", files=files)
-        assert [("big.bin", len(BIG))] == [(file.name, file.size) for file in emulator.calls[0].files]
+        assert [(file.name, file.size) for file in emulator.calls[0].files] == [("big.bin", len(BIG))]
 
 
 @pytest.mark.parametrize("cut", [10, 150, 300])
-async def test_who_leaves_in_the_middle_of_a_body_creates_nothing(cut: int, caplog: pytest.LogCaptureFixture) -> None:
-    """A part of a body never passes for a whole one, and the server stays silent about it."""
+async def test_a_caller_that_disconnects_within_a_body_creates_nothing(cut, caplog):
+    """A part of a body is never taken for the whole, and the server logs no warning."""
     async with Emulator() as emulator:
-        port = port_of(emulator)
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(emulator))
         head = b"POST /api/tenants/22824/tickets HTTP/1.1\r\nhost: localhost\r\ncontent-length: 400\r\n\r\n"
         writer.write(head + b"x" * cut)
         await until(lambda: emulator.calls)
@@ -179,19 +159,17 @@ async def test_who_leaves_in_the_middle_of_a_body_creates_nothing(cut: int, capl
         await writer.wait_closed()
         assert await reader.read() == b""
     assert (emulator.calls[0].status, emulator.calls[0].sha256, len(emulator.tickets)) == (None, None, 0)
-    assert complaints(caplog) == []
+    assert warnings_in(caplog) == []
 
 
-async def test_who_leaves_while_waiting_has_created_a_ticket(
-    fake_time: Any, on_socket: Client, new_ticket: Any
-) -> None:
-    """The answer comes to nobody, and the ticket is there."""
+async def test_a_caller_that_disconnects_while_waiting_has_created_a_ticket(connect, new_ticket):
+    """During a latency the ticket exists already, and the answer is discarded."""
     answered = asyncio.Event()
 
-    async def sleep(seconds: float) -> None:
+    async def sleep(seconds):
         await answered.wait()
 
-    async with Emulator(sleep=sleep) as emulator, on_socket(emulator) as client:
+    async with Emulator(sleep=sleep) as emulator, connect(emulator) as client:
         emulator.faults.add(Latency(60))
         call = asyncio.create_task(client.post("/tickets", json=new_ticket))
         await until(lambda: emulator.tickets)
@@ -203,17 +181,16 @@ async def test_who_leaves_while_waiting_has_created_a_ticket(
     assert list(emulator.tickets) == ["1"]
 
 
-async def test_a_reset_of_a_connection_that_is_gone_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
-    """The caller was faster than the fault."""
+async def test_resetting_a_closed_connection_is_not_an_error(caplog):
+    """The caller disconnects before the fault applies."""
     slept = asyncio.Event()
 
-    async def sleep(seconds: float) -> None:
+    async def sleep(seconds):
         await slept.wait()
 
     async with Emulator(sleep=sleep, jitter=1.0, window=None) as emulator:
         emulator.faults.add(DropConnection())
-        port = port_of(emulator)
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        _, writer = await asyncio.open_connection("127.0.0.1", port_of(emulator))
         writer.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
         await writer.drain()
         writer.close()
@@ -221,18 +198,18 @@ async def test_a_reset_of_a_connection_that_is_gone_is_no_error(caplog: pytest.L
         await asyncio.sleep(0.01)
         slept.set()
         await until(lambda: emulator.calls)
-    assert complaints(caplog) == []
+    assert warnings_in(caplog) == []
 
 
 # Closing
 
 
 @pytest.mark.parametrize("fault", [Latency(60), StopReading(), SlowRead(0.001)], ids=repr)
-async def test_closing_waits_for_nobody(on_socket: Client, caplog: pytest.LogCaptureFixture, fault: Fault) -> None:
-    """Open calls are hung up on, at once and without a word in the log; no task and no socket is left."""
+async def test_closing_does_not_wait_for_open_calls(connect, caplog, fault):
+    """Open calls are disconnected at once without a log record, and no task or socket is left."""
     tasks = asyncio.all_tasks()
     async with Emulator() as emulator:
-        client = on_socket(emulator)
+        client = connect(emulator)
         emulator.faults.add(fault)
         call = asyncio.create_task(client.post("/tickets", content=b"x" * 100))
         await until(lambda: emulator.calls)
@@ -242,29 +219,29 @@ async def test_closing_waits_for_nobody(on_socket: Client, caplog: pytest.LogCap
     with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)):
         await call
     await client.aclose()
-    assert (tasks, []) == (asyncio.all_tasks(), complaints(caplog))
+    assert (asyncio.all_tasks(), warnings_in(caplog)) == (tasks, [])
 
 
-async def test_closing_hangs_up_on_idle_connections_and_frees_the_port(on_socket: Client) -> None:
-    """A caller that comes back finds nobody, and the port can be taken again; what was created is still there."""
+async def test_closing_disconnects_idle_callers_and_frees_the_port(connect):
+    """The next call fails, the port can be used again, and the emulator still has its calls."""
     async with Emulator() as emulator:
-        client = on_socket(emulator)
+        client = connect(emulator)
         await client.get("/tickets/1")
         port = port_of(emulator)
     with pytest.raises(httpx.ConnectError):
         await client.get("/tickets/1")
     await client.aclose()
     async with Emulator(port=port) as again:
-        assert f"http://127.0.0.1:{port}" == again.settings["base_url"]
+        assert again.settings["base_url"] == f"http://127.0.0.1:{port}"
     assert len(emulator.calls) == 1
 
 
 @pytest.mark.parametrize("turns", range(6))
-async def test_a_connection_that_is_just_being_accepted_is_hung_up_on(turns: int) -> None:
-    """Wherever the accepting has come to when the emulator closes, the caller is not left waiting."""
+async def test_closing_disconnects_a_caller_that_is_being_accepted(turns):
+    """At whatever step of an accept the emulator closes, the caller does not wait."""
     async with Emulator() as emulator:
         port = port_of(emulator)
-        # Blocking on purpose: the kernel accepts, the loop has not seen it yet.
+        # Blocking on purpose: the kernel has accepted, but the loop has not seen it yet.
         caller = socket.create_connection(("127.0.0.1", port), timeout=5)
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -274,10 +251,10 @@ async def test_a_connection_that_is_just_being_accepted_is_hung_up_on(turns: int
 
 
 @pytest.mark.parametrize("turns", range(8))
-async def test_a_closing_that_is_cancelled_goes_on(turns: int) -> None:
-    """Wherever it has come to, the port is free at last; who closes again waits for that."""
+async def test_closing_continues_if_it_is_cancelled(turns):
+    """At whatever step it is cancelled, the port becomes free, and a second close waits for that."""
     emulator = await Emulator().__aenter__()
-    host, port = "127.0.0.1", port_of(emulator)
+    port = port_of(emulator)
     closing = asyncio.create_task(emulator.aclose())
     for _ in range(turns):
         await asyncio.sleep(0)
@@ -285,27 +262,25 @@ async def test_a_closing_that_is_cancelled_goes_on(turns: int) -> None:
     await asyncio.gather(closing, return_exceptions=True)
     await emulator.aclose()
     with pytest.raises(ConnectionRefusedError):
-        await asyncio.open_connection(host, port)
+        await asyncio.open_connection("127.0.0.1", port)
 
 
-async def test_no_signal_handler_is_taken_over() -> None:
-    """Ctrl-C stays with whoever opened the emulator."""
+async def test_signal_handlers_are_not_replaced():
+    """An open emulator leaves the handlers of SIGINT and SIGTERM unchanged."""
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     async with Emulator():
-        assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+        assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
-async def test_the_access_log_of_another_uvicorn_is_left_alone(
-    on_socket: Client, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Its logger keeps its handlers and passes on; the emulator itself writes nothing to it."""
+async def test_the_access_log_of_another_uvicorn_is_unchanged(connect, caplog):
+    """uvicorn's logger keeps its handlers and its propagation, and the emulator logs nothing to it."""
     logger, handler = logging.getLogger("uvicorn.access"), logging.NullHandler()
     logger.addHandler(handler)
     try:
         with caplog.at_level(logging.INFO):
-            async with Emulator() as emulator, on_socket(emulator) as client:
+            async with Emulator() as emulator, connect(emulator) as client:
                 await client.get("/tickets/1")
-        assert ([handler], True) == (logger.handlers, logger.propagate)
+        assert (logger.handlers, logger.propagate) == ([handler], True)
     finally:
         logger.removeHandler(handler)
     assert [record for record in caplog.records if record.name.startswith("uvicorn")] == []

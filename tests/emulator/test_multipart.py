@@ -1,7 +1,5 @@
 """Bodies read chunk by chunk."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import tracemalloc
@@ -19,40 +17,40 @@ WHOLE = (
 )
 
 
-def read(content_type: str, *chunks: bytes) -> Body:
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def read(content_type, *chunks):
     reader = BodyReader(content_type)
     for chunk in chunks:
         reader.feed(chunk)
     return reader.finish()
 
 
-def part(disposition: str, content: str = "x") -> bytes:
+def part(disposition, content="x"):
     return f"--xyz\r\nContent-Disposition: form-data; {disposition}\r\n\r\n{content}\r\n".encode()
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 10_000])
-def test_a_form_is_the_same_however_it_is_cut(size: int) -> None:
-    """One byte at a time or all at once: the same text, the same files with name, type, length and SHA-256."""
-    body = read(FORM, *(WHOLE[at : at + size] for at in range(0, len(WHOLE), size)))
+def test_the_size_of_chunks_makes_no_difference(size):
+    """A form gives the same text and files, with name, type, size and SHA-256, in chunks of any size."""
     content = b"line\r\n--xy\r\nz"
-    assert (
-        Body(
-            media_type="multipart/form-data",
-            text=b'{"a": 1}',
-            files=(
-                ReceivedFile("bü '1'.txt", "text/plain", len(content), hashlib.sha256(content).hexdigest()),
-                ReceivedFile("", "", 0, hashlib.sha256(b"").hexdigest()),
-            ),
-            size=len(WHOLE),
-            sha256=hashlib.sha256(WHOLE).hexdigest(),
-            problem=None,
-        )
-        == body
+    assert read(FORM, *(WHOLE[at : at + size] for at in range(0, len(WHOLE), size))) == Body(
+        media_type="multipart/form-data",
+        text=b'{"a": 1}',
+        files=(
+            ReceivedFile("bü '1'.txt", "text/plain", len(content), sha256(content)),
+            ReceivedFile("", "", 0, sha256(b"")),
+        ),
+        size=len(WHOLE),
+        sha256=sha256(WHOLE),
+        problem=None,
     )
 
 
-def test_json_is_kept_as_it_came() -> None:
-    """The text is the body, the parameters of its content type aside."""
+def test_json_is_kept_unchanged():
+    """The text of a JSON body is the body, and parameters of its content type are ignored."""
     body = read("Application/JSON; charset=utf-8", b'{"a"', b": 1}")
     assert (body.media_type, body.text, body.files, body.problem) == ("application/json", b'{"a": 1}', (), None)
 
@@ -67,7 +65,7 @@ def test_json_is_kept_as_it_came() -> None:
         pytest.param(FORM, WHOLE[:-20], "no closing boundary", id="cut"),
         pytest.param(FORM, part('name="ticketDTO"') * 2, "one plain text part", id="two ticketDTO"),
         pytest.param(FORM, part('name="ticketDTO"; filename="a"'), "one plain text part", id="ticketDTO as a file"),
-        pytest.param(FORM, part('name="files"'), "file parts called files", id="files that is no file"),
+        pytest.param(FORM, part('name="files"'), "file parts called files", id="files without a file name"),
         pytest.param(FORM, part('name="file"; filename="a"'), "file parts called files", id="another name"),
         pytest.param(FORM, part(""), "file parts called files", id="no name"),
         pytest.param(FORM, b"--xyz\r\n\r\nx\r\n", "file parts called files", id="no disposition"),
@@ -75,27 +73,27 @@ def test_json_is_kept_as_it_came() -> None:
         pytest.param("application/json", b"x" * (TEXT_LIMIT + 1), "longer than", id="long JSON"),
     ],
 )
-def test_what_is_wrong_with_a_body_is_remembered(content_type: str, content: bytes, problem: str) -> None:
-    """It is said in words, and the body is counted and hashed to its end all the same."""
+def test_an_error_in_a_body_is_kept_as_its_problem(content_type, content, problem):
+    """A body with an error is counted and hashed to its end."""
     body = read(content_type, content, b"more")
     assert problem in (body.problem or "")
-    assert (len(content) + 4, hashlib.sha256(content + b"more").hexdigest()) == (body.size, body.sha256)
+    assert (body.size, body.sha256) == (len(content) + 4, sha256(content + b"more"))
 
 
-def test_an_empty_form_is_no_form() -> None:
-    """Not a byte: the boundary that closes it is missing."""
-    assert "no closing boundary" in (read(FORM).problem or "")
+def test_an_empty_form_is_an_error():
+    """A form without a single byte has no closing boundary."""
+    assert "no closing boundary" in read(FORM).problem
 
 
-def test_a_form_without_a_ticket_has_no_text() -> None:
-    """Files alone are well formed; that the ticket is missing shows as None."""
+def test_a_form_without_a_ticket_has_no_text():
+    """A form of files alone is well formed, and its text is None."""
     body = read(FORM, part('name="files"; filename="a"'), b"--xyz--")
     assert (body.text, len(body.files), body.problem) == (None, 1, None)
 
 
-def test_a_file_of_any_size_takes_constant_memory(caplog: pytest.LogCaptureFixture) -> None:
-    """64 MiB in chunks of 64 KiB leave less than 1 MiB behind at any moment."""
-    # Some versions log every chunk, and pytest keeps what is logged.
+def test_a_file_of_any_size_takes_constant_memory(caplog):
+    """Reading 64 MiB in chunks of 64 KiB takes less than 1 MiB of memory."""
+    # Some versions of python-multipart log every chunk, and pytest keeps the records.
     caplog.set_level(logging.WARNING, "python_multipart")
     chunk, reader = b"x" * 65536, BodyReader(FORM)
     tracemalloc.start()
