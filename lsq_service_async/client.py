@@ -22,8 +22,8 @@ from .events import Hook
 from .leads import Leads
 from .limits.gate import Gate
 from .metadata import Metadata, MetadataCache
-from .records import NewTicket, TicketReceipt, TicketUpdate
-from .tickets import Tickets
+from .records import TicketReceipt
+from .tickets import Tickets, create_call, prepare_attachments, update_call
 
 T = TypeVar("T")
 _USER_AGENT = f"lsq-service-async/{__version__} httpx/{httpx.__version__} python/{platform.python_version()}"
@@ -153,37 +153,31 @@ class ServiceClient:
         return await self._send(call)
 
     def _bulk_setup(self, verb: Literal["created", "updated"]) -> Setup:
-        rate = self._session.config.rate_limit
+        config = self._session.config
+        url = httpx.URL(config.base_url)
         once = self.with_options(lane=Lane.BULK, retry=RetryPolicy(attempts=1))
+        options = attrs.evolve(self._options, lane=Lane.BULK)
+
+        async def send(row: BulkRow, before_send: Callable[[str], Awaitable[None]]) -> TicketReceipt:
+            files = await prepare_attachments(row.attachments)
+            ticket: Any = row.ticket  # the call checks its type
+            call = create_call(ticket, files) if verb == "created" else update_call(row.target or "", ticket, files)
+            return await self._send(call, attrs.evolve(options, before_send=before_send))
+
         return Setup(
             verb=verb,
-            send=self._create_row if verb == "created" else self._update_row,
-            # Any answer will do, also that there is no such ticket.
-            probe=lambda: once.tickets.get("1"),
-            workers=rate.calls,
-            seconds_per_call=rate.per / rate.calls,
-            window=rate.per,
+            account=f"{url.scheme}://{url.netloc.decode('ascii')}, org {config.org_id}",
+            send=send,
+            probe=lambda: once.tickets.get("1"),  # any answer will do: the ticket need not exist
+            rate_limit=config.rate_limit,
             estimated_wait=lambda: self.limiter.stats().estimated_wait[Lane.BULK],
             before_closing=self._session.before_closing,
         )
 
-    async def _create_row(self, row: BulkRow, before_send: Callable[[], Awaitable[None]]) -> TicketReceipt:
-        if not isinstance(row.ticket, NewTicket):
-            raise InvalidRequestError(f"the row {row.key!r} is no NewTicket, so it cannot be created")
-        tickets = self._view(lane=Lane.BULK, before_send=before_send).tickets
-        return await tickets.create(row.ticket, attachments=row.attachments)
-
-    async def _update_row(self, row: BulkRow, before_send: Callable[[], Awaitable[None]]) -> TicketReceipt:
-        if not isinstance(row.ticket, TicketUpdate) or row.target is None:
-            raise InvalidRequestError(
-                f"the row {row.key!r} needs a TicketUpdate and the ticket to change as its target"
-            )
-        tickets = self._view(lane=Lane.BULK, before_send=before_send).tickets
-        return await tickets.update(row.target, row.ticket, attachments=row.attachments)
-
-    async def _send(self, call: Call[T]) -> T:
-        await self._session.open(self._options.deadline)
-        return await self._session.pipeline.send(call, self._options)
+    async def _send(self, call: Call[T], options: CallOptions | None = None) -> T:
+        options = options or self._options
+        await self._session.open(options.deadline)
+        return await self._session.pipeline.send(call, options)
 
     async def aclose(self) -> None:
         """Wait at most ``Config.timeout`` seconds for what is under way, then close; a view leaves that to who opened

@@ -195,11 +195,12 @@ class Config(metaclass=validators.HidesKeys):
 class CallOptions:
     """The options that `ServiceClient.with_options` changes for the calls of one view.
 
-    ``before_send`` is awaited before each attempt, after the limiter granted it; an exception ends the call unsent.
+    ``before_send`` is awaited with the call's reference before each attempt, after the limiter granted it; an exception
+    ends the call unsent.
     """
 
     lane: Lane = attrs.field(default=Lane.INTERACTIVE, validator=validators.is_a(Lane))
-    before_send: Callable[[], Awaitable[None]] | None = None
+    before_send: Callable[[str], Awaitable[None]] | None = None
     deadline: float | None = None
     timeout: float = 30.0
     retry: RetryPolicy = attrs.field(factory=RetryPolicy, validator=validators.is_a(RetryPolicy))

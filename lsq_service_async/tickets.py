@@ -47,26 +47,7 @@ class Tickets:
 
         Page: apidocs.leadsquared.com/create-tickets, .../create-ticket-with-attachments
         """
-        if not isinstance(ticket, NewTicket):
-            raise InvalidRequestError(f"create takes a NewTicket, not {type(ticket).__name__}")
-        dto = new_ticket_dto(ticket)
-        files = await _attachments(attachments)
-        if files:
-            del dto["Id"]  # null in the sample of the JSON page, absent from that of the page with attachments
-        body = encode(dto)
-        return await self._send(
-            Call(
-                operation="tickets.create",
-                method="POST",
-                path="/tickets",
-                idempotency=Idempotency.NON_IDEMPOTENT,
-                parse=partial(parse, TicketReceipt),
-                json=None if files else body,
-                dto=body if files else None,
-                attachments=files,
-                progress=progress,
-            )
-        )
+        return await self._send(create_call(ticket, await prepare_attachments(attachments), progress))
 
     async def get(self, ticket: TicketRef) -> Ticket:
         """Read a ticket by number, GUID or record. Raises NotFoundError if it does not exist.
@@ -101,27 +82,7 @@ class Tickets:
 
         Page: apidocs.leadsquared.com/update-a-ticket-with-attachments
         """
-        if not isinstance(update, TicketUpdate):
-            raise InvalidRequestError(f"update takes a TicketUpdate, not {type(update).__name__}")
-        number = ticket_number(ticket)
-        files = await _attachments(attachments)
-        dto = update_dto(number, update)
-        if not dto["Fields"] and not files and update.lead_id is UNSET:
-            raise InvalidRequestError("the update changes nothing: give a field or an attachment")
-        if isinstance(ticket, Ticket) and ticket.lead_id and update.lead_id is UNSET:
-            dto["LeadId"] = ticket.lead_id
-        return await self._send(
-            Call(
-                operation="tickets.update",
-                method="PUT",
-                path=f"/tickets/{number}/update",
-                idempotency=Idempotency.NON_IDEMPOTENT if files else Idempotency.IDEMPOTENT,
-                parse=partial(parse, TicketReceipt),
-                dto=encode(dto),
-                attachments=files,
-                progress=progress,
-            )
-        )
+        return await self._send(update_call(ticket, update, await prepare_attachments(attachments), progress))
 
     async def trash(self, tickets: Iterable[TicketRef]) -> TrashResult:
         """Trash tickets by number or record. The keys must belong to an admin.
@@ -218,6 +179,53 @@ def _not_blank(text: Any) -> str:
     return text
 
 
-async def _attachments(given: Iterable[Attachable]) -> tuple[Attachment, ...]:
-    # Opening files can block. Most calls have no attachments and need no thread.
+async def prepare_attachments(given: Iterable[Attachable]) -> tuple[Attachment, ...]:
+    """Open attachments in a thread, because that can block. Most calls have none and need no thread."""
     return await asyncio.to_thread(as_attachments, given) if given else ()
+
+
+def create_call(
+    ticket: NewTicket, attachments: tuple[Attachment, ...] = (), progress: Progress | None = None
+) -> Call[TicketReceipt]:
+    """The call that creates a ticket. Raises InvalidRequestError for a ticket that cannot be valid."""
+    if not isinstance(ticket, NewTicket):
+        raise InvalidRequestError(f"create takes a NewTicket, not {type(ticket).__name__}")
+    dto = new_ticket_dto(ticket)
+    if attachments:
+        del dto["Id"]  # null in the sample of the JSON page, absent from that of the page with attachments
+    body = encode(dto)
+    return Call(
+        operation="tickets.create",
+        method="POST",
+        path="/tickets",
+        idempotency=Idempotency.NON_IDEMPOTENT,
+        parse=partial(parse, TicketReceipt),
+        json=None if attachments else body,
+        dto=body if attachments else None,
+        attachments=attachments,
+        progress=progress,
+    )
+
+
+def update_call(
+    ticket: TicketRef, update: TicketUpdate, attachments: tuple[Attachment, ...] = (), progress: Progress | None = None
+) -> Call[TicketReceipt]:
+    """The call that updates a ticket. Raises InvalidRequestError for an update that cannot be valid."""
+    if not isinstance(update, TicketUpdate):
+        raise InvalidRequestError(f"update takes a TicketUpdate, not {type(update).__name__}")
+    number = ticket_number(ticket)
+    dto = update_dto(number, update)
+    if not dto["Fields"] and not attachments and update.lead_id is UNSET:
+        raise InvalidRequestError("the update changes nothing: give a field or an attachment")
+    if isinstance(ticket, Ticket) and ticket.lead_id and update.lead_id is UNSET:
+        dto["LeadId"] = ticket.lead_id
+    return Call(
+        operation="tickets.update",
+        method="PUT",
+        path=f"/tickets/{number}/update",
+        idempotency=Idempotency.NON_IDEMPOTENT if attachments else Idempotency.IDEMPOTENT,
+        parse=partial(parse, TicketReceipt),
+        dto=encode(dto),
+        attachments=attachments,
+        progress=progress,
+    )

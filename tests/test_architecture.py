@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "metadata": {"_wire", "records", "attachments", "errors"},
     "leads": {"_wire", "records", "attachments", "errors"},
     "limits": {"config", "errors", "events"},
-    "bulk": {"records", "attachments", "errors", "events"},
+    "bulk": {"records", "attachments", "config", "errors", "events"},
     "_transport": {"_wire", "attachments", "config", "errors", "events", "limits"},
     "client": CORE | {"_version"},
     "cli": {"__init__", "bulk", "limits", "emulator"},

@@ -28,11 +28,15 @@ class _NoWaiting(selectors.DefaultSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop for tests without sockets or threads. ``time()`` starts at 1000 s, and each reading of it takes 1 ns."""
+    """A loop for tests without sockets or threads. ``time()`` starts at 1000 s, and each reading of it takes 1 ns.
 
-    def __init__(self) -> None:
+    Calls for a thread run in the loop, ``thread_seconds`` later: the timers of this clock would overtake a thread.
+    """
+
+    def __init__(self, thread_seconds: float = 0.0) -> None:
         self._clock = _NoWaiting()
         self._ticks = 0
+        self._thread_seconds = thread_seconds
         super().__init__(self._clock)
 
     def time(self) -> float:
@@ -40,10 +44,26 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._ticks += 1
         return _START + self._clock.skipped + self._ticks * _TICK
 
+    def run_in_executor(self, executor: Any, function: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override] -- a plain future
+        """Call ``function`` in the loop."""
+        future: asyncio.Future[T] = self.create_future()
 
-def run_virtual(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run ``coroutine`` to its end in a `VirtualLoop` of its own."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        def call() -> None:
+            try:
+                future.set_result(function(*args))
+            except Exception as error:
+                future.set_exception(error)
+
+        if self._thread_seconds:
+            self.call_later(self._thread_seconds, call)
+        else:
+            call()
+        return future
+
+
+def run_virtual(coroutine: Coroutine[Any, Any, T], *, thread_seconds: float = 0.0) -> T:
+    """Run ``coroutine`` to its end in a new `VirtualLoop`."""
+    with asyncio.Runner(loop_factory=lambda: VirtualLoop(thread_seconds)) as runner:
         return runner.run(coroutine)
 
 

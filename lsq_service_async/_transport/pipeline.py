@@ -109,7 +109,7 @@ class Pipeline:
         """Let the caller make its intent durable; a send that must not begin leaves the slot as it was."""
         try:
             if run.options.before_send is not None:
-                await run.options.before_send()
+                await run.options.before_send(run.reference)
             self._refuse_if_closing()
         except BaseException:
             slot.unused()

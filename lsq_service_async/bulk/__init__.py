@@ -1,20 +1,18 @@
-"""Many calls: finish, stop or resume without doing one of them twice.
+"""Bulk runs: a run can be stopped or killed at any point, and the next one goes on without sending a row twice.
 
-job.py            the run: what is done for a row, and in which order                   <- start reading here
-outcomes.py       what it tells: a plan, an outcome for each row, a summary
-crew.py           the workers that pull rows
-rows.py           rows of any iterable, each with a key and a digest
-journal.py        what is known of each row, on disk before its first byte is sent
-journal_file.py   the file in which that stands, and who may have it
-review.py         what a journal says between runs, and the user's word on unknown rows
-breaker.py        when to pause a run, and how to find out that it may go on
-speed.py          how fast it sends
+job.py               the run: what is done for a row, and in which order                 <- start reading here
+workers.py           the tasks that process rows
+journal.py           which rows were sent, and what became of them; decisions between runs
+_journal_file.py     the SQLite file, and the checks that a damaged one does not pass
+rows.py              rows of any iterable, each with a key and a digest
+progress.py          plan, outcomes, summary, rate and time left
+circuit_breaker.py   pauses the run while the service does not work
 """
 
+from ._journal_file import State
 from .job import Bulk, BulkJob, Setup
-from .journal_file import State
-from .outcomes import Plan, RowOutcome, Summary
-from .review import settle, states_in, unknown_in
+from .journal import account_in, possible_duplicates_in, resolve, states_in, unknown_in
+from .progress import Plan, RowOutcome, Summary
 from .rows import BulkRow, row_of
 
 __all__ = [
@@ -26,8 +24,10 @@ __all__ = [
     "Setup",
     "State",
     "Summary",
+    "account_in",
+    "possible_duplicates_in",
+    "resolve",
     "row_of",
-    "settle",
     "states_in",
     "unknown_in",
 ]

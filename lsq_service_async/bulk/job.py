@@ -1,8 +1,9 @@
-"""A bulk run: workers pull rows, one outcome comes for each, and nothing is sent that is not in the journal."""
+"""A bulk run: workers pull rows, every row gets one outcome, and no row is sent before its intent is in the journal."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -10,49 +11,42 @@ from typing import Literal
 
 import attrs
 
+from ..config import RateLimit
 from ..errors import InvalidRequestError, LSQServiceError, NotSentError
 from ..records import TicketReceipt
-from .breaker import Breaker
-from .crew import Crew
-from .journal import Entry, Journal
-from .journal_file import State
-from .outcomes import Plan, RowOutcome, Summary, earlier, state_after
-from .progress import Progress
-from .review import states_in
+from ._journal_file import Entry, State, check_account
+from .circuit_breaker import CircuitBreaker
+from .journal import Journal, account_in, states_in
+from .progress import Plan, Progress, RowOutcome, Summary, previous_error, state_for_error
 from .rows import BulkRow, Row, Source, rows_of
+from .workers import WorkerPool
 
 Reconcile = Callable[[BulkRow], Awaitable[TicketReceipt | None]]
 OnUnknown = Literal["skip", "stop", "resend"] | Reconcile
-Operation = Callable[[BulkRow, Callable[[], Awaitable[None]]], Awaitable[TicketReceipt]]
-"""Sends one row; awaits the second argument right before each send."""
+Operation = Callable[[BulkRow, Callable[[str], Awaitable[None]]], Awaitable[TicketReceipt]]
+"""Sends one row. Awaits the second argument before each attempt, with the reference of the call."""
+_log = logging.getLogger("lsq_service_async")
 
 
 @attrs.frozen(kw_only=True)
 class Setup:
-    """How a run is made; the client fills this in."""
+    """What a job needs of its client. ``before_closing`` holds functions that the client awaits before it closes."""
 
     verb: Literal["created", "updated"]
+    account: str
     send: Operation
     probe: Callable[[], Awaitable[object]]
-    workers: int
-    seconds_per_call: float
-    window: float
+    rate_limit: RateLimit
     estimated_wait: Callable[[], float]
     before_closing: set[Callable[[], Awaitable[None]]]
-    """What the client awaits before it is closed, once all that was sent has ended."""
-
-
-def _kept(on_unknown: OnUnknown, *, retry_failed: bool) -> set[State]:
-    """The states of rows that are done, or wait for a retry or for the user's word."""
-    kept = {State.DONE} if retry_failed else {State.DONE, State.FAILED}
-    return kept if on_unknown == "resend" or callable(on_unknown) else kept | {State.UNKNOWN, State.IN_FLIGHT}
 
 
 class BulkJob:
-    """One run, iterated once: ``async for outcome in job``. A `RowOutcome` comes for each row, in order of completion.
+    """One run, which is iterated once: ``async for outcome in job`` yields a `RowOutcome` for each row, in order of
+    completion.
 
-    Leave the loop early, or call `stop`, and no new row begins; what is in flight ends and is journaled. The next
-    run with the same journal goes on from there.
+    If the loop is left early, or `stop` is called, no new row begins, and the rows in flight end and are stored. The
+    next run with the same journal goes on from there.
     """
 
     def __init__(
@@ -68,165 +62,171 @@ class BulkJob:
             raise InvalidRequestError(f'on_unknown is "skip", "stop", "resend" or a function, not {on_unknown!r:.80}')
         if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable | AsyncIterable):
             raise InvalidRequestError(f"rows are an iterable of NewTicket or BulkRow, not {type(rows).__name__}")
-        self._rows = rows
-        self._journal = Journal(journal, setup.verb)
+        kept = {State.DONE} if retry_failed else {State.DONE, State.FAILED}
+        if on_unknown in ("skip", "stop"):
+            kept |= {State.UNKNOWN, State.IN_FLIGHT}
+        self._source = rows_of(rows)
+        self._path = journal
+        self._journal = Journal(journal, setup.verb, setup.account)
         self._setup = setup
         self._on_unknown = on_unknown
         self._retry_failed = retry_failed
-        self._progress = Progress(rows, _kept(on_unknown, retry_failed=retry_failed))
+        self._seconds_per_call = setup.rate_limit.per / setup.rate_limit.calls
+        self._progress = Progress(rows, kept)
+        self._breaker = CircuitBreaker(setup.probe)
+        self._pool: WorkerPool[Row, RowOutcome] | None = None
         self._sends_from = -math.inf
-        self._stopping = False
-        self._begun = False
-        self._crew: Crew | None = None
+        self._is_stopping = self._has_begun = False
         self._ending: asyncio.Task[None] | None = None
-        self._all_written = asyncio.Event()
+        self._recorded = asyncio.Event()
 
     def plan(self) -> Plan:
-        """Calls and seconds of a run that begins now. Blocks for a moment: it looks into the journal."""
-        return self._progress.plan(states_in(self._journal.path), self._setup.seconds_per_call)
+        """The calls and seconds of a run that begins now. Blocks while it reads the journal.
+
+        Raises ConfigurationError if the journal belongs to another account.
+        """
+        check_account(self._path, account_in(self._path), self._setup.account)
+        return self._progress.plan(states_in(self._path), self._seconds_per_call)
 
     def summary(self) -> Summary:
-        """How many rows ended how, so far."""
+        """The number of rows in each state so far."""
         return self._progress.summary()
 
     def eta(self) -> float | None:
-        """Seconds until the last row, from what the limiter allows; None where nobody knows how long the input is."""
-        left = self._progress.left()
+        """Seconds until the last row at the rate limit; None if the length of the input is not known."""
+        left = self._progress.remaining()
         if not left:
             return None if left is None else 0.0
-        first = max(self._setup.estimated_wait(), self._seconds_for_earlier_calls())
-        return first + (left - 1) * self._setup.seconds_per_call
+        first = max(self._setup.estimated_wait(), self._sends_from - asyncio.get_running_loop().time())
+        return first + (left - 1) * self._seconds_per_call
 
     def rate(self) -> float:
-        """Rows per second, from the first one that was sent on; 0.0 until then. Skipped ones do not count."""
+        """Rows per second since the first one was sent; 0.0 until then. Skipped rows do not count."""
         return self._progress.per_second()
 
     def stop(self) -> None:
-        """Begin no new row. The loop over the job ends when what is in flight has ended."""
-        self._stopping = True
-        if self._crew is not None:
-            self._crew.dismiss_idle()
+        """Begin no new row. The loop over the job ends when the rows in flight have ended."""
+        self._is_stopping = True
+        if self._pool is not None:
+            self._pool.stop()
 
     def __aiter__(self) -> AsyncIterator[RowOutcome]:
-        if self._begun:
-            raise LSQServiceError("a bulk job is iterated once; make another one to go on")
-        self._begun = True
+        if self._has_begun:
+            raise LSQServiceError("A bulk job is iterated once. Make another job with the same journal to go on.")
+        self._has_begun = True
         return self._run()
 
     async def _run(self) -> AsyncIterator[RowOutcome]:
-        self._setup.before_closing.add(self._is_wound_up)
+        self._setup.before_closing.add(self._wait_until_recorded)
         try:
             known = await self._journal.open()
-            self._progress.begins(known)
-            if known:
-                self._sends_from = asyncio.get_running_loop().time() + self._setup.window
-            crew = self._crew = Crew(self, Breaker(self._setup.probe), self._setup.workers)
-            async for outcome in crew.outcomes():
-                self._progress.told(outcome)
+            self._progress.run_started(known)
+            if known:  # calls of an earlier run may still count against the limit
+                self._sends_from = asyncio.get_running_loop().time() + self._setup.rate_limit.per
+            self._pool = WorkerPool(self._pull, self._process, self._setup.rate_limit.calls)
+            if self._is_stopping:
+                self._pool.stop()
+            async for outcome in self._pool.results():
+                self._progress.outcome_delivered(outcome)
                 yield outcome
         finally:
             self._ending = asyncio.create_task(self._end())
             await asyncio.shield(self._ending)
-        crew.raise_what_stopped_it()
 
     async def _end(self) -> None:
-        """What is in flight ends, and is journaled, also when the caller is cancelled once more."""
-        if self._crew is not None:
-            self.stop()
-            await self._crew.end()
+        """Wait for the rows in flight and store their results, even if the caller is cancelled again."""
+        if self._pool is not None:
+            await self._pool.aclose()
         await self._journal.aclose()
-        self._setup.before_closing.discard(self._is_wound_up)
+        self._setup.before_closing.discard(self._wait_until_recorded)
 
-    async def _is_wound_up(self) -> None:
-        """What was sent is written, and a loop that was left has closed the journal: the client is closed next."""
-        while self._progress.sending:
-            self._all_written.clear()
-            await self._all_written.wait()
+    async def _wait_until_recorded(self) -> None:
+        """Wait until all results are in the journal and, if the loop was left, until the journal is closed."""
+        while self._progress.in_flight:
+            self._recorded.clear()
+            await self._recorded.wait()
         if self._ending is not None:
             await asyncio.wait([self._ending])
 
-    # --- what the workers ask -----------------------------------------------------------------------------------
+    async def _pull(self) -> Row | None:
+        await self._breaker.wait_until_closed()
+        return await anext(self._source, None)
 
-    @property
-    def stopping(self) -> bool:
-        """Whether no new row may begin."""
-        return self._stopping
-
-    def source(self) -> AsyncIterator[Row]:
-        """The input, row by row."""
-        return rows_of(self._rows)
-
-    async def outcome_of(self, row: Row, crew: Crew) -> RowOutcome:
-        """Do what is still to be done for a row."""
-        return attrs.evolve(await self._settled(row, crew), row=row.given)
-
-    async def _settled(self, row: Row, crew: Crew) -> RowOutcome:
-        entry = await self._journal.meet(row, mended=self._retry_failed)
+    async def _process(self, row: Row) -> RowOutcome:
+        """Do what is left to do for a row."""
+        entry = await self._journal.register(row, edited=self._retry_failed)
         match entry.state:
             case State.DONE:
-                return RowOutcome(entry.key, "skipped", entry.receipt)
+                duplicate = entry.possible_duplicate
+                outcome = RowOutcome(entry.key, "skipped", entry.receipt, possible_duplicate=duplicate)
             case State.FAILED if not self._retry_failed:
-                return RowOutcome(entry.key, "failed", None, earlier(entry))
+                outcome = RowOutcome(entry.key, "failed", None, previous_error(entry))
             case State.UNKNOWN:
-                return await self._unknown(row, entry, crew)
+                outcome = await self._process_unknown(row, entry)
             case _:
-                return await self._send(row, entry, crew)
+                outcome = await self._send(row, entry)
+        self._breaker.record(outcome.error)
+        return attrs.evolve(outcome, row=row.given)
 
-    async def _unknown(self, row: Row, entry: Entry, crew: Crew) -> RowOutcome:
-        """By the user's word only: an unknown row is never sent again by itself."""
+    async def _process_unknown(self, row: Row, entry: Entry) -> RowOutcome:
+        """Follow the decision of the user. Without one, a row that may have been applied is not sent again."""
         if self._on_unknown == "resend":
-            return await self._send(row, entry, crew)
+            return await self._send(row, entry)
         if callable(self._on_unknown):
-            await self._let_earlier_calls_pass()
+            await self._wait_for_earlier_calls()
             receipt = await self._on_unknown(attrs.evolve(row.given, key=entry.key))
             if receipt is None:
-                return await self._send(row, attrs.evolve(entry, state=State.PENDING), crew)
-            await self._journal.finish(entry.key, State.DONE, receipt, None)
+                return await self._send(row, attrs.evolve(entry, state=State.PENDING))
+            await self._journal.record(entry, State.DONE, receipt=receipt)
             return RowOutcome(entry.key, self._setup.verb, receipt)
         if self._on_unknown == "stop":
             raise LSQServiceError(
-                f"the row {entry.key!r} may have been applied by an earlier run; look before you go on"
+                f"The row {entry.key!r} may have been applied by an earlier run. Find out whether it was, "
+                "and resolve it."
             )
-        return RowOutcome(entry.key, "unknown", None, earlier(entry))
+        return RowOutcome(entry.key, "unknown", None, previous_error(entry))
 
-    async def _send(self, row: Row, entry: Entry, crew: Crew) -> RowOutcome:
-        key = entry.key
+    async def _send(self, row: Row, entry: Entry) -> RowOutcome:
+        key, sent, verb = entry.key, entry, self._setup.verb
 
-        async def before_send() -> None:
-            crew.begins_to_send()
-            await self._journal.intend(key)
-            self._progress.leaves(key)
+        async def before_send(reference: str) -> None:
+            nonlocal sent
+            if sent is entry:  # the first attempt of the call
+                assert self._pool is not None  # noqa: S101 -- it runs this
+                self._pool.protect()
+                sent = await self._journal.mark_in_flight(entry, reference)
+                self._progress.row_started(key)
 
-        await self._let_earlier_calls_pass()
-        try:
-            return await self._send_and_write(row, entry, before_send)
-        finally:
-            self._progress.ended(key)
-            self._all_written.set()
-
-    async def _send_and_write(self, row: Row, entry: Entry, before_send: Callable[[], Awaitable[None]]) -> RowOutcome:
+        await self._wait_for_earlier_calls()
         try:
             receipt = await self._setup.send(row.given, before_send)
         except LSQServiceError as error:
-            if entry.key not in self._progress.sending and not isinstance(error, NotSentError | InvalidRequestError):
-                raise  # it says nothing of the row: the client is closed, or its limit cannot be used
-            return await self._failed(entry, error)
-        await self._journal.finish(entry.key, State.DONE, receipt, None)
-        return RowOutcome(entry.key, self._setup.verb, receipt)
+            if sent is entry and not isinstance(error, NotSentError | InvalidRequestError):
+                raise  # not caused by the row: the client is closed, or its limiter or the journal cannot be used
+            # That this send was not applied does not show that an earlier one was not.
+            state = State.UNKNOWN if entry.state is State.UNKNOWN else state_for_error(error)
+            await self._journal.record(sent, state, error=error)
+            return RowOutcome(key, "unknown" if state is State.UNKNOWN else "failed", None, error)
+        else:
+            if entry.state is State.UNKNOWN and (verb == "created" or row.given.attachments):
+                receipt = attrs.evolve(receipt, possible_duplicate=True)
+                _log.warning(
+                    "The row %r was sent again (reference %s, ticket %s), and its earlier send (reference %s) may "
+                    "have been applied too. Look for a duplicate.",
+                    key,
+                    sent.reference,
+                    receipt.number,
+                    entry.reference,
+                )
+            await self._journal.record(sent, State.DONE, receipt=receipt)
+            return RowOutcome(key, verb, receipt, possible_duplicate=receipt.possible_duplicate)
+        finally:
+            self._progress.row_finished(key)
+            self._recorded.set()
 
-    async def _let_earlier_calls_pass(self) -> None:
-        """Those of the run before this one may still count against the limit. Who is told to stop is cancelled here."""
-        if (seconds := self._seconds_for_earlier_calls()) > 0:
+    async def _wait_for_earlier_calls(self) -> None:
+        if (seconds := self._sends_from - asyncio.get_running_loop().time()) > 0:
             await asyncio.sleep(seconds)
-
-    def _seconds_for_earlier_calls(self) -> float:
-        return self._sends_from - asyncio.get_running_loop().time()
-
-    async def _failed(self, entry: Entry, error: LSQServiceError) -> RowOutcome:
-        # That this send was not applied says nothing of an earlier one.
-        state = State.UNKNOWN if entry.state is State.UNKNOWN else state_after(error)
-        await self._journal.finish(entry.key, state, None, type(error).__name__)
-        return RowOutcome(entry.key, "unknown" if state is State.UNKNOWN else "failed", None, error)
 
 
 class Bulk:

@@ -1,202 +1,252 @@
-"""What is known of each row of a bulk run: the rules by which a run reads and writes its journal.
+"""The journal of a bulk run: which rows were sent, and what became of them.
 
-A row is ``in_flight`` on disk before the first byte of it is sent, so that a run that dies leaves at most what was in
-flight in doubt:
+A row is stored as ``in_flight`` before its first byte is sent, so that a run that dies leaves only the rows in flight
+in doubt:
 
-    pending    -> in_flight -> done | failed | unknown, or pending again where it was certainly not sent
+    pending    -> in_flight -> done | failed | unknown, or pending again if it was certainly not applied
     in_flight  -> unknown, when the next run opens the file
-    failed     -> in_flight, by a retry; first pending, where it was mended
-    unknown    -> in_flight, pending or done, by the user's word only
+    failed     -> in_flight, by a retry
+    unknown    -> in_flight, pending or done, by a decision of the user only
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from contextlib import closing
 from typing import Any, TypeVar
 
 import attrs
 
 from ..errors import ConfigurationError, InvalidRequestError, LSQServiceError
 from ..records import TicketReceipt
-from .journal_file import JournalFile, State
+from ._journal_file import (
+    FOREIGN_ERRORS,
+    Entry,
+    JournalFile,
+    State,
+    as_number,
+    beside,
+    check_version,
+    checked_path,
+    connect,
+)
 from .rows import Row
 
 T = TypeVar("T")
-_VERSION = 1
-_MENDABLE = (State.PENDING, State.FAILED)
-
-
-@attrs.frozen
-class Entry:
-    """A row as the journal knows it; ``error`` is the class of what failed. ``receipt`` is there for rows that are
-    done, but for those of which the user said so without a number."""
-
-    key: str
-    state: State
-    receipt: TicketReceipt | None = None
-    error: str | None = None
-
-
-@attrs.frozen
-class _Found:
-    """A row as it stands in the file. ``run`` is the last one that met it, and ``times`` how often its content came in
-    that run without a key; ``original`` is the digest that it first came with, where it was mended."""
-
-    digest: str
-    state: State = attrs.field(converter=State)
-    run: int
-    times: int
-    number: str | None
-    ticket_id: str | None
-    ticket_key: str | None
-    error: str | None
-    original: str | None
-
-    def speaks_for(self, row: Row, *, mended: bool) -> bool:
-        """Whether a row of this content is told what became of this one. So is the original of a mended row, as long as
-        nothing is sent for that: the input that it came from may run again."""
-        is_settled = self.state is State.DONE or (self.state is State.FAILED and not mended)
-        return row.digest == self.digest or (is_settled and row.digest == self.original)
-
-    def entry(self, key: str) -> Entry:
-        number = self.number
-        receipt = TicketReceipt(number=number, ticket_id=self.ticket_id, key=self.ticket_key) if number else None
-        return Entry(key, self.state, receipt, self.error)
+_EDITABLE = (State.PENDING, State.FAILED)
+_IN_DOUBT = (State.UNKNOWN, State.IN_FLIGHT)  # a row in flight was left so by a run that died
 
 
 class Journal:
-    """One open journal, exclusive to one run. All of it happens in one worker thread, off the event loop."""
+    """The journal of one run, which has the file to itself. SQLite is used in one worker thread."""
 
-    def __init__(self, path: str | os.PathLike[str], operation: str) -> None:
+    def __init__(self, path: str | os.PathLike[str], operation: str, account: str) -> None:
         self._file = JournalFile(path)
         self._operation = operation
+        self._account = account
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lsq-journal")
-        self._run = 0
-
-    @property
-    def path(self) -> Path:
-        return self._file.path
+        self._seen: dict[str, int] = {}
+        self._highest_number = 0
+        self._changes: list[Entry] = []
+        self._next_commit: asyncio.Task[LSQServiceError | None] | None = None
+        self._committing = asyncio.Lock()
 
     async def open(self) -> Mapping[State, int]:
-        """Take the file for this run; how many rows earlier runs have left in which state.
+        """Take the file for this run, and return how many rows of earlier runs are in each state.
 
-        ConfigurationError where another run has it, where it belongs to another operation, or is no journal.
+        Raises ConfigurationError if another run uses the file, if it is damaged or not a journal, or if it belongs to
+        another operation or account.
         """
-        return await self._in_thread(self._open)
+        await self._in_thread(self._file.open, self._operation, self._account)
+        self._highest_number = self._file.highest_number
+        return await self._in_thread(self._file.begin_run)
 
     async def aclose(self) -> None:
-        """Let go of the file. What was committed stays."""
-        await self._in_thread(self._file.close)
+        """Release the file after the last commit."""
+        async with self._committing:
+            await self._in_thread(self._file.close)
         self._thread.shutdown(wait=False)
 
-    async def meet(self, row: Row, *, mended: bool = False) -> Entry:
-        """The entry of a row of the input, made where there is none. With ``mended`` one that was certainly not applied
-        may come with other content under its key; it is pending then, durable with its intent.
+    async def register(self, row: Row, *, edited: bool = False) -> Entry:
+        """Return the entry of a row. A row that is not in the journal gets a new one, which is stored with its intent.
 
-        InvalidRequestError where else the same key came with other content, or twice in one input.
+        With ``edited`` a row that was certainly not applied may have other content under its key. Raises
+        InvalidRequestError for any other change, and for a key that the input has twice.
         """
-        return await self._in_thread(self._meet, row, mended)
-
-    async def intend(self, key: str) -> None:
-        """Durable before it returns: from here on the row may have been sent."""
-        await self._in_thread(self._set, key, State.IN_FLIGHT)
-
-    async def finish(self, key: str, state: State, receipt: TicketReceipt | None, error: str | None) -> None:
-        """Durable before it returns: what came of the row."""
-        await self._in_thread(self._set, key, state, receipt, error)
-
-    async def _in_thread(self, act: Callable[..., T], *given: Any) -> T:
-        loop = asyncio.get_running_loop()
-        # Shielded: a commit that has begun ends, whoever waits for it.
-        return await asyncio.shield(loop.run_in_executor(self._thread, self._guarded, act, *given))
-
-    def _guarded(self, act: Callable[..., T], *given: Any) -> T:
-        with self._file.translated():
-            return act(*given)
-
-    def _open(self) -> Mapping[State, int]:
-        self._file.open(make=True)
-        try:
-            return self._begin_run()
-        except BaseException:
-            self._file.close()
-            raise
-
-    def _begin_run(self) -> Mapping[State, int]:
-        database = self._file.database
-        found = database.execute("SELECT version, operation, run FROM journal").fetchone()
-        version, operation, run = found or (_VERSION, self._operation, 0)
-        if version != _VERSION:
-            raise ConfigurationError(f"the journal {str(self.path)!r} is of version {version}; this one is {_VERSION}")
-        if operation != self._operation:
-            raise ConfigurationError(
-                f"the journal {str(self.path)!r} is of a run by which tickets were {operation}; "
-                "give this run a journal of its own"
-            )
-        self._run = run + 1
-        database.execute("BEGIN IMMEDIATE")
-        database.execute("DELETE FROM journal")
-        database.execute("INSERT INTO journal VALUES (?, ?, ?)", (version, operation, self._run))
-        database.execute("UPDATE rows SET state = 'unknown' WHERE state = 'in_flight'")
-        states = database.execute("SELECT state, count(*) FROM rows GROUP BY state").fetchall()
-        database.execute("COMMIT")
-        return {State(state): count for state, count in states}
-
-    def _meet(self, row: Row, mended: bool) -> Entry:
-        # Not durable by itself, and need not be: a row that was only met is met again. The next intent commits it.
-        database = self._file.database
-        if not database.in_transaction:
-            database.execute("BEGIN IMMEDIATE")
-        key = row.key if row.key is not None else self._key_of_occurrence(row.digest)
-        found = self._find(key)
+        key = self._key_of(row)
+        found = await self._in_thread(self._file.find, key)
         if found is None:
-            insert = "INSERT INTO rows (key, digest, state, run) VALUES (?, ?, 'pending', ?)"
-            database.execute(insert, (key, row.digest, self._run))
-            return Entry(key, State.PENDING)
-        if found.run == self._run:
-            raise InvalidRequestError(f"the key {key!r} comes twice in this input; each row needs its own")
-        database.execute("UPDATE rows SET run = ?, times = 1 WHERE key = ?", (self._run, key))
-        return found.entry(key) if found.speaks_for(row, mended=mended) else self._mend(key, row, found, mended)
+            return Entry(key, row.digest, State.PENDING)
+        # The first content of an edited row stands for it too, as long as nothing is sent: the input that the row was
+        # taken from may run again.
+        is_sent = found.state is not State.DONE and (found.state is not State.FAILED or edited)
+        if row.digest == found.digest or (row.digest == found.previous_digest and not is_sent):
+            return found
+        if edited and found.state in _EDITABLE:
+            first = found.previous_digest or found.digest
+            return attrs.evolve(found, digest=row.digest, previous_digest=first, state=State.PENDING, error=None)
+        raise InvalidRequestError(_changed(key, found.state))
 
-    def _mend(self, key: str, row: Row, found: _Found, mended: bool) -> Entry:
-        if not mended or found.state not in _MENDABLE:
-            raise InvalidRequestError(_is_another(key, found.state))
-        update = "UPDATE rows SET digest = ?, original = ?, state = 'pending', error = NULL WHERE key = ?"
-        self._file.database.execute(update, (row.digest, found.original or found.digest, key))
-        return Entry(key, State.PENDING)
+    async def mark_in_flight(self, entry: Entry, reference: str | None = None) -> Entry:
+        """Store the intent to send a row. It is durable when this returns: from now on the row may be applied."""
+        in_doubt = entry.state is State.UNKNOWN and entry.above is not None
+        marked = attrs.evolve(
+            entry,
+            state=State.IN_FLIGHT,
+            reference=reference,
+            sent_at=time.time(),
+            above=entry.above if in_doubt else self._highest_number,
+        )
+        await self._store(marked)
+        return marked
 
-    def _find(self, key: str) -> _Found | None:
-        columns = "digest, state, run, times, number, ticket_id, ticket_key, error, original"
-        select = f"SELECT {columns} FROM rows WHERE key = ?"  # noqa: S608 -- names of columns, and nothing else
-        found = self._file.database.execute(select, (key,)).fetchone()
-        return _Found(*found) if found else None
+    async def record(
+        self,
+        entry: Entry,
+        state: State,
+        *,
+        receipt: TicketReceipt | None = None,
+        error: LSQServiceError | None = None,
+    ) -> None:
+        """Store the result of a row. It is durable when this returns."""
+        changes: dict[str, Any] = {"state": state, "error": None}
+        if receipt is not None:
+            self._highest_number = max(self._highest_number, as_number(receipt.number))
+            ticket = {"number": receipt.number, "ticket_id": receipt.ticket_id, "ticket_key": receipt.key}
+            # Half a surrogate pair cannot be stored, and must not stop the run after the ticket was created.
+            changes |= {name: text and text.encode(errors="replace").decode() for name, text in ticket.items()}
+            changes["possible_duplicate"] = receipt.possible_duplicate
+        if error is not None:
+            changes |= {"error": type(error).__name__, "reference": error.reference or entry.reference}
+        await self._store(attrs.evolve(entry, **changes))
 
-    def _key_of_occurrence(self, digest: str) -> str:
-        """The digest, and from the second occurrence in this run on a number behind it. They are counted in the file,
-        because there may be as many as rows."""
-        found = self._find(digest)
-        if found is None or found.run != self._run:
-            return digest
-        self._file.database.execute("UPDATE rows SET times = ? WHERE key = ?", (found.times + 1, digest))
-        return f"{digest}-{found.times + 1}"
+    async def _store(self, entry: Entry) -> None:
+        """Write an entry in one commit with all others that wait. If the commit fails, it fails for all of them."""
+        self._changes.append(entry)
+        if self._next_commit is None:
+            self._next_commit = asyncio.create_task(self._commit())
+        if error := await asyncio.shield(self._next_commit):
+            raise LSQServiceError(str(error)) from error.__cause__  # an error of its own for each call
 
-    def _set(self, key: str, state: State, receipt: TicketReceipt | None = None, error: str | None = None) -> None:
-        told = (receipt.number, receipt.ticket_id, receipt.key) if receipt else (None, None, None)
-        update = "UPDATE rows SET state = ?, number = ?, ticket_id = ?, ticket_key = ?, error = ? WHERE key = ?"
-        database = self._file.database
-        if database.execute(update, (state.value, *told, error, key)).rowcount != 1:
-            raise LSQServiceError(f"the row {key!r} is not in the journal {str(self.path)!r} any more; nothing is sent")
-        if database.in_transaction:
-            database.execute("COMMIT")
+    async def _commit(self) -> LSQServiceError | None:
+        async with self._committing:  # until the commit before this one has ended, changes are added to this one
+            changes, self._changes, self._next_commit = self._changes, [], None
+            try:
+                await self._in_thread(self._file.write, changes)
+            except LSQServiceError as error:
+                return error
+        return None
+
+    async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        # Shielded: a cancelled caller does not stop a commit.
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments))
+
+    def _key_of(self, row: Row) -> str:
+        """The key of a row. One without a key gets its digest; equal ones are numbered in the order of the input."""
+        key = row.digest if row.key is None else row.key
+        times = self._seen.get(key, 0) + 1
+        if row.key is None and times > 1:
+            self._seen[key] = times
+            key = f"{key}-{times}"
+            times = self._seen.get(key, 0) + 1
+        if times > 1:
+            raise InvalidRequestError(f"The key {key!r} is in this input twice. Give each row its own key.")
+        self._seen[key] = 1
+        return key
 
 
-def _is_another(key: str, state: State) -> str:
-    words = f"the row {key!r} is not what it was in an earlier run, which"
-    if state in _MENDABLE:
-        return f"{words} did not apply it; use another key for it, or retry_failed (bulk retry) to send it as it is now"
-    became = "applied it" if state is State.DONE else "may have applied it"
-    return f"{words} {became}; use another key for it"
+def _changed(key: str, state: State) -> str:
+    changed = f"The row {key!r} has other content than in an earlier run, which"
+    if state in _EDITABLE:
+        return f"{changed} did not apply it. Use retry_failed (bulk retry) to send it as it is now, or another key."
+    return f"{changed} {'applied' if state is State.DONE else 'may have applied'} it. Use another key."
+
+
+def states_in(path: str | os.PathLike[str]) -> dict[State, int]:
+    """Return how many rows of a journal are in each state; an empty dict if the file does not exist. Blocks."""
+    query = "SELECT state, count(*) FROM rows GROUP BY state"
+    return _read(path, query, lambda rows: {State(state): count for state, count in rows})
+
+
+def unknown_in(path: str | os.PathLike[str]) -> dict[str, str | None]:
+    """Return the keys of rows that may have been applied, each with the class of its error. Blocks.
+
+    Rows that a run has in flight are among them, because they would be unknown if it died.
+    """
+    return _read(path, "SELECT key, error FROM rows WHERE state IN ('unknown', 'in_flight')", dict)
+
+
+def possible_duplicates_in(path: str | os.PathLike[str]) -> dict[str, str | None]:
+    """Return the keys of rows that may have been applied twice, each with the ticket number that is known. Blocks."""
+    return _read(path, "SELECT key, number FROM rows WHERE possible_duplicate", dict, since=2)
+
+
+def account_in(path: str | os.PathLike[str]) -> str | None:
+    """Return the origin and the org that a journal belongs to; None if it does not exist or does not know. Blocks."""
+    return _read(
+        path, "SELECT account FROM journal", lambda rows: next((account for (account,) in rows), None), since=2
+    )
+
+
+def _read(path: str | os.PathLike[str], query: str, parse: Callable[[Iterable[Any]], T], *, since: int = 1) -> T:
+    """Read a journal that a run may be writing. Versions below ``since`` have no such rows."""
+    file = checked_path(path)
+    if not file.exists():
+        return parse(())
+    # Read-only, the -wal file of version 1 stays: it shows the next run that no rows are missing.
+    mode = "ro" if beside(file, "-wal").exists() else "rw"
+    try:
+        with closing(connect(file, mode=mode)) as database:
+            [(version,)] = database.execute("SELECT version FROM journal")
+            check_version(file, version)
+            return parse(database.execute(query) if version >= since else ())
+    except FOREIGN_ERRORS as error:
+        if isinstance(error, LSQServiceError):
+            raise
+        raise ConfigurationError(f"{str(path)!r} cannot be read as a journal: {error}") from None
+
+
+def resolve(
+    path: str | os.PathLike[str],
+    *,
+    applied: Mapping[str, str | None] | None = None,
+    not_applied: Iterable[str] = (),
+) -> None:
+    """Decide whether unknown rows, given by their keys, were applied. Either all decisions are stored or none. Blocks.
+
+    ``applied`` has the ticket number of each row, or None if it is not known: the row is done, and is skipped from now
+    on. With a number it also clears the mark of a possible duplicate. The next run sends the rows in ``not_applied``.
+
+    Raises InvalidRequestError for a row that is not in doubt and for a wrong ticket number, and ConfigurationError
+    while a run uses the journal.
+    """
+    file = JournalFile(path)
+    file.open()
+    try:
+        decided: dict[str, Entry] = {}
+        decisions = [*(applied or {}).items(), *((key, State.PENDING) for key in not_applied)]
+        for key, decision in decisions:
+            decided[key] = _decide(key, decided.get(key) or file.find(key), decision)
+        file.write(decided.values())
+    finally:
+        file.close()
+
+
+def _decide(key: str, entry: Entry | None, decision: str | State | None) -> Entry:
+    if entry is None:
+        raise InvalidRequestError(f"There is no row {key!r} in the journal. Nothing was changed.")
+    if isinstance(decision, str) and not re.fullmatch(r"[0-9]{1,64}", decision):
+        raise InvalidRequestError(f"A ticket number is digits, such as 143, not {decision!r:.40}. Nothing was changed.")
+    is_doubled = entry.possible_duplicate and isinstance(decision, str)
+    if entry.state not in _IN_DOUBT and not is_doubled:
+        raise InvalidRequestError(f"The row {key!r} is {entry.state.value}, not unknown. Nothing was changed.")
+    if isinstance(decision, State):
+        return attrs.evolve(entry, state=decision, error=None)
+    if decision is None or decision != entry.number:
+        entry = attrs.evolve(entry, number=decision, ticket_id=None, ticket_key=None)
+    return attrs.evolve(entry, state=State.DONE, error=None, possible_duplicate=False)

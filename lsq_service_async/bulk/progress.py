@@ -1,73 +1,157 @@
-"""How far a run is, and what is left of it."""
+"""What a run reports: a plan, an outcome for each row, a summary, and how far it is."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sized
+from typing import Literal
 
-from .journal_file import State
-from .outcomes import Plan, RowOutcome, Summary
-from .rows import Source
+import attrs
+
+from ..errors import (
+    APIStatusError,
+    AuthenticationError,
+    InvalidRequestError,
+    LSQServiceError,
+    NotSentError,
+    RateLimitError,
+    ServerError,
+)
+from ..records import Outcome, TicketReceipt
+from ._journal_file import Entry, State
+from .rows import BulkRow, Source
+
+OutcomeState = Literal["created", "updated", "skipped", "failed", "unknown"]
+
+
+@attrs.frozen
+class RowOutcome:
+    """What became of one row of the input.
+
+    ``receipt`` is set if the row was created, updated or skipped, unless the user resolved it without a ticket number.
+    ``row`` is the row that was given; a plain ticket becomes a `BulkRow` without a key. ``possible_duplicate``
+    is True if the ticket was created but an earlier attempt may have been applied too.
+    """
+
+    key: str
+    state: OutcomeState
+    receipt: TicketReceipt | None = None
+    error: LSQServiceError | None = None
+    row: BulkRow | None = attrs.field(default=None, eq=False, repr=False)
+    possible_duplicate: bool = attrs.field(default=False, kw_only=True)
+
+
+@attrs.frozen
+class Plan:
+    """What a run would cost: the ``calls`` to send and the fewest ``seconds`` that they take at the rate limit, both
+    None if the length of the input is not known, and the rows that are ``done`` already.
+
+    The plan assumes that all rows of the journal are in the input.
+    """
+
+    calls: int | None
+    seconds: float | None
+    done: int
+
+
+@attrs.frozen
+class Summary:
+    """The number of rows in each state so far. ``possible_duplicates`` counts those that this run sent; they are
+    counted as created or updated too."""
+
+    created: int = 0
+    updated: int = 0
+    skipped: int = 0
+    failed: int = 0
+    unknown: int = 0
+    possible_duplicates: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.created + self.updated + self.skipped + self.failed + self.unknown
+
+
+def previous_error(entry: Entry) -> LSQServiceError:
+    """The error of a row that failed or became unknown in an earlier run and is not sent by this one."""
+    verb = "failed" if entry.state is State.FAILED else "may or may not have been applied"
+    reason = f" ({entry.error})" if entry.error else ""
+    return LSQServiceError(f"The row {entry.key!r} {verb} in an earlier run{reason}.", reference=entry.reference)
+
+
+def state_for_error(error: LSQServiceError) -> State:
+    """The state of a row whose call ended with an error. Pending and failed rows were certainly not applied by any
+    attempt, so they may be sent again and may be edited."""
+    if any(attempt.outcome is Outcome.UNKNOWN for attempt in error.attempts):
+        return State.UNKNOWN
+    if isinstance(error, NotSentError | AuthenticationError | RateLimitError):  # not caused by the row
+        return State.PENDING
+    if isinstance(error, ServerError) and error.exception_type is None:
+        return State.UNKNOWN
+    return State.FAILED if isinstance(error, APIStatusError | InvalidRequestError) else State.UNKNOWN
 
 
 class Progress:
-    """Counts rows. ``kept`` are the states in the journal of those that the run does not send; ``sending`` has the keys
-    of those whose intent is on disk, and whose result is not."""
+    """Counts rows. ``kept`` are the states of the journal whose rows the run does not send.
+
+    ``in_flight`` has the keys of rows whose intent is stored and whose result is not.
+    """
 
     def __init__(self, rows: Source, kept: set[State]) -> None:
         self._rows = rows
         self._kept = kept
         self._to_keep = 0
         self._counts: Counter[str] = Counter()
-        self.sending: set[str] = set()
         self._sent = 0
-        self._since: float | None = None
-        self._until = 0.0
+        self._first_send: float | None = None
+        self._last_result = 0.0
+        self.in_flight: set[str] = set()
 
     def plan(self, states: Mapping[State, int], seconds_per_call: float) -> Plan:
-        """What a run would cost that begins now."""
+        """What a run would cost that begins with so many rows in each state."""
         done = states.get(State.DONE, 0)
         if not isinstance(self._rows, Sized):
             return Plan(None, None, done)
-        calls = max(0, len(self._rows) - self._kept_of(states))
+        calls = max(0, len(self._rows) - self._count_kept(states))
         return Plan(calls, calls * seconds_per_call, done)
 
-    def begins(self, states: Mapping[State, int]) -> None:
+    def run_started(self, states: Mapping[State, int]) -> None:
         """The run begins with so many rows in each state."""
-        self._to_keep = self._kept_of(states)
+        self._to_keep = self._count_kept(states)
 
-    def _kept_of(self, states: Mapping[State, int]) -> int:
+    def _count_kept(self, states: Mapping[State, int]) -> int:
         return sum(count for state, count in states.items() if state in self._kept)
 
-    def leaves(self, key: str) -> None:
-        """A row is about to be sent, perhaps once more."""
-        if self._since is None:
-            self._since = asyncio.get_running_loop().time()
-        self.sending.add(key)
+    def row_started(self, key: str) -> None:
+        """A row is sent, or sent again."""
+        if self._first_send is None:
+            self._first_send = asyncio.get_running_loop().time()
+        self.in_flight.add(key)
 
-    def ended(self, key: str) -> None:
-        """It has ended, somehow; it counts if it had left."""
-        if key in self.sending:
-            self.sending.discard(key)
+    def row_finished(self, key: str) -> None:
+        """The result of a row is known. Does nothing if the row was not sent."""
+        if key in self.in_flight:
+            self.in_flight.discard(key)
             self._sent += 1
-            self._until = asyncio.get_running_loop().time()
+            self._last_result = asyncio.get_running_loop().time()
 
-    def told(self, outcome: RowOutcome) -> None:
-        """The user has it."""
+    def outcome_delivered(self, outcome: RowOutcome) -> None:
+        """The caller gets an outcome."""
         self._counts[outcome.state] += 1
+        if outcome.possible_duplicate and outcome.state != "skipped":
+            self._counts["possible_duplicates"] += 1
 
     def summary(self) -> Summary:
-        """How many rows ended how."""
+        """The number of rows in each state."""
         return Summary(**self._counts)
 
-    def left(self) -> int | None:
-        """How many rows are still to be sent; None where nobody knows how long the input is."""
+    def remaining(self) -> int | None:
+        """The number of rows that are still to be sent; None if the length of the input is not known."""
         if not isinstance(self._rows, Sized):
             return None
-        told = self.summary().total
-        return max(0, len(self._rows) - told - max(0, self._to_keep - (told - self._sent)))
+        delivered = self.summary().total
+        return max(0, len(self._rows) - delivered - max(0, self._to_keep - (delivered - self._sent)))
 
     def per_second(self) -> float:
-        """Rows that were sent; 0.0 until there is one, and what the run came to from its end on."""
-        return 0.0 if self._since is None else self._sent / max(self._until - self._since, 0.001)
+        """Rows sent per second, from the first send to the last result; 0.0 before the first send."""
+        return 0.0 if self._first_send is None else self._sent / max(self._last_result - self._first_send, 0.001)

@@ -150,7 +150,7 @@ def test_closing_while_an_intent_is_written_does_not_undo_an_earlier_send(config
     async def main(client, events):
         intents, closing = [], []
 
-        async def before_send():
+        async def before_send(reference):
             intents.append(len(script.seen))
             if len(intents) == 2:
                 closing.append(asyncio.create_task(client.aclose()))

@@ -1,4 +1,4 @@
-"""Bulk runs on a virtual clock: a journal whose commits happen at once, and a scripted or emulated service."""
+"""Bulk runs on a virtual clock, against a strict emulator in the same process."""
 
 import asyncio
 
@@ -7,25 +7,14 @@ import pytest
 from virtual_clock import run_virtual
 
 from lsq_service_async import Config, ServiceClient
-from lsq_service_async.bulk.journal import Journal
 from lsq_service_async.emulator import Emulator
 
 
 @pytest.fixture
-def inline_journal(monkeypatch):
-    """A thread under a virtual clock would be overtaken by its timers."""
+def play():
+    """Run ``main(client, emulator)`` on a virtual clock. Each use of the journal takes ``commit_seconds``."""
 
-    async def at_once(self, act, *given):
-        return self._guarded(act, *given)
-
-    monkeypatch.setattr(Journal, "_in_thread", at_once)
-
-
-@pytest.fixture
-def play(inline_journal):
-    """Run ``main(client, emulator)`` on a virtual clock, against a strict emulator in process."""
-
-    def run(main, *, emulator=None, **settings):
+    def run(main, *, emulator=None, commit_seconds=0.0, **settings):
         async def whole():
             service = emulator() if emulator else virtual_emulator()
             transport = httpx.ASGITransport(app=service.app)
@@ -34,7 +23,7 @@ def play(inline_journal):
                 async with ServiceClient(config, http_client=http) as client:
                     return await main(client, service)
 
-        return run_virtual(whole())
+        return run_virtual(whole(), thread_seconds=commit_seconds)
 
     return run
 

@@ -1,8 +1,12 @@
 """Rows, faults, and short ways to run them."""
 
+import itertools
+import sqlite3
+
 from lsq_service_async import BulkRow, NewTicket, RetryPolicy
 from lsq_service_async.emulator.faults import AnswerLost
 
+ACCOUNT = "https://service.test, org 22824"
 CAREFUL = RetryPolicy(repeat_creates=False)
 
 
@@ -28,3 +32,20 @@ def lost(count=1):
 
 def changed(row):
     return BulkRow(row.key, NewTicket(lead_id="45b5", title=f"{row.ticket.title}, mended"))
+
+
+def watch_statements(monkeypatch, watch):
+    """Call ``watch(statement)`` before each SQL statement. It may raise, or return another statement."""
+    connect = sqlite3.connect
+
+    class Watched(sqlite3.Connection):
+        def execute(self, statement, *parameters):
+            return super().execute(watch(statement) or statement, *parameters)
+
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: connect(*args, factory=Watched, **options))
+
+
+def watch_commits(monkeypatch, watch):
+    """Call ``watch(number)`` before each commit, with its number from 1 on. What it raises makes the commit fail."""
+    numbers = itertools.count(1)
+    watch_statements(monkeypatch, lambda statement: watch(next(numbers)) if statement == "COMMIT" else None)

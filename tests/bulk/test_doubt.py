@@ -5,16 +5,20 @@ import pytest
 from bulk.samples import CAREFUL, keyed, lost, run, tickets, titles
 
 from lsq_service_async import (
+    Attachment,
     BadRequestError,
     BulkRow,
+    Config,
+    ConfigurationError,
     LSQServiceError,
     NotSentError,
     OutcomeUnknownError,
     RetryPolicy,
+    ServiceClient,
     TicketReceipt,
     TicketUpdate,
 )
-from lsq_service_async.bulk import Summary, settle, unknown_in
+from lsq_service_async.bulk import Summary, possible_duplicates_in, resolve, unknown_in
 from lsq_service_async.emulator.faults import DropConnection, Status
 
 
@@ -136,7 +140,7 @@ def test_an_unknown_row_is_settled_by_the_users_word(play, journal):
         await run(client.bulk.create([BulkRow("one more", tickets(1)[0])], journal=journal))
         resent = client.bulk.create([BulkRow("one more", tickets(1)[0])], journal=journal, on_unknown="resend")
         await run(resent)
-        assert resent.summary() == Summary(created=1)
+        assert resent.summary() == Summary(created=1, possible_duplicates=1)
 
     play(main)
 
@@ -147,7 +151,7 @@ def test_rows_are_settled_by_word(play, journal):
     async def main(client, emulator):
         emulator.faults.add(lost(3))
         await run(client.bulk.create(keyed(3), journal=journal))
-        settle(journal, applied={"key-0": "143", "key-1": None}, not_applied=["key-2"])
+        resolve(journal, applied={"key-0": "143", "key-1": None}, not_applied=["key-2"])
         outcomes = {outcome.key: outcome for outcome in await run(client.bulk.create(keyed(3), journal=journal))}
         assert [outcomes[f"key-{number}"].state for number in range(3)] == ["skipped", "skipped", "created"]
         assert (outcomes["key-0"].receipt, outcomes["key-1"].receipt) == (TicketReceipt(number="143"), None)
@@ -178,3 +182,92 @@ def test_unknown_rows_can_be_listed(play, journal):
     assert unknown_in(journal) == {}
     play(main)
     assert unknown_in(journal) == {"key-0": "OutcomeUnknownError"}
+
+
+def test_a_create_that_was_repeated_after_a_500_is_a_possible_duplicate(play, journal):
+    """The outcome, the receipt and the summary are marked. Later runs know the mark and do not count it again."""
+
+    async def main(client, emulator):
+        emulator.faults.add(Status(500, applied=True))
+        first = client.bulk.create(keyed(3), journal=journal)
+        [outcome] = [outcome for outcome in await run(first) if outcome.possible_duplicate]
+        assert (outcome.state, outcome.receipt.possible_duplicate) == ("created", True)
+        assert first.summary() == Summary(created=3, possible_duplicates=1)
+        assert possible_duplicates_in(journal) == {outcome.key: outcome.receipt.number}
+        second = client.bulk.create(keyed(3), journal=journal)
+        marked = {later.key for later in await run(second) if later.possible_duplicate}
+        assert (marked, second.summary()) == ({outcome.key}, Summary(skipped=3))
+        resolve(journal, applied={outcome.key: outcome.receipt.number})
+        third = await run(client.bulk.create(keyed(3), journal=journal))
+        assert not any(later.possible_duplicate or later.receipt.possible_duplicate for later in third)
+
+    play(main)
+
+
+def test_a_row_that_is_sent_again_by_resend_is_a_possible_duplicate(play, journal, caplog):
+    """It was unknown in an earlier run, so both sends may have been applied. One warning names both references."""
+
+    async def main(client, emulator):
+        emulator.faults.add(lost())
+        [unknown] = await run(client.bulk.create(keyed(1), journal=journal))
+        again = client.bulk.create(keyed(1), journal=journal, on_unknown="resend")
+        [outcome] = await run(again)
+        assert (outcome.state, outcome.possible_duplicate) == ("created", True)
+        assert (outcome.receipt.possible_duplicate, again.summary().possible_duplicates) == (True, 1)
+        assert possible_duplicates_in(journal) == {"key-0": outcome.receipt.number}
+        [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert unknown.error.reference in warning
+        assert warning.count("reference") == 2
+
+    play(main)
+
+
+def test_an_update_that_is_sent_again_by_resend_is_no_duplicate_without_files(play, journal):
+    """A second update changes the same fields to the same values; only its files would be there twice."""
+    rows = [
+        BulkRow("plain", TicketUpdate(status="x"), target="1"),
+        BulkRow("files", TicketUpdate(status="x"), [Attachment.from_bytes(b"a", name="a.txt")], target="1"),
+    ]
+
+    async def main(client, emulator):
+        await client.tickets.create(tickets(1)[0])
+        emulator.faults.add(Status(502, times=2))
+        once = client.with_options(retry=RetryPolicy(attempts=1))
+        await run(once.bulk.update(rows, journal=journal))
+        outcomes = await run(client.bulk.update(rows, journal=journal, on_unknown="resend"))
+        assert {outcome.key: outcome.possible_duplicate for outcome in outcomes} == {"plain": False, "files": True}
+
+    play(main)
+
+
+@pytest.mark.parametrize("other", [{"org_id": "11111"}, {"base_url": "http://localhost:8080"}])
+def test_a_journal_of_another_account_is_refused_by_runs_and_plans(play, journal, other):
+    """A run against the real account after one against a test account sends nothing, and names both."""
+
+    async def main(client, emulator):
+        await run(client.bulk.create(keyed(2), journal=journal))
+        settings = emulator.settings | other
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=emulator.app)) as http:
+            async with ServiceClient(Config(**settings), http_client=http) as second:
+                job = second.bulk.create(keyed(3), journal=journal)
+                both = r"http://localhost, org 22824.*http://localhost"
+                with pytest.raises(ConfigurationError, match=both):
+                    job.plan()
+                with pytest.raises(ConfigurationError, match=both):
+                    await run(job)
+        assert len(emulator.calls) == 2
+
+    play(main)
+
+
+def test_the_same_account_may_be_written_in_another_way(play, journal):
+    """The case of the host, the default port and a slash at the end do not make another account."""
+
+    async def main(client, emulator):
+        await run(client.bulk.create(keyed(2), journal=journal))
+        settings = emulator.settings | {"base_url": "http://LOCALHOST:80/"}
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=emulator.app)) as http:
+            async with ServiceClient(Config(**settings), http_client=http) as second:
+                assert second.bulk.create(keyed(2), journal=journal).plan().done == 2
+
+    play(main)

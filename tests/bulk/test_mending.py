@@ -16,9 +16,7 @@ def test_a_mended_row_is_sent_under_its_key_by_a_retry(play, journal):
         emulator.faults.add(Status(400))
         [row] = keyed(1)
         await run(client.bulk.create([row], journal=journal))
-        with pytest.raises(
-            InvalidRequestError, match=r"'key-0' is not what it was .* did not apply it; .* retry_failed"
-        ):
+        with pytest.raises(InvalidRequestError, match=r"'key-0' has other content .* did not apply it.* retry_failed"):
             await run(client.bulk.create([changed(row)], journal=journal))
         assert emulator.tickets == {}
         [made] = await run(client.bulk.create([changed(row)], journal=journal, retry_failed=True))
@@ -105,7 +103,7 @@ def test_a_key_that_comes_twice_is_no_mended_row(play, journal):
     async def main(client, emulator):
         emulator.faults.add(Status(400))
         [row] = keyed(1)
-        with pytest.raises(InvalidRequestError, match="comes twice"):
+        with pytest.raises(InvalidRequestError, match="twice"):
             await run(client.bulk.create([row, changed(row)], journal=journal, retry_failed=True))
         assert emulator.tickets == {}
 

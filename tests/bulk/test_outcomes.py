@@ -16,7 +16,7 @@ from lsq_service_async import (
     ServerError,
 )
 from lsq_service_async.bulk import State
-from lsq_service_async.bulk.outcomes import state_after
+from lsq_service_async.bulk.progress import state_for_error
 from lsq_service_async.records import Attempt, Outcome
 
 
@@ -40,7 +40,7 @@ from lsq_service_async.records import Attempt, Outcome
 )
 def test_an_error_says_whether_the_row_was_applied(error, state):
     """Pending: certainly not sent; failed: refused; all else is in doubt."""
-    assert state_after(error) is state
+    assert state_for_error(error) is state
 
 
 @pytest.mark.parametrize("kind", [NotSentError, BadRequestError, InvalidRequestError])
@@ -50,4 +50,4 @@ def test_one_attempt_in_doubt_leaves_the_row_in_doubt(kind):
         Attempt(number=1, outcome=Outcome.UNKNOWN, status=500, seconds=0.1),
         Attempt(number=2, outcome=Outcome.NOT_APPLIED, status=None, seconds=0.1),
     ]
-    assert state_after(kind("x", attempts=tuple(attempts))) is State.UNKNOWN
+    assert state_for_error(kind("x", attempts=tuple(attempts))) is State.UNKNOWN

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from ...bulk import State, states_in, unknown_in
+from ...bulk import State, account_in, states_in, unknown_in
 from .dry_run import check_rows, print_plan
 from .input import BulkFile, has_jsonl_suffix
 from .output import Results, open_report, print_unknown, resolve_unknown
@@ -92,7 +92,9 @@ def retry(errors: Path | None, on_unknown: str, **options: Any) -> int:
 @bulk.command(params=[*_FILE])
 def status(**options: Any) -> None:
     """Print how many rows are in each state. Reads only the journal: rows that no run has reached are not counted."""
-    states = states_in(_journal(_bulk_file(**options)))
+    journal = _journal(_bulk_file(**options))
+    _print_account(journal)
+    states = states_in(journal)
     click.echo(json.dumps({state.value: states.get(state, 0) for state in State}))
 
 
@@ -115,6 +117,7 @@ def unknown(applied: tuple[str, ...], not_applied: tuple[str, ...], **options: A
     if applied or not_applied:
         resolve_unknown(journal, applied, not_applied)
     else:
+        _print_account(journal)
         with file.open() as rows:
             print_unknown(rows, unknown_in(journal))
 
@@ -123,6 +126,11 @@ def _bulk_file(path: str, journal: Path | None, **options: Any) -> BulkFile:
     if journal is None and path == "-":
         raise click.UsageError("rows from a pipe (-) need --journal")
     return BulkFile(path=path, journal=journal or Path(f"{path}.journal"), **options)
+
+
+def _print_account(journal: Path) -> None:
+    account = account_in(journal) or "not known until the next run"
+    click.echo(f"account of the journal: {account}", err=True)
 
 
 def _journal(file: BulkFile) -> Path:

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import click
 
-from ...bulk import row_of, settle, unknown_in
+from ...bulk import resolve, row_of, unknown_in
 from ..columns import ERROR, KEY
 from .input import UNREADABLE, Csv, InputLine, Jsonl, Rows, escape_formula
 
@@ -144,5 +144,5 @@ def resolve_unknown(journal: Path, applied: Iterable[str], not_applied: Iterable
         if key in numbers:
             raise click.UsageError(f"--applied names the row {key!r} twice; nothing was changed")
         numbers[key] = found
-    settle(journal, applied=numbers, not_applied=not_applied)
+    resolve(journal, applied=numbers, not_applied=not_applied)
     click.echo(f"unknown rows now: {len(unknown_in(journal))}", err=True)

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from lsq_service_async.__main__ import main
@@ -160,13 +161,16 @@ def test_a_row_that_was_not_sent_is_not_in_the_report(
     served: Emulator, bulk: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same command sends the row; a copy of it in the report would become a second ticket."""
-    monkeypatch.setenv("LSQ_BASE_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr("lsq_service_async.bulk.breaker._FIRST_PAUSE", 0.01)
+
+    async def refuse(transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
     Path("one.csv").write_text("key,lead_id\na,45b5\n")
-    code, results, _ = bulk("run", "one.csv", "--errors", "bad.csv")
+    with monkeypatch.context() as offline:
+        offline.setattr(httpx.AsyncHTTPTransport, "handle_async_request", refuse)
+        code, results, _ = bulk("run", "one.csv", "--errors", "bad.csv")
     assert (code, states(results)) == (1, {"a": "failed"})
     assert len(Path("bad.csv").read_text().splitlines()) == 1
-    monkeypatch.setenv("LSQ_BASE_URL", served.settings["base_url"])
     assert states(bulk("run", "one.csv")[1]) == {"a": "created"}
 
 

@@ -1,0 +1,395 @@
+"""The SQLite file of a journal: its format, its lock, and the checks that a damaged file does not pass.
+
+The file holds the account, and for each row its key, digest, state and ticket number: no payload and no secret. SQLite
+keeps it consistent as long as its ``-journal`` file stays next to it. A copy without that file, or a damaged one, does
+not match the sum over all rows, so it is an error and never a row that is sent again.
+"""
+
+from __future__ import annotations
+
+import enum
+import fcntl
+import logging
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from ..errors import ConfigurationError, LSQServiceError
+from ..records import TicketReceipt
+
+_log = logging.getLogger("lsq_service_async")
+_APPLICATION_ID = 0x4C535142  # "LSQB", in the header of the file
+_VERSION = 2
+_ROWS = """CREATE TABLE rows (
+    key TEXT PRIMARY KEY, digest TEXT NOT NULL, state TEXT NOT NULL, previous_digest TEXT, number TEXT, ticket_id TEXT,
+    ticket_key TEXT, error TEXT, possible_duplicate INTEGER NOT NULL, reference TEXT, sent_at REAL, above INTEGER
+) WITHOUT ROWID"""
+_HEADER = "CREATE TABLE journal (version INTEGER NOT NULL, operation TEXT NOT NULL, account TEXT, sum INTEGER NOT NULL)"
+_SCHEMA = {("table", "rows", _ROWS), ("table", "journal", _HEADER)}
+_NAMES_1 = {("table", "rows"), ("table", "journal"), ("index", "states")}
+_UPGRADE = (
+    "ALTER TABLE rows RENAME TO rows_1",
+    "ALTER TABLE journal RENAME TO journal_1",
+    _ROWS,
+    _HEADER,
+    "INSERT INTO rows SELECT key, digest, state, original, number, ticket_id, ticket_key, error, 0, NULL, NULL, NULL "
+    "FROM rows_1",
+    "INSERT INTO journal SELECT 2, operation, NULL, 0 FROM journal_1",
+    "DROP TABLE rows_1",
+    "DROP TABLE journal_1",
+)
+FOREIGN_ERRORS = (sqlite3.Error, ValueError, TypeError, LookupError)
+"""The errors that a damaged file can cause while it is read."""
+
+
+class State(enum.Enum):
+    """The state of a row in the journal."""
+
+    PENDING = "pending"
+    IN_FLIGHT = "in_flight"
+    DONE = "done"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@attrs.frozen
+class Entry:
+    """A row as the journal stores it: the fields are the columns.
+
+    ``previous_digest`` is the first digest of a row that was edited. ``error`` is the class of the last error.
+    ``reference`` and ``sent_at`` (seconds since 1970) are those of the last send, and ``above`` is the highest ticket
+    number that was known before the first send that may have been applied.
+    """
+
+    key: str
+    digest: str
+    state: State = attrs.field(converter=State)
+    previous_digest: str | None = None
+    number: str | None = None
+    ticket_id: str | None = None
+    ticket_key: str | None = None
+    error: str | None = None
+    possible_duplicate: bool = attrs.field(default=False, converter=bool)
+    reference: str | None = None
+    sent_at: float | None = None
+    above: int | None = None
+
+    @property
+    def receipt(self) -> TicketReceipt | None:
+        """The receipt of a row that is done; None if the number of its ticket is not known."""
+        if self.number is None:
+            return None
+        doubled = self.possible_duplicate
+        return TicketReceipt(
+            number=self.number, ticket_id=self.ticket_id, key=self.ticket_key, possible_duplicate=doubled
+        )
+
+    def as_row(self) -> tuple[Any, ...]:
+        """The values of the columns."""
+        state, ticket = (self.state.value, self.previous_digest), (self.number, self.ticket_id, self.ticket_key)
+        sent = (int(self.possible_duplicate), self.reference, self.sent_at, self.above)
+        return (self.key, self.digest, *state, *ticket, self.error, *sent)
+
+
+class JournalFile:
+    """A journal that one owner at a time may write. Others may read it meanwhile. All methods block."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path: Path = checked_path(path)
+        self.highest_number: int = 0
+        """The highest ticket number in the file when it was opened."""
+        self._lock: int | None = None
+        self._database: sqlite3.Connection | None = None
+        self._failure: str | None = None
+        self._sum = 0
+
+    def open(self, operation: str | None = None, account: str | None = None) -> None:
+        """Lock the file and check all of it. Create it for ``operation`` and ``account`` if it does not exist.
+
+        Without an operation the file must exist, and may belong to any. A file of version 1 is upgraded. Raises
+        ConfigurationError if another run uses the file, if it is damaged or not a journal, or if it belongs to another
+        operation or account.
+        """
+        try:
+            self._acquire_lock()
+            if operation is not None and not self.path.exists():
+                self._create(operation, account)
+            self._open_database(operation)
+            self._check_rows(account)
+        except BaseException as error:
+            self.close()
+            if isinstance(error, OSError):
+                raise ConfigurationError(
+                    f"The journal {str(self.path)!r} cannot be written: {error.strerror}. Use a file in a folder "
+                    "that you may write to."
+                ) from None
+            if isinstance(error, FOREIGN_ERRORS) and not isinstance(error, LSQServiceError):
+                raise self._unusable(str(error)) from None
+            raise
+
+    def close(self) -> None:
+        """Release the file. Calling it again does nothing."""
+        database, self._database, lock, self._lock = self._database, None, self._lock, None
+        try:
+            if database is not None:
+                with closing(database), suppress(sqlite3.Error):  # a -journal file that is not empty has to stay
+                    if _value(database, "PRAGMA journal_mode") == "truncate":
+                        database.execute("PRAGMA journal_mode = DELETE")  # removes the empty -journal file
+        finally:
+            if lock is not None:
+                beside(self.path, ".lock").unlink(missing_ok=True)
+                os.close(lock)
+
+    def find(self, key: str) -> Entry | None:
+        """Return the entry of a key."""
+        with self._use() as database:
+            row = database.execute("SELECT * FROM rows WHERE key = ?", (key,)).fetchone()
+            return Entry(*row) if row else None
+
+    def begin_run(self) -> dict[State, int]:
+        """Mark rows that the last run left in flight as unknown. Return how many rows are in each state."""
+        with self._use() as database:
+            left = [Entry(*row) for row in database.execute("SELECT * FROM rows WHERE state = 'in_flight'")]
+            if left:
+                self.write(attrs.evolve(entry, state=State.UNKNOWN) for entry in left)
+            counts = database.execute("SELECT state, count(*) FROM rows GROUP BY state")
+            return {State(state): count for state, count in counts}
+
+    def write(self, entries: Iterable[Entry]) -> None:
+        """Insert or replace entries in one transaction. When this returns all of them are durable; if it fails, none is
+        stored."""
+        with self._use() as database:
+            total = self._sum
+            with _transaction(database):
+                for entry in entries:
+                    old = database.execute("SELECT * FROM rows WHERE key = ?", (entry.key,)).fetchone()
+                    new = entry.as_row()
+                    database.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", new)
+                    total += _hash(new) - (_hash(old) if old else 0)
+                _store_sum(database, total)
+            self._sum = total
+
+    @contextmanager
+    def _use(self) -> Iterator[sqlite3.Connection]:
+        """The open database. After one error the file can only be closed: what SQLite has rolled back is not known."""
+        if self._database is None or self._failure is not None:
+            raise LSQServiceError(self._failure or f"The journal {str(self.path)!r} is closed.")
+        try:
+            yield self._database
+        except FOREIGN_ERRORS as error:
+            self._failure = f"The journal {str(self.path)!r} cannot be used any more, so nothing more is sent: {error}"
+            raise LSQServiceError(self._failure) from error
+
+    def _unusable(self, reason: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"The journal {str(self.path)!r} cannot be used ({reason}), so nothing was sent. If it is damaged, "
+            "restore a copy that was made together with its side files. Without one, find out which rows were applied, "
+            "and run only the others, with a new journal."
+        )
+
+    def _acquire_lock(self) -> None:
+        # The lock is a file of its own: closing any descriptor of the journal would end all POSIX locks of this process
+        # on it, and so those of SQLite. It ends with the process, however that ends.
+        path = beside(self.path, ".lock")
+        while self._lock is None:
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # An owner that ends removes the file, perhaps between these two steps.
+                if path.exists() and os.path.samestat(os.stat(path), os.fstat(lock)):
+                    self._lock = lock
+            except BlockingIOError:
+                raise ConfigurationError(
+                    f"Another run uses the journal {str(self.path)!r}. Wait until it ends, or stop it."
+                ) from None
+            finally:
+                if self._lock is None:
+                    os.close(lock)
+
+    def _create(self, operation: str, account: str | None) -> None:
+        """Write a new file under another name and rename it, so that an empty file is never a new journal."""
+        for side in (beside(self.path, "-journal"), beside(self.path, "-wal")):
+            if side.exists() and side.stat().st_size > 0:
+                raise ConfigurationError(
+                    f"The journal {str(self.path)!r} is missing, but {side.name!r} exists. Restore the journal. To "
+                    f"start a new one instead, delete {side.name!r}."
+                )
+            side.unlink(missing_ok=True)
+        new = beside(self.path, ".new")
+        new.unlink(missing_ok=True)
+        os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        with closing(connect(new)) as database:
+            database.execute("PRAGMA journal_mode = MEMORY")  # a file could stay behind, and be applied to the next one
+            database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            with _transaction(database):
+                _set_identity(database)
+                database.execute(_ROWS)
+                database.execute(_HEADER)
+                database.execute("INSERT INTO journal VALUES (?, ?, ?, 0)", (_VERSION, operation, account))
+                _store_sum(database, _hash((_VERSION, operation, account)))
+        new.rename(self.path)
+        folder = os.open(self.path.parent, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _open_database(self, operation: str | None) -> None:
+        with self.path.open("rb") as file:  # by the owner of the lock, and before SQLite takes locks of its own
+            head = file.read(100)
+        if not head:
+            raise self._unusable("it is empty")
+        # Before SQLite, which may write to the file as soon as it reads it.
+        if head[:16] != b"SQLite format 3\0" or int.from_bytes(head[68:72], "big") != _APPLICATION_ID:
+            raise ConfigurationError(f"{str(self.path)!r} is not a journal of a bulk run. Name another file.")
+        identity, wal = int.from_bytes(head[60:64], "big"), beside(self.path, "-wal")
+        has_wal = wal.exists() and wal.stat().st_size > 0
+        self._database = database = connect(self.path, timeout=30.0)  # s; a reader, such as a backup, delays a commit
+        if identity and _value(database, "PRAGMA user_version") != identity:
+            raise self._unusable("the -journal file next to it was that of another journal")
+        if _value(database, "PRAGMA integrity_check(1)") != "ok":
+            raise self._unusable("it is damaged")
+        schema = set(database.execute("SELECT type, name, sql FROM sqlite_master"))
+        version = _value(database, "SELECT version FROM journal") if schema else 1
+        check_version(self.path, version)
+        if version == 1:
+            self._upgrade(database, {(kind, name) for kind, name, _ in schema}, has_wal=has_wal)
+        elif schema != _SCHEMA:
+            raise self._unusable("its tables are not those of a journal")
+        if operation not in (None, found := _value(database, "SELECT operation FROM journal")):
+            raise ConfigurationError(
+                f"The journal {str(self.path)!r} belongs to a run by which tickets were {found}. Use another file."
+            )
+        # DELETE would not sync the end of a transaction. The pragma returns the mode that is in effect.
+        if _value(database, "PRAGMA journal_mode = TRUNCATE") != "truncate":
+            raise self._unusable("SQLite does not support a rollback journal here")
+        database.execute("PRAGMA synchronous = FULL")
+        database.execute("PRAGMA fullfsync = ON")  # on macOS a plain fsync leaves data in the cache of the disk
+
+    def _upgrade(self, database: sqlite3.Connection, names: set[tuple[str, str]], *, has_wal: bool) -> None:
+        """Convert a file of version 1. Its last commits are in its -wal file, unless its last run has closed it."""
+        if not names or not (has_wal or _value(database, "SELECT NOT count(*) FROM rows WHERE state = 'in_flight'")):
+            raise self._unusable("its last run did not close it, and its -wal file is missing")
+        if names != _NAMES_1:
+            raise self._unusable("its tables are not those of a journal")
+        with _transaction(database):
+            for statement in _UPGRADE:
+                database.execute(statement)
+            _set_identity(database)
+            header = database.execute("SELECT version, operation, account FROM journal").fetchone()
+            rows = database.execute("SELECT * FROM rows")
+            _store_sum(database, _hash(header) + sum(map(_hash, rows)))
+
+    def _check_rows(self, account: str | None) -> None:
+        """Compare the header and all rows with their sum, and the account of the file with that of the run."""
+        assert self._database is not None  # noqa: S101 -- opened just before
+        [(*header, stored)] = self._database.execute("SELECT version, operation, account, sum FROM journal")
+        total = _hash(header)
+        for row in self._database.execute("SELECT * FROM rows"):
+            total += _hash(row)
+            self.highest_number = max(self.highest_number, as_number(row[4]))
+        if _signed(total) != stored:
+            raise self._unusable("its rows do not match their sum")
+        if account is not None:
+            check_account(self.path, header[2], account)
+            if header[2] is None:
+                total += _hash([*header[:2], account]) - _hash(header)
+                with _transaction(self._database):
+                    self._database.execute("UPDATE journal SET account = ?", (account,))
+                    _store_sum(self._database, total)
+                _log.warning(
+                    "The journal %r was written by an earlier version, which did not store the account. It now "
+                    "belongs to %s.",
+                    str(self.path),
+                    account,
+                )
+        self._sum = total
+
+
+def checked_path(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a journal. Raises ConfigurationError for what cannot be a regular file."""
+    name = os.fspath(path)
+    if name == ":memory:" or name.startswith("file:"):
+        raise ConfigurationError(f"A journal is a file on disk, not {name!r}.")
+    if os.path.exists(name) and not os.path.isfile(name):
+        raise ConfigurationError(f"{name!r} is not a regular file. Name a file for the journal.")
+    if os.path.islink(name) and not os.path.exists(name):
+        raise ConfigurationError(f"{name!r} is a link to a file that does not exist. Name the file itself.")
+    return Path(os.path.realpath(name))
+
+
+def connect(path: Path, *, mode: str = "rw", timeout: float = 5.0) -> sqlite3.Connection:
+    """Open an existing database, whatever its name."""
+    return sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True, timeout=timeout, isolation_level=None)
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """Return the path of a file next to the journal."""
+    return path.with_name(path.name + suffix)
+
+
+def check_version(path: Path, version: object) -> None:
+    """Raise ConfigurationError for a journal of a newer version."""
+    if version not in (1, _VERSION):
+        raise ConfigurationError(
+            f"The journal {str(path)!r} has format {version!r}, and this version of the package reads 1 to {_VERSION}. "
+            "Upgrade lsq-service-async."
+        )
+
+
+def check_account(path: str | os.PathLike[str], found: str | None, account: str) -> None:
+    """Raise ConfigurationError for a journal of another account."""
+    if found not in (None, account):
+        raise ConfigurationError(
+            f"The journal {str(path)!r} belongs to {found}, and this run uses {account}. Use another journal, or the "
+            "settings of the account that it belongs to."
+        )
+
+
+def as_number(number: str | None) -> int:
+    """Return a ticket number that can be compared; 0 for None and for text that is not a number."""
+    return int(number) if number is not None and number.isdecimal() and len(number) <= 18 else 0
+
+
+@contextmanager
+def _transaction(database: sqlite3.Connection) -> Iterator[None]:
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):  # after some errors, such as a full disk, SQLite has rolled back already
+            database.execute("ROLLBACK")
+        raise
+
+
+def _value(database: sqlite3.Connection, query: str) -> Any:
+    """The only value that a query returns."""
+    [(value,)] = database.execute(query)
+    return value
+
+
+def _set_identity(database: sqlite3.Connection) -> None:
+    # Anything but the 0 of version 1.
+    database.execute(f"PRAGMA user_version = {secrets.randbelow(2**31 - 1) + 1}")
+
+
+def _store_sum(database: sqlite3.Connection, total: int) -> None:
+    database.execute("UPDATE journal SET sum = ?", (_signed(total),))
+
+
+def _signed(total: int) -> int:
+    """A sum as SQLite stores it: 64 bits with a sign."""
+    return (total + 2**63) % 2**64 - 2**63
+
+
+def _hash(row: Iterable[Any]) -> int:
+    """64 bits of a row. ASCII, because the escapes of ``repr`` depend on the version of Unicode."""
+    return int.from_bytes(blake2b(ascii(tuple(row)).encode(), digest_size=8).digest(), "big")

@@ -1,0 +1,85 @@
+"""A pool of workers that pull items and process them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class WorkerPool(Generic[Item, Result]):
+    """Processes items in ``size`` tasks, until ``pull`` returns None, `stop` is called, or one of the tasks fails.
+
+    One worker at a time pulls an item. A result, which must not be None, waits until it is read, so that a slow reader
+    slows the workers down.
+    """
+
+    def __init__(
+        self,
+        pull: Callable[[], Awaitable[Item | None]],
+        process: Callable[[Item], Awaitable[Result]],
+        size: int,
+    ) -> None:
+        self._pull = pull
+        self._process = process
+        self._pulling = asyncio.Lock()
+        self._results: asyncio.Queue[Result | None] = asyncio.Queue(1)
+        self._is_stopping = self._is_finished = False
+        self._protected: set[asyncio.Task[Any] | None] = set()
+        self._error: BaseException | None = None
+        self._workers = [asyncio.create_task(self._work()) for _ in range(size)]
+        self._finishing = asyncio.create_task(self._finish())
+
+    async def results(self) -> AsyncIterator[Result]:
+        """The result of each item, in order of completion. Raises the first error of a worker at the end."""
+        while not self._is_finished:
+            if (result := await self._results.get()) is None:
+                self._is_finished = True
+            else:
+                yield result
+        if self._error is not None:
+            raise self._error
+
+    def protect(self) -> None:
+        """Let the current worker finish its item and deliver the result, even if the pool is stopped."""
+        self._protected.add(asyncio.current_task())
+
+    def stop(self) -> None:
+        """Begin no new item, and cancel every worker that is not protected."""
+        self._is_stopping = True
+        for worker in self._workers:
+            if worker not in self._protected:
+                worker.cancel()
+
+    async def aclose(self) -> None:
+        """Stop, and wait until all workers have ended. Results that were not read are dropped."""
+        self.stop()
+        while not self._is_finished:
+            self._is_finished = await self._results.get() is None
+
+    async def _work(self) -> None:
+        worker = asyncio.current_task()
+        try:
+            while (item := await self._next_item()) is not None:
+                result = await self._process(item)
+                self._protected.add(worker)
+                await self._results.put(result)
+                self._protected.discard(worker)
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            self.stop()
+            raise
+
+    async def _next_item(self) -> Item | None:
+        async with self._pulling:
+            return None if self._is_stopping else await self._pull()
+
+    async def _finish(self) -> None:
+        await asyncio.wait(self._workers)
+        errors = [worker.exception() for worker in self._workers if not worker.cancelled()]
+        self._error = next(filter(None, errors), None)
+        await self._results.put(None)

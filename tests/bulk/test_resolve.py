@@ -1,0 +1,112 @@
+"""Decisions between runs: unknown rows and possible duplicates are resolved, all of them or none."""
+
+import attrs
+import pytest
+from bulk.samples import ACCOUNT
+
+from lsq_service_async import ConfigurationError, InvalidRequestError, LSQServiceError
+from lsq_service_async.bulk import State, possible_duplicates_in, resolve, states_in, unknown_in
+from lsq_service_async.bulk._journal_file import Entry, JournalFile
+
+
+@pytest.fixture(autouse=True)
+def rows(journal):
+    """A journal with a row in each state, whose key is its state, and a possible duplicate, left by a run that died."""
+    rows = [Entry(state.value, "d" * 32, state, error="OutcomeUnknownError", reference="r") for state in State]
+    rows.append(
+        Entry("twice", "d" * 32, State.DONE, number="7", ticket_id="g", ticket_key="#007", possible_duplicate=True)
+    )
+    file = JournalFile(journal)
+    file.open("created", ACCOUNT)
+    file.write(rows)
+    file.close()
+    return {row.key: row for row in rows}
+
+
+def stored(path):
+    file = JournalFile(path)
+    file.open()
+    found = {key: file.find(key) for key in [*(state.value for state in State), "twice"]}
+    file.close()
+    return found
+
+
+@pytest.mark.parametrize("key", ["unknown", "in_flight"])
+def test_a_row_in_doubt_is_resolved_with_its_number(journal, rows, key):
+    """The row is done, its error is cleared, and nothing else changes. A run that died leaves rows in flight."""
+    resolve(journal, applied={key: "143"})
+    assert stored(journal) == {**rows, key: attrs.evolve(rows[key], state=State.DONE, number="143", error=None)}
+
+
+def test_a_number_need_not_be_known(journal, rows):
+    """A row that was applied is done without a number too, and one that was not applied is pending."""
+    resolve(journal, applied={"unknown": None}, not_applied=["in_flight"])
+    assert stored(journal) == {
+        **rows,
+        "unknown": attrs.evolve(rows["unknown"], state=State.DONE, error=None),
+        "in_flight": attrs.evolve(rows["in_flight"], state=State.PENDING, error=None),
+    }
+    assert unknown_in(journal) == {}
+
+
+@pytest.mark.parametrize(("number", "ticket"), [("7", ("g", "#007")), ("8", (None, None))])
+def test_a_possible_duplicate_is_cleared_by_its_number(journal, number, ticket):
+    """The mark is gone, and the row keeps the ticket, or gets the other one."""
+    assert possible_duplicates_in(journal) == {"twice": "7"}
+    resolve(journal, applied={"twice": number})
+    assert possible_duplicates_in(journal) == {}
+    row = stored(journal)["twice"]
+    assert (row.state, row.number, row.ticket_id, row.ticket_key) == (State.DONE, number, *ticket)
+
+
+@pytest.mark.parametrize(
+    ("decision", "words"),
+    [
+        ({"not_applied": ["pending"]}, "'pending' is pending, not unknown"),
+        ({"applied": {"done": "143"}}, "'done' is done, not unknown"),
+        ({"not_applied": ["failed"]}, "'failed' is failed, not unknown"),
+        ({"applied": {"twice": None}}, "'twice' is done, not unknown"),
+        ({"not_applied": ["twice"]}, "'twice' is done, not unknown"),
+        ({"applied": {"stranger": None}}, "There is no row 'stranger'"),
+        ({"not_applied": ["unknown"]}, "'unknown' is done, not unknown"),
+        ({"applied": {"in_flight": "#143"}}, "digits, such as 143, not '#143'"),
+        ({"applied": {"in_flight": ""}}, "digits, such as 143, not ''"),
+    ],
+)
+def test_one_wrong_decision_changes_nothing(journal, rows, decision, words):
+    """The message names it, and the right decision next to it is not stored either."""
+    with pytest.raises(InvalidRequestError, match=f"{words}.*Nothing was changed"):
+        resolve(
+            journal,
+            applied={"unknown": "143", **decision.get("applied", {})},
+            not_applied=decision.get("not_applied", ()),
+        )
+    assert stored(journal) == rows
+
+
+def test_nothing_is_resolved_while_a_run_uses_the_journal(journal, rows):
+    """The run goes on undisturbed, and afterwards the decision is stored."""
+    running = JournalFile(journal)
+    running.open("created", ACCOUNT)
+    with pytest.raises(ConfigurationError, match="Another run uses the journal"):
+        resolve(journal, applied={"unknown": "143"})
+    assert running.find("unknown") == rows["unknown"]
+    running.close()
+    resolve(journal, applied={"unknown": "143"})
+
+
+def test_a_journal_that_does_not_exist_is_not_created(tmp_path):
+    """Reading it finds no rows, and resolving one is an error."""
+    path = tmp_path / "none"
+    assert (states_in(path), unknown_in(path), possible_duplicates_in(path)) == ({}, {}, {})
+    with pytest.raises(ConfigurationError, match="No such file"):
+        resolve(path, applied={"unknown": "143"})
+    assert not path.exists()
+
+
+def test_a_damaged_journal_is_not_resolved(journal):
+    """The message says what to do."""
+    whole = journal.read_bytes()
+    journal.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+    with pytest.raises(LSQServiceError, match="restore a copy"):
+        resolve(journal, applied={"unknown": "143"})
