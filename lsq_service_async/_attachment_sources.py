@@ -1,6 +1,6 @@
-"""Where bytes come from: memory, a path, an open file, or something that can be read only once.
+"""Sources of the bytes of an attachment: memory, a path, an open file, or a stream that can be read only once.
 
-Every source can be opened again and again, also twice at the same time, and each pass begins at the beginning.
+A source can be opened any number of times, also concurrently, and each reader begins at the beginning.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import stat
 import tempfile
 import threading
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, Self
@@ -23,11 +23,11 @@ import attrs
 
 from .errors import InvalidRequestError
 
-_PIECE = 1 << 20
+_CHUNK_SIZE = 1 << 20
 
 
 class Reader(Protocol):
-    """One pass over the bytes of a source. Reading blocks."""
+    """Reads the bytes of a source once. ``read`` blocks."""
 
     def read(self, size: int, /) -> bytes: ...
 
@@ -35,37 +35,34 @@ class Reader(Protocol):
 
 
 class Source(Protocol):
-    """What an attachment reads from."""
+    """Something that an attachment can be read from."""
 
     @property
     def length(self) -> int | None:
-        """Bytes from beginning to end; None until that is known."""
+        """The number of bytes, or None before `prepare`."""
         ...
 
-    async def prepare(self, most: int | None) -> None:
-        """Get ready to be read any number of times; InvalidRequestError where there are more than ``most`` bytes."""
+    async def prepare(self, max_bytes: int | None) -> None:
+        """Make the source readable any number of times. More than ``max_bytes`` raises InvalidRequestError."""
         ...
 
     def open(self) -> Reader:
-        """A new pass from the beginning. Blocks; OSError or ValueError where it can no longer be read."""
+        """Return a reader. Blocks, and raises OSError or ValueError if the source cannot be read any more."""
         ...
 
 
-class _Ready:
-    """A source that needs no preparation."""
-
-    async def prepare(self: Source, most: int | None) -> None:
-        check_length(self.length or 0, most)
+class _AlwaysReady:
+    async def prepare(self: Source, max_bytes: int | None) -> None:
+        _check_length(self.length or 0, max_bytes)
 
 
-def check_length(length: int, most: int | None) -> None:
-    """InvalidRequestError where a file is longer than the setting allows."""
-    if most is not None and length > most:
-        raise InvalidRequestError(f"the attachment has more than the {most:,} bytes that max_file_bytes allows")
+def _check_length(length: int, max_bytes: int | None) -> None:
+    if max_bytes is not None and length > max_bytes:
+        raise InvalidRequestError(f"the attachment has more than the {max_bytes:,} bytes that max_file_bytes allows")
 
 
 @attrs.frozen
-class BytesSource(_Ready):
+class BytesSource(_AlwaysReady):
     """Bytes in memory."""
 
     data: bytes = attrs.field(repr=False)
@@ -79,8 +76,8 @@ class BytesSource(_Ready):
 
 
 @attrs.frozen
-class PathSource(_Ready):
-    """A regular file, opened anew for each pass; not through a last symbolic link unless ``follow`` says so."""
+class PathSource(_AlwaysReady):
+    """A regular file that is opened for each reader. ``follow`` allows the last part of the path to be a symlink."""
 
     path: Path
     length: int
@@ -88,35 +85,34 @@ class PathSource(_Ready):
 
     @classmethod
     def of(cls, path: Path, *, follow: bool) -> Self:
-        """Raises InvalidRequestError for what is no regular file that may be read."""
+        """Check that the path is a regular file that can be read, else raise InvalidRequestError."""
         source = cls(path, 0, follow)
         try:
             with source.open() as reader:
                 return cls(path, os.fstat(reader.fileno()).st_size, follow)
         except OSError as error:
-            raise InvalidRequestError(f"cannot attach {str(path)!r}: {_why(error)}") from None
+            reason = str(error.strerror)
+            if error.errno == errno.ELOOP:
+                reason = "it is a symbolic link, which follow_symlinks=False forbids"
+            elif error.errno in (errno.ENXIO, errno.EISDIR):
+                reason = "only regular files can be sent"
         except ValueError as error:
-            raise InvalidRequestError(f"cannot attach {str(path)!r}: {error}") from None
+            reason = str(error)
+        raise InvalidRequestError(f"cannot attach {str(path)!r}: {reason}")
 
     def open(self) -> BinaryIO:
-        # Non-blocking, because opening a FIFO would wait for somebody to write to it.
+        # Non-blocking, because opening a FIFO would wait for a writer.
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if self.follow else os.O_NOFOLLOW)
         descriptor = os.open(self.path, flags)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise ValueError("only regular files are sent")
+            raise ValueError("only regular files can be sent")
         return open(descriptor, "rb", buffering=0)
 
 
-def _why(error: OSError) -> str:
-    if error.errno == errno.ELOOP:
-        return "it is a symbolic link, which follow_symlinks=False forbids"
-    return "only regular files are sent" if error.errno in (errno.ENXIO, errno.EISDIR) else str(error.strerror)
-
-
 @attrs.frozen(eq=False)
-class FileSource(_Ready):
-    """An open, seekable binary file, from where it stood. The caller keeps it, and closes it afterwards."""
+class FileSource(_AlwaysReady):
+    """An open, seekable binary file from its position at that time. It stays open, because the caller owns it."""
 
     file: BinaryIO
     start: int
@@ -125,28 +121,28 @@ class FileSource(_Ready):
 
     @classmethod
     def of(cls, file: BinaryIO) -> Self:
-        """Raises InvalidRequestError for a file that cannot tell where it stands."""
+        """Check that the file can be read from its position, else raise InvalidRequestError."""
         try:
             start = file.tell()
             file.seek(0, os.SEEK_END)
             end = file.tell()
             file.seek(start)
-            text = isinstance(file.read(0), str)
+            is_text = isinstance(file.read(0), str)
         except (OSError, ValueError) as error:
-            raise InvalidRequestError(f"the file cannot be read from where it stands: {error}") from None
-        if text:
+            raise InvalidRequestError(f"the file cannot be read from its position: {error}") from None
+        if is_text:
             raise InvalidRequestError("the file is open in text mode; open it with 'rb'")
         if 0 < start == end:
-            raise InvalidRequestError("the file stands at its end, so nothing would be sent; rewind it: file.seek(0)")
+            raise InvalidRequestError("the file is at its end, so nothing would be sent; rewind it with file.seek(0)")
         return cls(file, start, end - start)
 
     def open(self) -> Reader:
-        return _FilePass(self, self.start)
+        return _FileReader(self, self.start)
 
 
 @attrs.define(eq=False)
-class _FilePass:
-    """Keeps its own position, so that one file object can be in two uploads at once."""
+class _FileReader:
+    """Has its own position, so that one file can be in two uploads at the same time."""
 
     source: FileSource
     position: int
@@ -159,14 +155,14 @@ class _FilePass:
         return data
 
     def close(self) -> None:
-        """The file is the caller's to close."""
+        """Leave the file open."""
 
 
 @attrs.define(eq=False)
-class OnceSource:
-    """Something that can be read only once: written to a temporary file before it is sent.
+class SpooledSource:
+    """A stream that can be read only once. `prepare` copies it to a temporary file.
 
-    The file is 0600 and has no name, so that it is gone with the last who uses it, also when the process dies.
+    The file has mode 0600 and no name, so it is deleted with its last user, also if the process is killed.
     """
 
     chunks: AsyncGenerator[bytes, None] | None = attrs.field(repr=False)
@@ -177,21 +173,26 @@ class OnceSource:
     def length(self) -> int | None:
         return None if self.spool is None else self.spool.length
 
-    async def prepare(self, most: int | None) -> None:
+    async def prepare(self, max_bytes: int | None) -> None:
         async with self._lock:
-            spool = self.spool = self.spool or await self._spooled(most)
-        check_length(spool.length, most)
+            spool = self.spool = self.spool or await self._copy(max_bytes)
+        _check_length(spool.length, max_bytes)
 
-    async def _spooled(self, most: int | None) -> FileSource:
+    async def _copy(self, max_bytes: int | None) -> FileSource:
         if self.chunks is None:
-            raise InvalidRequestError("an earlier call has read a part of this attachment; what is left is not whole")
+            raise InvalidRequestError("an earlier call read a part of this attachment, so it is not complete any more")
         file = await _temporary_file()
         chunks, self.chunks = self.chunks, None
+        length = 0
         try:
             async with contextlib.aclosing(chunks):
-                length = await _copy(chunks, file, most)
+                async for chunk in chunks:
+                    length += len(chunk)
+                    _check_length(length, max_bytes)
+                    await asyncio.to_thread(file.write, chunk)
+                await asyncio.to_thread(file.flush)
         except BaseException:
-            # Buffered files have a lock, so that this waits for a thread that is still writing.
+            # Closing waits for a thread that is still writing, because a buffered file has a lock.
             await asyncio.shield(asyncio.to_thread(_discard, file))
             raise
         spool = FileSource(file, 0, length)
@@ -200,64 +201,52 @@ class OnceSource:
 
     def open(self) -> Reader:
         if self.spool is None:
-            raise ValueError("it was never prepared")
+            raise ValueError("it was not prepared")
         return self.spool.open()
 
 
 async def _temporary_file() -> BinaryIO:
-    making = asyncio.create_task(asyncio.to_thread(tempfile.TemporaryFile, "w+b"))
+    def close(creating: asyncio.Task[BinaryIO]) -> None:
+        with contextlib.suppress(OSError, asyncio.CancelledError):  # it was not created
+            creating.result().close()
+
+    creating = asyncio.create_task(asyncio.to_thread(tempfile.TemporaryFile, "w+b"))
     try:
-        return await asyncio.shield(making)
+        return await asyncio.shield(creating)
     except asyncio.CancelledError:
-        making.add_done_callback(_close_made)
+        creating.add_done_callback(close)
         raise
 
 
-def _close_made(making: asyncio.Task[BinaryIO]) -> None:
-    with contextlib.suppress(OSError, asyncio.CancelledError):  # it was not made
-        making.result().close()
-
-
-async def _copy(chunks: AsyncIterator[bytes], file: BinaryIO, most: int | None) -> int:
-    length = 0
-    async for chunk in chunks:
-        length += len(chunk)
-        check_length(length, most)
-        await asyncio.to_thread(file.write, chunk)
-    await asyncio.to_thread(file.flush)
-    return length
-
-
 def _discard(file: BinaryIO) -> None:
-    # What is still in the buffer may not fit on the disk, and is not wanted.
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # the buffer may not fit on the disk, and is not needed
         file.close()
 
 
-async def pieces_of(file: BinaryIO) -> AsyncGenerator[bytes, None]:
-    """What is left of a file that cannot be rewound, such as a pipe."""
-    # It may keep its reader waiting for ever: in a thread of its own, so that nobody else waits for that.
+async def chunks_of(file: BinaryIO) -> AsyncGenerator[bytes, None]:
+    """Read the rest of a file that cannot be rewound, such as a pipe."""
+
+    def read() -> bytes:
+        try:
+            return file.read(_CHUNK_SIZE)
+        except ValueError as error:  # the file was closed meanwhile
+            raise InvalidRequestError(f"the file cannot be read: {error}") from None
+
+    # It may block without end, so it has its own thread and takes none from the shared pool.
     thread = ThreadPoolExecutor(1, thread_name_prefix="lsq_service_async pipe")
     try:
-        while (piece := await asyncio.get_running_loop().run_in_executor(thread, _piece_of, file)) != b"":
-            yield piece
+        while (chunk := await asyncio.get_running_loop().run_in_executor(thread, read)) != b"":
+            yield chunk
     finally:
         thread.shutdown(wait=False)
 
 
-def _piece_of(file: BinaryIO) -> bytes:
-    try:
-        return file.read(_PIECE)
-    except ValueError as error:  # it was closed meanwhile
-        raise InvalidRequestError(f"the file cannot be read: {error}") from None
-
-
 async def checked(chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
-    """The chunks of a caller, each of them bytes."""
+    """Yield the chunks. One that is not bytes raises InvalidRequestError."""
     try:
         async for chunk in chunks:
             if not isinstance(chunk, bytes | bytearray | memoryview):
-                raise InvalidRequestError(f"an attachment is made of bytes, not {type(chunk).__name__}")
+                raise InvalidRequestError(f"an attachment consists of bytes, not {type(chunk).__name__}")
             yield bytes(chunk)
     finally:
         close = getattr(chunks, "aclose", None)

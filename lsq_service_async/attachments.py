@@ -1,4 +1,7 @@
-"""Attachment: a name, a content type, and a source of bytes."""
+"""Attachments: a name, a content type, and a source of bytes that can be read for every attempt of a call.
+
+Nothing here waits for the network. Reading blocks, so the transport reads in worker threads.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from typing import Any, BinaryIO, Protocol, Self
 
 import attrs
 
-from ._attachment_sources import BytesSource, FileSource, OnceSource, PathSource, Reader, Source, checked, pieces_of
+from ._attachment_sources import BytesSource, FileSource, PathSource, Reader, Source, SpooledSource, checked, chunks_of
 from .errors import InvalidRequestError
 
 __all__ = ["Attachable", "Attachment", "Reader", "as_attachments"]
@@ -22,37 +25,32 @@ _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,127}"
 _PARAMETER = rf'; ?{_WORD}=(?:{_WORD}|"[ !#-\[\]-~]{{0,127}}")'
 _CONTENT_TYPE = re.compile(rf"{_WORD}/{_WORD}(?:{_PARAMETER}){{0,4}}")
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-# Controls, lone surrogates and line ends. Joiners stay: emoji and Indic scripts need them.
-_UNSEEN = {"Cc", "Cs", "Zl", "Zp"}
+# Controls, lone surrogates and line ends. Joiners are allowed: emoji and Indic scripts need them.
+_INVISIBLE = {"Cc", "Cs", "Zl", "Zp"}
 
 
-def file_name(name: object) -> str:
-    """The basename of a path of any system; InvalidRequestError for what no file should be called."""
+def _file_name(name: object) -> str:
+    """Return the basename of a path of any system, or raise InvalidRequestError (an attrs converter)."""
     if not isinstance(name, str):
         raise InvalidRequestError(f"a file name must be text, not {type(name).__name__}")
     base = re.split(r"[/\\]", name)[-1]
     if base in ("", ".", ".."):
-        raise InvalidRequestError(f"this names no file: {ascii(name)[:80]}")
-    if _BIDI.search(base) or any(unicodedata.category(char) in _UNSEEN for char in base):
-        raise InvalidRequestError(f"a file name must not have control or bidi characters: {ascii(base)[:80]}")
+        raise InvalidRequestError(f"this is not a file name: {ascii(name)[:80]}")
+    if _BIDI.search(base) or any(unicodedata.category(char) in _INVISIBLE for char in base):
+        raise InvalidRequestError(f"a file name must not contain control or bidi characters: {ascii(base)[:80]}")
     if len(base.encode()) > 255:
-        raise InvalidRequestError(f"a file name has at most 255 bytes in UTF-8: {ascii(base)[:80]}...")
+        raise InvalidRequestError(f"a file name must have at most 255 bytes in UTF-8: {ascii(base)[:80]}...")
     return base
 
 
-def usual_content_type(name: str) -> str:
-    """What files of such a name usually are."""
-    return mimetypes.guess_type(name)[0] or "application/octet-stream"
-
-
-def check_content_type(given: object) -> None:
-    """InvalidRequestError for what is no content type; httpx would pass line ends on."""
-    if not isinstance(given, str) or not _CONTENT_TYPE.fullmatch(given):
-        raise InvalidRequestError(f"a content type reads like image/png, not {ascii(given)[:80]}")
+def _check_content_type(_: Any, attribute: Any, value: Any) -> None:
+    """Require a media type (an attrs validator). httpx would send the line ends of any other text."""
+    if not isinstance(value, str) or not _CONTENT_TYPE.fullmatch(value):
+        raise InvalidRequestError(f"a content type is written like image/png, not {ascii(value)[:80]}")
 
 
 class Upload(Protocol):
-    """A file that somebody uploaded to this process, such as Starlette's ``UploadFile``."""
+    """An uploaded file, such as Starlette's ``UploadFile``."""
 
     file: BinaryIO
     filename: str | None
@@ -60,19 +58,19 @@ class Upload(Protocol):
 
 @attrs.frozen
 class Attachment:
-    """A file to send, as often as it takes: each retry sends it whole again.
+    """A file to send. Each attempt of a call sends it completely.
 
-    ``name`` is a basename of at most 255 bytes without control or bidi characters, ``content_type`` a checked
-    token, guessed from the name where none is given. Anything else raises InvalidRequestError.
+    ``name`` is a basename of at most 255 bytes without control or bidi characters. ``content_type`` is by default
+    guessed from the name. Other values raise InvalidRequestError.
     """
 
-    name: str = attrs.field(converter=file_name)
-    content_type: str = attrs.field(validator=lambda self, _, given: check_content_type(given))
+    name: str = attrs.field(converter=_file_name)
+    content_type: str = attrs.field(validator=_check_content_type)
     source: Source = attrs.field(repr=False)
 
     @property
     def length(self) -> int | None:
-        """Bytes; None while what can be read only once has not been read."""
+        """The number of bytes, or None for a stream that was not read yet."""
         return self.source.length
 
     @classmethod
@@ -84,55 +82,59 @@ class Attachment:
         content_type: str | None = None,
         follow_symlinks: bool = True,
     ) -> Self:
-        """A regular file, opened anew for each attempt; it must not change until the call is over."""
+        """Attach a regular file. It is opened for each attempt, so it must not change before the call ends."""
         source = PathSource.of(Path(path), follow=follow_symlinks)
-        return cls._of(Path(path).name if name is None else name, content_type, source)
+        return cls._make(Path(path).name if name is None else name, content_type, source)
 
     @classmethod
     def from_bytes(cls, data: bytes, *, name: str, content_type: str | None = None) -> Self:
-        """Bytes that are in memory already."""
+        """Attach bytes in memory."""
         if not isinstance(data, bytes | bytearray | memoryview):
-            raise InvalidRequestError(f"an attachment is made of bytes, not {type(data).__name__}")
-        return cls._of(name, content_type, BytesSource(bytes(data)))
+            raise InvalidRequestError(f"an attachment consists of bytes, not {type(data).__name__}")
+        return cls._make(name, content_type, BytesSource(bytes(data)))
 
     @classmethod
     def from_file(cls, file: BinaryIO, *, name: str | None = None, content_type: str | None = None) -> Self:
-        """An open binary file, from where it stands to its end. The caller keeps it open, and closes it afterwards.
+        """Attach an open binary file from its position to its end. Keep it open until the call ends.
 
-        What cannot be rewound, such as a pipe, is copied to a temporary file before it is sent.
+        A file that cannot be rewound, such as a pipe, is copied to a temporary file before it is sent.
         """
         source = _source_of(file)
-        return cls._of(_name_of(file) if name is None else name, content_type, source)
+        name = getattr(file, "name", None) if name is None else name
+        if not isinstance(name, str):
+            raise InvalidRequestError("the file has no name: use Attachment.from_file(file, name='note.txt')")
+        return cls._make(name, content_type, source)
 
     @classmethod
     def from_async_iterable(cls, chunks: AsyncIterable[bytes], *, name: str, content_type: str | None = None) -> Self:
-        """Chunks of bytes that come when they come; copied to a temporary file (0600, nameless) before they are sent.
+        """Attach a stream of bytes. It is copied to a temporary file (mode 0600, without a name) before it is sent.
 
-        That happens with the first call that sends it, or at once with ``await``, after which ``length`` is known.
+        The first call that sends it makes the copy. ``await`` makes it at once, after which ``length`` is known.
         """
         if not hasattr(chunks, "__aiter__"):
-            raise InvalidRequestError(f"an async iterable of bytes is needed, not {type(chunks).__name__}")
-        return cls._of(name, content_type, OnceSource(checked(chunks)))
+            raise InvalidRequestError(f"chunks must be an async iterable of bytes, not {type(chunks).__name__}")
+        return cls._make(name, content_type, SpooledSource(checked(chunks)))
 
     @classmethod
-    def _of(cls, name: str, content_type: str | None, source: Source) -> Self:
-        base = file_name(name)
-        return cls(base, usual_content_type(base) if content_type is None else content_type, source)
+    def _make(cls, name: str, content_type: str | None, source: Source) -> Self:
+        base = _file_name(name)
+        guessed = mimetypes.guess_type(base)[0] or "application/octet-stream"
+        return cls(base, guessed if content_type is None else content_type, source)
 
     def __await__(self) -> Generator[Any, Any, Self]:
-        """Make it ready to be sent, and know its length, before the call that sends it."""
+        """Read a stream before the call that sends it."""
         yield from self.source.prepare(None).__await__()
         return self
 
 
 Attachable = Attachment | Path | BinaryIO | Upload
-"""What a call takes as an attachment."""
+"""Everything that a call accepts as an attachment."""
 
 
 def as_attachments(given: Iterable[Attachable]) -> tuple[Attachment, ...]:
-    """Attachments of what a caller gave. Blocks for a moment where it asks the file system."""
+    """Return the arguments of a call as attachments. Opening files may block."""
     if isinstance(given, str | bytes | os.PathLike | Attachment | io.IOBase) or not isinstance(given, Iterable):
-        raise InvalidRequestError("attachments is a list, also for one file: attachments=[Path('photo.jpg')]")
+        raise InvalidRequestError("attachments must be a list, also for one file: attachments=[Path('photo.jpg')]")
     return tuple(map(_as_attachment, given))
 
 
@@ -142,30 +144,23 @@ def _as_attachment(item: Any) -> Attachment:
     if isinstance(item, os.PathLike):
         return Attachment.from_path(item)
     if isinstance(item, bytes | bytearray):
-        raise InvalidRequestError("bytes need a name: Attachment.from_bytes(data, name='note.txt')")
+        raise InvalidRequestError("bytes need a name: use Attachment.from_bytes(data, name='note.txt')")
     if hasattr(item, "filename") and hasattr(item, "file"):
         return Attachment.from_file(item.file, name=item.filename, content_type=getattr(item, "content_type", None))
     if hasattr(item, "read"):
         return Attachment.from_file(item)
-    raise InvalidRequestError(f"an attachment is a Path, an open binary file or an Attachment, not {item!r:.80}")
-
-
-def _name_of(file: Any) -> Any:
-    name = getattr(file, "name", None)
-    if not isinstance(name, str):
-        raise InvalidRequestError("this file has no name: Attachment.from_file(file, name='note.txt')")
-    return name
+    raise InvalidRequestError(f"an attachment must be a Path, an open binary file or an Attachment, not {item!r:.80}")
 
 
 def _source_of(file: Any) -> Source:
     if not callable(getattr(file, "read", None)):
-        raise InvalidRequestError(f"an open binary file is needed, not {type(file).__name__}")
+        raise InvalidRequestError(f"file must be an open binary file, not {type(file).__name__}")
     if isinstance(file, io.TextIOBase):
         raise InvalidRequestError("the file is open in text mode; open it with 'rb'")
     if getattr(file, "closed", False):
-        raise InvalidRequestError("the file is closed; keep it open until the call is over")
+        raise InvalidRequestError("the file is closed; keep it open until the call ends")
     try:
         seekable = file.seekable()
     except AttributeError:
         seekable = hasattr(file, "seek") and hasattr(file, "tell")
-    return FileSource.of(file) if seekable else OnceSource(checked(pieces_of(file)))
+    return FileSource.of(file) if seekable else SpooledSource(checked(chunks_of(file)))

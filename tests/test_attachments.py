@@ -1,4 +1,4 @@
-"""Where bytes come from: each source whole on every pass, and a clear error for what cannot be sent."""
+"""Attachments: each source can be read completely any number of times, and unsuitable values raise clear errors."""
 
 import asyncio
 import gc
@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from lsq_service_async import Attachment, InvalidRequestError
 from lsq_service_async.attachments import as_attachments
 
-DATA = bytes(range(256)) * 5000  # more than one piece of a mebibyte
+DATA = bytes(range(256)) * 5000  # more than one chunk of 1 MiB
 
 
 def whole(attachment, size=70_000):
-    """One pass, as the transport makes it."""
+    """Read an attachment once, as the transport does."""
     reader = attachment.source.open()
     try:
         return b"".join(iter(lambda: reader.read(size), b""))
@@ -28,8 +28,8 @@ def whole(attachment, size=70_000):
         reader.close()
 
 
-async def prepared(attachment, most=None):
-    await attachment.source.prepare(most)
+async def prepared(attachment, max_bytes=None):
+    await attachment.source.prepare(max_bytes)
     return attachment
 
 
@@ -46,15 +46,15 @@ def path(tmp_path):
     return path
 
 
-async def test_a_path_is_read_anew_each_time(path):
-    """Twice the same, and open only while it is read."""
+async def test_a_path_is_opened_for_each_reader(path):
+    """A path is opened for each reader and gives the same bytes every time."""
     attachment = await prepared(Attachment.from_path(path))
     assert (attachment.name, attachment.length) == ("data.bin", len(DATA))
     assert attachment.content_type == "application/octet-stream"
     assert whole(attachment) == whole(attachment) == DATA
 
 
-async def test_bytes_are_taken_as_they_are_now():
+async def test_bytes_are_copied():
     """A bytearray that changes later does not change the attachment."""
     data = bytearray(b"hello")
     attachment = await prepared(Attachment.from_bytes(data, name="note.txt"))
@@ -62,8 +62,8 @@ async def test_bytes_are_taken_as_they_are_now():
     assert (whole(attachment), attachment.length, attachment.content_type) == (b"hello", 5, "text/plain")
 
 
-async def test_an_open_file_is_read_from_where_it_stands(path):
-    """Its beginning is not sent, however often; and the caller's file stays open."""
+async def test_an_open_file_is_read_from_its_position(path):
+    """An open file is read from its position each time, and stays open."""
     with path.open("rb") as file:
         file.seek(1000)
         attachment = await prepared(Attachment.from_file(file))
@@ -72,8 +72,8 @@ async def test_an_open_file_is_read_from_where_it_stands(path):
         assert not file.closed
 
 
-async def test_one_file_may_be_in_two_passes_at_once(path):
-    """Each keeps its own place."""
+async def test_one_file_may_have_two_readers(path):
+    """Two readers of one open file keep their own positions."""
     with path.open("rb") as file:
         attachment = Attachment.from_file(file)
         one, two = attachment.source.open(), attachment.source.open()
@@ -81,19 +81,19 @@ async def test_one_file_may_be_in_two_passes_at_once(path):
     assert b"".join(first for first, _ in mixed) == b"".join(second for _, second in mixed) == DATA
 
 
-async def test_what_can_be_read_once_is_copied_first():
-    """An async iterable has a length after that, and can be read again and again."""
+async def test_a_stream_is_copied_first():
+    """An async iterable has a length after it was copied, and can be read any number of times."""
     attachment = Attachment.from_async_iterable(chunks(DATA, b"", b"end"), name="stream.bin")
     assert attachment.length is None
-    with pytest.raises(ValueError, match="never prepared"):
+    with pytest.raises(ValueError, match="not prepared"):
         attachment.source.open()
     await asyncio.gather(prepared(attachment), prepared(attachment))
     assert attachment.length == len(DATA) + 3
     assert whole(attachment) == whole(attachment) == DATA + b"end"
 
 
-async def test_any_async_iterable_will_do():
-    """Also one that cannot be closed."""
+async def test_an_async_iterable_needs_no_aclose():
+    """An async iterable without aclose is accepted."""
 
     class Parts:
         def __init__(self):
@@ -110,8 +110,8 @@ async def test_any_async_iterable_will_do():
     assert whole(await Attachment.from_async_iterable(Parts(), name="a")) == b"ab"
 
 
-async def test_awaiting_an_attachment_makes_it_ready():
-    """Then its length is known before the call; others are ready as they are."""
+async def test_awaiting_an_attachment_reads_its_stream():
+    """Awaiting an attachment reads its stream, so that its length is known before the call."""
     attachment = await Attachment.from_async_iterable(chunks(b"abc"), name="a")
     assert (attachment.length, whole(attachment)) == (3, b"abc")
     assert (await Attachment.from_bytes(b"x", name="x")).length == 1
@@ -119,7 +119,7 @@ async def test_awaiting_an_attachment_makes_it_ready():
 
 @pytest.mark.parametrize("close", [True, False])
 async def test_a_pipe_is_copied_first(close):
-    """It cannot be rewound, and other clients send it empty the second time."""
+    """A pipe, which cannot be rewound, is copied and can be read twice."""
     left, right = os.pipe()
     with os.fdopen(left, "rb") as read_end, os.fdopen(right, "wb") as write_end:
         write_end.write(b"from a pipe")
@@ -130,8 +130,8 @@ async def test_a_pipe_is_copied_first(close):
         assert whole(attachment) == whole(attachment) == b"from a pipe"
 
 
-async def test_a_pipe_that_has_nothing_yet_is_not_taken_for_ended():
-    """One that does not block says so with None."""
+async def test_a_pipe_that_returns_none_is_refused():
+    """A non-blocking pipe that returns None is refused instead of being sent as if it had ended."""
     left, right = os.pipe()
     os.set_blocking(left, False)
     with os.fdopen(left, "rb", buffering=0) as read_end, os.fdopen(right, "wb", buffering=0) as write_end:
@@ -140,8 +140,8 @@ async def test_a_pipe_that_has_nothing_yet_is_not_taken_for_ended():
             await Attachment.from_file(read_end, name="a")
 
 
-async def test_pipes_that_give_nothing_hold_nobody_else_up():
-    """Each keeps one thread of its own waiting, and none of those that all share."""
+async def test_pipes_that_block_do_not_delay_other_attachments():
+    """Pipes that block use their own threads, so that other attachments can be read meanwhile."""
     pipes = [os.pipe() for _ in range(40)]
     files = [os.fdopen(left, "rb", buffering=0) for left, _ in pipes]
     waiting = [asyncio.ensure_future(prepared(Attachment.from_file(file, name="a"))) for file in files]
@@ -157,7 +157,7 @@ async def test_pipes_that_give_nothing_hold_nobody_else_up():
 
 
 async def test_a_copy_that_is_cancelled_before_it_began_can_be_made_later(monkeypatch):
-    """Nothing was read of it, and the file that comes too late is closed."""
+    """A copy that is cancelled before it read anything can be made later, and its late temporary file is closed."""
     made, go_on = [], threading.Event()
     temporary_file = tempfile.TemporaryFile
 
@@ -179,8 +179,8 @@ async def test_a_copy_that_is_cancelled_before_it_began_can_be_made_later(monkey
     assert whole(await attachment) == b"abc"
 
 
-async def test_a_pipe_that_was_closed_meanwhile_is_named():
-    """As any file that cannot be read."""
+async def test_a_pipe_that_was_closed_is_refused():
+    """A pipe that was closed before it is read raises InvalidRequestError."""
     left, right = os.pipe()
     os.close(right)
     with os.fdopen(left, "rb", buffering=0) as read_end:
@@ -190,7 +190,7 @@ async def test_a_pipe_that_was_closed_meanwhile_is_named():
 
 
 async def test_a_stream_of_text_is_refused():
-    """Whatever it says of itself."""
+    """A stream that returns text raises InvalidRequestError."""
 
     class Text:
         def read(self, size):
@@ -201,21 +201,21 @@ async def test_a_stream_of_text_is_refused():
 
 
 @pytest.mark.parametrize("given", [None, "photo.jpg", Path("photo.jpg"), b"data", 5, iter([b"a"])])
-def test_what_is_no_file_is_refused(given):
-    """With what would do."""
-    with pytest.raises(InvalidRequestError, match="an open binary file is needed"):
+def test_from_file_needs_a_file(given):
+    """from_file refuses a value without a read method."""
+    with pytest.raises(InvalidRequestError, match="must be an open binary file"):
         Attachment.from_file(given, name="a")
 
 
 @pytest.mark.parametrize("given", [5, None])
 def test_attachments_are_a_list(given):
-    """Anything else is named."""
-    with pytest.raises(InvalidRequestError, match="attachments is a list"):
+    """A call refuses attachments that are not a list."""
+    with pytest.raises(InvalidRequestError, match="must be a list"):
         as_attachments(given)
 
 
-async def test_a_socket_is_copied_first():
-    """Whatever has a read and no seek."""
+async def test_an_object_that_cannot_seek_is_copied_first():
+    """An object that has only a read method is copied before it is sent."""
 
     class Once:
         def __init__(self):
@@ -234,7 +234,7 @@ async def test_a_socket_is_copied_first():
 
 
 async def test_the_copy_is_private_and_gone_with_its_last_user(tmp_path, monkeypatch):
-    """No name in any folder, nobody else may read it, and its descriptor closes without a word."""
+    """The temporary file has mode 0600 and no name, and is closed with its attachment."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     attachment = await Attachment.from_async_iterable(chunks(b"private"), name="a")
     descriptor = attachment.source.spool.file.fileno()
@@ -246,8 +246,8 @@ async def test_the_copy_is_private_and_gone_with_its_last_user(tmp_path, monkeyp
         os.fstat(descriptor)
 
 
-async def test_a_copy_that_fails_midway_is_not_taken_for_whole(tmp_path):
-    """Neither by the call that failed nor by the next."""
+async def test_a_copy_that_failed_is_not_sent(tmp_path):
+    """A stream that fails raises its error, and a later call does not send the rest."""
 
     async def breaking():
         yield b"first half"
@@ -261,7 +261,7 @@ async def test_a_copy_that_fails_midway_is_not_taken_for_whole(tmp_path):
 
 
 async def test_a_file_may_be_too_large_for_the_setting(path):
-    """A copy stops as soon as that is clear."""
+    """An attachment that is larger than max_file_bytes is refused, and an endless stream is read only up to there."""
     drawn = []
 
     async def endless():
@@ -280,18 +280,18 @@ async def test_a_file_may_be_too_large_for_the_setting(path):
 
 
 class Uploaded:
-    """What Starlette hands to a handler."""
+    """An uploaded file as Starlette passes it to a handler."""
 
     def __init__(self, data, filename, content_type=None):
-        self.file = tempfile.SpooledTemporaryFile(max_size=10)  # noqa: SIM115 -- closed by who made it
+        self.file = tempfile.SpooledTemporaryFile(max_size=10)  # noqa: SIM115 -- closed by the test
         self.file.write(data)
         self.file.seek(0)
         self.filename = filename
         self.content_type = content_type
 
 
-async def test_what_is_taken_as_it_is(path):
-    """Paths, open files, uploads and attachments; a name and a type come with them."""
+async def test_each_kind_of_attachment_is_accepted(path):
+    """Paths, open files, uploads and attachments are accepted with their names and content types."""
     upload = Uploaded(b"uploaded, and on disk", "../up.png", "image/png")
     plain = Uploaded(b"", "up.txt")
     with path.open("rb") as file:
@@ -311,7 +311,7 @@ async def test_what_is_taken_as_it_is(path):
 
 
 def test_a_link_is_followed_unless_that_is_forbidden(path, tmp_path):
-    """Where paths come from strangers, follow_symlinks=False keeps them where they are."""
+    """A symbolic link is followed unless follow_symlinks is False."""
     link = tmp_path / "link.txt"
     link.symlink_to(path)
     assert whole(Attachment.from_path(link)) == DATA
@@ -341,10 +341,10 @@ NOT_TO_ATTACH = {
     "null byte": (lambda tmp: [Path("a\x00b")], "cannot attach"),
     "text mode": (lambda tmp: [io.StringIO("x")], "text mode"),
     "bare bytes": (lambda tmp: [b"x"], "need a name"),
-    "no file": (lambda tmp: [5], "an attachment is a Path"),
-    "a string": (lambda tmp: "photo.jpg", "is a list"),
-    "a path alone": (lambda tmp: tmp, "is a list"),
-    "a file alone": (lambda tmp: io.BytesIO(b"x"), "is a list"),
+    "no file": (lambda tmp: [5], "must be a Path"),
+    "a string": (lambda tmp: "photo.jpg", "must be a list"),
+    "a path alone": (lambda tmp: tmp, "must be a list"),
+    "a file alone": (lambda tmp: io.BytesIO(b"x"), "must be a list"),
     "nameless": (lambda tmp: [io.BytesIO(b"x")], "has no name"),
     "upload without a name": (lambda tmp: [Uploaded(b"x", None)], "has no name"),
 }
@@ -352,15 +352,15 @@ NOT_TO_ATTACH = {
 
 @pytest.mark.filterwarnings("ignore:.*SpooledTemporaryFile:ResourceWarning")
 @pytest.mark.parametrize("what", NOT_TO_ATTACH)
-def test_what_cannot_be_attached_is_said(tmp_path, what):
-    """Before anything is sent, and with what to do."""
+def test_a_value_that_cannot_be_attached_is_refused(tmp_path, what):
+    """A value that cannot be attached raises an error that names the reason."""
     make, says = NOT_TO_ATTACH[what]
     with pytest.raises(InvalidRequestError, match=says):
         as_attachments(make(tmp_path))
 
 
 def test_a_file_at_its_end_is_refused(path):
-    """Written and not rewound, or read to its end: it would be sent empty, and "succeed"."""
+    """A file that is at its end is refused, because it would be sent empty; an empty file is accepted."""
     with path.open("rb") as file:
         file.read()
         with pytest.raises(InvalidRequestError, match="rewind"):
@@ -369,13 +369,13 @@ def test_a_file_at_its_end_is_refused(path):
 
 
 def test_text_mode_is_found_in_wrappers_too(tmp_path):
-    """Temporary files are no TextIOBase, and read text all the same."""
+    """A temporary file in text mode, which is not a TextIOBase, is refused."""
     with tempfile.NamedTemporaryFile("w+", dir=tmp_path) as file, pytest.raises(InvalidRequestError, match="'rb'"):
         Attachment.from_file(file, name="a")
 
 
 async def test_a_copy_that_fails_closes_its_source():
-    """A generator of the caller is not left hanging."""
+    """A generator is closed if copying it fails."""
     closed = []
 
     async def source():
@@ -391,7 +391,7 @@ async def test_a_copy_that_fails_closes_its_source():
 
 
 def test_a_closed_file_is_refused(path):
-    """It is kept open until the call is over."""
+    """A closed file, and one whose position cannot be read, are refused."""
     with path.open("rb") as file:
         pass
     with pytest.raises(InvalidRequestError, match="closed"):
@@ -401,12 +401,12 @@ def test_a_closed_file_is_refused(path):
         def tell(self):
             raise OSError("stuck")
 
-    with pytest.raises(InvalidRequestError, match="where it stands: stuck"):
+    with pytest.raises(InvalidRequestError, match="position: stuck"):
         Attachment.from_file(Stuck(), name="x")
 
 
 def test_contents_must_be_bytes():
-    """Text has no bytes until somebody encodes it."""
+    """Text in place of bytes is refused."""
     with pytest.raises(InvalidRequestError, match="bytes, not str"):
         Attachment.from_bytes("text", name="a")
     with pytest.raises(InvalidRequestError, match="async iterable of bytes"):
@@ -432,7 +432,7 @@ def test_contents_must_be_bytes():
     ],
 )
 def test_the_basename_is_taken(given_name, sent):
-    """Of paths of any system; what people write stays as they wrote it."""
+    """The name of an attachment is the basename of a path of any system, otherwise unchanged."""
     assert Attachment.from_bytes(b"", name=given_name).name == sent
 
 
@@ -441,27 +441,27 @@ UNSEEN = ["a\nb", "a\r\nX-Header: 1", "a\x00", "a\x7f", "a\u202egpj.exe", "\u206
 
 @pytest.mark.parametrize("name", [*UNSEEN, "", "a/", "..", ".", "x" * 256, "é" * 128, None, 5])
 def test_a_name_that_could_deceive_is_refused(name):
-    """Control and bidi characters, line ends, and more than 255 bytes."""
+    """A name with control or bidi characters, line ends or more than 255 bytes is refused."""
     with pytest.raises(InvalidRequestError, match="file"):
         Attachment.from_bytes(b"", name=name)
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/vnd.ms-excel", 'text/plain; charset="utf-8"'])
 def test_a_content_type_is_a_token(content_type):
-    """With parameters, if need be."""
+    """A media type is accepted with and without parameters."""
     assert Attachment.from_bytes(b"", name="a", content_type=content_type).content_type == content_type
 
 
 @pytest.mark.parametrize("content_type", ["", "text", "text/", "a/b\r\nX: 1", "a/b\n", "a/b;", "a b/c", 5, "é/x"])
-def test_what_is_no_content_type_is_refused(content_type):
-    """httpx escapes file names, and passes line ends in a content type on."""
+def test_text_that_is_not_a_media_type_is_refused(content_type):
+    """Text that is not a media type is refused, because httpx would send its line ends."""
     with pytest.raises(InvalidRequestError, match="content type"):
         Attachment.from_bytes(b"", name="a", content_type=content_type)
 
 
 @given(st.text(max_size=300))
-def test_a_name_is_accepted_or_refused_and_never_breaks_a_header(name):
-    """Whatever text it is."""
+def test_no_name_breaks_a_header(name):
+    """Any text is either refused or safe as a file name in a header."""
     try:
         accepted = Attachment.from_bytes(b"", name=name).name
     except InvalidRequestError:

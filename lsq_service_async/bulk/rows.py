@@ -12,7 +12,7 @@ from uuid import UUID
 
 import attrs
 
-from .._attachment_sources import OnceSource
+from .._attachment_sources import SpooledSource
 from ..attachments import Attachable
 from ..errors import InvalidRequestError
 from ..records import NewTicket, TicketRef, TicketUpdate
@@ -104,5 +104,5 @@ def _number(target: TicketRef | None) -> str | None:
 
 def _file(file: Any) -> tuple[str, Any]:
     # The length of what can be read once is known only when it has been read, and a row is the same before and after.
-    length = None if isinstance(getattr(file, "source", None), OnceSource) else getattr(file, "length", None)
+    length = None if isinstance(getattr(file, "source", None), SpooledSource) else getattr(file, "length", None)
     return str(getattr(file, "name", file)), length

@@ -1,4 +1,4 @@
-"""A whole backend, as users of the package write one; uvicorn serves what `from_env` makes."""
+"""A complete FastAPI backend as users write one. uvicorn serves the app that `from_env` returns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ router = APIRouter()
 
 
 def backend(config: Config | Callable[[], Config], own: Any = None, **options: Any) -> FastAPI:
-    """An app with a handler for each way of use."""
+    """Return an app with a handler for each use of the client."""
     app = FastAPI(lifespan=lifespan(config, own, **options))
     install_error_handlers(app)
     app.include_router(router)
@@ -30,14 +30,14 @@ def backend(config: Config | Callable[[], Config], own: Any = None, **options: A
 
 
 def from_env() -> FastAPI:
-    """For several workers: each calls this, and the file that BACKEND_LIMIT names is their one allowance."""
+    """Return the app of one of several workers. They share a rate limit in the file that BACKEND_LIMIT names."""
     return backend(Config.from_env, limiter=HostLimiter(os.environ["BACKEND_LIMIT"]))
 
 
 def backend_of(
     emulator: Emulator, own: Any = None, *, rate: RateLimit = WIDE, attempts: int = 1, **options: Any
 ) -> FastAPI:
-    """The same app, whose calls end in an emulator of this process."""
+    """Return the app with a client that calls an emulator in this process."""
     retry = RetryPolicy(attempts=attempts, backoff=0.001)
     config = Config(**emulator.settings, rate_limit=rate, retry=retry)
     return backend(config, own, http_client=lambda: http_client_of(emulator), **options)

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 with warnings.catch_warnings():
-    # Newer versions of Starlette would rather have another library below their TestClient.
+    # Newer versions of Starlette warn that their TestClient should use another library.
     warnings.simplefilter("ignore")
     from fastapi.testclient import TestClient
 
@@ -16,5 +16,5 @@ __all__ = ["TestClient", "in_this_loop"]
 
 
 def in_this_loop(app: Any, **options: Any) -> httpx.AsyncClient:
-    """Calls the app from a test that is a coroutine. The lifespan is the test's to run."""
+    """Return a client that calls the app in this event loop. The test runs the lifespan."""
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app, **options), base_url="http://backend")

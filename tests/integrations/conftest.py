@@ -1,4 +1,4 @@
-"""What the tests of a backend share."""
+"""Fixtures of the integration tests."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from lsq_service_async.emulator import Emulator
 
 @pytest.fixture
 def emulator():
-    """In process, without a limit."""
+    """Return an emulator in this process without a rate limit."""
     return Emulator(window=None)
 
 
 @pytest.fixture
 def app(emulator):
-    """A backend whose calls end in the emulator."""
+    """Return a backend with a client that calls the emulator."""
     return backend_of(emulator)

@@ -1,4 +1,4 @@
-"""Records as the bodies and answers of a backend, and in its OpenAPI document."""
+"""Records as request and response bodies of a backend, and in its OpenAPI document."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ ALMOST_TICKETS = some.dictionaries(some.sampled_from(NAMES), ANY_JSON | DATES)
     ],
     ids=["type", "unknown", "date", "no zone", "fields", "one of the fields", "list"],
 )
-def test_a_body_that_is_no_ticket_is_a_422_that_names_the_field(app, emulator, body, place):
-    """Once, and as the browser calls it, before the handler runs and before anything is sent."""
+def test_a_body_that_is_not_a_ticket_is_a_422_that_names_the_field(app, emulator, body, place):
+    """A request body that is not a ticket gets one 422 with the path of the field, and nothing is sent."""
     with TestClient(app) as browser:
         answer = browser.post("/tickets", json=body)
     assert answer.status_code == 422
@@ -49,8 +49,8 @@ def test_a_body_that_is_no_ticket_is_a_422_that_names_the_field(app, emulator, b
     [({"title": "Router down"}, "lead_id"), ({**TICKET, "fields": {"Title": "Router up"}}, "Title")],
     ids=["no lead", "twice"],
 )
-def test_a_ticket_that_cannot_be_right_is_a_422_too(app, emulator, body, word):
-    """In the shape of FastAPI's own, with the client's words."""
+def test_a_ticket_that_cannot_be_valid_is_a_422(app, emulator, body, word):
+    """A ticket that the client refuses gets a 422 with the client's message, in the format of FastAPI."""
     with TestClient(app) as browser:
         answer = browser.post("/tickets", json=body)
     assert answer.status_code == 422
@@ -59,7 +59,7 @@ def test_a_ticket_that_cannot_be_right_is_a_422_too(app, emulator, body, word):
 
 
 def test_an_update_that_changes_nothing_is_a_422(app, emulator):
-    """What is left out is left as it is; nothing but that is no update."""
+    """An update without a field gets a 422, and nothing is sent."""
     with TestClient(app) as browser:
         answer = browser.patch("/tickets/1", json={})
     assert (answer.status_code, answer.json()["detail"][0]["type"]) == (422, "invalid_request")
@@ -68,14 +68,14 @@ def test_an_update_that_changes_nothing_is_a_422(app, emulator):
 
 @given(body=ANY_JSON | ALMOST_TICKETS)
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_a_browser_sends_is_a_ticket_or_a_422(app, body):
-    """Never an error of the backend."""
+def test_any_json_is_a_ticket_or_a_422(app, body):
+    """Any JSON gets a 201 or a 422, but no error of the backend."""
     with TestClient(app) as browser:
         assert browser.post("/tickets", json=body).status_code in (201, 422)
 
 
 def test_a_body_may_be_a_list_of_records(app, emulator):
-    """And a 422 says which of them is none."""
+    """A list of tickets is accepted, and a 422 has the position of the wrong one."""
     with TestClient(app) as browser:
         created = browser.post("/tickets/list", json=[TICKET, TICKET])
         refused = browser.post("/tickets/list", json=[TICKET, {**TICKET, "title": 7}])
@@ -84,7 +84,7 @@ def test_a_body_may_be_a_list_of_records(app, emulator):
 
 
 def test_a_form_may_hold_a_ticket_and_its_files(app, emulator):
-    """The ticket as JSON in one of the parts, and a 422 that names what is wrong in it."""
+    """A form may contain a ticket as JSON and its files, and a 422 has the path in the JSON."""
     with TestClient(app) as browser:
         created = send_form(browser, TICKET)
         refused = send_form(browser, {**TICKET, "title": 7})
@@ -99,7 +99,7 @@ def send_form(browser: TestClient, ticket: dict[str, object]) -> httpx.Response:
 
 
 def test_the_document_names_the_records(app):
-    """Each record is a component of its own name, with its text, and the same one for bodies and answers."""
+    """Each record is a component of the OpenAPI document with its docstring, for requests and responses."""
     schemas = app.openapi()["components"]["schemas"]
     assert {"Attempt", "NewTicket", "Outcome", "Permission", "Ticket", "TicketReceipt", "TicketUpdate"} <= set(schemas)
     assert schemas["TicketReceipt"]["required"] == ["number"]
@@ -109,8 +109,8 @@ def test_the_document_names_the_records(app):
     assert body["$ref"] == "#/components/schemas/NewTicket"
 
 
-def test_the_document_says_what_fields_hold(app):
-    """Any plain value of JSON, and dates in its usual way."""
+def test_the_document_lists_the_types_of_fields(app):
+    """The OpenAPI document lists the types of field values, and dates in the usual format."""
     properties = app.openapi()["components"]["schemas"]["NewTicket"]["properties"]
     kinds = [kind["type"] for kind in properties["fields"]["additionalProperties"]["anyOf"]]
     assert kinds == ["string", "integer", "number", "boolean", "string", "null"]

@@ -1,4 +1,4 @@
-"""What a backend answers where a call of the package fails."""
+"""Responses of a backend if a call of the client fails."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ STACK = '{"ExceptionType":"MXException","ExceptionMessage":"stack at line 7"}'
     ],
     ids=["404", "429", "refused", "keys", "unknown"],
 )
-def test_an_error_of_the_service_is_answered_in_our_words(app, emulator, caplog, fault, status, detail):
-    """No key, no stack and no word of the service; what it was is in the log, under the reference."""
+def test_an_error_does_not_quote_the_service(app, emulator, caplog, fault, status, detail):
+    """An error is answered without keys or the service's message, which is logged with the same reference."""
     emulator.faults.add(fault)
     with TestClient(app) as browser:
         answer = browser.post("/tickets", json=TICKET)
@@ -70,7 +70,7 @@ def test_an_error_of_the_service_is_answered_in_our_words(app, emulator, caplog,
 
 
 def test_a_receipt_does_not_say_why_earlier_attempts_failed(emulator):
-    """That they did is shown; the service's words for it are not."""
+    """The response of a create lists failed attempts without the service's message."""
     emulator.faults.add(Status(503, body="stack at line 7"))
     with TestClient(backend_of(emulator, attempts=2)) as browser:
         answer = browser.post("/tickets", json=TICKET)
@@ -83,7 +83,7 @@ def test_a_receipt_does_not_say_why_earlier_attempts_failed(emulator):
 
 
 def test_a_read_without_an_answer_may_be_repeated(app, emulator):
-    """Nobody is told to look whether it was done."""
+    """The response to a read without an answer says that the request can be repeated."""
     emulator.faults.add(AnswerLost())
     with TestClient(app) as browser:
         answer = browser.get("/tickets/1")
@@ -92,7 +92,7 @@ def test_a_read_without_an_answer_may_be_repeated(app, emulator):
 
 
 def test_a_failing_gateway_is_logged_as_a_warning(app, emulator, caplog):
-    """A refusal that the caller caused is not."""
+    """A 502 is logged as a warning, and an error that the caller caused as information."""
     emulator.faults.add(Status(401))
     with TestClient(app) as browser:
         browser.get("/tickets/1")
@@ -103,7 +103,7 @@ def test_a_failing_gateway_is_logged_as_a_warning(app, emulator, caplog):
 
 @pytest.mark.parametrize("headers", [{}, {"Host": "["}], ids=["a plain host", "no host at all"])
 def test_a_path_cannot_forge_a_line_of_the_log(app, caplog, headers):
-    """Nor colour it, nor keep it from being written."""
+    """A path with control characters is quoted in the log."""
     with TestClient(app) as browser:
         answer = browser.get("/tickets/7%1b%5b31m%0aforged", headers=headers)
     (line,) = [line for line in caplog.messages if "because of" in line]
@@ -123,7 +123,7 @@ def test_a_path_cannot_forge_a_line_of_the_log(app, caplog, headers):
     ids=["none", "soon", "a part", "for ever"],
 )
 def test_a_retry_after_is_whole_seconds(app, error, seconds):
-    """Rounded up, the documented window where no time is known, and an hour at most."""
+    """Retry-After is rounded up to whole seconds, is 5 if the time is not known, and at most an hour."""
     app.get("/busy")(raising(error))
     with TestClient(app) as browser:
         answer = browser.get("/busy")
@@ -132,7 +132,7 @@ def test_a_retry_after_is_whole_seconds(app, error, seconds):
 
 @pytest.mark.parametrize("kind", OTHERS)
 def test_all_other_errors_are_502(app, kind):
-    """Whatever the tree has or gets, and whatever it says."""
+    """Every other error is a 502 without the error's message."""
     app.get("/broken")(raising(kind("stack at line 7")))
     with TestClient(app) as browser:
         answer = browser.get("/broken")
@@ -147,7 +147,7 @@ def raising(error):
 
 
 def test_a_handler_that_must_not_wait_answers_503(emulator):
-    """With a deadline, and a Retry-After of whole seconds; nothing is sent for it."""
+    """A handler with a deadline answers 503 with Retry-After if the queue is longer, and sends nothing."""
     with TestClient(backend_of(emulator, rate=RateLimit(1, per=60.0))) as browser:
         number = browser.post("/tickets", json=TICKET).json()["number"]
         answer = browser.get(f"/impatient/{number}")

@@ -1,4 +1,4 @@
-"""The package inside FastAPI apps."""
+"""The client inside FastAPI apps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lsq_service_async.limits import LocalLimiter
 
 
 def running(app):
-    """The lifespan, run by hand, as httpx.ASGITransport asks for."""
+    """Run the lifespan of an app, which httpx.ASGITransport does not do."""
     return app.router.lifespan_context(app)
 
 
@@ -29,7 +29,7 @@ def running(app):
 
 
 def test_a_ticket_is_created_changed_and_read(app, emulator):
-    """Records are the bodies and the answers, under their Python names."""
+    """Records are request and response bodies with their Python names."""
     with TestClient(app) as browser:
         created = browser.post("/tickets", json={**TICKET, "fields": {"CustomData.SRC_CS_2": "Online"}})
         number = created.json()["number"]
@@ -44,7 +44,7 @@ def test_a_ticket_is_created_changed_and_read(app, emulator):
 
 
 def test_settings_are_read_when_the_app_starts(monkeypatch):
-    """Importing an app needs no environment; starting it without one says what is missing."""
+    """An app is created without settings, and fails with a list of them when it starts."""
     monkeypatch.delenv("LSQ_ORG_ID", raising=False)
     app = backend(Config.from_env)
     with pytest.raises(ConfigurationError, match="missing settings"), TestClient(app):
@@ -53,21 +53,20 @@ def test_settings_are_read_when_the_app_starts(monkeypatch):
 
 @pytest.mark.parametrize("make", [ServiceClient, lambda config: FastAPI()], ids=["a client", "the app"])
 async def test_a_lifespan_takes_settings(config, make):
-    """A client made at import time is refused at once, in words that say what is wanted; and so is the app, which
-    comes where FastAPI was given the function itself."""
+    """The lifespan refuses a client, and an app that FastAPI passes if it gets the function itself."""
     with pytest.raises(ConfigurationError, match=r"lifespan\(Config.from_env\)\), not (ServiceClient|FastAPI)"):
         lifespan(make(config))
 
 
 async def test_an_http_client_made_at_import_time_is_refused(config):
-    """A start in a second event loop would find its connections dead, with the first ticket half-way."""
+    """The lifespan refuses an httpx client, which would be used in another event loop after a second start."""
     async with httpx.AsyncClient() as http:
         with pytest.raises(ConfigurationError, match=r"a function .* when the app starts.*not AsyncClient"):
             lifespan(config, http_client=http)
 
 
 def test_each_start_makes_an_http_client_and_closes_it(emulator):
-    """Proxies and CA bundles are set on it; it lives as long as the app."""
+    """Each start of the app makes an httpx client, which is closed when the app stops."""
     made = []
 
     def make():
@@ -83,7 +82,7 @@ def test_each_start_makes_an_http_client_and_closes_it(emulator):
 
 
 async def test_the_own_lifespan_runs_inside(emulator):
-    """It may use the client until its last line, and its state reaches the requests."""
+    """The lifespan of the app can use the client until its end, and its state is available to requests."""
     seen = []
 
     @asynccontextmanager
@@ -102,7 +101,7 @@ async def test_the_own_lifespan_runs_inside(emulator):
 
 
 async def test_an_own_lifespan_that_fails_leaves_nothing_open(emulator):
-    """The app does not start, in the lifespan's own words, and the client is closed."""
+    """If the lifespan of the app fails, its error is raised and the client is closed."""
     seen = []
 
     @asynccontextmanager
@@ -119,7 +118,7 @@ async def test_an_own_lifespan_that_fails_leaves_nothing_open(emulator):
 
 
 def test_a_second_account_has_a_client_of_the_own_lifespan(emulator):
-    """And a dependency of the app's, which finds it in the state."""
+    """A client for a second account is opened in the lifespan of the app and found in its state."""
     sandbox = Emulator(window=None)
 
     @asynccontextmanager
@@ -140,7 +139,7 @@ def test_a_second_account_has_a_client_of_the_own_lifespan(emulator):
 
 @pytest.mark.parametrize("where", ["own", "router"])
 def test_an_app_has_one_client(emulator, where):
-    """A second lifespan is refused before any handler could meet the wrong account."""
+    """A second lifespan with a client for the same app is refused when the app starts."""
     second = lifespan(Config(**emulator.settings))
     app = backend_of(emulator, second if where == "own" else None)
     app.include_router(APIRouter(lifespan=second if where == "router" else None))
@@ -149,7 +148,7 @@ def test_an_app_has_one_client(emulator, where):
 
 
 def test_a_mounted_app_shares_the_client(app, emulator):
-    """Its requests see the lifespan of the app that it is mounted in."""
+    """Requests to a mounted app get the client of the outer app."""
     inner = FastAPI()
 
     @inner.get("/which")
@@ -162,7 +161,7 @@ def test_a_mounted_app_shares_the_client(app, emulator):
 
 
 async def test_the_limiter_is_the_one_that_was_given(emulator):
-    """All workers that name the same one share an allowance."""
+    """The client of an app uses the limiter that the lifespan was given."""
     limiter = LocalLimiter()
     app = backend_of(emulator, limiter=limiter)
     async with running(app):
@@ -170,7 +169,7 @@ async def test_the_limiter_is_the_one_that_was_given(emulator):
 
 
 def test_an_app_can_be_started_again(app, emulator):
-    """Each start opens a client in its own event loop."""
+    """Each start of an app opens a client in its event loop."""
     for _ in range(2):
         with TestClient(app) as browser:
             assert browser.post("/tickets", json=TICKET).status_code == 201
@@ -178,7 +177,7 @@ def test_an_app_can_be_started_again(app, emulator):
 
 
 def test_an_app_can_be_started_while_it_runs(app):
-    """In another event loop, as tests with nested fixtures do; each start has a client of its own."""
+    """An app that is started twice, in two event loops, has a client for each."""
     with TestClient(app) as outer:
         with TestClient(app) as inner:
             assert inner.post("/tickets", json=TICKET).status_code == 201
@@ -188,7 +187,7 @@ def test_an_app_can_be_started_while_it_runs(app):
 
 
 def test_a_test_may_put_another_client_in_its_place(app):
-    """As FastAPI's own way of testing has it, and without the lifespan."""
+    """A test can override the dependency, without running the lifespan."""
 
     @app.get("/which")
     async def which(client: Client) -> str:
@@ -199,7 +198,7 @@ def test_a_test_may_put_another_client_in_its_place(app):
 
 
 def test_without_fastapi_the_import_says_what_to_install(monkeypatch):
-    """The core works without it."""
+    """Importing the integration without FastAPI raises an ImportError with the extra to install."""
     monkeypatch.setitem(sys.modules, "fastapi", None)
     monkeypatch.delitem(sys.modules, "lsq_service_async.integrations.fastapi")
     with pytest.raises(ImportError, match=r"pip install 'lsq-service-async\[fastapi\]'"):
@@ -207,13 +206,13 @@ def test_without_fastapi_the_import_says_what_to_install(monkeypatch):
 
 
 def test_without_its_lifespan_an_app_says_what_is_missing(app):
-    """In one sentence, to who called TestClient without `with`."""
+    """A request without the lifespan raises an error that explains TestClient."""
     with pytest.raises(RuntimeError, match=r"FastAPI\(lifespan=lifespan\(config\)\).*with TestClient"):
         TestClient(app).get("/tickets/1")
 
 
 async def test_asgi_transport_runs_no_lifespan(app):
-    """The same sentence, before the lifespan and after it."""
+    """A request after the lifespan has ended raises an error that explains ASGITransport."""
     async with in_this_loop(app) as browser:
         async with running(app):
             assert (await browser.post("/tickets", json=TICKET)).status_code == 201
@@ -222,14 +221,14 @@ async def test_asgi_transport_runs_no_lifespan(app):
 
 
 async def test_a_second_event_loop_is_told_apart(app):
-    """A lifespan in one loop and a request in another: one clear sentence, before anything is sent."""
+    """A request in another event loop than the lifespan raises an error, and nothing is sent."""
     async with running(app):
         with pytest.raises(RuntimeError, match="opened in another event loop"):
             await asyncio.to_thread(TestClient(app).get, "/tickets/1")
 
 
 def test_a_websocket_has_the_client_too(app, emulator, caplog):
-    """Its errors end the connection, and are logged."""
+    """A websocket handler gets the client, and its error is logged."""
 
     @app.websocket("/live")
     async def live(socket: WebSocket, client: Client) -> None:
@@ -246,7 +245,7 @@ def test_a_websocket_has_the_client_too(app, emulator, caplog):
 
 
 def test_an_upload_becomes_an_attachment(app, emulator):
-    """With its name, type and bytes, a file on disk as well as one in memory."""
+    """An upload is sent as an attachment with its name, content type and bytes."""
     data = b"12345678" * 300_000
     with TestClient(app) as browser:
         number = browser.post("/tickets", json=TICKET).json()["number"]
@@ -257,15 +256,14 @@ def test_an_upload_becomes_an_attachment(app, emulator):
 
 
 def test_a_background_task_uses_the_client_after_the_response(app, emulator):
-    """The client is open until the app ends."""
+    """A background task can use the client after the response was sent."""
     with TestClient(app) as browser:
         assert browser.post("/later", params={"title": "Afterwards"}).status_code == 202
     assert [ticket.fields["Title"] for ticket in emulator.tickets.values()] == ["Afterwards"]
 
 
 async def test_a_cancelled_request_leaves_its_ticket_to_the_hooks():
-    """A hundred handlers are cancelled while their tickets are being created: each ticket is told, and the pool and
-    the limit are whole."""
+    """If 100 handlers are cancelled during a create, hooks get all tickets, and the limiter and the pool recover."""
     told = []
     async with Emulator(window=None) as emulator:
         emulator.faults.add(Latency(0.2, times=100, method="POST"))
@@ -291,7 +289,7 @@ async def cancel_all(requests, emulator):
 
 
 async def settled(condition):
-    """Wait until it is so; AssertionError where it never is."""
+    """Wait until the condition is true, for at most 10 seconds."""
     for _ in range(1000):
         if condition():
             return

@@ -1,4 +1,4 @@
-"""Records as pydantic types, without FastAPI around them."""
+"""Records as pydantic types, without FastAPI."""
 
 from __future__ import annotations
 
@@ -48,26 +48,26 @@ RECORDS = [
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
 def test_a_record_comes_back_from_its_json(record):
-    """Equal to what it was, with nothing lost and nothing turned into something else."""
+    """A record that is serialized to JSON and validated again is equal to the original."""
     adapter = TypeAdapter(type(record))
     assert adapter.validate_json(adapter.dump_json(record)) == record
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
-def test_a_record_passes_as_it_is(record):
-    """An instance is not built anew, so that a handler's answer costs nothing."""
+def test_an_instance_is_accepted_unchanged(record):
+    """Validating an instance returns the same object."""
     assert TypeAdapter(type(record)).validate_python(record) is record
 
 
-def test_what_an_update_leaves_out_is_not_in_its_json():
-    """Null is sent as null, and so it is different."""
+def test_the_json_of_an_update_leaves_out_unset():
+    """The JSON of an update has null for None and leaves out UNSET."""
     assert json.loads(TypeAdapter(TicketUpdate).dump_json(TicketUpdate(status=None))) == {"status": None, "fields": {}}
     assert TypeAdapter(TicketUpdate).validate_python({}) == TicketUpdate()
 
 
 @pytest.mark.parametrize("cls", [NewTicket, TicketUpdate])
-def test_a_date_knows_its_zone(cls):
-    """One that does not is refused under the attribute's name, as text and as a datetime."""
+def test_a_date_needs_a_time_zone(cls):
+    """A date without a time zone is refused under the name of the attribute."""
     for date in ("2026-01-31T09:00:00", WHEN.replace(tzinfo=None)):
         with pytest.raises(ValidationError) as caught:
             TypeAdapter(cls).validate_python({"due_date": date})
@@ -76,14 +76,14 @@ def test_a_date_knows_its_zone(cls):
 
 
 def test_a_wrong_field_is_one_error():
-    """Not one for every kind of value that it is not."""
+    """A field with a value of a wrong type is one error, not one for each allowed type."""
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(NewTicket).validate_python({"fields": {"Good": 1, "Bad": {}}})
     assert [(error["loc"], error["type"]) for error in caught.value.errors()] == [(("fields", "Bad"), "field_value")]
 
 
-def test_why_an_attempt_failed_is_not_in_its_json():
-    """It may repeat the service, and JSON is what the web sees; nor is it in the document that describes the JSON."""
+def test_the_reason_of_an_attempt_is_not_in_its_json():
+    """The reason of an attempt, which may quote the service, is neither in its JSON nor in its schema."""
     attempt = attrs.evolve(ATTEMPT, reason="stack at line 7")
     adapter = TypeAdapter(Attempt)
     assert adapter.validate_json(adapter.dump_json(attempt)) == ATTEMPT
@@ -93,14 +93,14 @@ def test_why_an_attempt_failed_is_not_in_its_json():
     )
 
 
-def test_a_view_of_a_dict_is_shown_as_one():
-    """Whatever kind of mapping a record holds."""
+def test_a_read_only_mapping_is_serialized():
+    """A read-only mapping is serialized like a dict."""
     lead = Lead(id="45b5", fields=MappingProxyType({"A": 1}))
     assert json.loads(TypeAdapter(Lead).dump_json(lead))["fields"] == {"A": 1}
 
 
-def test_what_a_bad_body_lacks_is_named():
-    """With the place in a list of records, too."""
+def test_a_missing_attribute_is_named():
+    """A missing attribute is reported with its position in a list."""
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(list[TicketReceipt]).validate_python([{"number": "1"}, {"key": "#2"}])
     assert [(error["loc"], error["type"]) for error in caught.value.errors()] == [((1, "number"), "missing")]

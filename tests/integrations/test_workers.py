@@ -1,4 +1,4 @@
-"""A backend on uvicorn, with several workers that share one allowance."""
+"""A backend on uvicorn with several workers that share one rate limit."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ REQUESTS, RATE = 200, (25, 1.0)
 
 
 @contextlib.contextmanager
-def strict_emulator(told: list[int]) -> Iterator[dict[str, str]]:
-    """Its settings; when it has ended, ``told`` has how many calls came and how many it refused."""
+def strict_emulator(counts: list[int]) -> Iterator[dict[str, str]]:
+    """Run an emulator and yield its settings. At the end, ``counts`` gets its numbers of calls and of refused calls."""
     command = [sys.executable, TESTS / "limits" / "strict_emulator.py", "sliding", *map(str, RATE)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield json.loads(process.stdout.readline())
-        told += json.loads(process.communicate()[0])
+        counts += json.loads(process.communicate()[0])
 
 
 @contextlib.contextmanager
 def uvicorn(workers: int, environment: dict[str, str]) -> Iterator[str]:
-    """The origin of a backend that serves until the end of the block."""
+    """Run a backend and yield its origin."""
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "--factory", "integrations.backend:from_env", "--app-dir", TESTS]
     command += ["--port", str(port), "--workers", str(workers), "--no-access-log", "--log-level", "warning"]
@@ -56,9 +56,9 @@ def answering(origin: str) -> str:
 
 @pytest.mark.slow
 async def test_four_workers_of_one_host_are_never_refused(tmp_path):
-    """Each has a client of its own, all have one allowance, and the strict service refuses none of their calls."""
-    told: list[int] = []
-    with strict_emulator(told) as settings:
+    """Four workers with a HostLimiter share a rate limit, and a strict service refuses none of their calls."""
+    counts: list[int] = []
+    with strict_emulator(counts) as settings:
         environment = {f"LSQ_{name.upper()}": value for name, value in settings.items()}
         environment["LSQ_RATE_LIMIT"] = "{}/{}".format(*RATE)
         with uvicorn(4, {**environment, "BACKEND_LIMIT": str(tmp_path / "limit.sqlite")}) as backend:
@@ -67,12 +67,12 @@ async def test_four_workers_of_one_host_are_never_refused(tmp_path):
             seconds = time.monotonic() - started
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.headers["x-worker"] for answer in answers}) > 1
-    assert told == [REQUESTS, 0]
+    assert counts == [REQUESTS, 0]
     assert seconds < 3 * REQUESTS / RATE[0] * RATE[1]
 
 
 async def flood(origin: str) -> list[httpx.Response]:
-    # A connection for each request, so that the system spreads them over the workers.
+    # Each request has its own connection, so that the system distributes them over the workers.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     async with httpx.AsyncClient(base_url=origin, limits=limits, timeout=120, trust_env=False) as browser:
         return await asyncio.gather(*(browser.post("/tickets", json=TICKET) for _ in range(REQUESTS)))
