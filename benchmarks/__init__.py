@@ -1,1 +1,1 @@
-"""What the package costs and what it gains, measured beside its peers."""
+"""Benchmarks of the package and its peers, measured in the same run: ``python -m benchmarks``."""

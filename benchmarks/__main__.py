@@ -1,6 +1,6 @@
-"""``python -m benchmarks [NAME ...]``: measure, and print a table for each name; without one, all of them.
+"""``python -m benchmarks [NAME ...]``: run these benchmarks, or all of them, and print a table for each.
 
-Machines are shared and noisy: peers are measured in turns within one run, and the ratios of medians are what counts.
+Machines are shared and noisy, so peers are measured alternately in one run: compare the ratios, not the seconds.
 """
 
 import importlib
@@ -12,10 +12,10 @@ BENCHMARKS = ("fastapi_workers", "imports", "limiters", "overhead", "servers", "
 def main(names: list[str]) -> int:
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
-        print(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
+        print(f"unknown benchmark: {', '.join(unknown)}; choose from {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
     for name in names or BENCHMARKS:
-        # Each needs libraries of its own, and only those.
+        # Imported here, because each benchmark needs other libraries.
         importlib.import_module(f"benchmarks.{name}").run()
     return 0
 

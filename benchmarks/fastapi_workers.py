@@ -1,5 +1,4 @@
-"""A FastAPI backend on four uvicorn workers, against a strict server: how long a read takes, alone and while a bulk run
-takes all that the limit leaves."""
+"""Latency of reads in a FastAPI backend on four uvicorn workers: alone, and during a bulk run with the same limit."""
 
 import asyncio
 import contextlib
@@ -30,7 +29,7 @@ Row = tuple[str, int, int, int, float, float]
 
 
 def backend() -> FastAPI:
-    """What each worker serves."""
+    """Return the application that each worker serves."""
     app = FastAPI(lifespan=lifespan(Config.from_env, limiter=HostLimiter(os.environ[LIMIT])))
     install_error_handlers(app)
 
@@ -42,7 +41,7 @@ def backend() -> FastAPI:
 
 
 def emulate(pipe: Connection) -> None:
-    """The strict server, in a process of its own; whenever it is asked, it says how many calls it refused."""
+    """Run a strict server, and answer each message of the pipe with the number of refused calls, until one is False."""
 
     async def main() -> None:
         async with Emulator(jitter=0.03) as emulator:
@@ -55,7 +54,7 @@ def emulate(pipe: Connection) -> None:
 
 @contextlib.contextmanager
 def workers() -> Iterator[str]:
-    """The origin of a backend that serves until the end of the block."""
+    """Run the backend during the block; yields its origin."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "uvicorn", "--factory", f"{__name__}:backend", "--port", str(port)]
@@ -67,7 +66,7 @@ def workers() -> Iterator[str]:
             process.terminate()
 
 
-async def until_it_answers(browser: httpx.AsyncClient) -> None:
+async def wait_until_ready(browser: httpx.AsyncClient) -> None:
     while True:
         with contextlib.suppress(httpx.TransportError):
             await browser.get("/openapi.json")
@@ -75,19 +74,19 @@ async def until_it_answers(browser: httpx.AsyncClient) -> None:
         await asyncio.sleep(0.1)
 
 
-async def seconds_of_read(browser: httpx.AsyncClient, number: str) -> float:
+async def timed_read(browser: httpx.AsyncClient, number: str) -> float:
     started = time.perf_counter()
     (await browser.get(f"/tickets/{number}")).raise_for_status()
     return time.perf_counter() - started
 
 
 async def reads(browser: httpx.AsyncClient, number: str) -> list[float]:
-    """So many a second, whether or not earlier ones have been answered."""
-    under_way = []
+    """Start ``PER_SECOND`` reads a second, whether or not earlier ones have finished; returns the seconds of each."""
+    tasks = []
     for _ in range(READS):
-        under_way.append(asyncio.create_task(seconds_of_read(browser, number)))
+        tasks.append(asyncio.create_task(timed_read(browser, number)))
         await asyncio.sleep(1 / PER_SECOND)
-    return await asyncio.gather(*under_way)
+    return await asyncio.gather(*tasks)
 
 
 async def bulk_run(client: ServiceClient, created: list[str]) -> None:
@@ -97,21 +96,21 @@ async def bulk_run(client: ServiceClient, created: list[str]) -> None:
 
 
 async def measure(origin: str, pipe: Connection) -> list[Row]:
-    # A connection for each request, so that the system spreads them over the workers.
+    # Each request has its own connection, so that the system distributes them over the workers.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     async with (
         httpx.AsyncClient(base_url=origin, limits=limits, timeout=60, trust_env=False) as browser,
         ServiceClient.from_env(limiter=HostLimiter(os.environ[LIMIT])) as client,
     ):
-        await until_it_answers(browser)
+        await wait_until_ready(browser)
         number = (await client.tickets.create(NewTicket(lead_id="45b5", title="Router down"))).number
         created: list[str] = []
         alone = row("alone", await reads(browser, number), len(created), pipe)
         run = asyncio.create_task(bulk_run(client, created))
-        beside = row("beside a bulk run", await reads(browser, number), len(created), pipe)
+        during = row("during a bulk run", await reads(browser, number), len(created), pipe)
         run.cancel()
         await asyncio.wait([run])
-        return [alone, beside]
+        return [alone, during]
 
 
 def row(name: str, seconds: list[float], created: int, pipe: Connection) -> Row:

@@ -1,4 +1,4 @@
-"""A server that takes a request in, hashes its body and answers; in a process of its own, so that it costs no peer."""
+"""A server that hashes request bodies, in another process so that its CPU time is not counted for any peer."""
 
 import contextlib
 import hashlib
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 
 ANSWER = b'{"Status":"Success","ReasonForFailure":null,"Id":"34","Message":"%s","Key":"#034","TicketId":null}'
-_PIECE = 1 << 20
+_CHUNK_SIZE = 1 << 20
 
 
 def _serve(pipe: Connection) -> None:
@@ -17,10 +17,10 @@ def _serve(pipe: Connection) -> None:
     pipe.send(listener.getsockname()[1])
     while True:
         connection, _ = listener.accept()
-        threading.Thread(target=_talk, args=(connection,), daemon=True).start()
+        threading.Thread(target=_answer, args=(connection,), daemon=True).start()
 
 
-def _talk(connection: socket.socket) -> None:
+def _answer(connection: socket.socket) -> None:
     with connection, connection.makefile("rb", buffering=0) as stream:
         while head := _head(stream):
             if b"100-continue" in head:
@@ -41,24 +41,24 @@ def _head(stream: socket.SocketIO) -> bytes:
 
 def _digest(stream: socket.SocketIO, head: bytes) -> str:
     lines = [line for line in head.split(b"\r\n") if line.startswith(b"content-length:")]
-    left, digest, piece = int(lines[0].split(b":")[1]), hashlib.sha256(), memoryview(bytearray(_PIECE))
-    while left:
-        count = stream.readinto(piece[: min(left, _PIECE)])
+    remaining, digest, chunk = int(lines[0].split(b":")[1]), hashlib.sha256(), memoryview(bytearray(_CHUNK_SIZE))
+    while remaining:
+        count = stream.readinto(chunk[: min(remaining, _CHUNK_SIZE)])
         if not count:
             break
-        digest.update(piece[:count])
-        left -= count
+        digest.update(chunk[:count])
+        remaining -= count
     return digest.hexdigest()
 
 
 @contextlib.contextmanager
 def hashing_server() -> Iterator[str]:
-    """Yields the origin."""
-    ours, theirs = multiprocessing.Pipe()
-    server = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs,), daemon=True)
+    """Run the server during the block; yields its origin."""
+    parent, child = multiprocessing.Pipe()
+    server = multiprocessing.get_context("spawn").Process(target=_serve, args=(child,), daemon=True)
     server.start()
     try:
-        yield f"http://127.0.0.1:{ours.recv()}"
+        yield f"http://127.0.0.1:{parent.recv()}"
     finally:
         server.terminate()
         server.join()

@@ -1,4 +1,4 @@
-"""How long it takes to import the package, beside httpx alone, in fresh processes."""
+"""Import time of the package and of httpx, in fresh processes."""
 
 import statistics
 import subprocess
@@ -8,7 +8,7 @@ import time
 from benchmarks.table import show
 
 ROUNDS = 15
-PROGRAMS = {"python alone": "pass", "httpx": "import httpx", "lsq_service_async": "import lsq_service_async"}
+PROGRAMS = {"nothing": "pass", "httpx": "import httpx", "lsq_service_async": "import lsq_service_async"}
 
 
 def seconds_of(program: str) -> float:

@@ -1,10 +1,10 @@
-"""Plain tables."""
+"""Tables as plain text."""
 
 from collections.abc import Iterable, Sequence
 
 
 def show(title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows in columns; the first is text, the others are numbers."""
+    """Print rows in columns; the first column is text, the others are numbers."""
     lines = [list(head), *([_text(cell) for cell in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     print(f"\n{title}")

@@ -20,12 +20,12 @@ def peak() -> float:
 
 
 class Stalls:
-    """How much later than asked a task of the same loop is woken, as every other task would be."""
+    """Delays of a task that sleeps in the same event loop, as every other task would see them."""
 
     def __init__(self) -> None:
         self.late: list[float] = []
 
-    async def watch(self) -> None:
+    async def measure(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + TICK
@@ -52,7 +52,7 @@ async def without_digests(origin: str, path: Path, count: int) -> None:
 
 
 class Hashed:
-    """A file that hashes what is read of it: what it takes to have from httpx the digest that our receipts have."""
+    """A file that hashes its bytes as they are read: gives bare httpx the digest that our receipts have."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -120,12 +120,12 @@ PEERS = {
 async def main(peer: str, origin: str, path: Path, count: int) -> None:
     stalls = Stalls()
     small = path.with_name("small.bin")
-    await PEERS[peer](origin, small, 1)  # what is loaded once is not the upload's
+    await PEERS[peer](origin, small, 1)  # lazy imports are not part of the upload
     before, started = peak(), time.perf_counter()
-    watch = asyncio.create_task(stalls.watch())
+    task = asyncio.create_task(stalls.measure())
     await PEERS[peer](origin, path, count)
     seconds = time.perf_counter() - started
-    watch.cancel()
+    task.cancel()
     print(seconds, peak() - before, *stalls.figures)
 
 

@@ -1,4 +1,4 @@
-"""Large attachments: time, memory and stalls of the event loop, beside bare httpx, aiohttp and curl, in turns."""
+"""Large attachments: time, memory and event loop stalls of this package, bare httpx, aiohttp and curl."""
 
 import shutil
 import statistics
@@ -17,7 +17,7 @@ Figures = tuple[float, ...]
 
 
 def available() -> list[str]:
-    """aiohttp and curl are measured where they are installed."""
+    """Return the peers that are installed: aiohttp and curl are optional."""
     absent = {"aiohttp, open file": find_spec("aiohttp") is None, "curl": shutil.which("curl") is None}
     return [peer for peer in PEERS if not absent.get(peer)]
 

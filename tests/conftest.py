@@ -1,4 +1,4 @@
-"""What every test has: a watch on the keys, and settings that reach nothing by accident."""
+"""Fixtures of every test: no key is logged, and the default settings reach no server."""
 
 import logging
 
@@ -11,14 +11,14 @@ from lsq_service_async import Config
 
 CANARY = "CANARY-"
 
-# Machines are slow at times; how long an example takes is no property of the code.
+# A slow machine must not fail a test, so hypothesis has no deadline per example.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True, scope="session")
 def one_authority(tmp_path_factory):
-    """Every httpx client reads the authorities that it trusts, more than a hundred; in tests there is one."""
+    """Trust one certificate authority instead of more than a hundred, which every httpx client would read."""
     path = tmp_path_factory.mktemp("authorities") / "one.pem"
     trustme.CA().cert_pem.write_to_path(path)
     with pytest.MonkeyPatch.context() as patched:
@@ -28,7 +28,7 @@ def one_authority(tmp_path_factory):
 
 @pytest.fixture
 def config():
-    """Settings of an account that does not exist, with keys that must never be seen again."""
+    """Settings of an account that does not exist, with keys that must not appear anywhere else."""
     return Config(
         access_key=f"{CANARY}access-u$r", secret_key=f"{CANARY}secret", org_id="22824", base_url="http://127.0.0.1:9"
     )
@@ -36,7 +36,7 @@ def config():
 
 @pytest.fixture(autouse=True)
 def no_key_is_logged(caplog):
-    """No test may end with a key in a log record of anybody, at any level."""
+    """Fail a test if any logger has a key in a record, at any level."""
     caplog.set_level(logging.DEBUG)
     yield
     for record in caplog.get_records("call"):

@@ -19,6 +19,7 @@ from lsq_service_async.emulator import (
     Latency,
     ResetMidway,
     SlowRead,
+    Status,
     StopReading,
     TruncatedAnswer,
 )
@@ -52,10 +53,12 @@ async def test_an_open_emulator_serves_on_a_free_loopback_port(connect, new_tick
 
 
 async def test_connections_are_kept_alive(connect):
-    """Successive calls use one connection, even if one of them is refused with a 429."""
+    """Successive calls use one connection, even if one is a 204 without a body and others are refused."""
     async with Emulator(rate_limit=(1, 5.0)) as emulator, connect(emulator) as client:
-        streams = [(await client.get("/tickets/1")).extensions["network_stream"] for _ in range(3)]
-        assert len({stream.get_extra_info("client_addr") for stream in streams}) == 1
+        emulator.faults.add(Status(204))
+        answers = [await client.get("/tickets/1") for _ in range(3)]
+        addresses = {answer.extensions["network_stream"].get_extra_info("client_addr") for answer in answers}
+    assert ([answer.status_code for answer in answers], len(addresses)) == ([204, 429, 429], 1)
 
 
 async def test_a_burst_on_the_socket_is_counted_exactly(connect):

@@ -1,4 +1,4 @@
-"""What type checkers see of the public calls; checked by mypy and pyright, never run."""
+"""Types of the public calls as mypy and pyright see them; this file is checked and never run."""
 
 from collections.abc import Mapping
 from datetime import datetime
