@@ -36,8 +36,10 @@ T = TypeVar("T")
 _BY_STATUS = {400: BadRequestError, 401: AuthenticationError, 403: PermissionDeniedError, 404: NotFoundError}
 _TRANSIENT = {500, 502, 503, 504}
 _LIMIT_TYPE = "MXAPIRateLimitExceededException"
-_LIMIT_WORDS = re.compile(r"exceeded the limit of .{1,40} in .{1,40} second", re.IGNORECASE)
-_LIMIT_NUMBERS = re.compile(r"exceeded the limit of ([0-9]{1,6}) in ([0-9]{1,6}) second", re.IGNORECASE)
+# The sentence of the limit counts at the beginning of a message only: further on, it may be quoted from a ticket.
+_LIMIT = re.compile(r"\s*(?:API\s+calls\s+)?exceeded the limit of (.{1,40}?) in (.{1,40}?) second", re.IGNORECASE)
+_COUNT = re.compile(r"[0-9][0-9,]{0,11}")
+_DAY = 86_400  # s; a limit with such a window is a quota, and to try again in a minute is of no use
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # A refusal of these kinds may quote a ticket, and with it the limit's words.
 _NEVER_THE_LIMIT = {400, 401, 404, 409, 413, 422}
@@ -161,17 +163,29 @@ class _Said:
         """There is nothing but words, so it is no record."""
         return isinstance(self.json, str) or (isinstance(self.json, dict) and self.json.keys() <= _WORDS)
 
+    @property
+    def is_limit_type(self) -> bool:
+        return (self.exception_type or "").casefold() == _LIMIT_TYPE.casefold()
+
+    @property
+    def limit_sentence(self) -> re.Match[str] | None:
+        find = _LIMIT.search if self.is_limit_type else _LIMIT.match
+        return find((self.reason or "")[:4096])
+
     def limit(self) -> tuple[int, int] | None:
-        match = _LIMIT_NUMBERS.search((self.reason or "")[:4096])
-        return (int(match[1]), int(match[2])) if match else None
+        """The calls and seconds that the sentence names."""
+        sentence = self.limit_sentence
+        if sentence is None or not all(_COUNT.fullmatch(count) for count in sentence.groups()):
+            return None
+        calls, seconds = (int(count.replace(",", "")) for count in sentence.groups())
+        return calls, seconds
 
     def refuses_for_speed(self, status: int) -> bool:
-        # A ticket may quote the limit's words: in a 200 they count only where it does not look like a record.
-        if self.exception_type == _LIMIT_TYPE:
+        # A ticket may begin with the sentence, too: in a 200 it counts only in a body that does not look like a record.
+        if self.is_limit_type:
             return True
         is_error = status >= 400 or self.json is _MALFORMED or self.failed or self.is_words
-        says_so = _LIMIT_WORDS.search((self.reason or "")[:4096]) is not None
-        return is_error and status not in _NEVER_THE_LIMIT and says_so
+        return is_error and status not in _NEVER_THE_LIMIT and self.limit_sentence is not None
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -224,9 +238,10 @@ def _refused(kind: type[APIStatusError], status: int, headers: Mapping[str, str]
 
 
 def _too_fast(status: int, headers: Mapping[str, str], said: _Said) -> AttemptResult[Any]:
-    wait = retry_after(headers)
-    error = _status_error(RateLimitError, status, headers, said, retry_after=wait, limit=said.limit())
-    return AttemptResult(outcome=Outcome.NOT_APPLIED, error=error, retry=Retry.ALWAYS, status=status, retry_after=wait)
+    wait, limit = retry_after(headers), said.limit()
+    error = _status_error(RateLimitError, status, headers, said, retry_after=wait, limit=limit)
+    retry = Retry.NEVER if limit is not None and limit[1] >= _DAY else Retry.ALWAYS
+    return AttemptResult(outcome=Outcome.NOT_APPLIED, error=error, retry=retry, status=status, retry_after=wait)
 
 
 def _server_failed(status: int, headers: Mapping[str, str], said: _Said) -> AttemptResult[Any]:

@@ -20,7 +20,7 @@ from .decision.state import PLAIN
 from .queue import Queue
 from .store import Store
 
-_LONGEST_PLAN = 3600  # s; what names a longer window is not believed
+_DAY = 86_400  # s; a limit with such a window is a quota
 _log = logging.getLogger("lsq_service_async")
 
 
@@ -145,18 +145,24 @@ class Gate:
         """The service refused the call of ``reference`` for speed: nobody goes for a while, and then fewer.
 
         ``retry_after`` is the seconds that it asked to wait, or None; ``named`` the (calls, seconds) that it gave as
-        its limit, or None. Returns what the hooks are to be told.
+        its limit, or None. A daily quota does not change the rate. Returns what the hooks are to be told.
         """
-        named = named if named and named[0] >= 1 and 0 < named[1] <= _LONGEST_PLAN else None
-        rate, is_news = self._queue.rate, self._store.usage().rate == self._queue.rate
+        is_quota = named is not None and named[1] >= _DAY
+        if is_quota and retry_after is None:
+            return []
+        rate = self._queue.rate
         seconds = rate.per + random.uniform(0, 1) if retry_after is None else retry_after
         self.pause(seconds)
-        paused, lowered = LimitPaused(reference=reference, seconds=seconds), self._store.refused(_within(named, rate))
-        if is_news:
-            _warn(rate, lowered or rate, named)
+        paused = LimitPaused(reference=reference, seconds=seconds)
+        if is_quota:
+            return [paused]
+        is_news, lowered = self._store.usage().rate == rate, self._store.refused(named)
+        is_lower = named is not None and named[0] * rate.per < rate.calls * named[1]
+        if is_news or (is_lower and lowered):
+            _warn(rate, lowered or rate, named if is_lower else None)
         if lowered is None:
             return [paused]
-        cause = "lower plan" if named and named[0] * rate.per < rate.calls * named[1] else "other traffic"
+        cause = "lower plan" if is_lower else "other traffic"
         return [paused, LimitLowered(reference=reference, cause=cause, calls=lowered.calls, per=lowered.per)]
 
     def stats(self) -> LimiterStats:
@@ -185,18 +191,14 @@ class Gate:
         raise LSQServiceError("this limiter belongs to another event loop: each loop needs a client of its own")
 
 
-def _within(named: tuple[int, float] | None, rate: RateLimit) -> tuple[int, float] | None:
-    """A limit of more calls at once than are configured, as one of so many in a shorter time: none of its windows holds
-    more then, and the bucket is never narrower than what the store allows."""
-    if named is None or named[0] <= rate.calls:
-        return named
-    return rate.calls, named[1] * rate.calls / named[0]
-
-
 def _warn(rate: RateLimit, now: RateLimit, named: tuple[int, float] | None) -> None:
-    says = f" (it says {named[0]} calls in {named[1]:g} s)" if named else ""
+    if named:
+        why = f"the service names a limit of {named[0]} calls in {named[1]:g} s"
+    else:
+        why = "another program uses the same account, or the plan allows less"
     _log.warning(
-        "the service refused a call for speed%s, though no more than %d in %g s are sent: somebody else uses the "
-        "account, or its plan is lower. From now on at most %d in %g s are sent, and bit by bit more while it is quiet",
-        says, rate.calls, rate.per, now.calls, now.per,
+        "Rate limit hit although at most %d calls in %g s are sent: %s. From now on at most %d in %g s are sent%s, then "
+        "one more after each window without a refusal. If the plan allows no more, set LSQ_RATE_LIMIT=%d/%g",
+        rate.calls, rate.per, why, now.calls, now.per,
+        " for ten minutes or longer" if named else "", now.calls, now.per,
     )  # fmt: skip

@@ -95,10 +95,55 @@ def test_the_limit_is_known_by_its_status_and_by_its_words(status, body):
     assert verdict.error.status_code == status
 
 
+@pytest.mark.parametrize("status", [200, 403, 500])
+@pytest.mark.parametrize("begins", ["API calls ", "", "  \n api  CALLS "])
+def test_the_sentence_of_the_limit_counts_at_the_beginning_of_a_message(status, begins):
+    """Nothing may precede it but "API calls"."""
+    sentence = f"{begins}exceeded the limit of 10 in 5 second(s). Please wait"
+    error = read(status, {"Status": "Error", "ExceptionMessage": sentence}).error
+    assert isinstance(error, RateLimitError)
+    assert error.limit == (10, 5)
+
+
+@pytest.mark.parametrize("status", [403, 500, 503])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"ExceptionMessage": f'ticket "{LIMIT}" is odd'},
+        {"Message": f"'{LIMIT}' is not a valid title"},
+        {"Message": f"The {LIMIT}"},
+        {"errors": [LIMIT]},
+        {"errors": [{"message": LIMIT}], "Message": "Invalid"},
+        f"<html>{LIMIT}</html>",
+        f"Title: {LIMIT}",
+    ],
+)
+def test_an_error_that_quotes_the_sentence_is_not_about_the_limit(status, body):
+    """A customer may have written it. In a 429 it names no limit either."""
+    assert not isinstance(read(status, body).error, RateLimitError)
+    assert read(429, body).error.limit is None
+
+
+def test_the_vendors_exception_type_counts_whatever_the_message_says():
+    """The limit may be named anywhere in it."""
+    body = {"ExceptionType": "MXApiRateLimitExceededException", "ExceptionMessage": f"Refused: {LIMIT}"}
+    assert read(400, body).error.limit == (25, 5)
+
+
+@pytest.mark.parametrize("status", [200, 403, 429, 500])
+@pytest.mark.parametrize("quota", ["10000 in 86400", "1,000,000 in 86,400", "0 in 86400", "300000 in 2592000"])
+def test_a_daily_quota_is_never_repeated(status, quota):
+    """To wait a minute is of no use."""
+    verdict = read(status, f"API calls exceeded the limit of {quota} second(s)")
+    assert isinstance(verdict.error, RateLimitError)
+    assert (verdict.outcome, verdict.retry) == (Outcome.NOT_APPLIED, Retry.NEVER)
+
+
 def test_the_numbers_of_the_limit_are_read_from_its_text():
-    """They say what the plan really allows; absurd ones are not believed."""
+    """Other words in their place are not."""
     assert read(429, LIMIT.replace("25", "10")).error.limit == (10, 5)
     assert read(429, LIMIT.replace("25", "9" * 5000)).error.limit is None
+    assert read(429, LIMIT.replace("25", "many")).error.limit is None
     assert read(429, "").error.limit is None
 
 

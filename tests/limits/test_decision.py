@@ -171,24 +171,88 @@ def test_the_share_grows_by_a_slot_for_each_quiet_window():
     assert grown == [(False, 12), (True, 13), (True, 15), (True, 25), (False, 25)]
 
 
-def test_a_lower_plan_is_kept_to():
-    """It explains the refusal, so nothing is halved; what grows back is never more than the plan."""
+def test_a_lower_limit_that_is_named_replaces_the_rate():
+    """It explains the refusal, so the rate is not halved, however many calls were refused together."""
     share = Share(RATE)
-    assert share.refused(0.0, (10, 5))
+    assert [share.refused(now, (10, 5)) for now in (0.0, 0.1, 4.9)] == [True, False, False]
     assert share.rate == RateLimit(10, per=5)
     assert share.refused(6.0, (10, 5))
     assert share.rate.calls == 5
-    share.tidy(1000.0)
+    share.tidy(500.0)
     assert share.rate.calls == 10
 
 
-def test_the_plan_that_is_named_may_have_another_window():
-    """100 in 60 seconds is less than 25 in 5; 500 in 60 is not."""
+def test_after_ten_minutes_the_rate_grows_back_by_one_call_per_window():
+    """It does not jump, and a refusal delays it."""
     share = Share(RATE)
-    assert share.refused(0.0, (500, 60))
-    assert share.plan == RATE
-    assert share.refused(0.0, (100, 60))
-    assert share.rate == RateLimit(12, per=60)
+    share.refused(0.0, (10, 5))
+    grown = []
+    for now in (599.9, 600.0, 604.9, 605.1, 610.1):
+        share.tidy(now)
+        grown.append(share.rate.calls)
+    assert grown == [10, 10, 10, 11, 12]
+    share.refused(611.0, None)
+    assert share.rate == RateLimit(6, per=5.0)
+    share.tidy(5000.0)
+    assert share.rate == RATE
+
+
+def test_the_same_limit_named_again_holds_twice_as_long_up_to_a_day():
+    """Ten minutes, then twenty, forty and so on; another limit holds for ten minutes."""
+    share, holds, now = Share(RATE), [], 0.0
+    for _ in range(10):
+        share.refused(now, (10, 5))
+        share.refused(now + 0.1, (10, 5))  # one of several calls that were under way
+        holds.append(share.named_until - now)
+        share.tidy(share.named_until + 30)
+        now = share.named_until + 31
+    assert holds == [600.0 * 2**turn for turn in range(8)] + [86_400.0] * 2
+    share.refused(now, (5, 5))
+    assert share.named_until == now + 600
+
+
+@pytest.mark.parametrize(
+    ("named", "kept"),
+    [
+        ((10, 5), (10, 5.0)),
+        ((5, 5), (5, 5.0)),
+        ((4, 5), (5, 5.0)),
+        ((1, 3600), (5, 5.0)),
+        ((0, 5), (5, 5.0)),
+        ((2, 1), (2, 1.0)),
+        ((100, 30), (25, 7.5)),
+    ],
+)
+def test_a_named_limit_is_at_least_a_fifth_of_the_configured_rate(named, kept):
+    """A sentence may be quoted: it does not stop a client. No window holds more calls than are configured."""
+    share = Share(RATE)
+    assert share.refused(0.0, named)
+    assert (share.rate.calls, share.rate.per) == kept
+
+
+@pytest.mark.parametrize("named", [(3, 0), (-1, 5), (25, 5), (500, 60), (30, 5)])
+def test_a_named_limit_that_is_not_lower_explains_nothing(named):
+    """The rate is halved, as after a refusal that names no limit."""
+    share = Share(RATE)
+    assert share.refused(0.0, named)
+    assert (share.rate, share.plan) == (RateLimit(12, per=5.0), RATE)
+
+
+@pytest.mark.parametrize(("named", "grown"), [((100, 30), 16), ((6, 2), 6)])
+def test_a_named_limit_with_another_window_grows_back_in_the_configured_one(named, grown):
+    """A longer window in proportion, a shorter one with the same number of calls: no window holds more than before."""
+    share = Share(RATE)
+    share.refused(0.0, named)
+    share.tidy(600.0)
+    assert share.rate == RateLimit(grown, per=5.0)
+
+
+def test_a_limit_that_an_earlier_version_keeps_grows_back_at_once():
+    """Its text does not say since when."""
+    old = "[[[25,5.0],[10,5],[10,5],-Infinity,100.0],[0,0,[]],[100.0,-Infinity,-Infinity,0.1,[99.0],[]],[],[]]"
+    state = state_from_text(old)
+    state.tidy(105.1)
+    assert (state.rate, state.answered) == (RateLimit(11, per=5.0), [99.0])
 
 
 def test_another_rate_begins_with_a_whole_share():

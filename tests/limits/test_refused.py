@@ -51,11 +51,9 @@ async def test_several_refusals_at_once_are_one_incident(caplog):
     async with opened() as limiter:
         told = [event for _ in range(5) for event in limiter.refused("r", 1.0, None)]
         assert [type(event) for event in told].count(LimitLowered) == 1
-        assert warnings(caplog) == [
-            "the service refused a call for speed, though no more than 25 in 5 s are sent: somebody else uses the "
-            "account, or its plan is lower. From now on at most 12 in 5 s are sent, "
-            "and bit by bit more while it is quiet"
-        ]
+        [warning] = warnings(caplog)
+        assert "another program uses the same account" in warning
+        assert warning.endswith("set LSQ_RATE_LIMIT=12/5")
         await asyncio.sleep(5 * 14)
         limiter.refused("r", 1.0, None)
         assert len(warnings(caplog)) == 2
@@ -77,26 +75,51 @@ async def test_the_share_is_used_and_grows():
 
 
 @virtual
-async def test_a_plan_that_the_service_names_is_kept_to(caplog):
-    """Ten in five seconds, also after a long time, and nothing is halved for it."""
+async def test_a_lower_limit_that_the_service_names_is_kept_for_ten_minutes(caplog):
+    """Ten calls in five seconds; the warning prints the setting that ends it."""
     async with opened() as limiter:
         lowered = limiter.refused("r", 1.0, (10, 5))[1]
         assert lowered == LimitLowered(reference="r", cause="lower plan", calls=10, per=5.0)
-        assert "(it says 10 calls in 5 s)" in warnings(caplog)[0]
+        assert limiter.refused("r", 1.0, (10, 5)) == [LimitPaused(reference="r", seconds=1.0)]
+        [warning] = warnings(caplog)
+        assert "names a limit of 10 calls in 5 s" in warning
+        assert warning.endswith("set LSQ_RATE_LIMIT=10/5")
         await asyncio.sleep(100)
         began = time()
         for _ in range(20):
             await spend(limiter, 1)
         assert time() - began > 5 + 9 * 2 * TOKEN
+        await asyncio.sleep(500)
+        assert limiter.stats().calls < 15
 
 
-@pytest.mark.parametrize("named", [(0, 5), (10, 0), (1, 86_400)])
 @virtual
-async def test_a_plan_that_makes_no_sense_is_not_believed(named):
-    """The text of an answer is not trusted to stop everything for days."""
+async def test_a_named_limit_after_a_halved_rate_is_reported_too(caplog):
+    """It is news, although the rate was low already."""
+    async with opened() as limiter:
+        limiter.refused("r", 1.0, None)
+        limiter.refused("r", 1.0, (1, 60))
+        assert [warning.rpartition("=")[2] for warning in warnings(caplog)] == ["12/5", "5/5"]
+
+
+@pytest.mark.parametrize("named", [(0, 0), (10, 0)])
+@virtual
+async def test_a_limit_that_makes_no_sense_is_ignored(named):
+    """The refusal counts as one that names no limit."""
     async with opened() as limiter:
         assert limiter.refused("r", 1.0, named)[1].cause == "other traffic"
         assert limiter.stats().calls == 12
+
+
+@pytest.mark.parametrize("named", [(1, 86_400), (10_000, 86_400), (300_000, 2_592_000)])
+@virtual
+async def test_a_daily_quota_does_not_change_the_rate(named, caplog):
+    """Calls pause only if the service asks for it."""
+    async with opened() as limiter:
+        assert limiter.refused("r", None, named) == []
+        assert limiter.refused("r", 3.0, named) == [LimitPaused(reference="r", seconds=3.0)]
+        assert limiter.stats().calls == 25
+        assert warnings(caplog) == []
 
 
 @virtual
@@ -105,7 +128,7 @@ async def test_a_longer_window_that_is_named_is_kept_to_in_parts():
     async with opened() as limiter:
         lowered = limiter.refused("r", 1.0, (100, 30))[1]
         assert (lowered.cause, lowered.calls, lowered.per) == ("lower plan", 25, 7.5)
-        await asyncio.sleep(3600)
+        await asyncio.sleep(500)
         late = time() + 1
         calls = [asyncio.create_task(limiter.acquire(Lane.INTERACTIVE, deadline=late)) for _ in range(60)]
         await asyncio.wait(calls, timeout=1.5)

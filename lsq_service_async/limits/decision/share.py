@@ -1,4 +1,4 @@
-"""What refusals teach: our calls alone cannot exceed the limit, so somebody else uses it, or it is lower than said."""
+"""The rate after refusals. AIMD: halve it after a refusal, add one call after each window without one."""
 
 from __future__ import annotations
 
@@ -8,32 +8,43 @@ import attrs
 
 from ...config import RateLimit
 
-LEAST = 5  # never under a fifth of the plan
+LEAST = 5  # the rate is never lowered to less than a fifth
+FIRST_HOLD = 600.0  # s; how long a limit that a refusal named is kept; twice as long each time it is named again
+LONGEST_HOLD = 86_400.0  # s
 
 
 @attrs.define
 class Share:
-    """``rate`` is what we keep to, of ``plan``, which is what was configured or the lower plan that a refusal named."""
+    """``rate`` is in use now. It grows up to ``plan``: the configured rate, or a lower one that a refusal ``named``.
+
+    A named limit holds until ``named_until``, that is for ``hold`` seconds.
+    """
 
     configured: RateLimit
     plan: RateLimit = attrs.field(init=False)
     rate: RateLimit = attrs.field(init=False)
     halved_at: float = -math.inf
     quiet_since: float = -math.inf
+    named: tuple[int, float] | None = None
+    named_until: float = -math.inf
+    hold: float = 0.0
 
     def __attrs_post_init__(self) -> None:
         self.plan = self.rate = self.configured
 
     def refused(self, now: float, named: tuple[int, float] | None) -> bool:
-        """A call was refused at ``now``, by words that named a limit or not. True if it made the rate lower.
+        """Lower the rate after a refusal at ``now`` that named a limit, or did not. True if the rate is lower now.
 
-        A lower plan explains the refusal; otherwise the share is halved, at most once a window.
+        A lower limit explains the refusal. Otherwise the rate is halved, at most once in a window.
         """
         self.quiet_since = now
-        if named is not None and named[0] * self.plan.per < self.plan.calls * named[1]:
-            self.plan = RateLimit(named[0], per=named[1])
-            self._keep_to(min(self.rate.calls, named[0]))
-            return True
+        named = _credible(named, self.configured)
+        if named is not None and _is_lower(named, self.configured) and not _is_lower(_pair(self.plan), named):
+            self._hold(now, named)
+            if _is_lower(named, self.plan):
+                self.plan, self.halved_at = RateLimit(named[0], per=named[1]), now
+                self._keep_to(min(self.rate.calls, named[0]))
+                return True
         before = self.rate.calls
         if now >= self.halved_at + self.plan.per:
             self.halved_at = now
@@ -41,14 +52,55 @@ class Share:
         return self.rate.calls < before
 
     def tidy(self, now: float) -> bool:
-        """One slot more for each window without a refusal. True if the rate changed."""
+        """Add one call for each window without a refusal. True if the rate changed."""
+        before = self.rate
+        if self.plan != self.configured and now >= self.named_until:
+            self._grow(self.named_until)
+            shorter = min(1.0, self.configured.per / self.rate.per)
+            self.plan = self.configured
+            self._keep_to(max(1, int(self.rate.calls * shorter)))
+            self.quiet_since = max(self.quiet_since, self.named_until)
+        self._grow(now)
+        return self.rate != before
+
+    def _hold(self, now: float, named: tuple[int, float]) -> None:
+        """Keep to a named limit for ten minutes, or for twice as long as before if it is the same again."""
+        if named != self.named:
+            self.named, self.hold = named, FIRST_HOLD
+        elif now < self.named_until - self.hold + named[1]:
+            return  # calls that were under way together are refused together
+        else:
+            self.hold = min(2 * self.hold, LONGEST_HOLD)
+        self.named_until = now + self.hold
+
+    def _grow(self, now: float) -> None:
         missing = self.plan.calls - self.rate.calls
         quiet = math.floor((now - self.quiet_since) / self.plan.per) if missing else 0
-        if quiet < 1:
-            return False
-        self.quiet_since += quiet * self.plan.per
-        self._keep_to(self.rate.calls + min(quiet, missing))
-        return True
+        if quiet > 0:
+            self.quiet_since += quiet * self.plan.per
+            self._keep_to(self.rate.calls + min(quiet, missing))
 
     def _keep_to(self, calls: int) -> None:
         self.rate = RateLimit(calls, per=self.plan.per)
+
+
+def _credible(named: tuple[int, float] | None, configured: RateLimit) -> tuple[int, float] | None:
+    """The limit to keep to if a refusal names this one: not less than a fifth of the configured rate, because the
+    sentence may be quoted, and in no window more calls than are configured."""
+    if named is None or named[0] < 0 or named[1] <= 0:
+        return None
+    if _is_lower((LEAST * named[0], named[1]), configured):
+        return math.ceil(configured.calls / LEAST), configured.per
+    if named[0] > configured.calls:
+        return configured.calls, named[1] * configured.calls / named[0]
+    return named
+
+
+def _is_lower(one: tuple[int, float], other: tuple[int, float] | RateLimit) -> bool:
+    """Whether fewer calls in a second are allowed."""
+    calls, per = _pair(other) if isinstance(other, RateLimit) else other
+    return one[0] * per < calls * one[1]
+
+
+def _pair(rate: RateLimit) -> tuple[int, float]:
+    return rate.calls, rate.per

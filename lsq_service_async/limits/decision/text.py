@@ -16,7 +16,8 @@ def state_to_text(state: State) -> str:
     """To be read by `state_from_text`, here or elsewhere. One state, one text."""
     share, line = state.share, state.line
     return json.dumps([
-        [*map(_pair, (share.configured, share.plan, share.rate)), share.halved_at, share.quiet_since],
+        [*map(_pair, (share.configured, share.plan, share.rate)), share.halved_at, share.quiet_since,
+         share.named, share.named_until, share.hold],
         [line.row, line.turns, [[owner, LANES.index(lane), *rest] for owner, lane, *rest in line.heads.values()]],
         [state.seen, state.paused_until, state.paced_until, state.round_trip, state.answered, state.uploads],
         [[slot, *flight] for slot, flight in state.flights.items()],
@@ -48,7 +49,9 @@ def _pair(rate: RateLimit) -> tuple[int, float]:
     return rate.calls, rate.per
 
 
-def _share(configured: Any, plan: Any, rate: Any, halved_at: float, quiet_since: float) -> Share:
-    share = Share(RateLimit(configured[0], per=configured[1]), halved_at, quiet_since)
+def _share(configured: Any, plan: Any, rate: Any, *rest: Any) -> Share:
+    """``rest`` is shorter in a text of version 0.1, which kept a named limit for ever."""
+    share = Share(RateLimit(configured[0], per=configured[1]), *rest)
+    share.named = share.named and (share.named[0], share.named[1])
     share.plan, share.rate = RateLimit(plan[0], per=plan[1]), RateLimit(rate[0], per=rate[1])
     return share
