@@ -1,4 +1,4 @@
-"""ServiceClient: what users call. Its life is in ``_transport/session.py``, and that of a call in ``pipeline.py``."""
+"""ServiceClient. ``_transport/session.py`` opens and closes it, ``_transport/pipeline.py`` sends its calls."""
 
 from __future__ import annotations
 

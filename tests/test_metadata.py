@@ -1,4 +1,4 @@
-"""Field metadata and sub-types, and tickets checked against them, against the emulator's invented account."""
+"""Field metadata, sub-types and validation, tested with the emulator's invented account."""
 
 import asyncio
 import json
@@ -43,8 +43,8 @@ async def client(emulator):
         yield client
 
 
-async def test_a_field_is_what_the_page_shows(client):
-    """The names of the sample, with the rules that mean something."""
+async def test_a_field_is_read_like_the_sample(client):
+    """A field has the names of the sample, and those rules that have a meaning."""
     [status] = [field for field in await all_fields(client, search="Status") if field.schema_name == "Status"]
     assert attrs.evolve(status, extra={}, validation={}) == FieldMetadata(
         schema_name="Status",
@@ -66,7 +66,7 @@ async def test_a_field_is_what_the_page_shows(client):
 
 @pytest.mark.parametrize("reading", ["from_zero", "from_one", "page"])
 async def test_all_fields_are_found_whatever_offset_means(reading):
-    """A count of records from 0, from 1, or a number of a page: none is missed, none comes twice."""
+    """All fields are found once, whether Offset is a number of records from 0, from 1, or a page number."""
     async with Emulator(rate_limit=(1000, 1.0), metadata_offset=reading) as emulator:
         async with ServiceClient(Config(**emulator.settings)) as client:
             names = [field.schema_name for field in await all_fields(client)]
@@ -75,8 +75,8 @@ async def test_all_fields_are_found_whatever_offset_means(reading):
     assert {"Title", "Status", "SubType"} <= set(names)
 
 
-async def test_what_was_read_is_kept(client, emulator):
-    """For a client and its views, and for all who ask at once."""
+async def test_metadata_are_cached(client, emulator):
+    """Metadata are read once for a client, its views, and concurrent calls."""
     view = client.with_options(timeout=5.0)
     await asyncio.gather(*(all_fields(one) for one in (client, view, client)))
     calls = len(emulator.calls)
@@ -87,8 +87,8 @@ async def test_what_was_read_is_kept(client, emulator):
     assert len(emulator.calls) == calls + 1
 
 
-def test_it_is_kept_for_as_long_as_the_settings_say(config):
-    """Then it is read again; a list that a caller changed is not what others get."""
+def test_metadata_are_cached_for_the_configured_time(config):
+    """Metadata are read again after metadata_ttl, and a returned list is a copy."""
     script = Script(httpx.Response(200, json=[{"Text": "a", "Value": "a"}]))
 
     async def main():
@@ -103,8 +103,8 @@ def test_it_is_kept_for_as_long_as_the_settings_say(config):
     assert len(script.seen) == 2
 
 
-def test_the_answers_that_are_kept_are_bounded(config):
-    """Of many searches the one made longest ago is forgotten; what is asked for again and again stays."""
+def test_the_cache_is_bounded(config):
+    """The least recently used of many searches is dropped from the cache."""
     script = Script(httpx.Response(200, json={"Total": 0, "TicketsFields": []}))
 
     async def main():
@@ -122,8 +122,8 @@ def test_the_answers_that_are_kept_are_bounded(config):
     assert run_virtual(main()) == (201, 201, 202)
 
 
-def test_a_failed_read_is_not_kept(config):
-    """The next one tries again."""
+def test_a_failed_read_is_not_cached(config):
+    """A failed read is not cached."""
     script = Script(403, httpx.Response(200, json=[]))
 
     async def main():
@@ -136,7 +136,7 @@ def test_a_failed_read_is_not_kept(config):
 
 
 def test_a_service_that_counts_wrong_is_named(config, caplog):
-    """It says that there are nine, and shows one: the reader stops, and says so."""
+    """If the service returns fewer fields than it reports, reading stops with a warning."""
     page = {"Total": 9, "TicketsFields": [{"SchemaName": "Title", "Id": 1}]}
     script = Script(httpx.Response(200, json=page))
 
@@ -152,7 +152,7 @@ def test_a_service_that_counts_wrong_is_named(config, caplog):
 
 @pytest.mark.parametrize("answer", [{"Total": 1}, {"TicketsFields": [{"Id": 1}]}, {"TicketsFields": [5]}, [], 5])
 def test_an_answer_of_another_shape_is_malformed(config, answer):
-    """What identifies a field must be there; a list that is null is an empty one."""
+    """Metadata of another shape, or without an identifier, are malformed. A list that is null is empty."""
 
     async def main(script):
         async with httpx.AsyncClient(transport=script) as http, ServiceClient(config, http_client=http) as client:
@@ -164,7 +164,7 @@ def test_an_answer_of_another_shape_is_malformed(config, answer):
 
 
 async def test_ten_thousand_tickets_cost_a_few_calls(client, emulator):
-    """Each is checked against what was read once; lists and async iterables alike."""
+    """Any number of tickets, in a list or an async iterable, is validated with at most four calls."""
     bad = attrs.evolve(GOOD, title=None)
 
     async def rows():
@@ -178,8 +178,8 @@ async def test_ten_thousand_tickets_cost_a_few_calls(client, emulator):
     assert len(emulator.calls) <= 4
 
 
-async def test_a_long_list_does_not_hold_up_the_loop(client):
-    """Others have their turn between any two tickets."""
+async def test_a_long_list_does_not_block_the_loop(client):
+    """Other tasks run between the tickets of a long list."""
     await client.metadata.validate(GOOD)
     checking = asyncio.create_task(client.metadata.validate_many([GOOD] * 1000))
     turns = 0
@@ -190,7 +190,7 @@ async def test_a_long_list_does_not_hold_up_the_loop(client):
 
 
 async def test_one_ticket_is_checked(client):
-    """Empty when all is well; of an update only what changes."""
+    """validate returns the problems of a ticket, and for an update only those of changed fields."""
     assert await client.metadata.validate(GOOD) == []
     assert [problem.rule for problem in await client.metadata.validate(NewTicket())][:2] == ["lead", "mandatory"]
     assert await client.metadata.validate(TicketUpdate(status="On Hold")) == []
@@ -199,14 +199,14 @@ async def test_one_ticket_is_checked(client):
 
 
 async def test_metadata_is_for_admins():
-    """Others get a 403, which is no problem of a ticket."""
+    """Validating without the keys of an admin raises PermissionDeniedError."""
     async with Emulator(admin=False) as emulator, ServiceClient(Config(**emulator.settings)) as client:
         with pytest.raises(PermissionDeniedError):
             await client.metadata.validate(GOOD)
 
 
 async def test_leads_are_found_for_tickets(client):
-    """What a ticket created by e-mail made is found by it, and names the next ticket."""
+    """A lead that a ticket created is found by its e-mail address and can be used for another ticket."""
     await client.tickets.create(GOOD)
     lead = await client.leads.find_by_email("wim@example.com")
     assert lead.email == "wim@example.com"
@@ -215,8 +215,8 @@ async def test_leads_are_found_for_tickets(client):
     assert await client.leads.find_by_email("nobody@example.com") is None
 
 
-async def test_what_happens_to_a_ticket_shows(client):
-    """A portal activity becomes a conversation; a trashed ticket fails the second time."""
+async def test_activities_and_trash_change_a_ticket(client):
+    """A portal activity is in the conversations, and a trashed ticket cannot be trashed again."""
     number = (await client.tickets.create(GOOD)).number
     await client.tickets.add_note(number, "Resolve this ticket ASAP.")
     await client.tickets.add_portal_activity(number, "Any news?")
@@ -228,7 +228,7 @@ async def test_what_happens_to_a_ticket_shows(client):
 
 
 async def test_a_deadline_bounds_the_wait_for_another_reader(client, emulator):
-    """Who shares a read waits no longer for it than for a call of its own."""
+    """A call does not wait beyond its deadline for metadata that another call reads."""
     emulator.faults.add(Latency(1.0))
     reader = asyncio.create_task(client.metadata.sub_types())
     await asyncio.sleep(0.05)

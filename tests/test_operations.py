@@ -1,4 +1,4 @@
-"""The operations beyond create, get and update: their exact requests, answers, and what is repeated."""
+"""All operations: their exact requests, their answers, and whether they are repeated."""
 
 import json
 from datetime import UTC, datetime
@@ -44,7 +44,7 @@ def sent(route):
 
 @pytest.fixture
 def local(config):
-    """All three origins on this machine."""
+    """Return settings with all three origins on this machine."""
     return attrs.evolve(config, metadata_url=config.base_url, leads_url=config.base_url)
 
 
@@ -56,7 +56,7 @@ async def client(local):
 
 @respx.mock
 async def test_trash_sends_text_and_reads_numbers(client):
-    """The page's request and answer; partial failure is part of the result."""
+    """Trash sends the request of the page, and its result has the successful and the failed tickets."""
     route = respx.put(f"{TENANT}/tickets/trash").respond(json=sample("trash-answer.json"))
     result = await client.tickets.trash(["160", 161, Ticket(number="160")])
     assert sent(route) == sample("trash-request.json") == {"TicketIds": ["160", "161"]}
@@ -68,7 +68,7 @@ async def test_trash_sends_text_and_reads_numbers(client):
 
 @respx.mock
 async def test_conversations_sends_numbers(client):
-    """The ticket's number and the org id are JSON numbers here, and the dates of the answer are UTC."""
+    """Conversations sends the ticket's number and the org id as JSON numbers, and reads dates as UTC."""
     route = respx.post(f"{TENANT}/conversation/filter").respond(json=sample("conversations-answer.json"))
     found = await client.tickets.conversations("143", types=["InboundEmail"])
     assert sent(route) == sample("conversations-request.json")
@@ -82,8 +82,8 @@ async def test_conversations_sends_numbers(client):
 
 
 @respx.mock
-async def test_attachments_of_a_conversation_come_as_they_are(client):
-    """No page describes their shape."""
+async def test_attachments_of_a_conversation_are_unchanged(client):
+    """The attachments of a conversation are unchanged, because their shape is not documented."""
     entry = {"Id": 1, "Attachments": [{"odd": 1}, "x"], "Text": None, "New": 2}
     respx.post(f"{TENANT}/conversation/filter").respond(json={"Total": 1, "ConversationList": [entry]})
     assert await client.tickets.conversations(1) == [
@@ -95,7 +95,7 @@ async def test_attachments_of_a_conversation_come_as_they_are(client):
 
 @respx.mock
 async def test_add_note_sends_the_vendors_spelling(client):
-    """StorageType is Permament, and the ticket's number is a JSON number."""
+    """A note is sent with the StorageType "Permament" and the number of the ticket as a JSON number."""
     route = respx.post(f"{TENANT}/internalnote/upload").respond(json=sample("note-answer.json"))
     receipt = await client.tickets.add_note("143", sample("note-request.json")["TextPart"])
     assert sent(route) == sample("note-request.json")
@@ -105,7 +105,7 @@ async def test_add_note_sends_the_vendors_spelling(client):
 
 @respx.mock
 async def test_add_portal_activity_has_a_singular_path(client):
-    """.../ticket/143/portal/activity, by number or GUID."""
+    """A portal activity is sent to /ticket/143/portal/activity."""
     route = respx.post(f"{TENANT}/ticket/143/portal/activity").respond(json=sample("portal-answer.json"))
     receipt = await client.tickets.add_portal_activity("143", "Any news?")
     assert sent(route) == {"Text": "Any news?", "Direction": "INBOUND"}
@@ -115,7 +115,7 @@ async def test_add_portal_activity_has_a_singular_path(client):
 
 @respx.mock
 async def test_sub_types_is_a_bare_array(client):
-    """Null does not mean inactive; unknown names are kept."""
+    """The sub-types are read from a JSON array, and unknown names are kept."""
     entry = {"Text": "Acceptable", "Value": "ok", "SortingOrder": None}
     respx.get(f"{TENANT}/lookups/SubType/values").respond(json=[entry])
     assert await client.metadata.sub_types() == [SubType(text="Acceptable", value="ok", extra={"SortingOrder": None})]
@@ -123,7 +123,7 @@ async def test_sub_types_is_a_bare_array(client):
 
 @respx.mock
 async def test_a_lead_is_found_by_email(client):
-    """On its own host, with its own header names; everything that came is in fields."""
+    """A lead look-up uses its own host and header names, and the lead has the whole answer."""
     entry = {"ProspectID": "45b5", "EmailAddress": "wim@example.com", "Phone": None, "FirstName": "Wim"}
     route = respx.get(f"{LEADS}/Leads.GetByEmailaddress", params={"emailaddress": "w+1@example.com"}).respond(
         json=[entry]
@@ -143,15 +143,15 @@ async def test_a_lead_is_found_by_email(client):
     ("given_phone", "asked"), [("+91-55501 00001", "%2B915550100001"), ("(555) 010.0001", "5550100001")]
 )
 async def test_a_lead_is_found_by_phone(client, given_phone, asked):
-    """Without blanks and hyphens, as the page wants it, and with the plus sign encoded; nobody is None."""
+    """A phone number is sent without spaces and hyphens and with an encoded plus sign. No lead is None."""
     route = respx.get(f"{LEADS}/RetrieveLeadByPhoneNumber").respond(json=[])
     assert await client.leads.find_by_phone(given_phone) is None
     assert str(route.calls.last.request.url).endswith(f"?phone={asked}")
 
 
 @respx.mock
-async def test_leads_have_a_limit_of_their_own(local):
-    """A flood of look-ups leaves the tickets' allowance alone."""
+async def test_leads_have_their_own_rate_limit(local):
+    """Lead look-ups do not use the rate limit of tickets."""
     respx.get(url__startswith=LEADS).respond(json=[])
     many = attrs.evolve(local, leads_rate_limit=RateLimit(50, per=5.0))
     async with ServiceClient(many) as client:
@@ -162,7 +162,7 @@ async def test_leads_have_a_limit_of_their_own(local):
 
 @respx.mock
 async def test_the_metadata_host_follows_the_base_url():
-    """The page prints api.service-in where the others print apigw.service-in; a setting overrules it."""
+    """The metadata host is the base URL with api. for apigw., unless it is set."""
     from lsq_service_async import Config
 
     keys = {"access_key": "CANARY-a", "secret_key": "CANARY-b", "org_id": "1"}
@@ -174,8 +174,8 @@ async def test_the_metadata_host_follows_the_base_url():
     assert Config(**keys, base_url="http://127.0.0.1:80").leads_url == "http://127.0.0.1:80"
 
 
-async def test_dates_come_in_the_zone_of_the_settings(local):
-    """UTC unless the settings say otherwise; the moment is the same."""
+async def test_dates_are_in_the_zone_of_the_settings(local):
+    """Dates are in the time zone of the settings, at the same moment."""
     answer = {"Id": "1", "Fields": [{"SchemaName": "DueDate", "Value": "2024-08-29T10:36:23"}]}
     kolkata = attrs.evolve(local, time_zone="Asia/Kolkata")
     async with httpx.AsyncClient(transport=Script(httpx.Response(200, json=answer))) as http:
@@ -219,7 +219,7 @@ async def outcome(local, act, *steps):
 
 @pytest.mark.parametrize("name", REPEATED)
 async def test_reads_are_repeated_when_unanswered(local, name):
-    """Also where they are a POST; an answer of another kind is said to be malformed."""
+    """A read is repeated if no answer arrived, also if it is a POST. An answer of another type is malformed."""
     result, script = await outcome(local, REPEATED[name], LOST, httpx.Response(200, json=ANSWERS[name]))
     assert not isinstance(result, Exception)
     assert len(script.seen) >= 2
@@ -228,8 +228,8 @@ async def test_reads_are_repeated_when_unanswered(local, name):
 
 
 @pytest.mark.parametrize("name", NOT_REPEATED)
-async def test_what_would_be_done_twice_is_not_repeated(local, name):
-    """It ends in OutcomeUnknownError."""
+async def test_a_call_that_would_be_applied_twice_is_not_repeated(local, name):
+    """A call that would be applied twice raises OutcomeUnknownError if no answer arrived."""
     result, script = await outcome(local, NOT_REPEATED[name], LOST)
     assert (type(result), len(script.seen)) == (OutcomeUnknownError, 1)
 
@@ -259,14 +259,14 @@ IMPOSSIBLE = {
 @respx.mock
 @pytest.mark.parametrize("name", IMPOSSIBLE)
 async def test_impossible_arguments_cost_nothing(client, name):
-    """InvalidRequestError, before the limiter."""
+    """Arguments that cannot be valid raise InvalidRequestError without using the rate limit."""
     with pytest.raises(InvalidRequestError):
         await IMPOSSIBLE[name](client)
     assert client.limiter.stats().used == 0
 
 
 async def test_a_guid_may_be_a_uuid(config):
-    """As it comes from a database."""
+    """A ticket can be given as a UUID."""
     guid = UUID("45b5fded-e696-45a6-9fbb-c6af6178229e")
     with respx.mock(base_url=config.base_url) as service:
         route = service.get(f"{config.tenant_path}/tickets/{guid}").respond(json={"Id": "143", "Fields": []})

@@ -10,21 +10,21 @@ from lsq_service_async import errors
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_version_is_said_once():
-    """By the package, its metadata and the top of the changelog."""
+def test_the_version_is_the_same_everywhere():
+    """The package, its metadata and the top of the changelog have the same version."""
     top = re.search(r"^## \[([0-9.]+)\] - \d{4}-\d{2}-\d{2}$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
     assert lsq_service_async.__version__ == importlib.metadata.version("lsq-service-async") == top[1]
 
 
-def test_all_names_are_there_and_sorted():
-    """__all__ lists what can be imported, and nothing twice."""
+def test_all_names_exist_and_are_sorted():
+    """Every name in __all__ can be imported, and the names are sorted and unique."""
     names = lsq_service_async.__all__
     assert names == sorted(set(names))
     assert [name for name in names if not hasattr(lsq_service_async, name)] == []
 
 
 def test_every_error_is_public_and_drawn_in_the_tree():
-    """The docstring of errors.py is the tree."""
+    """The tree in the docstring of errors.py has every error, and each is public."""
     kinds = [name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)]
     assert [name for name in kinds if name not in lsq_service_async.__all__] == []
     drawn = re.findall(r"^ {4,}([A-Z]\w+Error)", errors.__doc__, re.MULTILINE)
@@ -32,7 +32,7 @@ def test_every_error_is_public_and_drawn_in_the_tree():
 
 
 def test_the_top_level_is_what_was_agreed():
-    """Nothing else may grow beside the package."""
+    """The project has no other top-level files and folders than the agreed ones."""
     expected = {"pyproject.toml", "README.md", "lsq_service_async", "tests", "benchmarks", "CHANGELOG.md"}
     expected.add("PKG-INFO")  # which a source distribution brings
     found = {path.name for path in ROOT.iterdir() if not path.name.startswith(".") and path.name != "dist"}

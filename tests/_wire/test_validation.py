@@ -1,4 +1,4 @@
-"""A ticket held against the account's metadata."""
+"""Validation of tickets against field metadata."""
 
 from datetime import UTC, datetime
 
@@ -58,9 +58,8 @@ def found(ticket):
         ({"due_date": datetime(2026, 1, 1, tzinfo=UTC)}, [("DueDate", "max_length")]),
     ],
 )
-def test_each_rule_finds_what_it_is_for(changes, expected):
-    """Mandatory fields, lengths, patterns, known options, and what cannot be sent at all. A value that could keep its
-    pattern busy for ever is not tried."""
+def test_each_rule_finds_its_problem(changes, expected):
+    """Each rule finds its problem, and a value that could keep its pattern busy is not matched."""
     assert found(NewTicket(**GOOD | changes)) == expected
 
 
@@ -74,13 +73,13 @@ def test_each_rule_finds_what_it_is_for(changes, expected):
         (TicketUpdate(lead_id=5), [("", "invalid")]),
     ],
 )
-def test_of_an_update_only_what_it_changes_is_checked(update, expected):
-    """What stays as it is was right before."""
+def test_only_changed_fields_of_an_update_are_checked(update, expected):
+    """Only the changed fields of an update are checked."""
     assert found(update) == expected
 
 
 def test_no_message_repeats_a_value():
-    """Values may be long and private; reports are kept for years."""
+    """The messages do not contain the values, which may be private."""
     private = "Wim van der Berg"
     ticket = NewTicket(title=private, sub_type=private, status="Open", fields={"CustomData.Code": private})
     messages = [problem.message for problem in problems_of(ticket, FIELDS, SUB_TYPES)]
@@ -89,6 +88,6 @@ def test_no_message_repeats_a_value():
     assert "Title has 16 characters; at most 10 are allowed" in messages
 
 
-def test_without_known_options_any_passes():
-    """An account without sub-types, or whose list nobody may read."""
+def test_without_sub_types_any_is_accepted():
+    """Any sub-type is accepted if the account has none."""
     assert problems_of(NewTicket(**GOOD, sub_type="x"), [], []) == []

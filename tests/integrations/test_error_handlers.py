@@ -157,7 +157,7 @@ def test_a_handler_that_must_not_wait_answers_503(emulator):
 
 
 def test_a_number_that_no_ticket_has_is_a_422(app, emulator):
-    """What could leave the tenant's path never leaves the backend."""
+    """A number that could leave the path of the tenant is refused by the backend."""
     with TestClient(app) as browser:
         answer = browser.get("/tickets/a b")
     assert (answer.status_code, answer.json()["detail"][0]["type"]) == (422, "invalid_request")
