@@ -197,8 +197,8 @@ def _warn(rate: RateLimit, now: RateLimit, named: tuple[int, float] | None) -> N
     else:
         why = "another program uses the same account, or the plan allows less"
     _log.warning(
-        "Rate limit hit although at most %d calls in %g s are sent: %s. From now on at most %d in %g s are sent%s, then "
-        "one more after each window without a refusal. If the plan allows no more, set LSQ_RATE_LIMIT=%d/%g",
+        "Rate limit hit although at most %d calls in %g s are sent: %s. From now on at most %d in %g s are sent%s, "
+        "then one more after each window without a refusal. If the plan allows no more, set LSQ_RATE_LIMIT=%d/%g",
         rate.calls, rate.per, why, now.calls, now.per,
         " for ten minutes or longer" if named else "", now.calls, now.per,
     )  # fmt: skip
