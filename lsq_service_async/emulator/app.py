@@ -107,18 +107,18 @@ class Application:
         return response
 
 
+@dataclass(frozen=True)
 class KeyMiddleware:
     """Answers 401 unless both keys are right. The two APIs use different header names."""
 
-    def __init__(self, app: ASGIApp, keys: tuple[str, str]) -> None:
-        self._app = app
-        self._keys = keys
+    app: ASGIApp
+    keys: tuple[str, str]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Request(scope).headers
         names = MARKETING_KEYS if is_marketing(scope["path"]) else TENANT_KEYS
-        authorized = tuple(headers.get(name) for name in names) == self._keys
-        await (self._app if authorized else text_response(401))(scope, receive, send)
+        authorized = tuple(headers.get(name) for name in names) == self.keys
+        await (self.app if authorized else text_response(401))(scope, receive, send)
 
 
 def is_marketing(path: str) -> bool:

@@ -46,7 +46,7 @@ class BodyReader:
     def __init__(self, content_type: str) -> None:
         media_type, options = parse_options_header(content_type)
         self._media_type = media_type.decode("latin-1").lower()
-        self._content = _Form(options.get(b"boundary", b"")) if self._media_type == FORM_TYPE else _Text()
+        self._content = _Form(options.get(b"boundary", b"")) if self._media_type == FORM_TYPE else _Part()
         self._problem: str | None = None
         self._sha256 = hashlib.sha256()
         self.size: int = 0
@@ -67,30 +67,28 @@ class BodyReader:
             if problem is None and not content.is_complete:
                 problem = "the form has no closing boundary"
         else:
-            text, files = bytes(content.data), ()
+            text, files = bytes(content.text), ()
         return Body(self._media_type, text, files, self.size, self._sha256.hexdigest(), problem)
 
 
-class _Text:
-    def __init__(self) -> None:
-        self.data = bytearray()
+class _Part:
+    """A JSON body or a part of a form: JSON is kept, a file is counted and hashed."""
 
-    def feed(self, chunk: bytes) -> None:
-        self.data += chunk
-        if len(self.data) > TEXT_LIMIT:
-            raise FormParserError(f"the JSON is longer than {TEXT_LIMIT} bytes")
-
-
-class _File:
-    def __init__(self, name: str, content_type: str) -> None:
-        self.name = name
+    def __init__(self, file_name: str | None = None, content_type: str = "") -> None:
+        self.file_name = file_name
         self.content_type = content_type
         self.size = 0
         self.sha256 = hashlib.sha256()
+        self.text = bytearray()
 
     def feed(self, chunk: bytes) -> None:
         self.size += len(chunk)
-        self.sha256.update(chunk)
+        if self.file_name is not None:
+            self.sha256.update(chunk)
+        elif self.size > TEXT_LIMIT:
+            raise FormParserError(f"the JSON is longer than {TEXT_LIMIT} bytes")
+        else:
+            self.text += chunk
 
 
 class _Form:
@@ -105,7 +103,7 @@ class _Form:
         self._headers: dict[str, str] = {}
         self._name = bytearray()
         self._value = bytearray()
-        self._part: _Text | _File = _Text()
+        self._part = _Part()
 
     def feed(self, chunk: bytes) -> None:
         if self._parser is None:
@@ -135,18 +133,18 @@ class _Form:
         _, options = parse_options_header(self._headers.get("content-disposition", "").encode())
         name, is_file = options.get(b"name"), b"filename" in options
         if name == b"ticketDTO" and not is_file and self.text is None:
-            self._part = _Text()
+            self._part = _Part()
         elif name == b"files" and is_file:
-            self._part = _File(_decode(options[b"filename"]), self._headers.get("content-type", ""))
+            self._part = _Part(_decode(options[b"filename"]), self._headers.get("content-type", ""))
         else:
             raise FormParserError("a form has one plain text part ticketDTO, and file parts called files")
 
     def _close_part(self) -> None:
         part = self._part
-        if isinstance(part, _File):
-            self.files.append(ReceivedFile(part.name, part.content_type, part.size, part.sha256.hexdigest()))
+        if part.file_name is None:
+            self.text = bytes(part.text)
         else:
-            self.text = bytes(part.data)
+            self.files.append(ReceivedFile(part.file_name, part.content_type, part.size, part.sha256.hexdigest()))
 
 
 def _decode(raw: bytes | bytearray) -> str:
