@@ -241,7 +241,7 @@ def test_garbage_in_a_200_is_an_unknown_outcome(body):
 
 @pytest.mark.parametrize("body", [{"Status": "Success"}, [], "5", "null", {"Id": None}, {"Id": "1", "Key": 5}])
 def test_a_success_without_its_number_was_likely_applied(body):
-    """A 200 without the number of the ticket was likely applied: a create is not repeated, and the error has the body."""
+    """A 200 without the number of the ticket was likely applied. A create is not repeated and keeps the body."""
     result = read(200, body)
     assert isinstance(result.error, OutcomeUnknownError)
     assert (result.error.likely, result.retry) == ("applied", Retry.NEVER)
