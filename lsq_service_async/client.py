@@ -5,15 +5,16 @@ from __future__ import annotations
 import platform
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
 import attrs
 import httpx
 
 from ._transport.session import Session
 from ._version import __version__
-from ._wire.call import Call, Idempotency
+from ._wire.call import Call, Idempotency, Send
 from ._wire.serialize import encode
 from .bulk import Bulk, BulkRow, Setup
 from .config import CallOptions, Config, Lane, RetryPolicy
@@ -25,7 +26,6 @@ from .metadata import Metadata, MetadataCache
 from .records import TicketReceipt
 from .tickets import Tickets, create_call, prepare_attachments, update_call
 
-T = TypeVar("T")
 _USER_AGENT = f"lsq-service-async/{__version__} httpx/{httpx.__version__} python/{platform.python_version()}"
 
 
@@ -76,9 +76,10 @@ class ServiceClient:
         self._options = options
         self._owner = owner
         config = session.config
-        self.tickets = Tickets(self._send, org_id=config.org_id, zone=config.time_zone)
-        self.metadata = Metadata(self._send, cache, options.deadline)
-        self.leads = Leads(self._send)
+        send: Send = partial(session.send, options=options)
+        self.tickets = Tickets(send, org_id=config.org_id, zone=config.time_zone)
+        self.metadata = Metadata(send, cache, options.deadline)
+        self.leads = Leads(send)
         self.bulk = Bulk(self._bulk_setup)
 
     @classmethod
@@ -150,7 +151,7 @@ class ServiceClient:
             params=dict(params or {}),
             json=None if json is None else encode(json),
         )
-        return await self._send(call)
+        return await self._session.send(call, self._options)
 
     def _bulk_setup(self, verb: Literal["created", "updated"]) -> Setup:
         config = self._session.config
@@ -162,7 +163,7 @@ class ServiceClient:
             files = await prepare_attachments(row.attachments)
             ticket: Any = row.ticket  # the call checks its type
             call = create_call(ticket, files) if verb == "created" else update_call(row.target or "", ticket, files)
-            return await self._send(call, attrs.evolve(options, before_send=before_send))
+            return await self._session.send(call, attrs.evolve(options, before_send=before_send))
 
         return Setup(
             verb=verb,
@@ -171,13 +172,9 @@ class ServiceClient:
             probe=lambda: once.tickets.get("1"),  # any answer will do: the ticket need not exist
             rate_limit=config.rate_limit,
             estimated_wait=lambda: self.limiter.stats().estimated_wait[Lane.BULK],
-            before_closing=self._session.before_closing,
+            before_closing=self._session.close_callbacks,
         )
 
-    async def _send(self, call: Call[T], options: CallOptions | None = None) -> T:
-        options = options or self._options
-        await self._session.open(options.deadline)
-        return await self._session.pipeline.send(call, options)
 
     async def aclose(self) -> None:
         """Wait at most ``Config.timeout`` seconds for what is under way, then close; a view leaves that to who opened

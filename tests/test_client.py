@@ -34,9 +34,9 @@ async def test_a_closed_client_says_so(config):
     """One clear sentence, before anything is sent."""
     async with ServiceClient(config) as client:
         pass
-    with pytest.raises(LSQServiceError, match="this client is closed"):
+    with pytest.raises(LSQServiceError, match="client is closed"):
         await client.tickets.get("1")
-    with pytest.raises(LSQServiceError, match="this client is closed"):
+    with pytest.raises(LSQServiceError, match="client is closed"):
         await client.__aenter__()
     await client.aclose()
     assert repr(client) == "<ServiceClient http://127.0.0.1:9/api/tenants/22824 closed>"
@@ -52,7 +52,7 @@ def test_a_client_belongs_to_one_event_loop(config):
         return str(caught.value)
 
     first = asyncio.new_event_loop()
-    assert "no connection" in first.run_until_complete(use())
+    assert "No connection" in first.run_until_complete(use())
     assert "another event loop" in asyncio.run(use())
     from_thread = []
     thread = threading.Thread(target=lambda: from_thread.append(asyncio.run(use())))

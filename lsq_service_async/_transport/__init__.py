@@ -1,1 +1,1 @@
-"""How a call gets there: the only part that waits for the network."""
+"""Sends calls over the network: `pipeline` is the entry, `attempt` is one request, `session` opens and closes all."""

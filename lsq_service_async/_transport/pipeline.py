@@ -1,213 +1,215 @@
-"""The way of a call, read from top to bottom: send, _send_with_retries, _send_within_limits, _send_once."""
+"""Sends calls: the limit, retries, and attempts that no cancellation can break. Start reading at `Pipeline.send`."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import Any
 
-from .._wire import Api, AttemptResult, Call, Outcome, parse_response, with_attempts
-from ..config import CallOptions, Config
+from .._wire import Api, Attempt, AttemptResult, Outcome
+from ..config import Config
 from ..errors import LSQServiceError, NotSentError, OutcomeUnknownError, RateLimitError
-from ..events import Event, Hook
+from ..events import AttemptEnded, AttemptStarted, CallEnded, Event, Hook
 from ..limits.gate import Gate, Slot
-from .exchange import Exchange
-from .failures import ClientClosedError, broken, overdue, verdict_of
-from .retry import repeating, settle
-from .run import Run, now
-from .scrub import redact
-from .upload import Body, prepare
+from .attempt import HttpSender, unfinished
+from .context import CallContext
+from .retry import final_error, finished_record, retrying, worst_outcome
+from .upload import RequestBody, prepare
 
-T = TypeVar("T")
 _log = logging.getLogger("lsq_service_async")
-_CLOSED = "the client was closed before the call was sent"
-HEAVY = 8 << 20  # an upload over 8 MiB holds its slot for long
+_CLOSED = "The client was closed before the call was sent. Nothing was applied."
+LARGE = 8 << 20  # bytes of an upload that may hold its slot for long
 
 
 class Pipeline:
-    """Sends calls within the limit, with retries, and tells the hooks. Owns the flights that are under way."""
+    """Sends calls within the rate limit, with retries, and calls the hooks. Owns the requests in flight."""
 
-    def __init__(self, config: Config, exchange: Exchange, gates: Mapping[Api, Gate], hooks: Sequence[Hook]) -> None:
+    def __init__(self, config: Config, sender: HttpSender, limiters: Mapping[Api, Gate], hooks: Sequence[Hook]) -> None:
         self._config = config
-        self._exchange = exchange
-        self._gates = gates
+        self._sender = sender
+        self._limiters = limiters
         self._hooks = list(hooks)
         self._failed_hooks: set[int] = set()
         self._flights: set[asyncio.Task[AttemptResult[Any]]] = set()
         self._queued: set[asyncio.Timeout] = set()
-        self._closing = False
+        self._is_closing = False
 
-    async def send(self, call: Call[T], options: CallOptions) -> T:
-        """The record of a good answer, or the error that all attempts together come to."""
-        run = Run(call, options, digests=self._config.attachment_digests)
+    async def send(self, context: CallContext) -> Any:
+        """Send a call until its result is final, and return its record or raise its error."""
+        record, call = None, context.call
         try:
-            await self._prepare(run)
-            verdict = await self._send_with_retries(run)
+            if call.attachments:
+                await prepare(call.attachments, self._config, context.deadline)
+            async for attempt in retrying(context):
+                result = await self._attempt(context)
+                attempt.retry_state.set_result(result)
+            if result.error is None:
+                record = finished_record(context, result)
         except LSQServiceError as error:
-            verdict = AttemptResult(outcome=Outcome.NOT_APPLIED, error=error)
+            result = AttemptResult(outcome=Outcome.NOT_APPLIED, error=error)
         except Exception as error:
-            verdict = broken(error, call, handed_over=run.sends > 0 and run.body.handed_over)
+            result = unfinished(context, f"this client failed with {type(error).__name__}")
         except BaseException as error:
-            self._tell(run.ended(run.outcome_so_far, error))
+            self._emit_end(context, worst_outcome(context), error)
             raise
-        failure = settle(call, run.attempts, verdict)
-        unknown = isinstance(failure, OutcomeUnknownError)
-        self._tell(run.ended(Outcome.UNKNOWN if unknown else verdict.outcome, failure))
+        failure = final_error(context, result)
+        outcome = Outcome.UNKNOWN if isinstance(failure, OutcomeUnknownError) else result.outcome
+        self._emit_end(context, outcome, failure)
         if failure is not None:
-            failure.reference, failure.attempts = run.reference, tuple(run.attempts)
             raise failure
-        doubtful = [attempt for attempt in run.attempts if attempt.outcome is Outcome.UNKNOWN]
-        is_doubled = bool(doubtful) and not call.repeatable
-        if is_doubled:
-            _log.warning(
-                "%s may have been applied twice (reference %s): attempt %d was answered with %s, and attempt %d was "
-                "applied. To get an error instead, set RetryPolicy(repeat_creates=False).",
-                call.operation, run.reference, doubtful[-1].number, doubtful[-1].status, run.sends,
-            )  # fmt: skip
-        record: T = with_attempts(verdict.record, tuple(run.attempts), possible_duplicate=is_doubled)
         return record
 
-    async def _prepare(self, run: Run) -> None:
-        try:
-            async with asyncio.timeout_at(run.deadline):
-                await prepare(run.call.attachments, self._config)
-        except TimeoutError:
-            raise NotSentError("the deadline passed while the attachments were copied; nothing was sent") from None
+    async def _attempt(self, context: CallContext) -> AttemptResult[Any]:
+        """Wait for the limit, send one attempt and wait for its result.
 
-    async def _send_with_retries(self, run: Run) -> AttemptResult[Any]:
-        return await repeating(lambda: self._send_within_limits(run), run.call, run.options.retry, run.seconds_left)
-
-    async def _send_within_limits(self, run: Run) -> AttemptResult[Any]:
-        asked = now()
-        run.renew_body()
+        A cancelled caller is released at once, but the request goes on: httpx would leak its connection, and a create
+        may still be applied. The hooks get the result.
+        """
+        call, asked = context.call, context.clock()
+        context.fully_sent = context.is_started = False
+        context.body = RequestBody(
+            call, context.boundary, hash_files=self._config.attachment_digests, timeout=context.options.timeout
+        )
         try:
-            slot = await self._acquire(run)
-            await self._before_send(run, slot)
+            slot = await self._acquire(context)
         except NotSentError as error:
             return AttemptResult(outcome=Outcome.NOT_APPLIED, error=error)
-        run.sends += 1
-        self._tell(run.attempt_started(queued=now() - asked))
-        return await self._await_flight(run, self._launch(run, slot))
-
-    async def _acquire(self, run: Run) -> Slot:
-        """The right to one send; NotSentError when the client is closed meanwhile."""
-        heavy = run.body.length > HEAVY
+        context.number += 1
+        context.fully_sent = not context.body.length  # a request without a body is its head, and nobody sees it leave
+        flight = asyncio.create_task(self._fly(context, slot), name=f"lsq {call.operation} {context.reference}")
+        self._flights.add(flight)
+        flight.add_done_callback(self._flights.discard)
+        started = context.clock()
+        self._emit(
+            AttemptStarted(
+                reference=context.reference, operation=call.operation, number=context.number, queued=started - asked
+            )
+        )
+        reason = "the deadline passed"
         try:
-            async with asyncio.timeout(None) as patience:
-                self._queued.add(patience)
-                self._refuse_if_closing()
-                gate = self._gates[run.call.api]
-                return await gate.acquire(run.options.lane, deadline=run.deadline, heavy=heavy, again=run.sends > 0)
+            await asyncio.wait([flight], timeout=None if context.deadline is None else context.deadline - started)
+        except asyncio.CancelledError:
+            context.abandoned, reason = True, "the caller was cancelled"
+            raise
+        finally:
+            # The flight may have ended in the same loop iteration. If it is still going on, it emits its end itself.
+            seconds = context.clock() - started
+            if flight.done():
+                result = flight.result()
+                self._emit_attempt_end(context, result, seconds)
+            else:
+                context.abandoned = True
+                result = unfinished(context, reason)
+            context.attempts.append(
+                Attempt(
+                    number=context.number,
+                    outcome=result.outcome,
+                    status=result.status,
+                    seconds=seconds,
+                    reason=None if result.error is None else str(result.error),
+                    digests=tuple(context.body.digests),
+                )
+            )
+        return result
+
+    async def _acquire(self, context: CallContext) -> Slot:
+        """Wait for a slot, then let the caller make its intent durable. Raises NotSentError if the client is closed."""
+        if self._is_closing:
+            raise NotSentError(_CLOSED)
+        try:
+            async with asyncio.timeout(None) as queued:  # `aclose` sets it to now
+                self._queued.add(queued)
+                slot = await self._limiters[context.call.api].acquire(
+                    context.options.lane,
+                    deadline=context.deadline,
+                    heavy=context.body.length > LARGE,
+                    again=context.number > 0,
+                )
         except TimeoutError:
             raise NotSentError(_CLOSED) from None
         finally:
-            self._queued.discard(patience)
-
-    async def _before_send(self, run: Run, slot: Slot) -> None:
-        """Let the caller make its intent durable; a send that must not begin leaves the slot as it was."""
+            self._queued.discard(queued)
         try:
-            if run.options.before_send is not None:
-                await run.options.before_send(run.reference)
-            self._refuse_if_closing()
+            if context.options.before_send is not None:
+                await context.options.before_send(context.reference)
+            if self._is_closing:
+                raise NotSentError(_CLOSED)
         except BaseException:
             slot.unused()
             raise
+        return slot
 
-    def _refuse_if_closing(self) -> None:
-        if self._closing:
-            raise NotSentError(_CLOSED)
-
-    def _launch(self, run: Run, slot: Slot) -> asyncio.Task[AttemptResult[Any]]:
-        flight = asyncio.create_task(self._send_once(run, slot), name=f"lsq {run.call.operation} {run.reference}")
-        self._flights.add(flight)
-        flight.add_done_callback(self._flights.discard)
-        return flight
-
-    async def _await_flight(self, run: Run, flight: asyncio.Task[AttemptResult[Any]]) -> AttemptResult[Any]:
-        """Wait for a send without being able to break it: cancelled inside httpx, it could lose its connection for
-        ever, and a cancelled create may have been applied. Who leaves early leaves it to the hooks."""
-        started = now()
+    async def _fly(self, context: CallContext, slot: Slot) -> AttemptResult[Any]:
+        """Make one attempt, in a task of its own that only `aclose` cancels, and give its slot back."""
+        started, result = context.clock(), None
         try:
-            await asyncio.wait([flight], timeout=None if run.deadline is None else run.deadline - started)
-        except asyncio.CancelledError:
-            run.left = True
-            self._land(run, flight, started)
-            raise
-        return self._land(run, flight, started)
-
-    def _land(self, run: Run, flight: asyncio.Task[AttemptResult[Any]], started: float) -> AttemptResult[Any]:
-        """What is known of a send as its caller stops waiting. It may have ended in the turn of the loop in which the
-        caller was cancelled; one that goes on tells the hooks of its end by itself."""
-        seconds = now() - started
-        if flight.done():
-            verdict = flight.result()
-            self._tell(run.attempt_ended(verdict, seconds))
-        else:
-            run.leave()
-            verdict = overdue(run.call, handed_over=run.body.handed_over)
-        run.attempts.append(run.attempt(verdict, seconds))
-        return verdict
-
-    async def _send_once(self, run: Run, slot: Slot) -> AttemptResult[Any]:
-        """One flight. It ends in a verdict, whatever happens; cancelled (only by `aclose`), in an unknown one."""
-        started, verdict = now(), None
-        try:
-            verdict = await self._attempted(run)
+            result = await self._sender.send(context)
         except Exception as error:
-            verdict = broken(error, run.call, handed_over=run.body.handed_over)
+            result = unfinished(context, f"this client failed with {type(error).__name__}")
         except BaseException as error:
-            error.__traceback__ = None  # frames of httpx, with the request's headers in their locals
+            error.__traceback__ = None  # frames of httpx, with the request's headers in their local variables
             raise
         finally:
-            self._give_back(slot, verdict, run.body)
-        self._pause_if_refused(run, verdict)
-        if run.left:
-            self._tell(run.attempt_ended(verdict, now() - started))
-        return verdict
+            has_answer = result is not None and (result.status is not None or result.outcome is not Outcome.NOT_APPLIED)
+            slot.answered() if has_answer or context.is_started else slot.unused()
+        if isinstance(refusal := result.error, RateLimitError):
+            limiter = self._limiters[context.call.api]
+            for event in limiter.refused(context.reference, refusal.retry_after, refusal.limit):
+                self._emit(event)
+        if context.abandoned:
+            self._emit_attempt_end(context, result, context.clock() - started)
+        return result
 
-    async def _attempted(self, run: Run) -> AttemptResult[Any]:
-        body, hide = run.body, partial(redact, self._config)
-        try:
-            answer = await self._exchange(run.call, body, run.options.timeout)
-            return parse_response(run.call, answer.status, answer.headers, answer.body, hide)
-        except Exception as error:
-            return verdict_of(error, run.call, self._config, handed_over=body.handed_over)
-        except asyncio.CancelledError:
-            return verdict_of(ClientClosedError(), run.call, self._config, handed_over=body.handed_over)
+    def _emit_attempt_end(self, context: CallContext, result: AttemptResult[Any], seconds: float) -> None:
+        self._emit(
+            AttemptEnded(
+                reference=context.reference,
+                operation=context.call.operation,
+                number=context.number,
+                outcome=result.outcome.value,
+                status=result.status,
+                seconds=seconds,
+                error=result.error,
+                result=result.record,
+                abandoned=context.abandoned,
+            )
+        )
 
-    def _give_back(self, slot: Slot, verdict: AttemptResult[Any] | None, body: Body) -> None:
-        never_left = verdict is None or (verdict.outcome is Outcome.NOT_APPLIED and verdict.status is None)
-        slot.unused() if never_left and not body.started else slot.answered()
+    def _emit_end(self, context: CallContext, outcome: Outcome, error: BaseException | None) -> None:
+        self._emit(
+            CallEnded(
+                reference=context.reference,
+                operation=context.call.operation,
+                outcome=outcome.value,
+                attempts=context.number,
+                seconds=context.clock() - context.started,
+                error=error,
+            )
+        )
 
-    def _pause_if_refused(self, run: Run, verdict: AttemptResult[Any]) -> None:
-        error, gate = verdict.error, self._gates[run.call.api]
-        if isinstance(error, RateLimitError):
-            for event in gate.refused(run.reference, error.retry_after, error.limit):
-                self._tell(event)
-
-    def _tell(self, event: Event) -> None:
+    def _emit(self, event: Event) -> None:
+        """Call every hook. What a hook raises is logged once, and never harms the call."""
         for index, hook in enumerate(self._hooks):
             try:
                 hook(event)
             except (Exception, asyncio.CancelledError) as error:
                 if index not in self._failed_hooks:
                     self._failed_hooks.add(index)
-                    _log.error("a hook raised %r; it is told of later events, and this is not logged again", error)
+                    with suppress(Exception):
+                        _log.error("A hook raised %r. It is called again, but this is logged once.", error)
 
     async def aclose(self, timeout: float) -> None:
-        """Send away who waits for the limit, wait at most ``timeout`` seconds for the flights, then end them.
-
-        What was sent and not answered by then is told as unknown.
-        """
-        self._closing = True
-        for patience in self._queued:
-            patience.reschedule(now())
+        """Reject queued calls, wait up to *timeout* seconds for requests in flight, then cancel those that wait for a
+        response. A call that was sent without a response ends in OutcomeUnknownError."""
+        self._is_closing = True
+        for queued in self._queued:
+            queued.reschedule(asyncio.get_running_loop().time())
         if self._flights:
-            _log.info("closing waits for %d calls under way, at most %g s", len(self._flights), timeout)
+            _log.info("Closing: waiting up to %g s for %d requests in flight.", timeout, len(self._flights))
             await asyncio.wait(set(self._flights), timeout=timeout)
-        for flight in self._flights & self._exchange.cancellable:
+        for flight in self._flights & self._sender.interruptible:
             flight.cancel()
         if self._flights:
             await asyncio.wait(set(self._flights))

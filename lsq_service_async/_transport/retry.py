@@ -1,85 +1,90 @@
-"""What is repeated, how long to pause before, and what a call that was sent several times has come to."""
+"""Retries: which attempts are repeated, how long to wait before, and what several attempts add up to."""
 
 from __future__ import annotations
 
+import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 
-from .._wire import Attempt, AttemptResult, Call, Idempotency, Outcome, Retry
-from ..config import RetryPolicy
+from .._wire import AttemptResult, Idempotency, Outcome, Retry, with_attempts
 from ..errors import LSQServiceError, OutcomeUnknownError, RateLimitError
+from .context import CallContext
+
+_log = logging.getLogger("lsq_service_async")
 
 
-def may_repeat(call: Call[Any], policy: RetryPolicy, verdict: AttemptResult[Any]) -> bool:
-    """Whether another send is allowed after this one, were there attempts and time enough."""
-    if verdict.retry is Retry.ON_SERVER_ERROR:
-        return call.repeatable or policy.repeat_creates
-    return verdict.retry is Retry.ALWAYS or (verdict.retry is Retry.ON_NO_RESPONSE and call.repeatable)
+def retrying(context: CallContext) -> AsyncRetrying:
+    """Make the retry loop of one call. A loop that is shared hands its tasks each other's results.
 
+    Only results are repeated. An exception, a cancellation included, must not reach the loop: it ends the call.
+    """
+    policy = context.options.retry
 
-def pause_after(policy: RetryPolicy, number: int, verdict: AttemptResult[Any]) -> float:
-    """Seconds until the send after the ``number``-th, by full jitter; none after a refusal for speed, which has
-    closed the gate for everybody already."""
-    if isinstance(verdict.error, RateLimitError):
-        return 0.0
-    longest = min(policy.backoff_cap, policy.backoff * 2.0 ** min(number - 1, 60))
-    return max(random.uniform(0, longest), verdict.retry_after or 0.0)
+    def stop(state: RetryCallState) -> bool:
+        time = context.clock() + state.upcoming_sleep
+        return state.attempt_number >= policy.attempts or (context.deadline is not None and time >= context.deadline)
 
+    def wait(state: RetryCallState) -> float:
+        result: AttemptResult[Any] = state.outcome.result()  # type: ignore[union-attr]  # is set by now
+        if isinstance(result.error, RateLimitError):
+            return 0.0  # the limiter is paused already, for all calls
+        longest = min(policy.backoff_cap, policy.backoff * 2.0 ** min(state.attempt_number - 1, 60))
+        return max(random.uniform(0, longest), result.retry_after or 0.0)  # full jitter
 
-def settle(call: Call[Any], attempts: Sequence[Attempt], verdict: AttemptResult[Any]) -> LSQServiceError | None:
-    """The error that all attempts together come to: once one of them may have been applied, no later refusal or
-    time-out can say that nothing was."""
-    unknown = any(attempt.outcome is Outcome.UNKNOWN for attempt in attempts)
-    if (
-        verdict.error is None
-        or call.idempotency is Idempotency.SAFE
-        or not unknown
-        or isinstance(verdict.error, OutcomeUnknownError)
-    ):
-        return verdict.error
-    if call.idempotency is Idempotency.IDEMPOTENT and verdict.outcome is Outcome.UNKNOWN:
-        return verdict.error
-    safe = call.idempotency is Idempotency.IDEMPOTENT
-    message = (
-        f"{call.operation} may have been applied by one of {len(attempts)} sends; the last ended so: {verdict.error}"
+    return AsyncRetrying(
+        retry=retry_if_result(lambda result: _is_retryable(context, result)),
+        stop=stop,
+        wait=wait,
+        retry_error_callback=lambda _: None,  # out of attempts or time: the last result counts
+        reraise=True,
     )
-    error = OutcomeUnknownError(message, safe_to_repeat=safe, body=getattr(verdict.error, "body", None))
-    error.__cause__ = verdict.error
+
+
+def _is_retryable(context: CallContext, result: AttemptResult[Any]) -> bool:
+    if result.retry is Retry.ON_SERVER_ERROR:
+        return context.call.repeatable or context.options.retry.repeat_creates
+    return result.retry is Retry.ALWAYS or (result.retry is Retry.ON_NO_RESPONSE and context.call.repeatable)
+
+
+def final_error(context: CallContext, result: AttemptResult[Any]) -> LSQServiceError | None:
+    """Return the error of a call whose last result is ``result``, with its reference and attempts.
+
+    Once an attempt may have been applied, no later refusal or timeout can mean that nothing was applied.
+    """
+    call, error = context.call, result.error
+    if error is None:
+        return None
+    is_settled = isinstance(error, OutcomeUnknownError) or (result.outcome is Outcome.UNKNOWN and call.repeatable)
+    was_unknown = any(attempt.outcome is Outcome.UNKNOWN for attempt in context.attempts)
+    if was_unknown and not is_settled and call.idempotency is not Idempotency.SAFE:
+        number = len(context.attempts)
+        message = f"{call.operation} may have been applied by one of {number} attempts. The last error was: {error}"
+        body = getattr(error, "body", None)
+        unknown = OutcomeUnknownError(message, safe_to_repeat=call.repeatable, body=body)
+        unknown.__cause__ = error
+        error = unknown
+    error.reference, error.attempts = context.reference, tuple(context.attempts)
     return error
 
 
-async def repeating(
-    send: Callable[[], Awaitable[AttemptResult[Any]]],
-    call: Call[Any],
-    policy: RetryPolicy,
-    seconds_left: Callable[[], float],
-) -> AttemptResult[Any]:
-    """Send until a verdict stands. The loop is made for this call; only verdicts are repeated, so that a
-    cancellation and every other exception pass through untouched."""
-
-    def stop(state: RetryCallState) -> bool:
-        return state.attempt_number >= policy.attempts or state.upcoming_sleep >= seconds_left()
-
-    def wait(state: RetryCallState) -> float:
-        return pause_after(policy, state.attempt_number, _verdict(state))
-
-    async def attempt() -> AttemptResult[Any]:
-        # tenacity awaits only what it can see to be a coroutine function.
-        return await send()
-
-    return await AsyncRetrying(
-        stop=stop,
-        wait=wait,
-        retry=retry_if_result(lambda verdict: may_repeat(call, policy, verdict)),
-        retry_error_callback=_verdict,
-        reraise=True,
-    )(attempt)
+def finished_record(context: CallContext, result: AttemptResult[Any]) -> Any:
+    """Return the record of a call that was applied, with its attempts. Warn if the call may have been applied twice."""
+    doubtful = None
+    if not context.call.repeatable:
+        doubtful = next((attempt for attempt in context.attempts if attempt.outcome is Outcome.UNKNOWN), None)
+    if doubtful is not None:
+        _log.warning(
+            "%s may have been applied twice (reference %s): attempt %d was answered with %s, and attempt %d was "
+            "applied. To get an error instead, set RetryPolicy(repeat_creates=False).",
+            context.call.operation, context.reference, doubtful.number, doubtful.status, context.number,
+        )  # fmt: skip
+    return with_attempts(result.record, tuple(context.attempts), possible_duplicate=doubtful is not None)
 
 
-def _verdict(state: RetryCallState) -> AttemptResult[Any]:
-    assert state.outcome is not None  # noqa: S101 -- tenacity calls these after an attempt only; its type is wider
-    verdict: AttemptResult[Any] = state.outcome.result()
-    return verdict
+def worst_outcome(context: CallContext) -> Outcome:
+    """Return the worst outcome of the attempts so far, unless the last one was applied."""
+    outcomes = [attempt.outcome for attempt in context.attempts] or [Outcome.NOT_APPLIED]
+    is_doubtful = Outcome.UNKNOWN in outcomes and outcomes[-1] is not Outcome.APPLIED
+    return Outcome.UNKNOWN if is_doubtful else outcomes[-1]

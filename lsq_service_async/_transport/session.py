@@ -1,4 +1,4 @@
-"""What a client and its views share, and the life of it: opened once, in one event loop of one process, closed once."""
+"""What a client and its views share: the connection pool, the limiter and the pipeline. Opened and closed once."""
 
 from __future__ import annotations
 
@@ -8,23 +8,26 @@ import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TypeVar
 
 import httpx
 
-from .._wire import Api
-from ..config import Config, is_loopback
+from .._wire import Api, Call
+from ..config import CallOptions, Config, is_loopback
 from ..errors import LSQServiceError, NotSentError
 from ..events import Hook
 from ..limits.gate import Gate
 from ..limits.local import LocalLimiter
-from .exchange import Exchange
+from .attempt import HttpSender
+from .context import CallContext
 from .pipeline import Pipeline
 
-_KEEPALIVE = 3.0  # below the idle time-outs of common gateways, which close in the instant of the next request
+T = TypeVar("T")
+_KEEPALIVE = 3.0  # s; less than the idle timeout of common gateways, which close as the next request arrives
 
 
 class Session:
-    """What a client and its views share: the pool, the limiter, the flights, and the loop they belong to."""
+    """Shared by a client and its views. Belongs to the event loop and the process in which it was first used."""
 
     def __init__(
         self,
@@ -34,93 +37,102 @@ class Session:
         hooks: Sequence[Hook],
         user_agent: str,
     ) -> None:
-        self._open = False
+        self._is_open = False
         self.config: Config = config
         self.limiter: Gate = limiter or LocalLimiter()
+        self.close_callbacks: set[Callable[[], Awaitable[None]]] = set()
+        self.closed: bool = False
         self._leads_limiter = LocalLimiter()
         self._own_http = http_client is None
         self._http = http_client or _own_http_client(config)
-        gates = {Api.TENANT: self.limiter, Api.METADATA: self.limiter, Api.LEADS: self._leads_limiter}
-        self.pipeline: Pipeline = Pipeline(config, Exchange(config, self._http, user_agent), gates, hooks)
-        self.closed: bool = False
-        self.before_closing: set[Callable[[], Awaitable[None]]] = set()
-        self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
-        self._opening = asyncio.Lock()
-        self._closing: asyncio.Task[None] | None = None
+        limiters = {Api.TENANT: self.limiter, Api.METADATA: self.limiter, Api.LEADS: self._leads_limiter}
+        self._pipeline = Pipeline(config, HttpSender(config, self._http, user_agent), limiters, hooks)
+        self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
+        self._open_lock = asyncio.Lock()
+        self._close_task: asyncio.Task[None] | None = None
 
-    async def open(self, patience: float | None = None) -> bool:
-        """Bind to the running loop and open the limiter; False, and at once, where that has happened.
+    async def send(self, call: Call[T], options: CallOptions) -> T:
+        """Send a call and return its record. The first call opens the session; the deadline bounds that too."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        deadline = None if options.deadline is None else started + options.deadline
+        if not self._is_open or self.closed or self._owner != (os.getpid(), loop):
+            await self.open(deadline)
+        context = CallContext(call=call, options=options, clock=loop.time, started=started, deadline=deadline)
+        record: T = await self._pipeline.send(context)
+        return record
 
-        NotSentError where that takes more than ``patience`` seconds.
+    async def open(self, deadline: float | None = None) -> bool:
+        """Bind to the running loop and open the limiters. Return False if that was done before.
+
+        Raises NotSentError if the limiters cannot be opened, or not before ``deadline``.
         """
-        self._check_home()
-        if self._open:
+        self._check_owner()
+        if self._is_open:
             return False
         try:
-            async with asyncio.timeout(patience), self._opening:
-                self._check_home()  # it may have been closed meanwhile
-                return not self._open and await self._open_once()
-        except TimeoutError:
-            raise NotSentError("the deadline passed while the limiter was opened; nothing was sent") from None
+            async with asyncio.timeout_at(deadline) as bound, self._open_lock:
+                self._check_owner()  # it may have been closed meanwhile
+                if self._is_open:
+                    return False
+                await self.limiter.open(self.config.rate_limit, self.config.limit_name)
+                await self._leads_limiter.open(self.config.leads_rate_limit, self.config.leads_url)
+                self._is_open = True
+                return True
         except LSQServiceError:
             raise
         except Exception as error:
-            raise NotSentError(f"the limiter could not be opened: {error!r}; nothing was sent") from error
+            reason = "before the deadline" if bound.expired() else f"({error!r})"
+            raise NotSentError(f"The limiter could not be opened {reason}. Nothing was sent.") from error
 
-    async def _open_once(self) -> bool:
-        await self.limiter.open(self.config.rate_limit, self.config.limit_name)
-        await self._leads_limiter.open(self.config.leads_rate_limit, self.config.leads_url)
-        self._open = True
-        return True
-
-    def _check_home(self) -> None:
+    def _check_owner(self) -> None:
         here = (os.getpid(), asyncio.get_running_loop())
         if self.closed:
-            raise LSQServiceError("this client is closed; make a new one")
-        if self._home is None:
-            self._home = here
-        if self._home[0] != here[0]:
-            raise LSQServiceError("this client was made before the process forked; make a client in each process")
-        if self._home[1] is not here[1]:
-            raise LSQServiceError("this client belongs to another event loop; make a client in each loop")
+            raise LSQServiceError("This client is closed. Make a new one.")
+        if self._owner is None:
+            self._owner = here
+        if self._owner[0] != here[0]:
+            raise LSQServiceError("This client was made before the process forked. Make a client in each process.")
+        if self._owner[1] is not here[1]:
+            raise LSQServiceError("This client belongs to another event loop. Make a client in each loop.")
 
     async def aclose(self) -> None:
-        """All who close wait for the same closing, which goes on when one of them is cancelled."""
-        if self._home is not None and self._home[1].is_closed():
-            self.closed = True  # with its loop, everything of it has ended
+        """Close once. Every caller waits for the same task, which goes on if one of them is cancelled."""
+        if self._owner is not None and self._owner[1].is_closed():
+            self.closed = True  # everything ended with its loop
             return
-        if self._closing is None:
-            if self._home is not None:
-                self._check_home()
+        if self._close_task is None:
+            if self._owner is not None:
+                self._check_owner()
             self.closed = True
-            self._closing = asyncio.create_task(self._close())
-        await asyncio.shield(self._closing)
+            self._close_task = asyncio.create_task(self._close())
+        await asyncio.shield(self._close_task)
 
     async def _close(self) -> None:
         try:
-            await self.pipeline.aclose(self.config.timeout)
+            await self._pipeline.aclose(self.config.timeout)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.config.timeout):
-                    for written in list(self.before_closing):
-                        await written()
+                    for callback in list(self.close_callbacks):
+                        await callback()
         finally:
             if self._own_http:
                 await self._http.aclose()
-            async with self._opening:  # who is opening it right now has opened it then
-                if self._open:
+            async with self._open_lock:  # a call may be opening the limiters right now
+                if self._is_open:
                     await self.limiter.aclose()
                     await self._leads_limiter.aclose()
 
     def __del__(self) -> None:
-        if getattr(self, "_open", False) and not self.closed:  # a copy that failed midway has none
-            client = f"a ServiceClient of {self.config.tenant_url}"
-            warnings.warn(f"{client} was never closed; use async with, or aclose()", ResourceWarning, stacklevel=2)
+        if getattr(self, "_is_open", False) and not self.closed:  # a copy that failed midway has no attributes
+            client = f"A ServiceClient of {self.config.tenant_url}"
+            warnings.warn(f"{client} was never closed. Use async with, or aclose().", ResourceWarning, stacklevel=2)
 
 
 def _own_http_client(config: Config) -> httpx.AsyncClient:
-    # The gate bounds how many calls are under way, so the pool need not.
+    # The limiter bounds the number of requests in flight, so the pool need not.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=_KEEPALIVE)
     no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-    # A proxy of the environment cannot reach this machine's own loopback, where the emulator is.
-    local = is_loopback(httpx.URL(config.base_url).host)
-    return httpx.AsyncClient(limits=limits, follow_redirects=False, trust_env=not local, cookies=no_cookies)
+    # A proxy of the environment cannot reach the loopback of this machine, where the emulator is.
+    trust_env = not is_loopback(httpx.URL(config.base_url).host)
+    return httpx.AsyncClient(limits=limits, follow_redirects=False, trust_env=trust_env, cookies=no_cookies)

@@ -1,157 +1,176 @@
-"""The body of one attempt, made anew for each, with an exact length and never chunked."""
+"""Request bodies: JSON or multipart, of an exact length and never chunked. Files are read in worker threads."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import re
-from collections.abc import AsyncIterator, Callable, Iterator
+import hashlib
+import threading
+from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
-
 from .._wire import Call
-from ..attachments import Attachment
+from ..attachments import Attachment, Reader
 from ..config import Config
 from ..errors import InvalidRequestError, LSQServiceError, NotSentError
-from .reading import BodyFailedError, Reading
 
-_log = logging.getLogger("lsq_service_async")
-WRITE_SIZE = 1 << 16  # of bytes in memory; the smaller the last write, the less a broken one leaves in doubt
-_ESCAPED = re.compile(r'["\\]')
+CHUNK_SIZE = 1 << 20  # of a file: large enough that threads cost little, small enough for many uploads at once
+WRITE_SIZE = 1 << 16  # of bytes in memory: a small last write leaves fewer calls unknown when the connection breaks
 
 
-def _file_head(attachment: Attachment, boundary: str) -> bytes:
-    # The escapes are those of the HTML standard, as browsers and httpx write them; controls never come so far.
-    name = _ESCAPED.sub(lambda found: "%22" if found[0] == '"' else "\\\\", attachment.name)
-    return (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n'
-        f"Content-Type: {attachment.content_type}\r\n\r\n"
-    ).encode()
+class BodyFailedError(Exception):
+    """The body could not be completed, so the service never had the whole request."""
 
 
-def _form(dto: bytes, attachments: tuple[Attachment, ...], boundary: str) -> Iterator[bytes | Attachment]:
-    yield f'--{boundary}\r\nContent-Disposition: form-data; name="ticketDTO"\r\n\r\n'.encode() + dto + b"\r\n"
-    for attachment in attachments:
-        yield _file_head(attachment, boundary)
-        yield attachment
-        yield b"\r\n"
-    yield f"--{boundary}--\r\n".encode()
+async def prepare(attachments: tuple[Attachment, ...], config: Config, deadline: float | None) -> None:
+    """Make every attachment ready to be read any number of times.
 
-
-def _size(part: bytes | Attachment) -> int:
-    return len(part) if isinstance(part, bytes) else part.length or 0
-
-
-async def prepare(attachments: tuple[Attachment, ...], config: Config) -> None:
-    """Make all of them ready to be sent again and again.
-
-    InvalidRequestError where they are larger than allowed, NotSentError where a copy cannot be written or read.
+    Raises InvalidRequestError if they are too large, and NotSentError if a copy fails or the deadline passes.
     """
-    for attachment in attachments:
-        try:
-            await attachment.source.prepare(config.max_file_bytes)
-        except LSQServiceError:
-            raise
-        except Exception as error:  # whatever a caller's iterable raises
-            message = f"the attachment {attachment.name!r} could not be copied to a temporary file: {error!r}"
-            raise NotSentError(message) from error
-    total = sum(map(_size, attachments))
+    name = ""
+    try:
+        async with asyncio.timeout_at(deadline) as bound:
+            for attachment in attachments:
+                name = attachment.name
+                await attachment.source.prepare(config.max_file_bytes)
+    except LSQServiceError:
+        raise
+    except Exception as error:  # an iterable of the caller may raise anything
+        if bound.expired():
+            raise NotSentError("The deadline passed while attachments were copied. Nothing was sent.") from None
+        raise NotSentError(f"Attachment {name!r} could not be copied to a temporary file: {error!r}.") from error
+    total = sum(attachment.length or 0 for attachment in attachments)
     if config.max_upload_bytes is not None and total > config.max_upload_bytes:
-        allowed = f"the {config.max_upload_bytes:,} that max_upload_bytes allows"
-        raise InvalidRequestError(f"the attachments have {total:,} bytes together, more than {allowed}")
+        raise InvalidRequestError(
+            f"The attachments have {total:,} bytes together, more than max_upload_bytes={config.max_upload_bytes:,}."
+        )
 
 
-class Progress:
-    """Tells a caller how far an upload came; never runs backwards, also when a retry begins anew."""
+class RequestBody:
+    """The body of one attempt: iterate it once for its bytes, of which there are ``length``.
 
-    def __init__(self, callback: Callable[[int, int], None] | None) -> None:
-        self._callback = callback
-        self._furthest = 0
-
-    def at(self, sent: int, total: int) -> None:
-        """``sent`` of ``total`` bytes were handed over. What the callback raises is logged, and ends its calls."""
-        if self._callback is None or sent <= self._furthest:
-            return
-        self._furthest = sent
-        try:
-            self._callback(sent, total)
-        except (Exception, asyncio.CancelledError) as error:
-            self._callback = None
-            _log.error("a progress callback raised %r; it is not called again for this call", error)
-
-
-class Body(httpx.AsyncByteStream):
-    """One attempt's body: parts in order, with what the pipeline must know of how far it came.
-
-    ``handed_over`` turns true just before the last bytes go to the connection: until then the service cannot have
-    the whole request, because Content-Length promised more.
+    ``digests`` has the SHA-256 of each attachment that was read completely, unless ``hash_files`` is False.
     """
 
-    def __init__(
-        self, call: Call[Any], boundary: str, progress: Progress, *, digests: bool = True, patience: float = 30.0
-    ) -> None:
+    def __init__(self, call: Call[Any], boundary: str, *, hash_files: bool, timeout: float) -> None:
         self.content_type: str | None = None
+        self.length = 0
+        self.digests: list[str] = []
         self._parts: list[bytes | Attachment] = []
+        self._hash_files = hash_files
+        self._timeout = timeout
+        self._reader: FileReader | None = None
         if call.dto is not None:
             self.content_type = f"multipart/form-data; boundary={boundary}"
-            self._parts = list(_form(call.dto, call.attachments, boundary))
+            self._parts = _multipart(call.dto, call.attachments, boundary)
+            self.length = sum(len(part) if isinstance(part, bytes) else part.length or 0 for part in self._parts)
         elif call.json is not None:
             self.content_type = "application/json"
             self._parts = [call.json]
-        self.length = sum(map(_size, self._parts))
-        self.started = False
-        # Without a body, the head alone is the whole request, and nobody sees it leave.
-        self.handed_over = not self.length
-        self.digests: list[str] = []
-        self._hashing = digests
-        self._patience = patience
-        self.on_handed_over: Callable[[], None] = lambda: None
-        self._progress = progress
-        self._sent = 0
-        self._ended = False
-        self._reading: Reading | None = None
-
-    def fail(self) -> None:
-        """End the upload at its next read, and the connection with it; nothing then counts as sent."""
-        self._ended = True
-
-    async def aclose(self) -> None:
-        """Close what is open of the attachments."""
-        reading, self._reading = self._reading, None
-        if reading is not None:
-            await reading.aclose()
+            self.length = len(call.json)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        self.started = True
-        if self.handed_over:
-            self._hand_over()
-        async for chunk in self._chunks():
-            if self._ended:
-                raise BodyFailedError("its caller left before that")
-            self._sent += len(chunk)
-            if self._sent == self.length:
-                self._hand_over()
-            yield chunk
-            self._progress.at(self._sent, self.length)
-
-    def _hand_over(self) -> None:
-        self.handed_over = True
-        self.on_handed_over()
-
-    async def _chunks(self) -> AsyncIterator[bytes]:
         for part in self._parts:
             if isinstance(part, bytes):
                 for start in range(0, len(part), WRITE_SIZE):
                     yield part[start : start + WRITE_SIZE]
-            else:
-                async for chunk in self._file(part):
-                    yield chunk
+                continue
+            self._reader = reader = FileReader(part, hash_file=self._hash_files, timeout=self._timeout)
+            async for chunk in reader.chunks():
+                yield chunk
+            await self.aclose()
+            if reader.digest is not None:
+                self.digests.append(reader.digest)
 
-    async def _file(self, attachment: Attachment) -> AsyncIterator[bytes]:
-        self._reading = reading = Reading(attachment, hashing=self._hashing, patience=self._patience)
-        async for piece in reading.pieces():
-            yield piece
-        await self.aclose()
-        if reading.digest is not None:
-            self.digests.append(reading.digest)
+    async def aclose(self) -> None:
+        """Close the file that is being read."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            await reader.aclose()
+
+
+def _multipart(dto: bytes, attachments: tuple[Attachment, ...], boundary: str) -> list[bytes | Attachment]:
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="ticketDTO"\r\n\r\n'
+    parts: list[bytes | Attachment] = [head.encode() + dto + b"\r\n"]
+    for attachment in attachments:
+        # Escaped as the HTML standard says, like browsers and httpx do. Attachment refuses control characters.
+        name = attachment.name.replace("\\", "\\\\").replace('"', "%22")
+        head = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n'
+            f"Content-Type: {attachment.content_type}\r\n\r\n"
+        )
+        parts += [head.encode(), attachment, b"\r\n"]
+    return [*parts, f"--{boundary}--\r\n".encode()]
+
+
+class FileReader:
+    """Reads an attachment once, one chunk ahead: a disk and a network that take turns waste both."""
+
+    def __init__(self, attachment: Attachment, *, hash_file: bool, timeout: float) -> None:
+        self._attachment = attachment
+        self._remaining = attachment.length or 0
+        self._hash = hashlib.sha256() if hash_file else None
+        self._timeout = timeout
+        self._file: Reader | None = None
+        self._next: asyncio.Future[bytes] | None = None
+        # The last user of the file closes it: a thread cannot be stopped, and the loop may end before it does.
+        self._lock = threading.Lock()
+        self._is_reading = self._is_closed = False
+
+    @property
+    def digest(self) -> str | None:
+        """SHA-256 of the bytes that were read so far, in hexadecimal; None if they are not hashed."""
+        return None if self._hash is None else self._hash.hexdigest()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the bytes in order. Raises BodyFailedError if their number is not as announced, or if they stall."""
+        self._read_ahead()
+        while self._next is not None:
+            # Waited for, not awaited: a thread cannot be stopped, so its future is never cancelled.
+            done, _ = await asyncio.wait([self._next], timeout=self._timeout)
+            if not done:
+                raise BodyFailedError(f"attachment {self._attachment.name!r} gave no byte for {self._timeout:g} s")
+            chunk, self._next = self._next.result(), None
+            if self._remaining:
+                self._read_ahead()
+            if chunk:
+                yield chunk
+
+    async def aclose(self) -> None:
+        """Close the file. If a thread is still reading it, the thread closes it, and this does not wait."""
+        with self._lock:
+            self._is_closed, is_reading = True, self._is_reading
+        if self._next is not None:
+            self._next.add_done_callback(asyncio.Future.exception)  # so that asyncio does not log it
+        if not is_reading and self._file is not None:
+            await asyncio.to_thread(self._file.close)
+
+    def _read_ahead(self) -> None:
+        self._is_reading = True
+        self._next = asyncio.get_running_loop().run_in_executor(None, self._read_in_thread)
+
+    def _read_in_thread(self) -> bytes:
+        try:
+            return self._read()
+        finally:
+            with self._lock:
+                self._is_reading, is_closed = False, self._is_closed
+            if is_closed and self._file is not None:
+                self._file.close()
+
+    def _read(self) -> bytes:
+        name, remaining = self._attachment.name, self._remaining
+        try:
+            if self._file is None:
+                self._file = self._attachment.source.open()
+            # The last read asks for one byte more, so that a file that grew is found before its end is sent.
+            chunk = self._file.read(remaining + 1 if remaining <= CHUNK_SIZE else CHUNK_SIZE)
+            if not isinstance(chunk, bytes):
+                raise TypeError(f"it reads {type(chunk).__name__}, not bytes")
+        except Exception as error:  # a file of the caller may raise anything, also StopIteration
+            raise BodyFailedError(f"attachment {name!r} cannot be read: {error!r}") from error
+        if len(chunk) > remaining or (not chunk and remaining):
+            raise BodyFailedError(f"attachment {name!r} {'grew' if chunk else 'shrank'} while it was sent")
+        self._remaining -= len(chunk)
+        if self._hash is not None:
+            self._hash.update(chunk)
+        return chunk

@@ -40,7 +40,7 @@ def test_closing_waits_at_most_the_time_out(config):
         await asyncio.sleep(1)
         started = asyncio.get_running_loop().time()
         await client.aclose()
-        with pytest.raises(OutcomeUnknownError, match="ClientClosed"):
+        with pytest.raises(OutcomeUnknownError, match="client was closed"):
             await task
         return asyncio.get_running_loop().time() - started
 
@@ -101,7 +101,7 @@ class Answering(Script):
 
 
 @pytest.mark.parametrize(
-    ("body", "expected"), [(SlowToClose(), "34"), (Endless(), "ClientClosed")], ids=["it is whole", "it has no end"]
+    ("body", "expected"), [(SlowToClose(), "34"), (Endless(), "client was closed")], ids=["it is whole", "it has no end"]
 )
 def test_closing_breaks_no_response_that_is_being_closed(config, body, expected):
     """httpx, cancelled while it does that, can lose its connection for ever; reading may be cancelled."""
@@ -244,7 +244,7 @@ def test_a_deadline_bounds_the_opening_too(config):
         async with httpx.AsyncClient(transport=Script(created())) as http:
             client = ServiceClient(config, limiter=NeverOpen(), http_client=http)
             began = asyncio.get_running_loop().time()
-            with pytest.raises(NotSentError, match="the limiter was opened"):
+            with pytest.raises(NotSentError, match="limiter could not be opened before the deadline"):
                 await client.with_options(deadline=2.0).tickets.create(TICKET)
             return asyncio.get_running_loop().time() - began
 

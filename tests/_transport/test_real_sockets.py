@@ -229,7 +229,7 @@ async def test_nobody_there(config):
     async with RawServer(answering()).running() as server:
         gone = server.origin
     async with ServiceClient(attrs.evolve(config, base_url=gone, retry=ONCE)) as client:
-        with pytest.raises(NotSentError, match="no connection"):
+        with pytest.raises(NotSentError, match="No connection"):
             await client.tickets.create(TICKET)
         assert client.limiter.stats().used == 0
 

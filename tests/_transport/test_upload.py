@@ -27,8 +27,7 @@ from lsq_service_async import (
     ServiceClient,
     TicketUpdate,
 )
-from lsq_service_async._transport.reading import BodyFailedError, Reading
-from lsq_service_async._transport.upload import Body, Progress
+from lsq_service_async._transport.upload import BodyFailedError, FileReader, RequestBody
 from lsq_service_async._wire import Call, Idempotency
 from lsq_service_async.emulator import Emulator
 from lsq_service_async.emulator.faults import AnswerLost, EarlyStatus, ResetMidway, SlowRead, Status, StopReading
@@ -276,10 +275,10 @@ def test_a_file_that_outlives_its_loop_is_closed_by_its_thread():
     attachment = attrs.evolve(Attachment.from_bytes(b"", name="slow"), source=Slow(100))
 
     async def main():
-        reading = Reading(attachment, hashing=False, patience=0.01)
+        reader = FileReader(attachment, hash_file=False, timeout=0.01)
         with pytest.raises(BodyFailedError):
-            await anext(reading.pieces())
-        await reading.aclose()
+            await anext(reader.chunks())
+        await reader.aclose()
         threading.Timer(0.1, allowed.set).start()
 
     asyncio.run(main())
@@ -353,7 +352,7 @@ async def test_bounds_are_settings(emulator, path):
     bounded = Config(**emulator.settings, max_file_bytes=4_000_000, max_upload_bytes=5_000_000)
     async with ServiceClient(bounded) as client:
         await client.tickets.create(TICKET, attachments=[path])
-        with pytest.raises(InvalidRequestError, match="6,000,000 bytes together, more than the 5,000,000"):
+        with pytest.raises(InvalidRequestError, match="6,000,000 bytes together, more than max_upload_bytes=5,000,000"):
             await client.tickets.create(TICKET, attachments=[path, path])
         with pytest.raises(InvalidRequestError, match="max_file_bytes"):
             await client.tickets.create(TICKET, attachments=[Attachment.from_bytes(bytes(4_000_001), name="a")])
@@ -431,7 +430,7 @@ async def test_a_slow_disk_does_not_stop_the_loop(client, emulator):
 
 def body_of(call):
     async def collect():
-        body = Body(call, "b" * 32, Progress(None))
+        body = RequestBody(call, "b" * 32, hash_files=True, timeout=1.0)
         chunks = [chunk async for chunk in body]
         return body, b"".join(chunks)
 

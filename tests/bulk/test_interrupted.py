@@ -119,7 +119,7 @@ def test_a_run_with_a_closed_client_sends_and_doubts_nothing(play, journal):
     async def main(client, emulator):
         job = client.bulk.create(keyed(30), journal=journal)
         await client.aclose()
-        with pytest.raises(LSQServiceError, match="this client is closed"):
+        with pytest.raises(LSQServiceError, match="client is closed"):
             await run(job)
         assert len(emulator.calls) == 0
 

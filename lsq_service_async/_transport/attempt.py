@@ -1,0 +1,270 @@
+"""One attempt: an HTTP request and its response, or what a failure of them means. The only module that reveals keys."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import ssl
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from email.utils import formatdate
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from .._wire import Api, AttemptResult, Outcome, Retry, parse_response
+from ..config import Config
+from ..errors import LSQServiceError, MalformedResponseError, NotSentError, OutcomeUnknownError
+from .context import CallContext
+from .upload import BodyFailedError
+
+_log = logging.getLogger("lsq_service_async")
+MAX_RESPONSE = 8 << 20
+MAX_HEADERS = 256
+_KEY_HEADERS = {
+    Api.TENANT: ("X-LSQ-ACCESS-KEY", "X-LSQ-SECRET-KEY"),
+    Api.METADATA: ("X-LSQ-ACCESS-KEY", "X-LSQ-SECRET-KEY"),
+    Api.LEADS: ("x-LSQ-AccessKey", "x-LSQ-SecretKey"),
+}
+_NEVER_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+_TLS_INTERRUPTED = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)  # the next handshake may succeed
+
+
+class ResponseRejectedError(Exception):
+    """A response that is too large or in an encoding that was not asked for."""
+
+
+class HttpSender:
+    """Sends the requests of a client over httpx, one for each call of `send`.
+
+    ``interruptible`` are the tasks that may be cancelled: those that wait for a response. A task that is cancelled
+    while it closes a response can leak its connection (httpx 0.28).
+    """
+
+    def __init__(self, config: Config, http: httpx.AsyncClient, user_agent: str) -> None:
+        self.interruptible: set[asyncio.Task[Any] | None] = set()
+        self._config = config
+        self._http = http
+        self._user_agent = user_agent
+        self._urls = {
+            Api.TENANT: f"{config.base_url}{config.tenant_path}",
+            Api.METADATA: f"{config.metadata_url}{config.tenant_path}",
+            Api.LEADS: config.leads_url,
+        }
+
+    async def send(self, context: CallContext) -> AttemptResult[Any]:
+        """Make one attempt. A failure of the network, TLS, a file or the service is a result too."""
+        try:
+            response, body = await self._exchange(context)
+            headers = dict(response.headers.items())
+            if "retry-after" in headers:
+                headers.setdefault("date", formatdate(usegmt=True))  # RFC 9110, 6.6.1: the time of arrival
+            return parse_response(context.call, response.status_code, headers, body, partial(redact, self._config))
+        except Exception as error:
+            return self._failure(context, error)
+        except asyncio.CancelledError:
+            return unfinished(context, "the client was closed")
+
+    async def _exchange(self, context: CallContext) -> tuple[httpx.Response, bytes]:
+        clock, timeout = context.clock, context.options.timeout
+        timer = asyncio.timeout(None)
+        request = self._request(context, timer)
+        access, secret = _KEY_HEADERS[context.call.api]
+        response, task = None, asyncio.current_task()
+        self.interruptible.add(task)
+        try:
+            try:
+                request.headers[access] = self._config.access_key.reveal()
+                request.headers[secret] = self._config.secret_key.reveal()
+                async with timer:
+                    response = await self._http.send(request, auth=None, follow_redirects=False, stream=True)
+            except httpx.HTTPStatusError as error:
+                response = error.response  # a response hook of the caller's client raised it
+            finally:
+                del request.headers[access], request.headers[secret]
+            response.next_request = None  # httpx would copy the keys to the target of a redirect
+            until = timer.when() or clock() + timeout
+            # httpx reads this when the body begins. It bounds each silence by the time that is left for all of it.
+            request.extensions["timeout"]["read"] = max(until - clock(), 0.001)
+            return response, await _read(context, response, until)
+        finally:
+            self.interruptible.discard(task)
+            await context.body.aclose()
+            if response is not None:
+                await response.aclose()
+
+    def _request(self, context: CallContext, timer: asyncio.Timeout) -> httpx.Request:
+        """Build a request without the client, to leave out the client's own headers, cookies and parameters."""
+        call, body = context.call, context.body
+        url = httpx.URL(self._urls[call.api] + call.path, params=call.params or None)
+        headers = {
+            "Host": url.netloc.decode("ascii"),
+            "User-Agent": self._user_agent,
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+        }
+        if call.method != "GET" or body.length:
+            headers["Content-Length"] = str(body.length)
+        if body.content_type is not None:
+            headers["Content-Type"] = body.content_type
+        extensions = {"timeout": httpx.Timeout(context.options.timeout).as_dict()}
+        stream = _Transmission(context, timer)
+        return httpx.Request(call.method, url, headers=headers, stream=stream, extensions=extensions)
+
+    def _failure(self, context: CallContext, error: Exception) -> AttemptResult[Any]:
+        """Translate an exception of httpx, h11, TLS or the file system into the result of the attempt."""
+        call, links = context.call, _linked(error)
+        tls = next((link for link in links if _is_tls_refusal(link)), None)
+        shown = error if tls is None else tls
+        text = redact(self._config, str(shown))  # before it is cut
+        if not isinstance(error, BodyFailedError):
+            text = f"{type(shown).__name__}: {ascii(text)[1:-1][:200]}".removesuffix(": ")
+        is_rejected = (
+            isinstance(error, ResponseRejectedError) or "buffer too long" in text
+        )  # h11: over 100 KB of headers
+        failure: LSQServiceError
+        if (not_sent := _not_sent(context, error, is_tls=tls is not None)) is not None:
+            reason, retry = not_sent
+            failure, outcome = NotSentError(f"{reason}: {text}. Nothing was applied."), Outcome.NOT_APPLIED
+        else:
+            retry, outcome = Retry.NEVER if is_rejected else Retry.ON_NO_RESPONSE, Outcome.UNKNOWN
+            if not is_rejected and not isinstance(error, zlib.error | httpx.DecodingError):
+                failure = _unknown(context, f"no response arrived ({text})")
+            elif call.repeatable:
+                failure = MalformedResponseError(f"The response to {call.operation} cannot be used: {text}.")
+            else:
+                failure = _unknown(context, f"its response cannot be used ({text})")
+        failure.__cause__ = self._showable(links)
+        return AttemptResult(outcome=outcome, error=failure, retry=retry)
+
+    def _showable(self, links: list[BaseException]) -> BaseException | None:
+        """Return the first exception without frames, whose local variables may hold the headers of the request.
+
+        Return None if it, or an exception that it is linked to, quotes a key.
+        """
+        shown = ""
+        for link in links:
+            link.__traceback__ = None
+            shown += f"{link} {link!r} {vars(link)!r} "
+        return links[0] if redact(self._config, shown) == shown else None
+
+
+class _Transmission(httpx.AsyncByteStream):
+    """Passes a body to the connection, and records in the context how far it is.
+
+    When the last bytes are passed on, ``timer`` starts to bound the wait for the response.
+    """
+
+    def __init__(self, context: CallContext, timer: asyncio.Timeout) -> None:
+        self._context = context
+        self._timer = timer
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        context, sent, timeout = self._context, 0, self._context.options.timeout
+        context.is_started = True
+        if context.fully_sent:  # there is no body
+            self._timer.reschedule(context.clock() + timeout)
+        async for chunk in context.body:
+            if context.abandoned:
+                raise BodyFailedError("the caller stopped waiting")
+            sent += len(chunk)
+            if sent == context.body.length:
+                context.fully_sent = True
+                self._timer.reschedule(context.clock() + timeout)
+            yield chunk
+            if context.call.progress is not None and sent > context.progress:
+                context.progress = sent
+                try:
+                    context.call.progress(sent, context.body.length)
+                except (Exception, asyncio.CancelledError) as error:
+                    context.progress = context.body.length  # no more of its calls
+                    with suppress(Exception):
+                        _log.error("A progress callback raised %r. It is not called again for this call.", error)
+
+
+async def _read(context: CallContext, response: httpx.Response, until: float) -> bytes:
+    """Read and decode a body. Both its raw and its decoded size are bounded: a few KB of gzip can hold gigabytes."""
+    if len(response.headers.raw) > MAX_HEADERS:
+        raise ResponseRejectedError(f"it has more than {MAX_HEADERS} headers")
+    if response.is_stream_consumed or response.is_closed:
+        return getattr(response, "_content", b"")  # test transports and response hooks read it themselves
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", "", "gzip", "x-gzip"):
+        raise ResponseRejectedError(f"it is encoded as {encoding[:40]!r}, which was not asked for")
+    gunzip = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress if "gzip" in encoding else None
+    body, raw_size = bytearray(), 0
+    # Not aiter_raw(): it closes the response at the end, where a cancellation could leak the connection.
+    async for raw in response.stream:  # type: ignore[union-attr]  # an AsyncClient has checked that
+        raw_size += len(raw)
+        body += raw if gunzip is None else gunzip(raw, MAX_RESPONSE + 1 - len(body))
+        if context.clock() > until:
+            raise TimeoutError("the response took too long")
+        if max(raw_size, len(body)) > MAX_RESPONSE:
+            raise ResponseRejectedError(f"it is larger than {MAX_RESPONSE >> 20} MiB")
+    return bytes(body)
+
+
+def _not_sent(context: CallContext, error: Exception, *, is_tls: bool) -> tuple[str, Retry] | None:
+    """Return why the service cannot have the whole request, and whether to retry; None if it may have it.
+
+    Until the last byte is sent, the request cannot have been applied: its Content-Length promised more.
+    """
+    if isinstance(error, BodyFailedError):
+        return "The request was not sent in full", Retry.NEVER
+    if is_tls and isinstance(error, httpx.ConnectError):
+        return "TLS failed", Retry.NEVER
+    if isinstance(error, httpx.UnsupportedProtocol) or (isinstance(error, RuntimeError) and not context.fully_sent):
+        return "The request could not be sent", Retry.NEVER
+    if isinstance(error, _NEVER_CONNECTED):
+        return "No connection to the service", Retry.ALWAYS
+    if context.fully_sent:
+        return None
+    hint = " (perhaps the request is too large)" if context.call.attachments else ""
+    return f"The connection broke before the request was sent in full{hint}", Retry.ALWAYS
+
+
+def unfinished(context: CallContext, reason: str) -> AttemptResult[Any]:
+    """The final result of an attempt that was ended, for this ``reason``, before its response was read."""
+    if context.fully_sent:
+        error = _unknown(context, f"{reason} before its response was read")
+        return AttemptResult(outcome=Outcome.UNKNOWN, error=error)
+    text = f"{reason[0].upper()}{reason[1:]} before the request was sent in full. Nothing was applied."
+    return AttemptResult(outcome=Outcome.NOT_APPLIED, error=NotSentError(text))
+
+
+def _unknown(context: CallContext, reason: str) -> OutcomeUnknownError:
+    safe = context.call.repeatable
+    advice = "Repeating it changes nothing." if safe else "It may have been applied: look before you repeat it."
+    return OutcomeUnknownError(f"{context.call.operation} was sent, but {reason}. {advice}", safe_to_repeat=safe)
+
+
+def _is_tls_refusal(error: BaseException) -> bool:
+    return isinstance(error, ssl.SSLError) and not isinstance(error, _TLS_INTERRUPTED)
+
+
+def _linked(error: BaseException) -> list[BaseException]:
+    """Return the exception, its causes, its contexts and the members of groups, each once."""
+    found: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        link = waiting.pop()
+        if link is not None and not any(link is known for known in found):
+            found.append(link)
+            waiting += [*getattr(link, "exceptions", ()), link.__context__, link.__cause__]
+    return found
+
+
+def redact(config: Config, text: str) -> str:
+    """Replace both keys by ***, also if they are JSON-escaped or URL-encoded: the service or a library may echo them.
+
+    No key is ever a local variable, because crash reporters send the local variables of every frame.
+    """
+    for secret in (config.access_key, config.secret_key):
+        text = text.replace(secret.reveal(), "***")
+        text = text.replace(json.dumps(secret.reveal())[1:-1], "***")
+        text = text.replace(quote(secret.reveal(), safe=""), "***")
+    return text
