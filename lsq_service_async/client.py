@@ -175,7 +175,6 @@ class ServiceClient:
             before_closing=self._session.close_callbacks,
         )
 
-
     async def aclose(self) -> None:
         """Wait at most ``Config.timeout`` seconds for what is under way, then close; a view leaves that to who opened
         it."""
