@@ -22,6 +22,14 @@ from .client import LIMIT_FILE
 from .exit_codes import exit_code_for
 
 _TIMEOUT = 15.0  # s
+_ADVICE = {
+    AuthenticationError: "NO ACCESS: check LSQ_ACCESS_KEY and LSQ_SECRET_KEY, and that they belong to this host",
+    PermissionDeniedError: "NO ACCESS: the keys work, but their user may not read tickets",
+    NotFoundError: "NO SUCH API: check LSQ_ORG_ID and LSQ_BASE_URL; the API may be disabled for this account",
+    RateLimitError: "BUSY: another program uses up the rate limit; wait, or set LSQ_RATE_LIMIT to your share",
+    APIStatusError: "FAILED: the service answered with an unexpected error",
+    LSQServiceError: "NOT REACHED: check LSQ_BASE_URL, the network and the proxy",
+}
 
 
 @click.command()
@@ -65,18 +73,5 @@ def _diagnosis(error: LSQServiceError | None) -> str:
         return "OK: the keys work, and ticket 1 was read"
     if _is_missing_ticket(error):
         return "OK: the keys work (ticket 1 was requested; this account does not have it)"
-    match error:
-        case AuthenticationError():
-            advice = "NO ACCESS: check LSQ_ACCESS_KEY and LSQ_SECRET_KEY, and that they belong to this host"
-        case PermissionDeniedError():
-            advice = "NO ACCESS: the keys work, but their user may not read tickets"
-        case NotFoundError():
-            advice = "NO SUCH API: check LSQ_ORG_ID and LSQ_BASE_URL; the API may be disabled for this account"
-        case RateLimitError():
-            named = f" (the service names {error.limit[0]} calls in {error.limit[1]} s)" if error.limit else ""
-            advice = f"BUSY: another program uses up the rate limit{named}; wait, or set LSQ_RATE_LIMIT to your share"
-        case APIStatusError():
-            advice = "FAILED: the service answered with an unexpected error"
-        case _:
-            advice = "NOT REACHED: check LSQ_BASE_URL, the network and the proxy"
+    advice = next(advice for kind, advice in _ADVICE.items() if isinstance(error, kind))
     return f"{advice} ({error})"

@@ -59,23 +59,18 @@ def demo_emulator(rate: RateLimit) -> Emulator:
 
 def demo_rows(folder: Path) -> list[BulkRow]:
     """The rows of tickets.csv. One has a file in *folder* attached, another one a file in memory."""
+    (log_row, (log_name, log)), (note_row, (note_name, note)) = FILES.items()
+    (folder / log_name).write_bytes(log)
+    attached: dict[str, Path | Attachment] = {
+        log_row: folder / log_name,
+        note_row: Attachment.from_bytes(note, name=note_name),
+    }
     rows = []
     for record in csv.DictReader(files(__package__).joinpath("tickets.csv").read_text("utf-8").splitlines()):
         fields: dict[str, Any] = dict(record)
         key = fields.pop("key")
-        rows.append(BulkRow(key, NewTicket(**fields, fields={MARKER: key}), _attachments(key, folder)))
+        rows.append(BulkRow(key, NewTicket(**fields, fields={MARKER: key}), [attached[key]] if key in attached else ()))
     return rows
-
-
-def _attachments(key: str, folder: Path) -> tuple[Path | Attachment, ...]:
-    if key not in FILES:
-        return ()
-    name, content = FILES[key]
-    if name != "gateway.log":
-        return (Attachment.from_bytes(content, name=name),)
-    path = folder / name
-    path.write_bytes(content)
-    return (path,)
 
 
 @attrs.define(kw_only=True)
