@@ -43,7 +43,7 @@ class _LogHandler(logging.Handler):
         self._display = display
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._display.say(record.getMessage())
+        self._display.say(f"Warning: {record.getMessage()}")
 
 
 class ProgressDisplay:

@@ -95,7 +95,7 @@ def test_warnings_of_the_package_are_shown_during_the_run(paper: Console, caplog
         log.warning("the service is %s", "slow")
         log.info("unimportant")
     log.warning("afterwards")
-    assert written(paper) == "the service is slow\n"
+    assert written(paper) == "Warning: the service is slow\n"
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ async def print_plan(file: BulkFile, rows: Rows) -> None:
     async with client_from_env() as client:
         _print_plan(file.job(client, rows))
     if rows.bad:
-        click.echo(f"{rows.bad} rows cannot be read and are not counted; run --dry-run shows the reasons", err=True)
+        click.echo(f"not counted: {rows.bad} rows that are not valid; run --dry-run prints the reasons", err=True)
 
 
 def _print_plan(job: BulkJob) -> None:

@@ -67,11 +67,17 @@ async def run_demo(console: Console, emulator: Emulator, rate: RateLimit) -> boo
         say(f"Failed: {failed}.\n", "bold red")
     else:
         say("All checks passed.\n", "bold green")
+    if marked := ", ".join(str(key) for key, receipt in result.receipts.items() if receipt.possible_duplicate):
+        say(
+            f"Marked as a possible duplicate: {marked}. A create that was answered with 500 may have been applied, so "
+            'sending it again may make a second ticket; "doubled" above counts those.\n'
+        )
     say("Next steps:")
-    say('- Write a program: see "A script" in the README.')
-    say("- Run the stand-in on its own:")
-    console.print(f"  {_python()} -m lsq_service_async emulator", soft_wrap=True, markup=False, highlight=False)
-    say("- Use your account: set LSQ_ACCESS_KEY, LSQ_SECRET_KEY and LSQ_ORG_ID, and call ServiceClient.from_env().")
+    say('- Write a program: the README has one after "Creating and updating tickets".')
+    say("- Serve the stand-in until Ctrl-C:")
+    _print_command(console, "emulator")
+    say("- Use your account: set LSQ_ACCESS_KEY, LSQ_SECRET_KEY and LSQ_ORG_ID, then:")
+    _print_command(console, "doctor")
     return not failed
 
 
@@ -86,8 +92,9 @@ def _table(checks: list[Check]) -> Table:
     return grid
 
 
-def _python() -> str:
-    """The shortest command that runs this Python from the current folder."""
+def _print_command(console: Console, name: str) -> None:
+    """Print a command line to paste: with the shortest path of this Python from the current folder, on one line."""
+    python = shlex.quote(min(sys.executable, os.path.relpath(sys.executable), key=len))
     if shutil.which("python") == sys.executable:
-        return "python"
-    return shlex.quote(min(sys.executable, os.path.relpath(sys.executable), key=len))
+        python = "python"
+    console.print(f"  {python} -m lsq_service_async {name}", soft_wrap=True, markup=False, highlight=False)

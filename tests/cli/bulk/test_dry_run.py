@@ -76,5 +76,5 @@ def test_invalid_rows_cost_no_call(served: Emulator, bulk: Any, file: Path) -> N
     file.write_text("key,title,lead_email\na,x,a@b.c\nb,x,a@b.c,one too many\nc,x,a@b.c\n")
     err = bulk("plan", "rows.csv")[2]
     assert err.startswith("2 calls, at least")
-    assert "1 rows cannot be read" in err
+    assert "not counted: 1 rows" in err
     assert "2 calls, at least" in bulk("run", "rows.csv", "--dry-run")[2]

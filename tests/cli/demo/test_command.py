@@ -103,12 +103,20 @@ async def test_an_emulator_without_faults_plays_none(quick: Any, paper: Any) -> 
 
 
 async def test_the_last_lines_name_the_next_steps(quick: Any, paper: Any) -> None:
-    """The next steps are a program, the emulator on its own, and an account."""
+    """The next steps are a program, the emulator alone, and an account."""
     await run_demo(paper, quick(), RATE)
-    program, _, emulator, account = paper.file.getvalue().partition("Next steps:\n")[2].splitlines()
+    program, _, emulator, account, doctor = paper.file.getvalue().partition("Next steps:\n")[2].splitlines()
     assert "README" in program
     assert emulator.endswith(" -m lsq_service_async emulator")
-    assert all(name in account for name in ("LSQ_ACCESS_KEY", "LSQ_SECRET_KEY", "LSQ_ORG_ID", "from_env()"))
+    assert all(name in account for name in ("LSQ_ACCESS_KEY", "LSQ_SECRET_KEY", "LSQ_ORG_ID"))
+    assert doctor.endswith(" -m lsq_service_async doctor")
+
+
+@pytest.mark.parametrize(("faults", "times"), [([Status(500)], 1), ([], 0)], ids=["a 500", "no fault"])
+async def test_possible_duplicates_are_explained(quick: Any, paper: Any, faults: list[Fault], times: int) -> None:
+    """A create that was sent again after a 500 is marked, and one sentence says why; the demo still passes."""
+    assert await run_demo(paper, quick(*faults), RATE)
+    assert len(re.findall(r"Marked as a possible duplicate: demo-\d\d\. A create", paper.file.getvalue())) == times
 
 
 async def test_the_printed_command_names_this_python(quick: Any, paper: Any, monkeypatch: pytest.MonkeyPatch) -> None:
