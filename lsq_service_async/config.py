@@ -126,14 +126,11 @@ class Config(metaclass=validators.HidesKeys):
         as ``timeout=10.0``. A ConfigurationError names every variable that is missing.
         """
         # Nothing may raise before the environment is gone and the keys are wrapped: crash reporters send the locals.
-        if environ is None:
-            environ = os.environ
-        settings: dict[str, Any] = {}
-        is_mapping = isinstance(environ, Mapping)
-        if is_mapping:
-            variables = [(name, f"LSQ_{name.upper()}") for name in _IN_ENVIRONMENT if name not in overrides]
-            settings = {name: environ[variable] for name, variable in variables if environ.get(variable)}
-        del environ
+        is_mapping = isinstance(environ, Mapping | None)
+        source = os.environ if environ is None else environ if is_mapping else {}
+        variables = [(name, f"LSQ_{name.upper()}") for name in _IN_ENVIRONMENT if name not in overrides]
+        settings: dict[str, Any] = {name: source[variable] for name, variable in variables if source.get(variable)}
+        del environ, source
         validators.hide_keys(settings, cls)
         validators.hide_keys(overrides, cls)
         if not is_mapping:

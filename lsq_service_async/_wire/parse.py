@@ -42,110 +42,94 @@ _converter.register_structure_hook(bool | None, values.unchanged)
 _converter.register_structure_hook(datetime | None, values.unchanged)
 _converter.register_structure_hook_func(lambda kind: getattr(kind, "__origin__", None) is Mapping, values.unchanged)
 
-_in_attributes: dict[type[Any], set[str | None]] = {}
+_wire_names: dict[type[Any], set[str | None]] = {}
 
 
-def _register(cls: type[Any], *ignored: str, **overrides: Any) -> None:
-    """Register the overrides of an attrs class. Attributes without one are left out.
+def _register(cls: type[Any], *ignored: str, **attributes: Any) -> None:
+    """Register how an attrs class is structured: for each attribute its name in the JSON, or a whole override.
 
-    Names of the JSON that are neither in an override nor in ``ignored`` go to the attribute ``extra``.
+    Other attributes are left out. Names of the JSON that are neither an attribute nor ``ignored`` go to ``extra``.
     """
-    _in_attributes[cls] = {*ignored, *(given.rename for given in overrides.values())}
-    names = attrs.fields_dict(cls).keys()
-    overrides |= {"extra": override()} if "extra" in names else {}
-    omitted: dict[str, Any] = {name: override(omit=True) for name in names - overrides.keys()}
-    _converter.register_structure_hook(cls, make_dict_structure_fn(cls, _converter, **overrides, **omitted))
+    attributes = {
+        name: override(rename=given) if isinstance(given, str) else given for name, given in attributes.items()
+    }
+    _wire_names[cls] = {*ignored, *(given.rename for given in attributes.values())}
+    omitted: dict[str, Any] = {name: override(omit=True) for name in attrs.fields_dict(cls)}
+    omitted |= {"extra": override()} if "extra" in omitted else {}
+    hook = make_dict_structure_fn(cls, _converter, **omitted | attributes)
+    _converter.register_structure_hook(cls, hook)
 
 
 def parse(cls: type[T], answer: Any, computed: Mapping[str, Any] | None = None) -> T:
     """Return the record of a JSON object. ``computed`` adds values that the object has in another form."""
     wire = values.json_object(answer)
-    extra = {name: value for name, value in wire.items() if name not in _in_attributes[cls]}
+    extra = {name: value for name, value in wire.items() if name not in _wire_names[cls]}
     return _converter.structure({**wire, **(computed or {}), "extra": extra}, cls)
 
 
-_register(
-    TicketReceipt,
-    *("Status", "ReasonForFailure"),
-    number=override(rename="Id"),
-    ticket_id=override(rename="TicketId"),
-    key=override(rename="Key"),
-    message=override(rename="Message"),
-)
+_envelope = ("Status", "ReasonForFailure")
+_computed = override()
+_register(TicketReceipt, *_envelope, number="Id", ticket_id="TicketId", key="Key", message="Message")
 _register(
     ActivityReceipt,
-    *("Status", "ReasonForFailure"),
+    *_envelope,
     ticket_number=override(rename="RelatedTicketId", struct_hook=values.optional_identifier),
     id=override(rename="Id", struct_hook=values.optional_identifier),
-    message=override(rename="Message"),
+    message="Message",
 )
 _register(
     TrashResult,
     successful=override(rename="SuccessfulIds", struct_hook=values.identifiers),
     failed=override(rename="FailedIds", struct_hook=values.identifiers),
 )
-_register(
-    Permission,
-    allowed=override(rename="Allowed"),
-    scope_filters=override(rename="ScopeFilters", struct_hook=values.unchanged),
-)
-# The values of ticket fields are in a list, so `parse_ticket` adds them under the prefix "Fields.".
+_register(Permission, allowed="Allowed", scope_filters=override(rename="ScopeFilters", struct_hook=values.unchanged))
+# The values of ticket fields are in a list. `parse_ticket` adds each with the prefix "Fields.".
+_loose_texts = {
+    name: override(rename=f"Fields.{schema_name}", struct_hook=values.lenient_text)
+    for name, schema_name in (SETTABLE | READ_ONLY).items()
+}
 _register(
     Ticket,
     *("Fields", "UserPermissions"),
-    number=override(rename="Id"),
-    ticket_id=override(rename="TicketId"),
-    lead_id=override(rename="LeadId"),
-    opportunity_id=override(rename="OpportunityId"),
+    number="Id",
+    ticket_id="TicketId",
+    lead_id="LeadId",
+    opportunity_id="OpportunityId",
     type_id=override(rename="TypeId", struct_hook=values.type_id),
-    category_id=override(rename="Fields.TicketCategoryId"),
-    service_group_id=override(rename="Fields.RelatedServiceGroupId"),
-    stage_id=override(rename="Fields.RelatedStageId"),
-    **{
-        name: override(rename=f"Fields.{schema_name}", struct_hook=values.lenient_text)
-        for name, schema_name in (SETTABLE | READ_ONLY).items()
-        if name != "due_date"
-    },
-    due_date=override(),
-    fields=override(),
-    sub_fields=override(),
-    permissions=override(),
+    category_id="Fields.TicketCategoryId",
+    service_group_id="Fields.RelatedServiceGroupId",
+    stage_id="Fields.RelatedStageId",
+    **_loose_texts | dict.fromkeys(("due_date", "fields", "sub_fields", "permissions"), _computed),
 )
 _register(
     Conversation,
-    id=override(rename="Id"),
-    activity_type=override(rename="RelatedActivityType"),
-    text=override(rename="Text"),
-    html=override(rename="Html"),
+    id="Id",
+    activity_type="RelatedActivityType",
+    text="Text",
+    html="Html",
     attachments=override(rename="Attachments", struct_hook=values.entries),
-    created_by=override(rename="CreatedBy"),
-    created_on=override(),
+    created_by="CreatedBy",
+    created_on=_computed,
 )
 _register(
     FieldMetadata,
     "ValidationProperties",
-    schema_name=override(rename="SchemaName"),
-    id=override(rename="Id"),
-    display_name=override(rename="DisplayName"),
-    description=override(rename="Description"),
-    data_type=override(rename="DataType"),
-    field_type=override(rename="FieldType"),
-    active=override(rename="Active"),
-    deleted=override(rename="Deleted"),
-    mandatory=override(rename="ValidationProperties.IsMandatory"),
-    min_length=override(rename="ValidationProperties.MinLength"),
-    max_length=override(rename="ValidationProperties.MaxLength"),
+    schema_name="SchemaName",
+    id="Id",
+    display_name="DisplayName",
+    description="Description",
+    data_type="DataType",
+    field_type="FieldType",
+    active="Active",
+    deleted="Deleted",
+    mandatory="ValidationProperties.IsMandatory",
+    min_length="ValidationProperties.MinLength",
+    max_length="ValidationProperties.MaxLength",
     regex=override(rename="ValidationProperties.Regex", struct_hook=values.lenient_text),
-    validation=override(),
+    validation=_computed,
 )
-_register(SubType, text=override(rename="Text"), value=override(rename="Value"))
-_register(
-    Lead,
-    id=override(rename="ProspectID"),
-    email=override(rename="EmailAddress"),
-    phone=override(rename="Phone"),
-    fields=override(),
-)
+_register(SubType, text="Text", value="Value")
+_register(Lead, id="ProspectID", email="EmailAddress", phone="Phone", fields=_computed)
 
 
 def parse_ticket(answer: Any, zone: tzinfo) -> Ticket:

@@ -56,9 +56,8 @@ def parse_response(
     ``redact`` removes the API keys from a text. It is applied to every text in an error, before the text is cut.
     """
     answer = _Body.of(body)
-    wait = retry_after(headers)
     if status == 429 or answer.is_rate_limited(status):
-        limit = answer.limit()
+        wait, limit = retry_after(headers), answer.limit()
         error = _status_error(RateLimitError, status, headers, answer, redact, retry_after=wait, limit=limit)
         retry = Retry.NEVER if limit is not None and limit[1] >= _DAY else Retry.ALWAYS
         return AttemptResult(outcome=Outcome.NOT_APPLIED, error=error, retry=retry, status=status, retry_after=wait)
@@ -67,7 +66,7 @@ def parse_response(
         return _parse_success(call, status, answer, redact)
     if status >= 500 and not answer.exception_type:
         error = _status_error(ServerError, status, headers, answer, redact)
-        retry = Retry.ON_SERVER_ERROR if status in _TRANSIENT else Retry.NEVER
+        wait, retry = retry_after(headers), Retry.ON_SERVER_ERROR if status in _TRANSIENT else Retry.NEVER
         return AttemptResult(outcome=Outcome.UNKNOWN, error=error, retry=retry, status=status, retry_after=wait)
     default = OperationFailedError if is_success else ServerError if status >= 500 else APIStatusError
     error = _status_error(_BY_STATUS.get(status, default), status, headers, answer, redact)

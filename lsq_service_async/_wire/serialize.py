@@ -47,7 +47,17 @@ def _field_list(values: Mapping[str, Any]) -> list[dict[str, Any]]:
 def field_values(ticket: NewTicket | TicketUpdate) -> dict[str, Any]:
     """Return every field that the caller gave as schema name and value, in the form in which they are sent."""
     if not isinstance(ticket.fields, Mapping):
-        raise InvalidRequestError(f"fields must be a mapping of schema names to values, not {ticket.fields!r:.80}")
+        raise InvalidRequestError(f"fields must map schema names to values, not be a {type(ticket.fields).__name__}")
+    named = _named_values(ticket)
+    if twice := sorted(named.keys() & ticket.fields.keys()):
+        raise InvalidRequestError(f"given twice, by attribute and in fields: {', '.join(twice)}")
+    for name in ticket.fields:
+        if not isinstance(name, str) or not name.strip() or not name.isprintable():
+            raise InvalidRequestError(f"a schema name in fields must be printable text, not {name!r:.80}")
+    return {name: _plain(name, value) for name, value in {**named, **ticket.fields}.items()}
+
+
+def _named_values(ticket: NewTicket | TicketUpdate) -> dict[str, Any]:
     is_new = isinstance(ticket, NewTicket)
     names, not_given = (SETTABLE | LEAD_FIELDS, None) if is_new else (SETTABLE, UNSET)
     given = {name: value for name in ("lead_id", *names) if (value := getattr(ticket, name)) is not not_given}
@@ -55,13 +65,7 @@ def field_values(ticket: NewTicket | TicketUpdate) -> dict[str, Any]:
         is_date = name == "due_date" and isinstance(value, datetime)
         if not (is_date or value is None or isinstance(value, str | UUID)):
             raise InvalidRequestError(f"{name} must be text or None, not {type(value).__name__}")
-    named = {names[name]: value for name, value in given.items() if name != "lead_id"}
-    if twice := sorted(named.keys() & ticket.fields.keys()):
-        raise InvalidRequestError(f"given twice, by attribute and in fields: {', '.join(twice)}")
-    for name in ticket.fields:
-        if not isinstance(name, str) or not name.strip() or not name.isprintable():
-            raise InvalidRequestError(f"a schema name in fields must be printable text, not {name!r:.80}")
-    return {name: _plain(name, value) for name, value in {**named, **ticket.fields}.items()}
+    return {names[name]: value for name, value in given.items() if name != "lead_id"}
 
 
 def _plain(name: str, value: Any) -> Any:
