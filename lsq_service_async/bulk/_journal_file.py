@@ -13,6 +13,7 @@ import logging
 import os
 import secrets
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from hashlib import blake2b
@@ -102,33 +103,43 @@ class JournalFile:
     """A journal that one owner at a time may write. Others may read it meanwhile. All methods block."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path: Path = checked_path(path)
+        self.path: str = checked_path(path)
         self.highest_number: int = 0
         """The highest ticket number in the file when it was opened."""
+        self._sum = 0
         self._lock: int | None = None
         self._database: sqlite3.Connection | None = None
         self._failure: str | None = None
-        self._sum = 0
 
-    def open(self, operation: str | None = None, account: str | None = None) -> None:
-        """Lock the file and check all of it. Create it for ``operation`` and ``account`` if it does not exist.
+    def open(self, operation: str | None = None, account: str | None = None) -> dict[State, int]:
+        """Lock the file, check all of it, and return how many rows are in each state.
 
-        Without an operation the file must exist, and may belong to any. A file of version 1 is upgraded. Raises
-        ConfigurationError if another run uses the file, if it is damaged or not a journal, or if it belongs to another
-        operation or account.
+        A run names its ``operation`` and ``account``: then the file is created if it does not exist, and rows that the
+        last run left in flight become unknown. Otherwise the file must exist, and may belong to any run. A file of
+        version 1 is upgraded. Raises ConfigurationError if another run uses the file, if it is damaged or not a
+        journal, or if it belongs to another operation or account.
         """
         try:
             self._acquire_lock()
-            if operation is not None and not self.path.exists():
+            if operation is not None and not os.path.exists(self.path):
                 self._create(operation, account)
-            self._open_database(operation)
-            self._check_rows(account)
+            database = self._open_database()
+            found = _value(database, "SELECT operation FROM journal")
+            if operation not in (None, found):
+                raise ConfigurationError(
+                    f"The journal {self.path!r} belongs to a run by which tickets were {found}. Use another file."
+                )
+            states = self._check_rows(database, account)
+            if operation is not None and states.pop(State.IN_FLIGHT, 0):
+                in_flight = database.execute("SELECT * FROM rows WHERE state = 'in_flight'").fetchall()
+                self.write([attrs.evolve(Entry(*row), state=State.UNKNOWN) for row in in_flight])
+                states[State.UNKNOWN] += len(in_flight)
+            return states
         except BaseException as error:
             self.close()
             if isinstance(error, OSError):
                 raise ConfigurationError(
-                    f"The journal {str(self.path)!r} cannot be written: {error.strerror}. Use a file in a folder "
-                    "that you may write to."
+                    f"The journal {self.path!r} cannot be written: {error.strerror}. Use a folder that you may write to."
                 ) from None
             if isinstance(error, FOREIGN_ERRORS) and not isinstance(error, LSQServiceError):
                 raise self._unusable(str(error)) from None
@@ -144,7 +155,8 @@ class JournalFile:
                         database.execute("PRAGMA journal_mode = DELETE")  # removes the empty -journal file
         finally:
             if lock is not None:
-                beside(self.path, ".lock").unlink(missing_ok=True)
+                with suppress(FileNotFoundError):
+                    os.unlink(f"{self.path}.lock")
                 os.close(lock)
 
     def find(self, key: str) -> Entry | None:
@@ -153,24 +165,15 @@ class JournalFile:
             row = database.execute("SELECT * FROM rows WHERE key = ?", (key,)).fetchone()
             return Entry(*row) if row else None
 
-    def begin_run(self) -> dict[State, int]:
-        """Mark rows that the last run left in flight as unknown. Return how many rows are in each state."""
-        with self._use() as database:
-            left = [Entry(*row) for row in database.execute("SELECT * FROM rows WHERE state = 'in_flight'")]
-            if left:
-                self.write(attrs.evolve(entry, state=State.UNKNOWN) for entry in left)
-            counts = database.execute("SELECT state, count(*) FROM rows GROUP BY state")
-            return {State(state): count for state, count in counts}
-
     def write(self, entries: Iterable[Entry]) -> None:
-        """Insert or replace entries in one transaction. When this returns all of them are durable; if it fails, none is
-        stored."""
+        """Insert or replace entries in one transaction. When this returns, all of them are durable; if it fails, none
+        is stored."""
         with self._use() as database:
             total = self._sum
             with _transaction(database):
                 for entry in entries:
-                    old = database.execute("SELECT * FROM rows WHERE key = ?", (entry.key,)).fetchone()
                     new = entry.as_row()
+                    old = database.execute("SELECT * FROM rows WHERE key = ?", (entry.key,)).fetchone()
                     database.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", new)
                     total += _hash(new) - (_hash(old) if old else 0)
                 _store_sum(database, total)
@@ -180,34 +183,34 @@ class JournalFile:
     def _use(self) -> Iterator[sqlite3.Connection]:
         """The open database. After one error the file can only be closed: what SQLite has rolled back is not known."""
         if self._database is None or self._failure is not None:
-            raise LSQServiceError(self._failure or f"The journal {str(self.path)!r} is closed.")
+            raise LSQServiceError(self._failure or f"The journal {self.path!r} is closed.")
         try:
             yield self._database
         except FOREIGN_ERRORS as error:
-            self._failure = f"The journal {str(self.path)!r} cannot be used any more, so nothing more is sent: {error}"
+            self._failure = f"The journal {self.path!r} cannot be used any more, so nothing more is sent: {error}"
             raise LSQServiceError(self._failure) from error
 
     def _unusable(self, reason: str) -> ConfigurationError:
         return ConfigurationError(
-            f"The journal {str(self.path)!r} cannot be used ({reason}), so nothing was sent. If it is damaged, "
-            "restore a copy that was made together with its side files. Without one, find out which rows were applied, "
-            "and run only the others, with a new journal."
+            f"The journal {self.path!r} cannot be used ({reason}), so nothing was sent. If it is damaged, restore a copy "
+            "that was made together with its side files. Without one, find out which rows were applied, and run only "
+            "the others, with a new journal."
         )
 
     def _acquire_lock(self) -> None:
         # The lock is a file of its own: closing any descriptor of the journal would end all POSIX locks of this process
         # on it, and so those of SQLite. It ends with the process, however that ends.
-        path = beside(self.path, ".lock")
+        path = f"{self.path}.lock"
         while self._lock is None:
             lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # An owner that ends removes the file, perhaps between these two steps.
-                if path.exists() and os.path.samestat(os.stat(path), os.fstat(lock)):
+                if os.path.exists(path) and os.path.samestat(os.stat(path), os.fstat(lock)):
                     self._lock = lock
             except BlockingIOError:
                 raise ConfigurationError(
-                    f"Another run uses the journal {str(self.path)!r}. Wait until it ends, or stop it."
+                    f"Another run uses the journal {self.path!r}. Wait until it ends, or stop it."
                 ) from None
             finally:
                 if self._lock is None:
@@ -215,43 +218,44 @@ class JournalFile:
 
     def _create(self, operation: str, account: str | None) -> None:
         """Write a new file under another name and rename it, so that an empty file is never a new journal."""
-        for side in (beside(self.path, "-journal"), beside(self.path, "-wal")):
-            if side.exists() and side.stat().st_size > 0:
+        new = f"{self.path}.new"
+        for path in (f"{self.path}-journal", f"{self.path}-wal", new):
+            if path != new and os.path.exists(path) and os.path.getsize(path):
                 raise ConfigurationError(
-                    f"The journal {str(self.path)!r} is missing, but {side.name!r} exists. Restore the journal. To "
-                    f"start a new one instead, delete {side.name!r}."
+                    f"The journal {self.path!r} is missing, but {path!r} exists. Restore the journal. To start a new one "
+                    "instead, delete that file."
                 )
-            side.unlink(missing_ok=True)
-        new = beside(self.path, ".new")
-        new.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(path)
         os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         with closing(connect(new)) as database:
             database.execute("PRAGMA journal_mode = MEMORY")  # a file could stay behind, and be applied to the next one
             database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             with _transaction(database):
-                _set_identity(database)
-                database.execute(_ROWS)
-                database.execute(_HEADER)
+                for statement in (_set_identity(), _ROWS, _HEADER):
+                    database.execute(statement)
                 database.execute("INSERT INTO journal VALUES (?, ?, ?, 0)", (_VERSION, operation, account))
                 _store_sum(database, _hash((_VERSION, operation, account)))
-        new.rename(self.path)
-        folder = os.open(self.path.parent, os.O_RDONLY | os.O_CLOEXEC)
+        os.rename(new, self.path)
+        folder = os.open(os.path.dirname(self.path), os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
 
-    def _open_database(self, operation: str | None) -> None:
-        with self.path.open("rb") as file:  # by the owner of the lock, and before SQLite takes locks of its own
+    def _open_database(self) -> sqlite3.Connection:
+        """Open the file, upgrade it if it is of version 1, and make its commits durable."""
+        with open(self.path, "rb") as file:  # by the owner of the lock, and before SQLite takes locks of its own
             head = file.read(100)
         if not head:
             raise self._unusable("it is empty")
         # Before SQLite, which may write to the file as soon as it reads it.
         if head[:16] != b"SQLite format 3\0" or int.from_bytes(head[68:72], "big") != _APPLICATION_ID:
-            raise ConfigurationError(f"{str(self.path)!r} is not a journal of a bulk run. Name another file.")
-        identity, wal = int.from_bytes(head[60:64], "big"), beside(self.path, "-wal")
-        has_wal = wal.exists() and wal.stat().st_size > 0
+            raise ConfigurationError(f"{self.path!r} is not a journal of a bulk run. Name another file.")
+        wal = f"{self.path}-wal"
+        has_wal = os.path.exists(wal) and os.path.getsize(wal) > 0
         self._database = database = connect(self.path, timeout=30.0)  # s; a reader, such as a backup, delays a commit
+        identity = int.from_bytes(head[60:64], "big")
         if identity and _value(database, "PRAGMA user_version") != identity:
             raise self._unusable("the -journal file next to it was that of another journal")
         if _value(database, "PRAGMA integrity_check(1)") != "ok":
@@ -260,91 +264,78 @@ class JournalFile:
         version = _value(database, "SELECT version FROM journal") if schema else 1
         check_version(self.path, version)
         if version == 1:
-            self._upgrade(database, {(kind, name) for kind, name, _ in schema}, has_wal=has_wal)
+            # Its last commits are in its -wal file, unless its last run has closed it.
+            is_closed = schema and not _value(database, "SELECT count(*) FROM rows WHERE state = 'in_flight'")
+            if not schema or not (has_wal or is_closed):
+                raise self._unusable("its last run did not close it, and its -wal file is missing")
+            if {row[:2] for row in schema} != _NAMES_1:
+                raise self._unusable("its tables are not those of a journal")
+            with _transaction(database):
+                for statement in (*_UPGRADE, _set_identity()):
+                    database.execute(statement)
+                header = database.execute("SELECT version, operation, account FROM journal").fetchone()
+                _store_sum(database, _hash(header) + sum(map(_hash, database.execute("SELECT * FROM rows"))))
         elif schema != _SCHEMA:
             raise self._unusable("its tables are not those of a journal")
-        if operation not in (None, found := _value(database, "SELECT operation FROM journal")):
-            raise ConfigurationError(
-                f"The journal {str(self.path)!r} belongs to a run by which tickets were {found}. Use another file."
-            )
         # DELETE would not sync the end of a transaction. The pragma returns the mode that is in effect.
         if _value(database, "PRAGMA journal_mode = TRUNCATE") != "truncate":
             raise self._unusable("SQLite does not support a rollback journal here")
         database.execute("PRAGMA synchronous = FULL")
         database.execute("PRAGMA fullfsync = ON")  # on macOS a plain fsync leaves data in the cache of the disk
+        return database
 
-    def _upgrade(self, database: sqlite3.Connection, names: set[tuple[str, str]], *, has_wal: bool) -> None:
-        """Convert a file of version 1. Its last commits are in its -wal file, unless its last run has closed it."""
-        if not names or not (has_wal or _value(database, "SELECT NOT count(*) FROM rows WHERE state = 'in_flight'")):
-            raise self._unusable("its last run did not close it, and its -wal file is missing")
-        if names != _NAMES_1:
-            raise self._unusable("its tables are not those of a journal")
-        with _transaction(database):
-            for statement in _UPGRADE:
-                database.execute(statement)
-            _set_identity(database)
-            header = database.execute("SELECT version, operation, account FROM journal").fetchone()
-            rows = database.execute("SELECT * FROM rows")
-            _store_sum(database, _hash(header) + sum(map(_hash, rows)))
-
-    def _check_rows(self, account: str | None) -> None:
-        """Compare the header and all rows with their sum, and the account of the file with that of the run."""
-        assert self._database is not None  # noqa: S101 -- opened just before
-        [(*header, stored)] = self._database.execute("SELECT version, operation, account, sum FROM journal")
+    def _check_rows(self, database: sqlite3.Connection, account: str | None) -> dict[State, int]:
+        """Compare the rows and the header with their sum, and the account of the file with that of the run."""
+        [(*header, stored)] = database.execute("SELECT version, operation, account, sum FROM journal")
         total = _hash(header)
-        for row in self._database.execute("SELECT * FROM rows"):
+        states: Counter[State] = Counter()
+        for row in database.execute("SELECT * FROM rows"):
             total += _hash(row)
+            states[State(row[2])] += 1
             self.highest_number = max(self.highest_number, as_number(row[4]))
-        if _signed(total) != stored:
+        if (total - stored) % 2**64:
             raise self._unusable("its rows do not match their sum")
         if account is not None:
             check_account(self.path, header[2], account)
             if header[2] is None:
-                total += _hash([*header[:2], account]) - _hash(header)
-                with _transaction(self._database):
-                    self._database.execute("UPDATE journal SET account = ?", (account,))
-                    _store_sum(self._database, total)
+                total += _hash((*header[:2], account)) - _hash(header)
+                with _transaction(database):
+                    database.execute("UPDATE journal SET account = ?", (account,))
+                    _store_sum(database, total)
                 _log.warning(
-                    "The journal %r was written by an earlier version, which did not store the account. It now "
-                    "belongs to %s.",
-                    str(self.path),
+                    "The journal %r was written by an earlier version, which did not store the account. It now belongs to "
+                    "%s.",
+                    self.path,
                     account,
                 )
         self._sum = total
+        return states
 
 
-def checked_path(path: str | os.PathLike[str]) -> Path:
-    """Return the path of a journal. Raises ConfigurationError for what cannot be a regular file."""
+def checked_path(path: str | os.PathLike[str]) -> str:
+    """Return the absolute path of a journal. Raises ConfigurationError for anything that is not a regular file."""
     name = os.fspath(path)
-    if name == ":memory:" or name.startswith("file:"):
-        raise ConfigurationError(f"A journal is a file on disk, not {name!r}.")
-    if os.path.exists(name) and not os.path.isfile(name):
-        raise ConfigurationError(f"{name!r} is not a regular file. Name a file for the journal.")
-    if os.path.islink(name) and not os.path.exists(name):
-        raise ConfigurationError(f"{name!r} is a link to a file that does not exist. Name the file itself.")
-    return Path(os.path.realpath(name))
+    is_file, exists = os.path.isfile(name), os.path.lexists(name)
+    if name == ":memory:" or name.startswith("file:") or (exists and not is_file):
+        raise ConfigurationError(f"A journal is a regular file, and {name!r} is not one. Name another file.")
+    return os.path.realpath(name)
 
 
-def connect(path: Path, *, mode: str = "rw", timeout: float = 5.0) -> sqlite3.Connection:
+def connect(path: str, *, mode: str = "rw", timeout: float = 5.0) -> sqlite3.Connection:
     """Open an existing database, whatever its name."""
-    return sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True, timeout=timeout, isolation_level=None)
+    return sqlite3.connect(f"{Path(path).as_uri()}?mode={mode}", uri=True, timeout=timeout, isolation_level=None)
 
 
-def beside(path: Path, suffix: str) -> Path:
-    """Return the path of a file next to the journal."""
-    return path.with_name(path.name + suffix)
-
-
-def check_version(path: Path, version: object) -> None:
+def check_version(path: str, version: object) -> None:
     """Raise ConfigurationError for a journal of a newer version."""
     if version not in (1, _VERSION):
         raise ConfigurationError(
-            f"The journal {str(path)!r} has format {version!r}, and this version of the package reads 1 to {_VERSION}. "
+            f"The journal {path!r} has format {version!r}, and this version of the package reads 1 to {_VERSION}. "
             "Upgrade lsq-service-async."
         )
 
 
-def check_account(path: str | os.PathLike[str], found: str | None, account: str) -> None:
+def check_account(path: object, found: str | None, account: str) -> None:
     """Raise ConfigurationError for a journal of another account."""
     if found not in (None, account):
         raise ConfigurationError(
@@ -376,18 +367,13 @@ def _value(database: sqlite3.Connection, query: str) -> Any:
     return value
 
 
-def _set_identity(database: sqlite3.Connection) -> None:
-    # Anything but the 0 of version 1.
-    database.execute(f"PRAGMA user_version = {secrets.randbelow(2**31 - 1) + 1}")
+def _set_identity() -> str:
+    # A random number that shows whether SQLite has applied the -journal file of another journal; version 1 has 0.
+    return f"PRAGMA user_version = {secrets.randbelow(2**31 - 1) + 1}"
 
 
 def _store_sum(database: sqlite3.Connection, total: int) -> None:
-    database.execute("UPDATE journal SET sum = ?", (_signed(total),))
-
-
-def _signed(total: int) -> int:
-    """A sum as SQLite stores it: 64 bits with a sign."""
-    return (total + 2**63) % 2**64 - 2**63
+    database.execute("UPDATE journal SET sum = ?", ((total + 2**63) % 2**64 - 2**63,))  # 64 bits with a sign
 
 
 def _hash(row: Iterable[Any]) -> int:

@@ -30,7 +30,6 @@ from ._journal_file import (
     JournalFile,
     State,
     as_number,
-    beside,
     check_version,
     checked_path,
     connect,
@@ -62,9 +61,9 @@ class Journal:
         Raises ConfigurationError if another run uses the file, if it is damaged or not a journal, or if it belongs to
         another operation or account.
         """
-        await self._in_thread(self._file.open, self._operation, self._account)
+        states = await self._in_thread(self._file.open, self._operation, self._account)
         self._highest_number = self._file.highest_number
-        return await self._in_thread(self._file.begin_run)
+        return states
 
     async def aclose(self) -> None:
         """Release the file after the last commit."""
@@ -196,10 +195,10 @@ def account_in(path: str | os.PathLike[str]) -> str | None:
 def _read(path: str | os.PathLike[str], query: str, parse: Callable[[Iterable[Any]], T], *, since: int = 1) -> T:
     """Read a journal that a run may be writing. Versions below ``since`` have no such rows."""
     file = checked_path(path)
-    if not file.exists():
+    if not os.path.exists(file):
         return parse(())
     # Read-only, the -wal file of version 1 stays: it shows the next run that no rows are missing.
-    mode = "ro" if beside(file, "-wal").exists() else "rw"
+    mode = "ro" if os.path.exists(f"{file}-wal") else "rw"
     try:
         with closing(connect(file, mode=mode)) as database:
             [(version,)] = database.execute("SELECT version FROM journal")

@@ -57,13 +57,17 @@ def make_version_1(path, *statements, killed=True, with_wal=True):
 
 def test_a_new_journal_is_complete_before_it_has_its_name(journal, monkeypatch):
     """A process that dies while it creates the file leaves no journal, and the next one starts from nothing."""
-    rename = Path.rename
-    monkeypatch.setattr(Path, "rename", lambda path, target: (_ for _ in ()).throw(KeyboardInterrupt))
+
+    def die(path, target):
+        raise KeyboardInterrupt
+
+    rename = os.rename
+    monkeypatch.setattr(os, "rename", die)
     with pytest.raises(KeyboardInterrupt):
         JournalFile(journal).open("created", ACCOUNT)
     assert not journal.exists()
     assert [path.name for path in journal.parent.iterdir()] == [f"{journal.name}.new"]
-    monkeypatch.setattr(Path, "rename", rename)
+    monkeypatch.setattr(os, "rename", rename)
     write(journal, entry(1))
     assert list(journal.parent.iterdir()) == [journal]
     assert journal.stat().st_mode & 0o777 == 0o600
@@ -186,7 +190,7 @@ def test_a_database_of_another_program_is_left_alone(journal):
 def test_a_name_that_sqlite_understands_in_another_way_is_refused(name):
     """Such a journal would not be a file, or not the file of that name."""
     for use in (JournalFile, states_in):
-        with pytest.raises(ConfigurationError, match="is a file on disk"):
+        with pytest.raises(ConfigurationError, match="is a regular file"):
             use(name)
 
 
@@ -195,7 +199,7 @@ def test_folders_devices_pipes_and_dangling_links_are_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for path in (tmp_path, "/dev/null", tmp_path / "pipe", tmp_path / "link"):
-        with pytest.raises(ConfigurationError, match=r"not a regular file|a link to a file that does not exist"):
+        with pytest.raises(ConfigurationError, match="is a regular file"):
             JournalFile(path)
 
 
@@ -288,8 +292,7 @@ def test_a_commit_that_was_cut_off_is_rolled_back(journal):
     copy = hot(journal, map(entry, range(200)), [entry(number, "failed") for number in range(100, 300)])
     assert side(copy, "-journal").stat().st_size > 0
     file = JournalFile(copy)
-    file.open("created", ACCOUNT)
-    assert file.begin_run() == {State.DONE: 200}
+    assert file.open("created", ACCOUNT) == {State.DONE: 200}
     file.close()
 
 
@@ -407,7 +410,7 @@ def test_an_upgrade_that_is_cut_off_changes_nothing(journal, monkeypatch):
     write(journal)
     for path in [journal, *killed]:
         write(path)
-        assert states_in(path) == {State.DONE: 3, State.FAILED: 2, State.UNKNOWN: 1, State.IN_FLIGHT: 1}
+        assert states_in(path) == {State.DONE: 3, State.FAILED: 2, State.UNKNOWN: 2}
 
 
 def test_resolving_a_row_upgrades_a_journal_and_leaves_its_account_open(journal):
