@@ -33,7 +33,7 @@ _ROWS = """CREATE TABLE rows (
     ticket_key TEXT, error TEXT, possible_duplicate INTEGER NOT NULL, reference TEXT, sent_at REAL, above INTEGER
 ) WITHOUT ROWID"""
 _HEADER = "CREATE TABLE journal (version INTEGER NOT NULL, operation TEXT NOT NULL, account TEXT, sum INTEGER NOT NULL)"
-_SCHEMA = {("table", "rows", _ROWS), ("table", "journal", _HEADER)}
+_TABLES = {("table", "rows", _ROWS), ("table", "journal", _HEADER)}
 _NAMES_1 = {("table", "rows"), ("table", "journal"), ("index", "states")}
 _UPGRADE = (
     "ALTER TABLE rows RENAME TO rows_1",
@@ -46,8 +46,8 @@ _UPGRADE = (
     "DROP TABLE rows_1",
     "DROP TABLE journal_1",
 )
-FOREIGN_ERRORS = (sqlite3.Error, ValueError, TypeError, LookupError)
-"""The errors that a damaged file can cause while it is read."""
+_FOREIGN_ERRORS = (sqlite3.Error, ValueError, TypeError)  # what a damaged file can cause while it is read
+PathLike = str | os.PathLike[str]
 
 
 class State(enum.Enum):
@@ -102,7 +102,7 @@ class Entry:
 class JournalFile:
     """A journal that one owner at a time may write. Others may read it meanwhile. All methods block."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: PathLike) -> None:
         self.path: str = checked_path(path)
         self.highest_number: int = 0
         """The highest ticket number in the file when it was opened."""
@@ -120,29 +120,20 @@ class JournalFile:
         journal, or if it belongs to another operation or account.
         """
         try:
-            self._acquire_lock()
-            if operation is not None and not os.path.exists(self.path):
-                self._create(operation, account)
-            database = self._open_database()
-            found = _value(database, "SELECT operation FROM journal")
-            if operation not in (None, found):
-                raise ConfigurationError(
-                    f"The journal {self.path!r} belongs to a run by which tickets were {found}. Use another file."
-                )
-            states = self._check_rows(database, account)
-            if operation is not None and states.pop(State.IN_FLIGHT, 0):
-                in_flight = database.execute("SELECT * FROM rows WHERE state = 'in_flight'").fetchall()
-                self.write([attrs.evolve(Entry(*row), state=State.UNKNOWN) for row in in_flight])
-                states[State.UNKNOWN] += len(in_flight)
-            return states
-        except BaseException as error:
+            with reading(self.path):
+                self._acquire_lock()
+                if operation is not None and not os.path.exists(self.path):
+                    self._create(operation, account)
+                database = self._open_database()
+                self._check_format(database, operation)
+                states = self._check_rows(database, account)
+                if operation is not None and states.pop(State.IN_FLIGHT, 0):
+                    left = database.execute("SELECT * FROM rows WHERE state = 'in_flight'").fetchall()
+                    self.write([attrs.evolve(Entry(*row), state=State.UNKNOWN) for row in left])
+                    states[State.UNKNOWN] += len(left)
+                return states
+        except BaseException:
             self.close()
-            if isinstance(error, OSError):
-                raise ConfigurationError(
-                    f"The journal {self.path!r} cannot be written: {error.strerror}. Use a folder that you may write to."
-                ) from None
-            if isinstance(error, FOREIGN_ERRORS) and not isinstance(error, LSQServiceError):
-                raise self._unusable(str(error)) from None
             raise
 
     def close(self) -> None:
@@ -166,8 +157,7 @@ class JournalFile:
             return Entry(*row) if row else None
 
     def write(self, entries: Iterable[Entry]) -> None:
-        """Insert or replace entries in one transaction. When this returns, all of them are durable; if it fails, none
-        is stored."""
+        """Insert or replace entries in one transaction. When this returns all are durable; if it raises, none is."""
         with self._use() as database:
             total = self._sum
             with _transaction(database):
@@ -186,16 +176,9 @@ class JournalFile:
             raise LSQServiceError(self._failure or f"The journal {self.path!r} is closed.")
         try:
             yield self._database
-        except FOREIGN_ERRORS as error:
+        except _FOREIGN_ERRORS as error:
             self._failure = f"The journal {self.path!r} cannot be used any more, so nothing more is sent: {error}"
             raise LSQServiceError(self._failure) from error
-
-    def _unusable(self, reason: str) -> ConfigurationError:
-        return ConfigurationError(
-            f"The journal {self.path!r} cannot be used ({reason}), so nothing was sent. If it is damaged, restore a copy "
-            "that was made together with its side files. Without one, find out which rows were applied, and run only "
-            "the others, with a new journal."
-        )
 
     def _acquire_lock(self) -> None:
         # The lock is a file of its own: closing any descriptor of the journal would end all POSIX locks of this process
@@ -209,30 +192,26 @@ class JournalFile:
                 if os.path.exists(path) and os.path.samestat(os.stat(path), os.fstat(lock)):
                     self._lock = lock
             except BlockingIOError:
-                raise ConfigurationError(
-                    f"Another run uses the journal {self.path!r}. Wait until it ends, or stop it."
-                ) from None
+                words = f"Another run uses the journal {self.path!r}. Wait until it ends, or stop it."
+                raise ConfigurationError(words) from None
             finally:
                 if self._lock is None:
                     os.close(lock)
 
     def _create(self, operation: str, account: str | None) -> None:
         """Write a new file under another name and rename it, so that an empty file is never a new journal."""
+        for path in (f"{self.path}-journal", f"{self.path}-wal"):
+            if os.path.exists(path) and os.path.getsize(path):
+                text = f"The journal {self.path!r} is missing, but {path!r} exists. Restore it, or delete that file."
+                raise ConfigurationError(text)
         new = f"{self.path}.new"
-        for path in (f"{self.path}-journal", f"{self.path}-wal", new):
-            if path != new and os.path.exists(path) and os.path.getsize(path):
-                raise ConfigurationError(
-                    f"The journal {self.path!r} is missing, but {path!r} exists. Restore the journal. To start a new one "
-                    "instead, delete that file."
-                )
-            with suppress(FileNotFoundError):
-                os.unlink(path)
+        with suppress(FileNotFoundError):
+            os.unlink(new)
         os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         with closing(connect(new)) as database:
             database.execute("PRAGMA journal_mode = MEMORY")  # a file could stay behind, and be applied to the next one
-            database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             with _transaction(database):
-                for statement in (_set_identity(), _ROWS, _HEADER):
+                for statement in (f"PRAGMA application_id = {_APPLICATION_ID}", _new_identity(), _ROWS, _HEADER):
                     database.execute(statement)
                 database.execute("INSERT INTO journal VALUES (?, ?, ?, 0)", (_VERSION, operation, account))
                 _store_sum(database, _hash((_VERSION, operation, account)))
@@ -244,57 +223,58 @@ class JournalFile:
             os.close(folder)
 
     def _open_database(self) -> sqlite3.Connection:
-        """Open the file, upgrade it if it is of version 1, and make its commits durable."""
+        """Open the file if its header is that of a journal. SQLite may write to a file as soon as it reads it."""
         with open(self.path, "rb") as file:  # by the owner of the lock, and before SQLite takes locks of its own
             head = file.read(100)
         if not head:
-            raise self._unusable("it is empty")
-        # Before SQLite, which may write to the file as soon as it reads it.
+            raise _unusable(self.path, "it is empty")
         if head[:16] != b"SQLite format 3\0" or int.from_bytes(head[68:72], "big") != _APPLICATION_ID:
             raise ConfigurationError(f"{self.path!r} is not a journal of a bulk run. Name another file.")
-        wal = f"{self.path}-wal"
-        has_wal = os.path.exists(wal) and os.path.getsize(wal) > 0
+        self._has_wal = os.path.exists(f"{self.path}-wal") and os.path.getsize(f"{self.path}-wal") > 0
         self._database = database = connect(self.path, timeout=30.0)  # s; a reader, such as a backup, delays a commit
-        identity = int.from_bytes(head[60:64], "big")
-        if identity and _value(database, "PRAGMA user_version") != identity:
-            raise self._unusable("the -journal file next to it was that of another journal")
+        if (identity := int.from_bytes(head[60:64], "big")) and _value(database, "PRAGMA user_version") != identity:
+            raise _unusable(self.path, "the -journal file next to it was that of another journal")
         if _value(database, "PRAGMA integrity_check(1)") != "ok":
-            raise self._unusable("it is damaged")
-        schema = set(database.execute("SELECT type, name, sql FROM sqlite_master"))
-        version = _value(database, "SELECT version FROM journal") if schema else 1
+            raise _unusable(self.path, "it is damaged")
+        return database
+
+    def _check_format(self, database: sqlite3.Connection, operation: str | None) -> None:
+        """Check the tables, upgrade them if they are of version 1, and make every commit durable."""
+        tables = set(database.execute("SELECT type, name, sql FROM sqlite_master"))
+        version = _value(database, "SELECT version FROM journal") if tables else 1
         check_version(self.path, version)
         if version == 1:
             # Its last commits are in its -wal file, unless its last run has closed it.
-            is_closed = schema and not _value(database, "SELECT count(*) FROM rows WHERE state = 'in_flight'")
-            if not schema or not (has_wal or is_closed):
-                raise self._unusable("its last run did not close it, and its -wal file is missing")
-            if {row[:2] for row in schema} != _NAMES_1:
-                raise self._unusable("its tables are not those of a journal")
-            with _transaction(database):
-                for statement in (*_UPGRADE, _set_identity()):
-                    database.execute(statement)
-                header = database.execute("SELECT version, operation, account FROM journal").fetchone()
-                _store_sum(database, _hash(header) + sum(map(_hash, database.execute("SELECT * FROM rows"))))
-        elif schema != _SCHEMA:
-            raise self._unusable("its tables are not those of a journal")
+            if not tables or not (self._has_wal or _value(database, "SELECT total(state = 'in_flight') = 0 FROM rows")):
+                raise _unusable(self.path, "its last run did not close it, and its -wal file is missing")
+            if {table[:2] for table in tables} == _NAMES_1:
+                with _transaction(database):
+                    for statement in (*_UPGRADE, _new_identity()):
+                        database.execute(statement)
+                    header = database.execute("SELECT version, operation, account FROM journal").fetchone()
+                    _store_sum(database, _hash(header) + sum(map(_hash, database.execute("SELECT * FROM rows"))))
+                tables = _TABLES
+        if tables != _TABLES:
+            raise _unusable(self.path, "its tables are not those of a journal")
+        if operation not in (None, found := _value(database, "SELECT operation FROM journal")):
+            text = f"The journal {self.path!r} belongs to a run whose tickets are {found}. Use another file."
+            raise ConfigurationError(text)
         # DELETE would not sync the end of a transaction. The pragma returns the mode that is in effect.
         if _value(database, "PRAGMA journal_mode = TRUNCATE") != "truncate":
-            raise self._unusable("SQLite does not support a rollback journal here")
+            raise _unusable(self.path, "SQLite does not support a rollback journal here")
         database.execute("PRAGMA synchronous = FULL")
         database.execute("PRAGMA fullfsync = ON")  # on macOS a plain fsync leaves data in the cache of the disk
-        return database
 
-    def _check_rows(self, database: sqlite3.Connection, account: str | None) -> dict[State, int]:
-        """Compare the rows and the header with their sum, and the account of the file with that of the run."""
+    def _check_rows(self, database: sqlite3.Connection, account: str | None) -> Counter[State]:
+        """Compare the header and the rows with their sum, and the account with that of the run. Count the rows."""
         [(*header, stored)] = database.execute("SELECT version, operation, account, sum FROM journal")
-        total = _hash(header)
-        states: Counter[State] = Counter()
+        total, states = _hash(header), Counter[State]()
         for row in database.execute("SELECT * FROM rows"):
             total += _hash(row)
             states[State(row[2])] += 1
             self.highest_number = max(self.highest_number, as_number(row[4]))
         if (total - stored) % 2**64:
-            raise self._unusable("its rows do not match their sum")
+            raise _unusable(self.path, "its rows do not match their sum")
         if account is not None:
             check_account(self.path, header[2], account)
             if header[2] is None:
@@ -302,21 +282,16 @@ class JournalFile:
                 with _transaction(database):
                     database.execute("UPDATE journal SET account = ?", (account,))
                     _store_sum(database, total)
-                _log.warning(
-                    "The journal %r was written by an earlier version, which did not store the account. It now belongs to "
-                    "%s.",
-                    self.path,
-                    account,
-                )
+                text = "The journal %r was written by an earlier version, without its account. It now belongs to %s."
+                _log.warning(text, self.path, account)
         self._sum = total
         return states
 
 
-def checked_path(path: str | os.PathLike[str]) -> str:
+def checked_path(path: PathLike) -> str:
     """Return the absolute path of a journal. Raises ConfigurationError for anything that is not a regular file."""
     name = os.fspath(path)
-    is_file, exists = os.path.isfile(name), os.path.lexists(name)
-    if name == ":memory:" or name.startswith("file:") or (exists and not is_file):
+    if name == ":memory:" or name.startswith("file:") or (os.path.lexists(name) and not os.path.isfile(name)):
         raise ConfigurationError(f"A journal is a regular file, and {name!r} is not one. Name another file.")
     return os.path.realpath(name)
 
@@ -326,27 +301,44 @@ def connect(path: str, *, mode: str = "rw", timeout: float = 5.0) -> sqlite3.Con
     return sqlite3.connect(f"{Path(path).as_uri()}?mode={mode}", uri=True, timeout=timeout, isolation_level=None)
 
 
+@contextmanager
+def reading(path: str) -> Iterator[None]:
+    """Raise the errors that a damaged or missing file can cause as ConfigurationError."""
+    try:
+        yield
+    except LSQServiceError:
+        raise
+    except OSError as error:
+        raise _unusable(path, str(error.strerror)) from None
+    except _FOREIGN_ERRORS as error:
+        raise _unusable(path, str(error)) from None
+
+
 def check_version(path: str, version: object) -> None:
     """Raise ConfigurationError for a journal of a newer version."""
     if version not in (1, _VERSION):
-        raise ConfigurationError(
-            f"The journal {path!r} has format {version!r}, and this version of the package reads 1 to {_VERSION}. "
-            "Upgrade lsq-service-async."
-        )
+        text = f"The journal {path!r} has format {version!r}, and this version of the package reads 1 to {_VERSION}."
+        raise ConfigurationError(f"{text} Upgrade lsq-service-async.")
 
 
-def check_account(path: object, found: str | None, account: str) -> None:
+def check_account(path: str, found: str | None, account: str) -> None:
     """Raise ConfigurationError for a journal of another account."""
     if found not in (None, account):
-        raise ConfigurationError(
-            f"The journal {str(path)!r} belongs to {found}, and this run uses {account}. Use another journal, or the "
-            "settings of the account that it belongs to."
-        )
+        text = f"The journal {path!r} belongs to {found}, and this run uses {account}."
+        raise ConfigurationError(f"{text} Use another journal, or the settings of the other account.")
 
 
 def as_number(number: str | None) -> int:
     """Return a ticket number that can be compared; 0 for None and for text that is not a number."""
     return int(number) if number is not None and number.isdecimal() and len(number) <= 18 else 0
+
+
+def _unusable(path: str, reason: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"The journal {path!r} cannot be used: {reason}. Nothing was sent. If the file is damaged, restore a copy that "
+        "was made together with its side files. If there is none, find out which rows were applied, and run the others "
+        "with a new journal."
+    )
 
 
 @contextmanager
@@ -367,7 +359,7 @@ def _value(database: sqlite3.Connection, query: str) -> Any:
     return value
 
 
-def _set_identity() -> str:
+def _new_identity() -> str:
     # A random number that shows whether SQLite has applied the -journal file of another journal; version 1 has 0.
     return f"PRAGMA user_version = {secrets.randbelow(2**31 - 1) + 1}"
 

@@ -54,29 +54,21 @@ class CircuitBreaker:
             self._failures = 0
 
     async def wait_until_closed(self) -> None:
-        """Return as soon as rows may be sent.
-
-        Raises AuthenticationError or PermissionDeniedError if the keys are wrong.
-        """
-        if self._failures < self._threshold:
-            return
-        if not await self._is_alive():
-            _log.warning("The service does not work; the run pauses and probes it from time to time.")
-            pause = self._first_pause
-            await asyncio.sleep(pause)
-            while not await self._is_alive():
-                pause = min(2 * pause, self._longest_pause)
+        """Return as soon as rows may be sent. Raises AuthenticationError or PermissionDeniedError for wrong keys."""
+        pause = 0.0
+        while self._failures >= self._threshold:
+            try:
+                await self._probe()
+            except (AuthenticationError, PermissionDeniedError):
+                raise
+            except (NotSentError, OutcomeUnknownError, MalformedResponseError, ServerError):
+                if not pause:
+                    _log.warning("The service does not work. The run pauses, and probes it from time to time.")
+                pause = min(2 * pause, self._longest_pause) or self._first_pause
                 await asyncio.sleep(pause)
-            _log.warning("The service works again; the run goes on.")
-        self._failures = 0
-
-    async def _is_alive(self) -> bool:
-        try:
-            await self._probe()
-        except (AuthenticationError, PermissionDeniedError):
-            raise
-        except (NotSentError, OutcomeUnknownError, MalformedResponseError, ServerError):
-            return False
-        except APIStatusError:
-            pass  # any other refusal is an answer: the ticket that the probe reads need not exist
-        return True
+                continue
+            except APIStatusError:
+                pass  # any other refusal is an answer: the ticket that the probe reads need not exist
+            self._failures = 0
+        if pause:
+            _log.warning("The service works again. The run continues.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import os
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Literal
 
@@ -14,13 +13,14 @@ import attrs
 from ..config import RateLimit
 from ..errors import InvalidRequestError, LSQServiceError, NotSentError
 from ..records import TicketReceipt
-from ._journal_file import Entry, State, check_account
+from ._journal_file import Entry, PathLike, State, check_account
 from .circuit_breaker import CircuitBreaker
 from .journal import Journal, account_in, states_in
 from .progress import Plan, Progress, RowOutcome, Summary, previous_error, state_for_error
 from .rows import BulkRow, Row, Source, rows_of
 from .workers import WorkerPool
 
+Verb = Literal["created", "updated"]
 Reconcile = Callable[[BulkRow], Awaitable[TicketReceipt | None]]
 OnUnknown = Literal["skip", "stop", "resend"] | Reconcile
 Operation = Callable[[BulkRow, Callable[[str], Awaitable[None]]], Awaitable[TicketReceipt]]
@@ -30,9 +30,9 @@ _log = logging.getLogger("lsq_service_async")
 
 @attrs.frozen(kw_only=True)
 class Setup:
-    """What a job needs of its client. ``before_closing`` holds functions that the client awaits before it closes."""
+    """What a job needs of its client. ``before_closing`` has functions that the client awaits before it closes."""
 
-    verb: Literal["created", "updated"]
+    verb: Verb
     account: str
     send: Operation
     probe: Callable[[], Awaitable[object]]
@@ -42,31 +42,29 @@ class Setup:
 
 
 class BulkJob:
-    """One run, which is iterated once: ``async for outcome in job`` yields a `RowOutcome` for each row, in order of
-    completion.
+    """One run. ``async for outcome in job`` yields a `RowOutcome` for each row, in order of completion, once.
 
-    If the loop is left early, or `stop` is called, no new row begins, and the rows in flight end and are stored. The
-    next run with the same journal goes on from there.
+    If the loop is left early, or `stop` is called, no new row begins; rows in flight end, and their results are stored.
+    The next run with the same journal continues from there.
     """
 
     def __init__(
         self,
         rows: Source,
-        journal: str | os.PathLike[str],
+        journal: PathLike,
         setup: Setup,
         *,
         on_unknown: OnUnknown = "skip",
         retry_failed: bool = False,
     ) -> None:
         if on_unknown not in ("skip", "stop", "resend") and not callable(on_unknown):
-            raise InvalidRequestError(f'on_unknown is "skip", "stop", "resend" or a function, not {on_unknown!r:.80}')
+            raise InvalidRequestError(f'on_unknown is "skip", "stop", "resend" or a function, not {on_unknown!r:.80}.')
         if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable | AsyncIterable):
-            raise InvalidRequestError(f"rows are an iterable of NewTicket or BulkRow, not {type(rows).__name__}")
+            raise InvalidRequestError(f"rows are an iterable of NewTicket or BulkRow, not {type(rows).__name__}.")
         kept = {State.DONE} if retry_failed else {State.DONE, State.FAILED}
         if on_unknown in ("skip", "stop"):
             kept |= {State.UNKNOWN, State.IN_FLIGHT}
-        self._source = rows_of(rows)
-        self._path = journal
+        self._rows = rows_of(rows)
         self._journal = Journal(journal, setup.verb, setup.account)
         self._setup = setup
         self._on_unknown = on_unknown
@@ -85,8 +83,9 @@ class BulkJob:
 
         Raises ConfigurationError if the journal belongs to another account.
         """
-        check_account(self._path, account_in(self._path), self._setup.account)
-        return self._progress.plan(states_in(self._path), self._seconds_per_call)
+        path = self._journal.path
+        check_account(path, account_in(path), self._setup.account)
+        return self._progress.plan(states_in(path), self._seconds_per_call)
 
     def summary(self) -> Summary:
         """The number of rows in each state so far."""
@@ -112,16 +111,16 @@ class BulkJob:
 
     def __aiter__(self) -> AsyncIterator[RowOutcome]:
         if self._has_begun:
-            raise LSQServiceError("A bulk job is iterated once. Make another job with the same journal to go on.")
+            raise LSQServiceError("A bulk job is iterated once. Make another job with the same journal to continue.")
         self._has_begun = True
         return self._run()
 
     async def _run(self) -> AsyncIterator[RowOutcome]:
         self._setup.before_closing.add(self._wait_until_recorded)
         try:
-            known = await self._journal.open()
-            self._progress.run_started(known)
-            if known:  # calls of an earlier run may still count against the limit
+            states = await self._journal.open()
+            self._progress.run_started(states)
+            if states:  # calls of an earlier run may still count against the limit
                 self._sends_from = asyncio.get_running_loop().time() + self._setup.rate_limit.per
             self._pool = WorkerPool(self._pull, self._process, self._setup.rate_limit.calls)
             if self._is_stopping:
@@ -134,7 +133,7 @@ class BulkJob:
             await asyncio.shield(self._ending)
 
     async def _end(self) -> None:
-        """Wait for the rows in flight and store their results, even if the caller is cancelled again."""
+        """Wait for rows in flight and store their results, even if the caller is cancelled again."""
         if self._pool is not None:
             await self._pool.aclose()
         await self._journal.aclose()
@@ -150,18 +149,17 @@ class BulkJob:
 
     async def _pull(self) -> Row | None:
         await self._breaker.wait_until_closed()
-        return await anext(self._source, None)
+        return await anext(self._rows, None)
 
     async def _process(self, row: Row) -> RowOutcome:
         """Do what is left to do for a row."""
         entry = await self._journal.register(row, edited=self._retry_failed)
         match entry.state:
             case State.DONE:
-                duplicate = entry.possible_duplicate
-                outcome = RowOutcome(entry.key, "skipped", entry.receipt, possible_duplicate=duplicate)
+                outcome = RowOutcome(entry.key, "skipped", entry.receipt, possible_duplicate=entry.possible_duplicate)
             case State.FAILED if not self._retry_failed:
                 outcome = RowOutcome(entry.key, "failed", None, previous_error(entry))
-            case State.UNKNOWN:
+            case State.UNKNOWN if self._on_unknown != "resend":
                 outcome = await self._process_unknown(row, entry)
             case _:
                 outcome = await self._send(row, entry)
@@ -170,8 +168,6 @@ class BulkJob:
 
     async def _process_unknown(self, row: Row, entry: Entry) -> RowOutcome:
         """Follow the decision of the user. Without one, a row that may have been applied is not sent again."""
-        if self._on_unknown == "resend":
-            return await self._send(row, entry)
         if callable(self._on_unknown):
             await self._wait_for_earlier_calls()
             receipt = await self._on_unknown(attrs.evolve(row.given, key=entry.key))
@@ -180,14 +176,11 @@ class BulkJob:
             await self._journal.record(entry, State.DONE, receipt=receipt)
             return RowOutcome(entry.key, self._setup.verb, receipt)
         if self._on_unknown == "stop":
-            raise LSQServiceError(
-                f"The row {entry.key!r} may have been applied by an earlier run. Find out whether it was, "
-                "and resolve it."
-            )
+            raise LSQServiceError(f"Row {entry.key!r} may have been applied by an earlier run. Resolve it to continue.")
         return RowOutcome(entry.key, "unknown", None, previous_error(entry))
 
     async def _send(self, row: Row, entry: Entry) -> RowOutcome:
-        key, sent, verb = entry.key, entry, self._setup.verb
+        key, verb, sent = entry.key, self._setup.verb, entry
 
         async def before_send(reference: str) -> None:
             nonlocal sent
@@ -210,14 +203,11 @@ class BulkJob:
         else:
             if entry.state is State.UNKNOWN and (verb == "created" or row.given.attachments):
                 receipt = attrs.evolve(receipt, possible_duplicate=True)
-                _log.warning(
-                    "The row %r was sent again (reference %s, ticket %s), and its earlier send (reference %s) may "
-                    "have been applied too. Look for a duplicate.",
-                    key,
-                    sent.reference,
-                    receipt.number,
-                    entry.reference,
+                text = (
+                    "Row %r was sent again (reference %s, ticket %s). Its earlier send (reference %s) may have created "
                 )
+                text += "a ticket too: look for a duplicate."
+                _log.warning(text, key, sent.reference, receipt.number, entry.reference)
             await self._journal.record(sent, State.DONE, receipt=receipt)
             return RowOutcome(key, verb, receipt, possible_duplicate=receipt.possible_duplicate)
         finally:
@@ -232,39 +222,29 @@ class BulkJob:
 class Bulk:
     """Bulk runs of a client; reached as ``client.bulk``."""
 
-    def __init__(self, setup_for: Callable[[Literal["created", "updated"]], Setup]) -> None:
+    def __init__(self, setup_for: Callable[[Verb], Setup]) -> None:
         self._setup_for = setup_for
 
     def create(
-        self,
-        rows: Source,
-        *,
-        journal: str | os.PathLike[str],
-        on_unknown: OnUnknown = "skip",
-        retry_failed: bool = False,
+        self, rows: Source, *, journal: PathLike, on_unknown: OnUnknown = "skip", retry_failed: bool = False
     ) -> BulkJob:
-        """Create a ticket for each row, in the bulk lane, as fast as the limit allows.
+        """Create a ticket for each row, in the bulk lane, as fast as the rate limit allows.
 
-        ``rows`` is an iterable or async iterable of any length, of `NewTicket` or `BulkRow`. ``journal`` is a file,
-        made where there is none; a second run with it skips what is done, and sends again what was certainly not
-        sent. Rows that may have been applied are never sent again by themselves: ``on_unknown`` "skip" reports them,
-        "stop" raises, "resend" sends them, and a function ``async (row) -> receipt | None`` looks whether they were
-        (None: they were not, send them). Failed rows are sent again with ``retry_failed=True``; they may have been
-        mended, that is, come with other content under the same key.
+        ``rows`` is an iterable or async iterable of `NewTicket` or `BulkRow`. ``journal`` is a file, which is created
+        if it does not exist. A second run with it skips rows that are done, and sends rows that were not applied.
 
-        While iterated it raises LSQServiceError where the journal cannot be written, InvalidRequestError for a row
-        that is none or whose content else changed under its key, and AuthenticationError or PermissionDeniedError where
-        the keys will not do; everything else is the outcome of a row.
+        A row that may have been applied is not sent again without a decision: ``on_unknown="skip"`` reports it, "stop"
+        raises, "resend" sends it, and a function ``async (row) -> receipt | None`` looks it up (None: it was not
+        applied, send it). ``retry_failed=True`` sends failed rows too, also with other content under the same key.
+
+        The loop raises ConfigurationError if the journal is damaged or belongs to another account, LSQServiceError if
+        it cannot be written, InvalidRequestError for a row whose content has changed and for anything that is not a
+        row, and AuthenticationError or PermissionDeniedError if the keys are wrong. Every other error is an outcome.
         """
         return BulkJob(rows, journal, self._setup_for("created"), on_unknown=on_unknown, retry_failed=retry_failed)
 
     def update(
-        self,
-        rows: Source,
-        *,
-        journal: str | os.PathLike[str],
-        on_unknown: OnUnknown = "skip",
-        retry_failed: bool = False,
+        self, rows: Source, *, journal: PathLike, on_unknown: OnUnknown = "skip", retry_failed: bool = False
     ) -> BulkJob:
-        """Change tickets by ``BulkRow(key, TicketUpdate(...), target="143")``; the rest is as in `create`."""
+        """Update tickets by ``BulkRow(key, TicketUpdate(...), target="143")``. Everything else is as in `create`."""
         return BulkJob(rows, journal, self._setup_for("updated"), on_unknown=on_unknown, retry_failed=retry_failed)

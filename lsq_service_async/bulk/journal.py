@@ -22,18 +22,9 @@ from typing import Any, TypeVar
 
 import attrs
 
-from ..errors import ConfigurationError, InvalidRequestError, LSQServiceError
+from ..errors import InvalidRequestError, LSQServiceError
 from ..records import TicketReceipt
-from ._journal_file import (
-    FOREIGN_ERRORS,
-    Entry,
-    JournalFile,
-    State,
-    as_number,
-    check_version,
-    checked_path,
-    connect,
-)
+from ._journal_file import Entry, JournalFile, PathLike, State, as_number, check_version, checked_path, connect, reading
 from .rows import Row
 
 T = TypeVar("T")
@@ -44,8 +35,9 @@ _IN_DOUBT = (State.UNKNOWN, State.IN_FLIGHT)  # a row in flight was left so by a
 class Journal:
     """The journal of one run, which has the file to itself. SQLite is used in one worker thread."""
 
-    def __init__(self, path: str | os.PathLike[str], operation: str, account: str) -> None:
+    def __init__(self, path: PathLike, operation: str, account: str) -> None:
         self._file = JournalFile(path)
+        self.path: str = self._file.path
         self._operation = operation
         self._account = account
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lsq-journal")
@@ -89,28 +81,23 @@ class Journal:
         if edited and found.state in _EDITABLE:
             first = found.previous_digest or found.digest
             return attrs.evolve(found, digest=row.digest, previous_digest=first, state=State.PENDING, error=None)
-        raise InvalidRequestError(_changed(key, found.state))
+        text = f"Row {key!r} has other content than in an earlier run, which"
+        if found.state in _EDITABLE:
+            text += " did not apply it. Use retry_failed (bulk retry) to send it as it is now, or another key."
+        else:
+            text += f" {'applied' if found.state is State.DONE else 'may have applied'} it. Use another key."
+        raise InvalidRequestError(text)
 
     async def mark_in_flight(self, entry: Entry, reference: str | None = None) -> Entry:
         """Store the intent to send a row. It is durable when this returns: from now on the row may be applied."""
         in_doubt = entry.state is State.UNKNOWN and entry.above is not None
-        marked = attrs.evolve(
-            entry,
-            state=State.IN_FLIGHT,
-            reference=reference,
-            sent_at=time.time(),
-            above=entry.above if in_doubt else self._highest_number,
-        )
+        above, now = entry.above if in_doubt else self._highest_number, time.time()
+        marked = attrs.evolve(entry, state=State.IN_FLIGHT, reference=reference, sent_at=now, above=above)
         await self._store(marked)
         return marked
 
     async def record(
-        self,
-        entry: Entry,
-        state: State,
-        *,
-        receipt: TicketReceipt | None = None,
-        error: LSQServiceError | None = None,
+        self, entry: Entry, state: State, *, receipt: TicketReceipt | None = None, error: LSQServiceError | None = None
     ) -> None:
         """Store the result of a row. It is durable when this returns."""
         changes: dict[str, Any] = {"state": state, "error": None}
@@ -159,20 +146,13 @@ class Journal:
         return key
 
 
-def _changed(key: str, state: State) -> str:
-    changed = f"The row {key!r} has other content than in an earlier run, which"
-    if state in _EDITABLE:
-        return f"{changed} did not apply it. Use retry_failed (bulk retry) to send it as it is now, or another key."
-    return f"{changed} {'applied' if state is State.DONE else 'may have applied'} it. Use another key."
-
-
-def states_in(path: str | os.PathLike[str]) -> dict[State, int]:
+def states_in(path: PathLike) -> dict[State, int]:
     """Return how many rows of a journal are in each state; an empty dict if the file does not exist. Blocks."""
     query = "SELECT state, count(*) FROM rows GROUP BY state"
     return _read(path, query, lambda rows: {State(state): count for state, count in rows})
 
 
-def unknown_in(path: str | os.PathLike[str]) -> dict[str, str | None]:
+def unknown_in(path: PathLike) -> dict[str, str | None]:
     """Return the keys of rows that may have been applied, each with the class of its error. Blocks.
 
     Rows that a run has in flight are among them, because they would be unknown if it died.
@@ -180,41 +160,31 @@ def unknown_in(path: str | os.PathLike[str]) -> dict[str, str | None]:
     return _read(path, "SELECT key, error FROM rows WHERE state IN ('unknown', 'in_flight')", dict)
 
 
-def possible_duplicates_in(path: str | os.PathLike[str]) -> dict[str, str | None]:
+def possible_duplicates_in(path: PathLike) -> dict[str, str | None]:
     """Return the keys of rows that may have been applied twice, each with the ticket number that is known. Blocks."""
     return _read(path, "SELECT key, number FROM rows WHERE possible_duplicate", dict, since=2)
 
 
-def account_in(path: str | os.PathLike[str]) -> str | None:
+def account_in(path: PathLike) -> str | None:
     """Return the origin and the org that a journal belongs to; None if it does not exist or does not know. Blocks."""
-    return _read(
-        path, "SELECT account FROM journal", lambda rows: next((account for (account,) in rows), None), since=2
-    )
+    return _read(path, "SELECT account FROM journal", lambda rows: next(iter(rows), (None,))[0], since=2)
 
 
-def _read(path: str | os.PathLike[str], query: str, parse: Callable[[Iterable[Any]], T], *, since: int = 1) -> T:
+def _read(path: PathLike, query: str, parse: Callable[[Iterable[Any]], T], *, since: int = 1) -> T:
     """Read a journal that a run may be writing. Versions below ``since`` have no such rows."""
     file = checked_path(path)
     if not os.path.exists(file):
         return parse(())
     # Read-only, the -wal file of version 1 stays: it shows the next run that no rows are missing.
     mode = "ro" if os.path.exists(f"{file}-wal") else "rw"
-    try:
-        with closing(connect(file, mode=mode)) as database:
-            [(version,)] = database.execute("SELECT version FROM journal")
-            check_version(file, version)
-            return parse(database.execute(query) if version >= since else ())
-    except FOREIGN_ERRORS as error:
-        if isinstance(error, LSQServiceError):
-            raise
-        raise ConfigurationError(f"{str(path)!r} cannot be read as a journal: {error}") from None
+    with reading(file), closing(connect(file, mode=mode)) as database:
+        [(version,)] = database.execute("SELECT version FROM journal")
+        check_version(file, version)
+        return parse(database.execute(query) if version >= since else ())
 
 
 def resolve(
-    path: str | os.PathLike[str],
-    *,
-    applied: Mapping[str, str | None] | None = None,
-    not_applied: Iterable[str] = (),
+    path: PathLike, *, applied: Mapping[str, str | None] | None = None, not_applied: Iterable[str] = ()
 ) -> None:
     """Decide whether unknown rows, given by their keys, were applied. Either all decisions are stored or none. Blocks.
 
@@ -243,7 +213,7 @@ def _decide(key: str, entry: Entry | None, decision: str | State | None) -> Entr
         raise InvalidRequestError(f"A ticket number is digits, such as 143, not {decision!r:.40}. Nothing was changed.")
     is_doubled = entry.possible_duplicate and isinstance(decision, str)
     if entry.state not in _IN_DOUBT and not is_doubled:
-        raise InvalidRequestError(f"The row {key!r} is {entry.state.value}, not unknown. Nothing was changed.")
+        raise InvalidRequestError(f"Row {key!r} is {entry.state.value}, not unknown. Nothing was changed.")
     if isinstance(decision, State):
         return attrs.evolve(entry, state=decision, error=None)
     if decision is None or decision != entry.number:

@@ -29,9 +29,9 @@ OutcomeState = Literal["created", "updated", "skipped", "failed", "unknown"]
 class RowOutcome:
     """What became of one row of the input.
 
-    ``receipt`` is set if the row was created, updated or skipped, unless the user resolved it without a ticket number.
-    ``row`` is the row that was given; a plain ticket becomes a `BulkRow` without a key. ``possible_duplicate``
-    is True if the ticket was created but an earlier attempt may have been applied too.
+    ``receipt`` is set if the row was created, updated or skipped, unless it was resolved without a ticket number.
+    ``row`` is the row that was given; a plain ticket becomes a `BulkRow` without a key. ``possible_duplicate`` is True
+    if an earlier attempt for the row may have been applied too.
     """
 
     key: str
@@ -44,10 +44,9 @@ class RowOutcome:
 
 @attrs.frozen
 class Plan:
-    """What a run would cost: the ``calls`` to send and the fewest ``seconds`` that they take at the rate limit, both
-    None if the length of the input is not known, and the rows that are ``done`` already.
+    """The ``calls`` of a run, the fewest ``seconds`` that they take at the rate limit, and the rows that are ``done``.
 
-    The plan assumes that all rows of the journal are in the input.
+    Calls and seconds are None if the length of the input is not known. All rows of the journal are assumed to be in it.
     """
 
     calls: int | None
@@ -57,8 +56,10 @@ class Plan:
 
 @attrs.frozen
 class Summary:
-    """The number of rows in each state so far. ``possible_duplicates`` counts those that this run sent; they are
-    counted as created or updated too."""
+    """The number of rows in each state so far.
+
+    ``possible_duplicates`` are rows that this run sent; they are counted as created or updated too.
+    """
 
     created: int = 0
     updated: int = 0
@@ -73,31 +74,29 @@ class Summary:
 
 
 def previous_error(entry: Entry) -> LSQServiceError:
-    """The error of a row that failed or became unknown in an earlier run and is not sent by this one."""
-    verb = "failed" if entry.state is State.FAILED else "may or may not have been applied"
+    """The error of a row that failed or became unknown in an earlier run, and that this run does not send."""
+    what = "failed" if entry.state is State.FAILED else "may or may not have been applied"
     reason = f" ({entry.error})" if entry.error else ""
-    return LSQServiceError(f"The row {entry.key!r} {verb} in an earlier run{reason}.", reference=entry.reference)
+    return LSQServiceError(f"Row {entry.key!r} {what} in an earlier run{reason}.", reference=entry.reference)
 
 
 def state_for_error(error: LSQServiceError) -> State:
-    """The state of a row whose call ended with an error. Pending and failed rows were certainly not applied by any
-    attempt, so they may be sent again and may be edited."""
+    """The state of a row whose call raised an error. Pending and failed rows were not applied by any attempt."""
     if any(attempt.outcome is Outcome.UNKNOWN for attempt in error.attempts):
         return State.UNKNOWN
     if isinstance(error, NotSentError | AuthenticationError | RateLimitError):  # not caused by the row
         return State.PENDING
-    if isinstance(error, ServerError) and error.exception_type is None:
-        return State.UNKNOWN
-    return State.FAILED if isinstance(error, APIStatusError | InvalidRequestError) else State.UNKNOWN
+    is_refused = isinstance(error, APIStatusError | InvalidRequestError)
+    is_broken = isinstance(error, ServerError) and error.exception_type is None
+    return State.FAILED if is_refused and not is_broken else State.UNKNOWN
 
 
 class Progress:
-    """Counts rows. ``kept`` are the states of the journal whose rows the run does not send.
-
-    ``in_flight`` has the keys of rows whose intent is stored and whose result is not.
-    """
+    """Counts rows. The run does not send rows whose state in the journal is one of ``kept``."""
 
     def __init__(self, rows: Source, kept: set[State]) -> None:
+        self.in_flight: set[str] = set()
+        """The keys of rows whose intent is stored and whose result is not."""
         self._rows = rows
         self._kept = kept
         self._to_keep = 0
@@ -105,31 +104,27 @@ class Progress:
         self._sent = 0
         self._first_send: float | None = None
         self._last_result = 0.0
-        self.in_flight: set[str] = set()
 
     def plan(self, states: Mapping[State, int], seconds_per_call: float) -> Plan:
-        """What a run would cost that begins with so many rows in each state."""
+        """The plan of a run that begins with so many rows in each state."""
         done = states.get(State.DONE, 0)
         if not isinstance(self._rows, Sized):
             return Plan(None, None, done)
-        calls = max(0, len(self._rows) - self._count_kept(states))
+        calls = max(0, len(self._rows) - sum(states.get(state, 0) for state in self._kept))
         return Plan(calls, calls * seconds_per_call, done)
 
     def run_started(self, states: Mapping[State, int]) -> None:
         """The run begins with so many rows in each state."""
-        self._to_keep = self._count_kept(states)
-
-    def _count_kept(self, states: Mapping[State, int]) -> int:
-        return sum(count for state, count in states.items() if state in self._kept)
+        self._to_keep = sum(states.get(state, 0) for state in self._kept)
 
     def row_started(self, key: str) -> None:
-        """A row is sent, or sent again."""
+        """The intent of a row is stored."""
         if self._first_send is None:
             self._first_send = asyncio.get_running_loop().time()
         self.in_flight.add(key)
 
     def row_finished(self, key: str) -> None:
-        """The result of a row is known. Does nothing if the row was not sent."""
+        """The result of a row is stored. Does nothing if the row was not sent."""
         if key in self.in_flight:
             self.in_flight.discard(key)
             self._sent += 1

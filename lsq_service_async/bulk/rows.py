@@ -1,9 +1,11 @@
-"""Rows of a bulk run: whatever iterable they come from, each gets a key and a digest of its content."""
+"""Rows of a bulk run: they come from any iterable, and each has a key and a digest of its content."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
+import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -18,6 +20,7 @@ from ..errors import InvalidRequestError
 from ..records import NewTicket, TicketRef, TicketUpdate
 
 KEY_LENGTH = 200
+_KEY = f"(?s)[^\ud800-\udfff]{{1,{KEY_LENGTH}}}"  # half a surrogate pair cannot be stored
 
 
 def _files(given: Iterable[Attachable] | None) -> tuple[Attachable, ...]:
@@ -32,9 +35,9 @@ def _files(given: Iterable[Attachable] | None) -> tuple[Attachable, ...]:
 class BulkRow:
     """One row of a bulk run.
 
-    ``key`` names it in the journal, at most 200 characters: a second run with the same key and content skips what is
-    done; None has it made of the content. ``ticket`` is a NewTicket to create, or a TicketUpdate with the ticket to
-    change as ``target``.
+    ``key`` identifies the row in the journal, in at most 200 characters: a second run skips a row with the same key and
+    content if it is done. With None the content is the key. ``ticket`` is a NewTicket to create, or a TicketUpdate with
+    the ticket to change as ``target``.
     """
 
     key: str | None
@@ -48,7 +51,7 @@ Source = Iterable[NewTicket | BulkRow] | AsyncIterable[NewTicket | BulkRow]
 
 @attrs.frozen
 class Row:
-    """A row with the digest of its content; ``key`` is None until the journal has said which occurrence it is."""
+    """A row with the digest of its content. If ``key`` is None, the journal makes one of the digest."""
 
     key: str | None
     digest: str
@@ -56,53 +59,45 @@ class Row:
 
 
 async def rows_of(source: Source) -> AsyncIterator[Row]:
-    """The rows of any iterable, one at a time. InvalidRequestError for what is no row."""
+    """The rows of any iterable, one at a time. Raises InvalidRequestError for anything that is not a row."""
     if hasattr(source, "__aiter__"):
         async for item in source:
             yield row_of(item)
     else:
         for item in source:
             yield row_of(item)
+            await asyncio.sleep(0)  # a source that blocks does not keep the loop from all other tasks
 
 
 def row_of(item: Any) -> Row:
-    """A ticket alone gets a key of its content later; a `BulkRow` brings its own."""
-    if isinstance(item, NewTicket):
-        return Row(None, digest_of(item), BulkRow(None, item))
-    if not isinstance(item, BulkRow) or not isinstance(item.ticket, NewTicket | TicketUpdate):
-        raise InvalidRequestError(f"a bulk row is a NewTicket or a BulkRow, not {type(item).__name__}")
-    if item.key is None:
-        return Row(None, digest_of(item.ticket, item.target, item.attachments), item)
-    if not isinstance(item.key, str) or not item.key.strip() or len(item.key) > KEY_LENGTH:
-        raise InvalidRequestError(f"a bulk row's key is text of 1 to {KEY_LENGTH} characters, not {item.key!r:.80}")
-    return Row(item.key, digest_of(item.ticket, item.target, item.attachments), item)
+    """The row of a ticket or a `BulkRow`."""
+    row = BulkRow(None, item) if isinstance(item, NewTicket) else item
+    if not isinstance(row, BulkRow) or not isinstance(row.ticket, NewTicket | TicketUpdate):
+        raise InvalidRequestError(f"A bulk row is a NewTicket or a BulkRow, not {type(item).__name__}.")
+    key = row.key
+    if key is not None and not (isinstance(key, str) and key.strip() and re.fullmatch(_KEY, key)):
+        raise InvalidRequestError(f"The key of a bulk row is text of 1 to {KEY_LENGTH} characters, not {key!a:.80}.")
+    return Row(row.key, digest_of(row.ticket, row.target, row.attachments), row)
 
 
 def digest_of(ticket: NewTicket | TicketUpdate, target: TicketRef | None = None, files: Iterable[Any] = ()) -> str:
-    """128 bits of SHA-256 over everything that a row says, with its files by name and length."""
-    # What is not said is left out, or a field that a later version adds would make every row another one.
-    said_at_all = attrs.asdict(ticket, recurse=False, filter=lambda field, value: value is not field.default)
-    named = sorted(said_at_all.items())
-    said = [type(ticket).__name__, repr([(name, _plain(value)) for name, value in named]), repr(_number(target))]
-    said += [repr(_file(file)) for file in files]
-    return hashlib.sha256("\x00".join(said).encode(errors="surrogatepass")).hexdigest()[:32]
+    """128 bits of SHA-256 over the content of a row, with its files by name and length."""
+    # Defaults are left out, or a field that a later version adds would change the digest of every row.
+    given = attrs.asdict(ticket, recurse=False, filter=lambda field, value: value is not field.default)
+    number = None if target is None else str(getattr(target, "number", target))
+    parts = [type(ticket).__name__, repr([(name, _plain(given[name])) for name in sorted(given)]), repr(number)]
+    for file in files:
+        # The length of a source that can be read once is known only after it was read.
+        length = None if isinstance(getattr(file, "source", None), SpooledSource) else getattr(file, "length", None)
+        parts.append(repr((str(getattr(file, "name", file)), length)))
+    return hashlib.sha256("\x00".join(parts).encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 def _plain(value: Any) -> Any:
-    """The same for all values that are sent alike: an enum's text is text, and a date the same in every zone."""
+    """The same for all values that are sent alike: an enum's text is text, and a date is the same in every zone."""
     if isinstance(value, dict):
         return sorted((str(name), _plain(held)) for name, held in value.items())
     if isinstance(value, datetime) and value.tzinfo is not None:
-        with suppress(OverflowError):  # the first and last day of all; nothing is sent for such a one
+        with suppress(OverflowError):  # the first and the last day of all, which no ticket has
             return value.astimezone(UTC)
     return str(value) if isinstance(value, str | UUID) else value
-
-
-def _number(target: TicketRef | None) -> str | None:
-    return None if target is None else str(getattr(target, "number", target))
-
-
-def _file(file: Any) -> tuple[str, Any]:
-    # The length of what can be read once is known only when it has been read, and a row is the same before and after.
-    length = None if isinstance(getattr(file, "source", None), SpooledSource) else getattr(file, "length", None)
-    return str(getattr(file, "name", file)), length

@@ -18,10 +18,7 @@ class WorkerPool(Generic[Item, Result]):
     """
 
     def __init__(
-        self,
-        pull: Callable[[], Awaitable[Item | None]],
-        process: Callable[[Item], Awaitable[Result]],
-        size: int,
+        self, pull: Callable[[], Awaitable[Item | None]], process: Callable[[Item], Awaitable[Result]], size: int
     ) -> None:
         self._pull = pull
         self._process = process
@@ -29,17 +26,15 @@ class WorkerPool(Generic[Item, Result]):
         self._results: asyncio.Queue[Result | None] = asyncio.Queue(1)
         self._is_stopping = self._is_finished = False
         self._protected: set[asyncio.Task[Any] | None] = set()
-        self._error: BaseException | None = None
-        self._workers = [asyncio.create_task(self._work()) for _ in range(size)]
+        self._error: Exception | None = None
+        self._workers = {asyncio.create_task(self._work()) for _ in range(size)}
         self._finishing = asyncio.create_task(self._finish())
 
     async def results(self) -> AsyncIterator[Result]:
         """The result of each item, in order of completion. Raises the first error of a worker at the end."""
-        while not self._is_finished:
-            if (result := await self._results.get()) is None:
-                self._is_finished = True
-            else:
-                yield result
+        while (result := await self._results.get()) is not None:
+            yield result
+        self._is_finished = True
         if self._error is not None:
             raise self._error
 
@@ -50,9 +45,8 @@ class WorkerPool(Generic[Item, Result]):
     def stop(self) -> None:
         """Begin no new item, and cancel every worker that is not protected."""
         self._is_stopping = True
-        for worker in self._workers:
-            if worker not in self._protected:
-                worker.cancel()
+        for worker in self._workers - self._protected:
+            worker.cancel()
 
     async def aclose(self) -> None:
         """Stop, and wait until all workers have ended. Results that were not read are dropped."""
@@ -63,23 +57,19 @@ class WorkerPool(Generic[Item, Result]):
     async def _work(self) -> None:
         worker = asyncio.current_task()
         try:
-            while (item := await self._next_item()) is not None:
+            while True:
+                async with self._pulling:
+                    item = None if self._is_stopping else await self._pull()
+                if item is None:
+                    return
                 result = await self._process(item)
                 self._protected.add(worker)
                 await self._results.put(result)
                 self._protected.discard(worker)
-        except asyncio.CancelledError:
-            raise
-        except BaseException:
+        except Exception as error:
+            self._error = self._error or error
             self.stop()
-            raise
-
-    async def _next_item(self) -> Item | None:
-        async with self._pulling:
-            return None if self._is_stopping else await self._pull()
 
     async def _finish(self) -> None:
         await asyncio.wait(self._workers)
-        errors = [worker.exception() for worker in self._workers if not worker.cancelled()]
-        self._error = next(filter(None, errors), None)
         await self._results.put(None)
