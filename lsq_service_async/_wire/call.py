@@ -83,9 +83,9 @@ class AttemptResult(Generic[T]):
 
 def with_attempts(record: Any, attempts: tuple[Attempt, ...], *, possible_duplicate: bool) -> Any:
     """Return a receipt with its attempts and the mark of a possible duplicate, and other records unchanged."""
-    about = {"attempts": attempts, "possible_duplicate": possible_duplicate}
-    about = {name: value for name, value in about.items() if hasattr(record, name)}
-    return attrs.evolve(record, **about) if about else record
+    if hasattr(record, "possible_duplicate"):
+        return attrs.evolve(record, attempts=attempts, possible_duplicate=possible_duplicate)
+    return attrs.evolve(record, attempts=attempts) if hasattr(record, "attempts") else record
 
 
 class Send(Protocol):

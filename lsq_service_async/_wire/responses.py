@@ -74,19 +74,21 @@ def parse_response(
 
 
 def _parse_success(call: Call[T], status: int, answer: _Body, redact: Callable[[str], str]) -> AttemptResult[T]:
-    is_json, retry = answer.is_json, Retry.ON_NO_RESPONSE
-    if not call.documented and not answer.text.strip():
-        is_json, answer = True, _Body(None, "", is_json=True)
-    if is_json:
+    is_readable = answer.is_json or (not call.documented and not answer.text.strip())
+    retry = Retry.ON_NO_RESPONSE
+    if is_readable:
         try:
             return AttemptResult(outcome=Outcome.APPLIED, record=call.parse(answer.json), status=status)
         except Exception:  # of any kind: the service has answered that the call was applied
-            retry = retry if call.repeatable else Retry.NEVER
-    problem, answer = "is not as documented" if is_json else "is not JSON", answer.redacted(redact)
-    message = f"the answer to {call.operation} {problem}; it begins with {_quoted(answer.text[:80])}"
-    error: MalformedResponseError | OutcomeUnknownError = MalformedResponseError(message, body=answer.content)
-    if not call.repeatable:
-        error = OutcomeUnknownError(message, likely="applied" if is_json else None, body=answer.content)
+            retry = Retry.ON_NO_RESPONSE if call.repeatable else Retry.NEVER
+    redacted = answer.redacted(redact)
+    problem = "is not as documented" if is_readable else "is not JSON"
+    message = f"the answer to {call.operation} {problem}; it begins with {_quoted(redacted.text[:80])}"
+    error: MalformedResponseError | OutcomeUnknownError
+    if call.repeatable:
+        error = MalformedResponseError(message, body=redacted.content)
+    else:
+        error = OutcomeUnknownError(message, likely="applied" if is_readable else None, body=redacted.content)
     return AttemptResult(outcome=Outcome.UNKNOWN, error=error, retry=retry, status=status)
 
 
@@ -146,19 +148,22 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 @attrs.frozen
 class _Body:
-    """The body of an answer: its text, and its decoded JSON if it is JSON."""
+    """The body of an answer: its text, its decoded JSON if it is JSON, and the vendor's name for an error."""
 
     json: Any
     text: str
     is_json: bool = attrs.field(kw_only=True)
+    exception_type: str | None = attrs.field(default=None, kw_only=True)
 
     @classmethod
     def of(cls, body: bytes) -> _Body:
         try:
             text = body.decode("utf-8-sig")
-            return cls(_decode(text), text, is_json=True)
+            value = _decode(text)
         except Exception:  # also RecursionError and MemoryError
             return cls(None, body.decode("utf-8-sig", errors="replace"), is_json=False)
+        named = value.get("ExceptionType") if isinstance(value, dict) else None
+        return cls(value, text, is_json=True, exception_type=named if isinstance(named, str) and named else None)
 
     def redacted(self, redact: Callable[[str], str]) -> _Body:
         """Return a copy with ``redact`` applied to every text, including the names in objects."""
@@ -174,26 +179,22 @@ class _Body:
                     value = value.copy()
                     parents.append(value)
                 parent[key] = redact(value) if isinstance(value, str) else value
-        return _Body(root[0], redact(self.text), is_json=self.is_json)
+        exception_type = redact(self.exception_type) if self.exception_type else None
+        return _Body(root[0], redact(self.text), is_json=self.is_json, exception_type=exception_type)
 
     @property
     def content(self) -> Any:
         """The decoded JSON, or the text."""
         return self.json if self.is_json else self.text
 
-    def _text(self, name: str) -> str | None:
-        value = self.json.get(name) if isinstance(self.json, dict) else None
-        return value if isinstance(value, str) and value else None
-
-    @property
-    def exception_type(self) -> str | None:
-        return self._text("ExceptionType")
-
     @property
     def reason(self) -> str | None:
-        if isinstance(self.json, str) or not self.is_json:
-            return (self.json if self.is_json else self.text).strip() or None
-        return next((text for name in _REASONS if (text := self._text(name))), None)
+        """The message of an error."""
+        if isinstance(self.json, dict):
+            texts = (self.json.get(name) for name in _REASONS)
+            return next((text for text in texts if isinstance(text, str) and text), None)
+        text = self.text if not self.is_json else self.json if isinstance(self.json, str) else ""
+        return text.strip() or None
 
     @property
     def reports_failure(self) -> bool:

@@ -24,24 +24,22 @@ def encode(value: Any) -> bytes:
 
 def new_ticket_dto(ticket: NewTicket) -> dict[str, Any]:
     """Return the body of the page create-tickets. One of the three fields that name a lead is required."""
-    values = field_values(ticket)
+    fields = [{"SchemaName": name, "Value": value} for name, value in field_values(ticket).items()]
     if not ticket.names_lead:
         raise InvalidRequestError("a ticket needs its lead: give lead_id, lead_email or lead_phone")
-    lead_id = _plain("lead_id", ticket.lead_id)
-    return {"TypeId": "1", "Id": None, "LeadId": lead_id, "Fields": _field_list(values), "RelatedTicketTypeId": 1}
+    lead_id = _uuid_as_text(ticket.lead_id)
+    return {"TypeId": "1", "Id": None, "LeadId": lead_id, "Fields": fields, "RelatedTicketTypeId": 1}
 
 
 def update_dto(number: str, update: TicketUpdate) -> dict[str, Any]:
     """Return the DTO of the page update-a-ticket-with-attachments."""
-    fields = _field_list(field_values(update))
-    dto: dict[str, Any] = {"TypeId": "1", "Id": number, "Fields": fields, "RelatedTicketTypeId": 1}
-    if update.lead_id is not UNSET:
-        dto["LeadId"] = _plain("lead_id", update.lead_id)
-    return dto
+    fields = [{"SchemaName": name, "Value": value} for name, value in field_values(update).items()]
+    dto = {"TypeId": "1", "Id": number, "Fields": fields, "RelatedTicketTypeId": 1}
+    return dto if update.lead_id is UNSET else {**dto, "LeadId": _uuid_as_text(update.lead_id)}
 
 
-def _field_list(values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{"SchemaName": name, "Value": value} for name, value in values.items()]
+def _uuid_as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, UUID) else value
 
 
 def field_values(ticket: NewTicket | TicketUpdate) -> dict[str, Any]:
@@ -54,7 +52,10 @@ def field_values(ticket: NewTicket | TicketUpdate) -> dict[str, Any]:
     for name in ticket.fields:
         if not isinstance(name, str) or not name.strip() or not name.isprintable():
             raise InvalidRequestError(f"a schema name in fields must be printable text, not {name!r:.80}")
-    return {name: _plain(name, value) for name, value in {**named, **ticket.fields}.items()}
+    values = {**named, **ticket.fields}
+    for name, value in values.items():
+        values[name] = _date(name, value) if isinstance(value, datetime) else _uuid_as_text(value)
+    return values
 
 
 def _named_values(ticket: NewTicket | TicketUpdate) -> dict[str, Any]:
@@ -68,16 +69,14 @@ def _named_values(ticket: NewTicket | TicketUpdate) -> dict[str, Any]:
     return {names[name]: value for name, value in given.items() if name != "lead_id"}
 
 
-def _plain(name: str, value: Any) -> Any:
-    """Return a UUID as text, and a date as the service prints dates: in UTC, without a zone, 0 or 3 decimals."""
-    if not isinstance(value, datetime):
-        return str(value) if isinstance(value, UUID) else value
-    if value.tzinfo is None:
+def _date(name: str, date: datetime) -> str:
+    """Return a date as the service prints dates: in UTC, without a zone, with no decimals or three."""
+    if date.tzinfo is None:
         raise InvalidRequestError(f"{name}: the date has no time zone; write datetime(2026, 1, 31, 9, 0, tzinfo=UTC)")
     try:
-        utc = value.astimezone(UTC).replace(tzinfo=None)
+        utc = date.astimezone(UTC).replace(tzinfo=None)
     except OverflowError:
-        raise InvalidRequestError(f"{name}: this date is outside the years 1 to 9999 in UTC: {value}") from None
+        raise InvalidRequestError(f"{name}: this date is outside the years 1 to 9999 in UTC: {date}") from None
     return utc.isoformat(timespec="milliseconds" if utc.microsecond else "seconds")
 
 

@@ -47,9 +47,9 @@ class NewTicket(Record):
 
     @property
     def names_lead(self) -> bool:
-        """Whether a lead is named, by one of the three attributes or by schema name in `fields`."""
-        by_schema = [self.fields.get(name) for name in ("LeadDetail.EmailAddress", "LeadDetail.Phone")]
-        return any([self.lead_id, self.lead_email, self.lead_phone, *by_schema])
+        """Whether the lead is given, by one of the three attributes or in ``fields``."""
+        email, phone = self.fields.get("LeadDetail.EmailAddress"), self.fields.get("LeadDetail.Phone")
+        return bool(self.lead_id or self.lead_email or self.lead_phone or email or phone)
 
     @classmethod
     def for_lead(cls, lead: Lead, **about: Any) -> Self:
