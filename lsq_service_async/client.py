@@ -38,14 +38,13 @@ _UNCHANGED: Any = _Unchanged()
 
 
 class ServiceClient:
-    """The service, for one event loop: use it as ``async with ServiceClient(config) as client``, or `aclose` it.
+    """The client of one account, for one event loop. Use ``async with ServiceClient(config) as client``, or `aclose` it.
 
-    ``limiter`` is shared by all clients that are to share one allowance; without it each client has its own. Look-ups
-    of leads have a limit of their own, for each client.
-    ``http_client`` is where proxies, CA bundles and pools are set; it stays yours to close. ``hooks`` are called
-    with each event of `lsq_service_async.events`.
+    ``limiter`` is the rate limiter to share with other clients; by default each client has its own. Lead look-ups have
+    their own limit in each client. ``http_client`` sets proxies, CA bundles and the connection pool; the caller closes
+    it. ``hooks`` are called with each event of `lsq_service_async.events`.
 
-    A client is cheap to share and meant to be: one per process, for all tasks.
+    One client serves all tasks of a process.
     """
 
     tickets: Tickets
@@ -64,17 +63,23 @@ class ServiceClient:
         if not isinstance(config, Config):
             kind = type(config).__name__
             del config  # crash reporters send the locals of this frame, and a mapping may hold keys
-            raise ConfigurationError(f"a client takes a Config, not {kind}")
-        _check(limiter, http_client, hooks)
+            raise ConfigurationError(f"ServiceClient takes a Config, not {kind}")
+        if not isinstance(limiter, Gate | None):
+            kind = type(limiter).__name__
+            raise ConfigurationError(f"limiter is a LocalLimiter, HostLimiter or RedisLimiter, not {kind}")
+        if not isinstance(http_client, httpx.AsyncClient | None):
+            raise ConfigurationError(f"http_client is an httpx.AsyncClient, not {type(http_client).__name__}")
+        if not isinstance(hooks, Sequence) or not all(map(callable, hooks)):
+            raise ConfigurationError("hooks is a list of callables, each of which takes an event")
         session = Session(config, limiter, http_client, hooks, _USER_AGENT)
         options = CallOptions(deadline=config.deadline, timeout=config.timeout, retry=config.retry)
-        self._wire_up(session, MetadataCache(config.metadata_ttl), options, owner=True)
+        self._wire_up(session, MetadataCache(config.metadata_ttl), options, is_owner=True)
 
-    def _wire_up(self, session: Session, cache: MetadataCache, options: CallOptions, *, owner: bool) -> None:
+    def _wire_up(self, session: Session, cache: MetadataCache, options: CallOptions, *, is_owner: bool) -> None:
         self._session = session
         self._metadata_cache = cache
         self._options = options
-        self._owner = owner
+        self._is_owner = is_owner
         config = session.config
         send: Send = partial(session.send, options=options)
         self.tickets = Tickets(send, org_id=config.org_id, zone=config.time_zone)
@@ -90,7 +95,7 @@ class ServiceClient:
         http_client: httpx.AsyncClient | None = None,
         hooks: Sequence[Hook] = (),
     ) -> Self:
-        """A client with the settings of the environment; see `Config.from_env`."""
+        """Make a client with the settings of the environment; see `Config.from_env`."""
         return cls(Config.from_env(), limiter=limiter, http_client=http_client, hooks=hooks)
 
     def with_options(
@@ -101,23 +106,20 @@ class ServiceClient:
         timeout: float = _UNCHANGED,
         retry: RetryPolicy = _UNCHANGED,
     ) -> Self:
-        """A cheap view with other options: same pool, same limiter, same life.
+        """Return a view of this client with other options. It shares the connections and the limiter, and is cheap.
 
-        Closing it does nothing, unless it was entered with ``async with`` before anything else opened its client.
-
-        ``deadline``: seconds for a whole call; None for no bound. ``timeout``: seconds without progress.
+        ``deadline`` is the seconds for a whole call, or None; ``timeout`` is the seconds without progress. Closing a
+        view does nothing, unless its ``async with`` was the first use of the client.
         """
         given = {"lane": lane, "deadline": deadline, "timeout": timeout, "retry": retry}
-        return self._view(**{name: value for name, value in given.items() if value is not _UNCHANGED})
-
-    def _view(self, **changed: Any) -> Self:
+        changes = {name: value for name, value in given.items() if value is not _UNCHANGED}
         view = object.__new__(type(self))
-        view._wire_up(self._session, self._metadata_cache, attrs.evolve(self._options, **changed), owner=False)
+        view._wire_up(self._session, self._metadata_cache, attrs.evolve(self._options, **changes), is_owner=False)
         return view
 
     @property
     def limiter(self) -> Gate:
-        """The limiter that all calls go through; ``stats()`` tells how busy it is."""
+        """The rate limiter of this client. Its ``stats()`` shows the use of the limit and the waiting calls."""
         return self._session.limiter
 
     async def request(
@@ -129,23 +131,23 @@ class ServiceClient:
         params: Mapping[str, str] | None = None,
         repeatable: bool | None = None,
     ) -> Any:
-        """Call any path of the tenant, such as ``"tickets/143/anything"``, and return the decoded JSON; None for none.
+        """Send a request to any path of the tenant, such as ``"tickets/143/anything"``, and return the decoded JSON.
 
-        Same limits, retries and errors as every operation. ``repeatable`` says whether a second send does no harm;
-        by default only a GET is repeated where its outcome is not known.
+        Returns None for an empty response. Limits, retries and errors are those of all operations. A request whose
+        outcome is unknown is repeated if it is a GET or ``repeatable=True``, which means that a repeat changes nothing.
         """
         if not isinstance(method, str) or not re.fullmatch(r"[A-Z]{3,10}", method):
-            raise InvalidRequestError(f"a method is a word in capitals, such as POST, not {method!r:.40}")
-        harmless = method == "GET" if repeatable is None else repeatable
+            raise InvalidRequestError(f"method must be a word in capitals, such as POST, not {method!r:.40}")
+        # Refused: dot segments, schemes, queries and everything that needs quoting, because it could leave the tenant.
+        parts = path.removeprefix("/").split("/") if isinstance(path, str) else [""]
+        if not all(re.fullmatch(r"[A-Za-z0-9._~-]{1,128}", part) and part.strip(".") for part in parts):
+            raise InvalidRequestError(f"path must be plain words, such as tickets/143/anything, not {path!r:.80}")
+        repeated = Idempotency.IDEMPOTENT if repeatable else Idempotency.NON_IDEMPOTENT
         call = Call(
             operation=f"{method} {path}",
             method=method,
-            path="/" + _relative(path),
-            idempotency=Idempotency.SAFE
-            if method == "GET"
-            else Idempotency.IDEMPOTENT
-            if harmless
-            else Idempotency.NON_IDEMPOTENT,
+            path="/" + "/".join(parts),
+            idempotency=Idempotency.SAFE if method == "GET" else repeated,
             parse=lambda answer: answer,
             documented=False,
             params=dict(params or {}),
@@ -176,14 +178,13 @@ class ServiceClient:
         )
 
     async def aclose(self) -> None:
-        """Wait at most ``Config.timeout`` seconds for what is under way, then close; a view leaves that to who opened
-        it."""
-        if self._owner:
+        """Wait up to ``Config.timeout`` seconds for requests in flight, then close. Does nothing if this is a view."""
+        if self._is_owner:
             await self._session.aclose()
 
     async def __aenter__(self) -> Self:
         if await self._session.open():
-            self._owner = True
+            self._is_owner = True
         return self
 
     async def __aexit__(
@@ -192,26 +193,7 @@ class ServiceClient:
         await self.aclose()
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_session"):  # a traceback with locals shows one that was given wrong arguments
+        if not hasattr(self, "_session"):  # a traceback with locals shows a client whose __init__ failed
             return "<ServiceClient, never opened>"
         state = "closed" if self._session.closed else "open"
         return f"<ServiceClient {self._session.config.tenant_url} {state}>"
-
-
-def _check(limiter: Any, http_client: Any, hooks: Any) -> None:
-    if not isinstance(limiter, Gate | None):
-        raise ConfigurationError(
-            f"limiter is a LocalLimiter, HostLimiter or RedisLimiter, not {type(limiter).__name__}"
-        )
-    if not isinstance(http_client, httpx.AsyncClient | None):
-        raise ConfigurationError(f"http_client is an httpx.AsyncClient, not {type(http_client).__name__}")
-    if not isinstance(hooks, Sequence) or not all(map(callable, hooks)):
-        raise ConfigurationError("hooks is a list of callables, each of which takes an event")
-
-
-def _relative(path: str) -> str:
-    """Refuse what could leave the tenant: dot segments, schemes, queries, and anything that needs quoting."""
-    parts = path.removeprefix("/").split("/") if isinstance(path, str) else [""]
-    if not all(re.fullmatch(r"[A-Za-z0-9._~-]{1,128}", part) and part.strip(".") for part in parts):
-        raise InvalidRequestError(f"a path is made of plain words, such as tickets/143/anything, not {path!r:.80}")
-    return "/".join(parts)

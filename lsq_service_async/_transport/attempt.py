@@ -1,4 +1,4 @@
-"""One attempt: an HTTP request and its response, or what a failure of them means. The only module that reveals keys."""
+"""Makes one attempt: an HTTP request, its response, and the translation of failures. Only this module reveals keys."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
+import attrs
 import httpx
 
 from .._wire import Api, AttemptResult, Outcome, Retry, parse_response
@@ -31,11 +32,11 @@ _KEY_HEADERS = {
     Api.LEADS: ("x-LSQ-AccessKey", "x-LSQ-SecretKey"),
 }
 _NEVER_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-_TLS_INTERRUPTED = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)  # the next handshake may succeed
+_TLS_EOF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)  # the next handshake may succeed
 
 
 class ResponseRejectedError(Exception):
-    """A response that is too large or in an encoding that was not asked for."""
+    """The response is too large, or has an encoding that the request does not accept."""
 
 
 class HttpSender:
@@ -67,7 +68,7 @@ class HttpSender:
         except Exception as error:
             return self._failure(context, error)
         except asyncio.CancelledError:
-            return unfinished(context, "the client was closed")
+            return unfinished_result(context, "the client was closed")
 
     async def _exchange(self, context: CallContext) -> tuple[httpx.Response, bytes]:
         clock, timeout = context.clock, context.options.timeout
@@ -93,7 +94,8 @@ class HttpSender:
             return response, await _read(context, response, until)
         finally:
             self.interruptible.discard(task)
-            await context.body.aclose()
+            if context.call.attachments:
+                await context.body.aclose()
             if response is not None:
                 await response.aclose()
 
@@ -118,14 +120,12 @@ class HttpSender:
     def _failure(self, context: CallContext, error: Exception) -> AttemptResult[Any]:
         """Translate an exception of httpx, h11, TLS or the file system into the result of the attempt."""
         call, links = context.call, _linked(error)
-        tls = next((link for link in links if _is_tls_refusal(link)), None)
-        shown = error if tls is None else tls
+        tls = next((link for link in links if isinstance(link, ssl.SSLError) and not isinstance(link, _TLS_EOF)), None)
+        shown = tls or error
         text = redact(self._config, str(shown))  # before it is cut
         if not isinstance(error, BodyFailedError):
             text = f"{type(shown).__name__}: {ascii(text)[1:-1][:200]}".removesuffix(": ")
-        is_rejected = (
-            isinstance(error, ResponseRejectedError) or "buffer too long" in text
-        )  # h11: over 100 KB of headers
+        is_rejected = isinstance(error, ResponseRejectedError) or "buffer too long" in text  # h11: 100 KB of headers
         failure: LSQServiceError
         if (not_sent := _not_sent(context, error, is_tls=tls is not None)) is not None:
             reason, retry = not_sent
@@ -138,10 +138,10 @@ class HttpSender:
                 failure = MalformedResponseError(f"The response to {call.operation} cannot be used: {text}.")
             else:
                 failure = _unknown(context, f"its response cannot be used ({text})")
-        failure.__cause__ = self._showable(links)
+        failure.__cause__ = self._without_frames(links)
         return AttemptResult(outcome=outcome, error=failure, retry=retry)
 
-    def _showable(self, links: list[BaseException]) -> BaseException | None:
+    def _without_frames(self, links: list[BaseException]) -> BaseException | None:
         """Return the first exception without frames, whose local variables may hold the headers of the request.
 
         Return None if it, or an exception that it is linked to, quotes a key.
@@ -153,28 +153,28 @@ class HttpSender:
         return links[0] if redact(self._config, shown) == shown else None
 
 
+@attrs.frozen(eq=False)
 class _Transmission(httpx.AsyncByteStream):
     """Passes a body to the connection, and records in the context how far it is.
 
     When the last bytes are passed on, ``timer`` starts to bound the wait for the response.
     """
 
-    def __init__(self, context: CallContext, timer: asyncio.Timeout) -> None:
-        self._context = context
-        self._timer = timer
+    context: CallContext
+    timer: asyncio.Timeout
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        context, sent, timeout = self._context, 0, self._context.options.timeout
+        context, sent, timeout = self.context, 0, self.context.options.timeout
         context.is_started = True
-        if context.fully_sent:  # there is no body
-            self._timer.reschedule(context.clock() + timeout)
+        if context.fully_sent:  # without a body
+            self.timer.reschedule(context.clock() + timeout)
         async for chunk in context.body:
             if context.abandoned:
                 raise BodyFailedError("the caller stopped waiting")
             sent += len(chunk)
             if sent == context.body.length:
                 context.fully_sent = True
-                self._timer.reschedule(context.clock() + timeout)
+                self.timer.reschedule(context.clock() + timeout)
             yield chunk
             if context.call.progress is not None and sent > context.progress:
                 context.progress = sent
@@ -194,7 +194,7 @@ async def _read(context: CallContext, response: httpx.Response, until: float) ->
         return getattr(response, "_content", b"")  # test transports and response hooks read it themselves
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "", "gzip", "x-gzip"):
-        raise ResponseRejectedError(f"it is encoded as {encoding[:40]!r}, which was not asked for")
+        raise ResponseRejectedError(f"it is encoded as {encoding[:40]!r}; only gzip is accepted")
     gunzip = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress if "gzip" in encoding else None
     body, raw_size = bytearray(), 0
     # Not aiter_raw(): it closes the response at the end, where a cancellation could leak the connection.
@@ -227,23 +227,23 @@ def _not_sent(context: CallContext, error: Exception, *, is_tls: bool) -> tuple[
     return f"The connection broke before the request was sent in full{hint}", Retry.ALWAYS
 
 
-def unfinished(context: CallContext, reason: str) -> AttemptResult[Any]:
-    """The final result of an attempt that was ended, for this ``reason``, before its response was read."""
+def unfinished_result(context: CallContext, reason: str) -> AttemptResult[Any]:
+    """Return the final result of an attempt that ended, for this ``reason``, before its response was read."""
+    outcome = Outcome.UNKNOWN if context.fully_sent else Outcome.NOT_APPLIED
+    return AttemptResult(outcome=outcome, error=unfinished(context, reason))
+
+
+def unfinished(context: CallContext, reason: str) -> LSQServiceError:
+    """Return the error of an attempt that ended before its response was read."""
     if context.fully_sent:
-        error = _unknown(context, f"{reason} before its response was read")
-        return AttemptResult(outcome=Outcome.UNKNOWN, error=error)
-    text = f"{reason[0].upper()}{reason[1:]} before the request was sent in full. Nothing was applied."
-    return AttemptResult(outcome=Outcome.NOT_APPLIED, error=NotSentError(text))
+        return _unknown(context, f"{reason} before its response was read")
+    return NotSentError(f"{reason[0].upper()}{reason[1:]} before the request was sent in full. Nothing was applied.")
 
 
 def _unknown(context: CallContext, reason: str) -> OutcomeUnknownError:
     safe = context.call.repeatable
     advice = "Repeating it changes nothing." if safe else "It may have been applied: look before you repeat it."
     return OutcomeUnknownError(f"{context.call.operation} was sent, but {reason}. {advice}", safe_to_repeat=safe)
-
-
-def _is_tls_refusal(error: BaseException) -> bool:
-    return isinstance(error, ssl.SSLError) and not isinstance(error, _TLS_INTERRUPTED)
 
 
 def _linked(error: BaseException) -> list[BaseException]:

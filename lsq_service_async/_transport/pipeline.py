@@ -10,12 +10,12 @@ from typing import Any
 
 from .._wire import Api, Attempt, AttemptResult, Outcome
 from ..config import Config
-from ..errors import LSQServiceError, NotSentError, OutcomeUnknownError, RateLimitError
+from ..errors import NotSentError, RateLimitError
 from ..events import AttemptEnded, AttemptStarted, CallEnded, Event, Hook
 from ..limits.gate import Gate, Slot
-from .attempt import HttpSender, unfinished
+from .attempt import HttpSender, unfinished_result
 from .context import CallContext
-from .retry import final_error, finished_record, retrying, worst_outcome
+from .retry import final_error, final_outcome, finished_record, retrying
 from .upload import RequestBody, prepare
 
 _log = logging.getLogger("lsq_service_async")
@@ -37,56 +37,55 @@ class Pipeline:
         self._is_closing = False
 
     async def send(self, context: CallContext) -> Any:
-        """Send a call until its result is final, and return its record or raise its error."""
-        record, call = None, context.call
+        """Send a call until a result is final. Return its record or raise its error."""
+        call, record = context.call, None
+        error: BaseException | None
         try:
             if call.attachments:
                 await prepare(call.attachments, self._config, context.deadline)
             async for attempt in retrying(context):
                 result = await self._attempt(context)
                 attempt.retry_state.set_result(result)
-            if result.error is None:
+            error = result.error
+            if error is None:
                 record = finished_record(context, result)
-        except LSQServiceError as error:
-            result = AttemptResult(outcome=Outcome.NOT_APPLIED, error=error)
-        except Exception as error:
-            result = unfinished(context, f"this client failed with {type(error).__name__}")
-        except BaseException as error:
-            self._emit_end(context, worst_outcome(context), error)
-            raise
-        failure = final_error(context, result)
-        outcome = Outcome.UNKNOWN if isinstance(failure, OutcomeUnknownError) else result.outcome
-        self._emit_end(context, outcome, failure)
-        if failure is not None:
-            raise failure
+        except BaseException as raised:
+            error = raised
+        if error is not None:
+            error = final_error(context, error)
+        self._emit(
+            CallEnded(
+                reference=context.reference,
+                operation=call.operation,
+                outcome=(Outcome.APPLIED if error is None else final_outcome(context, error)).value,
+                attempts=context.number,
+                seconds=context.clock() - context.started,
+                error=error,
+            )
+        )
+        if error is not None:
+            raise error
         return record
 
     async def _attempt(self, context: CallContext) -> AttemptResult[Any]:
         """Wait for the limit, send one attempt and wait for its result.
 
-        A cancelled caller is released at once, but the request goes on: httpx would leak its connection, and a create
-        may still be applied. The hooks get the result.
+        A cancelled caller is released at once, but the request is not cancelled: httpx would leak its connection, and
+        a create may still be applied. The hooks get the result.
         """
-        call, asked = context.call, context.clock()
+        call, options, asked = context.call, context.options, context.clock()
         context.fully_sent = context.is_started = False
-        context.body = RequestBody(
-            call, context.boundary, hash_files=self._config.attachment_digests, timeout=context.options.timeout
-        )
-        try:
-            slot = await self._acquire(context)
-        except NotSentError as error:
-            return AttemptResult(outcome=Outcome.NOT_APPLIED, error=error)
+        hash_files = self._config.attachment_digests
+        context.body = RequestBody(call, context.boundary, hash_files=hash_files, timeout=options.timeout)
+        slot = await self._acquire(context)
         context.number += 1
-        context.fully_sent = not context.body.length  # a request without a body is its head, and nobody sees it leave
+        context.fully_sent = not context.body.length  # httpx does not report when it has sent a head without a body
         flight = asyncio.create_task(self._fly(context, slot), name=f"lsq {call.operation} {context.reference}")
         self._flights.add(flight)
         flight.add_done_callback(self._flights.discard)
         started = context.clock()
-        self._emit(
-            AttemptStarted(
-                reference=context.reference, operation=call.operation, number=context.number, queued=started - asked
-            )
-        )
+        about: dict[str, Any] = {"reference": context.reference, "operation": call.operation, "number": context.number}
+        self._emit(AttemptStarted(**about, queued=started - asked))
         reason = "the deadline passed"
         try:
             await asyncio.wait([flight], timeout=None if context.deadline is None else context.deadline - started)
@@ -94,14 +93,14 @@ class Pipeline:
             context.abandoned, reason = True, "the caller was cancelled"
             raise
         finally:
-            # The flight may have ended in the same loop iteration. If it is still going on, it emits its end itself.
+            # The flight may have ended in the same loop iteration. If it has not, it emits its end itself.
             seconds = context.clock() - started
             if flight.done():
                 result = flight.result()
                 self._emit_attempt_end(context, result, seconds)
             else:
                 context.abandoned = True
-                result = unfinished(context, reason)
+                result = unfinished_result(context, reason)
             context.attempts.append(
                 Attempt(
                     number=context.number,
@@ -142,12 +141,12 @@ class Pipeline:
         return slot
 
     async def _fly(self, context: CallContext, slot: Slot) -> AttemptResult[Any]:
-        """Make one attempt, in a task of its own that only `aclose` cancels, and give its slot back."""
+        """Make one attempt in a separate task, which only `aclose` cancels, and return its slot."""
         started, result = context.clock(), None
         try:
             result = await self._sender.send(context)
         except Exception as error:
-            result = unfinished(context, f"this client failed with {type(error).__name__}")
+            result = unfinished_result(context, f"this client failed with {type(error).__name__}")
         except BaseException as error:
             error.__traceback__ = None  # frames of httpx, with the request's headers in their local variables
             raise
@@ -177,20 +176,8 @@ class Pipeline:
             )
         )
 
-    def _emit_end(self, context: CallContext, outcome: Outcome, error: BaseException | None) -> None:
-        self._emit(
-            CallEnded(
-                reference=context.reference,
-                operation=context.call.operation,
-                outcome=outcome.value,
-                attempts=context.number,
-                seconds=context.clock() - context.started,
-                error=error,
-            )
-        )
-
     def _emit(self, event: Event) -> None:
-        """Call every hook. What a hook raises is logged once, and never harms the call."""
+        """Call every hook. An exception of a hook is logged once and does not affect the call."""
         for index, hook in enumerate(self._hooks):
             try:
                 hook(event)
@@ -201,8 +188,10 @@ class Pipeline:
                         _log.error("A hook raised %r. It is called again, but this is logged once.", error)
 
     async def aclose(self, timeout: float) -> None:
-        """Reject queued calls, wait up to *timeout* seconds for requests in flight, then cancel those that wait for a
-        response. A call that was sent without a response ends in OutcomeUnknownError."""
+        """Reject queued calls, wait up to ``timeout`` seconds for requests in flight, then cancel the others.
+
+        A call whose request was sent in full then raises OutcomeUnknownError.
+        """
         self._is_closing = True
         for queued in self._queued:
             queued.reschedule(asyncio.get_running_loop().time())

@@ -1,30 +1,34 @@
-"""Retries: which attempts are repeated, how long to wait before, and what several attempts add up to."""
+"""Retries: repeats attempts, and combines their results into the error, outcome or record of the call."""
 
 from __future__ import annotations
 
 import logging
 import random
+from functools import partial
 from typing import Any
 
+import attrs
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 
-from .._wire import AttemptResult, Idempotency, Outcome, Retry, with_attempts
-from ..errors import LSQServiceError, OutcomeUnknownError, RateLimitError
+from .._wire import AttemptResult, Idempotency, Outcome, Retry
+from ..errors import LSQServiceError, NotSentError, OutcomeUnknownError, RateLimitError
+from .attempt import unfinished
 from .context import CallContext
 
 _log = logging.getLogger("lsq_service_async")
 
 
 def retrying(context: CallContext) -> AsyncRetrying:
-    """Make the retry loop of one call. A loop that is shared hands its tasks each other's results.
+    """Make the retry loop of one call. A shared loop hands its tasks each other's results.
 
-    Only results are repeated. An exception, a cancellation included, must not reach the loop: it ends the call.
+    Only results are repeated. Exceptions, cancellations included, do not pass through the loop: they end the call.
     """
     policy = context.options.retry
 
     def stop(state: RetryCallState) -> bool:
-        time = context.clock() + state.upcoming_sleep
-        return state.attempt_number >= policy.attempts or (context.deadline is not None and time >= context.deadline)
+        next_start = context.clock() + state.upcoming_sleep
+        is_late = context.deadline is not None and next_start >= context.deadline
+        return is_late or state.attempt_number >= policy.attempts
 
     def wait(state: RetryCallState) -> float:
         result: AttemptResult[Any] = state.outcome.result()  # type: ignore[union-attr]  # is set by now
@@ -34,7 +38,7 @@ def retrying(context: CallContext) -> AsyncRetrying:
         return max(random.uniform(0, longest), result.retry_after or 0.0)  # full jitter
 
     return AsyncRetrying(
-        retry=retry_if_result(lambda result: _is_retryable(context, result)),
+        retry=retry_if_result(partial(_is_retryable, context)),
         stop=stop,
         wait=wait,
         retry_error_callback=lambda _: None,  # out of attempts or time: the last result counts
@@ -48,43 +52,51 @@ def _is_retryable(context: CallContext, result: AttemptResult[Any]) -> bool:
     return result.retry is Retry.ALWAYS or (result.retry is Retry.ON_NO_RESPONSE and context.call.repeatable)
 
 
-def final_error(context: CallContext, result: AttemptResult[Any]) -> LSQServiceError | None:
-    """Return the error of a call whose last result is ``result``, with its reference and attempts.
+def final_error(context: CallContext, error: BaseException) -> BaseException:
+    """Return the error of a call that ``error`` ended. Cancellations and interrupts are returned unchanged.
 
     Once an attempt may have been applied, no later refusal or timeout can mean that nothing was applied.
     """
-    call, error = context.call, result.error
-    if error is None:
-        return None
-    is_settled = isinstance(error, OutcomeUnknownError) or (result.outcome is Outcome.UNKNOWN and call.repeatable)
-    was_unknown = any(attempt.outcome is Outcome.UNKNOWN for attempt in context.attempts)
-    if was_unknown and not is_settled and call.idempotency is not Idempotency.SAFE:
-        number = len(context.attempts)
-        message = f"{call.operation} may have been applied by one of {number} attempts. The last error was: {error}"
-        body = getattr(error, "body", None)
-        unknown = OutcomeUnknownError(message, safe_to_repeat=call.repeatable, body=body)
-        unknown.__cause__ = error
-        error = unknown
-    error.reference, error.attempts = context.reference, tuple(context.attempts)
-    return error
+    if not isinstance(error, Exception):
+        return error
+    if isinstance(error, LSQServiceError):
+        failure = error
+    else:
+        failure = unfinished(context, f"this client failed with {type(error).__name__}")
+        failure.__cause__ = error
+    call, attempts = context.call, context.attempts
+    is_certain = all(attempt.outcome is not Outcome.UNKNOWN for attempt in attempts)
+    # The error of the last attempt stands if it is unknown itself and the call may be repeated.
+    is_last = not is_certain and attempts[-1].outcome is Outcome.UNKNOWN and not isinstance(failure, NotSentError)
+    is_safe = call.idempotency is Idempotency.SAFE or (call.repeatable and is_last)
+    if not is_certain and not is_safe and not isinstance(failure, OutcomeUnknownError):
+        text = f"{call.operation} may have been applied by one of {len(attempts)} attempts. The last failed: {failure}"
+        unknown = OutcomeUnknownError(text, safe_to_repeat=call.repeatable, body=getattr(failure, "body", None))
+        unknown.__cause__ = failure
+        failure = unknown
+    failure.reference, failure.attempts = context.reference, tuple(attempts)
+    return failure
+
+
+def final_outcome(context: CallContext, error: BaseException) -> Outcome:
+    """Return the outcome of a call that failed: the worst of its attempts, unless the last one was applied."""
+    outcomes = [attempt.outcome for attempt in context.attempts] or [Outcome.NOT_APPLIED]
+    is_unknown = Outcome.UNKNOWN in outcomes and outcomes[-1] is not Outcome.APPLIED
+    return Outcome.UNKNOWN if is_unknown or isinstance(error, OutcomeUnknownError) else outcomes[-1]
 
 
 def finished_record(context: CallContext, result: AttemptResult[Any]) -> Any:
     """Return the record of a call that was applied, with its attempts. Warn if the call may have been applied twice."""
-    doubtful = None
-    if not context.call.repeatable:
-        doubtful = next((attempt for attempt in context.attempts if attempt.outcome is Outcome.UNKNOWN), None)
+    record: Any = result.record
+    attempts, doubtful = tuple(context.attempts), None
+    if len(attempts) > 1 and not context.call.repeatable:
+        doubtful = next((attempt for attempt in attempts if attempt.outcome is Outcome.UNKNOWN), None)
     if doubtful is not None:
         _log.warning(
             "%s may have been applied twice (reference %s): attempt %d was answered with %s, and attempt %d was "
             "applied. To get an error instead, set RetryPolicy(repeat_creates=False).",
             context.call.operation, context.reference, doubtful.number, doubtful.status, context.number,
         )  # fmt: skip
-    return with_attempts(result.record, tuple(context.attempts), possible_duplicate=doubtful is not None)
-
-
-def worst_outcome(context: CallContext) -> Outcome:
-    """Return the worst outcome of the attempts so far, unless the last one was applied."""
-    outcomes = [attempt.outcome for attempt in context.attempts] or [Outcome.NOT_APPLIED]
-    is_doubtful = Outcome.UNKNOWN in outcomes and outcomes[-1] is not Outcome.APPLIED
-    return Outcome.UNKNOWN if is_doubtful else outcomes[-1]
+    if hasattr(record, "possible_duplicate"):
+        return attrs.evolve(record, attempts=attempts, possible_duplicate=doubtful is not None)
+    return attrs.evolve(record, attempts=attempts) if hasattr(record, "attempts") else record

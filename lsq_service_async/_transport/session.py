@@ -1,4 +1,4 @@
-"""What a client and its views share: the connection pool, the limiter and the pipeline. Opened and closed once."""
+"""The connection pool, limiters and pipeline that a client shares with its views. Opened and closed once."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Session:
             raise LSQServiceError("This client belongs to another event loop. Make a client in each loop.")
 
     async def aclose(self) -> None:
-        """Close once. Every caller waits for the same task, which goes on if one of them is cancelled."""
+        """Close once. All callers wait for the same task, which is not cancelled with any of them."""
         if self._owner is not None and self._owner[1].is_closed():
             self.closed = True  # everything ended with its loop
             return
@@ -118,7 +118,7 @@ class Session:
         finally:
             if self._own_http:
                 await self._http.aclose()
-            async with self._open_lock:  # a call may be opening the limiters right now
+            async with self._open_lock:  # another task may be opening the limiters
                 if self._is_open:
                     await self.limiter.aclose()
                     await self._leads_limiter.aclose()

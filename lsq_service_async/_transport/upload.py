@@ -92,7 +92,7 @@ def _multipart(dto: bytes, attachments: tuple[Attachment, ...], boundary: str) -
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="ticketDTO"\r\n\r\n'
     parts: list[bytes | Attachment] = [head.encode() + dto + b"\r\n"]
     for attachment in attachments:
-        # Escaped as the HTML standard says, like browsers and httpx do. Attachment refuses control characters.
+        # Escaped by the rules of the HTML standard, like browsers and httpx do. Attachment refuses control characters.
         name = attachment.name.replace("\\", "\\\\").replace('"', "%22")
         head = (
             f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n'
@@ -162,7 +162,7 @@ class FileReader:
         try:
             if self._file is None:
                 self._file = self._attachment.source.open()
-            # The last read asks for one byte more, so that a file that grew is found before its end is sent.
+            # The last read is one byte longer, so that a file that grew is noticed before its end is sent.
             chunk = self._file.read(remaining + 1 if remaining <= CHUNK_SIZE else CHUNK_SIZE)
             if not isinstance(chunk, bytes):
                 raise TypeError(f"it reads {type(chunk).__name__}, not bytes")

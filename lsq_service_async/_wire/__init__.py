@@ -1,7 +1,7 @@
 """What is said: calls as values and answers as records or errors. Pure: no clock, no network, no asyncio."""
 
 from ..records import Attempt, Outcome
-from .call import Api, AttemptResult, Call, Idempotency, Retry, with_attempts
+from .call import Api, AttemptResult, Call, Idempotency, Retry
 from .responses import parse_response, retry_after
 
 __all__ = [
@@ -14,5 +14,4 @@ __all__ = [
     "Retry",
     "parse_response",
     "retry_after",
-    "with_attempts",
 ]

@@ -10,7 +10,7 @@ import attrs
 
 from ..attachments import Attachment
 from ..errors import LSQServiceError
-from ..records import Attempt, Outcome
+from ..records import Outcome
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -79,13 +79,6 @@ class AttemptResult(Generic[T]):
     retry: Retry = Retry.NEVER
     status: int | None = None
     retry_after: float | None = None
-
-
-def with_attempts(record: Any, attempts: tuple[Attempt, ...], *, possible_duplicate: bool) -> Any:
-    """Return a receipt with its attempts and the mark of a possible duplicate, and other records unchanged."""
-    if hasattr(record, "possible_duplicate"):
-        return attrs.evolve(record, attempts=attempts, possible_duplicate=possible_duplicate)
-    return attrs.evolve(record, attempts=attempts) if hasattr(record, "attempts") else record
 
 
 class Send(Protocol):
