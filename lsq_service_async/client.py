@@ -38,7 +38,7 @@ _UNCHANGED: Any = _Unchanged()
 
 
 class ServiceClient:
-    """The client of one account, for one event loop. Use ``async with ServiceClient(config) as client``, or `aclose` it.
+    """A client for one account and one event loop. Use ``async with ServiceClient(config) as client``, or `aclose` it.
 
     ``limiter`` is the rate limiter to share with other clients; by default each client has its own. Lead look-ups have
     their own limit in each client. ``http_client`` sets proxies, CA bundles and the connection pool; the caller closes
@@ -111,7 +111,7 @@ class ServiceClient:
         ``deadline`` is the seconds for a whole call, or None; ``timeout`` is the seconds without progress. Closing a
         view does nothing, unless its ``async with`` was the first use of the client.
         """
-        given = {"lane": lane, "deadline": deadline, "timeout": timeout, "retry": retry}
+        given: dict[str, Any] = {"lane": lane, "deadline": deadline, "timeout": timeout, "retry": retry}
         changes = {name: value for name, value in given.items() if value is not _UNCHANGED}
         view = object.__new__(type(self))
         view._wire_up(self._session, self._metadata_cache, attrs.evolve(self._options, **changes), is_owner=False)

@@ -1,4 +1,4 @@
-"""A TCP server that speaks whatever bytes a test wants, and remembers what it was sent."""
+"""A TCP server that sends arbitrary bytes."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ CREATED = b'{"Status":"Success","Id":"34"}'
 
 
 class RawServer:
-    """``talk`` is run for each connection; ``connections`` counts them, ``open`` those that are not closed yet."""
+    """Runs ``talk`` for each connection. ``connections`` counts all of them, ``open`` those that are not closed yet."""
 
     def __init__(self, talk: Talk, ssl=None) -> None:
         self._talk = talk
@@ -40,7 +40,7 @@ class RawServer:
 
 
 async def request_of(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
-    """Head and whole body of the next request."""
+    """Return head and body of the next request."""
     head = await reader.readuntil(b"\r\n\r\n")
     lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
     length = int(lengths[0].split(b":")[1]) if lengths else 0
@@ -48,6 +48,6 @@ async def request_of(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
 
 
 def ok(body: bytes = CREATED, *headers: bytes) -> bytes:
-    """A 200 with this body."""
+    """Return a 200 with this body."""
     lines = [b"HTTP/1.1 200 OK", b"Content-Length: %d" % len(body), *headers]
     return b"\r\n".join(lines) + b"\r\n\r\n" + body

@@ -1,4 +1,4 @@
-"""A service that does what a list says, for tests that want one exact failure after the other."""
+"""A transport that plays a list of responses and failures."""
 
 import asyncio
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ CREATED = {"Status": "Success", "ReasonForFailure": None, "Id": "34", "Message":
 
 
 class Seen(NamedTuple):
-    """One request as the service had it."""
+    """One request as the service received it."""
 
     method: str
     url: str
@@ -22,19 +22,19 @@ class Seen(NamedTuple):
 
 
 class BeforeBody(NamedTuple):
-    """Fail with this before a byte of the body was read."""
+    """Fail with this error before the body is read."""
 
     error: BaseException
 
 
 class AfterBody(NamedTuple):
-    """Read the whole body, then fail with this."""
+    """Read the whole body, then fail with this error."""
 
     error: BaseException
 
 
 class Slow(NamedTuple):
-    """Read the body, let time pass, answer."""
+    """Read the body, wait, then respond."""
 
     seconds: float
     answer: httpx.Response
@@ -45,7 +45,7 @@ def created(number: int = 34) -> httpx.Response:
 
 
 class Script(httpx.AsyncBaseTransport):
-    """Plays its steps one after the other; the last one for ever."""
+    """Plays its steps in order. The last step is repeated."""
 
     def __init__(self, *steps):
         self.steps = list(steps)
@@ -77,5 +77,5 @@ class Script(httpx.AsyncBaseTransport):
 
 
 def _again(answer: httpx.Response) -> httpx.Response:
-    """A response can be read once; a step may be played often."""
+    """Copy a response, because a response can be read once and a step is played often."""
     return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)

@@ -1,4 +1,4 @@
-"""The client's life: opened once, shared by all, closed once, and clear about misuse."""
+"""The client is opened once, shared by all tasks, closed once, and refuses misuse."""
 
 import asyncio
 import copy
@@ -12,7 +12,7 @@ import threading
 import attrs
 import httpx
 import pytest
-from scripted import Script, created
+from scripted import AfterBody, Script, created
 from virtual_clock import run_virtual
 
 from lsq_service_async import (
@@ -31,7 +31,7 @@ TICKET = NewTicket(lead_id="45b5")
 
 
 async def test_a_closed_client_says_so(config):
-    """One clear sentence, before anything is sent."""
+    """A closed client raises LSQServiceError before anything is sent."""
     async with ServiceClient(config) as client:
         pass
     with pytest.raises(LSQServiceError, match="client is closed"):
@@ -43,7 +43,7 @@ async def test_a_closed_client_says_so(config):
 
 
 def test_a_client_belongs_to_one_event_loop(config):
-    """A second loop gets a sentence, not "Event loop is closed"."""
+    """A client that is used in a second event loop raises LSQServiceError."""
     client = ServiceClient(config)
 
     async def use():
@@ -64,7 +64,7 @@ def test_a_client_belongs_to_one_event_loop(config):
 
 
 def test_a_client_whose_loop_has_ended_can_be_closed(config):
-    """Nothing is left to wait for, and nothing warns afterwards."""
+    """A client can be closed after its loop has ended, without a warning."""
     client = ServiceClient(config)
     asyncio.run(client.__aenter__())
     asyncio.run(client.aclose())
@@ -72,7 +72,7 @@ def test_a_client_whose_loop_has_ended_can_be_closed(config):
 
 
 async def test_a_forked_client_says_so(config, monkeypatch):
-    """Two processes on one pool would answer each other's calls."""
+    """A client that is used after a fork raises LSQServiceError."""
     async with ServiceClient(config) as client:
         with monkeypatch.context() as patch:
             patch.setattr(os, "getpid", lambda: -1)
@@ -81,7 +81,7 @@ async def test_a_forked_client_says_so(config, monkeypatch):
 
 
 def test_a_client_may_be_made_before_the_loop(config):
-    """At import time, say: it opens with its first call."""
+    """A client that is made without an event loop opens with its first call."""
     client = ServiceClient(config, http_client=httpx.AsyncClient(transport=Script(created())))
 
     async def main():
@@ -93,13 +93,13 @@ def test_a_client_may_be_made_before_the_loop(config):
 
 
 async def test_a_client_that_was_never_used_closes_quietly(config):
-    """Nothing was opened, so nothing warns."""
+    """A client that was never opened closes without a warning."""
     await ServiceClient(config).aclose()
 
 
 @pytest.mark.parametrize("seen", [lambda client: client, ServiceClient.with_options], ids=["client", "view"])
 async def test_a_client_left_open_warns(config, seen):
-    """As files and sockets do, also where only a view of it is left."""
+    """A client that was never closed warns when it is collected, also if only a view was left."""
     client = seen(ServiceClient(config))
     gc.collect()
     await client.__aenter__()
@@ -109,24 +109,37 @@ async def test_a_client_left_open_warns(config, seen):
 
 
 def test_the_signature_of_a_view_can_be_read():
-    """help() shows what is left as it is."""
+    """help() shows the defaults of with_options as unchanged."""
     assert "deadline: 'float | None' = unchanged" in str(inspect.signature(ServiceClient.with_options))
 
 
-async def test_a_view_shares_the_pool_and_the_limiter(config):
-    """with_options is cheap, changes only what it is given, and closing it closes nothing."""
-    async with ServiceClient(config) as client:
-        async with client.with_options(lane=Lane.BULK, timeout=5.0) as view:
-            assert view.limiter is client.limiter
-            narrower = view.with_options(deadline=2.0)
-        options = narrower._options
-        assert (options.lane, options.timeout, options.deadline) == (Lane.BULK, 5.0, 2.0)
-        assert narrower.with_options(deadline=None)._options.deadline is None
-        assert repr(client).endswith("open>")
+def test_a_view_shares_the_pool_and_the_limiter(config):
+    """A view changes only the given options, shares connections and limiter, and its close does nothing."""
+    lanes = []
+
+    class Watched(LocalLimiter):
+        async def acquire(self, lane, *, deadline=None, **more):
+            lanes.append((lane, deadline is not None))
+            return await super().acquire(lane, deadline=deadline, **more)
+
+    async def main():
+        script = Script(created())
+        http = httpx.AsyncClient(transport=script)
+        async with ServiceClient(config, limiter=Watched(), http_client=http) as client:
+            async with client.with_options(lane=Lane.BULK, timeout=5.0) as view:
+                assert view.limiter is client.limiter
+                narrower = view.with_options(deadline=2.0)
+            for each in (client, narrower, narrower.with_options(deadline=None)):
+                await each.tickets.create(TICKET)
+            assert repr(client).endswith("open>")
+        return [seen.timeout["write"] for seen in script.seen]
+
+    assert run_virtual(main()) == [30.0, 5.0, 5.0]
+    assert lanes == [(Lane.INTERACTIVE, False), (Lane.BULK, True), (Lane.BULK, False)]
 
 
 async def test_a_view_that_opens_its_client_closes_it(config):
-    """Nobody else would; another view that is entered meanwhile closes nothing."""
+    """A view whose async with was the first use of its client closes it; a second view does not."""
     async with ServiceClient(config).with_options(lane=Lane.BULK) as view:
         async with view.with_options(timeout=5.0):
             pass
@@ -138,21 +151,31 @@ async def test_a_view_that_opens_its_client_closes_it(config):
     "options", [{"lane": "bulk"}, {"timeout": 0}, {"deadline": -1}, {"retry": 3}, {"timeout": None}]
 )
 async def test_impossible_options_are_refused(config, options):
-    """When the view is made, not when it is used."""
+    """with_options raises ConfigurationError for impossible values."""
     async with ServiceClient(config) as client:
         with pytest.raises(ConfigurationError):
             client.with_options(**options)
 
 
 def test_the_options_of_the_config_are_the_clients(config):
-    """Time-out, deadline and retry policy come from there."""
-    mine = attrs.evolve(config, timeout=7.0, deadline=9.0, retry=RetryPolicy(attempts=2))
-    options = ServiceClient(mine)._options
-    assert (options.timeout, options.deadline, options.retry.attempts) == (7.0, 9.0, 2)
+    """A client takes timeout, deadline and retry policy from its Config."""
+    script = Script(AfterBody(httpx.ReadTimeout("late")), 503)
+
+    async def main():
+        mine = attrs.evolve(config, timeout=7.0, deadline=9.0, retry=RetryPolicy(attempts=2))
+        async with ServiceClient(mine, http_client=httpx.AsyncClient(transport=script)) as client:
+            with pytest.raises(APIStatusError):
+                await client.tickets.get("1")
+            script.steps = [httpx.Response(503, headers={"retry-after": "10"})]
+            with pytest.raises(APIStatusError):
+                await client.tickets.get("1")
+
+    run_virtual(main())
+    assert [seen.timeout["write"] for seen in script.seen] == [7.0, 7.0, 7.0]
 
 
 def test_from_env_makes_a_client(monkeypatch):
-    """With everything that the class takes besides."""
+    """from_env takes the other arguments of the class."""
     for name, value in {"LSQ_ACCESS_KEY": "CANARY-a", "LSQ_SECRET_KEY": "CANARY-b", "LSQ_ORG_ID": "7"}.items():
         monkeypatch.setenv(name, value)
     limiter = LocalLimiter()
@@ -160,7 +183,7 @@ def test_from_env_makes_a_client(monkeypatch):
 
 
 def test_two_clients_can_share_a_limiter(config):
-    """One allowance for both; another rate or tenant on it is an error."""
+    """Two clients can share a limiter, but not with another rate."""
 
     async def main():
         limiter = LocalLimiter()
@@ -178,7 +201,7 @@ def test_two_clients_can_share_a_limiter(config):
 
 
 def test_the_first_calls_share_one_opening(config):
-    """A limiter whose opening takes time is opened once, however many calls come first."""
+    """A limiter is opened once, even if several first calls wait for it."""
     opened = []
 
     class Slow(LocalLimiter):
@@ -197,7 +220,7 @@ def test_the_first_calls_share_one_opening(config):
 
 
 async def test_the_callers_http_client_stays_open(config):
-    """Who brings it, closes it."""
+    """The caller's http_client is not closed with the client."""
     async with httpx.AsyncClient(transport=Script(created())) as http:
         async with ServiceClient(config, http_client=http) as client:
             await client.tickets.create(TICKET)
@@ -205,7 +228,7 @@ async def test_the_callers_http_client_stays_open(config):
 
 
 def test_a_long_wait_is_said_once(config, caplog):
-    """A call that waits longer than the window says so in the log, so that nobody looks for a hang."""
+    """A call that waits longer than the window is logged at INFO, at most once each."""
 
     async def main():
         limited = attrs.evolve(config, rate_limit=RateLimit(1, per=5.0))
@@ -225,7 +248,7 @@ def test_a_long_wait_is_said_once(config, caplog):
     ids=["hook alone", "no hook", "limiter", "http client"],
 )
 def test_arguments_of_another_kind_are_named(config, arguments):
-    """When the client is made, not when it is used."""
+    """The client raises ConfigurationError for arguments of a wrong type."""
     with pytest.raises(ConfigurationError, match=next(iter(arguments))):
         ServiceClient(config, **arguments)
     with pytest.raises(ConfigurationError, match="Config"):
@@ -233,7 +256,7 @@ def test_arguments_of_another_kind_are_named(config, arguments):
 
 
 async def test_an_error_can_be_pickled(config):
-    """For task queues that send errors between processes."""
+    """Errors can be sent between processes."""
 
     async with httpx.AsyncClient(transport=Script(httpx.Response(400, json={"Message": "no"}))) as http:
         async with ServiceClient(config, http_client=http) as client:
@@ -244,9 +267,9 @@ async def test_an_error_can_be_pickled(config):
     assert again.attempts == caught.value.attempts
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what is tried to be copied
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # by the objects that deepcopy tries
 def test_a_client_cannot_be_copied(config):
-    """It owns connections; and the half of a copy that was made says nothing at its end."""
+    """A client cannot be copied, and the incomplete copy causes no warning."""
     with pytest.raises(TypeError):
         copy.deepcopy(ServiceClient(config))
     gc.collect()

@@ -1,4 +1,4 @@
-"""No key is in anything that is shown, logged, raised or kept."""
+"""API keys appear in no message, log record, event, traceback or request that is kept."""
 
 import asyncio
 import traceback
@@ -25,8 +25,7 @@ TICKET = NewTicket(lead_id="45b5")
 
 
 def everything_shown(error):
-    """All that a crash reporter may send: texts, attributes and local variables, of the error and all that it is linked
-    to by cause, context or group."""
+    """Return all texts, attributes and local variables of an error and of all errors that it is linked to."""
     shown, waiting, seen = [], [error], []
     while waiting:
         link = waiting.pop()
@@ -41,7 +40,7 @@ def everything_shown(error):
 
 
 def test_a_key_in_a_local_variable_is_found():
-    """The check can fail: it looks into the frames of a context that is not the cause."""
+    """The check of this file finds a key in the frames of a context that is not the cause."""
 
     def leaking():
         key = "CANARY-" + "secret"
@@ -78,7 +77,7 @@ async def failing(config, origin, http=None):
     ids=["closed", "garbage", "cut", "500", "silent"],
 )
 async def test_no_key_is_in_any_error(config, reply):
-    """Nor in its causes, nor in the locals of their frames, however the call failed."""
+    """An error of a failed attempt has no key in its texts, causes and frames."""
 
     async def talk(reader, writer):
         await request_of(reader)
@@ -92,7 +91,7 @@ async def test_no_key_is_in_any_error(config, reply):
 
 
 class BrokenWire(httpcore.AsyncNetworkBackend):
-    """Connects, and fails in the middle of writing the head of a request, with the keys in the caller's frames."""
+    """Connects, and fails while the head of a request is written."""
 
     async def connect_tcp(self, *args, **kwargs):
         return self
@@ -108,7 +107,7 @@ class BrokenWire(httpcore.AsyncNetworkBackend):
 
 
 async def test_no_key_is_in_the_frames_of_a_broken_write(config):
-    """h11 shows every header in the repr of its events, and crash reporters show the locals of every frame."""
+    """The frames of h11, whose events show every header, are dropped from an error."""
     transport = httpx.AsyncHTTPTransport()
     transport._pool = httpcore.AsyncConnectionPool(network_backend=BrokenWire())
     async with httpx.AsyncClient(transport=transport) as http:
@@ -118,7 +117,7 @@ async def test_no_key_is_in_the_frames_of_a_broken_write(config):
 
 
 async def test_no_key_is_in_the_error_of_a_broken_connection(config):
-    """The request that could not be written held the keys."""
+    """The error of a refused connection has no key."""
     error = await failing(config, "http://127.0.0.1:9")
     assert "CANARY" not in everything_shown(error)
 
@@ -129,7 +128,7 @@ async def test_no_key_is_in_the_error_of_a_broken_connection(config):
     ids=["rate", "url", "key"],
 )
 def test_no_key_is_in_the_error_of_wrong_settings(monkeypatch, wrong):
-    """The first error that many people see, and crash reporters with it."""
+    """The error of a wrong setting has no key in its frames."""
     named = {"LSQ_ACCESS_KEY": "CANARY-a", "LSQ_SECRET_KEY": "CANARY-b", "LSQ_ORG_ID": "7"}
     for name, value in (named | wrong).items():
         monkeypatch.setenv(name, value)
@@ -143,7 +142,7 @@ def test_no_key_is_in_the_error_of_wrong_settings(monkeypatch, wrong):
 
 
 async def test_an_escaped_key_is_found_too(config):
-    """JSON has more than one way to write a character."""
+    """A key with JSON escapes is redacted."""
     body = rb'{"Status":"Error","ExceptionMessage":"no key CANARY\u002daccess-u$r","Keys":["CANARY-secret"]}'
     async with httpx.AsyncClient(transport=Script(httpx.Response(400, content=body))) as http:
         error = await failing(config, config.base_url, http)
@@ -154,7 +153,7 @@ async def test_an_escaped_key_is_found_too(config):
 @pytest.mark.parametrize("depth", [1, 63, 64, 600, 100_000])
 @pytest.mark.parametrize("status", [200, 400, 500])
 async def test_no_key_is_in_the_error_of_a_nested_answer(config, status, depth):
-    """Redaction works at every depth, and never recurses."""
+    """A key is redacted at every depth of a response."""
     body = b"[" * depth + b'{"CANARY-secret": "CANARY-access-u$r"}' + b"]" * depth
     async with httpx.AsyncClient(transport=Script(httpx.Response(status, content=body))) as http:
         error = await failing(config, config.base_url, http)
@@ -173,7 +172,7 @@ async def test_a_key_at_the_cut_of_a_message_is_hidden(config, form, before):
 
 @pytest.mark.parametrize("wrap", [BeforeBody, AfterBody])
 async def test_a_key_in_the_error_of_a_library_is_hidden(config, wrap):
-    """A foreign error that quotes a key, anywhere in it or in what it is linked to, is not kept as the cause."""
+    """An error of a library that quotes a key, or is linked to one that does, is not kept as the cause."""
 
     class Quoting(Exception):
         pass
@@ -192,7 +191,7 @@ async def test_a_key_in_the_error_of_a_library_is_hidden(config, wrap):
 
 
 def test_no_key_is_in_the_frames_of_an_interrupt(config):
-    """A SystemExit in the middle of a request passes without the frames of httpx."""
+    """A SystemExit during a request passes without the frames of httpx."""
 
     class Leaving(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request):
@@ -212,7 +211,7 @@ def test_no_key_is_in_the_frames_of_an_interrupt(config):
 
 @pytest.mark.parametrize("status", [200, 401, 500])
 async def test_a_service_that_repeats_a_key_is_not_repeated(config, status):
-    """Its words come without the key, in the message and in the body."""
+    """A key that the service echoes is redacted in message and body."""
     said = {"Status": "Error", "ExceptionMessage": "no such key CANARY-access-u$r / CANARY-secret"}
     async with httpx.AsyncClient(transport=Script(httpx.Response(status, json=said))) as http:
         error = await failing(config, config.base_url, http)
@@ -221,7 +220,7 @@ async def test_a_service_that_repeats_a_key_is_not_repeated(config, status):
 
 
 async def test_no_key_is_in_any_event(config):
-    """Hooks write to logs and to tracing systems."""
+    """Events and reprs have no key."""
     events = []
     async with httpx.AsyncClient(transport=Script(429, BeforeBody(httpx.ConnectError("x")), created())) as http:
         settings = attrs.evolve(config, rate_limit=RateLimit(25, per=0.01))
@@ -233,7 +232,7 @@ async def test_no_key_is_in_any_event(config):
 
 
 async def test_no_key_is_in_what_httpx_logs(config, caplog):
-    """It logs each URL at INFO and each step at DEBUG; the keys are in headers, which are in neither."""
+    """httpx logs URLs and steps, which have no key."""
 
     async def talk(reader, writer):
         while True:
@@ -253,7 +252,7 @@ async def test_no_key_is_in_what_httpx_logs(config, caplog):
 
 
 async def test_the_keys_are_taken_off_the_request(config):
-    """A request that lives on in somebody's hands has none."""
+    """The keys are removed from a request after it was sent."""
     kept = []
 
     class Keeping(Script):

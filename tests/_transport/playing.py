@@ -1,4 +1,4 @@
-"""Calls on a virtual clock, with a script for a service."""
+"""Runs calls on a virtual clock against a scripted service."""
 
 import asyncio
 
@@ -20,13 +20,13 @@ async def cancelled(task):
     return asyncio.get_running_loop().time() - started
 
 
-def play(config, script, main, **more):
-    """Run ``main(client, events)`` on a virtual clock."""
+def play(config, script, main, *, hooks=(), **more):
+    """Run ``main(client, events)`` on a virtual clock, and return its result and the events."""
     events = []
 
     async def whole():
         async with httpx.AsyncClient(transport=script) as http:
-            async with ServiceClient(config, http_client=http, hooks=[events.append], **more) as client:
+            async with ServiceClient(config, http_client=http, hooks=[events.append, *hooks], **more) as client:
                 return await main(client, events)
 
     return run_virtual(whole()), events

@@ -1,4 +1,4 @@
-"""Failures inside an attempt: each ends in an error of the package, and its slot comes back."""
+"""Failures inside an attempt raise errors of the package and return the slot."""
 
 import attrs
 import httpx
@@ -29,7 +29,7 @@ def nested(depth, status):
 
 
 def error_of(config, script, **options):
-    """The error of one create, and the events of its call."""
+    """Make one create that fails. Return its error and the events of its call."""
 
     async def main(client, _):
         with pytest.raises(LSQServiceError) as caught:
@@ -42,7 +42,7 @@ def error_of(config, script, **options):
 
 @pytest.mark.parametrize("depth", [64, 600, 100_000])
 def test_an_error_that_is_nested_too_deep_is_kept_as_text(config, depth):
-    """A 400 whose JSON is nested deeper than 64 ends in BadRequestError with the text as its body."""
+    """A 400 whose JSON is nested deeper than 64 raises BadRequestError with the text as its body."""
     error, events = error_of(config, Script(nested(depth, 400)))
     assert type(error) is BadRequestError
     assert isinstance(error.body, str)
@@ -69,7 +69,7 @@ def test_a_create_whose_answer_is_nested_too_deep_is_unknown(config, depth):
 
 
 def test_deep_answers_give_their_slots_back(config):
-    """A limit of 2 calls survives 6 deep answers, because each slot comes back."""
+    """A limit of 2 calls survives 6 deep answers, because each slot is released."""
     limited = attrs.evolve(config, rate_limit=RateLimit(2, per=1.0))
 
     async def main(client, _):
@@ -89,14 +89,14 @@ def test_an_answer_with_a_number_outside_of_json_cannot_be_read(config, number):
 
 @pytest.mark.parametrize("failure", [MemoryError(), RecursionError(), UnicodeError("x"), KeyError("x"), OSError()])
 def test_a_failure_after_a_create_was_sent_is_unknown(config, failure):
-    """Whatever is raised once the body was sent in full, the create may have been applied."""
+    """Any exception after the body was sent in full makes a create unknown, because it may have been applied."""
     error, events = error_of(config, Script(AfterBody(failure)))
     assert type(error) is OutcomeUnknownError
     assert [event.outcome for event in of(CallEnded, events)] == ["unknown"]
 
 
 class Unprintable(Exception):
-    """Raises when it is printed."""
+    """An exception whose text cannot be read."""
 
     def __str__(self):
         raise RuntimeError("no text")
@@ -104,7 +104,8 @@ class Unprintable(Exception):
 
 @pytest.mark.parametrize(("step", "expected"), [(AfterBody, OutcomeUnknownError), (BeforeBody, NotSentError)])
 def test_an_error_that_cannot_be_printed_is_named(config, step, expected):
-    """The translation of an error may fail too; the call then ends as far as it got, and its slot comes back."""
+    """If the translation of an error fails itself, the call still raises an error of the package and returns
+    its slot."""
     error, _ = error_of(config, Script(step(Unprintable())))
     assert type(error) is expected
     assert "RuntimeError" in str(error)
@@ -112,7 +113,7 @@ def test_an_error_that_cannot_be_printed_is_named(config, step, expected):
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
 def test_an_interrupt_passes_unchanged_and_gives_the_slot_back(config, stop):
-    """KeyboardInterrupt and SystemExit are not errors of a call."""
+    """KeyboardInterrupt and SystemExit leave a call unchanged, and its slot is returned."""
     ended = []
 
     class Watched(LocalLimiter):
@@ -134,7 +135,7 @@ def test_an_interrupt_passes_unchanged_and_gives_the_slot_back(config, stop):
 
 
 class Failing(LocalLimiter):
-    """Fails at the chosen grant, with an error that is not the package's."""
+    """A limiter that raises ZeroDivisionError at one grant."""
 
     def __init__(self, grant):
         super().__init__()
@@ -149,7 +150,7 @@ class Failing(LocalLimiter):
 
 @pytest.mark.parametrize(("grant", "expected"), [(1, NotSentError), (2, OutcomeUnknownError)])
 def test_a_limiter_that_fails_ends_a_call_in_an_error_of_the_package(config, grant, expected):
-    """Before the first attempt nothing was sent; after a 502 the create is unknown."""
+    """A limiter that raises ends the first attempt as not sent, and a create after a 502 as unknown."""
 
     async def main(client, _):
         with pytest.raises(expected) as caught:
@@ -162,7 +163,7 @@ def test_a_limiter_that_fails_ends_a_call_in_an_error_of_the_package(config, gra
 
 
 def test_a_limiter_that_cannot_be_opened_ends_a_call_as_not_sent(config):
-    """An error of another kind is named, and is the cause."""
+    """An exception of a limiter that opens is the cause of a NotSentError."""
 
     class Closed(LocalLimiter):
         async def open(self, rate, name):
@@ -177,7 +178,7 @@ def test_a_limiter_that_cannot_be_opened_ends_a_call_as_not_sent(config):
 
 
 async def test_an_attachment_that_fails_while_it_is_copied_is_not_sent(config):
-    """Whatever an async iterable raises, the call ends in NotSentError; the package's own errors stay."""
+    """Any exception of an async iterable ends the call with NotSentError, except the package's own errors."""
 
     async def broken(error):
         yield b"x"

@@ -1,4 +1,4 @@
-"""A caller that leaves: released at once, with nothing of it left behind, and the end of its call told to the hooks."""
+"""Cancelled calls: the caller is released at once, nothing is left open, and the hooks get the result."""
 
 import asyncio
 import logging
@@ -9,7 +9,6 @@ import pytest
 from _transport.playing import TICKET, cancelled, of, play
 from raw_server import RawServer, ok, request_of
 from scripted import AfterBody, Script, Slow, created
-from virtual_clock import run_virtual
 
 from lsq_service_async import (
     Attachment,
@@ -24,7 +23,7 @@ from lsq_service_async.events import AttemptEnded, CallEnded
 
 
 def test_cancelled_while_sending_the_flight_ends_by_itself(config):
-    """The ticket was created; its number is in the event, and the slot stays counted."""
+    """A create that is cancelled in flight is finished: the event has its ticket number, and its slot stays counted."""
 
     async def main(client, events):
         task = asyncio.create_task(client.tickets.create(TICKET))
@@ -44,7 +43,7 @@ def test_cancelled_while_sending_the_flight_ends_by_itself(config):
 
 
 def test_cancelled_in_the_queue_nothing_is_sent(config):
-    """It takes no slot and makes no request."""
+    """A call that is cancelled in the queue takes no slot and makes no request."""
     script = Script(created())
     limited = attrs.evolve(config, rate_limit=RateLimit(1, per=5.0))
 
@@ -62,7 +61,7 @@ def test_cancelled_in_the_queue_nothing_is_sent(config):
 
 
 def test_cancelled_in_a_pause_nothing_more_is_sent(config):
-    """What an earlier attempt may have done is still said."""
+    """A call that is cancelled between two attempts ends with the unknown outcome of the first."""
     script = Script(502)
     slow = RetryPolicy(backoff=1000.0, backoff_cap=1000.0)
 
@@ -79,7 +78,8 @@ def test_cancelled_in_a_pause_nothing_more_is_sent(config):
 
 @pytest.mark.parametrize("turns", range(12))
 def test_cancelled_at_any_turn_of_the_loop_it_leaves_nothing(config, turns):
-    """After each of the first turns: the gate is whole, no task is left, and the next call goes through."""
+    """A call that is cancelled in any of its first loop iterations leaves no task and no slot, and the next call
+    works."""
 
     async def main(client, events):
         task = asyncio.create_task(client.tickets.create(TICKET))
@@ -97,7 +97,7 @@ def test_cancelled_at_any_turn_of_the_loop_it_leaves_nothing(config, turns):
 
 
 def cancelled_at_each_turn(config, *answers):
-    """The events of the same call, again and again, cancelled one turn of the loop later each time."""
+    """Yield the events of the same call, cancelled one loop iteration later each time."""
 
     async def main(client, turns):
         task = asyncio.create_task(client.with_options(retry=RetryPolicy(backoff=1e-9)).tickets.create(TICKET))
@@ -113,7 +113,7 @@ def cancelled_at_each_turn(config, *answers):
 
 
 def test_cancelled_in_the_turn_in_which_its_answer_came_the_end_is_known(config):
-    """The call ends as its send did; that is abandoned exactly when its caller did not get it, and told once."""
+    """AttemptEnded is emitted once, and is abandoned exactly if the caller did not get the result."""
     seen = set()
     for events in cancelled_at_each_turn(config, created()):
         [attempt], [call] = of(AttemptEnded, events), of(CallEnded, events)
@@ -133,14 +133,14 @@ def test_cancelled_in_the_turn_in_which_its_answer_came_the_end_is_known(config)
     ids=["refused", "in doubt, then refused", "in doubt, then done"],
 )
 def test_a_cancelled_call_ends_as_its_attempts_did(config, answers, expected):
-    """The worst of them, unless the last one was done."""
+    """The outcome of a cancelled call is the worst of its attempts, unless the last one was applied."""
     calls = [call for events in cancelled_at_each_turn(config, *answers) for call in of(CallEnded, events)]
     left = [call for call in calls if isinstance(call.error, asyncio.CancelledError) and call.attempts == len(answers)]
     assert {call.outcome for call in left} == expected
 
 
 def test_a_time_out_of_the_caller_is_a_cancellation(config):
-    """asyncio.timeout and wait_for work as everywhere."""
+    """asyncio.timeout works around a call."""
 
     async def main(client, events):
         with pytest.raises(TimeoutError):
@@ -158,13 +158,13 @@ class Hanging(Script):
 
 
 def test_what_the_deadline_overtakes_before_it_is_sent_is_not_sent(config):
-    """A body that was not handed over whole never will be."""
+    """A body that was not sent in full at the deadline is never sent in full."""
 
     async def main(client, events):
         with pytest.raises(NotSentError, match="deadline"):
             await client.with_options(deadline=1.0).tickets.create(TICKET)
         with pytest.raises(OutcomeUnknownError):
-            # Without a body, the head alone is the request, and nobody sees it leave.
+            # Without a body, the head is the whole request, and httpx does not report when it was sent.
             await client.with_options(deadline=1.0).request("POST", "tickets/1/close")
         task = asyncio.create_task(client.tickets.create(TICKET))
         await asyncio.sleep(1)
@@ -175,7 +175,7 @@ def test_what_the_deadline_overtakes_before_it_is_sent_is_not_sent(config):
 
 
 def test_a_deadline_bounds_the_copying_of_attachments_too(config):
-    """A source that hangs ends as not sent, with its reference; the hooks hear of it."""
+    """A source that hangs ends as not sent at the deadline, with a reference that the hooks get too."""
 
     async def hanging():
         yield b"x"
@@ -202,7 +202,7 @@ def test_a_deadline_bounds_the_copying_of_attachments_too(config):
 
 
 def test_a_time_out_of_the_callers_source_is_its_own(config):
-    """It is not taken for the deadline, and nothing was sent."""
+    """A TimeoutError of the caller's source is not reported as the deadline, and nothing is sent."""
 
     async def impatient():
         yield b"x"
@@ -220,40 +220,35 @@ def test_a_time_out_of_the_callers_source_is_its_own(config):
 
 
 def test_a_hook_cannot_cancel_a_call(config):
-    """Whatever it raises, it is only a hook."""
+    """A CancelledError that a hook or a progress callback raises does not cancel the call."""
 
     def cancelling(event):
         raise asyncio.CancelledError
 
-    async def main():
-        async with httpx.AsyncClient(transport=Script(created())) as http:
-            async with ServiceClient(config, http_client=http, hooks=[cancelling]) as client:
-                return (await client.tickets.create(TICKET, progress=lambda *_: cancelling(None))).number
+    async def main(client, _):
+        return (await client.tickets.create(TICKET, progress=lambda *_: cancelling(None))).number
 
-    assert run_virtual(main()) == "34"
+    assert play(config, Script(created()), main, hooks=[cancelling])[0] == "34"
 
 
 def test_a_hook_that_raises_is_logged_once(config, caplog):
-    """The call is unharmed, and so are the other hooks."""
+    """A hook that raises harms neither the call nor the other hooks, and is logged once."""
     heard = []
 
     def broken(event):
         raise RuntimeError("a broken hook")
 
-    async def main():
-        script = Script(created())
-        async with httpx.AsyncClient(transport=script) as http:
-            async with ServiceClient(config, http_client=http, hooks=[broken, heard.append]) as client:
-                await client.tickets.create(TICKET)
-                return await client.tickets.create(TICKET)
+    async def main(client, _):
+        await client.tickets.create(TICKET)
+        return await client.tickets.create(TICKET)
 
-    assert run_virtual(main()).number == "34"
+    assert play(config, Script(created()), main, hooks=[broken, heard.append])[0].number == "34"
     assert len(heard) == 6
     assert [record.levelno for record in caplog.records if "a broken hook" in record.getMessage()] == [logging.ERROR]
 
 
 def test_a_progress_callback_that_raises_is_logged_once(config, caplog):
-    """A bug in a progress bar does not make the outcome of a create unknown."""
+    """A progress callback that raises does not make the outcome of a create unknown."""
 
     def broken(sent, total):
         raise RuntimeError("a broken bar")
@@ -266,7 +261,7 @@ def test_a_progress_callback_that_raises_is_logged_once(config, caplog):
 
 
 def test_progress_never_runs_backwards(config):
-    """It rises to the total, once, however often the body is sent."""
+    """Progress rises to the total once, also if the body is sent several times."""
     seen = []
 
     async def main(client, events):
@@ -281,7 +276,7 @@ def test_progress_never_runs_backwards(config):
 
 
 async def test_a_cancelled_upload_ends_with_its_connection(config, tmp_path):
-    """The server sees the end of the connection, not the end of the file; the pool stays healthy."""
+    """A cancelled upload closes its connection before the end of the file, and the pool stays usable."""
     whole = asyncio.Event()
     received = []
 
@@ -312,7 +307,7 @@ async def test_a_cancelled_upload_ends_with_its_connection(config, tmp_path):
 
 
 async def test_a_hundred_cancelled_calls_leave_a_pool_of_one_healthy(config):
-    """Each is left at another moment; none takes the only connection with it."""
+    """Calls that are cancelled at a hundred different moments never lose the only connection of the pool."""
 
     async def talk(reader, writer):
         while True:
@@ -335,7 +330,7 @@ async def test_a_hundred_cancelled_calls_leave_a_pool_of_one_healthy(config):
 
 
 async def test_the_attachment_is_closed_whatever_happens(config, tmp_path):
-    """No file stays open behind a call that failed or was cancelled."""
+    """A call that failed leaves no file open."""
     path = tmp_path / "a.bin"
     path.write_bytes(bytes(32 << 20))  # more than a connection's buffers take in
     readers = []

@@ -1,6 +1,8 @@
-"""A client that closes: every call ends in its own way, and no connection is lost over it."""
+"""A client that closes: each call ends according to its progress, and no connection is leaked."""
 
 import asyncio
+from datetime import UTC
+from functools import partial
 
 import attrs
 import httpx
@@ -16,12 +18,15 @@ from lsq_service_async import (
     RateLimit,
     ServiceClient,
 )
+from lsq_service_async._transport.session import Session
+from lsq_service_async.config import CallOptions
 from lsq_service_async.events import AttemptEnded, CallEnded
 from lsq_service_async.limits import LocalLimiter
+from lsq_service_async.tickets import Tickets
 
 
 def test_closing_waits_for_flights(config):
-    """What is under way at the end still ends well."""
+    """A request in flight is finished before the client is closed."""
 
     async def main(client, events):
         task = asyncio.create_task(client.tickets.create(TICKET))
@@ -33,7 +38,7 @@ def test_closing_waits_for_flights(config):
 
 
 def test_closing_waits_at_most_the_time_out(config):
-    """Then what was open is unknown, to its caller and to the hooks."""
+    """A request that is still unanswered after the timeout ends as unknown, for its caller and for the hooks."""
 
     async def main(client, events):
         task = asyncio.create_task(client.with_options(timeout=100.0).tickets.create(TICKET))
@@ -51,7 +56,7 @@ def test_closing_waits_at_most_the_time_out(config):
 
 
 def test_closing_before_the_body_is_sent_is_not_sent(config):
-    """A flight that still waits for its connection is certain not to have been applied."""
+    """A request that still waits for its connection at the close ends as not sent."""
 
     class Stuck(Script):
         async def handle_async_request(self, request):
@@ -68,7 +73,7 @@ def test_closing_before_the_body_is_sent_is_not_sent(config):
 
 
 class SlowToClose(httpx.AsyncByteStream):
-    """A body that comes at once, over a connection that takes its time to end."""
+    """A response body that is complete, on a connection that takes 10 s to close."""
 
     closed = False
 
@@ -81,7 +86,7 @@ class SlowToClose(httpx.AsyncByteStream):
 
 
 class Endless(SlowToClose):
-    """A body that only begins."""
+    """A response body that never ends."""
 
     async def __aiter__(self):
         yield b"{"
@@ -89,7 +94,7 @@ class Endless(SlowToClose):
 
 
 class Answering(Script):
-    """Has the request, and answers with this body."""
+    """Reads the request, and responds with this body."""
 
     def __init__(self, body):
         super().__init__(created())
@@ -106,7 +111,7 @@ class Answering(Script):
     ids=["it is whole", "it has no end"],
 )
 def test_closing_breaks_no_response_that_is_being_closed(config, body, expected):
-    """httpx, cancelled while it does that, can lose its connection for ever; reading may be cancelled."""
+    """A flight is cancelled while it reads a response, but not while it closes one: httpx could leak the connection."""
 
     async def main(client, events):
         task = asyncio.create_task(client.with_options(timeout=100.0).tickets.create(TICKET))
@@ -122,7 +127,7 @@ def test_closing_breaks_no_response_that_is_being_closed(config, body, expected)
 
 @pytest.mark.parametrize("where", ["queue", "pause", "flight"])
 def test_closing_ends_every_call_in_its_own_way(config, where):
-    """In the queue it is not sent; in a pause what was sent before still counts; a flight is waited for."""
+    """Closing rejects queued calls, ends waiting retries with the outcome of their attempts, and waits for requests."""
     later = httpx.Response(503, headers={"Retry-After": "3"})
     steps = {"queue": [created()], "pause": [later], "flight": [Slow(2, created(7))]}[where]
     limited = attrs.evolve(config, rate_limit=RateLimit(1, per=5.0))
@@ -146,31 +151,34 @@ def test_closing_ends_every_call_in_its_own_way(config, where):
 
 
 def test_closing_while_an_intent_is_written_does_not_undo_an_earlier_send(config):
-    """The first may have been applied; that the second was not sent says nothing of it."""
-    script = Script(502, created())
+    """A second attempt that the close prevents leaves the unknown outcome of the first."""
+    script, events, intents = Script(502, created()), [], []
 
-    async def main(client, events):
-        intents, closing = [], []
+    async def main():
+        closing = []
 
         async def before_send(reference):
-            intents.append(len(script.seen))
+            intents.append((reference, len(script.seen)))
             if len(intents) == 2:
-                closing.append(asyncio.create_task(client.aclose()))
+                closing.append(asyncio.create_task(session.aclose()))
                 await asyncio.sleep(0.1)
 
-        with pytest.raises(OutcomeUnknownError) as caught:
-            await client._view(before_send=before_send).tickets.create(TICKET)
-        await asyncio.gather(*closing)
-        assert intents == [0, 1]
+        async with httpx.AsyncClient(transport=script) as http:
+            session = Session(config, None, http, [events.append], "test")
+            send = partial(session.send, options=CallOptions(before_send=before_send))
+            with pytest.raises(OutcomeUnknownError) as caught:
+                await Tickets(send, org_id="1", zone=UTC).create(TICKET)
+            await asyncio.gather(*closing)
         return caught.value
 
-    error, events = play(config, script, main)
+    error = run_virtual(main())
+    assert intents == [(error.reference, 0), (error.reference, 1)]
     assert (len(script.seen), isinstance(error.__cause__, NotSentError)) == (1, True)
     assert [event.outcome for event in of(CallEnded, events)] == ["unknown"]
 
 
 def test_closing_starts_no_flight(config):
-    """Neither from its own queue nor through a limiter that others go on using."""
+    """A closing client sends nothing more, also if its limiter is shared with an open client."""
     script = Script(Slow(1, created()))
 
     async def main():
@@ -195,7 +203,7 @@ def test_closing_starts_no_flight(config):
 
 
 def test_a_closing_that_is_cancelled_goes_on(config):
-    """The pool and the limiter are closed all the same, and who closes again waits for that."""
+    """A cancelled aclose still closes the pool and the limiter, and the next aclose waits for that."""
 
     async def main():
         client = ServiceClient(config, http_client=httpx.AsyncClient(transport=Script(Slow(3, created(7)))))
@@ -213,7 +221,7 @@ def test_a_closing_that_is_cancelled_goes_on(config):
 
 
 def test_a_client_that_is_closed_while_it_opens_leaves_nothing_open(config):
-    """Neither its limiter nor a call that goes on."""
+    """A client that is closed while it opens its limiter closes it again, and its calls end."""
 
     class SlowToOpen(LocalLimiter):
         async def open(self, rate, name):
@@ -236,7 +244,7 @@ def test_a_client_that_is_closed_while_it_opens_leaves_nothing_open(config):
 
 
 def test_a_deadline_bounds_the_opening_too(config):
-    """A file that others hold must not keep a request for longer than it asked for."""
+    """A limiter that takes too long to open ends a call at its deadline."""
 
     class NeverOpen(LocalLimiter):
         async def open(self, rate, name):

@@ -1,4 +1,4 @@
-"""What servers do to a connection, over real sockets; real time passes only where a time-out is the point."""
+"""Servers that misbehave on real sockets. Real time passes only if a timeout is tested."""
 
 import asyncio
 import contextlib
@@ -37,7 +37,7 @@ async def call_get(client):
 
 
 def answering(*chunks, end="keep", wait=0.0):
-    """Read requests and write these chunks to each; then keep the connection, close it or fall silent."""
+    """Read requests and write these chunks to each. Then keep the connection, close it, or send nothing more."""
 
     async def talk(reader, writer):
         while True:
@@ -55,7 +55,7 @@ def answering(*chunks, end="keep", wait=0.0):
 
 
 async def outcome(config, talk, act, **options):
-    """What comes of one call to a server that talks like that."""
+    """Return the result or the error of one call to a server with this behaviour."""
     async with RawServer(talk).running() as server:
         settings = attrs.evolve(config, base_url=server.origin, retry=ONCE, **options)
         async with ServiceClient(settings) as client:
@@ -83,7 +83,7 @@ UNUSABLE = {
 
 @pytest.mark.parametrize("name", ["gzip bomb", "9 MiB", "endless"])
 async def test_an_answer_is_bounded(config, name):
-    """At 8 MiB, raw and decoded: what is behind that is not read."""
+    """A response is read up to 8 MiB, raw and decoded."""
     chunk, end = UNUSABLE[name]
     error = await outcome(config, answering(*[chunk] * (20 if name == "endless" else 1), end=end), call_create)
     assert "larger than 8 MiB" in str(error)
@@ -91,7 +91,7 @@ async def test_an_answer_is_bounded(config, name):
 
 @pytest.mark.parametrize("name", UNUSABLE)
 async def test_an_answer_that_cannot_be_used_leaves_a_create_unknown(config, name):
-    """Whatever the answer, the request was sent whole; and memory is bounded."""
+    """A create whose response cannot be used is unknown, because its request was sent in full."""
     chunk, end = UNUSABLE[name]
     error = await outcome(config, answering(chunk, end=end), call_create)
     assert type(error) is OutcomeUnknownError
@@ -100,7 +100,8 @@ async def test_an_answer_that_cannot_be_used_leaves_a_create_unknown(config, nam
 
 @pytest.mark.parametrize("name", ["gzip bomb", "brotli", "9 MiB", "no gzip", "300 headers", "100,000 headers"])
 async def test_an_answer_that_cannot_be_read_is_malformed(config, name):
-    """A read says that it was the answer, and asks for no more of what is out of all bounds."""
+    """A read whose response cannot be used raises MalformedResponseError, and is not repeated if the response is
+    too large."""
     chunk, end = UNUSABLE[name]
     error = await outcome(config, answering(chunk, end=end), call_get)
     assert type(error) is MalformedResponseError
@@ -109,13 +110,13 @@ async def test_an_answer_that_cannot_be_read_is_malformed(config, name):
 
 @pytest.mark.parametrize("headers", [(b"Content-Encoding: gzip",), (b"Content-Encoding: GZIP ",)])
 async def test_gzip_is_understood(config, headers):
-    """It is the one encoding that is asked for."""
+    """A gzip response is decoded, because requests accept gzip."""
     receipt = await outcome(config, answering(ok(gzip.compress(CREATED), *headers)), call_create)
     assert receipt.number == "34"
 
 
 async def test_a_header_of_an_answer_may_come_twice(config):
-    """Folded with a comma, as HTTP says; a doubled Retry-After means nothing."""
+    """A doubled Retry-After is ignored, and the status still counts."""
     refusal = b"HTTP/1.1 503 X\r\nContent-Length: 0\r\nRetry-After: 5\r\nRetry-After: 10\r\n\r\n"
     error = await outcome(config, answering(refusal), call_get)
     assert error.status_code == 503
@@ -131,7 +132,7 @@ async def test_a_header_of_an_answer_may_come_twice(config):
     ids=["silence", "a flood of 102", "a slow drip"],
 )
 async def test_timeout_bounds_every_silence_and_the_whole_answer(config, chunks, wait, end):
-    """httpx has no total time-out: drips and floods would last for ever. Again and again, the pool stays healthy."""
+    """Slow drips and floods of 102 end at the timeout, and the pool stays usable."""
     async with RawServer(answering(*chunks, wait=wait, end=end)).running() as server:
         settings = attrs.evolve(config, base_url=server.origin, retry=ONCE, timeout=0.15)
         limits = httpx.Limits(max_connections=2)
@@ -147,7 +148,7 @@ async def test_timeout_bounds_every_silence_and_the_whole_answer(config, chunks,
 @pytest.mark.slow
 @pytest.mark.parametrize("headers", [(), (b"Connection: close",)], ids=["kept", "closed"])
 async def test_answers_that_come_with_the_time_out_lose_no_connection(config, headers):
-    """A timer that fires while httpx closes a response would cost the pool a connection for ever."""
+    """Responses that arrive at the moment of the timeout never leak a connection."""
 
     async def talk(reader, writer):
         while True:
@@ -176,7 +177,7 @@ async def test_answers_that_come_with_the_time_out_lose_no_connection(config, he
 @pytest.mark.slow
 @pytest.mark.parametrize("headers", [(), (b"Connection: close",)], ids=["kept", "closed"])
 async def test_answers_that_come_as_the_client_closes_lose_no_connection(config, headers):
-    """The pool is the caller's and lives on: a send that is ended too late must not take a connection with it."""
+    """Requests that are cancelled by a close never leak a connection of the caller's pool."""
 
     async def talk(reader, writer):
         while True:
@@ -199,7 +200,7 @@ async def test_answers_that_come_as_the_client_closes_lose_no_connection(config,
 
 
 async def test_a_server_that_reads_nothing_is_given_up(config):
-    """A write that makes no progress ends as not sent: the service never had the whole request."""
+    """A write without progress ends as not sent, because the service never had the whole request."""
 
     async def deaf(reader, writer):
         await asyncio.sleep(5)
@@ -210,7 +211,7 @@ async def test_a_server_that_reads_nothing_is_given_up(config):
 
 
 async def test_an_early_answer_is_heard(config):
-    """A gateway that says 413 before the body is read is understood where its answer arrives, else it is not sent."""
+    """A 413 before the end of the body is reported if it arrives; otherwise the call ends as not sent."""
 
     async def too_large(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
@@ -225,7 +226,7 @@ async def test_an_early_answer_is_heard(config):
 
 
 async def test_nobody_there(config):
-    """A refused connection is certain not to have been sent."""
+    """A refused connection ends as not sent and takes no slot."""
     async with RawServer(answering()).running() as server:
         gone = server.origin
     async with ServiceClient(attrs.evolve(config, base_url=gone, retry=ONCE)) as client:
@@ -257,7 +258,7 @@ def trusting(authority):
     ids=["self-signed", "wrong host", "plain port"],
 )
 async def test_a_failure_of_tls_is_named_and_final(config, authority, name, trusted, plain):
-    """Nothing was sent, and a repeat would fail the same way."""
+    """A TLS failure is named in a NotSentError and is not repeated."""
 
     async def no_tls(reader, writer):
         await reader.read(1)
@@ -275,7 +276,7 @@ async def test_a_failure_of_tls_is_named_and_final(config, authority, name, trus
 
 
 async def test_tls_works_with_the_callers_trust(config, authority):
-    """CA bundles are set on the caller's own client."""
+    """The CA bundle of the caller's http_client is used."""
     async with RawServer(answering(ok()), ssl=server_context(authority, "localhost")).running() as server:
         async with httpx.AsyncClient(verify=trusting(authority)) as http:
             async with ServiceClient(attrs.evolve(config, base_url=server.origin), http_client=http) as client:
@@ -283,7 +284,8 @@ async def test_tls_works_with_the_callers_trust(config, authority):
 
 
 async def test_a_redirect_is_never_followed(config):
-    """Also not by a caller's client that would: httpx would carry the keys to the other host."""
+    """A redirect is not followed, even if the caller's http_client follows redirects: httpx would send the keys
+    along."""
     heard = []
 
     async def elsewhere(reader, writer):
@@ -303,7 +305,8 @@ async def test_a_redirect_is_never_followed(config):
 
 
 async def test_a_callers_client_brings_none_of_its_own(config):
-    """Its headers, cookies, parameters and auth stay out, and no cookie of the service is sent back."""
+    """Headers, cookies, parameters and auth of the caller's http_client are not sent, nor are cookies of the
+    service."""
     heads = []
 
     async def talk(reader, writer):
@@ -326,14 +329,14 @@ async def test_a_callers_client_brings_none_of_its_own(config):
 
 
 async def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(config, monkeypatch):
-    """It could not reach the emulator on this machine's loopback."""
+    """A loopback origin is reached without the proxy of the environment."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
     assert (await outcome(config, answering(ok()), call_create)).number == "34"
 
 
 async def test_connections_are_kept_and_used_again(config):
-    """One after the other, calls share a connection."""
+    """Calls in sequence share one connection."""
     async with RawServer(answering(ok())).running() as server:
         async with ServiceClient(attrs.evolve(config, base_url=server.origin)) as client:
             for _ in range(3):

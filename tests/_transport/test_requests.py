@@ -1,4 +1,4 @@
-"""The exact requests of every operation, as a mock of the network sees them."""
+"""The exact request of every operation, compared with the samples of the documentation."""
 
 import json
 import platform
@@ -21,7 +21,7 @@ def sample(name):
 
 
 def parts_of(request):
-    """Headers and content of each part of a multipart body."""
+    """Return the headers and the content of each part of a multipart body."""
     boundary = request.headers["content-type"].partition("boundary=")[2].encode()
     middle = request.content.split(b"--" + boundary)[1:-1]
     split = [part.removeprefix(b"\r\n").removesuffix(b"\r\n").partition(b"\r\n\r\n") for part in middle]
@@ -36,7 +36,7 @@ async def client(config):
 
 @respx.mock
 async def test_create_sends_the_sample_of_its_page(client):
-    """The JSON of the page create-tickets, its answer as a receipt, and the headers of every call."""
+    """A create sends the JSON of its page and all common headers, and returns a receipt."""
     route = respx.post(f"{TENANT}/tickets").respond(json=sample("create-answer.json"))
     receipt = await client.tickets.create(
         NewTicket(
@@ -71,7 +71,7 @@ async def test_create_sends_the_sample_of_its_page(client):
 
 @respx.mock
 async def test_create_with_attachments_is_multipart(client):
-    """A plain ticketDTO part without Id first, then one files part for each file."""
+    """A create with files sends a ticketDTO part without Id, then one part for each file."""
     route = respx.post(f"{TENANT}/tickets").respond(json=sample("create-with-attachments-answer.json"))
     files = [Attachment.from_bytes(b"hello", name="note.txt"), Attachment.from_bytes(b"\x00\xff\r\n--", name='a"b.bin')]
     receipt = await client.tickets.create(NewTicket(lead_id=LEAD, title="x"), attachments=files)
@@ -98,7 +98,7 @@ async def test_create_with_attachments_is_multipart(client):
 
 @respx.mock
 async def test_update_sends_the_sample_of_its_page(client):
-    """Always multipart, also without files; the number is in the URL and in the DTO, and the record brings the lead."""
+    """An update is always multipart, has the number in URL and DTO, and takes the lead from the record."""
     route = respx.put(f"{TENANT}/tickets/143/update").respond(json=sample("update-answer.json"))
     ticket = Ticket(number="143", lead_id="330fba67-6795-46c2-9dad-077794077f70")
     receipt = await client.tickets.update(ticket, TicketUpdate(status="On Hold", priority="Low"))
@@ -112,7 +112,7 @@ async def test_update_sends_the_sample_of_its_page(client):
 @respx.mock
 @pytest.mark.parametrize("reference", ["143", 143, TicketReceipt(number="143")])
 async def test_update_takes_a_number_or_a_record(client, reference):
-    """Without a lead of its own, none is sent; a lead that is given wins."""
+    """An update sends a lead only if it is given or known, and a given lead wins."""
     route = respx.put(f"{TENANT}/tickets/143/update").respond(json=sample("update-answer.json"))
     await client.tickets.update(reference, TicketUpdate(status=None))
     [(_, dto)] = parts_of(route.calls.last.request)
@@ -129,7 +129,7 @@ async def test_update_takes_a_number_or_a_record(client, reference):
 @respx.mock
 @pytest.mark.parametrize("reference", ["143", 143, "03913666-6ab8-4355-9a50-a63fe3204d0a", TicketReceipt(number="143")])
 async def test_get_takes_a_number_a_guid_or_a_record(client, reference):
-    """The page's answer as a ticket; a GET has no body and says nothing of one."""
+    """A get returns the ticket of its page, and its request has no body and no Content-Length."""
     segment = getattr(reference, "number", reference)
     route = respx.get(f"{TENANT}/tickets/{segment}").respond(json=sample("get-answer.json"))
     ticket = await client.tickets.get(reference)
@@ -142,7 +142,7 @@ async def test_get_takes_a_number_a_guid_or_a_record(client, reference):
 
 @respx.mock
 async def test_request_reaches_any_path_of_the_tenant(client):
-    """Undocumented operations go the same way; the decoded JSON comes back."""
+    """client.request sends to any path and returns the decoded JSON."""
     route = respx.post(f"{TENANT}/tickets/143/anything", params={"a": "1 +"}).respond(json=[1])
     assert await client.request("POST", "tickets/143/anything", json={"b": None}, params={"a": "1 +"}) == [1]
     assert json.loads(route.calls.last.request.content) == {"b": None}
@@ -189,7 +189,7 @@ IMPOSSIBLE = [
 @respx.mock
 @pytest.mark.parametrize("act", [act for _, act in IMPOSSIBLE], ids=[name for name, _ in IMPOSSIBLE])
 async def test_an_impossible_call_costs_nothing(client, act):
-    """It ends in InvalidRequestError, before the limiter and the network."""
+    """An impossible call raises InvalidRequestError before it takes a slot or sends anything."""
     with pytest.raises(InvalidRequestError):
         await act(client)
     assert client.limiter.stats().used == 0

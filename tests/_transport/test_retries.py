@@ -1,4 +1,4 @@
-"""What is repeated, when, and what a call that was sent several times has come to. All on a virtual clock."""
+"""Which attempts are repeated, when, and the final result of several attempts. All on a virtual clock."""
 
 import asyncio
 import ssl
@@ -6,6 +6,7 @@ import ssl
 import attrs
 import httpx
 import pytest
+from _transport.playing import play
 from scripted import LIMIT_TEXT, AfterBody, BeforeBody, Script, Slow, created
 from virtual_clock import run_virtual
 
@@ -55,18 +56,17 @@ async def read(client):
 
 
 def run(config, act, *steps, **options):
-    """Play the steps to one call; returns (what came of it, the requests that were seen, the events)."""
-    script, events = Script(*steps), []
+    """Make one call against these steps. Return its result or error, the script and the events."""
+    script = Script(*steps)
 
-    async def main():
-        async with httpx.AsyncClient(transport=script) as http:
-            async with ServiceClient(config, http_client=http, hooks=[events.append]) as client:
-                try:
-                    return await act(client.with_options(**options) if options else client)
-                except Exception as error:
-                    return error
+    async def main(client, _):
+        try:
+            return await act(client.with_options(**options))
+        except Exception as error:
+            return error
 
-    return run_virtual(main()), script, events
+    result, events = play(config, script, main)
+    return result, script, events
 
 
 NEVER, ONCE_MORE = 1, 2
@@ -111,7 +111,7 @@ ONCE = [
 @pytest.mark.parametrize(("act", "column"), [(read, 2), (update, 3), (create, 4)], ids=["read", "update", "create"])
 @pytest.mark.parametrize("row", ONCE, ids=[row[0] for row in ONCE])
 def test_what_is_repeated(config, row, act, column):
-    """One fault, then a good answer: as many sends as the table says, and a record where there was a second."""
+    """After one fault, a call is repeated exactly if the table has two attempts for it."""
     result, script, _ = run(config, act, row[1], answer())
     assert len(script.seen) == row[column]
     assert isinstance(result, Exception) == (row[column] == NEVER)
@@ -134,7 +134,7 @@ STAYS = [
 @pytest.mark.parametrize(("act", "column"), [(read, 2), (update, 3), (create, 4)], ids=["read", "update", "create"])
 @pytest.mark.parametrize("row", STAYS, ids=[row[0] for row in STAYS])
 def test_what_a_fault_that_stays_ends_in(config, row, act, column):
-    """The error names what the caller may do next, and carries its reference and every attempt."""
+    """A fault in every attempt raises the error of the table, with the reference and all attempts."""
     result, script, events = run(config, act, row[1])
     assert type(result) is row[column]
     assert len(script.seen) in (1, 5)
@@ -146,7 +146,7 @@ def test_what_a_fault_that_stays_ends_in(config, row, act, column):
 
 
 def test_a_connection_that_ended_in_a_handshake_may_be_made_again(config):
-    """A load balancer that restarts is no wrong certificate."""
+    """A connection that ends during the TLS handshake is repeated, because a certificate is not at fault."""
     error = httpx.ConnectError("EOF")
     error.__cause__ = ssl.SSLEOFError("EOF occurred in violation of protocol")
     assert len(run(config, create, BeforeBody(error), created())[1].seen) == 2
@@ -157,26 +157,26 @@ async def put(client):
 
 
 def test_a_repeatable_request_may_have_been_applied_too(config):
-    """Only reads change nothing."""
+    """A repeatable PUT that was sent once is unknown, although its last attempt was not sent."""
     result, _, _ = run(config, put, AfterBody(LATE), BeforeBody(REFUSED))
     assert (type(result), result.safe_to_repeat) == (OutcomeUnknownError, True)
 
 
 def test_an_undocumented_answer_is_read_as_it_is(config):
-    """An empty one is None, and a Status may be a field of what was asked for."""
+    """client.request returns None for an empty response, and treats Status as an ordinary field."""
     assert run(config, put, httpx.Response(204))[0] is None
     assert run(config, put, httpx.Response(200, json={"Status": "Open"}))[0] == {"Status": "Open"}
     assert isinstance(run(config, put, httpx.Response(200, json={"ExceptionType": "MX"}))[0], OperationFailedError)
 
 
 def test_a_refusal_that_quotes_the_limit_is_a_refusal(config):
-    """A ticket's text in a 400 must not pause the whole client."""
+    """A 400 that quotes the text of the limit does not pause the client."""
     result, script, _ = run(config, create, answer({"Message": LIMIT_TEXT}, 400))
     assert (type(result), len(script.seen)) == (BadRequestError, 1)
 
 
 def test_a_closed_http_client_is_named(config):
-    """The caller's own; a repeat would not open it."""
+    """A closed http_client of the caller ends the call as not sent, without a retry."""
     closed = RuntimeError("Cannot send a request, as the client has been closed.")
     result, script, _ = run(config, create, BeforeBody(closed))
     assert (type(result), len(script.seen)) == (NotSentError, 1)
@@ -184,7 +184,7 @@ def test_a_closed_http_client_is_named(config):
 
 
 def test_a_hook_that_raises_for_statuses_changes_nothing(config):
-    """Callers' clients often have one; an error of the service stays an error of the service."""
+    """A response hook that raises for statuses does not change the error of the call."""
 
     async def raise_for_status(response):
         if response.status_code != 404:
@@ -203,14 +203,14 @@ def test_a_hook_that_raises_for_statuses_changes_nothing(config):
 
 
 def test_tls_is_named(config):
-    """Who has a wrong certificate is told so, and nothing is tried again."""
+    """The error of a wrong certificate names TLS."""
     result, _, _ = run(config, create, BeforeBody(tls_error()))
     assert "TLS" in str(result)
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_creates_are_repeated_by_policy_only(config, status):
-    """repeat_creates=False ends a create that met a 5xx in OutcomeUnknownError at once; reads are still repeated."""
+    """repeat_creates=False ends a create after a 5xx with OutcomeUnknownError; reads are still repeated."""
     careful = RetryPolicy(repeat_creates=False)
     result, script, _ = run(config, create, status, created(), retry=careful)
     assert (type(result), len(script.seen)) == (OutcomeUnknownError, 1)
@@ -229,7 +229,7 @@ LATER = [
 
 @pytest.mark.parametrize("later", [step for _, step in LATER], ids=[name for name, _ in LATER])
 def test_the_outcome_is_the_worst_of_all_attempts(config, later):
-    """Once one send of a create may have been applied, nothing later says that it was not."""
+    """A create after a 502 ends as unknown, whatever the later attempts are."""
     result, _, _ = run(config, create, 502, later)
     assert type(result) is OutcomeUnknownError
     assert result.attempts[0].outcome.value == "unknown"
@@ -238,13 +238,13 @@ def test_the_outcome_is_the_worst_of_all_attempts(config, later):
 
 @pytest.mark.parametrize("later", [400, BeforeBody(REFUSED)])
 def test_an_update_that_may_have_been_applied_says_so_too(config, later):
-    """With the difference that it may be repeated."""
+    """An update that may have been applied raises OutcomeUnknownError with safe_to_repeat=True."""
     result, _, _ = run(config, update, AfterBody(LATE), later)
     assert (type(result), result.safe_to_repeat) == (OutcomeUnknownError, True)
 
 
 def test_a_create_that_is_done_in_the_end_is_done(config):
-    """The receipt shows what it took."""
+    """The receipt of a create lists all its attempts."""
     receipt, _, _ = run(config, create, 502, BeforeBody(REFUSED), 429, created(7))
     assert receipt.number == "7"
     assert [(attempt.outcome.value, attempt.status) for attempt in receipt.attempts] == [
@@ -314,19 +314,19 @@ def test_a_call_that_was_applied_once_is_not_marked(config, caplog, act, steps):
 
 
 def test_a_read_ends_with_its_last_error(config):
-    """Nothing is at stake, so the last word counts."""
+    """A read ends with the error of its last attempt."""
     assert type(run(config, read, AfterBody(LATE), BeforeBody(REFUSED))[0]) is NotSentError
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 7])
 def test_attempts_counts_all_sends(config, attempts):
-    """The first one included."""
+    """RetryPolicy.attempts includes the first attempt."""
     _, script, _ = run(config, read, 500, retry=RetryPolicy(attempts=attempts))
     assert len(script.seen) == attempts
 
 
 def test_pauses_are_drawn_below_a_doubling_cap(config, monkeypatch):
-    """Full jitter: between nothing and backoff * 2**n, at most backoff_cap."""
+    """Waits are random between 0 and backoff * 2**n, at most backoff_cap."""
     drawn = []
     monkeypatch.setattr("random.uniform", lambda low, high: drawn.append((low, high)) or high)
     policy = RetryPolicy(attempts=6, backoff=0.5, backoff_cap=3.0)
@@ -337,7 +337,7 @@ def test_pauses_are_drawn_below_a_doubling_cap(config, monkeypatch):
 
 
 def test_a_server_that_names_a_time_is_given_it(config):
-    """Retry-After of a 503 is honoured, also beyond the back-off."""
+    """A Retry-After of a 503 that is longer than the backoff is honoured."""
     _, script, _ = run(config, read, httpx.Response(503, headers={"retry-after": "33"}), answer())
     assert script.times[1] - script.times[0] == pytest.approx(33, abs=0.01)
 
@@ -347,23 +347,23 @@ def test_a_server_that_names_a_time_is_given_it(config):
     [("7", 7, 7.1), ("3000", 60, 60.1), ("1e9", 5, 6.1), ("", 5, 6.1), ("5, 10", 5, 6.1), ("-3", 5, 6.1)],
 )
 def test_a_429_pauses_the_whole_client(config, retry_after, least, most):
-    """For Retry-After where that is credible, else for the limit's window and a little: every call waits."""
+    """A 429 pauses every call for Retry-After seconds, or for the window plus up to 1 s if it is missing or not
+    credible."""
     headers = {"retry-after": retry_after} if retry_after else {}
     script = Script(httpx.Response(429, headers=headers), answer())
 
-    async def main():
-        async with httpx.AsyncClient(transport=script) as http, ServiceClient(config, http_client=http) as client:
-            first = asyncio.create_task(read(client))
-            await asyncio.sleep(0.01)
-            await asyncio.gather(first, *(read(client) for _ in range(5)))
+    async def main(client, _):
+        first = asyncio.create_task(read(client))
+        await asyncio.sleep(0.01)
+        await asyncio.gather(first, *(read(client) for _ in range(5)))
 
-    run_virtual(main())
+    play(config, script, main)
     assert len(script.times) == 7
     assert all(least <= time - script.times[0] <= most for time in script.times[1:])
 
 
 def test_a_deadline_bounds_queue_sends_and_waits_together(config):
-    """It is kept within 50 ms, wherever the call is when it comes."""
+    """A deadline is kept within 50 ms in the queue, in an attempt and between attempts."""
 
     async def timed(client):
         started = asyncio.get_running_loop().time()
@@ -386,7 +386,7 @@ def test_a_deadline_bounds_queue_sends_and_waits_together(config):
 
 
 def test_a_create_that_the_deadline_overtakes_is_unknown(config):
-    """Its answer still goes to the hooks, so that its number is not lost."""
+    """The hooks get the ticket number of a create whose response arrives after the deadline."""
 
     async def overtaken(client):
         with pytest.raises(OutcomeUnknownError) as caught:
@@ -403,7 +403,7 @@ def test_a_create_that_the_deadline_overtakes_is_unknown(config):
 
 
 def test_a_queue_time_out_after_an_unknown_send_is_unknown(config):
-    """Waiting in vain for a second try does not undo the first."""
+    """A queue timeout before the second attempt does not hide that the first is unknown."""
     limited = attrs.evolve(config, rate_limit=attrs.evolve(config.rate_limit, calls=1))
     error, script, _ = run(limited, create, 502, deadline=4.0)
     assert (type(error), len(script.seen)) == (OutcomeUnknownError, 1)
@@ -411,13 +411,13 @@ def test_a_queue_time_out_after_an_unknown_send_is_unknown(config):
 
 
 def test_a_wrong_key_is_said_once(config):
-    """401 is no reason to try again."""
+    """A 401 is not repeated."""
     result, script, _ = run(config, read, 401)
     assert (type(result), len(script.seen)) == (AuthenticationError, 1)
 
 
 def test_every_attempt_takes_a_slot_of_its_own(config):
-    """The service counts attempts, so the limit does; a connection that was never made costs none."""
+    """Each attempt that reached the service takes a slot; a connection that was never made takes none."""
 
     async def used(client):
         await create(client)
@@ -429,7 +429,7 @@ def test_every_attempt_takes_a_slot_of_its_own(config):
 
 
 def test_a_call_that_is_sent_again_goes_before_those_that_were_never_sent(config):
-    """It has waited for its turn once; behind a long run it would wait for that to end."""
+    """A retry is sent before calls that wait for their first attempt."""
     limited = attrs.evolve(config, rate_limit=attrs.evolve(config.rate_limit, calls=1))
 
     async def main(client):

@@ -1,4 +1,4 @@
-"""Attachments on their way: the bytes of each attempt as the service saw them."""
+"""Uploads: the bytes of each attempt as the service receives them."""
 
 import asyncio
 import hashlib
@@ -58,7 +58,7 @@ def a_pipe(data):
 
 
 class OnceOnly(io.BytesIO):
-    """Reads like a response that is being downloaded: it has a seek, which does not work."""
+    """Reads like a response that is being downloaded: its seek raises."""
 
     def seek(self, *_):
         raise io.UnsupportedOperation("seek")
@@ -90,7 +90,7 @@ async def client(emulator):
 
 
 async def test_every_source_is_sent_whole_on_every_attempt(client, emulator, path):
-    """Two failures, then success: three times the same bytes, with the digests in the receipt."""
+    """Each of three attempts sends the same bytes of every kind of source, and the receipt has their digests."""
     emulator.faults.add(Status(500), Status(503))
     with path.open("rb") as file, a_pipe(DATA) as pipe:
         file.seek(1_000_000)
@@ -112,7 +112,7 @@ async def test_every_source_is_sent_whole_on_every_attempt(client, emulator, pat
 
 
 async def test_the_control_sends_an_empty_file():
-    """httpx's own files= reads on the loop, and what cannot be rewound is empty the second time, without a word."""
+    """httpx's own files= sends an empty file on the second attempt, if the source cannot be rewound."""
     async with Emulator() as emulator:
         url = f"{emulator.settings['base_url']}/api/tenants/22824/tickets"
         keys = {"X-LSQ-ACCESS-KEY": "emulator-access-key", "X-LSQ-SECRET-KEY": "emulator-secret-key"}
@@ -127,7 +127,7 @@ async def test_the_control_sends_an_empty_file():
 
 
 async def test_digests_can_be_left_out(emulator, path):
-    """They cost CPU that a fast network may want."""
+    """attachment_digests=False saves the CPU of hashing."""
     async with ServiceClient(Config(**emulator.settings, attachment_digests=False)) as client:
         receipt = await client.tickets.create(TICKET, attachments=[path])
     assert receipt.attempts[0].digests == ()
@@ -135,7 +135,7 @@ async def test_digests_can_be_left_out(emulator, path):
 
 
 async def test_an_update_with_files_is_not_repeated_when_unanswered(client, emulator, path):
-    """They would be added twice; without files it is repeated."""
+    """An unanswered update is repeated without files, but not with files: they would be added twice."""
     number = (await client.tickets.create(TICKET)).number
     emulator.faults.add(AnswerLost(times=2))
     with pytest.raises(OutcomeUnknownError) as caught:
@@ -147,7 +147,7 @@ async def test_an_update_with_files_is_not_repeated_when_unanswered(client, emul
 
 
 async def test_an_update_with_files_that_is_sent_again_is_a_possible_duplicate(client, emulator, path):
-    """Its files may have been added twice; an update without files is the same when it is repeated."""
+    """An update that was repeated after a 500 is a possible duplicate only if it has files."""
     number = (await client.tickets.create(TICKET)).number
     emulator.faults.add(Status(500, method="PUT"))
     assert (await client.tickets.update(number, TicketUpdate(), attachments=[path])).possible_duplicate
@@ -156,7 +156,7 @@ async def test_an_update_with_files_that_is_sent_again_is_a_possible_duplicate(c
 
 
 async def test_one_file_may_be_in_two_uploads_at_once(client, emulator, path):
-    """Each reads for itself."""
+    """One file object can be read by several uploads at once."""
     with path.open("rb") as file:
         attachment = Attachment.from_file(file)
         await asyncio.gather(*(client.tickets.create(TICKET, attachments=[attachment]) for _ in range(4)))
@@ -167,7 +167,7 @@ async def test_one_file_may_be_in_two_uploads_at_once(client, emulator, path):
 
 
 def change_after(path, change):
-    """An attachment of the file that is changed once its first piece is read."""
+    """Return an attachment of the file, which is changed once its first chunk is read."""
     attachment = Attachment.from_path(path)
 
     class Changing(type(attachment.source)):
@@ -190,7 +190,7 @@ def change_after(path, change):
 
 @pytest.mark.parametrize("how", ["grows", "shrinks"])
 async def test_a_file_that_changes_while_it_is_sent_is_an_error(client, emulator, path, how):
-    """Never padding, never a cut file: the service never had the whole request, and it is not tried again."""
+    """A file that changes size while it is sent raises NotSentError, and is neither padded, cut nor sent again."""
     change = {"grows": lambda: os.truncate(path, 5_000_000), "shrinks": lambda: os.truncate(path, 2_000_000)}[how]
     with pytest.raises(NotSentError, match=how.replace("ows", "ew").replace("shrinks", "shrank")) as caught:
         await client.tickets.create(TICKET, attachments=[change_after(path, change)])
@@ -201,7 +201,7 @@ async def test_a_file_that_changes_while_it_is_sent_is_an_error(client, emulator
 
 @pytest.mark.parametrize("what", ["deleted", "a folder", "a fifo", "longer", "shorter"])
 async def test_a_file_that_is_no_more_what_it_was_is_an_error(client, emulator, path, what):
-    """Between the making of the attachment and its sending, or between two attempts."""
+    """A file that was replaced after its attachment was made raises NotSentError."""
     attachment = Attachment.from_path(path)
     path.unlink()
     {
@@ -218,7 +218,7 @@ async def test_a_file_that_is_no_more_what_it_was_is_an_error(client, emulator, 
 
 @pytest.mark.parametrize("error", [StopIteration(), RuntimeError("my storage is down"), TimeoutError("slow")])
 async def test_whatever_a_file_raises_is_named(client, emulator, error):
-    """It is no broken connection, and is not tried again; a StopIteration does not hang the call."""
+    """Any exception of a file, also StopIteration, raises NotSentError without a retry."""
 
     class Broken(Zeros):
         def read(self, size):
@@ -231,7 +231,7 @@ async def test_whatever_a_file_raises_is_named(client, emulator, error):
 
 
 async def test_a_file_that_gives_text_is_named(client):
-    """Text mode that nobody saw before."""
+    """A file that returns str raises NotSentError."""
 
     class Text(Zeros):
         def read(self, size):
@@ -243,7 +243,7 @@ async def test_a_file_that_gives_text_is_named(client):
 
 
 async def test_a_read_that_hangs_is_given_up(emulator):
-    """timeout is seconds without progress, also of a disk; closing does not wait for its thread."""
+    """A read that makes no progress ends at the timeout, and closing does not wait for its thread."""
     allowed = threading.Event()
 
     class Stuck(Zeros):
@@ -261,7 +261,7 @@ async def test_a_read_that_hangs_is_given_up(emulator):
 
 
 def test_a_file_that_outlives_its_loop_is_closed_by_its_thread():
-    """A disk that hangs may answer only when everything else has ended."""
+    """A thread whose read returns after the loop has ended closes its file."""
     allowed, closed = threading.Event(), threading.Event()
 
     class Slow(Zeros):
@@ -286,7 +286,7 @@ def test_a_file_that_outlives_its_loop_is_closed_by_its_thread():
 
 
 async def test_a_file_that_is_closed_too_early_is_an_error(client, emulator, path):
-    """The caller keeps it open until the call is over."""
+    """A file that its caller closed before the call raises NotSentError."""
     with path.open("rb") as file:
         attachment = Attachment.from_file(file)
     with pytest.raises(NotSentError, match="closed file"):
@@ -298,14 +298,14 @@ async def test_a_file_that_is_closed_too_early_is_an_error(client, emulator, pat
 
 @pytest.fixture
 def large(tmp_path):
-    """More than the buffers of a loopback connection hold."""
+    """A file that is larger than the buffers of a loopback connection."""
     path = tmp_path / "large.bin"
     path.write_bytes(DATA * 8)
     return path
 
 
 async def test_a_reset_in_the_middle_is_repeated(client, emulator, large):
-    """The service cannot have had the whole request, so not even a create is in doubt."""
+    """A create whose connection is reset during the upload is repeated, because the service cannot have all of it."""
     emulator.faults.add(ResetMidway(after_bytes=1_000_000))
     receipt = await client.tickets.create(TICKET, attachments=[large])
     assert [attempt.outcome.value for attempt in receipt.attempts] == ["not applied", "applied"]
@@ -314,7 +314,8 @@ async def test_a_reset_in_the_middle_is_repeated(client, emulator, large):
 
 
 async def test_a_body_that_is_too_large_is_heard_or_named(client, emulator, large):
-    """An early 413 is a refusal where it arrives; where a reset overtakes it, the error says what it may be."""
+    """An early 413 is raised if it arrives; if a reset prevents that, the error suggests that the request is too
+    large."""
     emulator.faults.add(EarlyStatus(413, times=3))
     with pytest.raises((APIStatusError, NotSentError)) as caught:
         await client.tickets.create(TICKET, attachments=[large])
@@ -327,7 +328,7 @@ async def test_a_body_that_is_too_large_is_heard_or_named(client, emulator, larg
 
 
 async def test_a_service_that_stops_reading_is_given_up(emulator, large):
-    """timeout is seconds without progress, also of a write."""
+    """An upload without progress ends at the timeout."""
     emulator.faults.add(StopReading(after_bytes=100_000))
     once = RetryPolicy(attempts=1)
     async with ServiceClient(Config(**emulator.settings, retry=once, timeout=0.3)) as client:
@@ -336,7 +337,7 @@ async def test_a_service_that_stops_reading_is_given_up(emulator, large):
 
 
 async def test_a_service_that_reads_slowly_is_waited_for(emulator, large):
-    """As long as there is progress, an upload may take longer than the time-out."""
+    """An upload with progress may take longer than the timeout."""
     emulator.faults.add(SlowRead(bytes_per_second=48_000_000))
     async with ServiceClient(Config(**emulator.settings, timeout=0.3)) as client:
         receipt = await client.tickets.create(TICKET, attachments=[large])
@@ -348,7 +349,7 @@ async def test_a_service_that_reads_slowly_is_waited_for(emulator, large):
 
 
 async def test_bounds_are_settings(emulator, path):
-    """A clear error before anything is sent, for one file and for all of a call."""
+    """max_file_bytes and max_upload_bytes raise InvalidRequestError before anything is sent."""
     bounded = Config(**emulator.settings, max_file_bytes=4_000_000, max_upload_bytes=5_000_000)
     async with ServiceClient(bounded) as client:
         await client.tickets.create(TICKET, attachments=[path])
@@ -360,7 +361,7 @@ async def test_bounds_are_settings(emulator, path):
 
 
 async def test_a_copy_that_cannot_be_written_is_not_sent(client, emulator, tmp_path, monkeypatch):
-    """A full or missing temporary folder ends the call before anything is sent."""
+    """A missing temporary folder ends the call with NotSentError."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     with pytest.raises(NotSentError, match="temporary file"):
         await client.tickets.create(TICKET, attachments=[Attachment.from_async_iterable(pieces(DATA), name="a")])
@@ -368,7 +369,7 @@ async def test_a_copy_that_cannot_be_written_is_not_sent(client, emulator, tmp_p
 
 
 class Zeros:
-    """As many zeros as you like, without having them."""
+    """A source of any number of zeros."""
 
     def __init__(self, length):
         self.length = length
@@ -388,7 +389,7 @@ class Zeros:
 
 
 async def test_memory_does_not_grow_with_the_file(config):
-    """128 MiB pass through less than 16."""
+    """An upload of 128 MiB needs less than 16 MiB of memory."""
 
     async def swallow(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
@@ -408,7 +409,7 @@ async def test_memory_does_not_grow_with_the_file(config):
 
 
 async def test_a_slow_disk_does_not_stop_the_loop(client, emulator):
-    """Reads happen in threads: this one waits for a task of the loop, and would wait for ever on it."""
+    """Files are read in threads: this read waits for a task of the event loop."""
     allowed = threading.Event()
 
     class Slow(Zeros):
@@ -449,7 +450,7 @@ names = st.text(min_size=1, max_size=60).filter(accepted) | st.sampled_from(['a"
 
 @given(st.binary(), st.lists(st.tuples(names, st.binary(max_size=3000)), max_size=3))
 def test_the_encoding_is_that_of_httpx(dto, files):
-    """Byte for byte, whatever the names and the contents; and the length is exact."""
+    """The multipart encoding equals that of httpx byte for byte, and its length is exact."""
     attachments = tuple(Attachment.from_bytes(data, name=name) for name, data in files)
     read = Call(
         operation="o",
