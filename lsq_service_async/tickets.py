@@ -187,7 +187,7 @@ async def prepare_attachments(given: Iterable[Attachable]) -> tuple[Attachment, 
 def create_call(
     ticket: NewTicket, attachments: tuple[Attachment, ...] = (), progress: Progress | None = None
 ) -> Call[TicketReceipt]:
-    """The call that creates a ticket. Raises InvalidRequestError for a ticket that cannot be valid."""
+    """Return the call that creates a ticket. Raises InvalidRequestError for a ticket that cannot be valid."""
     if not isinstance(ticket, NewTicket):
         raise InvalidRequestError(f"create takes a NewTicket, not {type(ticket).__name__}")
     dto = new_ticket_dto(ticket)
@@ -210,7 +210,7 @@ def create_call(
 def update_call(
     ticket: TicketRef, update: TicketUpdate, attachments: tuple[Attachment, ...] = (), progress: Progress | None = None
 ) -> Call[TicketReceipt]:
-    """The call that updates a ticket. Raises InvalidRequestError for an update that cannot be valid."""
+    """Return the call that updates a ticket. Raises InvalidRequestError for an update that cannot be valid."""
     if not isinstance(update, TicketUpdate):
         raise InvalidRequestError(f"update takes a TicketUpdate, not {type(update).__name__}")
     number = ticket_number(ticket)

@@ -1,4 +1,4 @@
-"""What is said: calls as values and answers as records or errors. Pure: no clock, no network, no asyncio."""
+"""The protocol of the service: calls as values, answers as results. Pure: no clock, no network, no asyncio."""
 
 from ..records import Attempt, Outcome
 from .call import Api, AttemptResult, Call, Idempotency, Retry
