@@ -15,15 +15,14 @@ def emulator(port: int) -> None:
     """
     from ..emulator import serve
 
+    def announce(settings: str) -> None:
+        click.echo("Serving until Ctrl-C. Paste these lines into the shell that runs your program:", err=True)
+        click.echo(settings)
+
     try:
-        serve(port, say=_print_settings)
+        serve(port, say=announce)
     except OSError as error:
         reason = error.strerror or error
         raise click.ClickException(
             f"cannot listen on port {port}: {reason}. Pass another --port, or 0 for a free one."
         ) from error
-
-
-def _print_settings(settings: str) -> None:
-    click.echo("Serving until Ctrl-C. Paste these lines into the shell that runs your program:", err=True)
-    click.echo(settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,6 +26,7 @@ from ..exit_codes import USAGE
 
 UNREADABLE = "unreadable"
 """The cell with the content of a line that could not be parsed."""
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 class InputError(click.ClickException):
@@ -35,17 +37,11 @@ class InputError(click.ClickException):
 
 @attrs.frozen
 class InputLine:
-    """A record of the input, and the number of the line on which it begins."""
+    """A record of the input, and the number of the line on which it begins. `error`: why it is not a valid row."""
 
     number: int
     cells: Mapping[str, Any]
-
-
-@attrs.frozen
-class BadLine(InputLine):
-    """A record that is not a valid row; `error` names the line and the reason."""
-
-    error: str
+    error: str | None = None
 
 
 @attrs.frozen
@@ -90,25 +86,21 @@ class Csv:
 
     def _line(self, number: int, cells: list[str]) -> InputLine:
         if ERROR in self.columns:
-            cells = [cell[1:] if cell.startswith("'") and _is_formula(cell) else cell for cell in cells]
+            cells = [cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell for cell in cells]
         record = dict(zip(self.columns, cells, strict=False))
         if len(cells) == len(self.columns):
             return InputLine(number, record)
         counts = f"line {number}: {len(cells)} cells under {len(self.columns)} columns"
         if len(cells) < len(self.columns):
-            return BadLine(number, record, f"{counts}; cells are missing")
+            return InputLine(number, record, f"{counts}; cells are missing")
         # A report of this line needs all cells: cut to the columns, it would be a valid row with wrong content.
         advice = f"put quotes around cells that contain {self.delimiter!r}"
-        return BadLine(number, {**record, UNREADABLE: cells}, f"{counts}; {advice}")
+        return InputLine(number, {**record, UNREADABLE: cells}, f"{counts}; {advice}")
 
 
 def escape_formula(cell: str) -> str:
     """Put a quote before a cell that a spreadsheet would evaluate."""
-    return f"'{cell}" if _is_formula(cell) else cell
-
-
-def _is_formula(cell: str) -> bool:
-    return cell.lstrip("'").startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{cell}" if _FORMULA.match(cell) else cell
 
 
 class Jsonl:
@@ -131,7 +123,7 @@ class Jsonl:
             if isinstance(record, dict):
                 return InputLine(number, record)
             reason = 'not an object; write it like {"title": "..."}'
-        return BadLine(number, {UNREADABLE: text.rstrip("\n")}, f"line {number}: {reason}")
+        return InputLine(number, {UNREADABLE: text.rstrip("\n")}, f"line {number}: {reason}")
 
 
 def _reject_constant(name: str) -> NoReturn:
@@ -149,13 +141,13 @@ class Rows:
         self.format = format
         self.total: int = 0
         self.bad: int = 0
-        self.on_bad: Callable[[BadLine], None] = lambda line: None
+        self.on_bad: Callable[[InputLine], None] = lambda line: None
         self._file = file
         self._ticket_type = ticket_type
         seen: set[bytes] = set()
         for line in self._lines():
             self.total += 1
-            self.bad += isinstance(self._row(line), BadLine)
+            self.bad += isinstance(self._row(line), InputLine)
             digest = _key_digest(line)
             if digest in seen:
                 first = next(other.number for other in self._lines() if _key_digest(other) == digest)
@@ -170,17 +162,17 @@ class Rows:
     def __iter__(self) -> Iterator[FileRow]:
         for line in self._lines():
             row = self._row(line)
-            if isinstance(row, BadLine):
-                self.on_bad(row)
-            else:
+            if isinstance(row, FileRow):
                 yield row
+            else:
+                self.on_bad(row)
 
     def _lines(self) -> Iterator[InputLine]:
         self._file.seek(0)
         return self.format.parse(_decode(self._file))
 
-    def _row(self, line: InputLine) -> FileRow | BadLine:
-        if isinstance(line, BadLine):
+    def _row(self, line: InputLine) -> FileRow | InputLine:
+        if line.error:
             return line
         cells = line.cells
         try:
@@ -193,7 +185,7 @@ class Rows:
             ticket = make_ticket(cells, self._ticket_type)
             return FileRow(key, ticket, attachment_paths(cells), target=target, line=line)
         except ColumnError as error:
-            return BadLine(line.number, cells, f"line {line.number}, {error}")
+            return InputLine(line.number, cells, f"line {line.number}, {error}")
 
 
 def _key_digest(line: InputLine) -> bytes | None:

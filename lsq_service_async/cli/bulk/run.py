@@ -13,7 +13,7 @@ from ...bulk import BulkJob, RowOutcome
 from ..client import client_from_env
 from ..exit_codes import RESUMABLE, SOME_FAILED, exit_code_for
 from ..progress import Output, ProgressDisplay, format_duration
-from .input import BadLine, BulkFile, FileRow, Rows
+from .input import BulkFile, FileRow, InputLine, Rows
 from .output import Results
 from .signals import StopSignals
 
@@ -88,7 +88,7 @@ class BulkRun:
             number = outcome.receipt.number if outcome.receipt else None
             self._results.write(outcome.key, line, outcome.state, number, outcome.error)
 
-    def _write_bad(self, line: BadLine) -> None:
+    def _write_bad(self, line: InputLine) -> None:
         self._bad += 1
         self._results.write_failed(line, line.error)
 

@@ -44,8 +44,8 @@ def demo() -> int:
 
 async def run_demo(console: Console, emulator: Emulator, rate: RateLimit) -> bool:
     """Run the demo against a closed emulator and print its checks. Returns whether all of them passed."""
-    from .check import check_result, describe_faults
-    from .demo import demo_rows, play
+    from .check import check_result
+    from .demo import FAULTS_IN_WORDS, demo_rows, play
 
     def say(text: str, style: str = "") -> None:
         print_paragraph(console, text, style)
@@ -56,8 +56,7 @@ async def run_demo(console: Console, emulator: Emulator, rate: RateLimit) -> boo
             f"Creating {len(rows)} tickets in a local stand-in for LeadSquared Service CRM. "
             "No account is used, and nothing leaves this machine."
         )
-        faults = ", ".join(describe_faults(emulator.faults.pending)) or "none"
-        say(f"It rejects calls over {rate.calls} in {rate.per:g} s. Faults that it plays on purpose: {faults}.\n")
+        say(f"It refuses calls over {rate.calls} in {rate.per:g} s. On purpose, it {FAULTS_IN_WORDS}.\n")
         with ProgressDisplay(console, "tickets", len(rows)) as display:
             result = await play(emulator, rows, rate, display)
     checks = check_result(result)

@@ -48,6 +48,7 @@ FAULTS = (
     Serve(times=27, method="POST"),
     RateLimited(retry_after=1, method="POST"),
 )
+FAULTS_IN_WORDS = "answers one call with 500, one with 429, and one 2 s late"
 
 
 def demo_emulator(rate: RateLimit) -> Emulator:

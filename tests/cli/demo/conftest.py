@@ -12,7 +12,7 @@ from rich.console import Console
 from lsq_service_async import BulkRow, RateLimit
 from lsq_service_async.cli.demo.demo import DemoResult, demo_rows, play
 from lsq_service_async.cli.progress import ProgressDisplay
-from lsq_service_async.emulator import Emulator, Fault, TicketStore, Window
+from lsq_service_async.emulator import Emulator, Fault
 
 RATE = RateLimit(40, per=0.02)
 
@@ -24,10 +24,10 @@ def rows(tmp_path: Path) -> list[BulkRow]:
 
 @pytest.fixture
 def quick() -> Callable[..., Emulator]:
-    """Makes an emulator for 2,000 calls a second, with faults, a store or a window."""
+    """Makes an emulator for 2,000 calls a second, with faults."""
 
-    def make(*faults: Fault, store: TicketStore | None = None, window: Window | None = None) -> Emulator:
-        emulator = Emulator(rate_limit=(RATE.calls, RATE.per), window=window or "sliding", store=store)
+    def make(*faults: Fault) -> Emulator:
+        emulator = Emulator(rate_limit=(RATE.calls, RATE.per), window="sliding")
         emulator.faults.add(*faults)
         return emulator
 

@@ -86,13 +86,15 @@ def _order(line: str) -> int:
 
 
 async def test_the_error_of_one_row_stops_no_other_row(quick: Any, rows: Any, played: Any, paper: Any) -> None:
-    """The error is recorded under the key of its row and printed."""
-    result = await played(quick(AnswerLost()), rows)
+    """The error is recorded under the key of its row and printed; the ticket exists once."""
+    emulator = quick(AnswerLost())
+    result = await played(emulator, rows)
     ((key, error),) = result.errors.items()
     assert isinstance(error, OutcomeUnknownError)
     assert {row.key for row in rows} - {key} == set(result.receipts)
     assert lines(paper)[0].startswith(f"{key}: ")
     assert "tickets: 60 of 60" in paper.file.getvalue()
+    assert len(emulator.tickets) == 60
 
 
 async def test_without_the_first_ticket_nothing_is_read(quick: Any, rows: Any, played: Any) -> None:
