@@ -25,7 +25,7 @@ import attrs
 from ..errors import InvalidRequestError, LSQServiceError
 from ..records import TicketReceipt
 from ._journal_file import Entry, JournalFile, PathLike, State, as_number, check_version, checked_path, connect, reading
-from .rows import Row
+from .rows import Row, RowKeys
 
 T = TypeVar("T")
 _EDITABLE = (State.PENDING, State.FAILED)
@@ -41,7 +41,7 @@ class Journal:
         self._operation = operation
         self._account = account
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lsq-journal")
-        self._seen: dict[str, int] = {}
+        self._keys = RowKeys()
         self._highest_number = 0
         self._changes: list[Entry] = []
         self._next_commit: asyncio.Task[LSQServiceError | None] | None = None
@@ -69,7 +69,7 @@ class Journal:
         With ``edited`` a row that was certainly not applied may have other content under its key. Raises
         InvalidRequestError for any other change, and for a key that the input has twice.
         """
-        key = self._key_of(row)
+        key = self._keys.key_of(row)
         found = await self._in_thread(self._file.find, key)
         if found is None:
             return Entry(key, row.digest, State.PENDING)
@@ -131,19 +131,6 @@ class Journal:
     async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         # Shielded: a cancelled caller does not stop a commit.
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments))
-
-    def _key_of(self, row: Row) -> str:
-        """The key of a row. One without a key gets its digest; equal ones are numbered in the order of the input."""
-        key = row.digest if row.key is None else row.key
-        times = self._seen.get(key, 0) + 1
-        if row.key is None and times > 1:
-            self._seen[key] = times
-            key = f"{key}-{times}"
-            times = self._seen.get(key, 0) + 1
-        if times > 1:
-            raise InvalidRequestError(f"The key {key!r} is in this input twice. Give each row its own key.")
-        self._seen[key] = 1
-        return key
 
 
 def states_in(path: PathLike) -> dict[State, int]:

@@ -51,11 +51,34 @@ Source = Iterable[NewTicket | BulkRow] | AsyncIterable[NewTicket | BulkRow]
 
 @attrs.frozen
 class Row:
-    """A row with the digest of its content. If ``key`` is None, the journal makes one of the digest."""
+    """A row with the digest of its content. If ``key`` is None, `RowKeys` makes one of the digest."""
 
     key: str | None
     digest: str
     given: BulkRow
+
+
+class RowKeys:
+    """Gives each row of one input its key, in the order of the input."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, int] = {}
+
+    def key_of(self, row: Row) -> str:
+        """Return the key of a row. One without a key gets its digest, and equal ones are numbered.
+
+        Raises InvalidRequestError for a key that was given before.
+        """
+        key = row.digest if row.key is None else row.key
+        times = self._seen.get(key, 0) + 1
+        if row.key is None and times > 1:
+            self._seen[key] = times
+            key = f"{key}-{times}"
+            times = self._seen.get(key, 0) + 1
+        if times > 1:
+            raise InvalidRequestError(f"The key {key!r} is in this input twice. Give each row its own key.")
+        self._seen[key] = 1
+        return key
 
 
 async def rows_of(source: Source) -> AsyncIterator[Row]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from ...bulk import State, account_in, states_in, unknown_in
+from ...bulk import State, account_in, states_in
 from .dry_run import check_rows, print_plan
 from .input import BulkFile, has_jsonl_suffix
 from .output import Results, open_report, print_unknown, resolve_unknown
@@ -37,8 +37,8 @@ def bulk() -> None:
 
     Set LSQ_LIMIT_FILE to a file to share the rate limit with other programs on this machine.
 
-    Exit codes: 0 all rows done, 1 rows failed or unknown, 2 wrong usage or settings, 4 rejected keys, 75 stopped and
-    can continue, 130 Ctrl-C.
+    Exit codes: 0 all rows done, 1 rows failed, are unknown or may have been applied twice, 2 wrong usage or settings,
+    4 rejected keys, 75 stopped and can continue, 130 Ctrl-C.
     """
 
 
@@ -92,9 +92,7 @@ def retry(errors: Path | None, on_unknown: str, **options: Any) -> int:
 @bulk.command(params=[*_FILE])
 def status(**options: Any) -> None:
     """Print how many rows are in each state. Reads only the journal: rows that no run has reached are not counted."""
-    journal = _journal(_bulk_file(**options))
-    _print_account(journal)
-    states = states_in(journal)
+    states = states_in(_existing_journal(_bulk_file(**options)))
     click.echo(json.dumps({state.value: states.get(state, 0) for state in State}))
 
 
@@ -102,7 +100,7 @@ def status(**options: Any) -> None:
 @click.option("--applied", multiple=True, metavar="KEY[=NUMBER]", help="Applied, to ticket NUMBER. Repeatable.")
 @click.option("--not-applied", multiple=True, metavar="KEY", help="Not applied: the next run sends it. Repeatable.")
 def unknown(applied: tuple[str, ...], not_applied: tuple[str, ...], **options: Any) -> None:
-    """List the rows that may have been applied, or resolve them.
+    """List the rows that may have been applied, and those that may have been applied twice, or resolve them.
 
     Look for their tickets in the service, then record the results by the keys of the list. Either all of them are
     recorded or none:
@@ -110,16 +108,16 @@ def unknown(applied: tuple[str, ...], not_applied: tuple[str, ...], **options: A
     \b
         bulk unknown rows.csv --applied 17=143 --not-applied 18
 
-    To send all unknown rows again instead, use "bulk run --on-unknown resend".
+    For a possible duplicate, --applied KEY=NUMBER records the ticket that you keep. To send all unknown rows again
+    instead, use "bulk run --on-unknown resend".
     """
     file = _bulk_file(**options)
-    journal = _journal(file)
+    journal = _existing_journal(file)
     if applied or not_applied:
         resolve_unknown(journal, applied, not_applied)
     else:
-        _print_account(journal)
         with file.open() as rows:
-            print_unknown(rows, unknown_in(journal))
+            print_unknown(rows, journal)
 
 
 def _bulk_file(path: str, journal: Path | None, **options: Any) -> BulkFile:
@@ -128,14 +126,11 @@ def _bulk_file(path: str, journal: Path | None, **options: Any) -> BulkFile:
     return BulkFile(path=path, journal=journal or Path(f"{path}.journal"), **options)
 
 
-def _print_account(journal: Path) -> None:
-    account = account_in(journal) or "not known until the next run"
-    click.echo(f"account of the journal: {account}", err=True)
-
-
-def _journal(file: BulkFile) -> Path:
+def _existing_journal(file: BulkFile) -> Path:
+    """Return the path of the journal, and print the account that it belongs to."""
     if not file.journal.exists():
         raise click.UsageError(f'no journal at {str(file.journal)!r}; run "bulk run" first, or pass --journal')
+    click.echo(f"account: {account_in(file.journal) or 'not recorded before the next run'}", err=True)
     return file.journal
 
 
@@ -147,18 +142,21 @@ def _run(file: BulkFile, errors: Path | None, *, dry_run: bool = False, **option
     with file.open() as rows, open_report(errors, rows.format) if errors else nullcontext() as report:
         results = Results(report)
         code = asyncio.run((check_rows if dry_run else send_rows)(file, rows, results, **options))
+    if results.in_doubt and file.path != "-":
+        click.echo(f"To list unknown rows and possible duplicates, run: {_command(file, 'unknown')}", err=True)
     if report and report.rows and not dry_run:
-        click.echo(f"Correct the rows in {errors}, then run: {_retry_command(file, errors)}", err=True)
+        click.echo(f"Correct the rows in {errors}, then run: {_command(file, 'retry', errors)}", err=True)
     elif not report and results.rejected and file.path != "-":
-        click.echo(f"To send the failed rows again, run: {_retry_command(file, file.path)}", err=True)
+        click.echo(f"To send the failed rows again, run: {_command(file, 'retry')}", err=True)
         click.echo("To correct them first, add --errors FILE, which writes them to a file.", err=True)
     return code
 
 
-def _retry_command(file: BulkFile, path: object) -> str:
-    """A command line to paste, which sends the rows of *path* again with the same journal."""
-    words = [str(click.get_current_context().find_root().info_name), "bulk retry", shlex.quote(str(path))]
-    words += ["--journal", shlex.quote(str(file.journal))]
+def _command(file: BulkFile, name: str, path: Path | None = None) -> str:
+    """A command line to paste, with the same journal and the same options of FILE."""
+    given = str(path or file.path)
+    words = [str(click.get_current_context().find_root().info_name), "bulk", name, shlex.quote(given)]
+    words += [] if str(file.journal) == f"{given}.journal" else ["--journal", shlex.quote(str(file.journal))]
     words += ["--operation update"] if file.operation == "update" else []
     words += [] if file.delimiter == "," else ["--delimiter", shlex.quote(file.delimiter)]
     words += ["--format", file.format] if file.format else []

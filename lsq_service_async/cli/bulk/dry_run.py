@@ -16,7 +16,7 @@ from ... import (
     ServiceClient,
     TicketUpdate,
 )
-from ...bulk import BulkJob
+from ...bulk import Plan
 from ..client import client_from_env
 from ..columns import FILES, attachment_paths
 from ..exit_codes import SOME_FAILED
@@ -30,13 +30,12 @@ Validate = Callable[[NewTicket | TicketUpdate], Awaitable[list[str]]]
 async def print_plan(file: BulkFile, rows: Rows) -> None:
     """Print how many calls are left and how long they take. Sends nothing."""
     async with client_from_env() as client:
-        _print_plan(file.job(client, rows))
+        _print_plan(file.job(client, rows).plan())
     if rows.bad:
         click.echo(f"not counted: {rows.bad} rows that are not valid; run --dry-run prints the reasons", err=True)
 
 
-def _print_plan(job: BulkJob) -> None:
-    plan = job.plan()
+def _print_plan(plan: Plan) -> None:
     seconds = format_duration(plan.seconds or 0.0)
     click.echo(f"{plan.calls} calls, at least {seconds} at the rate limit; {plan.done} rows are done", err=True)
 
@@ -46,13 +45,14 @@ async def check_rows(file: BulkFile, rows: Rows, results: Results, **options: An
     failed = rows.bad
     rows.on_bad = lambda line: results.write_failed(line, line.error)
     async with client_from_env() as client:
+        plan = file.job(client, rows, **options).plan()  # first, because it compares the account
         validate = await _validator(client)
         for row in rows:
             problems = [*await validate(row.ticket), *_attachment_problems(row)]
             if problems:
                 failed += 1
                 results.write_failed(row.line, f"line {row.line.number}: {'; '.join(problems)}")
-        _print_plan(file.job(client, rows, **options))
+    _print_plan(plan)
     click.echo(f"{failed} of {rows.total} rows would fail; nothing was sent", err=True)
     return SOME_FAILED if failed else 0
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count, islice
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import IO, Any
 
 import click
 
-from ...bulk import resolve, row_of, unknown_in
+from ...bulk import possible_duplicates_in, resolve, row_of, unknown_in
+from ...bulk.rows import RowKeys
 from ..columns import ERROR, KEY
 from .input import UNREADABLE, Csv, InputLine, Jsonl, Rows, escape_formula
 
@@ -53,6 +53,8 @@ class Results:
     def __init__(self, report: Report | None) -> None:
         self.rejected: int = 0
         """Number of rows in the journal that failed because of their content."""
+        self.in_doubt: int = 0
+        """Number of rows that are unknown or may have been applied twice."""
         self._report = report
         self._closed = False
 
@@ -65,15 +67,24 @@ class Results:
             self._report.add(line, error, key)
 
     def write(
-        self, key: str | None, line: InputLine | None, state: str, number: str | None = None, error: object = None
+        self,
+        key: str | None,
+        line: InputLine | None,
+        state: str,
+        number: str | None = None,
+        error: object = None,
+        *,
+        possible_duplicate: bool = False,
     ) -> None:
         """Write a row to stdout and flush. A closed pipe (`| head`) does not stop the run."""
+        self.in_doubt += state == "unknown" or possible_duplicate
         result = {
             "key": key,
             "line": line and line.number,
             "state": state,
             "number": number,
             "error": None if error is None else str(error),
+            "possible_duplicate": possible_duplicate,
         }
         try:
             if not self._closed:
@@ -111,32 +122,28 @@ def _keep_earlier(path: Path, *, header_lines: int) -> None:
     click.echo(f"{path} already exists and may contain corrections; renamed to {other}", err=True)
 
 
-def print_unknown(rows: Rows, errors: Mapping[str, str | None]) -> None:
-    """Print a JSON line for each unknown row: those of the input first, then those that are not in it."""
-    lines = dict(_lines_of_keys(rows, errors))
-    for key in [*lines, *(key for key in errors if key not in lines)]:
+def print_unknown(rows: Rows, journal: Path) -> None:
+    """Print a JSON line for each unknown row and each possible duplicate: first those of the input, in its order."""
+    errors, numbers = unknown_in(journal), possible_duplicates_in(journal)
+    keys, row_keys = {**errors, **numbers}, RowKeys()
+    lines = {key: row.line for row in rows if (key := row_keys.key_of(row_of(row))) in keys}
+    for key in [*lines, *(key for key in keys if key not in lines)]:
         line = lines.get(key)
-        place = {"line": line.number, "row": line.cells} if line else {"line": None, "row": None}
-        shown = {"key": key, "state": "unknown", "number": None, "error": errors[key], **place}
+        shown = {
+            "key": key,
+            "state": "unknown" if key in errors else "done",
+            "number": numbers.get(key),
+            "error": errors.get(key),
+            "possible_duplicate": key in numbers,
+            "line": line and line.number,
+            "row": line and line.cells,
+        }
         click.echo(json.dumps(shown, ensure_ascii=False))
 
 
-def _lines_of_keys(rows: Rows, keys: Mapping[str, object]) -> Iterator[tuple[str, InputLine]]:
-    """Find the rows by their key; a row without one has its digest as key, with a number from the second one on."""
-    digests = {key.partition("-")[0] for key in keys}
-    seen: Counter[str] = Counter()
-    for row in rows:
-        key = row.key or row_of(row).digest
-        if row.key is None and key in digests:
-            seen[key] += 1
-            key = key if seen[key] == 1 else f"{key}-{seen[key]}"
-        if key in keys:
-            yield key, row.line
-
-
 def resolve_unknown(journal: Path, applied: Iterable[str], not_applied: Iterable[str]) -> None:
-    """Record whether unknown rows were applied, given as KEY[=NUMBER] and KEY. Either all are recorded or none."""
-    keys = unknown_in(journal)
+    """Record whether rows were applied, given as KEY[=NUMBER] and KEY. Either all are recorded or none."""
+    keys = unknown_in(journal).keys() | possible_duplicates_in(journal).keys()
     numbers: dict[str, str | None] = {}
     for text in applied:
         key, equals, number = text.rpartition("=")
@@ -145,4 +152,5 @@ def resolve_unknown(journal: Path, applied: Iterable[str], not_applied: Iterable
             raise click.UsageError(f"--applied names the row {key!r} twice; nothing was changed")
         numbers[key] = found
     resolve(journal, applied=numbers, not_applied=not_applied)
-    click.echo(f"unknown rows now: {len(unknown_in(journal))}", err=True)
+    left = len(unknown_in(journal)), len(possible_duplicates_in(journal))
+    click.echo(f"left: {left[0]} unknown, {left[1]} possible duplicates", err=True)

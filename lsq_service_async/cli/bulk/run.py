@@ -76,7 +76,7 @@ class BulkRun:
             self._display.say("Stopped. Run the same command to continue.")
             return self._signals.exit_code
         summary = self._job.summary()
-        return SOME_FAILED if summary.failed or summary.unknown or self._bad else 0
+        return SOME_FAILED if summary.failed or summary.unknown or summary.possible_duplicates or self._bad else 0
 
     def _write(self, outcome: RowOutcome) -> None:
         line = outcome.row.line if isinstance(outcome.row, FileRow) else None
@@ -86,7 +86,8 @@ class BulkRun:
             self._results.write_failed(line, outcome.error, outcome.key)
         else:
             number = outcome.receipt.number if outcome.receipt else None
-            self._results.write(outcome.key, line, outcome.state, number, outcome.error)
+            marked = outcome.possible_duplicate
+            self._results.write(outcome.key, line, outcome.state, number, outcome.error, possible_duplicate=marked)
 
     def _write_bad(self, line: InputLine) -> None:
         self._bad += 1
@@ -105,6 +106,8 @@ class BulkRun:
         summary, left = self._job.summary(), self._job.eta()
         done = summary.total - summary.failed - summary.unknown
         note = f"{done} done, {summary.failed + self._bad} failed, {summary.unknown} unknown, {self._job.rate():.1f}/s"
+        if summary.possible_duplicates:
+            note += f", possible duplicates: {summary.possible_duplicates}"
         if left:
             note += f", {format_duration(left)} left"
         self._display.show(summary.total + self._bad, note)

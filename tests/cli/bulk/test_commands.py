@@ -25,7 +25,7 @@ def test_every_row_becomes_a_ticket_and_a_line(served: Emulator, bulk: Any) -> N
     code, results, err = bulk("run", "rows.csv")
     assert (code, states(results)) == (0, {"a": "created", "b": "created", "c": "created"})
     assert {result["number"] for result in results} == set(served.tickets)
-    assert {tuple(result) for result in results} == {("key", "line", "state", "number", "error")}
+    assert {tuple(result) for result in results} == {("key", "line", "state", "number", "error", "possible_duplicate")}
     assert {result["key"]: result["line"] for result in results} == {"a": 2, "b": 3, "c": 4}
     assert err.startswith("rows: 3 of 3, 3 done, 0 failed, 0 unknown, ")
     assert stat.S_IMODE(Path("rows.csv.journal").stat().st_mode) == 0o600
@@ -88,7 +88,7 @@ def test_failed_rows_wait_for_a_retry(served: Emulator, bulk: Any) -> None:
     served.faults.add(Status(400))
     code, _, err = bulk("run", "rows.csv")
     assert code == 1
-    assert re.search(r"To send the failed rows again, run: .+ bulk retry rows.csv --journal rows.csv.journal\n", err)
+    assert re.search(r"To send the failed rows again, run: .+ bulk retry rows.csv\n", err)
     code, [counts], _ = bulk("status", "rows.csv")
     assert (code, counts["done"], counts["failed"]) == (0, 2, 1)
     assert bulk("run", "rows.csv")[0] == 1
@@ -140,7 +140,7 @@ def test_unknown_rows_are_listed_and_sent_again_only_on_request(served: Emulator
     assert bulk("run", "rows.csv", "--on-unknown", "stop")[0] == 75
     code, results, _ = bulk("run", "rows.csv", "--on-unknown", "resend")
     assert sorted(result["state"] for result in results) == ["created"] * 4 + ["failed"]
-    assert bulk("unknown", "rows.csv")[1] == []
+    assert {row["state"] for row in bulk("unknown", "rows.csv")[1]} == {"done"}
 
 
 @pytest.fixture
@@ -157,9 +157,11 @@ def test_unknown_rows_are_resolved_by_their_listed_keys(served: Emulator, bulk: 
     """A number is optional and a key may contain =. The next run skips applied rows and sends the others."""
     first, twin = lost["same, line 5"], lost["same, line 6"]
     code, results, err = bulk("unknown", "rows.csv", "--applied", "a=143", "--applied", "a=1", "--not-applied", twin)
-    assert (code, results, err) == (0, [], "unknown rows now: 1\n")
+    assert (code, results, err.splitlines()[-1]) == (0, [], "left: 1 unknown, 0 possible duplicates")
     assert [row["key"] for row in bulk("unknown", "rows.csv")[1]] == [first]
-    assert bulk("unknown", "rows.csv", "--applied", f"{first}=7")[2] == "unknown rows now: 0\n"
+    assert bulk("unknown", "rows.csv", "--applied", f"{first}=7")[2].endswith(
+        "left: 0 unknown, 0 possible duplicates\n"
+    )
     _, results, _ = bulk("run", "rows.csv")
     assert states(results) == {"a": "skipped", "a=1": "skipped", "c": "failed", first: "skipped", twin: "created"}
     numbers = {result["key"]: result["number"] for result in results}
@@ -169,7 +171,8 @@ def test_unknown_rows_are_resolved_by_their_listed_keys(served: Emulator, bulk: 
 
 def test_a_row_may_be_resolved_as_not_applied_alone(bulk: Any, lost: dict[str, str]) -> None:
     """The other rows stay unknown."""
-    assert bulk("unknown", "rows.csv", "--not-applied", "a") == (0, [], "unknown rows now: 3\n")
+    code, results, err = bulk("unknown", "rows.csv", "--not-applied", "a")
+    assert (code, results, err.splitlines()[-1]) == (0, [], "left: 3 unknown, 0 possible duplicates")
 
 
 @pytest.mark.parametrize(
@@ -200,3 +203,66 @@ def test_an_unknown_row_of_another_file_is_listed_without_a_line(bulk: Any, file
     assert {(row["state"], row["error"], row["line"], row["row"]) for row in others} == {
         ("unknown", "OutcomeUnknownError", None, None)
     }
+
+
+# --- possible duplicates and accounts ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def doubled(served: Emulator, bulk: Any) -> str:
+    """The key of a row that was applied twice, because its first create was answered with 500."""
+    served.faults.add(Status(500, applied=True, method="POST"))
+    code, results, err = bulk("run", "rows.csv")
+    [key] = [result["key"] for result in results if result["possible_duplicate"]]
+    assert (code, set(states(results).values()), len(served.tickets)) == (1, {"created"}, 4)
+    assert "3 done, 0 failed, 0 unknown" in err
+    assert "possible duplicates: 1" in err
+    assert "bulk unknown rows.csv\n" in err
+    return str(key)
+
+
+def test_a_possible_duplicate_fails_only_the_run_in_which_it_happens(bulk: Any, doubled: str) -> None:
+    """Later runs skip the row and exit with 0, and the row keeps its mark until it is resolved."""
+    code, results, err = bulk("run", "rows.csv")
+    assert (code, set(states(results).values()), "possible duplicates: " in err) == (0, {"skipped"}, False)
+    assert [result["key"] for result in results if result["possible_duplicate"]] == [doubled]
+
+
+def test_a_possible_duplicate_is_listed_and_resolved_by_its_number(served: Emulator, bulk: Any, doubled: str) -> None:
+    """`unknown` lists the known number, and `--applied KEY=NUMBER` records the other ticket and clears the mark."""
+    [listed] = bulk("unknown", "rows.csv")[1]
+    assert (listed["key"], listed["state"], listed["possible_duplicate"]) == (doubled, "done", True)
+    assert listed["number"] in served.tickets
+    assert listed["row"]["key"] == doubled
+    code, _, err = bulk("unknown", "rows.csv", "--applied", doubled)
+    assert (code, bulk("unknown", "rows.csv")[1]) == (2, [listed])
+    code, _, err = bulk("unknown", "rows.csv", "--applied", f"{doubled}=1")
+    assert (code, err.splitlines()[-1]) == (0, "left: 0 unknown, 0 possible duplicates")
+    assert bulk("unknown", "rows.csv")[1] == []
+    results = bulk("run", "rows.csv")[1]
+    assert {result["possible_duplicate"] for result in results} == {False}
+    assert next(result["number"] for result in results if result["key"] == doubled) == "1"
+
+
+@pytest.mark.parametrize(
+    "command", [["run"], ["retry"], ["plan"], ["run", "--dry-run"]], ids=["run", "retry", "plan", "dry run"]
+)
+def test_a_journal_of_another_account_exits_with_2(
+    served: Emulator, bulk: Any, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    """The message names both accounts, and nothing is sent."""
+    bulk("run", "rows.csv")
+    sent = len(served.calls)
+    monkeypatch.setenv("LSQ_ORG_ID", "11111")
+    code, results, err = bulk(*command, "rows.csv")
+    assert (code, results, len(served.calls)) == (2, [], sent)
+    assert "org 11111" in err
+    assert f"org {served.settings['org_id']}" in err
+
+
+@pytest.mark.parametrize("command", ["status", "unknown"])
+def test_the_account_of_a_journal_is_printed(served: Emulator, bulk: Any, command: str) -> None:
+    """The origin and the org are printed on stderr."""
+    bulk("run", "rows.csv")
+    code, _, err = bulk(command, "rows.csv")
+    assert (code, err) == (0, f"account: {served.settings['base_url']}, org {served.settings['org_id']}\n")
