@@ -69,6 +69,9 @@ class HttpSender:
             return self._failure(context, error)
         except asyncio.CancelledError:
             return unfinished_result(context, "the client was closed")
+        except BaseException as error:
+            _drop_frames(error)
+            raise
 
     async def _exchange(self, context: CallContext) -> tuple[httpx.Response, bytes]:
         clock, timeout = context.clock, context.options.timeout
@@ -119,12 +122,11 @@ class HttpSender:
 
     def _failure(self, context: CallContext, error: Exception) -> AttemptResult[Any]:
         """Translate an exception of httpx, h11, TLS or the file system into the result of the attempt."""
-        call, links = context.call, _linked(error)
+        call, links = context.call, _drop_frames(error)
         tls = next((link for link in links if isinstance(link, ssl.SSLError) and not isinstance(link, _TLS_EOF)), None)
-        shown = tls or error
-        text = redact(self._config, str(shown))  # before it is cut
+        text = redact(self._config, str(tls or error))  # before it is cut
         if not isinstance(error, BodyFailedError):
-            text = f"{type(shown).__name__}: {ascii(text)[1:-1][:200]}".removesuffix(": ")
+            text = f"{type(tls or error).__name__}: {ascii(text)[1:-1][:200]}".removesuffix(": ")
         is_rejected = isinstance(error, ResponseRejectedError) or "buffer too long" in text  # h11: 100 KB of headers
         failure: LSQServiceError
         if (not_sent := _not_sent(context, error, is_tls=tls is not None)) is not None:
@@ -138,19 +140,10 @@ class HttpSender:
                 failure = MalformedResponseError(f"The response to {call.operation} cannot be used: {text}.")
             else:
                 failure = _unknown(context, f"its response cannot be used ({text})")
-        failure.__cause__ = self._without_frames(links)
+        shown = "".join(f"{link} {link!r} {vars(link)!r} " for link in links)
+        # An exception is not kept as the cause if it, or one that it is linked to, quotes a key.
+        failure.__cause__ = error if redact(self._config, shown) == shown else None
         return AttemptResult(outcome=outcome, error=failure, retry=retry)
-
-    def _without_frames(self, links: list[BaseException]) -> BaseException | None:
-        """Return the first exception without frames, whose local variables may hold the headers of the request.
-
-        Return None if it, or an exception that it is linked to, quotes a key.
-        """
-        shown = ""
-        for link in links:
-            link.__traceback__ = None
-            shown += f"{link} {link!r} {vars(link)!r} "
-        return links[0] if redact(self._config, shown) == shown else None
 
 
 @attrs.frozen(eq=False)
@@ -246,13 +239,17 @@ def _unknown(context: CallContext, reason: str) -> OutcomeUnknownError:
     return OutcomeUnknownError(f"{context.call.operation} was sent, but {reason}. {advice}", safe_to_repeat=safe)
 
 
-def _linked(error: BaseException) -> list[BaseException]:
-    """Return the exception, its causes, its contexts and the members of groups, each once."""
+def _drop_frames(error: BaseException) -> list[BaseException]:
+    """Drop the frames of an exception and all that it is linked to: their local variables may hold a request's headers.
+
+    Return the exception, its causes, its contexts and the members of groups, each once.
+    """
     found: list[BaseException] = []
     waiting: list[BaseException | None] = [error]
     while waiting:
         link = waiting.pop()
         if link is not None and not any(link is known for known in found):
+            link.__traceback__ = None
             found.append(link)
             waiting += [*getattr(link, "exceptions", ()), link.__context__, link.__cause__]
     return found

@@ -18,7 +18,7 @@ from .upload import RequestBody
 class CallContext:
     """One call and its attempts so far. ``started`` and ``deadline`` are readings of ``clock``, which is the loop's.
 
-    ``number`` counts the attempts that were begun. The attributes below it belong to the attempt that is being made.
+    ``number`` counts the attempts that were begun. The attributes after it belong to the latest of them.
     """
 
     call: Call[Any]

@@ -37,7 +37,7 @@ class Pipeline:
         self._is_closing = False
 
     async def send(self, context: CallContext) -> Any:
-        """Send a call until a result is final. Return its record or raise its error."""
+        """Make attempts until a result is final. Return the record of the call or raise its error."""
         call, record = context.call, None
         error: BaseException | None
         try:
@@ -147,12 +147,9 @@ class Pipeline:
             result = await self._sender.send(context)
         except Exception as error:
             result = unfinished_result(context, f"this client failed with {type(error).__name__}")
-        except BaseException as error:
-            error.__traceback__ = None  # frames of httpx, with the request's headers in their local variables
-            raise
         finally:
-            has_answer = result is not None and (result.status is not None or result.outcome is not Outcome.NOT_APPLIED)
-            slot.answered() if has_answer or context.is_started else slot.unused()
+            is_unused = result is None or (result.status is None and result.outcome is Outcome.NOT_APPLIED)
+            slot.unused() if is_unused and not context.is_started else slot.answered()
         if isinstance(refusal := result.error, RateLimitError):
             limiter = self._limiters[context.call.api]
             for event in limiter.refused(context.reference, refusal.retry_after, refusal.limit):
