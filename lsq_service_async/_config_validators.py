@@ -9,13 +9,15 @@ import math
 import re
 from collections.abc import Callable
 from datetime import tzinfo
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import attrs
 
 from .errors import ConfigurationError
+
+C = TypeVar("C")
 
 DEFAULT_BASE_URL = "https://apigw.service-in.leadsquared.com"
 WITHOUT_AN_ACCOUNT = (
@@ -86,9 +88,10 @@ class HidesKeys(type):
     A wrapper around ``__init__`` would have an unfinished object among its own locals.
     """
 
-    def __call__(cls, /, **settings: Any) -> Any:
+    def __call__(cls: type[C], /, **settings: Any) -> C:  # type: ignore[misc]  # a generic metaclass
         hide_keys(settings, cls)
-        return super().__call__(**settings)
+        instance: C = type.__call__(cls, **settings)
+        return instance
 
     @property
     def __signature__(cls) -> inspect.Signature:

@@ -87,5 +87,6 @@ async def options(config: Config) -> None:
         view = client.with_options(lane=Lane.BULK, deadline=2.0, timeout=5.0, retry=RetryPolicy(attempts=1))
         assert_type(view, ServiceClient)
         assert_type(view.limiter.stats().free, int)
-    assert_type(Config.from_env(), Config)
+    assert_type(Config(access_key="a", secret_key="b", org_id="1"), Config)
+    assert_type(Config.from_env(timeout=10.0), Config)
     assert_type(RateLimit(25, per=5.0).per, float)
