@@ -130,7 +130,7 @@ def test_no_two_modules_import_each_other():
         ("client.py", "from .integrations import fastapi"),
         ("records/tickets.py", "from pydantic_core import core_schema"),
         ("integrations/fastapi.py", "from .._wire.parse import parse"),
-        ("emulator/app.py", "from .. import ServiceClient"),
+        ("emulator/routes.py", "from .. import ServiceClient"),
         ("_transport/pipeline.py", "def f():\n    from ..records import Ticket"),
     ],
 )

@@ -1,7 +1,6 @@
 """A stand-in for the service on this machine: stateful, strict about the rate limit, with faults on request.
 
-    emulator.py    `Emulator`, and `serve` for the command line
-    app.py         the ASGI application: counts, records and answers each call    <- start reading here
+    emulator.py    `Emulator`: counts, records and answers each call; and `serve` for the command line
     server.py      the same application on a loopback socket
     window.py      four ways to count calls against a rate limit; pure, given the time
     faults.py      the faults that a test can add, and their queue
@@ -18,8 +17,7 @@ It shares no code with the client, so that one mistake cannot be in both. Needs 
 from __future__ import annotations
 
 try:
-    from .app import Call
-    from .emulator import Emulator, Settings, serve
+    from .emulator import Call, Emulator, Settings, serve
     from .faults import (
         AnswerLost,
         BadJson,

@@ -7,14 +7,40 @@ import random as randomness
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Self, TypedDict
+from dataclasses import dataclass, replace
+from typing import Any, Self, TypedDict
 
-from .app import Application, Call, create_service
-from .faults import FaultScript
-from .routes import OffsetReading, Operations
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from .faults import Exchange, Fault, FaultScript, RateLimited
+from .multipart import Body, ReceivedFile
+from .routes import OffsetReading, Operations, is_marketing
 from .server import Listener, check_loopback, listen
 from .store import CONVERSATION_TYPES, ConversationType, StoredConversation, StoredTicket, TicketStore
 from .window import Window, WindowKind, create_window
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request and its result so far.
+
+    ``time``: when it arrived, on the emulator's clock. ``refused``: by the rate window (not a 429 by a fault).
+    ``status``: of the response; None before it is sent, and if the connection was dropped. ``size``, ``sha256`` and
+    ``files``: the body, None and empty unless it was read to its end. ``applied``: the call changed the store.
+    """
+
+    method: str
+    path: str
+    time: float
+    fault: Fault
+    refused: bool
+    status: int | None = None
+    size: int | None = None
+    sha256: str | None = None
+    files: tuple[ReceivedFile, ...] = ()
+    applied: bool = False
 
 
 class Settings(TypedDict):
@@ -74,21 +100,21 @@ class Emulator:
         metadata_offset: OffsetReading = "from_zero",
     ) -> None:
         check_loopback(host)
-        self._keys = {"access_key": access_key, "secret_key": secret_key}
-        self._operations = Operations(org_id, store or TicketStore(), admin, enforce_mandatory, metadata_offset)
+        store = store or TicketStore()
+        self.tickets: Mapping[str, StoredTicket] = store.tickets
+        """A live, read-only view: number -> ticket, in the order of creation."""
+        self.trashed: Mapping[str, StoredTicket] = store.trashed
+        """A live, read-only view of the trash: number -> ticket."""
+        self.faults: FaultScript = FaultScript()
+        self.window: Window = create_window(window, rate_limit, refused_count=refused_count)
         # A window counts the calls of one API, so a `Window` instance cannot serve the look-ups of leads as well.
-        leads_window = window if window is None or isinstance(window, str) else "sliding"
-        self.app: Application = Application(
-            create_service(self._operations, (access_key, secret_key)),
-            self._operations.store,
-            create_window(window, rate_limit, refused_count=refused_count),
-            create_window(leads_window, leads_rate_limit, refused_count=refused_count),
-            jitter,
-            random or randomness.Random(),
-            clock,
-            sleep,
-        )
-        self.faults: FaultScript = self.app.faults
+        kind = window if window is None or isinstance(window, str) else "sliding"
+        self._leads_window = create_window(kind, leads_rate_limit, refused_count=refused_count)
+        keys = (access_key, secret_key)
+        self._operations = Operations(store, org_id, keys, admin, enforce_mandatory, metadata_offset)
+        self._calls: list[Call] = []
+        self._jitter, self._random = jitter, random or randomness.Random()
+        self._clock, self._sleep = clock, sleep
         self._address = (host, port)
         self._listener: Listener | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -103,34 +129,58 @@ class Emulator:
     def settings(self) -> Settings:
         """A new dict of the invented keys, the org, and the origin of all APIs (http://localhost while closed)."""
         origin = self._listener.origin if self._listener else "http://localhost"
+        (access_key, secret_key), org_id = self._operations.keys, self._operations.org_id
         return Settings(
-            access_key=self._keys["access_key"],
-            secret_key=self._keys["secret_key"],
-            org_id=self._operations.org_id,
+            access_key=access_key,
+            secret_key=secret_key,
+            org_id=org_id,
             base_url=origin,
             metadata_url=origin,
             leads_url=origin,
         )
 
     @property
-    def tickets(self) -> Mapping[str, StoredTicket]:
-        """A live, read-only view: number -> ticket, in the order of creation."""
-        return self._operations.store.tickets
-
-    @property
-    def trashed(self) -> Mapping[str, StoredTicket]:
-        """A live, read-only view of the trash: number -> ticket."""
-        return self._operations.store.trashed
-
-    @property
     def calls(self) -> tuple[Call, ...]:
         """Every request so far, in the order of arrival."""
-        return tuple(self.app.calls)
+        return tuple(self._calls)
 
     @property
     def refused(self) -> int:
         """The number of calls that the rate window has refused."""
-        return sum(call.refused for call in self.app.calls)
+        return sum(call.refused for call in self._calls)
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Count a call, let a fault carry it out, and record it: the ASGI application."""
+        await self._travel()
+        request = Request(scope, receive)
+        method, path = request.method, scope["path"]
+        window = self._leads_window if is_marketing(path) else self.window
+        # The window counts every call before anything else happens, and a refused call uses up no fault.
+        now = self._clock()
+        refused = not window.allows(now)
+        fault = RateLimited() if refused else self.faults.take(method, path)
+        index, store = len(self._calls), self._operations.store
+        self._calls.append(Call(method, path, now, fault, refused))
+
+        def record(**attributes: Any) -> None:
+            self._calls[index] = replace(self._calls[index], **attributes)
+
+        def answer(body: Body) -> Response:
+            before = store.changes
+            response = self._operations.answer(request, body)
+            record(applied=store.changes != before)
+            return response
+
+        limit = (window.calls, window.per)
+        with suppress(ClientDisconnect):
+            await fault.play(Exchange(request, limit, self._pause, send, answer, record, self._travel))
+
+    async def _travel(self) -> None:
+        await self._pause(self._random.uniform(0, self._jitter))
+
+    async def _pause(self, seconds: float) -> None:
+        if seconds > 0:
+            await self._sleep(seconds)
 
     def converse(
         self,
@@ -146,9 +196,7 @@ class Emulator:
         ``attachments`` are returned as they are, and must be JSON: their format is not documented.
         """
         if activity_type not in CONVERSATION_TYPES:
-            raise ValueError(
-                f"activity_type must be one of {', '.join(sorted(CONVERSATION_TYPES))}; not {activity_type!r}"
-            )
+            raise ValueError(f"activity_type must be one of {', '.join(CONVERSATION_TYPES)}; not {activity_type!r}")
         ticket = self.tickets[number]
         return self._operations.store.add_message(ticket, activity_type, text=text, html=html, attachments=attachments)
 

@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.types import Send
 
 from .multipart import Body, BodyReader
-from .responses import JSON_TYPE, rate_limit_exceeded, text_response
+from .responses import JSON_TYPE, text_response
 
 HANG_UP = "lsq_service_async.emulator.hang_up"
 """The key in ``scope["state"]`` under which a server stores its ``(reset: bool) -> None`` for the connection."""
@@ -29,15 +29,18 @@ HANG_UP = "lsq_service_async.emulator.hang_up"
 
 @dataclass
 class Exchange:
-    """One request and its response, as a fault carries them out. ``limit``: calls and seconds of the rate limit."""
+    """One request and its response, as a fault carries them out.
+
+    ``limit``: calls and seconds of the rate limit. ``pause``: sleeps for that many seconds of the emulator's time.
+    """
 
     request: Request
-    _send: Send
     limit: tuple[int, float]
-    _apply: Callable[[Body], Awaitable[Response]]
+    pause: Callable[[float], Awaitable[None]]
+    _send: Send
+    _answer: Callable[[Body], Response]
     _record: Callable[..., None]
     _travel: Callable[[], Awaitable[None]]
-    _sleep: Callable[[float], Awaitable[object]]
     _reader: BodyReader | None = None
     _body: Body | None = None
 
@@ -56,7 +59,7 @@ class Exchange:
         """Read the rest of the body, carry the call out, and return its response, which is not sent yet."""
         while self._body is None:
             await self.read()
-        return await self._apply(self._body)
+        return self._answer(self._body)
 
     async def send(self, response: Response, *, at_most: int | None = None) -> None:
         """Send the response, or its headers and only ``at_most`` bytes of its body."""
@@ -76,10 +79,6 @@ class Exchange:
         # Until the server has seen the disconnection, it reports a call without a response as an error.
         while (await self.request.receive())["type"] != "http.disconnect":
             pass
-
-    async def pause(self, seconds: float) -> None:
-        if seconds > 0:
-            await self._sleep(seconds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,9 +129,7 @@ class Status(Fault):
     applied: bool = False
 
     async def play(self, exchange: Exchange) -> None:
-        await exchange.read()
-        if self.applied:
-            await exchange.apply()
+        await (exchange.apply() if self.applied else exchange.read())
         await exchange.send(text_response(self.status, self.body, self.headers))
 
 
@@ -145,7 +142,9 @@ class RateLimited(Fault):
     async def play(self, exchange: Exchange) -> None:
         await exchange.read()
         headers = {} if self.retry_after is None else {"retry-after": str(self.retry_after)}
-        await exchange.send(rate_limit_exceeded(*exchange.limit, headers))
+        calls, per = exchange.limit
+        text = f"API calls exceeded the limit of {calls} in {per:g} second(s)"
+        await exchange.send(text_response(429, text, headers))
 
 
 @dataclass(frozen=True)
@@ -183,9 +182,7 @@ class BadJson(Fault):
     applied: bool = True
 
     async def play(self, exchange: Exchange) -> None:
-        await exchange.read()
-        if self.applied:
-            await exchange.apply()
+        await (exchange.apply() if self.applied else exchange.read())
         await exchange.send(text_response(200, self.text, {"content-type": JSON_TYPE}))
 
 
@@ -251,33 +248,28 @@ class EarlyStatus(Fault):
         await exchange.send(text_response(self.status, self.body, headers))
 
 
+@dataclass
 class FaultScript:
-    """A queue of faults; each call takes the first one that applies to it."""
+    """A queue of faults; each call takes the first one that applies to it.
 
-    def __init__(self) -> None:
-        self._pending: list[Fault] = []
+    ``pending``: the faults that have not been applied yet, with the remaining times.
+    """
 
-    def __repr__(self) -> str:
-        return f"<FaultScript {self._pending}>"
-
-    @property
-    def pending(self) -> tuple[Fault, ...]:
-        """The faults that have not been applied yet, with the remaining times."""
-        return tuple(self._pending)
+    pending: tuple[Fault, ...] = ()
 
     def add(self, *faults: Fault) -> None:
         """Add faults to the end of the queue."""
-        self._pending.extend(faults)
+        self.pending += faults
 
     def clear(self) -> None:
         """Remove all pending faults."""
-        self._pending.clear()
+        self.pending = ()
 
     def take(self, method: str, path: str) -> Fault:
         """Return the fault for this call and use it up once; `Serve` if no fault applies."""
-        for index, fault in enumerate(self._pending):
+        for index, fault in enumerate(self.pending):
             if fault.hits(method, path):
-                rest = [replace(fault, times=fault.times - 1)] if fault.times > 1 else []
-                self._pending[index : index + 1] = rest
+                rest = (replace(fault, times=fault.times - 1),) if fault.times > 1 else ()
+                self.pending = (*self.pending[:index], *rest, *self.pending[index + 1 :])
                 return fault
         return Serve()

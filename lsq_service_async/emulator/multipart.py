@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -40,46 +42,15 @@ class Body:
     problem: str | None
 
 
-class BodyReader:
-    """Reads a body chunk by chunk. An error is kept as its ``problem``, and the rest is still counted and hashed."""
-
-    def __init__(self, content_type: str) -> None:
-        media_type, options = parse_options_header(content_type)
-        self._media_type = media_type.decode("latin-1").lower()
-        self._content = _Form(options.get(b"boundary", b"")) if self._media_type == FORM_TYPE else _Part()
-        self._problem: str | None = None
-        self._sha256 = hashlib.sha256()
-        self.size: int = 0
-
-    def feed(self, chunk: bytes) -> None:
-        self.size += len(chunk)
-        self._sha256.update(chunk)
-        if self._problem is None:
-            try:
-                self._content.feed(chunk)
-            except FormParserError as error:
-                self._problem = str(error)
-
-    def finish(self) -> Body:
-        content, problem = self._content, self._problem
-        if isinstance(content, _Form):
-            text, files = content.text, tuple(content.files)
-            if problem is None and not content.is_complete:
-                problem = "the form has no closing boundary"
-        else:
-            text, files = bytes(content.text), ()
-        return Body(self._media_type, text, files, self.size, self._sha256.hexdigest(), problem)
-
-
+@dataclass
 class _Part:
     """A JSON body or a part of a form: JSON is kept, a file is counted and hashed."""
 
-    def __init__(self, file_name: str | None = None, content_type: str = "") -> None:
-        self.file_name = file_name
-        self.content_type = content_type
-        self.size = 0
-        self.sha256 = hashlib.sha256()
-        self.text = bytearray()
+    file_name: str | None = None
+    content_type: str = ""
+    size: int = 0
+    text: bytearray = field(default_factory=bytearray)
+    sha256: Any = field(default_factory=hashlib.sha256)
 
     def feed(self, chunk: bytes) -> None:
         self.size += len(chunk)
@@ -91,38 +62,61 @@ class _Part:
             self.text += chunk
 
 
-class _Form:
-    """A form with the parts ``ticketDTO`` (one text) and ``files`` (any number); no other part is documented."""
+class BodyReader:
+    """Reads a body chunk by chunk. An error is kept as its ``problem``, and the rest is still counted and hashed.
 
-    def __init__(self, boundary: bytes) -> None:
-        self.text: bytes | None = None
-        self.files: list[ReceivedFile] = []
-        self.is_complete = False
-        self._boundary = boundary
-        self._parser: MultipartParser | None = None
+    A form has the parts ``ticketDTO`` (one text) and ``files`` (any number); no other part is documented.
+    """
+
+    def __init__(self, content_type: str) -> None:
+        media_type, options = parse_options_header(content_type)
+        self.size: int = 0
+        self._media_type = media_type.decode("latin-1").lower()
+        self._sha256 = hashlib.sha256()
+        self._text: bytes | None = None
+        self._files: list[ReceivedFile] = []
+        self._problem: str | None = None
+        self._is_complete = False
         self._headers: dict[str, str] = {}
-        self._name = bytearray()
-        self._value = bytearray()
+        self._name, self._value = bytearray(), bytearray()
         self._part = _Part()
+        self._write: Callable[[bytes], object] = self._part.feed
+        if self._media_type == FORM_TYPE:
+            boundary = options.get(b"boundary", b"")
+            self._problem = None if boundary else "the content type has no boundary"
+            try:
+                self._write = MultipartParser(
+                    boundary,
+                    {
+                        "on_part_begin": self._headers.clear,
+                        "on_header_field": lambda data, start, end: self._name.extend(data[start:end]),
+                        "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
+                        "on_header_end": self._keep_header,
+                        "on_headers_finished": self._open_part,
+                        "on_part_data": lambda data, start, end: self._part.feed(data[start:end]),
+                        "on_part_end": self._close_part,
+                        "on_end": lambda: setattr(self, "_is_complete", True),
+                    },
+                ).write
+            except FormParserError as error:
+                self._problem = str(error)
 
     def feed(self, chunk: bytes) -> None:
-        if self._parser is None:
-            if not self._boundary:
-                raise FormParserError("the content type has no boundary")
-            self._parser = MultipartParser(
-                self._boundary,
-                {
-                    "on_part_begin": self._headers.clear,
-                    "on_header_field": lambda data, start, end: self._name.extend(data[start:end]),
-                    "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
-                    "on_header_end": self._keep_header,
-                    "on_headers_finished": self._open_part,
-                    "on_part_data": lambda data, start, end: self._part.feed(data[start:end]),
-                    "on_part_end": self._close_part,
-                    "on_end": lambda: setattr(self, "is_complete", True),
-                },
-            )
-        self._parser.write(chunk)
+        self.size += len(chunk)
+        self._sha256.update(chunk)
+        if self._problem is None:
+            try:
+                self._write(chunk)
+            except FormParserError as error:
+                self._problem = str(error)
+
+    def finish(self) -> Body:
+        if self._media_type != FORM_TYPE:
+            self._close_part()
+        elif self._problem is None and not self._is_complete:
+            self._problem = "the form has no closing boundary"
+        digest = self._sha256.hexdigest()
+        return Body(self._media_type, self._text, tuple(self._files), self.size, digest, self._problem)
 
     def _keep_header(self) -> None:
         self._headers[_decode(self._name).lower()] = _decode(self._value)
@@ -132,7 +126,7 @@ class _Form:
     def _open_part(self) -> None:
         _, options = parse_options_header(self._headers.get("content-disposition", "").encode())
         name, is_file = options.get(b"name"), b"filename" in options
-        if name == b"ticketDTO" and not is_file and self.text is None:
+        if name == b"ticketDTO" and not is_file and self._text is None:
             self._part = _Part()
         elif name == b"files" and is_file:
             self._part = _Part(_decode(options[b"filename"]), self._headers.get("content-type", ""))
@@ -142,9 +136,9 @@ class _Form:
     def _close_part(self) -> None:
         part = self._part
         if part.file_name is None:
-            self.text = bytes(part.text)
+            self._text = bytes(part.text)
         else:
-            self.files.append(ReceivedFile(part.file_name, part.content_type, part.size, part.sha256.hexdigest()))
+            self._files.append(ReceivedFile(part.file_name, part.content_type, part.size, part.sha256.hexdigest()))
 
 
 def _decode(raw: bytes | bytearray) -> str:

@@ -14,16 +14,15 @@ from starlette.responses import PlainTextResponse, Response
 
 JSON_TYPE = "application/json; charset=utf-8"
 
-DOCUMENTED: dict[int, str] = {
+_TEXTS = {known.value: known.phrase for known in HTTPStatus} | {
+    204: "",
+    304: "",
     400: "The message body on the request is not as per API specification. Make sure that content type is set to "
     '"application/json" and the JSON body has correct attribute names and structure.',
     401: "The API call was made with invalid access credentials. Check your AccessKey and SecretKey.",
     404: "The API could not be found. Please check the API signature.",
     500: "The API called failed. There could be many reasons for it. Check the exception message to get more details.",
 }
-
-_NO_BODY = {204: "", 304: ""}
-_TEXTS = {known.value: known.phrase for known in HTTPStatus} | DOCUMENTED | _NO_BODY
 
 
 class RefusedError(Exception):
@@ -43,11 +42,6 @@ def text_response(status: int, text: str | None = None, headers: Mapping[str, st
     return PlainTextResponse(_TEXTS.get(status, "") if text is None else text, status, headers)
 
 
-def rate_limit_exceeded(calls: int, per: float, headers: Mapping[str, str] | None = None) -> Response:
-    """A 429 with the vendor's text. It has no Retry-After unless ``headers`` has one, as none is documented."""
-    return text_response(429, f"API calls exceeded the limit of {calls} in {per:g} second(s)", headers)
-
-
 def not_per_spec(reason: str) -> RefusedError:
     """A 400 with the documented text and the reason."""
-    return RefusedError(text_response(400, f"{DOCUMENTED[400]} ({reason})"))
+    return RefusedError(text_response(400, f"{_TEXTS[400]} ({reason})"))

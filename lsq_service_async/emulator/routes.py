@@ -1,23 +1,24 @@
 """Every operation: path, check, change of the store, response.
 
-An endpoint returns a response or raises `RefusedError`. The body was read before: ``request.state.body``.
+An operation takes the body, which was read before, and the ticket of the path; it returns a response or raises
+`RefusedError`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route, Router
 
 from .multipart import FORM_TYPE, Body
-from .payloads import JSON_BODY, LEAD_FIELDS, LEAD_PREFIX, Payload, TicketPayload, Value
+from .payloads import ANY_TEXT, COUNT, LEAD_PREFIX, NUMBER, TEXT, list_of, one_of, read_json, read_ticket
 from .responses import RefusedError, json_response, not_per_spec, text_response
-from .store import CONVERSATION_TYPES, ConversationType, Lead, StoredConversation, StoredTicket, TicketStore, load_data
+from .store import CONVERSATION_TYPES, ConversationType, StoredConversation, StoredTicket, TicketStore, load_data
 
 OffsetReading = Literal["from_zero", "from_one", "page"]
 """The meaning of an Offset: records before the page, position of its first record, or number of the page from 1.
@@ -25,155 +26,175 @@ OffsetReading = Literal["from_zero", "from_one", "page"]
 The vendor's sample sends 0, but the text says that 1 returns the records 1 to 25; so 0 is the first page in all three.
 """
 
-_PORTAL_TYPES: Mapping[str, ConversationType] = {"INBOUND": "PortalInbound", "OUTBOUND": "PortalOutbound"}
+LEAD_FIELDS = (f"{LEAD_PREFIX}EmailAddress", f"{LEAD_PREFIX}Phone")
+"""The fields that identify the lead of a new ticket without a LeadId."""
+
 _SUB_TYPES = load_data("sub_types")
 _SAMPLES = load_data("samples")
+_FIELDS = load_data("fields")
+FIELDS: list[dict[str, Any]] = [
+    {
+        **_FIELDS["template"],
+        **field,
+        "Id": number,
+        "Sequence": number - 1,
+        "ValidationProperties": _FIELDS["template"]["ValidationProperties"] | field.get("ValidationProperties", {}),
+    }
+    for number, field in enumerate(_FIELDS["fields"], 1)
+]
+
+
+def is_marketing(path: str) -> bool:
+    """Whether the path belongs to the marketing API; all others belong to the tenant's API."""
+    return path.startswith("/v2/")
 
 
 @dataclass(frozen=True)
 class Operations:
     """The operations on one account.
 
-    ``admin``: the keys belong to an administrator. ``enforce_mandatory``: new tickets need all mandatory fields.
+    ``keys``: the access key and the secret key. ``admin``: they belong to an administrator. ``enforce_mandatory``: new
+    tickets need all mandatory fields.
     """
 
-    org_id: str
     store: TicketStore
-    admin: bool = True
-    enforce_mandatory: bool = False
-    metadata_offset: OffsetReading = "from_zero"
+    org_id: str
+    keys: tuple[str, str]
+    admin: bool
+    enforce_mandatory: bool
+    metadata_offset: OffsetReading
 
     def __post_init__(self) -> None:
         readings = get_args(OffsetReading)
         if self.metadata_offset not in readings:
             raise ValueError(f"metadata_offset must be one of {', '.join(readings)}; not {self.metadata_offset!r}")
 
-    def routes(self) -> list[Mount]:
-        """Return the routes of both APIs."""
-        tenant = [
-            _route("POST", "/tickets", self.create_ticket),
-            _route("PUT", "/tickets/{ticket}/update", self.update_ticket),
-            _route("GET", "/tickets/{ticket}", self.get_ticket),
-            _route("PUT", "/tickets/trash", self.trash_tickets),
-            _route("POST", "/conversation/filter", self.list_conversations),
-            _route("POST", "/internalnote/upload", self.add_note),
-            _route("POST", "/ticket/{ticket}/portal/activity", self.add_portal_activity),
-            _route("POST", "/ticket-types/1/fields/filter", self.list_fields),
-            _route("GET", "/lookups/SubType/values", self.list_sub_types),
-        ]
-        marketing = [
-            _route("GET", "/Leads.GetByEmailaddress", self.lead_by_email),
-            _route("GET", "/RetrieveLeadByPhoneNumber", self.lead_by_phone),
-        ]
-        return [
-            Mount(f"/api/tenants/{self.org_id}", Router(tenant, redirect_slashes=False)),
-            Mount("/v2/LeadManagement.svc", Router(marketing, redirect_slashes=False)),
-        ]
+    def answer(self, request: Request, body: Body) -> Response:
+        """Carry the call out if both keys are right. A path or method without an operation is the documented 404."""
+        path, query = request.scope["path"], request.query_params
+        # The two APIs use different header names.
+        names = ("accesskey", "secretkey") if is_marketing(path) else ("access-key", "secret-key")
+        if tuple(request.headers.get(f"x-lsq-{name}") for name in names) != self.keys:
+            return text_response(401)
+        tenant, marketing, ticket = re.escape(f"/api/tenants/{self.org_id}"), r"/v2/LeadManagement\.svc", "([^/]+)"
+        operations: dict[str, Callable[..., Response]] = {
+            f"POST {tenant}/tickets": self.create_ticket,
+            f"PUT {tenant}/tickets/{ticket}/update": self.update_ticket,
+            f"GET {tenant}/tickets/{ticket}": self.get_ticket,
+            f"PUT {tenant}/tickets/trash": self.trash_tickets,
+            f"POST {tenant}/conversation/filter": self.list_conversations,
+            f"POST {tenant}/internalnote/upload": self.add_note,
+            f"POST {tenant}/ticket/{ticket}/portal/activity": self.add_portal_activity,
+            f"POST {tenant}/ticket-types/1/fields/filter": self.list_fields,
+            f"GET {tenant}/lookups/SubType/values": self.list_sub_types,
+            rf"GET {marketing}/Leads\.GetByEmailaddress": lambda _: self.find_lead("emailaddress", query),
+            f"GET {marketing}/RetrieveLeadByPhoneNumber": lambda _: self.find_lead("phone", query),
+        }
+        for pattern, operation in operations.items():
+            if match := re.fullmatch(pattern, f"{request.method} {path}"):
+                try:
+                    return operation(body, *match.groups())
+                except RefusedError as error:
+                    return error.response
+        return text_response(404)
 
-    async def create_ticket(self, request: Request) -> Response:
+    def create_ticket(self, body: Body) -> Response:
         """https://apidocs.leadsquared.com/create-tickets/, or as a form /create-ticket-with-attachments/."""
-        body: Body = request.state.body
-        payload = TicketPayload.read(body, JSON_BODY, FORM_TYPE)
-        if payload.number is not None:
-            raise not_per_spec("Id must be null when a ticket is created")
-        if not payload.lead_id and not any(payload.fields.get(name) for name in LEAD_FIELDS):
+        lead_id, fields = read_ticket(body)
+        if lead_id is None and not any(fields.get(name) for name in LEAD_FIELDS):
             raise not_per_spec(f"one of LeadId, {', '.join(LEAD_FIELDS)} is mandatory")
-        if self.enforce_mandatory:
-            mandatory = [field["SchemaName"] for field in FIELDS if field["ValidationProperties"]["IsMandatory"]]
-            missing = [name for name in mandatory if payload.fields.get(name) in (None, "")]
-            if missing:
-                raise not_per_spec(f"mandatory fields are missing: {', '.join(missing)}")
-        ticket = self.store.create(payload, body.files)
+        mandatory = [field["SchemaName"] for field in FIELDS if field["ValidationProperties"]["IsMandatory"]]
+        missing = [name for name in mandatory if fields.get(name) in (None, "")]
+        if self.enforce_mandatory and missing:
+            raise not_per_spec(f"mandatory fields are missing: {', '.join(missing)}")
+        ticket = self.store.create(lead_id, fields, body.files)
         message = "Ticket has been created successfully" if body.media_type == FORM_TYPE else None
         return _receipt(ticket, Message=message, TicketId=ticket.ticket_id)
 
-    async def update_ticket(self, request: Request) -> Response:
+    def update_ticket(self, body: Body, name: str) -> Response:
         """https://apidocs.leadsquared.com/update-a-ticket-with-attachments/: always a form."""
-        body: Body = request.state.body
-        ticket = self._ticket(request.path_params["ticket"])
-        payload = TicketPayload.read(body, FORM_TYPE)
-        if payload.number != ticket.number:
-            raise not_per_spec(f'Id must be the number of the ticket, "{ticket.number}"')
-        ticket = self.store.update(ticket, payload, body.files)
+        ticket = self._ticket(name)
+        lead_id, fields = read_ticket(body, ticket.number)
+        fields, files = {**ticket.fields, **fields}, ticket.files + body.files
+        self.store.put(replace(ticket, lead_id=lead_id or ticket.lead_id, fields=fields, files=files))
         return _receipt(ticket, Message="Ticket properties have been updated successfully")
 
-    async def get_ticket(self, request: Request) -> Response:
+    def get_ticket(self, body: Body, name: str) -> Response:
         """https://apidocs.leadsquared.com/get-a-tickets-details-by-id/: by number, or by GUID (an inference)."""
-        return json_response(_ticket_json(self._ticket(request.path_params["ticket"])))
+        return json_response(_ticket_json(self._ticket(name)))
 
-    async def trash_tickets(self, request: Request) -> Response:
+    def trash_tickets(self, body: Body) -> Response:
         """https://apidocs.leadsquared.com/delete-tickets/: texts in, numbers out.
 
         Tickets that do not exist are listed as failed in a 200 (an inference: the page shows an empty list).
         """
         self._require_admin()
-        numbers = Payload(request.state.body, JSON_BODY).texts("TicketIds")
         # A longer number cannot be a ticket's, and Python refuses to convert very long ones.
-        if not all(re.fullmatch("[0-9]{1,18}", number) for number in numbers):
-            raise not_per_spec("TicketIds must be numbers of tickets, as texts")
+        numbers = list_of("numbers as texts", lambda text: isinstance(text, str) and re.fullmatch("[0-9]{1,18}", text))
         answer: dict[str, list[int]] = {"SuccessfulIds": [], "FailedIds": []}
-        for number in numbers:
+        for number in read_json(body, TicketIds=numbers)["TicketIds"]:
             answer["SuccessfulIds" if self.store.trash(number) else "FailedIds"].append(int(number))
         return json_response(answer)
 
-    async def list_conversations(self, request: Request) -> Response:
+    def list_conversations(self, body: Body) -> Response:
         """https://apidocs.leadsquared.com/get-ticket-conversations/: TicketId and OrgId are numbers.
 
         At least one type is required (an inference).
         """
-        payload = Payload(request.state.body, JSON_BODY)
-        if str(payload.number("OrgId")) != self.org_id:
-            raise not_per_spec("OrgId must be the number of the tenant")
-        types = payload.texts("ActivityType")
-        if not CONVERSATION_TYPES.issuperset(types):
-            raise not_per_spec(f"ActivityType must be some of {', '.join(sorted(CONVERSATION_TYPES))}")
-        ticket = self._ticket(str(payload.number("TicketId")))
-        found = [_message_json(message) for message in ticket.conversations if message.activity_type in types]
-        return json_response({"Total": len(found), "Conversations": None, "ConversationList": found})
+        types = list_of(f"some of {', '.join(CONVERSATION_TYPES)}", CONVERSATION_TYPES.__contains__)
+        tenant = ("the number of the tenant", lambda value: type(value) is int and str(value) == self.org_id)
+        payload = read_json(body, TicketId=NUMBER, OrgId=tenant, ActivityType=types)
+        ticket = self._ticket(str(payload["TicketId"]))
+        messages = [message for message in ticket.conversations if message.activity_type in payload["ActivityType"]]
+        listed = [_message_json(message) for message in messages]
+        return json_response({"Total": len(listed), "Conversations": None, "ConversationList": listed})
 
-    async def add_note(self, request: Request) -> Response:
+    def add_note(self, body: Body) -> Response:
         """https://apidocs.leadsquared.com/post-an-internal-note-on-a-ticket-2/: the vendor spells it "Permament"."""
-        payload = Payload(request.state.body, JSON_BODY)
-        payload.one_of("ActivityType", ["CreateInternalNote"])
-        payload.one_of("StorageType", ["Permament"])
-        ticket = self._ticket(str(payload.number("RelatedTicketId")))
-        self.store.add_note(ticket, payload.text("TextPart"))
+        kinds = {"ActivityType": one_of("CreateInternalNote"), "StorageType": one_of("Permament")}
+        payload = read_json(body, **kinds, RelatedTicketId=NUMBER, TextPart=TEXT)
+        ticket = self._ticket(str(payload["RelatedTicketId"]))
+        self.store.put(replace(ticket, notes=(*ticket.notes, payload["TextPart"])))
         return json_response({**_SAMPLES["note"], "RelatedTicketId": ticket.number, "RelatedOrgId": self.org_id})
 
-    async def add_portal_activity(self, request: Request) -> Response:
+    def add_portal_activity(self, body: Body, name: str) -> Response:
         """https://apidocs.leadsquared.com/?p=5010: the path has "ticket" in the singular."""
-        payload = Payload(request.state.body, JSON_BODY)
-        activity_type = _PORTAL_TYPES[payload.one_of("Direction", _PORTAL_TYPES)]
-        ticket = self._ticket(request.path_params["ticket"])
-        message = self.store.add_message(ticket, activity_type, text=payload.text("Text"))
+        payload = read_json(body, Direction=one_of("INBOUND", "OUTBOUND"), Text=TEXT)
+        activity_type: ConversationType = "PortalInbound" if payload["Direction"] == "INBOUND" else "PortalOutbound"
+        message = self.store.add_message(self._ticket(name), activity_type, text=payload["Text"])
         return json_response({"Id": str(message.id), "Status": "Success", "Message": None})
 
-    async def list_fields(self, request: Request) -> Response:
+    def list_fields(self, body: Body) -> Response:
         """https://apidocs.leadsquared.com/?p=5117: one page of the fields that match SearchText.
 
         The search covers both names and ignores case; an empty text or null matches every field (inferences).
         """
         self._require_admin()
-        payload = Payload(request.state.body, JSON_BODY)
-        limit, offset = payload.number("Limit", least=1), payload.number("Offset")
-        search = payload.text("SearchText").lower() if payload.get("SearchText") else ""
+        payload = read_json(body, Limit=COUNT, Offset=NUMBER, SearchText=ANY_TEXT)
+        limit, offset, search = payload["Limit"], payload["Offset"], (payload["SearchText"] or "").lower()
         found = [field for field in FIELDS if search in f"{field['DisplayName']}\n{field['SchemaName']}".lower()]
         first = offset if self.metadata_offset == "from_zero" else max(offset - 1, 0)
         first *= limit if self.metadata_offset == "page" else 1
         return json_response({"Total": len(found), "TicketsFields": found[first : first + limit]})
 
-    async def list_sub_types(self, request: Request) -> Response:
+    def list_sub_types(self, body: Body) -> Response:
         """https://apidocs.leadsquared.com/?p=5102: a bare array."""
         self._require_admin()
         return json_response(_SUB_TYPES)
 
-    async def lead_by_email(self, request: Request) -> Response:
-        """https://apidocs.leadsquared.com/get-a-lead-by-email-id/."""
-        return _leads(self.store.leads.by_email(_parameter(request, "emailaddress")))
+    def find_lead(self, parameter: str, query: QueryParams) -> Response:
+        """https://apidocs.leadsquared.com/get-a-lead-by-email-id/ and /get-lead-by-phone/: at most one lead.
 
-    async def lead_by_phone(self, request: Request) -> Response:
-        """https://apidocs.leadsquared.com/get-lead-by-phone/."""
-        return _leads(self.store.leads.by_phone(_parameter(request, "phone")))
+        A missing parameter is a 500 that is a refusal: https://apidocs.leadsquared.com/error-handling/
+        """
+        value = query.get(parameter)
+        if not value:
+            exception = "MXMandatoryAttributeMissingException"
+            error = {"Status": "Error", "ExceptionType": exception, "ExceptionMessage": f"'{parameter}' is mandatory"}
+            return json_response(error, 500)
+        leads = self.store.leads
+        lead = leads.by_phone(value) if parameter == "phone" else leads.by_email(value)
+        return json_response([] if lead is None else [lead])
 
     def _ticket(self, name: str) -> StoredTicket:
         ticket = self.store.find(name)
@@ -189,39 +210,19 @@ class Operations:
             raise RefusedError(text_response(403, "This operation is for administrators only."))
 
 
-def _route(method: str, path: str, endpoint: Callable[[Request], Awaitable[Response]]) -> Route:
-    route = Route(path, endpoint, methods=[method])
-    route.methods = {method}  # Starlette adds HEAD to every GET, but the service documents none.
-    return route
-
-
-def _parameter(request: Request, name: str) -> str:
-    value = request.query_params.get(name)
-    if not value:
-        # A 500 that is a refusal: https://apidocs.leadsquared.com/error-handling/
-        error = {"ExceptionType": "MXMandatoryAttributeMissingException", "ExceptionMessage": f"'{name}' is mandatory"}
-        raise RefusedError(json_response({"Status": "Error", **error}, 500))
-    return value
-
-
-def _leads(lead: Lead | None) -> Response:
-    return json_response([] if lead is None else [lead])
-
-
 def _receipt(ticket: StoredTicket, **attributes: str | None) -> Response:
     return json_response({**_SAMPLES["receipt"], "Id": ticket.number, "Key": ticket.key, **attributes})
 
 
 def _ticket_json(ticket: StoredTicket) -> dict[str, Any]:
     """The ticket with every key of the documented response; the account's own fields are between the standard ones."""
-    first, last = dict(_SAMPLES["first_fields"]), dict(_SAMPLES["last_fields"])
-    own: dict[str, Value] = {}
-    for name, value in ticket.fields.items():
-        # LeadDetail.* describe the lead and are not in the documented response.
-        if not name.startswith(LEAD_PREFIX):
-            (first if name in first else last if name in last else own)[name] = value
-    first["TicketKey"] = ticket.key
-    fields = [{"SchemaName": name, "Value": value, "SubFields": None} for name, value in (first | own | last).items()]
+    # LeadDetail.* describe the lead and are not in the documented response.
+    values = {name: value for name, value in ticket.fields.items() if not name.startswith(LEAD_PREFIX)}
+    values["TicketKey"] = ticket.key
+    last = _SAMPLES["last_fields"]
+    own = {name: value for name, value in values.items() if name not in last}
+    everything = _SAMPLES["first_fields"] | own | last | values
+    fields = [{"SchemaName": name, "Value": value, "SubFields": None} for name, value in everything.items()]
     identity = {"Id": ticket.number, "TicketId": ticket.ticket_id, "LeadId": ticket.lead_id}
     return {**_SAMPLES["ticket"], **identity, "Fields": fields}
 
@@ -238,21 +239,3 @@ def _message_json(message: StoredConversation) -> dict[str, Any]:
         "CreatedOn": message.created_on.replace(tzinfo=None).isoformat(timespec=timespec),
         "Id": message.id,
     }
-
-
-def _load_fields() -> list[dict[str, Any]]:
-    data = load_data("fields")
-    template, rules = data["template"], data["template"]["ValidationProperties"]
-    return [
-        {
-            **template,
-            **field,
-            "Id": number,
-            "Sequence": number - 1,
-            "ValidationProperties": {**rules, **field.get("ValidationProperties", {})},
-        }
-        for number, field in enumerate(data["fields"], 1)
-    ]
-
-
-FIELDS = _load_fields()

@@ -10,6 +10,7 @@ import ipaddress
 import socket
 import struct
 from contextlib import suppress
+from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn import Config
@@ -21,12 +22,10 @@ from .faults import HANG_UP
 
 def check_loopback(host: str) -> None:
     """Raise ValueError unless the host is loopback: the emulator's keys protect nothing."""
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise ValueError(f"the emulator binds to a loopback address only, not to {host!r}")
+    with suppress(ValueError):
+        if host == "localhost" or ipaddress.ip_address(host).is_loopback:
+            return
+    raise ValueError(f"the emulator binds to a loopback address only, not to {host!r}")
 
 
 class Connection(H11Protocol):
@@ -39,23 +38,20 @@ class Connection(H11Protocol):
 
     def hang_up(self, reset: bool) -> None:
         """Close with a TCP reset, or in order after the data that was written."""
-        if self.transport.is_closing():
-            return
-        if reset:
+        if reset and not self.transport.is_closing():
             # A linger time of zero makes the system send RST instead of FIN.
             sock = self.transport.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.transport.abort()
-        else:
-            self.transport.close()
+        self.transport.close()
 
 
+@dataclass(frozen=True)
 class Listener:
     """A listening server with its connections."""
 
-    def __init__(self, server: asyncio.Server, state: ServerState) -> None:
-        self._server = server
-        self._state = state
+    _server: asyncio.Server
+    _state: ServerState
 
     @property
     def origin(self) -> str:

@@ -13,10 +13,10 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from .multipart import ReceivedFile
-from .payloads import LEAD_PREFIX, TicketPayload, Value
+from .payloads import LEAD_PREFIX, Value
 
 ConversationType = Literal["InboundEmail", "OutboundEmail", "PortalInbound", "PortalOutbound"]
-CONVERSATION_TYPES: frozenset[str] = frozenset(get_args(ConversationType))
+CONVERSATION_TYPES: tuple[str, ...] = get_args(ConversationType)
 
 USER_ID = "5f0c1a52-7d1e-4b8a-9a5e-2f6f1c0d3b77"
 """The invented user that the keys belong to; calls act as that user."""
@@ -81,44 +81,29 @@ class TicketStore:
         self._trashed: dict[str, StoredTicket] = {}
         self._numbers: dict[str, str] = {}
         self._messages = 0
+        self.tickets: Mapping[str, StoredTicket] = MappingProxyType(self._tickets)
+        """A live view: number -> ticket, in the order of creation."""
+        self.trashed: Mapping[str, StoredTicket] = MappingProxyType(self._trashed)
+        """A live view of the trash: number -> ticket, in the order in which they were trashed."""
         self.leads: LeadStore = LeadStore()
         self.changes: int = 0
         """The number of changes so far."""
-
-    @property
-    def tickets(self) -> Mapping[str, StoredTicket]:
-        """A live view: number -> ticket, in the order of creation."""
-        return MappingProxyType(self._tickets)
-
-    @property
-    def trashed(self) -> Mapping[str, StoredTicket]:
-        """A live view of the trash: number -> ticket, in the order in which they were trashed."""
-        return MappingProxyType(self._trashed)
 
     def find(self, name: str) -> StoredTicket | None:
         """Return the ticket with that number or GUID."""
         return self._tickets.get(self._numbers.get(name.lower(), name))
 
-    def create(self, payload: TicketPayload, files: tuple[ReceivedFile, ...] = ()) -> StoredTicket:
+    def create(
+        self, lead_id: str | None, fields: Mapping[str, Value], files: tuple[ReceivedFile, ...] = ()
+    ) -> StoredTicket:
+        """Store a new ticket. Without a ``lead_id`` its fields describe the lead."""
         number = str(self._next_number)
         self._next_number += 1
-        lead_id = payload.lead_id
-        if not lead_id:
-            details = {name: value for name, value in payload.fields.items() if name.startswith(LEAD_PREFIX)}
-            texts = {name: None if value is None else str(value) for name, value in details.items()}
-            lead = {name.removeprefix(LEAD_PREFIX): text for name, text in texts.items()}
+        if lead_id is None:
+            details = {name: value for name, value in fields.items() if name.startswith(LEAD_PREFIX)}
+            lead = {name[len(LEAD_PREFIX) :]: None if v is None else str(v) for name, v in details.items()}
             lead_id = self.leads.find_or_create(lead, self._guid())
-        return self.put(StoredTicket(number, self._guid(), lead_id, payload.fields, files))
-
-    def update(
-        self, ticket: StoredTicket, payload: TicketPayload, files: tuple[ReceivedFile, ...] = ()
-    ) -> StoredTicket:
-        """Set the fields of the payload and keep the others; add the files to the ticket's files."""
-        lead_id, fields = payload.lead_id or ticket.lead_id, {**ticket.fields, **payload.fields}
-        return self.put(replace(ticket, lead_id=lead_id, fields=fields, files=ticket.files + files))
-
-    def add_note(self, ticket: StoredTicket, text: str) -> StoredTicket:
-        return self.put(replace(ticket, notes=(*ticket.notes, text)))
+        return self.put(StoredTicket(number, self._guid(), lead_id, fields, files))
 
     def add_message(
         self,
@@ -137,10 +122,9 @@ class TicketStore:
 
     def trash(self, number: str) -> bool:
         """Move the ticket to the trash; False if it does not exist."""
-        ticket = self._tickets.pop(number, None)
-        if ticket is None:
+        if number not in self._tickets:
             return False
-        self._trashed[number] = ticket
+        self._trashed[number] = self._tickets.pop(number)
         self.changes += 1
         return True
 
@@ -153,45 +137,43 @@ class TicketStore:
 
 
 class LeadStore:
-    """Leads by GUID, e-mail and phone, beginning with the invented ones. The last lead with a phone is found by it."""
+    """Leads by e-mail and phone, beginning with the invented ones. The last lead with a phone is found by it."""
 
     def __init__(self) -> None:
-        self._leads: dict[str, Lead] = {}
-        self._by_email: dict[str, str] = {}
-        self._by_phone: dict[str, str] = {}
+        self._by_email: dict[str, Lead] = {}
+        self._by_phone: dict[str, Lead] = {}
+        self._count = 0
         data = load_data("leads")
         self._template: Lead = data["template"]
         for lead in data["leads"]:
-            self._put(lead["ProspectID"], lead)
+            self.find_or_create(lead, lead["ProspectID"])
 
     def by_email(self, email: str) -> Lead | None:
         """Find a lead by its e-mail address, ignoring case (an inference)."""
-        return self._leads.get(self._by_email.get(email.lower(), ""))
+        return self._by_email.get(email.lower())
 
     def by_phone(self, phone: str) -> Lead | None:
         """Find a lead by Phone or Mobile: as stored, or its digits with or without the country code."""
-        return self._leads.get(self._by_phone.get(phone, ""))
+        return self._by_phone.get(phone)
 
     def find_or_create(self, details: Lead, new_id: str) -> str:
         """Return the GUID of the lead with this e-mail or phone; a new lead gets ``new_id``.
 
         A known lead keeps its values and gets those that it lacks (all of this is an inference).
         """
-        known = self.by_email(details.get("EmailAddress") or "") or self.by_phone(details.get("Phone") or "") or {}
-        lead_id = known.get("ProspectID") or new_id
-        self._put(lead_id, {**details, **{name: value for name, value in known.items() if value is not None}})
-        return lead_id
-
-    def _put(self, lead_id: str, lead: Lead) -> None:
-        auto_id = str(len(self._leads) + 1)
-        stored = {**self._template, "ProspectAutoId": auto_id, **lead, "ProspectID": lead_id}
-        self._leads[lead_id] = stored
-        if stored["EmailAddress"]:
-            self._by_email[stored["EmailAddress"].lower()] = lead_id
+        known = self.by_email(details.get("EmailAddress") or "") or self.by_phone(details.get("Phone") or "")
+        if known is None:
+            self._count += 1
+            known = {"ProspectID": new_id, "ProspectAutoId": str(self._count)}
+        kept = {name: value for name, value in known.items() if value is not None}
+        lead = {**self._template, **details, **kept}
+        if lead["EmailAddress"]:
+            self._by_email[lead["EmailAddress"].lower()] = lead
         # "+91-5550100001" is found by itself, "+915550100001", "915550100001" and "5550100001".
-        for phone in filter(None, (stored["Phone"], stored["Mobile"])):
+        for phone in filter(None, (lead["Phone"], lead["Mobile"])):
             country, hyphen, number = phone.partition("-")
             digits = re.sub("[^0-9]", "", phone)
-            self._by_phone.update(dict.fromkeys((phone, digits, f"+{digits}"), lead_id))
+            self._by_phone |= dict.fromkeys((phone, digits, f"+{digits}"), lead)
             if country.startswith("+") and hyphen:
-                self._by_phone[re.sub("[^0-9]", "", number)] = lead_id
+                self._by_phone[re.sub("[^0-9]", "", number)] = lead
+        return kept["ProspectID"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 from typing import Literal, Protocol, get_args
 
 WindowKind = Literal["sliding", "fixed", "bucket", "estimate"]
@@ -28,11 +29,12 @@ class Window(Protocol):
 
 
 class _Limit:
-    def __init__(self, calls: int, per: float) -> None:
+    def __init__(self, calls: int, per: float, *, refused_count: bool = True) -> None:
         if calls < 1 or not 0 < per < math.inf:
             raise ValueError(f"a rate limit needs at least 1 call in more than 0 seconds, not {calls} in {per:g}")
         self.calls = calls
         self.per = per
+        self._refused_count = refused_count
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.calls} in {self.per:g} s>"
@@ -52,14 +54,11 @@ class SlidingWindow(_Limit):
     """
 
     def __init__(self, calls: int, per: float, *, refused_count: bool = True) -> None:
-        super().__init__(calls, per)
-        self._refused_count = refused_count
-        self._times: deque[float] = deque()
+        super().__init__(calls, per, refused_count=refused_count)
+        self._times: deque[float] = deque(maxlen=calls)
 
     def allows(self, now: float) -> bool:
-        while self._times and now - self._times[0] >= self.per:
-            self._times.popleft()
-        allowed = len(self._times) < self.calls
+        allowed = len(self._times) < self.calls or now - self._times[0] >= self.per
         if allowed or self._refused_count:
             self._times.append(now)
         return allowed
@@ -68,39 +67,35 @@ class SlidingWindow(_Limit):
 class FixedWindow(_Limit):
     """A counter that restarts at ``phase + n * per``. Whether refused calls count makes no difference."""
 
-    def __init__(self, calls: int, per: float, *, phase: float = 0.0) -> None:
-        super().__init__(calls, per)
+    def __init__(self, calls: int, per: float, *, phase: float = 0.0, refused_count: bool = True) -> None:
+        super().__init__(calls, per, refused_count=refused_count)
         self._phase = phase
         self._period = -math.inf
         self._count = 0
 
     def allows(self, now: float) -> bool:
         period = math.floor((now - self._phase) / self.per)
-        if period != self._period:
-            self._period, self._count = period, 0
-        self._count += 1
+        self._count = self._count + 1 if period == self._period else 1
+        self._period = period
         return self._count <= self.calls
 
 
 class TokenBucket(_Limit):
     """A bucket of ``calls`` tokens, full at first and refilled evenly with ``calls`` tokens per ``per`` seconds.
 
-    A call takes one token or is refused. Nearly twice ``calls`` pass in one stretch of ``per`` seconds, but a steady
-    caller that is faster than the refill is refused.
+    A call takes one token or is refused; a refused call takes none, whatever ``refused_count`` is. Nearly twice
+    ``calls`` pass in one stretch of ``per`` seconds, but a steady caller that is faster than the refill is refused.
     """
 
-    def __init__(self, calls: int, per: float) -> None:
-        super().__init__(calls, per)
-        self._tokens = float(calls)
-        self._filled_at = -math.inf
+    _taken = 0.0
+    _time = -math.inf
 
     def allows(self, now: float) -> bool:
-        refill = (now - self._filled_at) * self.calls / self.per
-        self._tokens = min(float(self.calls), self._tokens + refill)
-        self._filled_at = now
+        self._taken = max(0.0, self._taken - (now - self._time) * self.calls / self.per)
+        self._time = now
         # Sums of floats are rounded: a token that is nearly whole counts as one.
-        allowed = self._tokens >= 1 - 1e-9
-        self._tokens -= allowed
+        allowed = self._taken <= self.calls - 1 + 1e-9
+        self._taken += allowed
         return allowed
 
 
@@ -117,8 +112,7 @@ class TwoBucketEstimate(_Limit):
     """
 
     def __init__(self, calls: int, per: float, *, phase: float | None = None, refused_count: bool = True) -> None:
-        super().__init__(calls, per)
-        self._refused_count = refused_count
+        super().__init__(calls, per, refused_count=refused_count)
         self._period = max(1, round(per * 1000))
         self._follows_calls = phase is None
         self._start: int | None = None if phase is None else math.floor(phase * 1000)
@@ -138,23 +132,22 @@ class TwoBucketEstimate(_Limit):
         return allowed
 
 
+_KINDS: dict[str | None, Callable[..., Window]] = {
+    "sliding": SlidingWindow,
+    "fixed": FixedWindow,
+    "bucket": TokenBucket,
+    "estimate": TwoBucketEstimate,
+    None: Unlimited,
+}
+
+
 def create_window(
     window: WindowKind | Window | None, rate_limit: tuple[int, float], *, refused_count: bool = True
 ) -> Window:
     """Return a window of that kind. A `Window` is returned as it is, with its own calls and seconds."""
-    match window:
-        case None:
-            return Unlimited(*rate_limit)
-        case "sliding":
-            return SlidingWindow(*rate_limit, refused_count=refused_count)
-        case "fixed":
-            return FixedWindow(*rate_limit)
-        case "bucket":
-            return TokenBucket(*rate_limit)
-        case "estimate":
-            return TwoBucketEstimate(*rate_limit, refused_count=refused_count)
-        case str():
-            kinds = ", ".join(get_args(WindowKind))
-            raise ValueError(f"window must be one of {kinds}, a Window or None; not {window!r}")
-        case _:
-            return window
+    if not (window is None or isinstance(window, str)):
+        return window
+    if window not in _KINDS:
+        kinds = ", ".join(get_args(WindowKind))
+        raise ValueError(f"window must be one of {kinds}, a Window or None; not {window!r}")
+    return _KINDS[window](*rate_limit, refused_count=refused_count)

@@ -54,7 +54,7 @@ async def test_a_refusal_names_the_limit_of_its_window(fake_time, connect, setti
     async with connect(emulator) as client:
         answers = [await client.get("/tickets/1") for _ in range(11)]
     assert text in answers[-1].text
-    assert f"limit of {emulator.app.window.calls} in" in answers[-1].text
+    assert f"limit of {emulator.window.calls} in" in answers[-1].text
 
 
 async def test_refused_calls_count_by_default(fake_time, connect):
