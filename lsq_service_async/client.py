@@ -158,7 +158,6 @@ class ServiceClient:
     def _bulk_setup(self, verb: Literal["created", "updated"]) -> Setup:
         config = self._session.config
         url = httpx.URL(config.base_url)
-        once = self.with_options(lane=Lane.BULK, retry=RetryPolicy(attempts=1))
         options = attrs.evolve(self._options, lane=Lane.BULK)
 
         async def send(row: BulkRow, before_send: Callable[[str], Awaitable[None]]) -> TicketReceipt:
@@ -167,11 +166,14 @@ class ServiceClient:
             call = create_call(ticket, files) if verb == "created" else update_call(row.target or "", ticket, files)
             return await self._session.send(call, attrs.evolve(options, before_send=before_send))
 
+        async def probe() -> object:  # any answer will do: the ticket need not exist
+            return await self.with_options(lane=Lane.BULK, retry=RetryPolicy(attempts=1)).tickets.get("1")
+
         return Setup(
             verb=verb,
             account=f"{url.scheme}://{url.netloc.decode('ascii')}, org {config.org_id}",
             send=send,
-            probe=lambda: once.tickets.get("1"),  # any answer will do: the ticket need not exist
+            probe=probe,
             rate_limit=config.rate_limit,
             estimated_wait=lambda: self.limiter.stats().estimated_wait[Lane.BULK],
             before_closing=self._session.close_callbacks,
