@@ -164,7 +164,7 @@ class ServiceClient:
             files = await prepare_attachments(row.attachments)
             ticket: Any = row.ticket  # the call checks its type
             call = create_call(ticket, files) if verb == "created" else update_call(row.target or "", ticket, files)
-            return await self._session.send(call, attrs.evolve(options, before_send=before_send))
+            return await self._session.send(attrs.evolve(call, before_send=before_send), options)
 
         async def probe() -> object:  # any answer will do: the ticket need not exist
             return await self.with_options(lane=Lane.BULK, retry=RetryPolicy(attempts=1)).tickets.get("1")

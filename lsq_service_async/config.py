@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import os
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, tzinfo
 from typing import Any, NoReturn, Self
 from urllib.parse import urlsplit
@@ -190,14 +190,9 @@ class Config(metaclass=validators.HidesKeys):
 
 @attrs.frozen(kw_only=True)
 class CallOptions:
-    """The options that `ServiceClient.with_options` changes for the calls of one view.
-
-    ``before_send`` is awaited with the call's reference before each attempt, after the limiter granted it; an exception
-    ends the call unsent.
-    """
+    """The options that `ServiceClient.with_options` changes for the calls of one view."""
 
     lane: Lane = attrs.field(default=Lane.INTERACTIVE, validator=validators.is_a(Lane))
-    before_send: Callable[[str], Awaitable[None]] | None = None
     deadline: float | None = None
     timeout: float = 30.0
     retry: RetryPolicy = attrs.field(factory=RetryPolicy, validator=validators.is_a(RetryPolicy))

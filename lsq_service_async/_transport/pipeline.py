@@ -131,8 +131,8 @@ class Pipeline:
         finally:
             self._queued.discard(queued)
         try:
-            if context.options.before_send is not None:
-                await context.options.before_send(context.reference)
+            if context.call.before_send is not None:
+                await context.call.before_send(context.reference)
             if self._is_closing:
                 raise NotSentError(_CLOSED)
         except BaseException:

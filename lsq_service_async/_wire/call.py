@@ -38,7 +38,8 @@ class Call(Generic[T]):
 
     ``path`` is appended to the URL of the ``api``. The body is multipart if there is a ``dto``, JSON if there is
     ``json``, else empty. ``parse`` makes the record from the decoded JSON of a successful answer. The answer to a
-    ``documented`` call is always JSON, and its ``Status`` is that of the call.
+    ``documented`` call is always JSON, and its ``Status`` is that of the call. ``before_send`` is awaited with the
+    reference of the call before each attempt, after the limiter granted it; if it raises, nothing is sent.
     """
 
     operation: str
@@ -53,6 +54,7 @@ class Call(Generic[T]):
     dto: bytes | None = None
     attachments: tuple[Attachment, ...] = ()
     progress: Progress | None = None
+    before_send: Callable[[str], Awaitable[None]] | None = None
 
     @property
     def repeatable(self) -> bool:

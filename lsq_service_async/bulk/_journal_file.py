@@ -35,7 +35,9 @@ _ROWS = """CREATE TABLE rows (
 _HEADER = "CREATE TABLE journal (version INTEGER NOT NULL, operation TEXT NOT NULL, account TEXT, sum INTEGER NOT NULL)"
 _TABLES = {("table", "rows", _ROWS), ("table", "journal", _HEADER)}
 _NAMES_1 = {("table", "rows"), ("table", "journal"), ("index", "states")}
+_SET_IDENTITY = "PRAGMA user_version = {}"  # shows whether the -journal file of another journal was applied
 _UPGRADE = (
+    _SET_IDENTITY,
     "ALTER TABLE rows RENAME TO rows_1",
     "ALTER TABLE journal RENAME TO journal_1",
     _ROWS,
@@ -211,8 +213,10 @@ class JournalFile:
         with closing(connect(new)) as database:
             database.execute("PRAGMA journal_mode = MEMORY")  # a file could stay behind, and be applied to the next one
             with _transaction(database):
-                for statement in (f"PRAGMA application_id = {_APPLICATION_ID}", _new_identity(), _ROWS, _HEADER):
-                    database.execute(statement)
+                database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+                database.execute(_SET_IDENTITY.format(secrets.randbelow(2**31 - 1) + 1))
+                database.execute(_ROWS)
+                database.execute(_HEADER)
                 database.execute("INSERT INTO journal VALUES (?, ?, ?, 0)", (_VERSION, operation, account))
                 _store_sum(database, _hash((_VERSION, operation, account)))
         os.rename(new, self.path)
@@ -249,8 +253,8 @@ class JournalFile:
                 raise _unusable(self.path, "its last run did not close it, and its -wal file is missing")
             if {table[:2] for table in tables} == _NAMES_1:
                 with _transaction(database):
-                    for statement in (*_UPGRADE, _new_identity()):
-                        database.execute(statement)
+                    for statement in _UPGRADE:
+                        database.execute(statement.format(secrets.randbelow(2**31 - 1) + 1))
                     header = database.execute("SELECT version, operation, account FROM journal").fetchone()
                     _store_sum(database, _hash(header) + sum(map(_hash, database.execute("SELECT * FROM rows"))))
                 tables = _TABLES
@@ -262,8 +266,6 @@ class JournalFile:
         # DELETE would not sync the end of a transaction. The pragma returns the mode that is in effect.
         if _value(database, "PRAGMA journal_mode = TRUNCATE") != "truncate":
             raise _unusable(self.path, "SQLite does not support a rollback journal here")
-        database.execute("PRAGMA synchronous = FULL")
-        database.execute("PRAGMA fullfsync = ON")  # on macOS a plain fsync leaves data in the cache of the disk
 
     def _check_rows(self, database: sqlite3.Connection, account: str | None) -> Counter[State]:
         """Compare the header and the rows with their sum, and the account with that of the run. Count the rows."""
@@ -298,7 +300,11 @@ def checked_path(path: PathLike) -> str:
 
 def connect(path: str, *, mode: str = "rw", timeout: float = 5.0) -> sqlite3.Connection:
     """Open an existing database, whatever its name."""
-    return sqlite3.connect(f"{Path(path).as_uri()}?mode={mode}", uri=True, timeout=timeout, isolation_level=None)
+    url = f"{Path(path).as_uri()}?mode={mode}"
+    database = sqlite3.connect(url, uri=True, timeout=timeout, isolation_level=None)
+    database.execute("PRAGMA synchronous = FULL")
+    database.execute("PRAGMA fullfsync = ON")  # on macOS a plain fsync leaves data in the cache of the disk
+    return database
 
 
 @contextmanager
@@ -357,11 +363,6 @@ def _value(database: sqlite3.Connection, query: str) -> Any:
     """The only value that a query returns."""
     [(value,)] = database.execute(query)
     return value
-
-
-def _new_identity() -> str:
-    # A random number that shows whether SQLite has applied the -journal file of another journal; version 1 has 0.
-    return f"PRAGMA user_version = {secrets.randbelow(2**31 - 1) + 1}"
 
 
 def _store_sum(database: sqlite3.Connection, total: int) -> None:

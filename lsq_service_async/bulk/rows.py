@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -106,9 +107,12 @@ def row_of(item: Any) -> Row:
 def digest_of(ticket: NewTicket | TicketUpdate, target: TicketRef | None = None, files: Iterable[Any] = ()) -> str:
     """128 bits of SHA-256 over the content of a row, with its files by name and length."""
     # Defaults are left out, or a field that a later version adds would change the digest of every row.
-    given = attrs.asdict(ticket, recurse=False, filter=lambda field, value: value is not field.default)
+    given = []
+    for field in attrs.fields(type(ticket)):
+        if (value := getattr(ticket, field.name)) is not field.default:
+            given.append((field.name, _plain(value)))
     number = None if target is None else str(getattr(target, "number", target))
-    parts = [type(ticket).__name__, repr([(name, _plain(given[name])) for name in sorted(given)]), repr(number)]
+    parts = [type(ticket).__name__, repr(sorted(given, key=itemgetter(0))), repr(number)]
     for file in files:
         # The length of a source that can be read once is known only after it was read.
         length = None if isinstance(getattr(file, "source", None), SpooledSource) else getattr(file, "length", None)

@@ -25,9 +25,11 @@ class WorkerPool(Generic[Item, Result]):
         self._pulling = asyncio.Lock()
         self._results: asyncio.Queue[Result | None] = asyncio.Queue(1)
         self._is_stopping = self._is_finished = False
-        self._protected: set[asyncio.Task[Any] | None] = set()
+        self._protected: set[Any] = set()
         self._error: Exception | None = None
-        self._workers = {asyncio.create_task(self._work()) for _ in range(size)}
+        self._workers: set[asyncio.Task[None]] = set()
+        for _ in range(size):
+            self._workers.add(asyncio.create_task(self._work()))
         self._finishing = asyncio.create_task(self._finish())
 
     async def results(self) -> AsyncIterator[Result]:

@@ -1,8 +1,6 @@
 """A client that closes: each call ends according to its progress, and no connection is leaked."""
 
 import asyncio
-from datetime import UTC
-from functools import partial
 
 import attrs
 import httpx
@@ -22,7 +20,7 @@ from lsq_service_async._transport.session import Session
 from lsq_service_async.config import CallOptions
 from lsq_service_async.events import AttemptEnded, CallEnded
 from lsq_service_async.limits import LocalLimiter
-from lsq_service_async.tickets import Tickets
+from lsq_service_async.tickets import create_call
 
 
 def test_closing_waits_for_flights(config):
@@ -165,9 +163,9 @@ def test_closing_while_an_intent_is_written_does_not_undo_an_earlier_send(config
 
         async with httpx.AsyncClient(transport=script) as http:
             session = Session(config, None, http, [events.append], "test")
-            send = partial(session.send, options=CallOptions(before_send=before_send))
+            call = attrs.evolve(create_call(TICKET), before_send=before_send)
             with pytest.raises(OutcomeUnknownError) as caught:
-                await Tickets(send, org_id="1", zone=UTC).create(TICKET)
+                await session.send(call, CallOptions())
             await asyncio.gather(*closing)
         return caught.value
 
