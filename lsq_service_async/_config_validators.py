@@ -88,7 +88,7 @@ class HidesKeys(type):
     A wrapper around ``__init__`` would have an unfinished object among its own locals.
     """
 
-    def __call__(cls: type[C], /, **settings: Any) -> C:  # type: ignore[misc]  # a generic metaclass
+    def __call__(cls: type[C], /, **settings: Any) -> C:
         hide_keys(settings, cls)
         instance: C = type.__call__(cls, **settings)
         return instance
