@@ -35,7 +35,7 @@ async def this(calls: int, per: float) -> Acquire:
     await limiter.open(RateLimit(calls, per=per), "benchmark")
 
     async def acquire() -> Answered:
-        return (await limiter.acquire(Lane.INTERACTIVE)).answered
+        return (await limiter.acquire(Lane.INTERACTIVE)).release
 
     return acquire
 

@@ -21,7 +21,7 @@ from .config import CallOptions, Config, Lane, RetryPolicy
 from .errors import ConfigurationError, InvalidRequestError
 from .events import Hook
 from .leads import Leads
-from .limits.gate import Gate
+from .limits import Limiter
 from .metadata import Metadata, MetadataCache
 from .records import TicketReceipt
 from .tickets import Tickets, create_call, prepare_attachments, update_call
@@ -56,7 +56,7 @@ class ServiceClient:
         self,
         config: Config,
         *,
-        limiter: Gate | None = None,
+        limiter: Limiter | None = None,
         http_client: httpx.AsyncClient | None = None,
         hooks: Sequence[Hook] = (),
     ) -> None:
@@ -64,7 +64,7 @@ class ServiceClient:
             kind = type(config).__name__
             del config  # crash reporters send the locals of this frame, and a mapping may hold keys
             raise ConfigurationError(f"ServiceClient takes a Config, not {kind}")
-        if not isinstance(limiter, Gate | None):
+        if not isinstance(limiter, Limiter | None):
             kind = type(limiter).__name__
             raise ConfigurationError(f"limiter is a LocalLimiter, HostLimiter or RedisLimiter, not {kind}")
         if not isinstance(http_client, httpx.AsyncClient | None):
@@ -91,7 +91,7 @@ class ServiceClient:
     def from_env(
         cls,
         *,
-        limiter: Gate | None = None,
+        limiter: Limiter | None = None,
         http_client: httpx.AsyncClient | None = None,
         hooks: Sequence[Hook] = (),
     ) -> Self:
@@ -118,7 +118,7 @@ class ServiceClient:
         return view
 
     @property
-    def limiter(self) -> Gate:
+    def limiter(self) -> Limiter:
         """The rate limiter of this client. Its ``stats()`` shows the use of the limit and the waiting calls."""
         return self._session.limiter
 

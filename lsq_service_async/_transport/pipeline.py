@@ -12,7 +12,7 @@ from .._wire import Api, Attempt, AttemptResult, Outcome
 from ..config import Config
 from ..errors import NotSentError, RateLimitError
 from ..events import AttemptEnded, AttemptStarted, CallEnded, Event, Hook
-from ..limits.gate import Gate, Slot
+from ..limits import Limiter, Slot
 from .attempt import HttpSender, unfinished_result
 from .context import CallContext
 from .retry import final_error, final_outcome, finished_record, retrying
@@ -26,7 +26,9 @@ LARGE = 8 << 20  # bytes of an upload that may hold its slot for long
 class Pipeline:
     """Sends calls within the rate limit, with retries, and calls the hooks. Owns the requests in flight."""
 
-    def __init__(self, config: Config, sender: HttpSender, limiters: Mapping[Api, Gate], hooks: Sequence[Hook]) -> None:
+    def __init__(
+        self, config: Config, sender: HttpSender, limiters: Mapping[Api, Limiter], hooks: Sequence[Hook]
+    ) -> None:
         self._config = config
         self._sender = sender
         self._limiters = limiters
@@ -123,8 +125,8 @@ class Pipeline:
                 slot = await self._limiters[context.call.api].acquire(
                     context.options.lane,
                     deadline=context.deadline,
-                    heavy=context.body.length > LARGE,
-                    again=context.number > 0,
+                    is_large=context.body.length > LARGE,
+                    is_retry=context.number > 0,
                 )
         except TimeoutError:
             raise NotSentError(_CLOSED) from None
@@ -136,7 +138,7 @@ class Pipeline:
             if self._is_closing:
                 raise NotSentError(_CLOSED)
         except BaseException:
-            slot.unused()
+            slot.cancel()
             raise
         return slot
 
@@ -149,7 +151,7 @@ class Pipeline:
             result = unfinished_result(context, f"this client failed with {type(error).__name__}")
         finally:
             is_unused = result is None or (result.status is None and result.outcome is Outcome.NOT_APPLIED)
-            slot.unused() if is_unused and not context.is_started else slot.answered()
+            slot.cancel() if is_unused and not context.is_started else slot.release()
         if isinstance(refusal := result.error, RateLimitError):
             limiter = self._limiters[context.call.api]
             for event in limiter.refused(context.reference, refusal.retry_after, refusal.limit):

@@ -16,8 +16,7 @@ from .._wire import Api, Call
 from ..config import CallOptions, Config, is_loopback
 from ..errors import LSQServiceError, NotSentError
 from ..events import Hook
-from ..limits.gate import Gate
-from ..limits.local import LocalLimiter
+from ..limits import Limiter, LocalLimiter
 from .attempt import HttpSender
 from .context import CallContext
 from .pipeline import Pipeline
@@ -32,14 +31,14 @@ class Session:
     def __init__(
         self,
         config: Config,
-        limiter: Gate | None,
+        limiter: Limiter | None,
         http_client: httpx.AsyncClient | None,
         hooks: Sequence[Hook],
         user_agent: str,
     ) -> None:
         self._is_open = False
         self.config: Config = config
-        self.limiter: Gate = limiter or LocalLimiter()
+        self.limiter: Limiter = limiter or LocalLimiter()
         self.close_callbacks: set[Callable[[], Awaitable[None]]] = set()
         self.closed: bool = False
         self._leads_limiter = LocalLimiter()

@@ -35,7 +35,7 @@ from .. import (
     RateLimitError,
     ServiceClient,
 )
-from ..limits import Gate
+from ..limits import Limiter
 
 try:
     from fastapi import Depends, FastAPI
@@ -68,7 +68,7 @@ def lifespan(
     config: Config | Callable[[], Config],
     own: OwnLifespan | None = None,
     *,
-    limiter: Gate | None = None,
+    limiter: Limiter | None = None,
     http_client: Callable[[], httpx.AsyncClient] | None = None,
     hooks: Sequence[Hook] = (),
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:

@@ -124,8 +124,8 @@ def test_an_interrupt_passes_unchanged_and_gives_the_slot_back(config, stop):
             slot = await super().acquire(*args, **kwargs)
 
             class Slot:
-                answered = staticmethod(lambda: ended.append(slot.answered()))
-                unused = staticmethod(lambda: ended.append(slot.unused()))
+                release = staticmethod(lambda: ended.append(slot.release()))
+                cancel = staticmethod(lambda: ended.append(slot.cancel()))
 
             return Slot()
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 from integrations.backend import TICKET
-from limits.free_port import free_port
+from limits.conftest import free_port
 
 TESTS = Path(__file__).parents[1]
 REQUESTS, RATE = 200, (25, 1.0)

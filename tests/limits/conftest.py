@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from limits.free_port import free_port
+
+def free_port() -> int:
+    """A port of this host that is not in use."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 class RedisServer:

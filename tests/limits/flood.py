@@ -16,10 +16,10 @@ from typing import Any
 import httpx
 
 from lsq_service_async.config import Lane, RateLimit
-from lsq_service_async.limits import Gate, HostLimiter
+from lsq_service_async.limits import HostLimiter, Limiter
 
 
-def limiter_of(settings: dict[str, Any]) -> Gate:
+def limiter_of(settings: dict[str, Any]) -> Limiter:
     if settings["limiter"] == "host":
         return HostLimiter(settings["at"])
     from lsq_service_async.limits.redis import RedisLimiter
@@ -38,7 +38,7 @@ async def flood(settings: dict[str, Any]) -> None:
         slot = await gate.acquire(lane)
         granted = time.monotonic()
         answer = await client.post(settings["url"], headers=settings.get("headers", {}), json={})
-        slot.answered()
+        slot.release()
         print(json.dumps([asked, granted, answer.status_code]), flush=True)
 
     # A connection for each call: what is measured is the limit, and a pool would spread the calls.

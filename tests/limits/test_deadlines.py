@@ -1,4 +1,4 @@
-"""Those who wait and cannot wait for ever: told as soon as it is known, and never later than their deadline."""
+"""Calls with deadlines: rejected as soon as it is known that they will be late, and never after their deadline."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import asyncio
 import pytest
 from virtual_clock import virtual
 
-from limits.opened import TOKEN, call, opened, spend, take, ticks, time
+from limits.limiters import TOKEN, call, opened, processes, spend, take, ticks, time
 from lsq_service_async.config import Lane, RateLimit
 from lsq_service_async.errors import QueueTimeoutError
 
 
 @virtual
-async def test_deadlines_are_kept_also_of_those_before_whom_others_come_again():
-    """They are told no later than it is known, and never after their deadline."""
+async def test_a_call_is_rejected_as_soon_as_retries_are_served_before_it():
+    """Five retries are enough to make it late; it is not rejected later than that."""
     async with opened() as limiter, asyncio.TaskGroup() as tasks:
         await spend(limiter)
         order: list[str] = []
@@ -22,29 +22,29 @@ async def test_deadlines_are_kept_also_of_those_before_whom_others_come_again():
         waiting = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE, deadline=begun + 5.2))
         await asyncio.sleep(2)
         for number in range(5):
-            tasks.create_task(call(limiter, Lane.INTERACTIVE, f"{number}", order, again=True))
+            tasks.create_task(call(limiter, Lane.INTERACTIVE, f"{number}", order, is_retry=True))
         with pytest.raises(QueueTimeoutError) as caught:
             await waiting
         assert time() - begun < 2.1
         assert caught.value.retry_after == pytest.approx(0.8 + TOKEN, abs=2 * TOKEN)
-        in_time = limiter.acquire(Lane.INTERACTIVE, deadline=begun + 6.2, again=True)
-        (await in_time).unused()
+        in_time = limiter.acquire(Lane.INTERACTIVE, deadline=begun + 6.2, is_retry=True)
+        (await in_time).cancel()
         assert time() < begun + 6.2
 
 
 @pytest.mark.parametrize("latency", [0.0, 0.15, 0.4])
 @pytest.mark.parametrize("before", [12, 25, 60])
 @virtual
-async def test_a_wait_is_as_long_as_it_was_foretold(before, latency):
-    """Within one token, from whatever state, for the first in line and for the hundredth."""
+async def test_a_wait_is_as_long_as_expected(before, latency):
+    """Within one token, for the first call of the queue and for the hundredth."""
     async with opened() as limiter, asyncio.TaskGroup() as tasks:
 
         async def answered_later() -> None:
             slot = await limiter.acquire(Lane.INTERACTIVE)
             await asyncio.sleep(latency)
-            slot.answered()
+            slot.release()
 
-        async def foretold() -> None:
+        async def expected() -> None:
             expected = time() + limiter.stats().estimated_wait[Lane.INTERACTIVE]
             await answered_later()
             assert time() - latency == pytest.approx(expected, abs=TOKEN)
@@ -52,13 +52,13 @@ async def test_a_wait_is_as_long_as_it_was_foretold(before, latency):
         await asyncio.gather(*(answered_later() for _ in range(before)))
         await asyncio.sleep(3)
         for _ in range(100):
-            tasks.create_task(foretold())
+            tasks.create_task(expected())
             await ticks(1)
 
 
 @virtual
 async def test_a_deadline_that_cannot_be_met_fails_at_once():
-    """Not after the deadline: the caller can do something else. What it is told leads to a grant."""
+    """The caller can do something else meanwhile; after ``retry_after`` seconds it gets a slot."""
     async with opened() as limiter:
         await spend(limiter)
         began = time()
@@ -72,8 +72,8 @@ async def test_a_deadline_that_cannot_be_met_fails_at_once():
 
 
 @virtual
-async def test_a_deadline_that_has_passed_fails_though_slots_are_free():
-    """A call that nobody wants any more is not sent."""
+async def test_a_deadline_that_has_passed_fails_although_slots_are_free():
+    """A call that is not wanted any more is not sent."""
     async with opened() as limiter:
         with pytest.raises(QueueTimeoutError):
             await limiter.acquire(Lane.INTERACTIVE, deadline=time())
@@ -81,8 +81,8 @@ async def test_a_deadline_that_has_passed_fails_though_slots_are_free():
 
 
 @virtual
-async def test_answers_that_do_not_come_make_the_forecast_later():
-    """With all slots in flight, a call that has six seconds is given up once an answer would come too late for it."""
+async def test_a_call_is_rejected_if_answers_do_not_arrive():
+    """With all slots in flight, a call with six seconds is rejected when an answer would be too late for it."""
     async with opened() as limiter:
         await take(limiter, 25)
         began = time()
@@ -92,20 +92,20 @@ async def test_answers_that_do_not_come_make_the_forecast_later():
 
 
 @virtual
-async def test_a_deadline_is_not_kept_late_where_nothing_was_foreseen():
-    """How long uploads hold their half is anybody's guess, so only the deadline itself ends the wait."""
+async def test_a_deadline_holds_if_nothing_can_be_expected():
+    """It is not known how long large uploads take, so the deadline itself ends the wait."""
     async with opened(RateLimit(4, per=1.0)) as limiter:
         for _ in range(2):
-            await limiter.acquire(Lane.INTERACTIVE, heavy=True)
+            await limiter.acquire(Lane.INTERACTIVE, is_large=True)
         deadline = time() + 3.0
         with pytest.raises(QueueTimeoutError):
-            await limiter.acquire(Lane.INTERACTIVE, heavy=True, deadline=deadline)
+            await limiter.acquire(Lane.INTERACTIVE, is_large=True, deadline=deadline)
         assert deadline - 0.02 <= time() <= deadline
 
 
 @virtual
-async def test_a_pause_turns_away_at_once_who_cannot_meet_his_deadline_any_more():
-    """The others stay in line."""
+async def test_a_pause_rejects_the_calls_that_become_late():
+    """At once. The others stay in their queues."""
     async with opened() as limiter:
         await spend(limiter)
         began = time()
@@ -120,30 +120,18 @@ async def test_a_pause_turns_away_at_once_who_cannot_meet_his_deadline_any_more(
         assert time() == pytest.approx(began + 21, abs=TOKEN)
 
 
+@pytest.mark.parametrize("is_rejected_first", [True, False])
 @virtual
-async def test_who_is_turned_away_and_cancelled_in_the_same_tick_is_cancelled():
-    """Neither the error nor the cancel leaves anything behind."""
-    async with opened() as limiter:
-        await spend(limiter)
-        waiting = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE, deadline=time() + 6))
-        await ticks()
-        limiter.pause(20)
-        await ticks(1)
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-        assert limiter.stats().waiting == {Lane.INTERACTIVE: 0, Lane.BULK: 0}
-
-
-@virtual
-async def test_a_waiter_cancelled_and_late_at_once_is_cancelled():
-    """The pause finds a waiter whose task has not yet heard that it is cancelled; the next in line is unharmed."""
+async def test_a_call_that_is_rejected_and_cancelled_in_the_same_turn_is_cancelled(is_rejected_first):
+    """The next call in the queue is not affected."""
     async with opened() as limiter:
         await spend(limiter)
         waiting = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE, deadline=time() + 6))
         other = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE))
         await ticks()
         limiter.pause(20)
+        if is_rejected_first:
+            await ticks(1)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
@@ -152,8 +140,8 @@ async def test_a_waiter_cancelled_and_late_at_once_is_cancelled():
 
 
 @virtual
-async def test_a_deadline_holds_although_those_in_front_have_left():
-    """What the head of the line was foretold when many stood before it says nothing of the others."""
+async def test_a_deadline_holds_although_the_calls_in_front_were_cancelled():
+    """What the first call expected when a hundred were before it does not count for the others."""
     async with opened() as limiter:
         await spend(limiter)
         many = [asyncio.create_task(limiter.acquire(Lane.INTERACTIVE)) for _ in range(100)]
@@ -171,45 +159,38 @@ async def test_a_deadline_holds_although_those_in_front_have_left():
             await second
         assert time() <= deadline + 0.001
         assert caught.value.retry_after == pytest.approx(14 + TOKEN, abs=2 * TOKEN)
-        (await head).answered()
+        (await head).release()
 
 
 @virtual
-async def test_a_deadline_holds_while_the_store_takes_its_time(monkeypatch: pytest.MonkeyPatch):
-    """Nobody asks it for a slot meanwhile, and what it gives then goes to the next."""
-    async with opened() as limiter:
-        take_from_store = limiter._store.take
-
-        async def slow(*about: object) -> object:
-            await asyncio.sleep(3)
-            return await take_from_store(*about)
-
-        monkeypatch.setattr(limiter._store, "take", slow)
-        monkeypatch.setattr(limiter._store, "take_at_once", lambda want: None)
+async def test_a_deadline_holds_while_the_backend_is_slow():
+    """The slot that it grants then goes to the next call."""
+    async with processes(1) as [limiter]:
+        limiter.backend.delay = 0.9
         began = time()
         patient = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE, deadline=began + 60))
         await ticks()
         with pytest.raises(QueueTimeoutError):
             await limiter.acquire(Lane.INTERACTIVE, deadline=began + 0.5)
         assert time() - began == pytest.approx(0.5, abs=0.001)
-        (await patient).answered()
+        (await patient).release()
 
 
 @virtual
-async def test_uploads_that_wait_for_their_half_are_no_reason_to_turn_others_away():
-    """Others pass them, and are told so. They themselves wait for each other."""
+async def test_large_uploads_that_wait_for_each_other_do_not_delay_small_calls():
+    """Neither in fact nor in the expected wait."""
     async with opened() as limiter:
-        uploads = [await limiter.acquire(Lane.INTERACTIVE, heavy=True) for _ in range(12)]
+        uploads = [await limiter.acquire(Lane.INTERACTIVE, is_large=True) for _ in range(12)]
         waiting = [
-            asyncio.create_task(limiter.acquire(lane, heavy=True)) for lane in [Lane.INTERACTIVE, Lane.BULK] * 50
+            asyncio.create_task(limiter.acquire(lane, is_large=True)) for lane in [Lane.INTERACTIVE, Lane.BULK] * 50
         ]
         await ticks()
         assert max(limiter.stats().estimated_wait.values()) < 0.001
-        (await limiter.acquire(Lane.INTERACTIVE, deadline=time() + 0.1)).unused()
+        (await limiter.acquire(Lane.INTERACTIVE, deadline=time() + 0.1)).cancel()
         with pytest.raises(QueueTimeoutError):
-            await limiter.acquire(Lane.INTERACTIVE, deadline=time() + 1, heavy=True)
+            await limiter.acquire(Lane.INTERACTIVE, deadline=time() + 1, is_large=True)
         for task in waiting:
             task.cancel()
         await asyncio.wait(waiting)
         for slot in uploads:
-            slot.answered()
+            slot.release()

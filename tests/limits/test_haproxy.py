@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from limits.free_port import free_port
-from limits.opened import opened
+from limits.conftest import free_port
+from limits.limiters import opened
 from limits.traffic import Limiter
 from limits.weaker_limiters import Slots, TokenBucket
 from lsq_service_async.config import Lane
@@ -76,7 +76,7 @@ async def create_150(limiter: Limiter, url: str) -> tuple[Counter[int], float]:
         async def create() -> None:
             ticket = await limiter.acquire(Lane.INTERACTIVE)
             statuses[(await client.post(url, json={})).status_code] += 1
-            ticket.answered()
+            ticket.release()
 
         began = asyncio.get_running_loop().time()
         await asyncio.gather(*(create() for _ in range(150)))

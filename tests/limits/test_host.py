@@ -1,9 +1,10 @@
-"""The file that the processes of one host share: what it is, and what may be wrong with it."""
+"""The file that the processes of one host share: what it holds, and what may be wrong with it."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -13,119 +14,143 @@ from pathlib import Path
 import pytest
 from virtual_clock import virtual
 
-from limits.ledgers import FileOnTheSpot, loop_time, processes
-from limits.opened import NAME, RATE, TOKEN, spend, take
+from limits.limiters import NAME, RATE, TOKEN, FileBackend, processes, spend, take, time
 from lsq_service_async.config import Lane, RateLimit
 from lsq_service_async.errors import ConfigurationError, NotSentError
-from lsq_service_async.limits import HostLimiter, host_file
-from lsq_service_async.limits.host_file import HostFile, boot_id
+from lsq_service_async.limits import HostLimiter, host
+from lsq_service_async.limits._engine.messages import CompletedCall, SyncMessage
+from lsq_service_async.limits.host import LimitFile, boot_id
 
 
-async def test_a_limiter_of_the_host_works_with_a_file_that_only_its_owner_may_read(tmp_path):
-    """Also the two files that SQLite puts beside it; nothing of it runs on the loop or is left at the end."""
-    path = tmp_path / "limit.sqlite"
+@pytest.fixture
+def path(tmp_path):
+    """A file in a folder that holds nothing else."""
+    (tmp_path / "folder").mkdir()
+    return tmp_path / "folder" / "limit.sqlite"
+
+
+@pytest.fixture
+def backend(path):
+    """Makes backends that use the same file."""
+    return lambda: FileBackend(path)
+
+
+# Through its thread.
+
+
+async def test_a_host_limiter_creates_files_that_only_their_owner_may_read(path):
+    """Also the two that SQLite puts next to it. No task is left at the end."""
     one, other = HostLimiter(path), HostLimiter(str(path))
     await one.open(RATE, NAME)
     await other.open(RATE, NAME)
     slots = [*(await take(one, 13)), *(await take(other, 12))]
-    modes = {name: (tmp_path / name).stat().st_mode & 0o777 for name in os.listdir(tmp_path)}
+    modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
     assert modes == {"limit.sqlite": 0o600, "limit.sqlite-wal": 0o600, "limit.sqlite-shm": 0o600}
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await other.acquire(Lane.INTERACTIVE)
     for slot in slots:
-        slot.answered()
+        slot.release()
     await one.aclose()
     await other.aclose()
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_users_that_come_and_go_at_the_same_time_find_it_open_once(tmp_path):
-    """Opening and closing take a while, and who comes meanwhile waits for that."""
-    limiter = HostLimiter(tmp_path / "limit.sqlite")
+async def test_users_that_open_and_close_at_the_same_time_find_it_open_once(path):
+    """Opening and closing take a while; a user that comes meanwhile waits for that."""
+    limiter = HostLimiter(path)
     await asyncio.gather(*(limiter.open(RATE, NAME) for _ in range(3)))
-    keeper = asyncio.all_tasks() - {asyncio.current_task()}
-    assert len(keeper) == 1
+    assert len(asyncio.all_tasks() - {asyncio.current_task()}) == 1
     await asyncio.gather(limiter.aclose(), limiter.aclose(), limiter.aclose(), limiter.open(RATE, NAME))
-    (await limiter.acquire(Lane.INTERACTIVE)).answered()
+    (await limiter.acquire(Lane.INTERACTIVE)).release()
     await limiter.aclose()
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-def test_a_limiter_that_is_made_before_a_fork_is_another_one_after_it(tmp_path):
-    """As in a server that loads the application before it forks: nobody takes the calls of another for its own."""
-    forking = [sys.executable, Path(__file__).parent / "forking.py", tmp_path / "limit.sqlite"]
+def test_a_limiter_that_was_created_before_a_fork_works_in_each_process(path):
+    """As in a server that loads the application before it forks: a child does not own the calls of another."""
+    forking = [sys.executable, Path(__file__).parent / "forking.py", path]
     done = subprocess.run(forking, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["12", "24"]
 
 
-async def test_an_opening_that_is_cancelled_leaves_nothing_open(tmp_path, monkeypatch):
-    """Neither a thread nor a file; the next one opens as if it were the first."""
-    limiter = HostLimiter(tmp_path / "limit.sqlite")
-    ledger = limiter._store._ledger
-    closed, asked, never = [], asyncio.Event(), asyncio.Event()
-    close = ledger.aclose
+async def test_an_opening_that_is_cancelled_closes_the_file(path, monkeypatch):
+    """The thread finishes what it has begun; the limiter can be opened again."""
+    limiter = HostLimiter(path)
+    begun, go_on, closed = threading.Event(), threading.Event(), threading.Event()
+    for step in ("open", "sync"):
+        begun.clear()
+        go_on.clear()
+        closed.clear()
+        real, close_file = getattr(LimitFile, step), LimitFile.close
 
-    async def exchange(ask):
-        asked.set()
-        await never.wait()
+        def slowly(file, *about, real=real):
+            begun.set()
+            go_on.wait(10)
+            return real(file, *about)
 
-    async def aclose():
-        closed.append(True)
-        await close()
+        def close(file, close_file=close_file):
+            close_file(file)
+            closed.set()
 
-    with monkeypatch.context() as patched:
-        patched.setattr(ledger, "exchange", exchange)
-        patched.setattr(ledger, "aclose", aclose)
-        opening = asyncio.create_task(limiter.open(RATE, NAME))
-        await asked.wait()
-        opening.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await opening
-        assert closed == [True]
+        with monkeypatch.context() as patched:
+            patched.setattr(LimitFile, step, slowly)
+            patched.setattr(LimitFile, "close", close)
+            opening = asyncio.create_task(limiter.open(RATE, NAME))
+            await asyncio.to_thread(begun.wait, 10)
+            opening.cancel()
+            await asyncio.sleep(0)
+            go_on.set()
+            with pytest.raises(asyncio.CancelledError):
+                await opening
+            assert await asyncio.to_thread(closed.wait, 10)
     await limiter.open(RATE, NAME)
     await limiter.aclose()
 
 
-async def test_an_opening_that_is_cancelled_while_its_thread_works_closes_the_file(tmp_path, monkeypatch):
-    """What a thread has begun, it ends; then it lets go of the file."""
-    limiter = HostLimiter(tmp_path / "limit.sqlite")
-    begun, go_on, closed = threading.Event(), threading.Event(), threading.Event()
-    open_file, close_file = HostFile.open, HostFile.close
+def test_calls_of_a_loop_that_ended_count_as_answered(path):
+    """Their leases are not renewed, and the file is opened again."""
+    limiter = HostLimiter(path)
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(limiter.open(RATE, NAME))
+    loop.run_until_complete(take(limiter, 20))
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
 
-    def slowly(file, name):
-        begun.set()
-        go_on.wait(10)
-        open_file(file, name)
+    async def next_time() -> int:
+        await limiter.open(RATE, NAME)
+        other = HostLimiter(path)
+        await other.open(RateLimit(25, per=5.0), NAME)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await take(other, 6)
+        used = other.stats().used
+        await other.aclose()
+        await limiter.aclose()
+        return used
 
-    def close(file):
-        close_file(file)
-        closed.set()
+    assert asyncio.run(next_time()) == 25
 
-    monkeypatch.setattr(HostFile, "open", slowly)
-    monkeypatch.setattr(HostFile, "close", close)
-    opening = asyncio.create_task(limiter.open(RATE, NAME))
-    await asyncio.to_thread(begun.wait, 10)
-    opening.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await opening
-    go_on.set()
-    assert await asyncio.to_thread(closed.wait, 10)
+
+# What the file holds.
 
 
 @virtual
-async def test_one_file_may_hold_many_limits(tmp_path):
-    """Each account has an allowance of its own, whoever shares the file."""
-    async with processes(1, lambda: FileOnTheSpot(tmp_path / "limit")) as [gate]:
-        await spend(gate)
-        other = HostFile(tmp_path / "limit", clock=loop_time)
-        other.open("another/1")
-        assert other._read(loop_time()) is None
-        other.close()
+async def test_one_file_may_hold_many_limits(backend, path):
+    """Each account has a row of its own."""
+    async with processes(1, backend) as [limiter]:
+        await spend(limiter)
+        file = LimitFile(path, clock=time)
+        file.open("another/1")
+        reply = file.sync(SyncMessage(process_id=1, slot=2, rate=RATE))
+        assert reply.state.used(time()) == 0
+        file.close()
 
 
-def with_something_else(path):
+def of_another_program(path):
     database = sqlite3.connect(path)
     database.execute("CREATE TABLE theirs (x)")
     database.close()
@@ -133,78 +158,60 @@ def with_something_else(path):
 
 WRONG_FILES = {
     "unable to open": lambda path: path.mkdir(),
-    "not a database": lambda path: path.write_text("hello, this is no database at all"),
-    "something else": with_something_else,
-    "No such file": lambda path: path.rmdir() if path.exists() else path.parent.rmdir(),
+    "not a database": lambda path: path.write_text("hello, this is not a database at all"),
+    "another program's": of_another_program,
+    "No such file": lambda path: path.parent.rmdir(),
 }
 
 
 @pytest.mark.parametrize("what", WRONG_FILES)
-async def test_a_file_that_cannot_be_used_is_a_matter_of_configuration(what, tmp_path):
-    """The message names it and says what is wrong; nothing is left open, and nothing of the file was changed."""
-    path = tmp_path / "folder" / "limit.sqlite"
-    path.parent.mkdir()
+async def test_a_file_that_cannot_be_used_is_a_configuration_error(what, path):
+    """The message names the file and the reason, and nothing is left open."""
     WRONG_FILES[what](path)
-    with pytest.raises(ConfigurationError, match=f"limit.sqlite cannot be used for a limit: .*{what}"):
+    with pytest.raises(ConfigurationError, match=f"limit.sqlite cannot be used for a rate limit: .*{what}"):
         await HostLimiter(path).open(RATE, NAME)
 
 
-async def test_a_file_that_may_only_be_read_is_refused(tmp_path, monkeypatch):
-    """Root may write anything, so the system's answer is put into its mouth."""
+async def test_a_file_that_may_only_be_read_is_a_configuration_error(path, monkeypatch):
+    """Root may write anything, so the system's error is simulated."""
 
     def refuse(*about: object) -> int:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(host_file.os, "open", refuse)
+    monkeypatch.setattr(host.os, "open", refuse)
     with pytest.raises(ConfigurationError, match="Permission denied"):
-        await HostLimiter(tmp_path / "limit.sqlite").open(RATE, NAME)
+        await HostLimiter(path).open(RATE, NAME)
 
 
 @virtual
-async def test_two_rates_in_one_file_are_refused_while_somebody_uses_it(tmp_path):
-    """The first goes on; when it has left, the other rate is as good as any."""
-
-    def ledger() -> FileOnTheSpot:
-        return FileOnTheSpot(tmp_path / "limit")
-
-    async with processes(1, ledger) as [gate]:
-        with pytest.raises(ConfigurationError, match=r"in use at 25 calls in 5 s by another process.* 10 in 5 s"):
-            async with processes(1, ledger, rate=RateLimit(10, per=5.0)):
-                pass
-        await gate.acquire(Lane.INTERACTIVE)
-    async with processes(1, ledger, rate=RateLimit(10, per=5.0)) as [gate]:
-        assert gate.stats().calls == 10
-
-
-@virtual
-async def test_a_process_that_was_silent_for_long_and_finds_another_rate_sends_nothing(tmp_path):
-    """It was taken for dead; its callers learn why they cannot go."""
-    async with processes(1, lambda: FileOnTheSpot(tmp_path / "limit")) as [gate]:
-        gate.ledger.down = True
-        await asyncio.sleep(100)
-        gate.ledger.down = False
-        async with processes(1, lambda: FileOnTheSpot(tmp_path / "limit"), rate=RateLimit(10, per=5.0)):
-            with pytest.raises(NotSentError, match=r"store of the limit failed.*in use at 10 calls") as caught:
-                await gate.acquire(Lane.INTERACTIVE)
-            assert isinstance(caught.value.__cause__, ConfigurationError)
-
-
-@virtual
-async def test_after_a_reboot_what_was_used_is_taken_for_used_just_now(tmp_path, monkeypatch):
-    """The clock begins anew, so nobody knows when it was."""
-
-    def ledger() -> FileOnTheSpot:
-        return FileOnTheSpot(tmp_path / "limit")
-
-    async with processes(1, ledger) as [gate]:
-        await spend(gate, 20)
+async def test_after_a_reboot_what_was_used_counts_as_used_just_now(backend, monkeypatch):
+    """The clock starts again, so the times in the file have no meaning."""
+    async with processes(1, backend) as [limiter]:
+        await spend(limiter, 20)
     await asyncio.sleep(4.9)
-    monkeypatch.setattr(host_file, "boot_id", lambda: "another")
-    async with processes(1, ledger) as [gate]:
-        assert gate.stats().used == 20
-        began = loop_time()
-        await spend(gate, 6)
-        assert 5.0 < loop_time() - began < 5.0 + TOKEN
+    monkeypatch.setattr(host, "boot_id", lambda: "another")
+    async with processes(1, backend) as [limiter]:
+        assert limiter.stats().used == 20
+        began = time()
+        await spend(limiter, 6)
+        assert 5.0 < time() - began < 5.0 + TOKEN
+
+
+@virtual
+async def test_a_file_of_version_0_1_0_is_used_without_exceeding_the_limit(backend, path):
+    """Its calls count: 24 were answered just now, so one call is sent at once and the next waits for the window."""
+    file = LimitFile(path, clock=time)
+    file.open(NAME)
+    file.close()
+    answered, never = [time()] * 24, "-Infinity"
+    old = f"[[[25,5.0],[25,5.0],[25,5.0],{never},{never}],[0,0,[]],[{time()},{never},{never},0.1,{answered},[]],[],[]]"
+    database = sqlite3.connect(path, isolation_level=None)
+    database.execute("INSERT INTO limits VALUES (?, ?, ?)", [NAME, boot_id(), old])
+    database.close()
+    async with processes(1, backend) as [limiter]:
+        began = time()
+        await spend(limiter, 2)
+        assert 5.0 < time() - began < 5.0 + TOKEN
 
 
 ROWS = {
@@ -214,35 +221,149 @@ ROWS = {
 }
 
 
-@virtual
 @pytest.mark.parametrize("what", ROWS)
-async def test_a_row_that_is_no_state_lets_nobody_go(tmp_path, what):
-    """Somebody wrote into the file; the message names it."""
-    async with processes(1, lambda: FileOnTheSpot(tmp_path / "limit")) as [gate]:
-        database = sqlite3.connect(tmp_path / "limit", isolation_level=None)
+@virtual
+async def test_while_a_row_is_not_a_state_no_call_is_sent(backend, path, what):
+    """Another program wrote it; the message names the file."""
+    async with processes(1, backend) as [limiter]:
+        database = sqlite3.connect(path, isolation_level=None)
         database.execute("UPDATE limits SET state = ?", [ROWS[what]])
-        with pytest.raises(NotSentError, match=rf"the limit cannot be asked.*limit: .*{what}"):
-            await gate.acquire(Lane.INTERACTIVE)
+        with pytest.raises(NotSentError, match=rf"backend unavailable.*limit.sqlite: .*{what}"):
+            await limiter.acquire(Lane.INTERACTIVE)
         database.execute("DELETE FROM limits")
         database.close()
 
 
+# While it is in use.
+
+
+def clear(folder):
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+@virtual
+async def test_a_file_that_was_deleted_is_created_again(backend, path):
+    """What it held is lost, so the next call waits for a window."""
+    async with processes(2, backend) as [one, other]:
+        await spend(one, 1)
+        clear(path.parent)
+        began = time()
+        await one.acquire(Lane.INTERACTIVE)
+        assert time() - began > 5.0
+        assert path.stat().st_mode & 0o777 == 0o600
+        await spend(other, 1)
+        assert other.stats().used == 2
+
+
+@virtual
+async def test_a_file_that_was_replaced_is_used_from_then_on(backend, path):
+    """Otherwise this process would have a limit of its own besides that of the others."""
+    async with processes(1, backend) as [old]:
+        clear(path.parent)
+        async with processes(1, backend) as [new]:
+            await spend(new, 25)
+            began = time()
+            await old.acquire(Lane.INTERACTIVE)
+            assert time() - began > 5.0
+
+
+@virtual
+async def test_a_file_whose_folder_is_missing_is_used_again_when_the_folder_is_back(backend, path):
+    """Until then no call is sent."""
+    async with processes(1, backend) as [limiter]:
+        elsewhere = path.parent.with_name("elsewhere")
+        path.parent.rename(elsewhere)
+        for _ in range(2):
+            with pytest.raises(NotSentError, match=r"backend unavailable.*No such file"):
+                await limiter.acquire(Lane.INTERACTIVE)
+        elsewhere.rename(path.parent)
+        began = time()
+        await limiter.acquire(Lane.INTERACTIVE)
+        assert time() - began < 0.1
+
+
+def test_a_process_waits_for_another_one_that_creates_the_file(path, monkeypatch):
+    """For the journal mode SQLite itself does not wait."""
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    pauses = []
+
+    def sleep(seconds):
+        pauses.append(seconds)
+        other.execute("COMMIT")
+
+    monkeypatch.setattr(host.time, "sleep", sleep)
+    file = LimitFile(path)
+    file.open(NAME)
+    assert len(pauses) == 1
+    file.close()
+    other.close()
+
+
+def test_a_file_that_stays_locked_is_a_configuration_error(path):
+    """A process that holds it for seconds does something else with it."""
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(ConfigurationError, match="database is locked"):
+        LimitFile(path, busy_timeout=0.0).open(NAME)
+    other.close()
+
+
+def test_a_process_that_waited_long_for_the_file_does_not_take_that_for_a_clock_that_was_set(path):
+    """The monotonic clock cannot be set, so the expected time does not matter."""
+    file = LimitFile(path, clock=lambda: 100.0)
+    file.open(NAME)
+    completed = [CompletedCall(1, 4.0, is_large=False)]
+    state = file.sync(SyncMessage(process_id=1, slot=2, rate=RATE, completed=completed)).state
+    later = file.sync(SyncMessage(process_id=1, slot=3, rate=RATE, expected=96.0)).state
+    assert later.answered == state.answered == [96.0]
+    file.close()
+
+
+OTHER_PROCESS = f"""
+import pathlib, sys
+from lsq_service_async.limits.host import LimitFile
+file = LimitFile(pathlib.Path(sys.argv[1]))
+file.open({NAME!r})
+file.close()
+"""
+
+
+def test_another_process_that_closes_the_file_does_not_harm_one_that_uses_it_twice(path):
+    """SQLite deletes -wal and -shm when the last process closes the file, and knows that from locks.
+
+    A process loses its locks on a file as soon as it closes it once.
+    """
+    one, other = LimitFile(path), LimitFile(path)
+    one.open(NAME)
+    other.open(NAME)
+    before = sorted(path.parent.iterdir())
+    subprocess.run([sys.executable, "-c", OTHER_PROCESS, path], check=True)
+    assert sorted(path.parent.iterdir()) == before != [path]
+    one.close()
+    other.close()
+
+
+# Platforms.
+
+
 def test_each_start_of_the_machine_has_an_id():
-    """The same for all who ask until the next."""
+    """It is the same for all processes."""
     assert boot_id() == boot_id() != ""
 
 
-def test_macos_has_one_too(monkeypatch):
-    """It is asked for with sysctl."""
+def test_the_id_of_a_start_of_macos_is_read_with_sysctl(monkeypatch):
+    """Without the newline."""
     done = subprocess.CompletedProcess([], 0, stdout="2C6A2F2B-0B6D\n")
     monkeypatch.setattr(sys, "platform", "darwin")
-    monkeypatch.setattr(host_file.subprocess, "run", lambda *about, **settings: done)
+    monkeypatch.setattr(host.subprocess, "run", lambda *about, **settings: done)
     assert boot_id() == "2C6A2F2B-0B6D"
 
 
-async def test_where_it_cannot_hold_it_says_so(tmp_path, monkeypatch):
-    """On Windows no clock is known to be one for all processes."""
+async def test_a_host_limiter_is_a_configuration_error_on_windows(path, monkeypatch):
+    """Its monotonic clock may differ between processes. No file is created."""
     monkeypatch.setattr(sys, "platform", "win32")
-    with pytest.raises(ConfigurationError, match="on win32 use RedisLimiter"):
-        await HostLimiter(tmp_path / "limit.sqlite").open(RATE, NAME)
-    assert os.listdir(tmp_path) == []
+    with pytest.raises(ConfigurationError, match="On win32 use RedisLimiter"):
+        await HostLimiter(path).open(RATE, NAME)
+    assert os.listdir(path.parent) == []

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from virtual_clock import run_virtual
 
-from limits.ledgers import FakeRedis, FileOnTheSpot, OnTheSpot, asking_redis, processes
+from limits.limiters import FakeBackend, FakeRedis, FileBackend, processes
 from limits.strict_servers import CALLS, PER
 from limits.test_never_refused import BOTH, all_at_once, lanes, many, networks, shapes_of_traffic
 from limits.traffic import Network, Run, Shape, late_both_ways, moments, send_all
 from lsq_service_async.config import Lane
-from lsq_service_async.limits import Gate, Slot
+from lsq_service_async.limits import Limiter, Slot
 
 counts = st.integers(1, 4)
 seeds = st.integers(0, 2**32)
@@ -27,7 +27,7 @@ seeds = st.integers(0, 2**32)
 class TakingTurns:
     """Calls go through the processes one after the other, or where chance will have it."""
 
-    def __init__(self, gates: list[Gate], random: Random) -> None:
+    def __init__(self, gates: list[Limiter], random: Random) -> None:
         self._gates, self._random = itertools.cycle(gates), random
         self._one = random.random() < 0.3
 
@@ -38,7 +38,7 @@ class TakingTurns:
 
 
 async def together(
-    ledger: Callable[[], OnTheSpot], count: int, shapes: list[Shape], calls: int, lanes: list[Lane], network: Network,
+    ledger: Callable[[], FakeBackend], count: int, shapes: list[Shape], calls: int, lanes: list[Lane], network: Network,
     seed: int,
 ) -> tuple[Run, float]:  # fmt: skip
     """What came of the calls, and how many exchanges there were for each."""
@@ -46,11 +46,11 @@ async def together(
     async with processes(count, ledger) as gates:
         limiter = TakingTurns(gates, random)
         run = await send_all(limiter, moments(shapes, calls, random), lanes, network, random)
-        exchanges = sum(len(gate.ledger.asks) for gate in gates)
+        exchanges = sum(len(gate.backend.messages) for gate in gates)
     return run, exchanges / calls
 
 
-def check_that_none_is_refused(ledger: Callable[[], OnTheSpot], *about: object) -> None:
+def check_that_none_is_refused(ledger: Callable[[], FakeBackend], *about: object) -> None:
     run, _ = run_virtual(together(ledger, *about))
 
     assert run.refused == {}
@@ -58,7 +58,7 @@ def check_that_none_is_refused(ledger: Callable[[], OnTheSpot], *about: object) 
 
 def in_a_file(*about: object) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        check_that_none_is_refused(lambda: FileOnTheSpot(Path(folder) / "limit.sqlite"), *about)
+        check_that_none_is_refused(lambda: FileBackend(Path(folder) / "limit.sqlite"), *about)
 
 
 @many(12)
@@ -84,7 +84,7 @@ def test_no_server_refuses_any_of_30_000_calls_of_processes_that_share_a_file(
 def test_no_server_refuses_any_call_of_processes_that_share_a_redis(delay, count, shapes, calls, lanes, network, seed):
     """However far away it is, and however often a process loses the race."""
     server = FakeRedis(delay, delay / 2)
-    check_that_none_is_refused(lambda: asking_redis(server), count, shapes, calls, lanes, network, seed)
+    check_that_none_is_refused(server.backend, count, shapes, calls, lanes, network, seed)
 
 
 @pytest.mark.slow
@@ -95,7 +95,7 @@ def test_no_server_refuses_any_of_30_000_calls_of_processes_that_share_a_redis(
 ):
     """The same, more often."""
     server = FakeRedis(delay, delay / 2)
-    check_that_none_is_refused(lambda: asking_redis(server), count, shapes, calls, lanes, network, seed)
+    check_that_none_is_refused(server.backend, count, shapes, calls, lanes, network, seed)
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
@@ -103,7 +103,7 @@ def test_no_server_refuses_any_of_30_000_calls_of_processes_that_share_a_redis(
 def test_a_flood_of_several_processes_uses_the_allowance_with_few_exchanges(count, lanes, tmp_path):
     """Answers take 0.2 s on average, so 25 in 5.2 s are possible; few who come are sent away again."""
     run, exchanges = run_virtual(
-        together(lambda: FileOnTheSpot(tmp_path / "limit"), count, [all_at_once], 400, lanes, late_both_ways, 1)
+        together(lambda: FileBackend(tmp_path / "limit"), count, [all_at_once], 400, lanes, late_both_ways, 1)
     )
 
     assert run.refused == {}

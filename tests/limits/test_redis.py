@@ -1,4 +1,4 @@
-"""The limiter of many hosts, against a real Redis server."""
+"""The limiter of many hosts, with a real Redis server."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import time
 
 import pytest
 
-from limits.conftest import RedisServer
-from limits.free_port import free_port
-from limits.opened import NAME, RATE, TOKEN, spend, take
+from limits.conftest import RedisServer, free_port
+from limits.limiters import NAME, RATE, TOKEN, spend, take
 from lsq_service_async.config import Lane, RateLimit
 from lsq_service_async.errors import ConfigurationError, NotSentError
 
@@ -28,12 +27,12 @@ pytestmark = pytest.mark.redis
 
 @pytest.fixture
 def name():
-    """A limit that no other test uses."""
+    """The name of a limit that no other test uses."""
     return secrets.token_hex(8)
 
 
-async def test_two_limiters_share_one_allowance(redis_server, name):
-    """By the server's clock, with a client of their own or the caller's."""
+async def test_two_limiters_share_one_limit(redis_server, name):
+    """By the server's clock, with their own connection or the caller's. The key expires after ten minutes."""
     client = asyncio_redis.from_url(redis_server.url, decode_responses=True)
     one, other = RedisLimiter(redis_server.url, name=name), RedisLimiter(client, name=name)
     await one.open(RateLimit(25, per=1.0), NAME)
@@ -51,8 +50,8 @@ async def test_two_limiters_share_one_allowance(redis_server, name):
     await client.aclose()
 
 
-async def test_without_a_name_those_of_one_account_share(redis_server):
-    """The key has the host and the org."""
+async def test_without_a_name_the_processes_of_one_account_share_a_limit(redis_server):
+    """The key contains the host and the org."""
     limiter = RedisLimiter(redis_server.url)
     await limiter.open(RATE, "one.example/1")
     await spend(limiter, 2)
@@ -61,17 +60,17 @@ async def test_without_a_name_those_of_one_account_share(redis_server):
         assert await client.exists("lsq_service_async:limit:one.example/1")
 
 
-async def test_two_rates_are_refused_while_somebody_uses_the_limit(redis_server, name):
-    """Its connections are closed, and the first goes on."""
+async def test_a_second_rate_is_refused_while_a_process_uses_the_limit(redis_server, name):
+    """Its connections are closed, and the first process goes on."""
     one, other = (RedisLimiter(redis_server.url, name=name) for _ in range(2))
     await one.open(RATE, NAME)
-    with pytest.raises(ConfigurationError, match=r"in use at 25 calls in 5 s .* 10 in 5 s"):
+    with pytest.raises(ConfigurationError, match=r"uses this limit with 25 calls in 5 s.* 10 in 5 s"):
         await other.open(RateLimit(10, per=5.0), NAME)
     await one.acquire(Lane.INTERACTIVE)
     await one.aclose()
 
 
-async def test_a_server_that_forgot_the_script_is_told_again(redis_server, name):
+async def test_a_server_that_lost_the_scripts_gets_them_again(redis_server, name):
     """As after a restart."""
     limiter = RedisLimiter(redis_server.url, name=name)
     await limiter.open(RATE, NAME)
@@ -81,8 +80,8 @@ async def test_a_server_that_forgot_the_script_is_told_again(redis_server, name)
     await limiter.aclose()
 
 
-async def test_while_redis_is_away_calls_wait_or_fail(redis_server, name, caplog):
-    """As was set; said once, and once that it is back. What a restart forgot is taken for used up."""
+async def test_while_redis_is_stopped_calls_wait_or_fail(redis_server, name, caplog):
+    """As configured. Two warnings, when it is stopped and when it is back; what it lost counts as used just then."""
     waits, fails = (
         RedisLimiter(redis_server.url, name=name),
         RedisLimiter(redis_server.url, name=name, when_down="fail"),
@@ -92,7 +91,7 @@ async def test_while_redis_is_away_calls_wait_or_fail(redis_server, name, caplog
     await fails.open(rate, NAME)
     redis_server.stop()
     waiting = asyncio.create_task(waits.acquire(Lane.INTERACTIVE))
-    with pytest.raises(NotSentError, match="so the call was not sent: Redis: "):
+    with pytest.raises(NotSentError, match="backend unavailable, so the call was not sent: Redis: "):
         await fails.acquire(Lane.INTERACTIVE)
     await asyncio.sleep(1)
     assert not waiting.done()
@@ -103,19 +102,19 @@ async def test_while_redis_is_away_calls_wait_or_fail(redis_server, name, caplog
     await waits.aclose()
     await fails.aclose()
     warnings = [record.getMessage()[:28] for record in caplog.records if record.levelname == "WARNING"]
-    assert sorted(warnings) == ["the limit can be asked again"] * 2 + ["the limit cannot be asked, s"] * 2
+    assert sorted(warnings) == ["Rate-limit backend available"] * 2 + ["Rate-limit backend unavailab"] * 2
 
 
 @pytest.fixture
 def old_primary(redis_server, tmp_path):
-    """A second server."""
+    """Starts a second server."""
     server = RedisServer(redis_server.program, tmp_path)
     yield server
     server.stop()
 
 
 async def test_after_a_failover_new_connections_find_the_new_primary(redis_server, old_primary, name):
-    """The old one still answers, but may only be read; who keeps his connections to it would ask it for ever."""
+    """The old one still answers, but is read-only, so its connections must be closed."""
     primary = [old_primary]
 
     class Named(asyncio_redis.Connection):
@@ -135,8 +134,8 @@ async def test_after_a_failover_new_connections_find_the_new_primary(redis_serve
     await client.aclose()
 
 
-async def test_a_client_that_has_no_connections_to_drop_is_down_all_the_same(name):
-    """As one of a cluster, which finds the primaries itself."""
+async def test_a_client_without_a_connection_pool_can_be_used(name):
+    """As that of a cluster, which finds the primaries itself."""
 
     class Client:
         def register_script(self, text):
@@ -152,8 +151,8 @@ async def test_a_client_that_has_no_connections_to_drop_is_down_all_the_same(nam
     await limiter.aclose()
 
 
-async def test_a_server_that_hangs_costs_no_more_than_a_third_of_a_second(name):
-    """It takes the connection and says nothing, at opening and after."""
+async def test_a_server_that_hangs_costs_a_third_of_a_second(name):
+    """It accepts the connection and never replies."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         limiter = RedisLimiter(f"redis://127.0.0.1:{silent.getsockname()[1]}", name=name, when_down="fail")
         began = time.monotonic()
@@ -165,7 +164,7 @@ async def test_a_server_that_hangs_costs_no_more_than_a_third_of_a_second(name):
 
 
 async def test_a_server_that_is_80_ms_away_can_be_used(redis_server, name):
-    """Connecting takes several round trips and has a time-out of its own."""
+    """Connecting takes several round trips and has a timeout of its own."""
 
     async def slowly(reader, writer):
         while data := await reader.read(65536):
@@ -184,34 +183,34 @@ async def test_a_server_that_is_80_ms_away_can_be_used(redis_server, name):
         await limiter.aclose()
 
 
-async def test_a_key_that_holds_something_else_grants_no_call(redis_server, name):
-    """The message says so."""
+async def test_while_the_key_holds_something_else_no_call_is_sent(redis_server, name):
+    """The message names the key."""
     async with asyncio_redis.from_url(redis_server.url) as client:
         await client.set(f"lsq_service_async:limit:{name}", "[1, 2]")
     limiter = RedisLimiter(redis_server.url, name=name, when_down="fail")
     await limiter.open(RATE, NAME)
-    with pytest.raises(NotSentError, match="the key in Redis holds something else"):
+    with pytest.raises(NotSentError, match="limit:.*: not the state of a rate limit"):
         await limiter.acquire(Lane.INTERACTIVE)
     await limiter.aclose()
 
 
-async def test_a_server_that_does_not_let_us_in_is_a_matter_of_configuration(redis_server, name):
-    """A wrong password does not get right by waiting."""
+async def test_a_wrong_password_is_a_configuration_error(redis_server, name):
+    """Waiting does not help."""
     wrong = redis_server.url.replace("//", "//nobody:wrong@")
-    with pytest.raises(ConfigurationError, match="Redis does not let us use the limit"):
+    with pytest.raises(ConfigurationError, match="Redis does not permit"):
         await RedisLimiter(wrong, name=name).open(RATE, NAME)
 
 
-async def test_what_is_no_address_is_a_matter_of_configuration():
-    """Neither an address nor a way to behave can be made up."""
+async def test_a_wrong_argument_is_a_configuration_error():
+    """The address, and what to do while Redis is down."""
     with pytest.raises(ConfigurationError, match="an address like redis://host"):
         await RedisLimiter("localhost:6379").open(RATE, NAME)
-    with pytest.raises(ConfigurationError, match='when_down is "wait" or "fail"'):
+    with pytest.raises(ConfigurationError, match='when_down must be "wait" or "fail"'):
         RedisLimiter("redis://localhost", when_down="explode")
 
 
-async def test_a_flood_costs_one_round_trip_for_each_call(redis_server, name):
-    """Grants, reports and appointments go together: 1.05 at most, with opening and closing."""
+async def test_a_process_alone_needs_one_round_trip_for_each_call(redis_server, name):
+    """Requests and reports share a message, and the state that this process wrote last is not read again."""
     rate = RateLimit(25, per=0.5)
     async with asyncio_redis.from_url(redis_server.url) as client:
         await client.config_resetstat()
@@ -222,11 +221,11 @@ async def test_a_flood_costs_one_round_trip_for_each_call(redis_server, name):
                 tasks.create_task(spend(limiter, 1))
         await limiter.aclose()
         stats = await client.info("commandstats")
-    assert stats["cmdstat_evalsha"]["calls"] <= 1.05 * 200
+    assert stats["cmdstat_evalsha"]["calls"] <= 1.1 * 200
 
 
-async def test_slots_of_a_limiter_that_is_gone_come_back_by_themselves(redis_server, name):
-    """Calls that were in flight when it closed count until their leases end."""
+async def test_slots_of_a_limiter_that_was_closed_return_when_their_leases_end(redis_server, name):
+    """Its calls may still be in flight."""
     one, other = (RedisLimiter(redis_server.url, name=name) for _ in range(2))
     await one.open(RATE, NAME)
     await other.open(RATE, NAME)
@@ -238,8 +237,8 @@ async def test_slots_of_a_limiter_that_is_gone_come_back_by_themselves(redis_ser
     await other.aclose()
 
 
-def test_without_redis_py_the_import_says_what_to_install(monkeypatch):
-    """The package itself does not need it."""
+def test_without_redis_py_the_import_error_says_what_to_install(monkeypatch):
+    """The rest of the package works without it."""
     monkeypatch.setitem(sys.modules, "redis", None)
     monkeypatch.delitem(sys.modules, "lsq_service_async.limits.redis")
     with pytest.raises(ImportError, match=r"pip install 'lsq-service-async\[redis\]'"):

@@ -1,4 +1,4 @@
-"""Several processes and one allowance: leases, lanes, reports, and a ledger that is down. In virtual time."""
+"""Several processes that share one limit: fairness, leases, reports, and a backend that is down. In virtual time."""
 
 from __future__ import annotations
 
@@ -9,73 +9,84 @@ import os
 import pytest
 from virtual_clock import virtual
 
-from limits.ledgers import FileOnTheSpot, loop_time, processes
-from limits.opened import NAME, RATE, TOKEN, spend, take, ticks
+from limits.limiters import (
+    NAME,
+    RATE,
+    TOKEN,
+    FakeBackend,
+    FileBackend,
+    Process,
+    Server,
+    call,
+    processes,
+    spend,
+    take,
+    ticks,
+    time,
+)
+from limits.strict_servers import PER, Sliding
 from lsq_service_async.config import Lane, RateLimit
-from lsq_service_async.errors import NotSentError, QueueTimeoutError
-from lsq_service_async.limits import HostLimiter
-from lsq_service_async.limits.decision.ask import Want
+from lsq_service_async.errors import ConfigurationError, NotSentError, QueueTimeoutError
+
+SLOW = 0.05  # s; how long a call takes
 
 
-@pytest.fixture
-def ledger(tmp_path):
-    """Makes ledgers that are the same file."""
-    return lambda: FileOnTheSpot(tmp_path / "limit.sqlite")
+def backends(server: Server):
+    """Make backends that share a server."""
+    return lambda: FakeBackend(server.sync)
 
 
-def die(gate) -> None:
-    """As with kill -9: nothing is said any more."""
-    gate._store._keeper.cancel()
-    gate.ledger.down = True
+async def exchange(limiter: Process) -> None:
+    """Make a process exchange messages now."""
+    limiter.pause(0)
+    await asyncio.sleep(0.1)
 
 
-async def call(gate, lane: Lane, seconds: float = 0.05) -> None:
-    slot = await gate.acquire(lane)
-    await asyncio.sleep(seconds)
-    slot.answered()
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 
 
 @virtual
-async def test_processes_share_one_allowance(ledger):
-    """Thirteen calls of one and twelve of the other are all there is."""
-    async with processes(2, ledger) as [one, other]:
+async def test_processes_share_one_limit():
+    """If one makes thirteen calls and the other twelve, the next one waits for the window."""
+    async with processes(2) as [one, other]:
         await spend(one, 13)
         await spend(other, 12)
-        began = loop_time()
+        began = time()
         await other.acquire(Lane.INTERACTIVE)
-        assert 5.0 < loop_time() - began < 5.0 + 2 * TOKEN
+        assert 5.0 < time() - began < 5.0 + 2 * TOKEN
 
 
 @virtual
-async def test_a_limiter_that_is_opened_after_a_fork_leaves_the_calls_to_its_parent(ledger, monkeypatch):
-    """Who opens it again in its own process still has its calls on their way; a child would hold them for ever."""
-    async with processes(1, ledger) as [gate]:
-        await take(gate, 5)
-        for process, held in ((os.getpid(), 5), (os.getpid() + 1, 0)):
+async def test_a_limiter_that_is_opened_after_a_fork_leaves_the_calls_to_its_parent(monkeypatch):
+    """A limiter that is opened again in the same process renews its leases; a child does not."""
+    async with processes(1) as [limiter]:
+        await take(limiter, 5)
+        for process, renewed in ((os.getpid(), 5), (os.getpid() + 1, 0)):
             monkeypatch.setattr(os, "getpid", lambda process=process: process)
-            await gate.aclose()
-            await gate.open(RATE, NAME)
+            await limiter.aclose()
+            await limiter.open(RATE, NAME)
             await asyncio.sleep(4)
-            assert sum(len(ask.held) for ask in gate.ledger.asks) == held
-            gate.ledger.asks.clear()
+            assert sum(len(message.active) for message in limiter.backend.messages) == renewed
+            limiter.backend.messages.clear()
 
 
 @virtual
-async def test_a_process_that_dies_gives_its_slots_back_by_itself(ledger):
-    """Ten seconds after it was last heard of its calls are taken for answered; a window later the slots are free."""
-    async with processes(2, ledger) as [one, other]:
+async def test_a_process_that_dies_loses_its_slots():
+    """Its calls count as answered ten seconds after its last message; a window later the slots are free."""
+    async with processes(2) as [one, other]:
         await take(one, 25)
         await asyncio.sleep(7)
-        die(one)
-        began = loop_time()
+        one.backend.down = True
+        began = time()
         await other.acquire(Lane.INTERACTIVE)
-        assert 6 + 5 < loop_time() - began < 10 + 5 + 2 * TOKEN
+        assert 6 + 5 < time() - began < 10 + 5 + 2 * TOKEN
 
 
 @virtual
-async def test_a_call_that_takes_long_keeps_its_slot(ledger):
-    """Its lease is made longer while its process lives."""
-    async with processes(2, ledger) as [one, other]:
+async def test_a_call_that_takes_long_keeps_its_slot():
+    """Its lease is renewed while its process lives."""
+    async with processes(2) as [one, other]:
         slots = await take(one, 25)
         await asyncio.sleep(60)
         with pytest.raises(TimeoutError):
@@ -83,156 +94,149 @@ async def test_a_call_that_takes_long_keeps_its_slot(ledger):
                 await other.acquire(Lane.INTERACTIVE)
         assert other.stats().used == 25
         for slot in slots:
-            slot.answered()
+            slot.release()
 
 
 @virtual
-async def test_a_slot_whose_lease_ended_before_it_was_handed_over_is_not_used(ledger, monkeypatch):
-    """A process that was stopped between grant and send asks again."""
-    async with processes(1, ledger) as [gate]:
-        held = iter([False])
-        honest = gate._store.holds
-        monkeypatch.setattr(gate._store, "holds", lambda slot: next(held, True) and honest(slot))
-        await gate.acquire(Lane.INTERACTIVE)
-        await asyncio.sleep(2)
-        assert gate.stats().used == 1
+async def test_a_slot_whose_lease_ended_before_it_was_handed_over_is_not_used(tmp_path):
+    """A process that was stopped between the request and the reply asks again."""
+    async with processes(1, lambda: FileBackend(tmp_path / "limit.sqlite")) as [limiter]:
+        limiter.backend.delay = 11
+        waiting = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE))
+        await asyncio.sleep(1)
+        limiter.backend.delay = 0
+        await waiting
+        assert len({message.slot for message in limiter.backend.messages if message.slot}) == 2
+        assert limiter.stats().used == 2  # the first counts as answered when its lease ended
 
 
 @virtual
-async def test_reports_go_with_the_next_question_or_after_a_second(ledger):
-    """One call a second costs two exchanges, a call that is followed by another at once costs one."""
-    async with processes(1, ledger) as [gate]:
-        asks = gate.ledger.asks
+async def test_reports_are_sent_with_the_next_request_or_after_a_second():
+    """Ten calls in a row cost one message each; the last one is reported a second later."""
+    async with processes(1) as [limiter]:
+        messages = limiter.backend.messages
         for _ in range(10):
-            await spend(gate, 1)
-        assert len(asks) == 1 + 10
+            await spend(limiter, 1)
+        assert len(messages) == 1 + 10
         await asyncio.sleep(2)
-        assert [len(ask.ended) for ask in asks] == [0, 0] + [1] * 10
+        assert [len(message.completed) for message in messages] == [0, 0] + [1] * 10
         await asyncio.sleep(15)
-        assert len(asks) == 12
+        assert len(messages) == 12
 
 
 @virtual
-async def test_who_uses_the_limit_shows_up_now_and_then(ledger):
-    """Lest another come and use it at another rate."""
-    async with processes(1, ledger) as [gate]:
+async def test_an_idle_process_sends_a_message_every_twenty_seconds():
+    """Otherwise another process could use the limit at another rate."""
+    async with processes(1) as [limiter]:
         await asyncio.sleep(100)
-        assert 4 <= len(gate.ledger.asks) - 1 <= 5
+        assert 4 <= len(limiter.backend.messages) - 1 <= 5
 
 
 @virtual
-async def test_an_interactive_call_waits_about_one_token_behind_a_bulk_run_of_another_process(ledger):
-    """The head of the bulk lane there gives way to the head of the interactive lane here."""
-    async with processes(3, ledger) as [one, other, third], asyncio.TaskGroup() as tasks:
-        for gate in (one, other):
+async def test_an_interactive_call_waits_about_one_token_behind_a_bulk_run_of_another_process():
+    """Lanes hold across processes."""
+    async with processes(3) as [one, other, third], asyncio.TaskGroup() as tasks:
+        for limiter in (one, other):
             for _ in range(60):
-                tasks.create_task(call(gate, Lane.BULK))
+                tasks.create_task(call(limiter, Lane.BULK, "", [], seconds=SLOW))
         await asyncio.sleep(7.3)
         waits = []
         for _ in range(10):
-            began = loop_time()
-            await call(third, Lane.INTERACTIVE, 0)
-            waits.append(loop_time() - began)
+            began = time()
+            await call(third, Lane.INTERACTIVE, "", [])
+            waits.append(time() - began)
             await asyncio.sleep(0.77)
         assert max(waits) < 2 * TOKEN
         assert sum(waits) / 10 < 1.2 * TOKEN
 
 
 @virtual
-async def test_bulk_keeps_its_floor_against_the_interactive_calls_of_another_process(ledger):
-    """At least one grant in five."""
-    async with processes(2, ledger) as [one, other]:
+async def test_bulk_keeps_its_share_against_the_interactive_calls_of_another_process():
+    """At least one grant in five is for bulk."""
+    async with processes(2) as [one, other]:
         await spend(one)
         order: list[str] = []
-
-        async def noted(gate, lane: Lane) -> None:
-            await call(gate, lane, 0)
-            order.append(lane.value)
-
         async with asyncio.TaskGroup() as tasks:
-            for gate, lane in ((one, Lane.INTERACTIVE), (other, Lane.BULK)):
+            for limiter, lane in ((one, Lane.INTERACTIVE), (other, Lane.BULK)):
                 for _ in range(40):
-                    tasks.create_task(noted(gate, lane))
+                    tasks.create_task(call(limiter, lane, lane.value, order))
         assert 4 <= order[:25].count("bulk") <= 6
 
 
 @virtual
-async def test_processes_take_turns(ledger):
-    """Whoever waits in the same lane, none gets much more than another, and each keeps its own order."""
-    async with processes(3, ledger) as gates, asyncio.TaskGroup() as tasks:
-        order: list[tuple[int, int]] = []
-
-        async def noted(process: int, number: int) -> None:
-            await call(gates[process], Lane.INTERACTIVE)
-            order.append((process, number))
-
-        await spend(gates[0])
+async def test_processes_take_turns():
+    """If all wait in the same lane, none gets many more grants than another, and each keeps its own order."""
+    order: list[str] = []
+    async with processes(3) as limiters, asyncio.TaskGroup() as tasks:
+        await spend(limiters[0])
         for number in range(20):
-            for process in range(3):
-                tasks.create_task(noted(process, number))
+            for process, limiter in enumerate(limiters):
+                tasks.create_task(call(limiter, Lane.INTERACTIVE, f"{process} {number:02}", order, seconds=SLOW))
     for process in range(3):
-        assert [number for other, number in order if other == process] == list(range(20))
-        assert 8 <= sum(other == process for other, _ in order[:30]) <= 12
+        own = [name for name in order if name[0] == str(process)]
+        assert own == sorted(own)
+        assert 8 <= sum(name[0] == str(process) for name in order[:30]) <= 12
 
 
 @virtual
-async def test_those_who_leave_the_line_hold_nobody_up(ledger):
-    """A process whose last waiter was cancelled says so at once."""
-    async with processes(2, ledger) as [one, other]:
+async def test_a_process_whose_last_waiting_call_is_cancelled_reports_it_at_once():
+    """The other process does not wait for its turn."""
+    async with processes(2) as [one, other]:
         await spend(one)
         waiting = asyncio.create_task(one.acquire(Lane.INTERACTIVE))
         await asyncio.sleep(1)
         waiting.cancel()
         await asyncio.wait([waiting])
         await ticks()
-        assert one.ledger.asks[-1].wants == []
-        began = loop_time()
+        assert one.backend.messages[-1].requests == []
+        began = time()
         await other.acquire(Lane.INTERACTIVE)
-        assert loop_time() - began < 4 + 2 * TOKEN
+        assert time() - began < 4 + 2 * TOKEN
 
 
 @virtual
-async def test_a_process_that_died_in_line_holds_nobody_up_for_long(ledger):
-    """Its appointment passes, and half a second."""
-    async with processes(2, ledger) as [one, other]:
+async def test_a_process_that_dies_while_it_waits_delays_the_others_by_half_a_second():
+    """It does not come back at the time it was told."""
+    async with processes(2) as [one, other]:
         await spend(one)
         waiting = asyncio.create_task(one.acquire(Lane.INTERACTIVE))
         await asyncio.sleep(1)
-        die(one)
-        began = loop_time()
+        one.backend.down = True
+        began = time()
         await other.acquire(Lane.INTERACTIVE)
-        assert loop_time() - began < 4 + 0.5 + 3 * TOKEN
-        waiting.cancel()
+        assert time() - began < 4 + 0.5 + 3 * TOKEN
+        with pytest.raises(NotSentError):
+            await waiting
 
 
 @virtual
-async def test_an_unused_slot_lets_the_next_go_at_once(ledger):
-    """In its own process; others learn it within a second."""
-    async with processes(1, ledger) as [gate]:
-        slots = await take(gate, 25)
-        waiting = asyncio.create_task(gate.acquire(Lane.INTERACTIVE))
+async def test_a_cancelled_slot_is_granted_again_at_once():
+    """In its own process; other processes get it within a second."""
+    async with processes(1) as [limiter]:
+        slots = await take(limiter, 25)
+        waiting = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE))
         await asyncio.sleep(1)
-        slots[0].unused()
+        slots[0].cancel()
         await ticks()
         assert waiting.done()
 
 
 @virtual
-async def test_a_pause_is_for_all(ledger):
-    """Told at once, also to those who wait."""
-    async with processes(2, ledger) as [one, other]:
+async def test_a_pause_holds_for_all_processes():
+    """It is reported at once."""
+    async with processes(2) as [one, other]:
         one.pause(20)
         await ticks()
-        began = loop_time()
+        began = time()
         assert one.stats().estimated_wait[Lane.INTERACTIVE] == pytest.approx(20, abs=0.01)
         await other.acquire(Lane.INTERACTIVE)
-        assert loop_time() - began == pytest.approx(20, abs=2 * TOKEN)
+        assert time() - began == pytest.approx(20, abs=2 * TOKEN)
 
 
 @virtual
-async def test_a_refusal_is_for_all(ledger):
-    """The share of all is halved, and comes back slot by slot."""
-    async with processes(2, ledger) as [one, other]:
+async def test_a_refusal_lowers_the_rate_of_all_processes():
+    """It is halved, and grows back by one call per window."""
+    async with processes(2) as [one, other]:
         one.refused("r", 1.0, None)
         assert one.stats().calls == 12
         await ticks()
@@ -243,225 +247,412 @@ async def test_a_refusal_is_for_all(ledger):
 
 
 @virtual
-async def test_estimates_count_those_of_other_processes(ledger):
-    """Within one token, for the first and for the thirtieth in line, while others have as many in theirs."""
-    async with processes(3, ledger) as gates, asyncio.TaskGroup() as tasks:
-        await spend(gates[0])
-        for gate in gates:
+async def test_estimates_count_the_calls_of_other_processes():
+    """They are right within two tokens while each process has ten calls waiting."""
+    async with processes(3) as limiters, asyncio.TaskGroup() as tasks:
+        await spend(limiters[0])
+        for limiter in limiters:
             for _ in range(10):
-                tasks.create_task(call(gate, Lane.INTERACTIVE, 0))
+                tasks.create_task(call(limiter, Lane.INTERACTIVE, "", []))
             await ticks()
         await asyncio.sleep(5.6)
-        expected = gates[2].stats().estimated_wait[Lane.INTERACTIVE]
-        began = loop_time()
-        await gates[2].acquire(Lane.INTERACTIVE)
-        assert loop_time() - began == pytest.approx(expected, abs=2 * TOKEN)
+        expected = limiters[2].stats().estimated_wait[Lane.INTERACTIVE]
+        began = time()
+        await limiters[2].acquire(Lane.INTERACTIVE)
+        assert time() - began == pytest.approx(expected, abs=2 * TOKEN)
 
 
 @virtual
-async def test_a_deadline_that_cannot_be_met_fails_at_once(ledger):
-    """What is known of the others is enough to see it."""
-    async with processes(2, ledger) as [one, other]:
+async def test_a_deadline_that_cannot_be_met_fails_at_once():
+    """The calls of the other processes are known from the last exchange."""
+    async with processes(2) as [one, other]:
         await spend(one)
-        await spend_nothing(other)
-        began = loop_time()
+        await exchange(other)
+        began = time()
         with pytest.raises(QueueTimeoutError):
             await other.acquire(Lane.INTERACTIVE, deadline=began + 2)
-        assert loop_time() - began < 0.1
-
-
-async def spend_nothing(gate) -> None:
-    gate._store._urgent.set()
-    await ticks()
+        assert time() - began < 0.1
 
 
 @virtual
-async def test_while_the_ledger_is_down_calls_are_not_sent(ledger, caplog):
-    """They end at once, and it is said once; so is that it is back."""
-    async with processes(1, ledger) as [gate]:
-        gate.ledger.down = True
+async def test_large_uploads_hold_at_most_half_of_the_slots_of_all_processes():
+    """The others are for small calls, which do not wait for an upload that must wait."""
+    async with processes(2) as [one, other]:
+        uploads = [await one.acquire(Lane.INTERACTIVE, is_large=True) for _ in range(12)]
+        waiting = asyncio.create_task(one.acquire(Lane.INTERACTIVE, is_large=True))
+        await ticks()
+        began = time()
+        await spend(other, 13)
+        assert time() - began < 0.1
+        for slot in uploads:
+            slot.release()
+        await waiting
+
+
+# The backend is down, or loses a reply.
+
+
+@virtual
+async def test_while_the_backend_is_down_calls_fail_at_once(caplog):
+    """One warning says so, and one that it is back."""
+    async with processes(1) as [limiter]:
+        limiter.backend.down = True
         for _ in range(3):
             with pytest.raises(NotSentError, match="so the call was not sent: it is down"):
-                await gate.acquire(Lane.INTERACTIVE)
-        gate.ledger.down = False
-        await gate.acquire(Lane.INTERACTIVE)
-        await gate.acquire(Lane.INTERACTIVE)
-    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert warnings == [
-        "the limit cannot be asked, so nobody is sent until it can: it is down", "the limit can be asked again"
-    ]  # fmt: skip
+                await limiter.acquire(Lane.INTERACTIVE)
+        limiter.backend.down = False
+        await spend(limiter, 2)
+    assert [warning.partition(";")[0] for warning in warnings(caplog)] == [
+        "Rate-limit backend unavailable",
+        "Rate-limit backend available again",
+    ]
 
 
 @virtual
-async def test_or_they_wait_until_it_is_back(ledger):
-    """Asked less and less often, at least every two seconds; a deadline holds all the same."""
-    async with processes(1, ledger, waits=True) as [gate]:
-        gate.ledger.down = True
-        began = loop_time()
-        waiting = asyncio.create_task(gate.acquire(Lane.INTERACTIVE))
-        late = asyncio.create_task(gate.acquire(Lane.INTERACTIVE, deadline=began + 3))
+async def test_a_limiter_that_waits_asks_again_at_least_every_two_seconds():
+    """A deadline holds all the same, and an hour of outage makes no message longer."""
+    async with processes(1, waits=True) as [limiter]:
+        limiter.backend.down = True
+        began = time()
+        waiting = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE))
+        late = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE, deadline=began + 3))
         await asyncio.sleep(30)
-        assert 15 <= len(gate.ledger.asks) <= 40
+        assert 15 <= len(limiter.backend.messages) <= 40
         assert isinstance(late.exception(), QueueTimeoutError)
-        gate.ledger.down = False
+        await asyncio.sleep(3600)
+        assert len(limiter.backend.messages[-1].completed) == 1
+        began, limiter.backend.down = time(), False
         await waiting
-        assert loop_time() - began <= 32.1
+        assert time() - began <= 2.1
 
 
 @virtual
-async def test_what_the_ledger_did_not_hear_is_told_later(ledger):
-    """Answers while it is down are not lost; calls in flight that it has forgotten are held again."""
-    async with processes(2, ledger, waits=True) as [one, other]:
+async def test_a_refusal_while_the_backend_is_down_does_not_make_it_ask_more_often():
+    """An urgent message waits for the next attempt, too (otherwise this test would not end)."""
+    async with processes(1, waits=True) as [limiter]:
+        limiter.backend.down = True
+        waiting = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE))
+        await asyncio.sleep(8)
+        limiter.backend.messages.clear()
+        limiter.refused("r", 1.0, None)
+        await asyncio.sleep(10)
+        assert 5 <= len(limiter.backend.messages) <= 15
+        limiter.backend.down = False
+        await waiting
+
+
+@virtual
+async def test_a_refusal_is_reported_when_the_backend_is_back():
+    """Two seconds later at most, although no call is made."""
+    async with processes(2) as [one, other]:
+        one.backend.down = True
+        one.refused("r", 1.0, None)
+        await asyncio.sleep(15)
+        one.backend.down = False
+        await asyncio.sleep(2.1)
+        await exchange(other)
+        assert other.stats().calls == 12
+
+
+@virtual
+async def test_a_backend_that_raises_anything_is_down(caplog):
+    """One warning names the error, and the slots of calls in flight are kept until it works again."""
+
+    def explode(message):
+        raise RuntimeError("boom")
+
+    async with processes(2) as [one, other]:
         slots = await take(one, 25)
-        one.ledger.down = True
+        decide, one.backend.decide = one.backend.decide, explode
+        await asyncio.sleep(5)
+        with pytest.raises(NotSentError, match=r"so the call was not sent: RuntimeError\('boom'\)"):
+            await one.acquire(Lane.INTERACTIVE)
+        one.backend.decide = decide
+        await asyncio.sleep(60)
+        await exchange(other)
+        assert other.stats().used == 25
+        for slot in slots:
+            slot.release()
+    assert len(warnings(caplog)) == 2
+    assert "RuntimeError('boom')" in warnings(caplog)[0]
+
+
+@virtual
+async def test_a_limiter_opens_while_its_backend_is_down():
+    """It works as soon as the backend is back."""
+    server = Server()
+
+    def down() -> FakeBackend:
+        backend = FakeBackend(server.sync)
+        backend.down = True
+        return backend
+
+    async with processes(1, down) as [limiter]:
+        limiter.backend.down = False
+        await asyncio.sleep(1)
+        await limiter.acquire(Lane.INTERACTIVE)
+
+
+@virtual
+async def test_a_limiter_whose_rate_is_refused_while_it_opens_closes_its_backend():
+    """The first process goes on; when it has left, the other rate can be used."""
+    server, closed = Server(), []
+
+    def watched() -> FakeBackend:
+        backend = FakeBackend(server.sync)
+
+        async def aclose() -> None:
+            closed.append(True)
+
+        backend.aclose = aclose
+        return backend
+
+    async with processes(1, backends(server)) as [limiter]:
+        with pytest.raises(ConfigurationError, match=r"uses this limit with 25 calls in 5 s.* 10 in 5 s"):
+            async with processes(1, watched, rate=RateLimit(10, per=5.0)):
+                pass
+        assert closed == [True]
+        await limiter.acquire(Lane.INTERACTIVE)
+    async with processes(1, backends(server), rate=RateLimit(10, per=5.0)) as [limiter]:
+        assert limiter.stats().calls == 10
+
+
+@virtual
+async def test_a_process_that_was_silent_for_long_and_finds_another_rate_sends_nothing():
+    """It counted as gone; its callers get the reason."""
+    server = Server()
+    async with processes(1, backends(server)) as [limiter]:
+        limiter.backend.down = True
+        await asyncio.sleep(100)
+        limiter.backend.down = False
+        async with processes(1, backends(server), rate=RateLimit(10, per=5.0)):
+            with pytest.raises(NotSentError, match=r"rate limiter failed.*uses this limit with 10 calls") as caught:
+                await limiter.acquire(Lane.INTERACTIVE)
+            assert isinstance(caught.value.__cause__, ConfigurationError)
+
+
+@virtual
+async def test_answers_during_an_outage_are_reported_after_it():
+    """Calls in flight that the others have given up are leased again."""
+    async with processes(2, waits=True) as [one, other]:
+        slots = await take(one, 25)
+        one.backend.down = True
         for slot in slots[:20]:
-            slot.answered()
+            slot.release()
         await asyncio.sleep(30)
-        one.ledger.down = False
+        one.backend.down = False
         await asyncio.sleep(3)
-        await spend_nothing(other)
+        await exchange(other)
         assert other.stats().used == 5
 
 
-@pytest.fixture
-def slow_ledger(ledger):
-    """Decides at once, and takes a second to say so."""
-
-    def make() -> FileOnTheSpot:
-        made = ledger()
-        honest = made.exchange
-
-        async def slow(ask):
-            reply = await honest(ask)
-            await asyncio.sleep(1)
-            return reply
-
-        made.exchange = slow
-        return made
-
-    return make
+@virtual
+async def test_calls_that_fail_while_the_backend_is_down_leave_nothing_to_report():
+    """Only the last request may have been processed and must be undone."""
+    async with processes(1) as [limiter]:
+        limiter.backend.down = True
+        for _ in range(1000):
+            with pytest.raises(NotSentError):
+                await limiter.acquire(Lane.INTERACTIVE)
+        assert {len(message.completed) for message in limiter.backend.messages} == {0, 1}
+        limiter.backend.down = False
+        await limiter.acquire(Lane.INTERACTIVE)
+        assert limiter.stats().used == 1
 
 
 @virtual
-async def test_a_question_that_was_cancelled_midway_leaves_no_slot_behind(slow_ledger):
-    """It may have been granted; the next exchange gives it back."""
-    async with processes(1, slow_ledger) as [gate]:
-        taking = asyncio.create_task(gate._store.take([Want(Lane.INTERACTIVE, False)], (1, 0)))
-        await asyncio.sleep(0.5)
-        taking.cancel()
-        await asyncio.wait([taking])
-        await asyncio.sleep(4)
-        assert gate.stats().used == 0
+async def test_a_request_whose_reply_is_lost_takes_one_slot_however_often_it_is_sent():
+    """It is granted each time, and undone by the next."""
+    async with processes(1) as [limiter]:
+        limiter.backend.loses_replies = True
+        for _ in range(30):
+            with pytest.raises(NotSentError):
+                await limiter.acquire(Lane.INTERACTIVE)
+        limiter.backend.loses_replies = False
+        await limiter.acquire(Lane.INTERACTIVE)
+        assert limiter.stats().used == 1
 
 
 @virtual
-async def test_a_caller_who_is_cancelled_while_his_question_is_under_way_leaves_no_slot_behind(slow_ledger):
-    """Nor is what he would have got lost to the next in line."""
-    async with processes(1, slow_ledger) as [gate]:
-        waiting = asyncio.create_task(gate.acquire(Lane.INTERACTIVE))
-        await asyncio.sleep(0.5)
-        waiting.cancel()
-        await asyncio.sleep(4)
-        assert gate.stats().used == 0
-
-
-@virtual
-async def test_an_answer_that_comes_during_an_exchange_goes_with_the_next(slow_ledger):
-    """While its lease is made longer, here; until then the process itself knows better than the ledger."""
-    async with processes(1, slow_ledger) as [gate]:
-        asks = gate.ledger.asks
-        slot = await gate.acquire(Lane.INTERACTIVE)
+async def test_an_answer_counts_once_however_often_it_is_reported():
+    """The reports were processed, but the replies were lost."""
+    server = Server()
+    async with processes(2, backends(server)) as [one, other]:
+        await spend(one, 12)
+        one.backend.loses_replies = True
+        await asyncio.sleep(3)
+        one.backend.loses_replies = False
+        await asyncio.sleep(1.5)
+        await spend(one, 1)
         await asyncio.sleep(2.5)
-        assert [held.slot for held in asks[-1].held] == [slot._number]
-        slot.answered()
-        await asyncio.sleep(1)
-        assert gate._store._state.flights == {}
+        await spend(other, 1)
+        await exchange(other)
+        assert len(server.state.answered) == 12 + 1 + 1
+
+
+@virtual
+async def test_an_answer_whose_report_was_lost_counts_when_it_arrives():
+    """Until then the call counts as in flight."""
+    async with processes(2) as [one, other]:
+        slots = await take(one, 12)
+        await spend(other, 1)
+        one.backend.down = True
+        for slot in slots:
+            slot.release()
+        await asyncio.sleep(3)
+        one.backend.down = False
+        await asyncio.sleep(1.5)
+        await spend(other, 1)
+        assert other.stats().used == 14
+
+
+@virtual
+async def test_an_answer_after_the_end_of_the_lease_counts_again():
+    """The end of the lease was too early: the service may have counted the call until it was answered."""
+    async with processes(2) as [one, other]:
+        [slot] = await take(one, 1)
+        one.backend.down = True
+        await asyncio.sleep(30)
+        slot.release()
+        await asyncio.sleep(3)
+        one.backend.down = False
+        await asyncio.sleep(1.5)
+        await spend(other, 1)
+        assert other.stats().used == 2
+
+
+@virtual
+async def test_an_answer_counts_again_if_the_state_was_lost():
+    """The state knows nothing of earlier reports."""
+    server = Server()
+    async with processes(2, backends(server)) as [one, other]:
+        await spend(one, 12)
+        one.backend.loses_replies = True
+        await asyncio.sleep(2.5)
+        one.backend.loses_replies = False
+        server.text = None
+        await exchange(other)
+        assert len(server.state.answered) == 25
         await asyncio.sleep(2)
-        assert [len(ask.ended) for ask in asks] == [0, 0, 0, 1]
+        await exchange(other)
+        assert len(server.state.answered) == 25 + 12
 
 
 @virtual
-async def test_a_ledger_that_lost_everything_is_met_with_care(ledger, tmp_path):
-    """Others may have used all of it, so a whole window passes before the next call."""
-    async with processes(1, ledger) as [gate]:
-        await spend(gate, 1)
-        gate.ledger._file._db.execute("DELETE FROM limits")
-        began = loop_time()
-        await gate.acquire(Lane.INTERACTIVE)
-        assert loop_time() - began > 5.0
+async def test_a_state_that_was_lost_counts_as_used_just_now():
+    """Other processes may have used all of it, so the next call waits for a window."""
+    server = Server()
+    async with processes(1, backends(server)) as [limiter]:
+        await spend(limiter, 1)
+        server.text = None
+        began = time()
+        await limiter.acquire(Lane.INTERACTIVE)
+        assert time() - began > 5.0
 
 
 @virtual
-async def test_a_ledger_that_lost_everything_is_told_at_once_of_the_calls_on_their_way(ledger):
-    """The next window is not free for others while they last, however short it is."""
-    async with processes(1, ledger, rate=RateLimit(25, per=1.0)) as [gate]:
-        slots = await take(gate, 25)
-        gate.ledger._file._db.execute("DELETE FROM limits")
-        waiting = asyncio.create_task(gate.acquire(Lane.INTERACTIVE))
+async def test_calls_in_flight_are_reported_at_once_to_a_state_that_was_lost():
+    """While they last, the next window is not free for others, however short it is."""
+    server = Server()
+    async with processes(1, backends(server), rate=RateLimit(25, per=1.0)) as [limiter]:
+        slots = await take(limiter, 25)
+        server.text = None
+        waiting = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE))
         await ticks()
-        assert len(gate.ledger.asks[-1].held) == 25
+        assert len(limiter.backend.messages[-1].active) == 25
         await asyncio.sleep(30)
         assert not waiting.done()
         for slot in slots:
-            slot.answered()
+            slot.release()
         await waiting
 
 
+# Replies that take almost a second.
+
+
 @virtual
-async def test_a_limiter_opens_though_its_ledger_is_down(ledger):
-    """It says so, and is of use once the ledger is back."""
+async def test_a_call_that_is_cancelled_during_its_request_leaves_no_slot_behind():
+    """The slot that it would have got is returned."""
+    async with processes(1) as [limiter]:
+        limiter.backend.delay = 0.9
+        waiting = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE))
+        await asyncio.sleep(0.5)
+        waiting.cancel()
+        await asyncio.sleep(4)
+        assert limiter.stats().used == 0
 
-    def down() -> FileOnTheSpot:
-        made = ledger()
-        made.down = True
-        return made
 
-    async with processes(1, down) as [gate]:
-        gate.ledger.down = False
+@virtual
+async def test_a_request_that_is_cancelled_by_closing_leaves_no_slot_behind():
+    """It may have been granted; the last message returns it."""
+    server = Server()
+    async with processes(2, backends(server)) as [one, other]:
+        one.backend.delay = 0.9
+        waiting = asyncio.create_task(one.acquire(Lane.INTERACTIVE))
+        await asyncio.sleep(0.5)
+        await one.aclose()
+        with pytest.raises(NotSentError):
+            await waiting
+        await exchange(other)
+        assert other.stats().used == 0
+        await one.open(RATE, NAME)
+
+
+@virtual
+async def test_an_answer_during_an_exchange_is_reported_with_the_next():
+    """Until then this process knows more than the shared state."""
+    async with processes(1) as [limiter]:
+        limiter.backend.delay = 0.9
+        messages = limiter.backend.messages
+        slot = await limiter.acquire(Lane.INTERACTIVE)
+        await asyncio.sleep(2.5)
+        assert len(messages[-1].active) == 1
+        slot.release()
         await asyncio.sleep(1)
-        await gate.acquire(Lane.INTERACTIVE)
+        assert limiter.stats().used == 1
+        await asyncio.sleep(2)
+        assert [len(message.completed) for message in messages] == [0, 0, 0, 1]
+
+
+# The clock of the server is set.
+
+
+@pytest.mark.parametrize("step", [2.0, 4.0, 10.0, 3600.0, -2.0, -3600.0])
+@virtual
+async def test_a_clock_that_is_set_permits_no_more_calls(step):
+    """It costs two windows at most: each process takes what was used as used just then."""
+    server, service, allowed = Server(), Sliding(), []
+
+    async def one_call(limiter):
+        slot = await limiter.acquire(Lane.INTERACTIVE)
+        allowed.append(service.allows(time()))
+        await asyncio.sleep(SLOW)
+        slot.release()
+
+    async def set_clock():
+        await asyncio.sleep(7.3)
+        server.ahead = step
+
+    async with processes(2, backends(server)) as limiters:
+        began = time()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(set_clock())
+            for number in range(300):
+                tasks.create_task(one_call(limiters[number % 2]))
+    assert allowed == [True] * 300
+    assert time() - began < 300 / 25 * PER + 2 * PER
 
 
 @virtual
-async def test_uploads_hold_at_most_half_of_the_slots_of_all(ledger):
-    """Thirteen of twenty-five are not for uploads, and nobody stands back for one that may not go."""
-    async with processes(2, ledger) as [one, other]:
-        uploads = [await one.acquire(Lane.INTERACTIVE, heavy=True) for _ in range(12)]
-        waiting = asyncio.create_task(one.acquire(Lane.INTERACTIVE, heavy=True))
-        await ticks()
-        began = loop_time()
-        await spend(other, 13)
-        assert loop_time() - began < 0.1
-        for slot in uploads:
-            slot.answered()
-        await waiting
-
-
-def test_calls_of_a_loop_that_ended_are_taken_for_answered(tmp_path):
-    """Nobody is left who could say how they went; they must not be renewed for ever."""
-    gate = HostLimiter(tmp_path / "limit.sqlite")
-
-    async def leave_some_in_flight() -> None:
-        await gate.open(RATE, NAME)
-        for _ in range(20):
-            await gate.acquire(Lane.INTERACTIVE)
-
-    loop = asyncio.new_event_loop()
-    loop.run_until_complete(leave_some_in_flight())
-    for task in asyncio.all_tasks(loop):
-        task.cancel()
-    loop.run_until_complete(asyncio.sleep(0))
-    loop.close()
-
-    file, closed = gate._store._ledger._file, []
-    close = file.close
-    file.close = lambda: closed.append(close())
-
-    async def next_time() -> int:
-        await gate.open(RATE, NAME)
-        assert closed == [None]
-        calls = len(gate._store._reports._calls)
-        await gate.aclose()
-        return calls
-
-    assert asyncio.run(next_time()) == 0
+async def test_a_process_that_sends_nothing_for_a_minute_does_not_take_that_for_a_clock_that_was_set():
+    """It knows how late it is."""
+    async with processes(1) as [limiter]:
+        await spend(limiter, 20)
+        await asyncio.sleep(6)
+        limiter.backend.down = True
+        await asyncio.sleep(60)
+        limiter.backend.down = False
+        await exchange(limiter)
+        began = time()
+        await take(limiter, 25)
+        assert time() - began < 0.1

@@ -79,7 +79,7 @@ def in_waves(random: Random, now: float) -> tuple[float, float]:
 
 
 def gathered(random: Random, now: float) -> tuple[float, float]:
-    """Held up and let through together every 400 ms."""
+    """ActiveCall up and let through together every 400 ms."""
     return 0.4 - now % 0.4, 0.001
 
 
@@ -96,7 +96,7 @@ NETWORKS: list[Network] = [
 class Ticket(Protocol):
     """The right to one call."""
 
-    def answered(self) -> None: ...
+    def release(self) -> None: ...
 
 
 class Limiter(Protocol):
@@ -139,7 +139,7 @@ async def send_all(
         now = loop.time()
         run.refused.update(name for name, server in servers.items() if not server.allows(now))
         await asyncio.sleep(back)
-        ticket.answered()
+        ticket.release()
 
     began = loop.time()
     async with asyncio.TaskGroup() as tasks:

@@ -15,7 +15,7 @@ TOKEN = PER / CALLS
 
 
 class _Nothing:
-    def answered(self) -> None:
+    def release(self) -> None:
         """Does not matter to it."""
 
 
@@ -54,7 +54,7 @@ class Slots:
         await self._slots.acquire()
         return self
 
-    def answered(self) -> None:
+    def release(self) -> None:
         asyncio.get_running_loop().call_later(PER, self._slots.release)
 
 

@@ -1,4 +1,4 @@
-"""What those who wait are told, at any rate that a plan may have."""
+"""The expected wait, at any rate that a plan may have."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import asyncio
 import pytest
 from virtual_clock import virtual
 
-from limits.opened import opened, spend, ticks
+from limits.limiters import opened, spend, ticks
 from lsq_service_async.config import Lane, RateLimit
 from lsq_service_async.limits import LocalLimiter
-from lsq_service_async.limits.decision import forecast
-from lsq_service_async.limits.decision.forecast import Outlook
-from lsq_service_async.limits.decision.state import State
+from lsq_service_async.limits._engine import estimate
+from lsq_service_async.limits._engine.estimate import Estimate
+from lsq_service_async.limits._engine.state import LimitState
 
 RATES = [RateLimit(1, per=60.0), RateLimit(25, per=5.0), RateLimit(100, per=10.0), RateLimit(150, per=1.0)]
 
@@ -20,12 +20,14 @@ RATES = [RateLimit(1, per=60.0), RateLimit(25, per=5.0), RateLimit(100, per=10.0
 @pytest.mark.parametrize("rate", RATES, ids=str)
 @pytest.mark.parametrize("windows", [0.5, 1.7, 4.1])
 @virtual
-async def test_it_comes_true_within_one_token_or_a_thirtieth_of_a_window(rate: RateLimit, windows: float):
-    """Of a call that comes when so many windows' worth of others wait; all are answered in no time."""
+async def test_a_wait_is_as_long_as_expected_within_one_token_or_a_thirtieth_of_a_window(
+    rate: RateLimit, windows: float
+):
+    """For a call with so many windows of calls before it, if all are answered at once."""
     loop = asyncio.get_running_loop()
 
     async def call(limiter: LocalLimiter) -> float:
-        (await limiter.acquire(Lane.INTERACTIVE)).answered()
+        (await limiter.acquire(Lane.INTERACTIVE)).release()
         return loop.time()
 
     async with opened(rate) as limiter:
@@ -39,19 +41,19 @@ async def test_it_comes_true_within_one_token_or_a_thirtieth_of_a_window(rate: R
 
 
 @pytest.mark.parametrize("calls", [25, 59, 60, 100, 1000, 10_000])
-def test_what_it_takes_does_not_grow_with_the_rate(calls: int, monkeypatch: pytest.MonkeyPatch):
-    """The rule is asked at most 200 times, about no more than 200 answers."""
+def test_the_effort_does_not_grow_with_the_rate(calls: int, monkeypatch: pytest.MonkeyPatch):
+    """The window is computed at most 200 times, for at most 200 answers."""
     rate, asked = RateLimit(calls, per=10.0), []
-    honest = forecast.opens_at
+    honest = estimate.opens_at
 
     def counted(answered: list[float], in_flight: int, rate: RateLimit) -> float:
         asked.append(len(answered))
         return honest(answered, in_flight, rate)
 
-    monkeypatch.setattr(forecast, "opens_at", counted)
-    state = State.of(rate)
+    monkeypatch.setattr(estimate, "opens_at", counted)
+    state = LimitState.of(rate)
     for number in range(2 * calls):
-        state.answer(number, number * rate.per / calls, heavy=False)
-    Outlook().goes_at(state, 20.0, Lane.INTERACTIVE, (50 * calls, 50 * calls))
+        state.answer(number, number * rate.per / calls, is_large=False)
+    Estimate().sent_at(state, 20.0, Lane.INTERACTIVE, (50 * calls, 50 * calls))
     assert len(asked) <= 200
     assert max(asked) <= 200

@@ -1,4 +1,4 @@
-"""The gate as its users see it: opening, closing, slots, stats, and the loop it belongs to."""
+"""The limiter as its users see it: opening, closing, slots, stats, and the loop that it belongs to."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ import asyncio
 import pytest
 from virtual_clock import VirtualLoop, run_virtual, virtual
 
-from limits.opened import NAME, RATE, TOKEN, opened, spend, take, ticks, time
+from limits.limiters import NAME, RATE, TOKEN, opened, spend, take, ticks, time
 from lsq_service_async.config import Lane, RateLimit
 from lsq_service_async.errors import ConfigurationError, LSQServiceError, NotSentError
-from lsq_service_async.limits import Gate, LimiterStats, LocalLimiter
-from lsq_service_async.limits.local import LocalStore
+from lsq_service_async.limits import LimiterStats, LocalLimiter
 
 
 @virtual
-async def test_a_full_allowance_goes_at_once_after_a_rest():
-    """25 calls wait for nothing; the 26th waits for the window."""
+async def test_after_a_rest_a_whole_window_of_calls_is_sent_at_once():
+    """25 calls do not wait; the 26th waits for the window."""
     async with opened() as limiter:
         began = time()
         await spend(limiter)
@@ -27,8 +26,8 @@ async def test_a_full_allowance_goes_at_once_after_a_rest():
 
 
 @virtual
-async def test_a_part_of_the_allowance_leaves_the_rest_for_later():
-    """Twelve calls, and thirteen more a moment later, wait for nothing."""
+async def test_slots_that_were_not_used_can_be_used_later_in_the_window():
+    """Twelve calls, and thirteen more three seconds later, do not wait."""
     async with opened() as limiter:
         await spend(limiter, 12)
         await asyncio.sleep(3)
@@ -38,54 +37,54 @@ async def test_a_part_of_the_allowance_leaves_the_rest_for_later():
 
 
 @virtual
-async def test_bulk_is_evenly_paced_from_its_first_call():
-    """It never uses the burst: ten calls take nine tokens of time."""
+async def test_bulk_calls_are_evenly_spaced_from_the_first_one():
+    """They never use the burst: ten calls take nine tokens."""
     async with opened() as limiter:
         began = time()
         for slot in await take(limiter, 10, Lane.BULK):
-            slot.answered()
+            slot.release()
         assert time() - began == pytest.approx(9 * TOKEN, abs=0.02)
 
 
 @virtual
-async def test_a_slot_is_held_until_a_window_after_its_answer():
+async def test_a_slot_returns_a_window_after_its_answer():
     """However long the answer takes, the slot is not used again before."""
     async with opened() as limiter:
         slots = await take(limiter, 25)
         await asyncio.sleep(60)
         for slot in slots:
-            slot.answered()
+            slot.release()
         answered = time()
         await limiter.acquire(Lane.INTERACTIVE)
         assert time() - answered > 5.0
 
 
 @virtual
-async def test_an_unused_slot_is_back_at_once():
+async def test_a_cancelled_slot_returns_at_once():
     """Nothing reached the service, so nothing counts."""
     async with opened() as limiter:
         slots = await take(limiter, 25)
         for slot in slots[:5]:
-            slot.unused()
+            slot.cancel()
         assert (limiter.stats().used, limiter.stats().free) == (20, 5)
 
 
 @virtual
-async def test_attempts_that_never_leave_still_pass_the_burst():
-    """A dead network is knocked at 25 times at once, then once per token."""
+async def test_calls_that_are_never_sent_pass_the_bucket():
+    """A dead network is tried 25 times at once, then once per token."""
     async with opened() as limiter:
         began = time()
         for _ in range(50):
-            (await limiter.acquire(Lane.INTERACTIVE)).unused()
+            (await limiter.acquire(Lane.INTERACTIVE)).cancel()
         assert time() - began == pytest.approx(25 * TOKEN, abs=TOKEN)
 
 
 @virtual
-async def test_who_waits_for_the_burst_waits_in_line():
-    """Nobody waits inside the bucket, where the lanes mean nothing: an interactive call passes those of bulk."""
+async def test_lanes_hold_while_the_bucket_is_empty():
+    """Calls do not wait inside the bucket: an interactive call is served before waiting bulk calls."""
     async with opened() as limiter:
         for _ in range(25):
-            (await limiter.acquire(Lane.INTERACTIVE)).unused()
+            (await limiter.acquire(Lane.INTERACTIVE)).cancel()
         bulk = [asyncio.create_task(limiter.acquire(Lane.BULK)) for _ in range(3)]
         interactive = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE))
         await asyncio.sleep(0)
@@ -97,43 +96,20 @@ async def test_who_waits_for_the_burst_waits_in_line():
 
 @virtual
 async def test_only_the_first_end_of_a_slot_counts():
-    """Answered and then unused is answered; unused and then answered is unused."""
+    """A slot that was released stays released, and one that was cancelled stays cancelled."""
     async with opened() as limiter:
         one, other = await take(limiter, 2)
-        one.answered()
-        one.unused()
-        other.unused()
-        other.answered()
+        one.release()
+        one.release()
+        one.cancel()
+        other.cancel()
+        other.release()
         assert limiter.stats().used == 1
 
 
-class CountingStore(LocalStore):
-    """Knows how often something was given back."""
-
-    returns = 0
-
-    def give_back(self, slot, *, used):
-        self.returns += 1
-        return super().give_back(slot, used=used)
-
-
 @virtual
-async def test_a_store_hears_of_the_end_of_a_slot_once():
-    """A store across a network is not asked twice."""
-    store = CountingStore()
-    gate = Gate(store)
-    await gate.open(RATE, NAME)
-    slot = await gate.acquire(Lane.INTERACTIVE)
-    slot.answered()
-    slot.answered()
-    slot.unused()
-    assert store.returns == 1
-    await gate.aclose()
-
-
-@virtual
-async def test_stats_show_the_moment():
-    """Used and free slots, who waits, and what a new call would wait."""
+async def test_stats_show_the_slots_the_queues_and_the_expected_waits():
+    """Used and free slots, the number of waiting calls, and how long a new call would wait."""
     async with opened() as limiter:
         await spend(limiter)
         waiting = [asyncio.create_task(limiter.acquire(lane)) for lane in (Lane.BULK, Lane.INTERACTIVE, Lane.BULK)]
@@ -148,8 +124,8 @@ async def test_stats_show_the_moment():
 
 
 @virtual
-async def test_the_wait_of_a_bulk_call_is_that_of_its_pace():
-    """Though the window is wide open, the fourth bulk call goes three tokens after the first."""
+async def test_the_expected_wait_of_a_bulk_call_counts_its_pace():
+    """While the window is free, the fourth bulk call is sent three tokens after the first."""
     async with opened() as limiter:
         waiting = [asyncio.create_task(limiter.acquire(Lane.BULK)) for _ in range(3)]
         await asyncio.sleep(0)
@@ -159,8 +135,8 @@ async def test_the_wait_of_a_bulk_call_is_that_of_its_pace():
 
 
 @virtual
-async def test_the_wait_of_a_bulk_call_knows_its_floor():
-    """Twenty interactive calls wait, but only four go before it."""
+async def test_the_expected_wait_of_a_bulk_call_counts_its_share():
+    """Twenty interactive calls wait, but only four of them are sent before it."""
     async with opened() as limiter:
         await spend(limiter)
         waiting = [asyncio.create_task(limiter.acquire(Lane.INTERACTIVE)) for _ in range(20)]
@@ -170,8 +146,8 @@ async def test_the_wait_of_a_bulk_call_knows_its_floor():
 
 
 @virtual
-async def test_a_pause_lets_nobody_through():
-    """Neither those who wait nor those who come; a longer one stays."""
+async def test_a_pause_holds_calls_that_come_later():
+    """A shorter pause does not replace a longer one."""
     async with opened() as limiter:
         began = time()
         limiter.pause(7.0)
@@ -183,8 +159,8 @@ async def test_a_pause_lets_nobody_through():
 
 
 @virtual
-async def test_a_pause_reaches_those_who_wait_already():
-    """They go when it is over, not when they were to go."""
+async def test_a_pause_holds_calls_that_wait_already():
+    """They are sent when it is over."""
     async with opened() as limiter:
         await spend(limiter)
         began = time()
@@ -196,18 +172,18 @@ async def test_a_pause_reaches_those_who_wait_already():
 
 
 @virtual
-async def test_users_of_one_limiter_must_agree():
-    """Another rate or another account is refused, and the first goes on."""
+async def test_all_users_of_a_limiter_must_use_the_same_rate_and_name():
+    """Another rate or account is refused, and the first user goes on."""
     async with opened() as limiter:
         for rate, name in ((RateLimit(10, per=5.0), NAME), (RATE, "host/other")):
-            with pytest.raises(ConfigurationError, match="needs one of its own"):
+            with pytest.raises(ConfigurationError, match="use another one"):
                 await limiter.open(rate, name)
         await limiter.acquire(Lane.INTERACTIVE)
 
 
 @virtual
-async def test_the_last_user_closes_it():
-    """It is open until it was closed as often as opened."""
+async def test_a_limiter_is_open_until_it_was_closed_as_often_as_opened():
+    """After that it cannot be used."""
     limiter = LocalLimiter()
     await limiter.open(RATE, NAME)
     await limiter.open(RATE, NAME)
@@ -221,11 +197,8 @@ async def test_the_last_user_closes_it():
         await limiter.acquire(Lane.INTERACTIVE)
 
 
-def test_another_loop_is_told_so():
-    """A limiter cannot be used from two loops: their clocks and tasks are not the same.
-
-    `acquire` says so where it would have to wait, and a client before it comes to that.
-    """
+def test_a_limiter_cannot_be_used_in_two_loops():
+    """`acquire` checks this when it has to wait; a client checks it before every call."""
     limiter = LocalLimiter()
 
     with asyncio.Runner(loop_factory=VirtualLoop) as home:
@@ -236,8 +209,8 @@ def test_another_loop_is_told_so():
                 run_virtual(use())
 
 
-def test_a_loop_that_ended_without_closing_it_takes_its_users_along():
-    """The next loop opens it anew, and past calls count."""
+def test_a_limiter_that_was_left_open_by_a_loop_can_be_opened_in_the_next_one():
+    """Past calls still count."""
     limiter = LocalLimiter()
 
     async def left_open() -> None:
@@ -256,8 +229,8 @@ def test_a_loop_that_ended_without_closing_it_takes_its_users_along():
         run_virtual(limiter.acquire(Lane.INTERACTIVE))
 
 
-def test_those_who_waited_in_a_loop_that_was_closed_are_gone_with_it():
-    """The next loop begins with an empty line."""
+def test_calls_that_waited_in_a_loop_that_was_closed_are_forgotten():
+    """The next loop starts with empty queues."""
     limiter, left = LocalLimiter(), []
 
     async def leave_one_waiting() -> None:
@@ -274,13 +247,14 @@ def test_those_who_waited_in_a_loop_that_was_closed_are_gone_with_it():
         await limiter.open(RATE, NAME)
         assert limiter.stats().waiting[Lane.INTERACTIVE] == 0
         await spend(limiter)
+        await spend(limiter, 1)
         await limiter.aclose()
 
     run_virtual(next_time())
 
 
 @virtual
-async def test_one_that_was_closed_before_its_line_was_served_can_be_used_again():
+async def test_a_limiter_that_was_closed_before_its_queue_was_served_can_be_used_again():
     """A task that is cancelled before its first step never cleans up after itself."""
     async with opened() as limiter:
         await spend(limiter)
@@ -288,20 +262,20 @@ async def test_one_that_was_closed_before_its_line_was_served_can_be_used_again(
             await asyncio.gather(limiter.acquire(Lane.INTERACTIVE), limiter.aclose())
         await ticks()
         await limiter.open(RATE, NAME)
-        (await limiter.acquire(Lane.INTERACTIVE)).answered()
+        (await limiter.acquire(Lane.INTERACTIVE)).release()
 
 
-@pytest.mark.parametrize("answered", [True, False])
-def test_past_calls_count_after_a_new_opening(answered):
-    """Closing and opening, in another loop too, gives nobody a second allowance."""
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_past_calls_count_after_a_limiter_was_closed_and_opened(is_answered):
+    """In another loop, too."""
     limiter = LocalLimiter()
 
     async def first() -> None:
         await limiter.open(RATE, NAME)
         await asyncio.sleep(1)
         for slot in await take(limiter, 25):
-            if answered:
-                slot.answered()
+            if is_answered:
+                slot.release()
         await limiter.aclose()
 
     async def second() -> float:
@@ -315,23 +289,9 @@ def test_past_calls_count_after_a_new_opening(answered):
     assert run_virtual(second()) > 5.0
 
 
-def test_one_may_wait_in_a_second_loop_too():
-    """Nothing of the first loop is left in the line."""
-    limiter = LocalLimiter()
-
-    async def wait() -> None:
-        await limiter.open(RATE, NAME)
-        await spend(limiter)
-        await spend(limiter, 1)
-        await limiter.aclose()
-
-    run_virtual(wait())
-    run_virtual(wait())
-
-
 @virtual
-async def test_flights_go_on_counting_through_a_reopening_in_the_same_loop():
-    """They are reported when they end, so until then they are in flight."""
+async def test_calls_in_flight_count_after_a_limiter_was_closed_and_opened_in_the_same_loop():
+    """Their answers are still reported."""
     limiter = LocalLimiter()
     await limiter.open(RATE, NAME)
     slots = await take(limiter, 25)
@@ -341,7 +301,7 @@ async def test_flights_go_on_counting_through_a_reopening_in_the_same_loop():
     assert limiter.stats().used == 25
 
     for slot in slots:
-        slot.answered()
+        slot.release()
     await asyncio.sleep(5.1)
     assert limiter.stats().used == 0
     await limiter.aclose()

@@ -1,27 +1,39 @@
-"""Those who wait: order, lanes, cancelling, uploads, and what is said about it."""
+"""Waiting calls: order, lanes, cancelling, large uploads, and what is logged about them."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import logging
-import math
 
 import pytest
 from virtual_clock import virtual
 
-from limits.opened import NAME, RATE, TOKEN, call, opened, spend, take, ticks, time
+from limits.limiters import (
+    NAME,
+    RATE,
+    TOKEN,
+    FakeBackend,
+    Process,
+    Server,
+    call,
+    opened,
+    processes,
+    spend,
+    take,
+    ticks,
+    time,
+)
 from lsq_service_async.config import Lane, RateLimit
 from lsq_service_async.errors import NotSentError, QueueTimeoutError
-from lsq_service_async.limits import Gate, LocalLimiter
-from lsq_service_async.limits.decision.state import PLAIN
-from lsq_service_async.limits.local import LocalStore
-from lsq_service_async.limits.queue import Queue
+from lsq_service_async.limits import LocalLimiter
+from lsq_service_async.limits._engine.messages import Request
+from lsq_service_async.limits.queues import FifoQueue, Waiter
 
 
 @virtual
 async def test_a_lane_is_served_in_the_order_of_arrival():
-    """Nobody overtakes, also when more come while the first are granted."""
+    """Also if more calls come while the first are granted."""
     async with opened() as limiter, asyncio.TaskGroup() as tasks:
         order: list[str] = []
         await spend(limiter)
@@ -34,8 +46,8 @@ async def test_a_lane_is_served_in_the_order_of_arrival():
 
 @pytest.mark.parametrize("lane", Lane)
 @virtual
-async def test_who_comes_again_goes_before_those_of_its_lane_that_had_no_turn_yet(lane: Lane):
-    """In the order in which they came again; an upload that has to wait holds nobody up."""
+async def test_retries_are_served_before_the_other_calls_of_their_lane(lane: Lane):
+    """In their own order; a large upload that has to wait holds up no call."""
     async with opened() as limiter, asyncio.TaskGroup() as tasks:
         order: list[str] = []
         await spend(limiter)
@@ -43,18 +55,18 @@ async def test_who_comes_again_goes_before_those_of_its_lane_that_had_no_turn_ye
             tasks.create_task(call(limiter, lane, name, order))
         await ticks()
         for name in ("a", "b"):
-            tasks.create_task(call(limiter, lane, name, order, again=True, heavy=name == "b"))
+            tasks.create_task(call(limiter, lane, name, order, is_retry=True, is_large=name == "b"))
     assert order == ["a", "b", "c", "d", "e"]
 
 
 @virtual
-async def test_a_newcomer_does_not_take_what_comes_free_for_those_in_line():
-    """Also if it asks in the very moment, before the line has moved."""
+async def test_a_new_call_does_not_take_a_slot_that_returns_for_a_waiting_one():
+    """Also if it asks at that moment, before the queue was served."""
     async with opened() as limiter:
         slots = await take(limiter, 25)
         first = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE))
         await asyncio.sleep(1)
-        slots[0].unused()
+        slots[0].cancel()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1):
                 await limiter.acquire(Lane.INTERACTIVE)
@@ -62,8 +74,8 @@ async def test_a_newcomer_does_not_take_what_comes_free_for_those_in_line():
 
 
 @virtual
-async def test_bulk_keeps_one_grant_in_five_while_interactive_calls_wait():
-    """Neither lane starves: of twenty grants four are bulk, though bulk came last."""
+async def test_bulk_gets_one_grant_in_five_while_interactive_calls_wait():
+    """Of twenty grants four are for bulk, although bulk came last."""
     async with opened() as limiter, asyncio.TaskGroup() as tasks:
         order: list[str] = []
         await spend(limiter)
@@ -76,7 +88,7 @@ async def test_bulk_keeps_one_grant_in_five_while_interactive_calls_wait():
 
 @virtual
 async def test_an_interactive_call_waits_about_one_token_behind_a_bulk_run():
-    """The bulk run spreads its calls, so a slot comes free every token, and the interactive call is next."""
+    """Bulk calls are evenly spaced, so a slot returns every token, and the interactive call is next."""
     async with opened() as limiter:
         bulk = [asyncio.create_task(call(limiter, Lane.BULK, "", [])) for _ in range(200)]
         await asyncio.sleep(12.345)
@@ -92,37 +104,37 @@ async def test_an_interactive_call_waits_about_one_token_behind_a_bulk_run():
 
 @pytest.mark.parametrize("steps", range(8))
 @virtual
-async def test_a_waiter_may_be_cancelled_at_any_moment(steps):
-    """Waiting, just granted, or holding the slot: what it does not get, the next in line gets."""
+async def test_a_waiting_call_may_be_cancelled_at_any_moment(steps):
+    """Waiting, just granted, or holding the slot: the next call gets the slot that it does not use."""
     async with opened() as limiter:
         slots = await take(limiter, 25)
         await asyncio.sleep(30)
         first, second = (asyncio.create_task(limiter.acquire(Lane.INTERACTIVE)) for _ in range(2))
         await ticks()
-        slots[0].unused()
+        slots[0].cancel()
         await ticks(steps)
         got_it = not first.cancel()
         await asyncio.wait([first])
 
         assert got_it is not first.cancelled()
         if got_it:
-            first.result().unused()
+            first.result().cancel()
         await second
         assert limiter.stats().waiting == {Lane.INTERACTIVE: 0, Lane.BULK: 0}
         assert limiter.stats().used == 25
 
 
 @virtual
-async def test_a_waiter_that_is_granted_and_cancelled_in_the_same_tick_gives_the_slot_back():
-    """The grant was on its way when the cancel came."""
+async def test_a_call_that_is_granted_and_cancelled_in_the_same_turn_returns_the_slot():
+    """The caller never saw the slot."""
     async with opened() as limiter:
         slots = await take(limiter, 25)
         waiting = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE))
         await ticks()
         await asyncio.sleep(1)
-        slots[0].unused()
+        slots[0].cancel()
         await ticks(1)
-        assert limiter.stats().used == 25  # granted, and not yet awake
+        assert limiter.stats().used == 25  # granted, but its task has not run yet
 
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -131,38 +143,38 @@ async def test_a_waiter_that_is_granted_and_cancelled_in_the_same_tick_gives_the
 
 
 @virtual
-async def test_uploads_hold_at_most_half_of_the_slots():
-    """The third of four slots is not for uploads; small calls pass, and the upload goes when one has come back."""
+async def test_large_uploads_hold_at_most_half_of_the_slots():
+    """Small calls pass the third one, which is sent when a slot of another has returned."""
     async with opened(RateLimit(4, per=1.0)) as limiter:
         order: list[str] = []
-        uploads = [await limiter.acquire(Lane.INTERACTIVE, heavy=True) for _ in range(2)]
-        third = asyncio.create_task(call(limiter, Lane.INTERACTIVE, "upload", order, heavy=True))
+        uploads = [await limiter.acquire(Lane.INTERACTIVE, is_large=True) for _ in range(2)]
+        third = asyncio.create_task(call(limiter, Lane.INTERACTIVE, "upload", order, is_large=True))
         await ticks()
         small = asyncio.create_task(call(limiter, Lane.INTERACTIVE, "small", order))
         await asyncio.sleep(10)
         assert order == ["small"]
 
-        uploads[0].answered()
+        uploads[0].release()
         began = time()
         await asyncio.gather(third, small)
         assert time() - began == pytest.approx(1.0, abs=0.1)
-        uploads[1].answered()
+        uploads[1].release()
 
 
 @virtual
-async def test_an_upload_keeps_its_place_before_later_calls():
-    """It only gives way where it must."""
+async def test_a_large_upload_keeps_its_place_before_later_calls():
+    """It is passed only while it must wait for other uploads."""
     async with opened() as limiter, asyncio.TaskGroup() as tasks:
         order: list[str] = []
         await spend(limiter)
         for name in ("1 upload", "2 small", "3 upload"):
-            tasks.create_task(call(limiter, Lane.INTERACTIVE, name, order, heavy="upload" in name))
+            tasks.create_task(call(limiter, Lane.INTERACTIVE, name, order, is_large="upload" in name))
     assert order == ["1 upload", "2 small", "3 upload"]
 
 
 @virtual
-async def test_closing_sends_away_who_waits():
-    """They learn that nothing was sent, and no task is left."""
+async def test_closing_rejects_waiting_calls():
+    """They get an error that says that nothing was sent, and no task is left."""
     limiter = LocalLimiter()
     await limiter.open(RATE, NAME)
     await spend(limiter)
@@ -175,91 +187,51 @@ async def test_closing_sends_away_who_waits():
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-class BrokenStore(LocalStore):
-    """Fails when asked for somebody who waits, until it is mended."""
-
-    broken = True
-
-    async def take(self, wants, waiting):
-        if self.broken and asyncio.current_task().get_name() == "lsq_service_async limit":
-            raise OSError("the store is gone")
-        return await super().take(wants, waiting)
-
-
 @virtual
-async def test_a_store_that_fails_leaves_nobody_waiting():
-    """All in line learn that nothing was sent, and the next may wait again."""
-    store = BrokenStore()
-    gate = Gate(store)
-    await gate.open(RATE, NAME)
-    await spend(gate)
-    waiting = [asyncio.create_task(gate.acquire(lane)) for lane in Lane]
-    for task in waiting:
-        with pytest.raises(NotSentError, match="store of the limit failed") as caught:
-            await task
-        assert isinstance(caught.value.__cause__, OSError)
-
-    store.broken = False
-    await gate.acquire(Lane.INTERACTIVE)
-    await gate.aclose()
+async def test_a_grant_for_a_call_that_was_cancelled_meanwhile_is_returned():
+    """The only waiting call is cancelled while the backend decides."""
+    async with processes(1) as [limiter]:
+        limiter.backend.delay = 0.9
+        waiting = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE))
+        await asyncio.sleep(0.5)
+        waiting.cancel()
+        await asyncio.sleep(3)
+        assert limiter.stats().used == 0
 
 
-class SlowStore(LocalStore):
-    """Takes a second over each decision, as one across a network might."""
-
-    async def take(self, wants):
-        verdict = await super().take(wants)
-        await asyncio.sleep(1)
-        return verdict
-
-
-@virtual
-async def test_a_grant_for_somebody_who_has_left_goes_back():
-    """The only one in line is cancelled while the store decides."""
-    gate = Gate(SlowStore())
-    await gate.open(RATE, NAME)
-    gate.pause(2)
-    waiting = asyncio.create_task(gate.acquire(Lane.INTERACTIVE))
-    await asyncio.sleep(3.5)
-    waiting.cancel()
-    await asyncio.sleep(2)
-    assert gate.stats().used == 0
-    await gate.aclose()
-
-
-def lines_about_waiting(caplog: pytest.LogCaptureFixture) -> list[str]:
+def messages_about_waiting(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [r.getMessage() for r in caplog.records if r.name == "lsq_service_async" and r.levelno == logging.INFO]
 
 
 @virtual
-async def test_a_long_wait_is_said_once(caplog):
-    """When it is foreseen: with its lane and how long it will take."""
-    expected = "a call waits longer than 5 s for the limit of 25 calls per 5 s: lane bulk, about 5.0 s"
+async def test_a_long_wait_is_logged_once(caplog):
+    """When it is expected, with the lane and the seconds."""
     async with opened() as limiter:
         await spend(limiter)
         waiting = asyncio.create_task(limiter.acquire(Lane.BULK))
         await ticks()
-        assert lines_about_waiting(caplog) == [expected]
+        [message] = messages_about_waiting(caplog)
+        assert "25 calls in 5 s: lane bulk, about 5.0 s" in message
         await waiting
-    assert lines_about_waiting(caplog) == [expected]
+    assert messages_about_waiting(caplog) == [message]
 
 
 @virtual
-async def test_a_wait_that_became_long_is_said_once_too(caplog):
-    """When it is over, as nobody knew before."""
+async def test_a_wait_that_became_long_is_logged_once(caplog):
+    """When it is over, because it was not expected."""
     async with opened() as limiter:
         limiter.pause(4)
         waiting = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE))
         await ticks()
-        assert lines_about_waiting(caplog) == []
+        assert messages_about_waiting(caplog) == []
         limiter.pause(9)
         await waiting
-    assert [line.split(": ")[1] for line in lines_about_waiting(caplog)] == ["lane interactive, about 9.0 s"]
+    assert [text.split(": ")[1] for text in messages_about_waiting(caplog)] == ["lane interactive, about 9.0 s"]
 
 
 @virtual
-async def test_many_may_give_up_in_any_order():
-    """Of 300 with deadlines those who are cancelled leave no trace, and a pause still finds the others."""
+async def test_many_calls_may_be_cancelled_in_any_order():
+    """Of 300 calls with deadlines, 260 are cancelled, and a pause rejects the other 40."""
     async with opened() as limiter:
         await spend(limiter)
         waiting = [
@@ -279,12 +251,12 @@ async def test_many_may_give_up_in_any_order():
 
 @virtual
 async def test_slots_that_were_granted_and_never_used_are_not_lost():
-    """However many are cancelled in the tick of their grant, the bucket is asked before a slot is taken."""
+    """Calls that are cancelled in the turn of their grant return their slots."""
     async with opened() as limiter:
         for _ in range(25):
             limiter.pause(1e-6)
             passing = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE))
-            while not limiter.stats().used:  # noqa: ASYNC110 -- the very tick of the grant is wanted
+            while not limiter.stats().used:  # noqa: ASYNC110 -- the very turn of the grant is wanted
                 await asyncio.sleep(0)
             passing.cancel()
             await asyncio.wait([passing])
@@ -298,35 +270,30 @@ async def test_slots_that_were_granted_and_never_used_are_not_lost():
 
 
 @virtual
-async def test_a_thousand_are_sent_away_a_hundred_at_a_time():
-    """The loop has its turn in between."""
+async def test_a_thousand_calls_are_rejected_a_hundred_at_a_time():
+    """Other tasks get a turn in between."""
     limiter = LocalLimiter()
     await limiter.open(RATE, NAME)
     await spend(limiter)
     waiting = [asyncio.create_task(limiter.acquire(Lane.BULK)) for _ in range(1000)]
     await ticks()
     closing = asyncio.create_task(limiter.aclose())
-    left = []
+    rejected = []
     while not closing.done():
         await asyncio.sleep(0)
-        left.append(len(limiter._queue.lanes))
-    assert max(before - after for before, after in itertools.pairwise(left)) == 100
+        rejected.append(sum(task.done() for task in waiting))
+    assert max(later - sooner for sooner, later in itertools.pairwise(rejected)) == 100
     ends = await asyncio.gather(*waiting, return_exceptions=True)
     assert {type(end) for end in ends} == {NotSentError}
 
 
 @virtual
-async def test_a_line_that_was_served_while_its_task_was_made_is_clear_again():
-    """So it is with eager tasks and a store that answers, or fails, at once."""
-
-    class Down(LocalStore):
-        async def take(self, wants, waiting):
-            raise NotSentError("down")
-
-    store = Down()
-    await store.open(RATE, NAME)
-    queue = Queue(store)
-    queue.open(RATE)
+async def test_a_queue_that_was_served_while_its_task_was_created_does_not_hold_up_the_next_call():
+    """An eager task may have ended before its creator sees it, if a backend answers or fails at once."""
+    server = Server()
+    limiter = Process(FakeBackend(server.sync), waits=False)
+    await limiter.open(RATE, NAME)
+    limiter.backend.down = True
     loop = asyncio.get_running_loop()
     create_task = loop.create_task
 
@@ -343,7 +310,30 @@ async def test_a_line_that_was_served_while_its_task_was_made_is_clear_again():
     try:
         for _ in range(2):
             with pytest.raises(NotSentError, match="down"):
-                await asyncio.wait_for(queue.wait(PLAIN, math.inf, again=False), 5)
-            assert queue.is_clear()
+                await asyncio.wait_for(limiter.acquire(Lane.INTERACTIVE), 5)
     finally:
         loop.create_task = create_task
+    await limiter.aclose()
+
+
+def waiter(number: int) -> Waiter:
+    grant = asyncio.get_running_loop().create_future()
+    return Waiter(Request(Lane.BULK, False), since=0.0, due=0.0, deadline=float(number), grant=grant, number=number)
+
+
+@virtual
+async def test_the_least_margin_is_that_of_a_call_that_still_waits():
+    """Removed calls do not count, however many there were."""
+    queue = FifoQueue()
+    waiters = [waiter(number) for number in range(5_000)]
+    for each in waiters:
+        queue.add(each)
+    for removed in waiters[10:]:
+        assert queue.remove(removed)
+    for removed in (waiters[0], waiters[2], waiters[1]):
+        assert queue.remove(removed)
+    assert not queue.remove(waiters[0])
+
+    assert queue.least_margin() == 3.0
+    assert list(queue.remove_late(5.0)) == waiters[3:5]
+    assert list(queue) == waiters[5:10]

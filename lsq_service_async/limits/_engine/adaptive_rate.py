@@ -8,13 +8,13 @@ import attrs
 
 from ...config import RateLimit
 
-LEAST = 5  # the rate is never lowered to less than a fifth
+LEAST = 5  # a rate is never lowered to less than a fifth
 FIRST_HOLD = 600.0  # s; how long a limit that a refusal named is kept; twice as long each time it is named again
 LONGEST_HOLD = 86_400.0  # s
 
 
 @attrs.define
-class Share:
+class AdaptiveRate:
     """``rate`` is in use now. It grows up to ``plan``: the configured rate, or a lower one that a refusal ``named``.
 
     A named limit holds until ``named_until``, that is for ``hold`` seconds.

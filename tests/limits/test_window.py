@@ -1,4 +1,4 @@
-"""The rule itself: against a search of all boundaries, and in the cases that a reader would try."""
+"""When one more call fits into the window: against a search of all boundaries, and in simple cases."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsq_service_async.config import RateLimit
-from lsq_service_async.limits.decision.rule import SLACK, opens_at, slack_of
+from lsq_service_async.limits._engine.window import SLACK, opens_at, slack_of
 
 RATE = RateLimit(5, per=1.0)
 ALMOST_A_CALL = 1 - 5 * SLACK  # what an estimate may have over 5 calls
@@ -23,8 +23,8 @@ def estimate(answered: list[float], in_flight: int, boundary: float, now: float)
 
 
 @given(st.lists(st.integers(0, 200), max_size=15), st.integers(0, 4))
-def test_it_opens_as_soon_as_no_boundary_is_over(hundredths, in_flight):
-    """A millisecond later every boundary is fine; a millisecond earlier one was not."""
+def test_a_call_fits_as_soon_as_no_boundary_has_too_many(hundredths, in_flight):
+    """Two milliseconds later no boundary has; two milliseconds earlier one had."""
     answered = sorted(hundredth / 100 for hundredth in hundredths)
     opens = opens_at(answered, in_flight, RATE)
 
@@ -58,17 +58,17 @@ def test_it_opens_as_soon_as_no_boundary_is_over(hundredths, in_flight):
         "what fades makes room for one", "and half a window later for the next", "the slot of an answer",
     ],
 )  # fmt: skip
-def test_one_more_call_may_go(answered, in_flight, expected):
-    """The cases one would try by hand, with five calls in a second."""
+def test_one_more_call_fits(answered, in_flight, expected):
+    """With five calls in a second."""
     assert expected == pytest.approx(opens_at(answered, in_flight, RATE))
 
 
 @pytest.mark.parametrize(("rate", "expected"), [(RateLimit(25, per=5.0), 0.01), (RateLimit(1, per=0.1), 0.002)])
-def test_the_slack_stays_small_beside_the_window(rate, expected):
+def test_the_slack_is_a_small_part_of_the_window(rate, expected):
     """Ten milliseconds, or a fiftieth of a short window."""
     assert expected == slack_of(rate)
 
 
-def test_one_call_per_window_is_a_rate_too():
-    """The smallest allowance does not come to a stop."""
+def test_the_smallest_rate_is_one_call_per_window():
+    """The next call fits a window later."""
     assert pytest.approx(opens_at([0.0], 0, RateLimit(1, per=5.0))) == 5.01

@@ -1,4 +1,4 @@
-"""What a limiter makes of a refusal."""
+"""Refusals of the service: a pause for all calls, a lower rate, and one warning."""
 
 from __future__ import annotations
 
@@ -8,14 +8,10 @@ import logging
 import pytest
 from virtual_clock import virtual
 
-from limits.opened import TOKEN, opened, spend
+from limits.limiters import TOKEN, opened, spend, time
 from lsq_service_async.config import Lane
 from lsq_service_async.errors import QueueTimeoutError
 from lsq_service_async.events import LimitLowered, LimitPaused
-
-
-def time() -> float:
-    return asyncio.get_running_loop().time()
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -23,8 +19,8 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 @virtual
-async def test_nobody_goes_for_as_long_as_the_service_asked():
-    """Seven seconds here; the hooks are told, and what was inferred."""
+async def test_no_call_is_sent_for_as_long_as_the_service_asked():
+    """Seven seconds here; the events for the hooks name the pause and the lower rate."""
     async with opened() as limiter:
         began = time()
         assert limiter.refused("r", 7.0, None) == [
@@ -36,8 +32,8 @@ async def test_nobody_goes_for_as_long_as_the_service_asked():
 
 
 @virtual
-async def test_or_for_a_window_and_a_little_more():
-    """Not everybody at the same moment."""
+async def test_without_a_retry_after_the_pause_is_a_window_and_up_to_a_second():
+    """It is random, so that clients do not return at the same moment."""
     async with opened() as limiter:
         pauses = [limiter.refused("r", None, None)[0].seconds for _ in range(20)]
         assert min(pauses) >= 5.0
@@ -46,11 +42,11 @@ async def test_or_for_a_window_and_a_little_more():
 
 
 @virtual
-async def test_several_refusals_at_once_are_one_incident(caplog):
-    """One warning and one event, however many calls were in flight; another incident is told again."""
+async def test_calls_that_are_refused_together_lower_the_rate_once(caplog):
+    """With one warning and one event. A later refusal is reported again."""
     async with opened() as limiter:
-        told = [event for _ in range(5) for event in limiter.refused("r", 1.0, None)]
-        assert [type(event) for event in told].count(LimitLowered) == 1
+        events = [event for _ in range(5) for event in limiter.refused("r", 1.0, None)]
+        assert [type(event) for event in events].count(LimitLowered) == 1
         [warning] = warnings(caplog)
         assert "another program uses the same account" in warning
         assert warning.endswith("set LSQ_RATE_LIMIT=12/5")
@@ -60,8 +56,8 @@ async def test_several_refusals_at_once_are_one_incident(caplog):
 
 
 @virtual
-async def test_the_share_is_used_and_grows():
-    """Twelve in the first window after the pause, and about one more in each after it."""
+async def test_the_lower_rate_is_used_and_grows():
+    """Twelve calls in the first window after the pause, and about one more in each later one."""
     async with opened() as limiter:
         limiter.refused("r", 5.0, None)
         began = time()
@@ -82,7 +78,7 @@ async def test_a_lower_limit_that_the_service_names_is_kept_for_ten_minutes(capl
         assert lowered == LimitLowered(reference="r", cause="lower plan", calls=10, per=5.0)
         assert limiter.refused("r", 1.0, (10, 5)) == [LimitPaused(reference="r", seconds=1.0)]
         [warning] = warnings(caplog)
-        assert "names a limit of 10 calls in 5 s" in warning
+        assert "named a limit of 10 calls in 5 s" in warning
         assert warning.endswith("set LSQ_RATE_LIMIT=10/5")
         await asyncio.sleep(100)
         began = time()
@@ -123,8 +119,8 @@ async def test_a_daily_quota_does_not_change_the_rate(named, caplog):
 
 
 @virtual
-async def test_a_longer_window_that_is_named_is_kept_to_in_parts():
-    """100 in 30 s are 25 in 7.5 s: nobody waits in the bucket, where a deadline means nothing."""
+async def test_a_named_limit_with_a_longer_window_is_kept_in_parts():
+    """100 calls in 30 s are 25 in 7.5 s, so that no call waits in the bucket, which knows no deadlines."""
     async with opened() as limiter:
         lowered = limiter.refused("r", 1.0, (100, 30))[1]
         assert (lowered.cause, lowered.calls, lowered.per) == ("lower plan", 25, 7.5)
@@ -136,4 +132,4 @@ async def test_a_longer_window_that_is_named_is_kept_to_in_parts():
         granted = [call for call in calls if not isinstance(call.exception(), QueueTimeoutError)]
         assert len(granted) == 25
         for call in granted:
-            call.result().answered()
+            call.result().release()

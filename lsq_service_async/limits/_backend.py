@@ -1,0 +1,204 @@
+"""The limiter of several processes, and the interface of the places that keep their state: a file or Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from ..errors import ConfigurationError, NotSentError
+from ._engine.messages import CompletedCall, Grant, Request, SyncMessage
+from ._engine.sync import SyncReply
+from ._leases import Leases
+from .limiter import Limiter
+
+_TICK = 0.25  # s; how often it is checked whether a message is due
+_HEARTBEAT = 20.0  # s; a process that sends nothing for PRESENCE counts as gone
+_FIRST_BACK_OFF, _LONGEST_BACK_OFF = 0.1, 2.0  # s; before a backend that was unavailable is asked again
+_TRIES = 5  # to open and to close while other processes are faster
+_log = logging.getLogger("lsq_service_async")
+
+
+class BackendUnavailableError(Exception):
+    """The backend did not reply. It may or may not have processed the message."""
+
+
+class BackendBusyError(Exception):
+    """Other processes changed the state each time before this one could. The message was not processed."""
+
+
+class Backend(Protocol):
+    """Keeps the state of a limit that several processes share."""
+
+    async def open(self, name: str) -> None:
+        """Prepare to use the limit ``name``. ConfigurationError if that is impossible."""
+        ...
+
+    async def sync(self, message: SyncMessage) -> SyncReply:
+        """Apply the message with `_engine.sync.sync`, atomically for all processes.
+
+        ConfigurationError if other processes use another rate; BackendUnavailableError; BackendBusyError.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close connections and files."""
+        ...
+
+
+class SharedLimiter(Limiter):
+    """The limiter of one of the processes that share a backend.
+
+    Between two messages it uses the state of the last reply. A message also reports what has happened since: a slot
+    returns ``per`` seconds after its answer, so a report that is a second late costs nothing; until then the call
+    counts as in flight. While the backend is unavailable no call is sent: with ``waits`` calls wait until it recovers,
+    without it they raise NotSentError.
+    """
+
+    def __init__(self, backend: Backend, *, waits: bool = False) -> None:
+        super().__init__()
+        self._backend = backend
+        self._waits = waits
+        self._process: int | None = None
+        self._home: asyncio.AbstractEventLoop | None = None
+        self._last_sync: float | None = None
+        self._back_off, self._retry_at = 0.0, -math.inf
+
+    async def _open_state(self, name: str) -> None:
+        if self._process != os.getpid():
+            # A fork copies what was there before; the calls belong to the parent. Both numbers start at a random one
+            # of 2**52, so that no two processes ever use the same.
+            self._process, self._leases = os.getpid(), Leases()
+            self._process_id, self._next_slot = secrets.randbits(52), secrets.randbits(52)
+        loop = asyncio.get_running_loop()
+        if loop is not self._home:
+            self._leases.expire(loop.time())
+        self._home, self._turn, self._urgent = loop, asyncio.Lock(), asyncio.Event()
+        await self._backend.open(name)
+        try:
+            await self._sync_patiently()
+        except (BackendUnavailableError, BackendBusyError):
+            pass  # the first call asks again
+        except BaseException:
+            await self._backend.aclose()
+            raise
+        self._heartbeat = asyncio.create_task(self._keep_in_touch(), name="lsq_service_async limit in touch")
+
+    async def _close_state(self) -> None:
+        # Calls in flight count until their leases end.
+        self._heartbeat.cancel()
+        await asyncio.wait([self._heartbeat])
+        with suppress(BackendUnavailableError, BackendBusyError, ConfigurationError):
+            await self._sync_patiently(is_leaving=True)
+        self._last_sync = None
+        await self._backend.aclose()
+
+    def _take_at_once(self, request: Request) -> int | None:
+        return None
+
+    async def _take(self, requests: Sequence[Request], waiting: tuple[int, int]) -> tuple[int, Grant]:
+        slot, sent = self._next_slot, self._time()
+        try:
+            grant = await self._sync(requests, waiting, slot=slot)
+        except BaseException as error:
+            # It may have been granted. The next message uses the same slot, so at most one must be undone.
+            self._leases.end(slot, sent, is_sent=False)
+            if isinstance(error, BackendBusyError):
+                return slot, Grant(None, self._state.token)
+            if not isinstance(error, BackendUnavailableError):
+                raise
+            if self._waits:
+                return slot, Grant(None, self._back_off)
+            raise NotSentError(f"rate-limit backend unavailable, so the call was not sent: {error}") from error
+        if grant.request is not None:
+            self._next_slot += 1
+            self._leases.add(slot, sent, is_large=grant.request.is_large)
+        self._leases.next_at = self._time() + grant.wait if requests else None
+        return slot, grant
+
+    def _is_valid(self, slot: int) -> bool:
+        return self._leases.is_valid(slot, self._time())
+
+    def _end(self, slot: int, *, is_sent: bool) -> None:
+        self._note(self._leases.end(slot, self._time(), is_sent=is_sent))
+        if not is_sent:
+            self._wake()  # an answer was expected, an unused slot is free at once
+
+    def _publish(self, *, pause: float | None = None, refusal: tuple[tuple[int, float] | None] | None = None) -> None:
+        if pause is not None:
+            self._leases.pause(self._time() + pause)
+        self._leases.refusals.extend(refusal or ())
+        self._urgent.set()
+
+    async def _sync(self, requests: Sequence[Request] = (), waiting: tuple[int, int] = (0, 0), *, slot: int = 0,
+                    is_leaving: bool = False) -> Grant:  # fmt: skip
+        async with self._turn:
+            sent, is_returning = self._time(), self._last_sync is not None
+            message = self._leases.message(
+                sent, self._state.flights, process_id=self._process_id, slot=slot, rate=self._rate, requests=requests,
+                waiting=waiting, is_returning=is_returning, is_leaving=is_leaving,
+                expected=self._now() if is_returning else math.inf,
+            )  # fmt: skip
+            try:
+                reply = await self._backend.sync(message)
+            except BackendBusyError:
+                raise
+            except Exception as error:  # the heartbeat must go on, whatever a backend raises
+                is_known = isinstance(error, BackendUnavailableError | ConfigurationError)
+                if not self._back_off:
+                    what = error if is_known else repr(error)
+                    _log.warning("Rate-limit backend unavailable; no call is sent until it recovers: %s", what)
+                self._back_off = min(2 * self._back_off or _FIRST_BACK_OFF, _LONGEST_BACK_OFF)
+                self._retry_at = self._time() + self._back_off
+                if is_known:
+                    raise
+                raise BackendUnavailableError(repr(error)) from error
+            if self._back_off:
+                _log.warning("Rate-limit backend available again")
+            self._back_off, self._retry_at = 0.0, -math.inf
+            self._leases.acknowledge(message, sent)
+            now = self._last_sync = self._time()
+            self._state, self._offset = reply.state, reply.now - now
+            for completed in self._leases.unreported(now):
+                self._note(completed)
+            if self._leases.unknown_to(reply.state.flights):
+                self._urgent.set()  # the state was lost, and other processes would be granted these slots
+            return reply.grant
+
+    async def _sync_patiently(self, *, is_leaving: bool = False) -> None:
+        for _ in range(_TRIES - 1):
+            with suppress(BackendBusyError):
+                await self._sync(is_leaving=is_leaving)
+                return
+            await asyncio.sleep(self._state.token)
+        await self._sync(is_leaving=is_leaving)
+
+    def _note(self, completed: CompletedCall) -> None:
+        """Apply a report to this process's own copy of the state."""
+        if completed.age is None:
+            self._state.forget(completed.slot)
+        else:
+            self._state.answer(completed.slot, self._now() - completed.age, is_large=completed.is_large)
+
+    async def _keep_in_touch(self) -> None:
+        """Report what is due, renew leases, and show that this process uses the limit."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TICK):
+                    await self._urgent.wait()
+            await asyncio.sleep(self._retry_at - self._time())
+            heartbeat_at = -math.inf if self._last_sync is None else self._last_sync + _HEARTBEAT
+            if self._urgent.is_set() or min(self._leases.due_at(), heartbeat_at) <= self._time():
+                self._urgent.clear()
+                try:
+                    await self._sync()
+                except BackendBusyError:
+                    self._urgent.set()
+                    self._retry_at = self._time() + self._state.token
+                except (BackendUnavailableError, ConfigurationError):
+                    self._urgent.set()

@@ -1,0 +1,107 @@
+"""The order of the processes that share a limit, and of the two lanes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import attrs
+
+from ...config import Lane
+from .messages import LANES, Request
+
+BULK_SHARE = 5  # at least every fifth grant is for bulk
+GRACE = 0.5  # s; how long the others wait for a process that does not come back in time
+
+
+class Head(NamedTuple):
+    """The first waiting calls of one process in one lane.
+
+    ``turn`` orders the processes of a lane. ``is_large``: only large uploads wait. ``waiting``: the number of calls.
+    ``until``: when the process counts as gone.
+    """
+
+    process_id: int
+    lane: Lane
+    turn: int
+    until: float
+    is_large: bool
+    waiting: int
+
+
+@attrs.define
+class ProcessOrder:
+    """``row`` is the number of interactive grants since a waiting bulk call was last served."""
+
+    heads: dict[tuple[int, Lane], Head] = attrs.field(factory=dict)
+    row: int = 0
+    turns: int = 0
+
+    def tidy(self, now: float) -> None:
+        """Forget the processes that did not come back."""
+        for key in [key for key, head in self.heads.items() if head.until <= now]:
+            del self.heads[key]
+
+    def is_turn_of_bulk(self, after: int = 0) -> bool:
+        """Whether a waiting bulk call is served next, after so many more interactive grants."""
+        return self.row + after >= BULK_SHARE - 1
+
+    def in_turn(self, requests: Sequence[Request]) -> Iterator[Request]:
+        """The requests of one process, those of the lane whose turn it is first."""
+        for lane in reversed(LANES) if self.is_turn_of_bulk() else LANES:
+            for request in requests:
+                if request.lane is lane:
+                    yield request
+
+    def ahead(self, process_id: int, lane: Lane, *, uploads_may_go: bool) -> tuple[int, int]:
+        """The number of other processes that are served before this one, interactive and bulk."""
+        turn, counts = self._turn_of(process_id, lane), [0, 0]
+        for head in self.heads.values():
+            is_before = head.lane is not lane or head.turn < turn
+            if is_before and head.process_id != process_id and (uploads_may_go or not head.is_large):
+                counts[head.lane is Lane.BULK] += 1
+        return counts[0], counts[1]
+
+    def before(self, process_id: int, lane: Lane, place: int, other: int) -> tuple[int, int]:
+        """The number of calls of ``lane``, and of all calls, that are sent before one with ``place`` before it in its
+        own queue. ``other`` calls wait in the other lane of this process. The processes take turns.
+        """
+        turn, same = self._turn_of(process_id, lane), place
+        for head in self.heads.values():
+            if head.process_id != process_id and head.lane is lane:
+                same += min(head.waiting, place + (head.turn < turn))
+            elif head.process_id != process_id:
+                other += head.waiting
+        return same, same + self.passed_by(lane, same, other)
+
+    def passed_by(self, lane: Lane, place: int, other: int) -> int:
+        """How many of ``other`` calls of the other lane are sent before one with ``place`` before it in its lane."""
+        row = BULK_SHARE - 1
+        if lane is Lane.INTERACTIVE:
+            return min(other, (place + self.row) // row)
+        return min(other, max(0, row * (place + 1) - self.row))
+
+    def granted(self, process_id: int, request: Request, requests: Sequence[Request]) -> None:
+        """Count a grant for one of ``requests``. The next call of its queue gets a new turn."""
+        bulk_waits = (len(requests) > 1 and any(other.lane is Lane.BULK for other in requests)) or any(
+            lane is Lane.BULK for _, lane in self.heads
+        )
+        self.row = self.row + 1 if bulk_waits and request.lane is Lane.INTERACTIVE else 0
+        self.heads.pop((process_id, request.lane), None)
+
+    def line_up(self, process_id: int, requests: Sequence[Request], waiting: Sequence[int], at: float) -> None:
+        """Replace the heads of a process that comes back ``at`` a time."""
+        for lane, count in zip(LANES, waiting, strict=True):
+            is_large = [request.is_large for request in requests if request.lane is lane]
+            if is_large:
+                turn = self._turn_of(process_id, lane)
+                if turn == math.inf:
+                    self.turns = turn = self.turns + 1
+                self.heads[process_id, lane] = Head(process_id, lane, int(turn), at + GRACE, all(is_large), count)
+            else:
+                self.heads.pop((process_id, lane), None)
+
+    def _turn_of(self, process_id: int, lane: Lane) -> float:
+        head = self.heads.get((process_id, lane))
+        return math.inf if head is None else head.turn

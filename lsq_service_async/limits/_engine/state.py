@@ -1,0 +1,198 @@
+"""What is known of the calls of the last two windows, and the grants that follow from it."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Sequence
+from typing import NamedTuple, Self
+
+import attrs
+
+from ...config import Lane, RateLimit
+from .adaptive_rate import AdaptiveRate
+from .fairness import ProcessOrder
+from .messages import Request
+from .window import opens_at, room_beside_one
+
+ALONE = 0  # the process id if there is one process only
+
+
+class Flight(NamedTuple):
+    """A call in flight ``since`` its grant. If no answer is reported ``until`` a time, it counts as answered then."""
+
+    process_id: int
+    since: float
+    until: float
+    is_large: bool
+
+
+@attrs.define
+class LimitState:
+    """Times are readings of one clock in seconds that never runs backwards.
+
+    ``answered`` holds the answers of the last two windows, ``uploads`` those of large uploads in the last one, both
+    oldest first. ``processes``: until when each process counts as using the limit. ``round_trip``: the seconds that
+    other calls than large uploads took lately. ``revision`` changes with everything that an estimate depends on.
+    """
+
+    adaptive: AdaptiveRate
+    order: ProcessOrder = attrs.field(factory=ProcessOrder)
+    seen: float = -math.inf
+    paused_until: float = -math.inf
+    paced_until: float = -math.inf
+    round_trip: float = 0.1
+    answered: list[float] = attrs.field(factory=list)
+    uploads: list[float] = attrs.field(factory=list)
+    flights: dict[int, Flight] = attrs.field(factory=dict)
+    processes: dict[int, float] = attrs.field(factory=dict)
+    revision: int = attrs.field(default=0, init=False, eq=False)
+    _always_room: int = attrs.field(init=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._always_room = int(room_beside_one(self.rate))
+
+    @classmethod
+    def of(cls, rate: RateLimit) -> Self:
+        """A state without any calls."""
+        return cls(AdaptiveRate(rate))
+
+    @property
+    def rate(self) -> RateLimit:
+        """The rate in use now."""
+        return self.adaptive.rate
+
+    @property
+    def token(self) -> float:
+        """Seconds from one call to the next if they are evenly spaced."""
+        return self.rate.per / self.rate.calls
+
+    # Events.
+
+    def enter(self, slot: int, flight: Flight) -> None:
+        """Add a call in flight."""
+        self.flights[slot] = flight
+        self.revision += 1
+
+    def answer(self, slot: int, moment: float, *, is_large: bool) -> None:
+        """Note that a call was answered, known or not: its slot returns ``per`` seconds after ``moment``."""
+        flight = self.flights.pop(slot, None)
+        if flight is not None and not is_large:
+            self.round_trip += 0.2 * (moment - flight.since - self.round_trip)
+        insort(self.answered, moment)
+        if is_large:
+            insort(self.uploads, moment)
+        self.revision += 1
+
+    def forget(self, slot: int) -> None:
+        """Return the slot of a call that was never sent."""
+        self.flights.pop(slot, None)
+        self.revision += 1
+
+    def expire(self, now: float) -> None:
+        """Take all calls in flight as answered now, because their answers can no longer be reported."""
+        for slot in list(self.flights):
+            self._give_up(slot, now)
+
+    def pause(self, until: float) -> None:
+        """Grant nothing before; a longer pause stays."""
+        self.paused_until = max(self.paused_until, until)
+
+    def refused(self, now: float, named: tuple[int, float] | None) -> bool:
+        """Lower the rate, because the service refused a call and named a limit or not. True if it is lower now."""
+        is_lower = self.adaptive.refused(now, named)
+        self._rate_changed()
+        return is_lower
+
+    def configure(self, rate: RateLimit) -> None:
+        """Use ``rate``. Past calls still count, and past refusals if the rate is the same."""
+        if rate != self.adaptive.configured:
+            self.adaptive = AdaptiveRate(rate)
+            self._rate_changed()
+
+    def tidy(self, now: float) -> None:
+        """Delete what is too old to matter, and let the rate grow back."""
+        if self.adaptive.tidy(now):
+            self._rate_changed()
+        for slot in [slot for slot, flight in self.flights.items() if flight.until <= now]:
+            self._give_up(slot, self.flights[slot].until)
+        del self.answered[: bisect_left(self.answered, now - 2 * self.rate.per)]
+        del self.uploads[: bisect_left(self.uploads, now - self.rate.per)]
+        self.order.tidy(now)
+
+    def _give_up(self, slot: int, moment: float) -> None:
+        self.answer(slot, moment, is_large=self.flights.pop(slot).is_large)  # its round trip is not known
+
+    def _rate_changed(self) -> None:
+        self._always_room = int(room_beside_one(self.rate))
+        self.revision += 1
+
+    # Decisions.
+
+    def take(
+        self, now: float, process_id: int, slot: int, requests: Sequence[Request], until: float
+    ) -> tuple[Request | None, float]:
+        """Grant ``slot`` to the first request that may be sent now, if any; else the time at which one may."""
+        request, at = self._first(now, process_id, requests)
+        if request is None or at > now:
+            return None, at
+        if request.lane is Lane.BULK:
+            # A call that is a little late is followed a little sooner, or the delays would add up.
+            in_time = now - self.paced_until < self.token / 2
+            self.paced_until = (self.paced_until if in_time else now) + self.token
+        if self.order.heads or self.order.row or len(requests) > 1:
+            self.order.granted(process_id, request, requests)
+        self.flights[slot] = Flight(process_id, now, until, request.is_large)
+        self.revision += 1
+        return request, now
+
+    def _first(self, now: float, process_id: int, requests: Sequence[Request]) -> tuple[Request | None, float]:
+        """The first request that may be sent, and when (``inf``: when another answer was reported)."""
+        first, first_at = None, math.inf
+        for request in self.order.in_turn(requests) if len(requests) > 1 else requests:
+            if not self.order.heads and request.lane is Lane.INTERACTIVE and not request.is_large:
+                at = max(self.paused_until, self.opens_at())
+            else:
+                at = self._ready_at(now, process_id, request)
+            if at < first_at:
+                first, first_at = request, at
+            if at <= now:
+                break
+        return first, first_at
+
+    def _ready_at(self, now: float, process_id: int, request: Request) -> float:
+        uploads_at = self.uploads_at(now) if request.is_large or self.order.heads else now
+        interactive, bulk = self.order.ahead(process_id, request.lane, uploads_may_go=uploads_at <= now)
+        if request.lane is Lane.INTERACTIVE:
+            ahead, at = interactive, self.paused_until
+            if bulk and self.order.is_turn_of_bulk(interactive) and self.paced_until <= now:
+                ahead += 1
+        else:
+            ahead = bulk + self.order.passed_by(Lane.BULK, bulk, interactive)
+            paced_at = max(now, self.paced_until) + bulk * self.token if bulk else self.paced_until
+            at = max(paced_at, self.paused_until)
+        return max(at, self.opens_at(ahead), uploads_at if request.is_large else -math.inf)
+
+    def opens_at(self, ahead: int = 0) -> float:
+        """The time from which one more call fits into the window after ``ahead`` others: ``-inf`` if at once."""
+        in_flight = len(self.flights) + ahead
+        if in_flight + len(self.answered) <= self._always_room:
+            return -math.inf
+        return opens_at(self.answered, in_flight, self.rate)
+
+    def used(self, now: float) -> int:
+        """The number of slots in use: by calls in flight, and by calls answered less than ``per`` seconds ago."""
+        return len(self.flights) + len(self.answered) - bisect_right(self.answered, now - self.rate.per)
+
+    def uploads_room(self, now: float) -> int:
+        """How many more large uploads may be sent now: at most half of the slots are for them."""
+        in_flight = sum(flight.is_large for flight in self.flights.values())
+        recent = len(self.uploads) - bisect_right(self.uploads, now - self.rate.per)
+        return max(0, max(1, self.rate.calls // 2) - in_flight - recent)
+
+    def uploads_at(self, now: float) -> float:
+        """When one more large upload may be sent."""
+        if self.uploads_room(now) > 0:
+            return now
+        recent = self.uploads[bisect_right(self.uploads, now - self.rate.per) :]
+        return recent[0] + self.rate.per if recent else math.inf

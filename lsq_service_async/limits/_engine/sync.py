@@ -1,0 +1,176 @@
+"""One exchange between a process and the shared state, and the state as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ...config import Lane, RateLimit
+from ...errors import ConfigurationError
+from .adaptive_rate import AdaptiveRate
+from .fairness import Head, ProcessOrder
+from .messages import LANES, Grant, Request, SyncMessage
+from .state import Flight, LimitState
+from .window import opens_at
+
+LEASE = 10.0  # s; a call counts as answered if its process reports nothing for so long
+PRESENCE = 60.0  # s; a process that reports nothing for so long does not use the limit any more
+_CLOCK_JUMP = 1.0  # s; a smaller step of a server's clock does no harm
+_LONGEST_WAIT = 10.0  # s; any expectation may have changed by then
+_BLIND_WAIT = 1.0  # s; if nothing is expected, because another process may report an answer
+_SHORTEST_WAIT = 0.25  # tokens; after a request that was not granted
+_MARGIN = 0.1  # tokens; a slot is used so much later once in a window, and requests hardly ever come too early
+_UNREPORTED = 2.0  # s; how long ago a call may have been answered that is not reported yet
+
+
+class SyncReply(NamedTuple):
+    """The state after an exchange, the time on its clock, and what was granted."""
+
+    state: LimitState
+    now: float
+    grant: Grant
+
+
+def sync(state: LimitState | None, now: float, message: SyncMessage) -> SyncReply:
+    """Apply the reports of a process, then grant it at most one call and compute when it should ask again.
+
+    The given state is changed, except if there is none or the clock was set. ConfigurationError if other processes use
+    the limit at another rate.
+    """
+    if state is None:
+        state = LimitState.of(message.rate)
+        if message.is_returning:  # the state was lost, and other processes may have used all of it
+            state.answered = [now] * message.rate.calls
+        state.seen = now
+    elif not state.seen - _CLOCK_JUMP <= now <= message.expected + _CLOCK_JUMP:
+        state = restarted(state, now)
+    now = state.seen = max(now, state.seen)
+    state.tidy(now)
+    is_known = message.process_id in state.processes
+    _admit(state, now, message)
+    _apply_reports(state, now, message, is_known)
+    if message.is_leaving:
+        del state.processes[message.process_id]
+        state.order.line_up(message.process_id, (), (0, 0), now)
+        return SyncReply(state, now, Grant(None, _LONGEST_WAIT))
+    return SyncReply(state, now, _grant(state, now, message))
+
+
+def restarted(state: LimitState, now: float) -> LimitState:
+    """The state after its clock was set: every call that it knows may have been answered just now."""
+    fresh = LimitState.of(state.adaptive.configured)
+    fresh.seen = now
+    fresh.answered = [now] * min(len(state.answered) + len(state.flights), fresh.rate.calls)
+    return fresh
+
+
+def _admit(state: LimitState, now: float, message: SyncMessage) -> None:
+    state.processes = {process: until for process, until in state.processes.items() if until > now}
+    used, wanted = state.adaptive.configured, message.rate
+    if wanted != used and set(state.processes) - {message.process_id}:
+        raise ConfigurationError(
+            f"another process uses this limit with {used.calls} calls in {used.per:g} s, so it cannot be used with "
+            f"{wanted.calls} in {wanted.per:g} s; configure the same rate_limit in all processes"
+        )
+    state.configure(wanted)
+    state.processes[message.process_id] = now + PRESENCE
+
+
+def _apply_reports(state: LimitState, now: float, message: SyncMessage, is_known: bool) -> None:
+    for slot, age, is_large, is_repeated in message.completed:
+        if age is None:
+            state.forget(slot)
+        elif slot in state.flights or not (is_repeated and is_known):  # else it was counted before
+            state.answer(slot, now - age, is_large=is_large)
+    for slot, age, is_large in message.active:
+        state.enter(slot, Flight(message.process_id, now - age, now + LEASE, is_large))
+    state.pause(now + message.pause)
+    for named in message.refusals:
+        state.refused(now, named)
+
+
+def _grant(state: LimitState, now: float, message: SyncMessage) -> Grant:
+    granted, _ = state.take(now, message.process_id, message.slot, message.requests, now + LEASE)
+    requests, waiting = list(message.requests), list(message.waiting)
+    if granted is not None:
+        requests.remove(granted)
+        waiting[granted.lane is Lane.BULK] -= 1
+    at = _ask_again_at(state, now, message.process_id, requests)
+    if granted is None:
+        at = max(at, now + _SHORTEST_WAIT * state.token)
+    state.order.line_up(message.process_id, requests, waiting, at)
+    return Grant(granted, at - now)
+
+
+def _ask_again_at(state: LimitState, now: float, process_id: int, requests: Sequence[Request]) -> float:
+    """When the first of the requests can be granted, after those of the processes before it.
+
+    An estimate only: a process that asks too early is told again. It is much too late only if calls in flight are not
+    answered as expected.
+    """
+    expected = [flight.since + state.round_trip for flight in state.flights.values()]
+    soon = [answer for answer in expected if answer > now - _UNREPORTED]
+    answered, in_flight = sorted([*state.answered, *soon]), len(expected) - len(soon)
+    uploads_at, first_at = state.uploads_at(now), math.inf
+    for request in requests:
+        interactive, bulk = state.order.ahead(process_id, request.lane, uploads_may_go=uploads_at <= now)
+        at = max(state.paused_until, uploads_at) if request.is_large else state.paused_until
+        if request.lane is Lane.INTERACTIVE:
+            ahead = interactive + state.order.passed_by(Lane.INTERACTIVE, interactive, bulk)
+            at = max(at, opens_at(answered, in_flight + ahead, state.rate))
+        else:
+            paced_at = state.paced_until
+            for place in range(bulk + 1):
+                ahead = place + state.order.passed_by(Lane.BULK, place, interactive)
+                paced_at = max(paced_at, opens_at(answered, in_flight + ahead, state.rate)) + state.token
+            at = max(at, paced_at - state.token)
+        first_at = min(first_at, at)
+    if first_at == math.inf:
+        return now + _BLIND_WAIT
+    return now if first_at <= now else min(first_at + _MARGIN * state.token, now + _LONGEST_WAIT)
+
+
+def state_to_json(state: LimitState) -> str:
+    """Lists of numbers, for `state_from_json`."""
+    adaptive, order = state.adaptive, state.order
+    rates = [(rate.calls, rate.per) for rate in (adaptive.configured, adaptive.plan, adaptive.rate)]
+    return json.dumps([
+        [*rates, adaptive.halved_at, adaptive.quiet_since, adaptive.named, adaptive.named_until, adaptive.hold],
+        [order.row, order.turns, [[head[0], LANES.index(head.lane), *head[2:]] for head in order.heads.values()]],
+        [state.seen, state.paused_until, state.paced_until, state.round_trip, state.answered, state.uploads],
+        [[slot, *flight] for slot, flight in state.flights.items()],
+        list(state.processes.items()),
+    ])  # fmt: skip
+
+
+def state_from_json(text: str) -> LimitState:
+    """Read what `state_to_json` of this version or of 0.1.0 wrote. ValueError if it is something else."""
+    try:
+        adaptive, (row, turns, heads), moments, flights, processes = json.loads(text)
+        seen, paused_until, paced_until, round_trip, answered, uploads = moments
+        order = {(process, LANES[lane]): Head(process, LANES[lane], *rest) for process, lane, *rest in heads}
+        return LimitState(
+            _adaptive_from_json(*adaptive),
+            ProcessOrder(order, row, turns),
+            seen=seen,
+            paused_until=paused_until,
+            paced_until=paced_until,
+            round_trip=round_trip,
+            answered=answered,
+            uploads=uploads,
+            flights={slot: Flight(*flight) for slot, *flight in flights},
+            processes=dict(processes),
+        )
+    except (ValueError, TypeError, KeyError, IndexError, ConfigurationError) as error:
+        raise ValueError(f"not the state of a rate limit: {error}") from error
+
+
+def _adaptive_from_json(configured: Any, plan: Any, rate: Any, halved_at: float, quiet_since: float,
+                        named: Any = None, *hold: float) -> AdaptiveRate:  # fmt: skip
+    """Version 0.1.0 wrote neither the named limit nor for how long it holds."""
+    named = None if named is None else (named[0], named[1])
+    adaptive = AdaptiveRate(RateLimit(configured[0], per=configured[1]), halved_at, quiet_since, named, *hold)
+    adaptive.plan, adaptive.rate = RateLimit(plan[0], per=plan[1]), RateLimit(rate[0], per=rate[1])
+    return adaptive

@@ -1,0 +1,433 @@
+"""The limiter: queues calls and grants them slots. Where the state of the limit is kept is left to subclasses."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import math
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from weakref import WeakKeyDictionary
+
+import attrs
+from aiolimiter import AsyncLimiter
+
+from ..config import Lane, RateLimit
+from ..errors import ConfigurationError, LSQServiceError, NotSentError, QueueTimeoutError
+from ..events import Event, LimitLowered, LimitPaused
+from ._engine.estimate import Estimate
+from ._engine.messages import Grant, Request
+from ._engine.state import LimitState
+from .queues import FifoQueue, PriorityQueues, Waiter
+
+_DAY = 86_400  # s; a limit with such a window is a quota
+_TICK = 0.01  # s; deadlines are enforced up to so much early, never late
+_AT_ONCE = 100  # calls that are rejected before other tasks get a turn
+_LONGEST_SLEEP = 3600.0  # s
+_INTERACTIVE = Request(Lane.INTERACTIVE, is_large=False)
+_log = logging.getLogger("lsq_service_async")
+
+
+@attrs.frozen
+class LimiterStats:
+    """The limit now: ``used`` and ``free`` of ``calls`` slots, the number of waiting calls, and how long a new one
+    would wait.
+
+    ``estimated_wait`` is in seconds for each lane. It is right within one token (``per / calls``), or a thirtieth of
+    ``per`` if that is more, while answers take about as long as they did lately.
+    """
+
+    calls: int
+    per: float
+    used: int
+    free: int
+    waiting: Mapping[Lane, int]
+    estimated_wait: Mapping[Lane, float]
+
+
+class Slot:
+    """Permission to send one attempt. Call `release` or `cancel` once; later calls have no effect."""
+
+    __slots__ = ("_limiter", "_number")
+
+    def __init__(self, limiter: Limiter, number: int) -> None:
+        self._limiter: Limiter | None = limiter
+        self._number = number
+
+    def release(self) -> None:
+        """The attempt has ended and may have reached the service: the slot returns ``per`` seconds from now."""
+        limiter, self._limiter = self._limiter, None
+        if limiter is not None:
+            limiter._end(self._number, is_sent=True)
+
+    def cancel(self) -> None:
+        """Nothing was sent: the slot returns at once."""
+        limiter, self._limiter = self._limiter, None
+        if limiter is not None:
+            limiter._has_unsent = True
+            limiter._end(self._number, is_sent=False)
+
+
+class Limiter(ABC):
+    """Grants slots one by one: interactive calls before bulk calls, in order of arrival, never more than the rate.
+
+    It is bound to the event loop that opened it. It is reference-counted: close it as often as it was opened.
+
+    Each grant also passes aiolimiter's bucket of ``calls`` in ``per`` seconds. It delays calls only after some that were
+    never sent: their slots return at once, and the bucket keeps a dead network from being tried faster than the limit.
+    Calls do not wait inside the bucket, because it does not know lanes: it is asked first.
+    """
+
+    _process_id: int  # of the processes that share the state
+    _rate: RateLimit
+    _bucket: AsyncLimiter
+    _time: Callable[[], float]  # the loop's
+
+    def __init__(self) -> None:
+        self._state = LimitState.of(RateLimit())
+        self._offset = 0.0  # seconds by which the clock of the state is ahead of the loop's
+        self._estimate = Estimate()
+        self._queues = PriorityQueues()
+        self._users = 0
+        self._open_for: tuple[RateLimit, str] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+        self._server: asyncio.Task[None] | None = None  # runs while calls wait
+        self._changed = asyncio.Event()
+        self._ask_at, self._must_ask = -math.inf, True
+        self._is_lined_up = False  # others know that calls wait here
+        self._has_unsent = False
+
+    def __repr__(self) -> str:
+        state = f"open {self._users} times, {len(self._queues)} waiting" if self._users else "closed"
+        return f"<{type(self).__name__}: {state}>"
+
+    async def open(self, rate: RateLimit, name: str) -> None:
+        """Start to use the limit ``name`` (host and org). ConfigurationError if it is open for another rate or name."""
+        async with self._lock():
+            if self._loop is not None and self._loop.is_closed():
+                self._users = 0  # its users ended with their loop
+            if self._users and self._check_loop() and self._open_for != (rate, name):
+                used = self._open_for
+                raise ConfigurationError(f"this limiter is open for {used}; use another one for {(rate, name)}")
+            if not self._users:
+                loop = asyncio.get_running_loop()
+                self._rate, self._time = rate, loop.time
+                self._state.configure(rate)
+                await self._open_state(name)
+                self._bucket = AsyncLimiter(rate.calls, rate.per)
+                self._changed, self._server = asyncio.Event(), None
+                for _ in self._queues.remove_all():
+                    pass  # their loop was closed
+                self._open_for, self._loop = (rate, name), loop
+            self._users += 1
+
+    async def aclose(self) -> None:
+        """Stop using the limit. With the last user, all waiting calls get a NotSentError."""
+        self._check_loop()
+        async with self._lock():
+            self._users -= 1
+            if not self._users:
+                self._loop = None
+                if self._server is not None:
+                    self._server.cancel()
+                    await asyncio.wait([self._server])
+                await self._reject_all("the client was closed while the call waited for the rate limit")
+                await self._close_state()
+
+    async def acquire(
+        self, lane: Lane, *, deadline: float | None = None, is_large: bool = False, is_retry: bool = False
+    ) -> Slot:
+        """Wait for a slot.
+
+        ``deadline`` is a time of the loop's clock. QueueTimeoutError is raised as soon as the call is not expected to
+        be sent before it, and at the deadline at the latest. ``is_large`` marks an upload that may take long: at most
+        half of the slots are for those, and other calls pass them while they wait. ``is_retry`` marks a call that was
+        sent before: it is served before those of its lane that were not.
+
+        Must be called in the loop of the limiter; this is not checked before a call has to wait, for speed.
+        """
+        loop = self._loop
+        request = _INTERACTIVE if lane is Lane.INTERACTIVE and not is_large else Request(lane, is_large)
+        if loop is not None and self._server is None and (deadline is None or deadline > loop.time()):
+            number = self._take_at_once(request) if not self._has_unsent or self._has_room() else None
+            if number is not None:
+                await self._bucket.acquire()  # does not wait
+                return Slot(self, number)
+        self._check_loop()
+        while True:
+            number = await self._wait(request, math.inf if deadline is None else deadline, is_retry)
+            if self._is_valid(number):
+                return Slot(self, number)
+            self._has_unsent = True
+            self._end(number, is_sent=False)
+            is_retry = True
+
+    def pause(self, seconds: float) -> None:
+        """Grant nothing for so long; a longer pause in force stays."""
+        self._check_loop()
+        self._state.pause(self._now() + seconds)
+        self._publish(pause=seconds)
+        self._wake()
+
+    def refused(self, reference: str, retry_after: float | None, named: tuple[int, float] | None) -> list[Event]:
+        """Pause and lower the rate, because the service refused the call ``reference``. Returns events for the hooks.
+
+        ``retry_after``: the seconds that the service asked to wait, or None. ``named``: the calls and seconds that it
+        named as its limit, or None. A daily quota does not change the rate.
+        """
+        is_quota, rate = named is not None and named[1] >= _DAY, self._rate
+        if is_quota and retry_after is None:
+            return []
+        seconds = rate.per + random.uniform(0, 1) if retry_after is None else retry_after
+        self.pause(seconds)
+        events: list[Event] = [LimitPaused(reference=reference, seconds=seconds)]
+        if is_quota:
+            return events
+        self._state.tidy(self._now())
+        was_full, is_lowered = self._state.rate == rate, self._state.refused(self._now(), named)
+        self._publish(refusal=(named,))
+        is_lower = named is not None and named[0] * rate.per < rate.calls * named[1]
+        lowered = self._state.rate
+        if was_full or (is_lower and is_lowered):
+            _warn(rate, lowered, named if is_lower else None)
+        if is_lowered:
+            cause = "lower plan" if is_lower else "other traffic"
+            events.append(LimitLowered(reference=reference, cause=cause, calls=lowered.calls, per=lowered.per))
+        return events
+
+    def stats(self) -> LimiterStats:
+        """The limit now."""
+        self._check_loop()
+        state, now = self._state, self._now()
+        state.tidy(now)
+        used = state.used(now)
+        return LimiterStats(
+            calls=state.rate.calls,
+            per=state.rate.per,
+            used=used,
+            free=max(0, state.rate.calls - used),
+            waiting=MappingProxyType({lane: self._queues.waiting(lane) for lane in Lane}),
+            estimated_wait=MappingProxyType(
+                {lane: self._due(Request(lane, is_large=False)) - self._time() for lane in Lane}
+            ),
+        )
+
+    # Where the state is kept.
+
+    @abstractmethod
+    async def _open_state(self, name: str) -> None:
+        """Make ``_state`` current."""
+
+    @abstractmethod
+    async def _close_state(self) -> None:
+        """Keep nothing open."""
+
+    @abstractmethod
+    def _take_at_once(self, request: Request) -> int | None:
+        """Take a slot, if that can be decided without waiting."""
+
+    @abstractmethod
+    async def _take(self, requests: Sequence[Request], waiting: tuple[int, int]) -> tuple[int, Grant]:
+        """Take one slot for one of the requests, if one can be sent now. Cancelled midway, it has taken none.
+
+        ``waiting`` is the number of all waiting calls, interactive and bulk. ``wait`` of the grant is ``inf`` if only
+        the end of a call can make a difference.
+        """
+
+    @abstractmethod
+    def _is_valid(self, slot: int) -> bool:
+        """Whether the slot still belongs to this process."""
+
+    @abstractmethod
+    def _end(self, slot: int, *, is_sent: bool) -> None:
+        """Return a slot: after ``per`` seconds if the call was sent, else at once."""
+
+    @abstractmethod
+    def _publish(self, *, pause: float | None = None, refusal: tuple[tuple[int, float] | None] | None = None) -> None:
+        """Report a pause or a refusal to the other processes."""
+
+    def _now(self) -> float:
+        """The clock of the state."""
+        return self._time() + self._offset
+
+    # Waiting.
+
+    async def _wait(self, request: Request, deadline: float, is_retry: bool) -> int:
+        """Queue a call. QueueTimeoutError as soon as it is sure to wait longer than ``deadline``."""
+        loop, due = asyncio.get_running_loop(), self._due(request, is_retry=is_retry)
+        waiter = Waiter(request, loop.time(), due, deadline, loop.create_future(), is_retry)
+        if due >= deadline:
+            raise self._too_late(waiter, due)
+        self._must_ask = self._queues.add(waiter) or self._must_ask
+        self._changed.set()
+        self._log_long_wait(waiter, due)
+        if self._server is None:
+            server = loop.create_task(self._serve(), name="lsq_service_async limit")
+            self._server = None if server.done() else server  # an eager task may have served all calls already
+        # The estimate may be wrong, and a backend may be slow: the deadline itself is enforced, too.
+        timer = loop.call_at(deadline, self._expire, waiter) if deadline < math.inf else None
+        try:
+            slot = await waiter.grant
+        except asyncio.CancelledError:
+            self._queues.remove(waiter)
+            if not waiter.grant.cancelled() and waiter.grant.exception() is None:
+                # Granted and cancelled in the same turn of the loop: nothing was sent.
+                self._has_unsent = True
+                self._end(waiter.grant.result(), is_sent=False)
+            self._changed.set()
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+        self._log_long_wait(waiter, loop.time())
+        return slot
+
+    def _expire(self, waiter: Waiter) -> None:
+        self._queues.remove(waiter)
+        due = self._sent_at(waiter.request.lane, self._queues.ahead_of_first(waiter))
+        _fail(waiter, self._too_late(waiter, max(waiter.deadline, due)))
+        self._changed.set()
+
+    async def _serve(self) -> None:
+        """Grant slots in order, and reject calls that will miss their deadlines, while calls wait."""
+        try:
+            # Sync once more when the queues are empty, so that other processes stop reserving a place for this one.
+            while self._queues or self._is_lined_up:
+                self._changed.clear()
+                now = asyncio.get_running_loop().time()
+                if self._queues and now < self._ask_at and not self._must_ask:
+                    await self._sleep(min(self._ask_at - now, self._reject_late()))
+                elif not self._queues or self._has_room():
+                    await self._ask()
+                else:
+                    self._ask_at, self._must_ask = now + self._rate.per / self._rate.calls, False
+        except Exception as error:  # no call may wait forever, whatever a backend raises
+            self._is_lined_up = False
+            what = "" if isinstance(error, NotSentError) else "the rate limiter failed, so the call was not sent: "
+            while self._queues:  # also calls that arrive meanwhile
+                await self._reject_all(f"{what}{error}", error)
+        finally:
+            self._server = None
+
+    async def _ask(self) -> None:
+        requests = self._queues.requests()
+        self._must_ask, self._is_lined_up = False, bool(requests)
+        waiting = self._queues.waiting(Lane.INTERACTIVE), self._queues.waiting(Lane.BULK)
+        slot, (request, wait) = await self._take(requests, waiting)
+        self._ask_at = asyncio.get_running_loop().time() + wait
+        if request is None:
+            return
+        await self._bucket.acquire()  # does not wait
+        waiter = self._queues.next(request)
+        if waiter is None:
+            self._has_unsent = True
+            self._end(slot, is_sent=False)
+        else:
+            waiter.grant.set_result(slot)
+        requests.remove(request)
+        self._must_ask = self._must_ask or not set(self._queues.requests()) <= set(requests)
+        self._is_lined_up = bool(requests)
+        await asyncio.sleep(0)  # one by one, so that a burst does not block the loop
+
+    async def _sleep(self, seconds: float) -> None:
+        timer = asyncio.get_running_loop().call_later(min(max(seconds, 0.0), _LONGEST_SLEEP), self._wake)
+        try:
+            await self._changed.wait()
+        finally:
+            timer.cancel()
+
+    def _wake(self) -> None:
+        """Ask again."""
+        self._must_ask = True
+        self._changed.set()
+
+    def _has_room(self) -> bool:
+        """Whether the bucket has room. It is asked only after a call that was never sent, until it is empty again."""
+        if self._has_unsent and self._bucket.has_capacity(self._rate.calls):
+            self._has_unsent = False
+        return not self._has_unsent or self._bucket.has_capacity()
+
+    def _reject_late(self) -> float:
+        """Reject calls that will miss their deadlines; returns the seconds until the next check."""
+        check_in = math.inf
+        for queue in self._queues:
+            if queue.least_margin() == math.inf:
+                continue
+            delay = self._delay(queue)
+            for waiter in itertools.islice(queue.remove_late(delay + _TICK), _AT_ONCE):
+                _fail(waiter, self._too_late(waiter, waiter.due + delay))
+            check_in = min(check_in, queue.least_margin() - delay - _TICK / 2)
+        return check_in
+
+    def _delay(self, queue: FifoQueue) -> float:
+        """How much later than expected the first call of a queue will be sent; all behind it, at least as much."""
+        first = next(iter(queue))
+        return self._sent_at(first.request.lane, self._queues.ahead_of_first(first)) - first.due
+
+    def _due(self, request: Request, *, is_retry: bool = False) -> float:
+        """The loop time at which a call is sent that joins its queue now."""
+        ahead = self._queues.ahead(request.lane, is_retry=is_retry)
+        if not request.is_large and not is_retry:  # it passes the large uploads that must wait
+            ahead -= self._queues.held_up(request.lane, self._state.uploads_room(self._now()))
+        return self._sent_at(request.lane, ahead)
+
+    def _sent_at(self, lane: Lane, ahead: int) -> float:
+        """The loop time at which a call is sent that has ``ahead`` others of its lane before it."""
+        now, other = self._now(), Lane.BULK if lane is Lane.INTERACTIVE else Lane.INTERACTIVE
+        held_up = self._queues.held_up(other, self._state.uploads_room(now))
+        before = self._state.order.before(self._process_id, lane, ahead, self._queues.waiting(other) - held_up)
+        return self._estimate.sent_at(self._state, now, lane, before) - self._offset
+
+    async def _reject_all(self, why: str, cause: Exception | None = None) -> None:
+        for number, waiter in enumerate(self._queues.remove_all(), 1):
+            error = NotSentError(why)
+            error.__cause__ = cause
+            _fail(waiter, error)
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+
+    def _too_late(self, waiter: Waiter, due: float) -> QueueTimeoutError:
+        late = due - waiter.deadline + self._rate.per / self._rate.calls
+        return QueueTimeoutError(
+            f"rate limit: the call would be sent in about {due - waiter.since:.1f} s, after its deadline; "
+            f"retry in {late:.1f} s",
+            retry_after=late,
+        )
+
+    def _log_long_wait(self, waiter: Waiter, sent_at: float) -> None:
+        seconds, rate = sent_at - waiter.since, self._rate
+        if seconds > rate.per and not waiter.is_reported:
+            waiter.is_reported = True
+            _log.info("A call waits longer than %g s for the rate limit of %d calls in %g s: lane %s, about %.1f s",
+                      rate.per, rate.calls, rate.per, waiter.request.lane.value, seconds)  # fmt: skip
+
+    def _lock(self) -> asyncio.Lock:
+        """Serializes `open` and `aclose`. One lock per event loop."""
+        return self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+
+    def _check_loop(self) -> bool:
+        if asyncio.get_running_loop() is self._loop:
+            return True
+        if not self._users:
+            raise LSQServiceError("this limiter is not open; enter its client with `async with` first")
+        raise LSQServiceError("this limiter belongs to another event loop; create a client in each loop")
+
+
+def _fail(waiter: Waiter, error: Exception) -> None:
+    if not waiter.grant.done():  # a cancelled call stays in its queue until its task runs
+        waiter.grant.set_exception(error)
+
+
+def _warn(rate: RateLimit, now: RateLimit, named: tuple[int, float] | None) -> None:
+    why, hold = "another program uses the same account, or the plan allows less", ""
+    if named:
+        why, hold = f"the service named a limit of {named[0]} calls in {named[1]:g} s", " for ten minutes or longer"
+    _log.warning(
+        "Rate limit hit although this client stayed within %d calls in %g s: %s. Slowing down to %d in %g s%s, then "
+        "adding one call after each window without a refusal. If the plan allows no more, set LSQ_RATE_LIMIT=%d/%g",
+        rate.calls, rate.per, why, now.calls, now.per, hold, now.calls, now.per,
+    )  # fmt: skip

@@ -1,0 +1,150 @@
+"""Queues of waiting calls."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import math
+from collections import OrderedDict
+from collections.abc import Iterator
+
+import attrs
+
+from ..config import Lane
+from ._engine.messages import Request
+
+_MOST_REMOVED = 1000  # entries; a heap may hold so many of removed calls before it is built again
+
+
+@attrs.define(eq=False)
+class Waiter:
+    """A call that waits ``since`` a loop time.
+
+    ``due`` is when it was expected to be sent, ``deadline`` when it must be, or ``inf``. ``is_retry`` marks a call that
+    was sent before. ``is_reported``: the log says already that it waits long.
+    """
+
+    request: Request
+    since: float
+    due: float
+    deadline: float
+    grant: asyncio.Future[int]
+    is_retry: bool = False
+    number: int = -1
+    is_reported: bool = False
+
+
+class FifoQueue:
+    """Calls with the same request, in order of arrival. Adding one, and removing one from anywhere, takes no search."""
+
+    def __init__(self) -> None:
+        self._waiters: OrderedDict[int, Waiter] = OrderedDict()
+        self._margins: list[tuple[float, int, Waiter]] = []  # a heap; removed calls stay until they are first in it
+
+    def __len__(self) -> int:
+        return len(self._waiters)
+
+    def __iter__(self) -> Iterator[Waiter]:
+        return iter(self._waiters.values())
+
+    def add(self, waiter: Waiter) -> None:
+        """Append a call."""
+        self._waiters[waiter.number] = waiter
+        if waiter.deadline < math.inf:
+            heapq.heappush(self._margins, (waiter.deadline - waiter.due, waiter.number, waiter))
+
+    def remove(self, waiter: Waiter) -> bool:
+        """Remove a call from anywhere; False if it was removed before."""
+        was_there = self._waiters.pop(waiter.number, None) is not None
+        if len(self._margins) > 2 * len(self._waiters) + _MOST_REMOVED:
+            self._margins = [entry for entry in self._margins if entry[1] in self._waiters]
+            heapq.heapify(self._margins)
+        while self._margins and self._margins[0][1] not in self._waiters:
+            heapq.heappop(self._margins)
+        return was_there
+
+    def least_margin(self) -> float:
+        """The seconds that all calls may be late and still meet their deadlines; ``inf`` if none has one."""
+        return self._margins[0][0] if self._margins else math.inf
+
+    def remove_late(self, delay: float) -> Iterator[Waiter]:
+        """Remove the calls that miss their deadlines if all are sent ``delay`` seconds later than expected."""
+        while self.least_margin() < delay:
+            waiter = self._margins[0][2]
+            self.remove(waiter)
+            yield waiter
+
+
+class PriorityQueues:
+    """The queues of both lanes. In each lane, large uploads and retries have queues of their own. Retries are first."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count()
+        requests = [Request(lane, is_large) for lane in Lane for is_large in (False, True)]
+        self._queues = {(request, is_retry): FifoQueue() for request in requests for is_retry in (True, False)}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._queues.values()))
+
+    def __iter__(self) -> Iterator[FifoQueue]:
+        """The queues that are not empty."""
+        return filter(None, self._queues.values())
+
+    def waiting(self, lane: Lane) -> int:
+        """The number of calls that wait in a lane."""
+        return sum(len(queue) for (request, _), queue in self._queues.items() if request.lane is lane)
+
+    def ahead(self, lane: Lane, *, is_retry: bool) -> int:
+        """The number of calls of a lane that are sent before one that joins it now."""
+        return self._retries(lane) if is_retry else self.waiting(lane)
+
+    def ahead_of_first(self, first: Waiter) -> int:
+        """The number of calls of its lane that are sent before the first of a queue."""
+        return 0 if first.is_retry else self._retries(first.request.lane)
+
+    def held_up(self, lane: Lane, room: int) -> int:
+        """How many large uploads of a lane let other calls pass, if ``room`` more of them may be sent."""
+        uploads = sum(len(self._queues[Request(lane, True), is_retry]) for is_retry in (True, False))
+        return max(0, uploads - room)
+
+    def add(self, waiter: Waiter) -> bool:
+        """Append a call to its queue; True if it is the first there."""
+        waiter.number = next(self._numbers)
+        queue = self._queues[waiter.request, waiter.is_retry]
+        queue.add(waiter)
+        return len(queue) == 1
+
+    def remove(self, waiter: Waiter) -> None:
+        """Remove a call from anywhere; nothing happens if it was removed before."""
+        self._queues[waiter.request, waiter.is_retry].remove(waiter)
+
+    def remove_all(self) -> Iterator[Waiter]:
+        """Remove every call."""
+        for queue in self._queues.values():
+            while queue:
+                waiter = next(iter(queue))
+                queue.remove(waiter)
+                yield waiter
+
+    def requests(self) -> list[Request]:
+        """The first two requests of each kind, in the order in which they are to be served."""
+        first: list[Waiter] = []
+        for request in dict.fromkeys(request for request, _ in self._queues):
+            both = itertools.chain(self._queues[request, True], self._queues[request, False])
+            first += itertools.islice(both, 2)
+        return [waiter.request for waiter in sorted(first, key=lambda waiter: (not waiter.is_retry, waiter.number))]
+
+    def next(self, request: Request) -> Waiter | None:
+        """Remove the next call with this request; None if the last one has just been cancelled."""
+        for is_retry in (True, False):
+            queue = self._queues[request, is_retry]
+            while queue:
+                waiter = next(iter(queue))
+                queue.remove(waiter)
+                if not waiter.grant.done():
+                    return waiter
+        return None
+
+    def _retries(self, lane: Lane) -> int:
+        return sum(len(self._queues[Request(lane, is_large), True]) for is_large in (False, True))

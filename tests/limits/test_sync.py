@@ -1,0 +1,116 @@
+"""One exchange between a process and the shared state, and the state as JSON."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+
+import pytest
+
+from lsq_service_async.config import Lane, RateLimit
+from lsq_service_async.limits._engine.messages import LANES, ActiveCall, CompletedCall, Request, SyncMessage
+from lsq_service_async.limits._engine.state import Flight, LimitState
+from lsq_service_async.limits._engine.sync import state_from_json, state_to_json, sync
+
+RATE = RateLimit(25, per=5.0)
+INTERACTIVE, BULK = Request(Lane.INTERACTIVE, False), Request(Lane.BULK, False)
+STEPS = [0.0, 0.001, 0.05, 0.2, 1.0, 3.0, 12.0, -0.2]  # s between two messages; a clock may be set back
+
+
+def message(process_id: int, slot: int, *requests: Request, **more: object) -> SyncMessage:
+    lanes = [request.lane for request in requests]
+    waiting = lanes.count(Lane.INTERACTIVE), lanes.count(Lane.BULK)
+    return SyncMessage(process_id=process_id, slot=slot, rate=RATE, requests=requests, waiting=waiting, **more)
+
+
+def random_message(random: Random, slots: list[int], now: float) -> SyncMessage:
+    """A message that no process would send, of one of four processes."""
+    requests = [Request(random.choice(LANES), random.random() < 0.2) for _ in range(random.randint(0, 4))]
+    completed = [slots.pop(random.randrange(len(slots))) for _ in range(min(len(slots), random.randint(0, 4)))]
+    active = random.sample(slots, min(len(slots), random.randint(0, 2)))
+    refusals = [random.choice([None, (3, 5), (10, 1), (1, 3600)])] if random.random() < 0.2 else []
+    return message(
+        random.randint(1, 4), 2**52 + len(slots), *requests, refusals=refusals,
+        completed=[CompletedCall(slot, random.choice([None, 0.0, 0.5]), random.random() < 0.2) for slot in completed],
+        active=[ActiveCall(slot, random.uniform(0, 12), random.random() < 0.2) for slot in active],
+        pause=random.choice([-math.inf, -1000.0, 2.0]), is_returning=random.random() < 0.5,
+        is_leaving=random.random() < 0.05, expected=random.choice([math.inf, now, now - 2.0]),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_state_is_the_same_after_it_was_written_and_read(seed):
+    """To the last digit, whatever has happened."""
+    random, state, now, slots = Random(seed), None, 1000.0, []
+    for number in range(40):
+        now += random.choice(STEPS)
+        state = sync(state, now, random_message(random, slots, now)).state
+        slots.append(number)
+        assert state_from_json(state_to_json(state)) == state
+
+
+def test_a_limit_that_version_0_1_0_named_grows_back_at_once():
+    """That version did not write since when it holds."""
+    old = "[[[25,5.0],[10,5],[10,5],-Infinity,100.0],[0,0,[]],[100.0,-Infinity,-Infinity,0.1,[99.0],[]],[],[]]"
+    state = state_from_json(old)
+    state.tidy(105.1)
+    assert (state.rate, state.answered) == (RateLimit(11, per=5.0), [99.0])
+
+
+def test_a_message_that_is_repeated_takes_one_slot():
+    """It names the same slot, so a process that got no reply may send it again, or return the slot."""
+    state, _, grant = sync(None, 100.0, message(1, 7, INTERACTIVE))
+    assert grant.request == INTERACTIVE
+    state, _, grant = sync(state, 100.1, message(1, 7, INTERACTIVE))
+    assert (grant.request, len(state.flights)) == (INTERACTIVE, 1)
+    state = sync(state, 100.2, message(1, 8, completed=[CompletedCall(7, None, False)])).state
+    assert state.used(100.2) == 0
+
+
+def test_a_call_in_flight_that_the_state_does_not_know_is_added():
+    """Its lease ended too early, or the server lost the state."""
+    state = sync(None, 100.0, message(1, 8, active=[ActiveCall(7, 30.0, True)])).state
+    assert state.flights == {7: Flight(1, 70.0, 110.0, True)}
+
+
+def test_a_clock_that_was_set_back_a_little_stands_still():
+    """Times never run backwards."""
+    state = sync(None, 100.0, message(1, 1, INTERACTIVE)).state
+    state = sync(state, 99.5, message(1, 2, INTERACTIVE)).state
+    assert [flight.since for flight in state.flights.values()] == [100.0, 100.0]
+
+
+def test_if_a_clock_was_set_back_far_known_calls_count_as_answered_just_now():
+    """It is not known how long ago they were."""
+    state = LimitState.of(RATE)
+    for slot in (1, 2):
+        state.enter(slot, Flight(1, 1e6, math.inf, is_large=False))
+    state.seen, state.answered = 1e6, [1e6 - 1, 1e6 - 4]
+    state, _, grant = sync(state, 500.0, message(1, 9))
+    assert (state.answered, state.flights, grant.request) == ([500.0] * 4, {}, None)
+
+
+def test_if_a_clock_was_set_forward_far_known_calls_count_as_answered_just_now():
+    """Otherwise they would seem to be old."""
+    state = sync(None, 100.0, message(1, 1, INTERACTIVE)).state
+    state = sync(state, 102.0, message(1, 2, completed=[CompletedCall(1, 0.5, False)], expected=101.1)).state
+    assert state.answered == [101.5]
+    state = sync(state, 120.0, message(1, 3, expected=103.0)).state
+    assert state.answered == [120.0]
+
+
+def test_calls_that_wait_in_other_processes_are_sent_before_some_of_ours():
+    """In the same lane the processes take turns; from the other lane, as many as its share is."""
+    state = sync(None, 100.0, message(1, 1, pause=9.0)).state
+    sync(state, 100.0, message(2, 2, *[INTERACTIVE] * 2))
+    sync(state, 100.0, message(3, 3, *[BULK] * 3))
+    assert state.order.before(1, Lane.INTERACTIVE, 1, 0) == (3, 3)
+    assert state.order.before(1, Lane.INTERACTIVE, 9, 0) == (11, 13)
+    assert state.order.before(1, Lane.BULK, 0, 0) == (1, 3)
+
+
+def test_a_process_that_leaves_is_forgotten():
+    """It neither uses the limit nor waits any more."""
+    state = sync(None, 100.0, message(1, 1, *[BULK] * 2)).state
+    state = sync(state, 100.0, message(1, 2, is_leaving=True)).state
+    assert (state.processes, state.order.heads) == ({}, {})
