@@ -29,7 +29,7 @@ def play():
 
 
 def virtual_emulator(**options):
-    """One that lives by the clock of the running loop."""
+    """An emulator that uses the clock of the running loop."""
     loop = asyncio.get_running_loop()
     return Emulator(clock=loop.time, sleep=asyncio.sleep, **options)
 

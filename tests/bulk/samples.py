@@ -1,4 +1,4 @@
-"""Rows, faults, and short ways to run them."""
+"""Rows, faults and helpers of the tests of bulk runs."""
 
 import itertools
 import sqlite3
@@ -31,7 +31,7 @@ def lost(count=1):
 
 
 def changed(row):
-    return BulkRow(row.key, NewTicket(lead_id="45b5", title=f"{row.ticket.title}, mended"))
+    return BulkRow(row.key, NewTicket(lead_id="45b5", title=f"{row.ticket.title}, edited"))
 
 
 def watch_statements(monkeypatch, watch):
@@ -46,6 +46,6 @@ def watch_statements(monkeypatch, watch):
 
 
 def watch_commits(monkeypatch, watch):
-    """Call ``watch(number)`` before each commit, with its number from 1 on. What it raises makes the commit fail."""
+    """Call ``watch(number)`` before each commit, with its number from 1 on. If it raises, the commit fails."""
     numbers = itertools.count(1)
     watch_statements(monkeypatch, lambda statement: watch(next(numbers)) if statement == "COMMIT" else None)

@@ -1,4 +1,4 @@
-"""A run that is left, cancelled or loses its client in the middle: what has left is in the journal, with its result."""
+"""Runs that are left, cancelled or lose their client: every row that was sent has its result in the journal."""
 
 import asyncio
 
@@ -53,8 +53,8 @@ def left_by_two_cancellations(job):
     [left_by_break, left_by_error, left_by_cancellation, left_by_two_cancellations],
     ids=lambda way: way.__name__,
 )
-def test_whoever_leaves_a_run_and_closes_at_once_loses_no_result(play, journal, leave):
-    """Nothing is left in flight, so nothing is unknown to the next run."""
+def test_a_loop_that_is_left_before_the_client_closes_loses_no_result(play, journal, leave):
+    """No row is left in flight, so none is unknown to the next run."""
     seen = []
 
     async def main(client, emulator):
@@ -69,8 +69,8 @@ def test_whoever_leaves_a_run_and_closes_at_once_loses_no_result(play, journal, 
     assert set(states) == {State.DONE}
 
 
-def test_a_client_that_is_closed_while_nobody_reads_waits_for_the_results(play, journal):
-    """The loop over the run may stand still, in another task or for ever."""
+def test_a_client_that_closes_while_the_loop_stands_still_waits_for_the_results(play, journal):
+    """The results are stored before the client is closed, although the loop never continues."""
 
     async def main(client, emulator):
         emulator.faults.add(Latency(1.0, times=1000))
@@ -85,8 +85,8 @@ def test_a_client_that_is_closed_while_nobody_reads_waits_for_the_results(play, 
     play(main, commit_seconds=0.01)
 
 
-def test_a_run_that_is_cancelled_twice_lets_go_of_its_journal(play, journal):
-    """Once what was in flight has ended, the next run may have it."""
+def test_a_run_that_is_cancelled_twice_releases_its_journal(play, journal):
+    """The next run can use the journal as soon as the rows in flight have ended."""
 
     async def main(client, emulator):
         emulator.faults.add(Latency(1.0, times=1000))
@@ -98,8 +98,8 @@ def test_a_run_that_is_cancelled_twice_lets_go_of_its_journal(play, journal):
     play(main, commit_seconds=0.01)
 
 
-async def test_a_run_that_is_cancelled_while_its_journal_opens_lets_go_of_it(journal):
-    """The same process may go on with it."""
+async def test_a_run_that_is_cancelled_while_its_journal_opens_releases_it(journal):
+    """The next run in the same process can use it."""
     emulator = Emulator(window=None)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=emulator.app)) as http:
         async with ServiceClient(Config(**emulator.settings), http_client=http) as client:
@@ -113,8 +113,8 @@ async def test_a_run_that_is_cancelled_while_its_journal_opens_lets_go_of_it(jou
             assert outcome.state == "created"
 
 
-def test_a_run_with_a_closed_client_sends_and_doubts_nothing(play, journal):
-    """It says what is wrong, once, and no row is the worse for it."""
+def test_a_run_with_a_closed_client_sends_nothing(play, journal):
+    """It raises one error, and no row is unknown."""
 
     async def main(client, emulator):
         job = client.bulk.create(keyed(30), journal=journal)
@@ -128,7 +128,7 @@ def test_a_run_with_a_closed_client_sends_and_doubts_nothing(play, journal):
 
 
 def test_a_run_whose_client_is_closed_midway_ends(play, journal):
-    """What was on its way is in the journal; the rest is pending."""
+    """Rows that were sent are done, and rows that were waiting are pending."""
 
     async def main(client, emulator):
         job, closing = client.bulk.create(keyed(60), journal=journal), []
@@ -147,7 +147,7 @@ def test_a_run_whose_client_is_closed_midway_ends(play, journal):
 
 
 async def test_a_run_whose_limiter_cannot_be_used_ends(tmp_path, journal):
-    """As a single call does."""
+    """It raises the same error as a single call."""
     config = Config(access_key="k", secret_key="s", org_id="1", base_url="http://localhost")
     async with httpx.AsyncClient() as http:
         client = ServiceClient(config, limiter=HostLimiter(tmp_path / "nowhere" / "limit"), http_client=http)

@@ -1,11 +1,7 @@
-"""A bulk run: every row accounted for, nothing sent twice."""
+"""A bulk run: every row gets one outcome, and no row is sent twice."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
-from uuid import UUID
 
-import attrs
 import pytest
 from bulk.samples import keyed, run, tickets, titles
 
@@ -20,14 +16,12 @@ from lsq_service_async import (
     ServiceClient,
     TicketUpdate,
 )
-from lsq_service_async import Status as TicketStatus
 from lsq_service_async.bulk import Plan, Summary
-from lsq_service_async.bulk.rows import digest_of
 from lsq_service_async.emulator import Emulator
 
 
 def test_every_row_gets_one_outcome(play, journal):
-    """Created, with its receipt; none refused for speed, and as fast as the limit allows."""
+    """All rows are created as fast as the rate limit allows, and none is refused."""
 
     async def main(client, emulator):
         started = asyncio.get_running_loop().time()
@@ -47,7 +41,7 @@ def test_every_row_gets_one_outcome(play, journal):
 
 
 def test_plain_tickets_are_known_by_their_content(play, journal):
-    """Equal ones are told apart by their occurrence, in this run and in the next."""
+    """Equal tickets are numbered, in this run and in the next."""
     rows = [NewTicket(lead_id="45b5", title="same")] * 4 + tickets(2)
 
     async def main(client, emulator):
@@ -61,8 +55,8 @@ def test_plain_tickets_are_known_by_their_content(play, journal):
     play(main)
 
 
-def test_rows_come_from_any_iterable_and_are_pulled_one_by_one(play, journal):
-    """A generator is not read ahead of the workers; its length is not known, so the plan has none."""
+def test_rows_are_pulled_one_by_one_from_any_iterable(play, journal):
+    """A generator is not read ahead of the workers. Its length is not known, so there is no plan."""
     pulled = []
 
     async def source():
@@ -81,8 +75,8 @@ def test_rows_come_from_any_iterable_and_are_pulled_one_by_one(play, journal):
     play(main)
 
 
-def test_updates_are_runs_too(play, journal):
-    """Each row names its target; a row without one fails for itself."""
+def test_a_run_can_update_tickets(play, journal):
+    """Each row names its target, and a row without one fails alone."""
 
     async def main(client, emulator):
         numbers = [(await client.tickets.create(ticket)).number for ticket in tickets(3)]
@@ -102,7 +96,7 @@ def test_updates_are_runs_too(play, journal):
 
 
 async def test_attachments_of_a_row_are_sent(journal, tmp_path):
-    """As those of any create; here on a real socket, because files are read in threads."""
+    """The attachments of a row are sent over a real socket, because files are read in threads."""
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(b"photo")
     async with Emulator() as emulator, ServiceClient(Config(**emulator.settings)) as client:
@@ -112,8 +106,8 @@ async def test_attachments_of_a_row_are_sent(journal, tmp_path):
         assert [file.name for file in emulator.calls[0].files] == ["photo.jpg", "x.txt"]
 
 
-def test_an_async_source_may_end(play, journal):
-    """All of its rows are done then."""
+def test_rows_can_come_from_an_async_generator(play, journal):
+    """All of its rows are done when it ends."""
 
     async def source():
         for ticket in tickets(3):
@@ -126,7 +120,7 @@ def test_an_async_source_may_end(play, journal):
 
 
 def test_a_job_is_iterated_once(play, journal):
-    """Another run is another job."""
+    """A second loop over the same job is an error."""
 
     async def main(client, emulator):
         job = client.bulk.create(tickets(1), journal=journal)
@@ -137,8 +131,8 @@ def test_a_job_is_iterated_once(play, journal):
     play(main)
 
 
-def test_bulk_gives_way_to_people(play, journal):
-    """A read of a person waits about one token behind a run, not a window."""
+def test_an_interactive_call_waits_for_one_slot_behind_a_run(play, journal):
+    """A read during a run waits for about one slot, and not for a whole window."""
 
     async def main(client, emulator):
         job = client.bulk.create(keyed(150), journal=journal)
@@ -154,8 +148,8 @@ def test_bulk_gives_way_to_people(play, journal):
     assert max(play(main)) < 0.6
 
 
-def test_a_row_may_leave_its_key_to_the_content(play, journal):
-    """As a plain ticket does; the outcome brings the row that was given."""
+def test_a_row_without_a_key_is_known_by_its_content(play, journal):
+    """The outcome has the row that was given."""
     rows = [BulkRow(None, tickets(1)[0]), BulkRow(None, tickets(1)[0]), tickets(1)[0]]
 
     async def main(client, emulator):
@@ -167,49 +161,3 @@ def test_a_row_may_leave_its_key_to_the_content(play, journal):
         assert again.summary() == Summary(skipped=3)
 
     play(main)
-
-
-UTC_NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
-LEAD = UUID("45b5fded-e696-45a6-9fbb-c6af6178229e")
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        (NewTicket(lead_id="x", status="Open"), NewTicket(lead_id="x", status=TicketStatus.OPEN)),
-        (NewTicket(lead_id=str(LEAD)), NewTicket(lead_id=LEAD)),
-        (
-            NewTicket(lead_id="x", due_date=UTC_NOON),
-            NewTicket(lead_id="x", due_date=UTC_NOON.astimezone(timezone(timedelta(hours=5, minutes=30)))),
-        ),
-        (
-            NewTicket(lead_id="x", fields={"a": "1", "b": TicketStatus.OPEN}),
-            NewTicket(lead_id="x", fields={"b": "Open", "a": "1"}),
-        ),
-    ],
-    ids=["enum", "uuid", "zone", "fields"],
-)
-def test_what_is_sent_alike_is_one_row(play, journal, one, other):
-    """A plain ticket is known by its content, not by the types that said it."""
-
-    async def main(client, emulator):
-        await run(client.bulk.create([one], journal=journal))
-        [outcome] = await run(client.bulk.create([other], journal=journal))
-        assert (outcome.state, len(emulator.tickets)) == ("skipped", 1)
-
-    play(main)
-
-
-def test_a_field_that_nobody_said_is_no_part_of_a_row():
-    """A later version with more fields knows the rows of an earlier one."""
-    wider = attrs.make_class("NewTicket", {"novelty": attrs.field(default=None)}, bases=(NewTicket,), kw_only=True)
-    assert digest_of(wider(lead_id="x")) == digest_of(NewTicket(lead_id="x"))
-    assert digest_of(wider(lead_id="x", novelty="y")) != digest_of(NewTicket(lead_id="x"))
-
-
-@pytest.mark.parametrize("given", ["photo.jpg", b"data", Path("photo.jpg"), 5])
-def test_the_files_of_a_row_are_a_list(given):
-    """As they are in a single call."""
-    with pytest.raises(InvalidRequestError, match="attachments is a list, also for one file"):
-        BulkRow("k", NewTicket(lead_id="x"), given)
-    assert BulkRow("k", NewTicket(lead_id="x"), None).attachments == ()

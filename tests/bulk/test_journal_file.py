@@ -84,7 +84,7 @@ def test_every_commit_is_durable(journal):
 
 
 def test_a_file_system_without_rollback_journals_is_refused(journal, monkeypatch):
-    """The mode that SQLite returns counts, and not the mode that was asked for."""
+    """The mode that SQLite returns is checked."""
     write(journal, entry(1))
     watch_statements(monkeypatch, lambda sql: "PRAGMA journal_mode = OFF" if sql.endswith("TRUNCATE") else sql)
     with pytest.raises(ConfigurationError, match="rollback journal"):
@@ -442,7 +442,7 @@ def test_a_journal_of_version_1_whose_tables_were_in_its_wal_file_is_refused(jou
 
 
 def test_a_journal_of_version_1_with_a_trigger_is_refused(journal):
-    """A file that somebody prepared is not upgraded."""
+    """A file with a prepared trigger is not upgraded."""
     make_version_1(journal, "CREATE TRIGGER t AFTER UPDATE ON rows BEGIN DELETE FROM rows; END", killed=False)
     with pytest.raises(ConfigurationError, match="tables"):
         JournalFile(journal).open("created", ACCOUNT)

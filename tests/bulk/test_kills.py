@@ -30,7 +30,7 @@ async def start(emulator, journal, on_unknown="skip", done=0):
 
 
 async def kill_in_the_middle(process, chance, outcomes=12):
-    """Wait for the first outcomes and a moment longer, then kill the process, whatever it does."""
+    """Wait for the first outcomes and a moment longer, then kill the process."""
     for _ in range(chance.randrange(1, outcomes)):
         if not await process.stdout.readline():
             break

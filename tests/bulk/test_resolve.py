@@ -85,7 +85,7 @@ def test_one_wrong_decision_changes_nothing(journal, rows, decision, words):
 
 
 def test_nothing_is_resolved_while_a_run_uses_the_journal(journal, rows):
-    """The run goes on undisturbed, and afterwards the decision is stored."""
+    """The run is not disturbed, and the decision is stored after it."""
     running = JournalFile(journal)
     running.open("created", ACCOUNT)
     with pytest.raises(ConfigurationError, match="Another run uses the journal"):

@@ -1,4 +1,4 @@
-"""A run that was stopped or left goes on where it stopped."""
+"""A run that was stopped or left is continued by the next run."""
 
 import asyncio
 
@@ -8,8 +8,8 @@ from bulk.samples import keyed, lost, run, tickets, titles
 from lsq_service_async.bulk import Plan, Summary
 
 
-def test_a_second_run_skips_what_is_done(play, journal):
-    """With the receipts of the first, and without a call."""
+def test_a_second_run_skips_rows_that_are_done(play, journal):
+    """Their outcomes have the receipts of the first run, and no call is made for them."""
 
     async def main(client, emulator):
         first = {
@@ -26,8 +26,8 @@ def test_a_second_run_skips_what_is_done(play, journal):
 
 
 @pytest.mark.parametrize("after", [1, 7, 25])
-def test_a_run_that_is_stopped_goes_on_where_it_stopped(play, journal, after):
-    """stop() begins no new row, what is in flight ends, nothing is unknown; the next run does the rest."""
+def test_a_run_that_is_stopped_is_continued_by_the_next_one(play, journal, after):
+    """After stop() no new row begins, rows in flight end, and no row is unknown."""
 
     async def main(client, emulator):
         job = client.bulk.create(keyed(60), journal=journal)
@@ -46,7 +46,7 @@ def test_a_run_that_is_stopped_goes_on_where_it_stopped(play, journal, after):
 
 
 def test_a_loop_that_is_left_early_loses_nothing(play, journal):
-    """break, and what was in flight is in the journal all the same."""
+    """Rows that were in flight at a break are in the journal, and the next run sends the others."""
 
     async def main(client, emulator):
         job = client.bulk.create(keyed(60), journal=journal)
@@ -62,7 +62,7 @@ def test_a_loop_that_is_left_early_loses_nothing(play, journal):
 
 
 def test_a_job_that_is_stopped_before_it_begins_does_nothing(play, journal):
-    """It ends at once."""
+    """The loop over the job ends at once, without a call."""
 
     async def main(client, emulator):
         job = client.bulk.create(tickets(3), journal=journal)
@@ -74,7 +74,7 @@ def test_a_job_that_is_stopped_before_it_begins_does_nothing(play, journal):
 
 
 def test_a_resumed_run_that_is_stopped_while_it_waits_ends_at_once(play, journal):
-    """Nobody who pressed Ctrl-C waits for a window to pass."""
+    """Nothing is sent, and the run does not wait for the end of the window."""
 
     async def main(client, emulator):
         await run(client.bulk.create(keyed(1), journal=journal))
@@ -88,8 +88,8 @@ def test_a_resumed_run_that_is_stopped_while_it_waits_ends_at_once(play, journal
     play(main)
 
 
-def test_a_resumed_run_waits_until_earlier_calls_have_passed(play, journal):
-    """Before its first call, and no longer."""
+def test_a_resumed_run_waits_for_the_window_of_earlier_calls(play, journal):
+    """It waits once, before its first call."""
 
     async def main(client, emulator):
         await run(client.bulk.create(keyed(1), journal=journal))
@@ -101,8 +101,8 @@ def test_a_resumed_run_waits_until_earlier_calls_have_passed(play, journal):
     play(main)
 
 
-def test_a_user_s_look_at_unknown_rows_waits_for_earlier_calls_too(play, journal):
-    """It asks the same service."""
+def test_a_look_up_function_waits_for_the_window_of_earlier_calls(play, journal):
+    """It calls the same service."""
 
     async def main(client, emulator):
         emulator.faults.add(lost())

@@ -1,4 +1,4 @@
-"""What stops or pauses a run: input that cannot be right, keys that will not do, an outage, a full disk."""
+"""Whatever stops or pauses a run: invalid input, wrong keys, an outage, a full disk."""
 
 import asyncio
 import sqlite3
@@ -19,7 +19,7 @@ from lsq_service_async.emulator.faults import Status
 
 
 def test_input_that_changed_under_its_key_stops_the_run(play, journal):
-    """So does a key that comes twice: nobody knows which of them was meant."""
+    """So does a key that the input has twice, because one of the rows would be lost."""
 
     async def main(client, emulator):
         await run(client.bulk.create([BulkRow("k", tickets(1)[0])], journal=journal))
@@ -33,8 +33,8 @@ def test_input_that_changed_under_its_key_stops_the_run(play, journal):
 
 
 @pytest.mark.parametrize("row", [5, "text", {"title": "x"}, TicketUpdate(), BulkRow("", None), BulkRow("k", 5)])
-def test_what_is_no_row_stops_the_run(play, journal, row):
-    """With what a row is."""
+def test_anything_that_is_not_a_row_stops_the_run(play, journal, row):
+    """The message says what a row is."""
 
     async def main(client, emulator):
         with pytest.raises(InvalidRequestError, match="bulk row"):
@@ -44,9 +44,9 @@ def test_what_is_no_row_stops_the_run(play, journal, row):
     play(main)
 
 
-@pytest.mark.parametrize("key", ["", " ", "k" * 201, 5])
+@pytest.mark.parametrize("key", ["", " ", "k" * 201, 5, "half \ud800"])
 def test_a_key_is_short_text(play, journal, key):
-    """It stands in a file for years."""
+    """A key that cannot be stored stops the run before anything is sent."""
 
     async def main(client, emulator):
         with pytest.raises(InvalidRequestError, match="key"):
@@ -56,7 +56,7 @@ def test_a_key_is_short_text(play, journal, key):
 
 
 def test_a_source_that_breaks_stops_the_run(play, journal):
-    """Its error comes out; the rows before it are done."""
+    """The run raises the error of the source, and the rows before it are done."""
 
     def source():
         yield from tickets(3)
@@ -74,7 +74,7 @@ def test_a_source_that_breaks_stops_the_run(play, journal):
 
 
 def test_wrong_keys_stop_the_run(play, journal, caplog):
-    """After one refusal and one probe, not after ten thousand."""
+    """The run stops after the rows in flight and one probe."""
 
     async def main(client, emulator):
         emulator.faults.add(Status(401, times=10_000))
@@ -88,7 +88,7 @@ def test_wrong_keys_stop_the_run(play, journal, caplog):
 
 
 def test_an_outage_pauses_the_run(play, journal):
-    """Half an hour of it leaves a few rows in doubt, not thousands: a read looks whether the service is back."""
+    """Half an hour of 503 leaves a few rows unknown, while a read probes the service about once a minute."""
 
     async def main(client, emulator):
         loop = asyncio.get_running_loop()
@@ -111,7 +111,7 @@ def test_an_outage_pauses_the_run(play, journal):
 
 
 def test_a_full_disk_sends_nothing_more(play, journal, monkeypatch):
-    """A row whose intent cannot be written is not sent, and the run says why it ended."""
+    """A row whose intent cannot be stored is not sent, and the run raises the reason."""
 
     def full(number):
         if number > 20:
@@ -129,8 +129,8 @@ def test_a_full_disk_sends_nothing_more(play, journal, monkeypatch):
 
 
 @pytest.mark.parametrize("on_unknown", ["again", None, 5])
-def test_what_to_do_with_unknown_rows_is_checked_first(play, journal, on_unknown):
-    """A typing error must not be taken for "skip"."""
+def test_on_unknown_is_checked_before_the_run(play, journal, on_unknown):
+    """A misspelt word is not taken for "skip"."""
 
     async def main(client, emulator):
         with pytest.raises(InvalidRequestError, match='"skip", "stop", "resend" or a function'):
@@ -140,8 +140,8 @@ def test_what_to_do_with_unknown_rows_is_checked_first(play, journal, on_unknown
 
 
 @pytest.mark.parametrize("rows", [None, 5, "rows.csv", {"title": "x"}, NewTicket(lead_id="x")])
-def test_rows_that_cannot_be_iterated_are_named_at_once(play, journal, rows):
-    """Not when the run begins."""
+def test_rows_that_cannot_be_iterated_are_refused_at_once(play, journal, rows):
+    """The error is raised by create, before the run begins."""
 
     async def main(client, emulator):
         with pytest.raises(InvalidRequestError, match="rows are an iterable of NewTicket or BulkRow"):
@@ -151,8 +151,8 @@ def test_rows_that_cannot_be_iterated_are_named_at_once(play, journal, rows):
 
 
 @pytest.mark.parametrize("answer", [200, 404])
-def test_a_few_failures_of_a_service_that_lives_pause_nothing(play, journal, caplog, answer):
-    """The first look finds it alive, also where there is no such ticket; nobody is warned."""
+def test_a_few_failures_of_a_working_service_do_not_pause_the_run(play, journal, caplog, answer):
+    """The first probe is answered, with the ticket or with 404, and nothing is logged."""
 
     async def main(client, emulator):
         emulator.faults.add(Status(500, method="POST", times=5))

@@ -1,4 +1,4 @@
-"""Rows that failed, were not sent, or may have been applied: what the next run does with them."""
+"""Rows that failed, were not sent, or may have been applied, in the next run."""
 
 import httpx
 import pytest
@@ -23,7 +23,7 @@ from lsq_service_async.emulator.faults import DropConnection, Status
 
 
 def test_a_refused_row_fails_and_waits_for_a_retry(play, journal):
-    """The others go on; the next run reports it, and sends it again when asked to."""
+    """The other rows are created. The next run reports the row, and sends it with retry_failed."""
 
     async def main(client, emulator):
         emulator.faults.add(Status(400, body="no such field"))
@@ -41,12 +41,12 @@ def test_a_refused_row_fails_and_waits_for_a_retry(play, journal):
     play(main)
 
 
-def test_a_row_that_was_not_sent_goes_again(play, journal, monkeypatch):
-    """A connection that was never made is nobody's fault, and needs nobody's word."""
+def test_a_row_that_was_not_sent_is_sent_by_the_next_run(play, journal, monkeypatch):
+    """A row whose connection was refused needs no decision."""
 
     async def main(client, emulator):
         handle = httpx.ASGITransport.handle_async_request
-        monkeypatch.setattr(httpx.ASGITransport, "handle_async_request", nobody_listens)
+        monkeypatch.setattr(httpx.ASGITransport, "handle_async_request", refuse_connection)
         [outcome] = await run(client.bulk.create(keyed(1), journal=journal))
         assert (outcome.state, type(outcome.error)) == ("failed", NotSentError)
         monkeypatch.setattr(httpx.ASGITransport, "handle_async_request", handle)
@@ -56,20 +56,20 @@ def test_a_row_that_was_not_sent_goes_again(play, journal, monkeypatch):
     play(main)
 
 
-async def nobody_listens(transport, request):
+async def refuse_connection(transport, request):
     raise httpx.ConnectError("refused")
 
 
 @pytest.mark.parametrize("how", ["offline", "refused"])
-def test_a_row_in_doubt_stays_so_until_it_is_done_or_settled(play, journal, monkeypatch, how):
-    """That sending it once more failed says nothing of the first send."""
+def test_a_row_stays_unknown_until_it_is_done_or_resolved(play, journal, monkeypatch, how):
+    """If sending it again fails, the first send may still have been applied."""
 
     async def main(client, emulator):
         emulator.faults.add(lost())
         await run(client.bulk.create(keyed(1), journal=journal))
         with monkeypatch.context() as offline:
             if how == "offline":
-                offline.setattr(httpx.ASGITransport, "handle_async_request", nobody_listens)
+                offline.setattr(httpx.ASGITransport, "handle_async_request", refuse_connection)
             else:
                 emulator.faults.add(Status(400))
             [outcome] = await run(client.bulk.create(keyed(1), journal=journal, on_unknown="resend"))
@@ -80,8 +80,8 @@ def test_a_row_in_doubt_stays_so_until_it_is_done_or_settled(play, journal, monk
     play(main)
 
 
-def test_a_row_that_was_looked_for_and_not_found_is_as_new(play, journal):
-    """The function's word counts: what comes of its send is what came of the row."""
+def test_a_row_that_a_look_up_did_not_find_is_sent_like_a_new_one(play, journal):
+    """The result of its send is the result of the row."""
 
     async def main(client, emulator):
         emulator.faults.add(DropConnection(), Status(400))
@@ -97,7 +97,7 @@ def test_a_row_that_was_looked_for_and_not_found_is_as_new(play, journal):
 
 
 def test_an_unknown_row_is_never_sent_again_by_itself(play, journal):
-    """Not in this run, not in the next, whatever else happens."""
+    """Neither this run nor the next one sends a row that may have been applied."""
 
     async def main(client, emulator):
         emulator.faults.add(lost())
@@ -115,8 +115,8 @@ def test_an_unknown_row_is_never_sent_again_by_itself(play, journal):
     play(main)
 
 
-def test_an_unknown_row_is_settled_by_the_users_word(play, journal):
-    """stop raises; a function looks, and brings the receipt or says that it is not there; resend sends it."""
+def test_the_user_decides_what_a_run_does_with_unknown_rows(play, journal):
+    """ "stop" raises, a function returns the receipt or None, and "resend" sends the row."""
 
     async def main(client, emulator):
         emulator.faults.add(lost(2))
@@ -145,8 +145,8 @@ def test_an_unknown_row_is_settled_by_the_users_word(play, journal):
     play(main)
 
 
-def test_rows_are_settled_by_word(play, journal):
-    """Applied ones are skipped from then on, with their number where it was said; the others are sent."""
+def test_resolved_rows_are_skipped_or_sent(play, journal):
+    """The next run skips applied rows, with the number if it is known, and sends the others."""
 
     async def main(client, emulator):
         emulator.faults.add(lost(3))
@@ -160,8 +160,8 @@ def test_rows_are_settled_by_word(play, journal):
     play(main)
 
 
-def test_an_update_that_the_server_failed_is_in_doubt(play, journal):
-    """Its last word was no refusal."""
+def test_an_update_that_ended_with_500_is_unknown(play, journal):
+    """A 500 without an exception type is not a refusal."""
 
     async def main(client, emulator):
         emulator.faults.add(Status(500, times=9))
@@ -173,7 +173,7 @@ def test_an_update_that_the_server_failed_is_in_doubt(play, journal):
 
 
 def test_unknown_rows_can_be_listed(play, journal):
-    """By key, with the class of their error."""
+    """The list has their keys, each with the class of its error."""
 
     async def main(client, emulator):
         emulator.faults.add(lost())

@@ -1,4 +1,4 @@
-"""What a run says before and while it goes: plan, time left and rate."""
+"""Plan, time left, rate, and the state of a row whose call raised an error."""
 
 import asyncio
 import sqlite3
@@ -7,15 +7,28 @@ import pytest
 from bulk.samples import keyed, lost, run
 
 from lsq_service_async import (
+    AuthenticationError,
+    BadRequestError,
     BulkRow,
+    InvalidRequestError,
+    LSQServiceError,
+    MalformedResponseError,
+    NotSentError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    QueueTimeoutError,
+    RateLimitError,
+    ServerError,
     TicketUpdate,
 )
-from lsq_service_async.bulk import Plan, Summary
+from lsq_service_async.bulk import Plan, State, Summary
+from lsq_service_async.bulk.progress import state_for_error
 from lsq_service_async.emulator.faults import Status
+from lsq_service_async.records import Attempt, Outcome
 
 
-def test_a_plan_counts_what_will_be_sent(play, journal):
-    """Failed rows only for a retry, unknown ones only by the user's word."""
+def test_a_plan_counts_the_rows_that_a_run_will_send(play, journal):
+    """Failed rows count for a retry only, and unknown rows only if the run sends or looks up them."""
 
     async def main(client, emulator):
         emulator.faults.add(Status(400), lost(2))
@@ -36,8 +49,8 @@ def test_a_plan_counts_what_will_be_sent(play, journal):
     play(main)
 
 
-def test_a_plan_takes_what_a_dead_run_had_in_flight_for_unknown(play, journal):
-    """As the run will."""
+def test_a_plan_counts_rows_that_a_dead_run_left_in_flight_as_unknown(play, journal):
+    """The run will treat them in the same way."""
 
     async def main(client, emulator):
         await run(client.bulk.create(keyed(2), journal=journal))
@@ -49,8 +62,8 @@ def test_a_plan_takes_what_a_dead_run_had_in_flight_for_unknown(play, journal):
     play(main)
 
 
-def test_a_resumed_run_does_not_reckon_with_time_for_what_it_skips(play, journal):
-    """But with the wait before its first call, from its first outcome on, which is of one of them."""
+def test_the_time_left_of_a_resumed_run_has_no_time_for_skipped_rows(play, journal):
+    """From its first outcome on, it is the wait before the first call and the time of the calls."""
 
     async def main(client, emulator):
         await run(client.bulk.create(keyed(60), journal=journal))
@@ -65,8 +78,8 @@ def test_a_resumed_run_does_not_reckon_with_time_for_what_it_skips(play, journal
     assert play(main) == pytest.approx(5 + 9 * 0.2, abs=0.1)
 
 
-def test_the_rate_is_that_of_rows_that_are_sent(play, journal):
-    """From the first of them on: the wait of a resumed run and what it skips say nothing of it."""
+def test_the_rate_counts_rows_that_are_sent(play, journal):
+    """The wait of a resumed run, skipped rows and invalid rows do not change it."""
 
     async def main(client, emulator):
         emulator.faults.add(Status(400))
@@ -83,8 +96,8 @@ def test_the_rate_is_that_of_rows_that_are_sent(play, journal):
 
 
 @pytest.mark.parametrize("retry_failed", [False, True])
-def test_what_is_left_is_reckoned_as_in_the_plan(play, journal, retry_failed):
-    """Rows that wait for a retry or for the user's word cost no call."""
+def test_the_time_left_agrees_with_the_plan(play, journal, retry_failed):
+    """Rows that wait for a retry or a decision take no time."""
 
     async def main(client, emulator):
         emulator.faults.add(Status(400, times=10), lost(3))
@@ -98,8 +111,8 @@ def test_what_is_left_is_reckoned_as_in_the_plan(play, journal, retry_failed):
     play(main)
 
 
-def test_the_rate_of_a_run_that_is_over_stays(play, journal):
-    """Also where there is no loop any more."""
+def test_the_rate_of_a_finished_run_does_not_change(play, journal):
+    """It can be read without a running loop."""
 
     async def main(client, emulator):
         job = client.bulk.create(keyed(50), journal=journal)
@@ -110,3 +123,36 @@ def test_the_rate_of_a_run_that_is_over_stays(play, journal):
 
     job, rate = play(main)
     assert job.rate() == rate > 4
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        (NotSentError("x"), State.PENDING),
+        (QueueTimeoutError("x"), State.PENDING),
+        (BadRequestError("x"), State.FAILED),
+        (AuthenticationError("x"), State.PENDING),
+        (RateLimitError("x"), State.PENDING),
+        (PermissionDeniedError("x"), State.FAILED),
+        (ServerError("x", exception_type="MXException"), State.FAILED),
+        (InvalidRequestError("x"), State.FAILED),
+        (ServerError("x"), State.UNKNOWN),
+        (OutcomeUnknownError("x"), State.UNKNOWN),
+        (MalformedResponseError("x"), State.UNKNOWN),
+        (LSQServiceError("x"), State.UNKNOWN),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value.value,
+)
+def test_an_error_decides_the_state_of_its_row(error, state):
+    """A row is pending if it was not sent, failed if it was refused, and else unknown."""
+    assert state_for_error(error) is state
+
+
+@pytest.mark.parametrize("kind", [NotSentError, BadRequestError, InvalidRequestError])
+def test_one_unknown_attempt_leaves_the_row_unknown(kind):
+    """A later attempt that was refused or not sent does not change that."""
+    attempts = [
+        Attempt(number=1, outcome=Outcome.UNKNOWN, status=500, seconds=0.1),
+        Attempt(number=2, outcome=Outcome.NOT_APPLIED, status=None, seconds=0.1),
+    ]
+    assert state_for_error(kind("x", attempts=tuple(attempts))) is State.UNKNOWN

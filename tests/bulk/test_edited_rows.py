@@ -1,4 +1,4 @@
-"""A row that failed may come mended, with other content under its key, if it was certainly not applied."""
+"""A row that was certainly not applied may have other content under its key in the next run."""
 
 import pytest
 from bulk.samples import changed, keyed, lost, run, tickets, titles
@@ -8,9 +8,8 @@ from lsq_service_async.bulk import State, Summary, states_in
 from lsq_service_async.emulator.faults import AnswerLost, Serve, Status
 
 
-def test_a_mended_row_is_sent_under_its_key_by_a_retry(play, journal):
-    """It was certainly not applied. Without a retry it stops the run, which says so; once it is done it is skipped, and
-    so is the row that it was, for the input that both came from may run again."""
+def test_an_edited_row_is_sent_under_its_key_by_a_retry(play, journal):
+    """Without a retry it stops the run. Once it is done, its old and its new content are skipped."""
 
     async def main(client, emulator):
         emulator.faults.add(Status(400))
@@ -20,7 +19,7 @@ def test_a_mended_row_is_sent_under_its_key_by_a_retry(play, journal):
             await run(client.bulk.create([changed(row)], journal=journal))
         assert emulator.tickets == {}
         [made] = await run(client.bulk.create([changed(row)], journal=journal, retry_failed=True))
-        assert (made.state, titles(emulator)) == ("created", ["row 0, mended"])
+        assert (made.state, titles(emulator)) == ("created", ["row 0, edited"])
         for again in (row, changed(row)):
             [skipped] = await run(client.bulk.create([again], journal=journal, retry_failed=True))
             assert (skipped.state, skipped.receipt.number) == ("skipped", made.receipt.number)
@@ -29,8 +28,8 @@ def test_a_mended_row_is_sent_under_its_key_by_a_retry(play, journal):
     play(main)
 
 
-def test_a_mended_row_that_fails_again_may_be_mended_again(play, journal):
-    """The journal knows its last content and its first: both are reported as failed, and neither stops a run."""
+def test_an_edited_row_that_fails_again_may_be_edited_again(play, journal):
+    """Its first and its last content are reported as failed, and neither stops a run."""
 
     async def main(client, emulator):
         emulator.faults.add(Status(400, times=2))
@@ -45,13 +44,13 @@ def test_a_mended_row_that_fails_again_may_be_mended_again(play, journal):
             "created"
         ]
         assert [same.state for same in await run(client.bulk.create([row], journal=journal))] == ["skipped"]
-        assert titles(emulator) == ["row 0, mended, mended"]
+        assert titles(emulator) == ["row 0, edited, edited"]
 
     play(main)
 
 
-def test_a_mended_row_may_get_its_first_content_back(play, journal):
-    """What a retry sends is what is given now."""
+def test_an_edited_row_may_get_its_first_content_back(play, journal):
+    """A retry sends the content that it is given."""
 
     async def main(client, emulator):
         emulator.faults.add(Status(400, times=2))
@@ -68,8 +67,8 @@ def test_a_mended_row_may_get_its_first_content_back(play, journal):
 @pytest.mark.parametrize(
     ("fault", "words"), [(Serve(), "which applied it"), (AnswerLost(), "which may have applied it")]
 )
-def test_what_was_or_may_have_been_applied_is_never_mended(play, journal, fault, words):
-    """A retry stops there, too."""
+def test_a_row_that_may_have_been_applied_is_never_sent_with_other_content(play, journal, fault, words):
+    """A retry stops at a row that is done or unknown."""
 
     async def main(client, emulator):
         emulator.faults.add(fault)
@@ -82,8 +81,8 @@ def test_what_was_or_may_have_been_applied_is_never_mended(play, journal, fault,
     play(main)
 
 
-def test_a_row_that_is_unknown_since_it_was_mended_is_not_sent_as_it_was(play, journal):
-    """Not even by the word that it is to be sent again: that was said of other content."""
+def test_a_row_that_became_unknown_after_it_was_edited_is_not_sent_with_its_first_content(play, journal):
+    """Even "resend" refuses it, because the decision was about other content."""
 
     async def main(client, emulator):
         emulator.faults.add(Status(400), lost())
@@ -92,13 +91,13 @@ def test_a_row_that_is_unknown_since_it_was_mended_is_not_sent_as_it_was(play, j
         await run(client.bulk.create([changed(row)], journal=journal, retry_failed=True))
         with pytest.raises(InvalidRequestError, match="may have applied it"):
             await run(client.bulk.create([row], journal=journal, retry_failed=True, on_unknown="resend"))
-        assert titles(emulator) == ["row 0, mended"]
+        assert titles(emulator) == ["row 0, edited"]
 
     play(main)
 
 
-def test_a_key_that_comes_twice_is_no_mended_row(play, journal):
-    """Although the first of them has failed in this run."""
+def test_a_key_that_the_input_has_twice_is_not_an_edited_row(play, journal):
+    """The second row is refused, although the first one has failed in this run."""
 
     async def main(client, emulator):
         emulator.faults.add(Status(400))
@@ -110,8 +109,8 @@ def test_a_key_that_comes_twice_is_no_mended_row(play, journal):
     play(main)
 
 
-def test_a_mended_row_without_a_key_is_a_new_one(play, journal):
-    """In the same journal: the key of a row without one is its content."""
+def test_an_edited_row_without_a_key_is_a_new_row(play, journal):
+    """The key of such a row is its content."""
 
     async def main(client, emulator):
         emulator.faults.add(Status(400))

@@ -1,0 +1,74 @@
+"""A circuit breaker on its own, with a probe that fails as often as a test wants."""
+
+import asyncio
+
+import pytest
+from virtual_clock import virtual
+
+from lsq_service_async import (
+    AuthenticationError,
+    BadRequestError,
+    MalformedResponseError,
+    NotFoundError,
+    NotSentError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    QueueTimeoutError,
+    ServerError,
+)
+from lsq_service_async.bulk.circuit_breaker import CircuitBreaker
+
+
+def breaker(*answers):
+    """A circuit breaker whose probe raises these errors, one after the other, and the times of the probes."""
+    times, answers = [], list(answers)
+
+    async def probe():
+        times.append(round(asyncio.get_running_loop().time() - 1000))
+        if answers and (error := answers.pop(0)):
+            raise error
+
+    return CircuitBreaker(probe, threshold=2, first_pause=5, longest_pause=15), times
+
+
+@virtual
+async def test_a_breaker_probes_until_the_service_works():
+    """The pauses between the probes double, up to the longest."""
+    errors = [NotSentError("x"), OutcomeUnknownError("x"), MalformedResponseError("x"), ServerError("x")]
+    circuit, times = breaker(*errors, NotFoundError("x"))
+    circuit.record(ServerError("x"))
+    await circuit.wait_until_closed()
+    assert times == []
+    circuit.record(NotSentError("x"))
+    await circuit.wait_until_closed()
+    assert times == [0, 5, 15, 30, 45]
+    await circuit.wait_until_closed()
+    assert len(times) == 5
+
+
+@virtual
+@pytest.mark.parametrize(
+    "error",
+    [None, BadRequestError("x"), ServerError("x", exception_type="MX"), QueueTimeoutError("x")],
+    ids=lambda error: type(error).__name__,
+)
+async def test_failures_that_the_row_caused_do_not_open_a_breaker(error):
+    """They begin the count of the others again."""
+    circuit, times = breaker()
+    for failure in (NotSentError("x"), error, NotSentError("x")):
+        circuit.record(failure)
+        await circuit.wait_until_closed()
+    assert times == []
+
+
+@virtual
+@pytest.mark.parametrize("kind", [AuthenticationError, PermissionDeniedError])
+async def test_wrong_keys_open_a_breaker_at_once(kind):
+    """The run goes on if the probe is answered, and stops if it shows the same error."""
+    circuit, times = breaker(None, kind("x"))
+    circuit.record(kind("x"))
+    await circuit.wait_until_closed()
+    circuit.record(kind("x"))
+    with pytest.raises(kind):
+        await circuit.wait_until_closed()
+    assert times == [0, 0]
