@@ -49,40 +49,22 @@ def test_a_token_bucket_allows_a_burst_and_then_one_call_each_fifth_of_a_second(
     assert sum(allowed(window, *[3600.0] * 40)) == 25
 
 
-def test_the_estimate_fades_the_previous_bucket_linearly_in_whole_numbers():
-    """Of 25 calls, half a bucket later 12.5 remain, which are 12, so 13 calls are allowed."""
-    window = TwoBucketEstimate(25, 5.0, phase=0.0, refused_count=False)
-    assert all(allowed(window, *[4.0] * 25))
-    assert sum(allowed(window, *[7.5] * 25)) == 13
-
-
-def test_the_estimate_refuses_a_second_burst_that_a_true_window_allows():
-    """Of two bursts 5.1 seconds apart, the first still counts as 24 calls."""
-    times = [0.0] * 25 + [5.1] * 25
-    assert all(allowed(SlidingWindow(25, 5.0), *times))
-    assert allowed(TwoBucketEstimate(25, 5.0, phase=0.0), *times) == [True] * 26 + [False] * 24
-
-
-def test_the_estimate_begins_with_the_first_call_like_haproxy():
-    """Without a phase, the bucket of a call at 3.0 ends at 8.0, so 25 calls at 7.9 are in the same bucket."""
-    window = TwoBucketEstimate(25, 5.0)
-    assert allowed(window, 3.0, *[7.9] * 25) == [True] * 25 + [False]
-
-
-def test_the_estimate_begins_again_after_two_idle_periods():
-    """After a rest the bucket begins with the next call; with a phase it stays on the grid."""
-    follows, grid = TwoBucketEstimate(25, 5.0), TwoBucketEstimate(25, 5.0, phase=0.0)
-    for window in (follows, grid):
-        assert all(allowed(window, 0.0, *[14.0] * 20))
-    # At 18.5 the first window is in the same bucket; on the grid 20 calls have faded by 70 %.
-    assert sum(allowed(follows, *[18.5] * 25)) == 5
-    assert sum(allowed(grid, *[18.5] * 25)) == 25 - 20 * 1500 // 5000
-
-
-def test_the_estimate_ignores_calls_that_are_two_buckets_old():
-    """On a grid with an empty bucket in between, a whole burst passes."""
-    window = TwoBucketEstimate(25, 5.0, phase=0.0)
-    assert all(allowed(window, *[4.0] * 25, *[10.0] * 25))
+@pytest.mark.parametrize(
+    ("phase", "earlier", "now", "passed"),
+    [
+        pytest.param(0.0, [4.0] * 25, 7.5, 13, id="half a bucket later 12.5 of 25 calls remain, which are 12"),
+        pytest.param(0.0, [0.0] * 25, 5.1, 1, id="a second burst is refused that a true window allows"),
+        pytest.param(0.0, [4.0] * 25, 10.0, 25, id="calls that are two buckets old do not count"),
+        pytest.param(None, [3.0], 7.9, 24, id="without a phase the bucket of a call at 3.0 ends at 8.0"),
+        pytest.param(None, [0.0] + [14.0] * 20, 18.5, 5, id="after a rest the bucket begins with the next call"),
+        pytest.param(0.0, [0.0] + [14.0] * 20, 18.5, 19, id="with a phase it stays on the grid"),
+    ],
+)
+def test_the_estimate_adds_the_fading_calls_of_the_previous_bucket(phase, earlier, now, passed):
+    """After the earlier calls, of 25 calls at once as many pass as HAProxy's formula gives."""
+    window = TwoBucketEstimate(25, 5.0, phase=phase, refused_count=False)
+    assert all(allowed(window, *earlier))
+    assert sum(allowed(window, *[now] * 25)) == passed
 
 
 @pytest.mark.parametrize("phase", [None, 0.0, 0.7])
