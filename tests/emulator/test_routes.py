@@ -39,73 +39,53 @@ def store():
 
 
 @pytest.fixture
-def emulator_143(store):
+def emulator(store):
     return Emulator(store=store, window=None)
-
-
-@pytest.fixture
-async def client_143(emulator_143, connect):
-    async with connect(emulator_143) as client:
-        yield client
 
 
 # The vendor's examples
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "request_name", "answer_name"),
+    ("method", "path", "example", "answer_name", "number"),
     [
-        ("PUT", "/tickets/143/update", "update-request", "update-answer"),
-        ("POST", "/internalnote/upload", "note-request", "note-answer"),
-        ("POST", "/ticket/143/portal/activity", "portal-request", "portal-answer"),
-        ("POST", FIELDS_PATH, "metadata-request", "metadata-answer"),
+        ("POST", "/tickets", "create", "create-answer", 34),
+        ("POST", "/tickets", "create", "create-with-attachments-answer", 157),
+        ("PUT", "/tickets/143/update", "update", "update-answer", 1),
+        ("PUT", "/tickets/trash", "trash", "trash-answer", 1),
+        ("POST", "/internalnote/upload", "note", "note-answer", 1),
+        ("POST", "/ticket/143/portal/activity", "portal", "portal-answer", 1),
+        ("POST", FIELDS_PATH, "metadata", "metadata-answer", 1),
     ],
 )
-async def test_the_vendors_request_gets_the_vendors_answer(client_143, sample, method, path, request_name, answer_name):
-    """A printed request gets the printed response."""
-    body = {"files": form(sample(request_name))} if method == "PUT" else {"json": sample(request_name)}
-    response = await client_143.request(method, path, **body)
+async def test_the_vendors_request_gets_the_vendors_answer(connect, sample, method, path, example, answer_name, number):
+    """A printed request gets the printed response; a new ticket has the number and the GUID that are printed."""
+    body, answer = sample(f"{example}-request"), sample(answer_name)
+    store = TicketStore(first_number=number, guid=lambda: answer["TicketId"])
+    for name in ("143", "160", "161"):
+        store.put(StoredTicket(name, name, "lead"))
+    if answer_name == "create-with-attachments-answer":
+        del body["Id"]  # The page of this form prints no Id.
+    as_form = example == "update" or number == 157
+    async with connect(Emulator(store=store)) as client:
+        sent = {"files": form(body, photo_jpg=b"jpeg", note_txt=b"")} if as_form else {"json": body}
+        response = await client.request(method, path, **sent)
     assert (response.status_code, response.headers["content-type"]) == (200, "application/json; charset=utf-8")
-    assert response.json() == sample(answer_name)
+    assert response.json() == answer
+    files = [(file.name, file.size) for ticket in store.tickets.values() for file in ticket.files]
+    assert files == ([("photo.jpg", 4), ("note.txt", 0)] if as_form else [])
+    assert list(store.trashed) == (["160", "161"] if example == "trash" else [])
 
 
-async def test_create_answers_as_printed(sample, connect):
-    """The vendor's new ticket gets the printed receipt: without a message as JSON, with one as a form with files."""
-    request = sample("create-request")
-    for name, number in (("create-answer", 34), ("create-with-attachments-answer", 157)):
-        answer = sample(name)
-        emulator = Emulator(store=TicketStore(first_number=number, guid=lambda answer=answer: answer["TicketId"]))
-        async with connect(emulator) as client:
-            if number == 34:
-                response = await client.post("/tickets", json=request)
-            else:
-                del request["Id"]
-                response = await client.post("/tickets", files=form(request, photo_jpg=b"jpeg", note_txt=b""))
-        assert response.json() == answer
-    assert [(f.name, f.size) for f in emulator.tickets["157"].files] == [("photo.jpg", 4), ("note.txt", 0)]
-
-
-async def test_get_answers_as_printed(sample, client_143, store):
+async def test_get_answers_as_printed(sample, client, store):
     """A ticket with the printed fields has every key of the page, in the order of the page."""
     answer = sample("get-answer")
     held = {field["SchemaName"]: field["Value"] for field in answer["Fields"]}
     store.put(StoredTicket("143", answer["TicketId"], answer["LeadId"], held))
-    assert json.dumps((await client_143.get("/tickets/143")).json()) == json.dumps(answer)
+    assert json.dumps((await client.get("/tickets/143")).json()) == json.dumps(answer)
 
 
-async def test_trash_answers_as_printed(sample, connect, new_ticket):
-    """The request has texts and the response numbers; two tickets are in the trash, and the third is not."""
-    emulator = Emulator(store=TicketStore(first_number=160))
-    async with connect(emulator) as client:
-        for _ in range(3):
-            await client.post("/tickets", json=new_ticket)
-        response = await client.put("/tickets/trash", json=sample("trash-request"))
-    assert (response.status_code, response.json()) == (200, sample("trash-answer"))
-    assert (list(emulator.tickets), list(emulator.trashed)) == (["162"], ["160", "161"])
-    assert emulator.calls[-1].applied
-
-
-async def test_conversations_answer_as_printed(sample, client_143, store):
+async def test_conversations_answer_as_printed(sample, client, store):
     """The page counts two messages and prints the first; stored twice, it is printed the same."""
     answer = sample("conversations-answer")
     (printed,) = answer["ConversationList"]
@@ -118,7 +98,7 @@ async def test_conversations_answer_as_printed(sample, client_143, store):
         created_by=printed["CreatedBy"],
     )
     store.put(StoredTicket("143", TICKET.ticket_id, TICKET.lead_id, conversations=(message, message)))
-    response = await client_143.post("/conversation/filter", json=sample("conversations-request"))
+    response = await client.post("/conversation/filter", json=sample("conversations-request"))
     assert json.dumps(response.json()) == json.dumps({**answer, "ConversationList": [printed, printed]})
 
 
@@ -142,11 +122,9 @@ async def test_sub_types_answer_as_printed(sample, client):
         pytest.param({"LeadId": 5}, "LeadId must be a text", id="lead is a number"),
         pytest.param({"LeadId": ""}, "LeadId must be a text", id="lead is empty"),
         pytest.param({"TypeId": 1}, 'TypeId must be "1"', id="TypeId is a number"),
-        pytest.param({"TypeId": "2"}, 'TypeId must be "1"', id="TypeId is another"),
         pytest.param({"RelatedTicketTypeId": None}, "RelatedTicketTypeId must be 1", id="no RelatedTicketTypeId"),
         pytest.param({"RelatedTicketTypeId": "1"}, "RelatedTicketTypeId must be 1", id="it is a text"),
         pytest.param({"RelatedTicketTypeId": True}, "RelatedTicketTypeId must be 1", id="it is true"),
-        pytest.param({"RelatedTicketTypeId": 2}, "RelatedTicketTypeId must be 1", id="it is another"),
         pytest.param({"Id": "34"}, "Id must be null", id="Id of a new ticket"),
         pytest.param({"Fields": None}, "Fields must be a list", id="no Fields"),
         pytest.param({"Fields": [{"SchemaName": "Title"}]}, "a SchemaName and a Value", id="field without value"),
@@ -164,7 +142,7 @@ async def test_a_new_ticket_that_departs_from_the_page_is_a_400(client, emulator
         assert response.status_code == 400
         assert response.text.startswith("The message body on the request is not as per API specification.")
         assert reason in response.text
-    assert not emulator.tickets
+    assert emulator.tickets == {"143": TICKET}
 
 
 NOTE = {
@@ -185,18 +163,13 @@ CHANGES = [
     ("/internalnote/upload", NOTE, {"ActivityType": "Note"}, 'ActivityType must be "CreateInternalNote"'),
     ("/internalnote/upload", NOTE, {"RelatedTicketId": "143"}, "RelatedTicketId must be a whole number"),
     ("/internalnote/upload", NOTE, {"TextPart": ""}, "TextPart must be a text"),
-    ("/internalnote/upload", NOTE, {"TextPart": 5}, "TextPart must be a text"),
     (PORTAL_PATH, PORTAL, {"Direction": "Inbound"}, 'Direction must be "INBOUND" or "OUTBOUND"'),
-    (PORTAL_PATH, PORTAL, {"Direction": None}, "Direction must be"),
     (PORTAL_PATH, PORTAL, {"Text": ""}, "Text must be a text"),
-    (FIELDS_PATH, PAGE, {"Limit": None}, "Limit must be a whole number from 1 on"),
     (FIELDS_PATH, PAGE, {"Limit": 0}, "Limit must be a whole number from 1 on"),
-    (FIELDS_PATH, PAGE, {"Offset": "0"}, "Offset must be a whole number from 0 on"),
     (FIELDS_PATH, PAGE, {"Offset": -1}, "Offset must be a whole number from 0 on"),
     (FIELDS_PATH, PAGE, {"SearchText": 5}, "SearchText must be a text"),
     ("/tickets/trash", {}, {"TicketIds": None}, "TicketIds must be"),
     ("/tickets/trash", {}, {"TicketIds": []}, "TicketIds must be"),
-    ("/tickets/trash", {}, {"TicketIds": "143"}, "TicketIds must be"),
     ("/tickets/trash", {}, {"TicketIds": [143]}, "TicketIds must be"),
     ("/tickets/trash", {}, {"TicketIds": ["143", None]}, "TicketIds must be"),
     ("/tickets/trash", {}, {"TicketIds": ["#143"]}, "TicketIds must be"),
@@ -207,12 +180,12 @@ CHANGES = [
 
 
 @pytest.mark.parametrize(("path", "body", "changes", "reason"), CHANGES, ids=lambda value: ascii(value)[:40])
-async def test_a_body_that_departs_from_the_page_is_a_400(client_143, emulator_143, path, body, changes, reason):
+async def test_a_body_that_departs_from_the_page_is_a_400(client, emulator, path, body, changes, reason):
     """The response names the attribute, and ticket 143 is unchanged."""
     method = "PUT" if path == "/tickets/trash" else "POST"
-    response = await client_143.request(method, path, json=body | changes)
+    response = await client.request(method, path, json=body | changes)
     assert (response.status_code, reason in response.text) == (400, True)
-    assert emulator_143.tickets == {"143": TICKET}
+    assert emulator.tickets == {"143": TICKET}
 
 
 @pytest.mark.parametrize(
@@ -230,54 +203,38 @@ async def test_a_body_that_is_not_a_json_object_is_a_400(client, text):
     assert (response.status_code, "(the JSON" in response.text) == (400, True)
 
 
-@pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded"])
-async def test_json_of_another_content_type_is_a_400(client, new_ticket, content_type):
-    """A JSON body needs the documented content type."""
-    headers = {"content-type": content_type} if content_type else {}
-    response = await client.post("/tickets", content=json.dumps(new_ticket), headers=headers)
-    assert (response.status_code, "the content type must be application/json" in response.text) == (400, True)
-
-
-@pytest.mark.parametrize("path", ["/conversation/filter", "/internalnote/upload", PORTAL_PATH])
-async def test_a_form_instead_of_json_is_a_400(client_143, path):
-    """Only tickets may be sent as a form."""
-    response = await client_143.post(path, files={"ticketDTO": (None, "{}")})
-    assert (response.status_code, "the content type must be application/json)" in response.text) == (400, True)
-
-
-async def test_json_instead_of_a_form_is_a_400(client_143, emulator_143):
-    """An update is a form, always."""
-    response = await client_143.put("/tickets/143/update", json=update("143", Status="Open"))
-    assert (response.status_code, "multipart/form-data" in response.text) == (400, True)
-    assert emulator_143.tickets["143"] == TICKET
-
-
 @pytest.mark.parametrize(
-    ("parts", "reason"),
+    ("method", "path", "body", "reason"),
     [
-        pytest.param([("files", ("a", b"x"))], "the part ticketDTO is missing", id="files alone"),
-        pytest.param([("files", (None, "x"))], "file parts called files", id="a file without a name"),
+        *(
+            (
+                "POST",
+                "/tickets",
+                {"content": "{}", "headers": headers},
+                "content type must be application/json or multi",
+            )
+            for headers in ({}, {"content-type": "text/plain"}, {"content-type": "application/x-www-form-urlencoded"})
+        ),
+        ("POST", "/conversation/filter", {"files": form({})}, "content type must be application/json)"),
+        ("POST", "/internalnote/upload", {"files": form({})}, "content type must be application/json)"),
+        ("POST", PORTAL_PATH, {"files": form({})}, "content type must be application/json)"),
+        ("PUT", "/tickets/143/update", {"json": update("143")}, "content type must be multipart/form-data)"),
+        ("POST", "/tickets", {"files": [("files", ("a", b"x"))]}, "the part ticketDTO is missing"),
+        ("POST", "/tickets", {"files": [("files", (None, "x"))]}, "file parts called files"),
+        *(("PUT", "/tickets/143/update", {"files": form(update(id))}, 'Id must be "143"') for id in (None, "2", 143)),
     ],
 )
-async def test_a_form_that_departs_from_the_page_is_a_400(client, emulator, parts, reason):
-    """A form without a ticket, or with a part that is not documented, creates nothing."""
-    response = await client.post("/tickets", files=parts)
+async def test_a_body_of_another_kind_is_a_400(client, emulator, method, path, body, reason):
+    """Only tickets may be sent as a form, an update is always one, and it names the ticket of its path as a text."""
+    response = await client.request(method, path, **body)
     assert (response.status_code, reason in response.text) == (400, True)
-    assert not emulator.tickets
-
-
-@pytest.mark.parametrize("number", [None, "2", 143])
-async def test_an_update_must_name_its_number(client_143, emulator_143, number):
-    """The Id of an update is mandatory, a text, and the number of the ticket in the path."""
-    response = await client_143.put("/tickets/143/update", files=form(update(number)))
-    assert (response.status_code, "Id must be" in response.text) == (400, True)
-    assert emulator_143.tickets["143"] == TICKET
+    assert emulator.tickets == {"143": TICKET}
 
 
 @pytest.mark.parametrize("name", ["143", TICKET.ticket_id, "7"])
-async def test_an_unknown_or_trashed_ticket_is_a_404_with_a_json_body(client_143, sample, name):
+async def test_an_unknown_or_trashed_ticket_is_a_404_with_a_json_body(client, sample, name):
     """Every operation refuses a ticket that does not exist or no longer exists (the format is an inference)."""
-    await client_143.put("/tickets/trash", json={"TicketIds": ["143"]})
+    await client.put("/tickets/trash", json={"TicketIds": ["143"]})
     requests = [
         ("GET", f"/tickets/{name}", {}),
         ("PUT", f"/tickets/{name}/update", {"files": form(update("7"))}),
@@ -287,7 +244,7 @@ async def test_an_unknown_or_trashed_ticket_is_a_404_with_a_json_body(client_143
         requests += [("POST", "/conversation/filter", {"json": CONVERSATIONS})]
         requests += [("POST", "/internalnote/upload", {"json": NOTE})]
     for method, path, body in requests:
-        response = await client_143.request(method, path, **body)
+        response = await client.request(method, path, **body)
         expected = {"Status": "Error", "ExceptionMessage": f"Ticket {name} does not exist"}
         assert (response.status_code, response.json()) == (404, expected)
 
@@ -371,10 +328,10 @@ async def listed(client, **changes):
     return (await client.post("/conversation/filter", json=CONVERSATIONS | changes)).json()
 
 
-async def test_an_added_message_is_listed(client_143, emulator_143, store):
+async def test_an_added_message_is_listed(client, emulator, store):
     """A message keeps its text, HTML and attachments; its time has milliseconds, or none if they are 0, and no zone."""
-    message = emulator_143.converse("143", text="Hi", html="<p>Hi</p>", attachments=[{"Name": "a.txt"}])
-    listing = await listed(client_143)
+    message = emulator.converse("143", text="Hi", html="<p>Hi</p>", attachments=[{"Name": "a.txt"}])
+    listing = await listed(client)
     assert listing["ConversationList"] == [
         {
             "RelatedActivityType": "InboundEmail",
@@ -386,45 +343,45 @@ async def test_an_added_message_is_listed(client_143, emulator_143, store):
             "Id": 1,
         }
     ]
-    assert [call.applied for call in emulator_143.calls] == [False], "this POST only reads"
+    assert [call.applied for call in emulator.calls] == [False], "this POST only reads"
     whole = StoredConversation(5, "InboundEmail", datetime(2024, 8, 28, 12, 38, 36, 999, UTC))
     store.put(StoredTicket("143", TICKET.ticket_id, TICKET.lead_id, conversations=(whole,)))
-    assert (await listed(client_143))["ConversationList"][0]["CreatedOn"] == "2024-08-28T12:38:36"
+    assert (await listed(client))["ConversationList"][0]["CreatedOn"] == "2024-08-28T12:38:36"
 
 
 @pytest.mark.parametrize("wanted", [ALL_TYPES, ["OutboundEmail"], ["PortalOutbound", "InboundEmail"]])
-async def test_conversations_are_filtered_by_type(client_143, emulator_143, wanted):
+async def test_conversations_are_filtered_by_type(client, emulator, wanted):
     """Messages of the requested types are listed oldest first."""
     for kind in ALL_TYPES:
-        emulator_143.converse("143", kind)
-    listing = await listed(client_143, ActivityType=wanted)
+        emulator.converse("143", kind)
+    listing = await listed(client, ActivityType=wanted)
     found = [message["RelatedActivityType"] for message in listing["ConversationList"]]
     assert (found, listing["Total"]) == ([kind for kind in ALL_TYPES if kind in wanted], len(wanted))
 
 
-def test_only_known_messages_on_known_tickets_can_be_added(emulator_143):
+def test_only_known_messages_on_known_tickets_can_be_added(emulator):
     """An unknown type is a ValueError, and an unknown ticket a KeyError."""
     with pytest.raises(ValueError, match="not 'Sms'"):
-        emulator_143.converse("143", "Sms")
+        emulator.converse("143", "Sms")
     with pytest.raises(KeyError):
-        emulator_143.converse("7")
+        emulator.converse("7")
 
 
-async def test_a_note_is_not_a_conversation(client_143, emulator_143, sample):
+async def test_a_note_is_not_a_conversation(client, emulator, sample):
     """A note is kept on the ticket, changes it, and is not listed."""
-    await client_143.post("/internalnote/upload", json=sample("note-request"))
-    assert emulator_143.tickets["143"].notes == ("Resolve this ticket ASAP.",)
-    assert ((await listed(client_143))["ConversationList"], emulator_143.calls[0].applied) == ([], True)
+    await client.post("/internalnote/upload", json=sample("note-request"))
+    assert emulator.tickets["143"].notes == ("Resolve this ticket ASAP.",)
+    assert ((await listed(client))["ConversationList"], emulator.calls[0].applied) == ([], True)
 
 
-async def test_portal_activities_are_conversations(client_143, emulator_143):
+async def test_portal_activities_are_conversations(client, emulator):
     """Each direction is its own type; they have no HTML, and are numbered together with e-mails."""
     for name, direction in (("143", "OUTBOUND"), (TICKET.ticket_id, "INBOUND")):
-        await client_143.post(f"/ticket/{name}/portal/activity", json={"Text": direction, "Direction": direction})
-    messages = (await listed(client_143))["ConversationList"]
+        await client.post(f"/ticket/{name}/portal/activity", json={"Text": direction, "Direction": direction})
+    messages = (await listed(client))["ConversationList"]
     found = [(message["Id"], message["RelatedActivityType"], message["Text"], message["Html"]) for message in messages]
     assert found == [(1, "PortalOutbound", "OUTBOUND", None), (2, "PortalInbound", "INBOUND", None)]
-    assert emulator_143.calls[0].applied
+    assert emulator.calls[0].applied
 
 
 # Field metadata
