@@ -197,8 +197,8 @@ class Emulator:
         """
         if activity_type not in CONVERSATION_TYPES:
             raise ValueError(f"activity_type must be one of {', '.join(CONVERSATION_TYPES)}; not {activity_type!r}")
-        ticket = self.tickets[number]
-        return self._operations.store.add_message(ticket, activity_type, text=text, html=html, attachments=attachments)
+        content = {"text": text, "html": html, "attachments": tuple(attachments)}
+        return self._operations.store.add_message(self.tickets[number], activity_type, **content)
 
     async def __aenter__(self) -> Self:
         if self._listener is not None:

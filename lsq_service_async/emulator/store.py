@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -105,18 +105,10 @@ class TicketStore:
             lead_id = self.leads.find_or_create(lead, self._guid())
         return self.put(StoredTicket(number, self._guid(), lead_id, fields, files))
 
-    def add_message(
-        self,
-        ticket: StoredTicket,
-        activity_type: ConversationType,
-        *,
-        text: str | None = None,
-        html: str | None = None,
-        attachments: Iterable[object] = (),
-    ) -> StoredConversation:
-        """Add a message to the ticket. Messages are numbered across all tickets, from 1."""
+    def add_message(self, ticket: StoredTicket, activity_type: ConversationType, **content: Any) -> StoredConversation:
+        """Add a message to the ticket, with its text, html and attachments; numbered across all tickets, from 1."""
         self._messages += 1
-        message = StoredConversation(self._messages, activity_type, self._now(), text, html, tuple(attachments))
+        message = StoredConversation(self._messages, activity_type, self._now(), **content)
         self.put(replace(ticket, conversations=(*ticket.conversations, message)))
         return message
 
