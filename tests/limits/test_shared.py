@@ -24,8 +24,9 @@ from limits.limiters import (
     ticks,
     time,
 )
-from limits.strict_servers import PER, Sliding
+from limits.strict_servers import CALLS, PER
 from lsq_service_async.config import Lane, RateLimit
+from lsq_service_async.emulator import SlidingWindow
 from lsq_service_async.errors import ConfigurationError, NotSentError, QueueTimeoutError
 
 SLOW = 0.05  # s; how long a call takes
@@ -621,7 +622,7 @@ async def test_an_answer_during_an_exchange_is_reported_with_the_next():
 @virtual
 async def test_a_clock_that_is_set_permits_no_more_calls(step):
     """It costs two windows at most: each process takes what was used as used just then."""
-    server, service, allowed = Server(), Sliding(), []
+    server, service, allowed = Server(), SlidingWindow(CALLS, PER), []
 
     async def one_call(limiter):
         slot = await limiter.acquire(Lane.INTERACTIVE)
