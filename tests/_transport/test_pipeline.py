@@ -315,7 +315,8 @@ async def test_a_hundred_cancelled_calls_leave_a_pool_of_one_healthy(config):
             await asyncio.sleep(0.001)
             writer.write(ok())
 
-    many = attrs.evolve(config, rate_limit=RateLimit(1000, per=1.0))
+    once = RetryPolicy(attempts=1)
+    many = attrs.evolve(config, rate_limit=RateLimit(1000, per=1.0), retry=once, timeout=5.0)
     async with RawServer(talk).running() as server:
         settings = attrs.evolve(many, base_url=server.origin)
         async with httpx.AsyncClient(limits=httpx.Limits(max_connections=1)) as http:

@@ -189,10 +189,11 @@ def test_closing_starts_no_flight(config):
             tasks = [asyncio.create_task(client.tickets.create(TICKET)) for _ in range(8)]
             await asyncio.sleep(0.5)
             await client.aclose()
-            sent = len(script.seen)
+            sent, ended = len(script.seen), [task.done() for task in tasks]
             results = await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.sleep(60)
             await other.aclose()
+            assert all(ended)
             return sent, [type(result).__name__ for result in results]
 
     sent, results = run_virtual(main())
