@@ -117,17 +117,14 @@ class Pipeline:
 
     async def _acquire(self, context: CallContext) -> Slot:
         """Wait for a slot, then let the caller make its intent durable. Raises NotSentError if the client is closed."""
+        lane, is_large, is_retry = context.options.lane, context.body.length > LARGE, context.number > 0
         if self._is_closing:
             raise NotSentError(_CLOSED)
         try:
             async with asyncio.timeout(None) as queued:  # `aclose` sets it to now
                 self._queued.add(queued)
-                slot = await self._limiters[context.call.api].acquire(
-                    context.options.lane,
-                    deadline=context.deadline,
-                    is_large=context.body.length > LARGE,
-                    is_retry=context.number > 0,
-                )
+                limiter = self._limiters[context.call.api]
+                slot = await limiter.acquire(lane, deadline=context.deadline, is_large=is_large, is_retry=is_retry)
         except TimeoutError:
             raise NotSentError(_CLOSED) from None
         finally:
