@@ -153,6 +153,7 @@ def test_an_earlier_report_is_renamed(served: Emulator, bulk: Any, file: Path) -
     assert [Path(f"bad.csv.{number}").read_text().split()[2] for number in (1, 2)] == ["1", "2"]
     Path("bad.csv").write_text("key,title,error\n")
     bulk("run", "rows.csv", "--errors", "bad.csv")
+    assert stat.S_IMODE(os.stat("bad.csv").st_mode) == 0o600
     bulk("run", "rows.csv", "--errors", "/dev/null")
     assert not Path("bad.csv.3").exists()
 

@@ -14,7 +14,7 @@ from lsq_service_async.cli.demo.demo import DemoResult, demo_rows, play
 from lsq_service_async.cli.progress import ProgressDisplay
 from lsq_service_async.emulator import Emulator, Fault
 
-RATE = RateLimit(40, per=0.02)
+RATE = RateLimit(10, per=0.01)
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def rows(tmp_path: Path) -> list[BulkRow]:
 
 @pytest.fixture
 def quick() -> Callable[..., Emulator]:
-    """Makes an emulator for 2,000 calls a second, with faults."""
+    """Makes an emulator for 1,000 calls a second, with faults."""
 
     def make(*faults: Fault) -> Emulator:
         emulator = Emulator(rate_limit=(RATE.calls, RATE.per), window="sliding")

@@ -38,7 +38,7 @@ async def test_all_checks_pass_after_a_good_run(quick: Any, played: Any) -> None
         "lost": "0",
     }
     assert checks["calls"][1] == "2 of them were repeats"
-    assert checks["seconds"][1].startswith("12 calls at 40 in 0.02 s take 0.0 s")
+    assert checks["seconds"][1].startswith("12 calls at 10 in 0.01 s take 0.0 s")
 
 
 def with_emulator(result: DemoResult, **seen: Any) -> DemoResult:

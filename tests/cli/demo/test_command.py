@@ -86,31 +86,22 @@ def test_a_proxy_of_the_environment_is_not_used(quick_demo: Any, capsys: pytest.
     assert main(["demo"]) == 0
 
 
-async def test_the_first_lines_describe_the_demo(quick: Any, paper: Any) -> None:
-    """A file gets each paragraph on one line."""
-    assert await run_demo(paper, quick(*QUICK_FAULTS), RATE)
-    first, second, *_ = paper.file.getvalue().splitlines()
+@pytest.mark.parametrize("faults", [QUICK_FAULTS, ()], ids=["faults", "no fault"])
+async def test_the_output_describes_the_demo(quick: Any, paper: Any, faults: tuple[Fault, ...]) -> None:
+    """A file gets each paragraph on one line: the start, a possible duplicate if there is one, and the next steps."""
+    assert await run_demo(paper, quick(*faults), RATE)
+    text = paper.file.getvalue()
+    first, second, *_ = text.splitlines()
     assert first.startswith("Creating 60 tickets in a local stand-in for LeadSquared Service CRM.")
     assert "nothing leaves this machine" in first
-    assert "over 40 in 0.02 s" in second
-    assert "On purpose, it answers one call with 500" in second
-
-
-async def test_the_last_lines_name_the_next_steps(quick: Any, paper: Any) -> None:
-    """The next steps are a program, the emulator alone, and an account."""
-    await run_demo(paper, quick(), RATE)
-    program, _, emulator, account, doctor = paper.file.getvalue().partition("Next steps:\n")[2].splitlines()
+    assert "over 10 in 0.01 s. On purpose, it answers one call with 500" in second
+    marked = re.findall(r"^Marked as a possible duplicate: demo-\d\d\. A create.*doubled", text, re.M)
+    assert len(marked) == len(faults[:1])
+    program, _, emulator, account, doctor = text.partition("Next steps:\n")[2].splitlines()
     assert "README" in program
     assert emulator.endswith(" -m lsq_service_async emulator")
     assert all(name in account for name in ("LSQ_ACCESS_KEY", "LSQ_SECRET_KEY", "LSQ_ORG_ID"))
     assert doctor.endswith(" -m lsq_service_async doctor")
-
-
-@pytest.mark.parametrize(("faults", "times"), [([Status(500)], 1), ([], 0)], ids=["a 500", "no fault"])
-async def test_possible_duplicates_are_explained(quick: Any, paper: Any, faults: list[Fault], times: int) -> None:
-    """A create that was sent again after a 500 is marked, and one sentence says why; the demo still passes."""
-    assert await run_demo(paper, quick(*faults), RATE)
-    assert len(re.findall(r"Marked as a possible duplicate: demo-\d\d\. A create", paper.file.getvalue())) == times
 
 
 async def test_the_printed_command_names_this_python(quick: Any, paper: Any, monkeypatch: pytest.MonkeyPatch) -> None:

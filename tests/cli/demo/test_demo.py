@@ -60,13 +60,15 @@ def test_the_emulator_is_as_strict_as_the_service() -> None:
 
 
 async def test_every_row_becomes_a_ticket(quick: Any, rows: Any, played: Any) -> None:
-    """Every row has a receipt, and the first ticket is read and updated."""
+    """Every row has a receipt, the run is interrupted and continued, and the first ticket is read and updated."""
     emulator = quick()
     result = await played(emulator, rows)
     assert ({row.key for row in rows}, {}) == (set(result.receipts), result.errors)
     assert rows[0].ticket.title == result.read.title
     assert emulator.tickets[result.updated.number].fields["Status"] == "On Hold"
     assert len(emulator.calls) == 62
+    assert 20 <= result.interrupted.total < 60
+    assert (result.resumed.skipped, result.resumed.created) == (result.interrupted.total, 60 - result.interrupted.total)
 
 
 async def test_unusual_calls_are_reported(quick: Any, rows: Any, played: Any, paper: Any) -> None:
