@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         missing = (error.name or "").partition(".")[0]
         if missing not in _EXTRA:
             raise
-        sys.stderr.write(f'this command needs {missing}: pip install "lsq-service-async[demo]"\n')
+        sys.stderr.write(f'This command needs {missing}. Run: pip install "lsq-service-async[demo]"\n')
         return 2
 
 

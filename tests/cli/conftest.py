@@ -7,10 +7,12 @@ import io
 import signal
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from rich.console import Console
 
+from lsq_service_async.__main__ import main
 from lsq_service_async.emulator import Emulator
 
 
@@ -21,6 +23,16 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "")
     for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "TTY_INTERACTIVE", "TTY_COMPATIBLE"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Any:
+    """A function that runs a command line and returns the exit code, stdout and stderr."""
+
+    def call(*argv: str) -> tuple[int, str, str]:
+        return main(argv), *capsys.readouterr()
+
+    return call
 
 
 @pytest.fixture

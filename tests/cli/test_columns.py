@@ -82,7 +82,7 @@ def test_attachments_are_paths_in_one_cell(given: Any) -> None:
 
 @pytest.mark.parametrize("given", [5, [5], {"a": 1}])
 def test_attachments_of_another_type_are_an_error(given: Any) -> None:
-    """The error says how paths are written."""
+    """The error shows how paths are written."""
     with pytest.raises(ColumnError, match="column attachments: expected paths as text"):
         attachment_paths({"attachments": given})
 

@@ -1,30 +1,30 @@
-"""The doctor tells one problem from another with a single read."""
+"""The doctor diagnoses each problem with a single read."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from lsq_service_async.__main__ import main
 from lsq_service_async.emulator import DropConnection, Emulator, Fault, RateLimited, Status
 
 
-def test_working_settings_are_shown_without_the_keys(served: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+def test_working_settings_are_shown_without_the_keys(served: Emulator, cli: Any) -> None:
     """The doctor makes one call and exits with 0 if the account does not have ticket 1."""
-    assert main(["doctor"]) == 0
-    out = capsys.readouterr().out
+    code, out, _ = cli("doctor")
+    assert (code, len(served.calls)) == (0, 1)
     assert [line.split()[0] for line in out.splitlines()] == ["keys", "org", "host", "limit", "shared", "service"]
     assert "40 calls in 0.02 s" in out
     assert "shared   no (set LSQ_LIMIT_FILE" in out
     assert "this account does not have it" in out
     assert served.settings["access_key"] not in out
-    assert len(served.calls) == 1
 
 
-def test_an_existing_ticket_is_fine_too(served: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_existing_ticket_is_fine_too(served: Emulator, cli: Any) -> None:
     """The doctor exits with 0 if ticket 1 exists."""
-    assert main(["ticket", "create", "--lead-email", "a@example.com"]) == 0
-    assert main(["doctor"]) == 0
-    assert "ticket 1 was read" in capsys.readouterr().out
+    assert cli("ticket", "create", "--lead-email", "a@example.com")[0] == 0
+    code, out, _ = cli("doctor")
+    assert (code, "ticket 1 was read" in out) == (0, True)
 
 
 @pytest.mark.parametrize(
@@ -39,17 +39,15 @@ def test_an_existing_ticket_is_fine_too(served: Emulator, capsys: pytest.Capture
     ],
 )
 def test_each_problem_has_its_advice_and_exit_code(
-    served: Emulator, capsys: pytest.CaptureFixture[str], fault: Fault, words: str, code: int
+    served: Emulator, cli: Any, fault: Fault, words: str, code: int
 ) -> None:
     """One call is enough for the diagnosis."""
     served.faults.add(fault)
-    assert main(["doctor"]) == code
-    assert words in capsys.readouterr().out
-    assert len(served.calls) == 1
+    found, out, _ = cli("doctor")
+    assert (found, words in out, len(served.calls)) == (code, True, 1)
 
 
-def test_wrong_settings_exit_with_2(served: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_settings_exit_with_2(served: Emulator, cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is sent if a setting is wrong."""
     monkeypatch.setenv("LSQ_BASE_URL", "http://example.com")
-    assert main(["doctor"]) == 2
-    assert len(served.calls) == 0
+    assert (cli("doctor")[0], len(served.calls)) == (2, 0)

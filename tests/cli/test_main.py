@@ -13,11 +13,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from lsq_service_async import __version__
 from lsq_service_async.__main__ import main
-from lsq_service_async.cli.main import commands
 
 
 @pytest.fixture
@@ -29,86 +27,67 @@ def fresh_import(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch
     return monkeypatch
 
 
-def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_is_that_of_the_package(cli: Any) -> None:
     """`--version` prints it and exits with 0."""
-    assert main(["--version"]) == 0
-    assert f"lsq-service-async {__version__}\n" == capsys.readouterr().out
+    assert cli("--version") == (0, f"lsq-service-async {__version__}\n", "")
 
 
-def test_help_names_every_command() -> None:
+def test_help_names_every_command(cli: Any) -> None:
     """`--help` lists the commands."""
-    result = CliRunner().invoke(commands, ["--help"])
-    assert result.exit_code == 0
-    assert {"demo", "emulator", "doctor", "ticket", "bulk"} <= set(result.output.split())
+    code, out, _ = cli("--help")
+    assert (code, {"demo", "emulator", "doctor", "ticket", "bulk"} - set(out.split())) == (0, set())
 
 
-@pytest.mark.parametrize("argv", [["nope"], ["demo", "--fast"], ["emulator", "--port", "70000"]])
-def test_a_wrong_command_line_exits_with_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("argv", [["nope"], ["demo", "--fast"], ["emulator", "--port", "70000"]], ids=" ".join)
+def test_a_wrong_command_line_exits_with_2(cli: Any, argv: list[str]) -> None:
     """The reason and the usage are printed on stderr."""
-    assert main(argv) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert "Usage:" in err
-    assert "Error:" in err
+    code, out, err = cli(*argv)
+    assert (code, out, "Usage:" in err, "Error:" in err) == (2, "", True, True)
 
 
 @pytest.mark.usefixtures("_sigint_enabled")
-def test_the_emulator_prints_its_settings_and_stops_on_ctrl_c(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_emulator_prints_its_settings_and_stops_on_ctrl_c(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the settings are printed on stdout, so that they can be pasted or piped; the exit code is 0."""
-    monkeypatch.setattr("asyncio.Event.wait", _press_ctrl_c)
-    assert main(["emulator", "--port", "0"]) == 0
-    out, err = capsys.readouterr()
-    assert [line.removeprefix("export ").partition("=")[0] for line in out.splitlines()] == [
-        "LSQ_ACCESS_KEY",
-        "LSQ_SECRET_KEY",
-        "LSQ_ORG_ID",
-        "LSQ_BASE_URL",
-        "LSQ_METADATA_URL",
-        "LSQ_LEADS_URL",
-    ]
-    assert err.startswith("Serving until Ctrl-C.")
+
+    async def press_ctrl_c(event: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr("asyncio.Event.wait", press_ctrl_c)
+    code, out, err = cli("emulator", "--port", "0")
+    names = [line.removeprefix("export LSQ_").partition("=")[0] for line in out.splitlines()]
+    assert names == ["ACCESS_KEY", "SECRET_KEY", "ORG_ID", "BASE_URL", "METADATA_URL", "LEADS_URL"]
+    assert (code, err.startswith("Serving until Ctrl-C.")) == (0, True)
 
 
-async def _press_ctrl_c(event: Any) -> None:
-    signal.raise_signal(signal.SIGINT)
-    await asyncio.sleep(60)
-
-
-def test_a_port_in_use_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_in_use_is_one_clear_line(cli: Any) -> None:
     """The emulator prints no settings and exits with 1."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert main(["emulator", "--port", str(port)]) == 1
-    out, err = capsys.readouterr()
-    assert out == ""
-    (line,) = err.splitlines()
-    assert line.startswith(f"Error: cannot listen on port {port}: ")
+        code, out, err = cli("emulator", "--port", str(port))
+    assert (code, out, len(err.splitlines())) == (1, "", 1)
+    assert err.startswith(f"Error: cannot listen on port {port}: ")
 
 
 @pytest.mark.parametrize("module", ["click", "rich"])
 def test_a_missing_library_is_named_with_the_extra_to_install(
-    fresh_import: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], module: str
+    fresh_import: pytest.MonkeyPatch, cli: Any, module: str
 ) -> None:
     """Every command prints one line on stderr and exits with 2."""
     fresh_import.setitem(sys.modules, module, None)
     for name in [name for name in sys.modules if name.startswith(f"{module}.")]:
         fresh_import.setitem(sys.modules, name, None)
-    assert main([]) == 2
-    assert ("", f'this command needs {module}: pip install "lsq-service-async[demo]"\n') == capsys.readouterr()
+    assert cli() == (2, "", f'This command needs {module}. Run: pip install "lsq-service-async[demo]"\n')
 
 
 @pytest.mark.parametrize("command", ["demo", "emulator"])
 def test_a_missing_library_of_the_emulator_affects_only_its_commands(
-    fresh_import: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+    fresh_import: pytest.MonkeyPatch, cli: Any, command: str
 ) -> None:
     """`--help` works, and the commands name the extra to install."""
     fresh_import.setitem(sys.modules, "starlette.requests", None)
-    assert main(["--help"]) == 0
-    capsys.readouterr()
-    assert main([command]) == 2
-    assert capsys.readouterr() == ("", 'this command needs starlette: pip install "lsq-service-async[demo]"\n')
+    assert cli("--help")[0] == 0
+    assert cli(command) == (2, "", 'This command needs starlette. Run: pip install "lsq-service-async[demo]"\n')
 
 
 def test_a_broken_installation_raises_import_error(fresh_import: pytest.MonkeyPatch) -> None:

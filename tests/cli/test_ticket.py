@@ -8,26 +8,24 @@ from typing import Any
 
 import pytest
 
-from lsq_service_async.__main__ import main
 from lsq_service_async.emulator import Emulator, Status
 
 
-def printed(capsys: pytest.CaptureFixture[str], *argv: str) -> Any:
-    assert main(["ticket", *argv]) == 0
-    return json.loads(capsys.readouterr().out)
-
-
-def test_a_ticket_is_created_shown_and_changed(
-    served: Emulator, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_ticket_is_created_shown_and_changed(served: Emulator, cli: Any, tmp_path: Path) -> None:
     """Fields are options, other fields have schema names, and results are JSON with Python names."""
+
+    def printed(*argv: str) -> Any:
+        code, out, _ = cli("ticket", *argv)
+        assert code == 0
+        return json.loads(out)
+
     (tmp_path / "note.txt").write_text("hello")
     lead = ["--lead-email", "a@example.com", "--field", "CustomData.X=1=2", "--attach", str(tmp_path / "note.txt")]
     due = ["--due-date", "2026-01-31T09:00:00+05:30"]
-    number = printed(capsys, "create", "--title", "Router", "--tags", "x", *lead, *due)["number"]
+    number = printed("create", "--title", "Router", "--tags", "x", *lead, *due)["number"]
     assert [file.name for file in served.tickets[number].files] == ["note.txt"]
-    printed(capsys, "update", number, "--status", "On Hold", "--clear", "tags")
-    shown = printed(capsys, "get", number)
+    printed("update", number, "--status", "On Hold", "--clear", "tags")
+    shown = printed("get", number)
     assert (shown["title"], shown["status"], shown["tags"]) == ("Router", "On Hold", None)
     assert shown["fields"]["CustomData.X"] == "1=2"
     assert shown["due_date"] == "2026-01-31T03:30:00+00:00"
@@ -46,31 +44,25 @@ def test_a_ticket_is_created_shown_and_changed(
         pytest.param(["update", "1", "--clear", "attachments"], "field attachments: no such field", id="no field"),
     ],
 )
-def test_wrong_arguments_exit_with_2(
-    served: Emulator, capsys: pytest.CaptureFixture[str], argv: list[str], words: str
-) -> None:
+def test_wrong_arguments_exit_with_2(served: Emulator, cli: Any, argv: list[str], words: str) -> None:
     """Nothing is sent, and the reason is on stderr."""
-    assert main(["ticket", *argv]) == 2
-    out, err = capsys.readouterr()
-    assert (out, len(served.calls)) == ("", 0)
+    code, out, err = cli("ticket", *argv)
+    assert (code, out, len(served.calls)) == (2, "", 0)
     assert words in err
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, 4), (403, 4), (400, 1)])
-def test_an_error_of_the_service_is_one_line(
-    served: Emulator, capsys: pytest.CaptureFixture[str], status: int, code: int
-) -> None:
+def test_an_error_of_the_service_is_one_line(served: Emulator, cli: Any, status: int, code: int) -> None:
     """The exit code is 4 for rejected keys and 1 for other errors."""
     served.faults.add(Status(status))
-    assert main(["ticket", "get", "1"]) == code
-    out, err = capsys.readouterr()
-    assert (out, len(err.splitlines())) == ("", 1)
+    found, out, err = cli("ticket", "get", "1")
+    assert (found, out, len(err.splitlines())) == (code, "", 1)
     assert err.startswith(f"Error: the service answered {status}")
 
 
-def test_missing_settings_are_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_settings_are_named(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message names every missing variable."""
     for name in ("LSQ_ACCESS_KEY", "LSQ_SECRET_KEY", "LSQ_ORG_ID"):
         monkeypatch.delenv(name, raising=False)
-    assert main(["ticket", "get", "1"]) == 2
-    assert "LSQ_ACCESS_KEY, LSQ_SECRET_KEY, LSQ_ORG_ID" in capsys.readouterr().err
+    code, _, err = cli("ticket", "get", "1")
+    assert (code, "LSQ_ACCESS_KEY, LSQ_SECRET_KEY, LSQ_ORG_ID" in err) == (2, True)

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from lsq_service_async.__main__ import main
 from lsq_service_async.emulator import Emulator
 
 ROWS = "key,title,lead_phone\na,one,+91 1\nb,two,+91 2\nc,three,+91 3\n"
@@ -24,12 +23,11 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def bulk(served: Emulator, file: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+def bulk(served: Emulator, file: Path, cli: Any) -> Any:
     """A function that runs `bulk ...` and returns the exit code, the JSON lines and the text on stderr."""
 
     def call(*argv: str) -> tuple[int, list[Any], str]:
-        code = main(["bulk", *argv])
-        out, err = capsys.readouterr()
+        code, out, err = cli("bulk", *argv)
         return code, [json.loads(line) for line in out.splitlines()], err
 
     return call

@@ -21,7 +21,7 @@ README = Path(__file__).parents[3] / "README.md"
 
 
 def test_every_row_becomes_a_ticket_and_a_line(served: Emulator, bulk: Any) -> None:
-    """The journal is beside the file and private; a second run skips every row."""
+    """The journal is next to the file and private. A second run skips every row."""
     code, results, err = bulk("run", "rows.csv")
     assert (code, states(results)) == (0, {"a": "created", "b": "created", "c": "created"})
     assert {result["number"] for result in results} == set(served.tickets)
@@ -77,7 +77,7 @@ def test_the_commands_of_the_readme_do_what_it_says(served: Emulator, bulk: Any,
     ],
 )
 def test_wrong_arguments_exit_with_2(served: Emulator, bulk: Any, argv: list[str], words: str) -> None:
-    """The message says what to change, and nothing is sent."""
+    """Nothing is sent, and the message contains the fix."""
     code, results, err = bulk(*argv)
     assert (code, results, len(served.calls)) == (2, [], 0)
     assert words in err
@@ -195,7 +195,7 @@ def test_one_wrong_resolution_changes_nothing(bulk: Any, lost: dict[str, str], o
 
 
 def test_an_unknown_row_of_another_file_is_listed_without_a_line(bulk: Any, file: Path, lost: dict[str, str]) -> None:
-    """Rows of the file come first, then those that only the journal knows."""
+    """The rows of the file are listed first, in its order."""
     file.write_text("key,title,lead_id\na,one,45b5\n")
     first, *others = bulk("unknown", "rows.csv")[1]
     assert (first["key"], first["line"], first["row"]["title"]) == ("a", 2, "one")

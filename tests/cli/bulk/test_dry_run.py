@@ -46,7 +46,7 @@ def test_a_dry_run_counts_the_calls_of_the_real_run(served: Emulator, bulk: Any)
 def test_a_dry_run_without_metadata_checks_the_lead(
     served: Emulator, bulk: Any, file: Path, operation: str, content: str, failed: int
 ) -> None:
-    """If the keys may not read metadata, the command says so and checks what every account requires."""
+    """If the keys may not read metadata, a message on stderr explains that only the lead is checked."""
     served.faults.add(Status(403))
     file.write_text(content)
     code, results, err = bulk("run", "rows.csv", "--dry-run", "--operation", operation)

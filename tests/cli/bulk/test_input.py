@@ -88,7 +88,7 @@ def test_a_line_that_is_not_a_row_fails_alone(served: Emulator, bulk: Any, line:
 
 
 def test_a_csv_of_targets_creates_nothing(served: Emulator, bulk: Any, file: Path) -> None:
-    """A column `target` without --operation update is refused, because a ticket cannot be deleted for good."""
+    """A column `target` without --operation update is refused: it would create tickets instead of changing them."""
     file.write_text("target,lead_email,status\n1,a@b.c,On Hold\n")
     code, results, err = bulk("run", "rows.csv")
     assert (code, results, len(served.calls)) == (2, [], 0)

@@ -101,7 +101,7 @@ def test_the_printed_command_can_be_pasted(bulk: Any, file: Path, options: list[
 
 
 def test_no_advice_is_printed_without_failed_rows(bulk: Any) -> None:
-    """A run without failed rows, or without a report, does not ask for corrections."""
+    """A run without failed rows, or without a report, prints no advice to correct rows."""
     assert "Correct" not in bulk("run", "rows.csv", "--errors", "bad.csv")[2]
     Path("bad.csv").write_text("title\nno lead\n")
     assert "Correct the rows" not in bulk("run", "bad.csv")[2]

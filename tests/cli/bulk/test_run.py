@@ -74,7 +74,7 @@ class Signalling(Results):
 async def test_a_signal_stops_the_run_and_the_next_run_continues(
     send: Any, served: Emulator, paper: Any, capsys: pytest.CaptureFixture[str], number: int, code: int
 ) -> None:
-    """No new row is sent, no row is unknown, and the exit code tells the signal."""
+    """No new row is sent, no row is unknown, and the exit code is that of the signal."""
     assert await send("5/0.05", paper, Signalling(3, number)) == code
     results = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {result["state"] for result in results} == {"created"}

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from lsq_service_async.__main__ import main
 from lsq_service_async.cli.demo import command, demo
 from lsq_service_async.cli.demo.command import run_demo
 from lsq_service_async.emulator import Fault, Latency, RateLimited, Status
@@ -28,7 +27,7 @@ QUICK_FAULTS = (Status(500), RateLimited(retry_after=0), Latency(0.01))
 
 @pytest.fixture
 def quick_demo(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Makes `main(["demo"])` take a fraction of a second."""
+    """Makes the command `demo` take a fraction of a second."""
     monkeypatch.setattr(command, "RATE", RATE)
     monkeypatch.setattr(demo, "FAULTS", QUICK_FAULTS)
     return monkeypatch
@@ -43,47 +42,40 @@ class CtrlC(Fault):
         await super().play(exchange)
 
 
-def test_the_exit_code_is_0_if_all_checks_pass(quick_demo: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """The output says so, and stderr is empty."""
-    assert main(["demo"]) == 0
-    out, err = capsys.readouterr()
-    assert "\nAll checks passed.\n" in out
-    assert err == ""
+def test_the_exit_code_is_0_if_all_checks_pass(quick_demo: Any, cli: Any) -> None:
+    """The last lines confirm it, and stderr is empty."""
+    code, out, err = cli("demo")
+    assert (code, "\nAll checks passed.\n" in out, err) == (0, True, "")
 
 
-def test_the_exit_code_is_1_if_a_check_fails(quick_demo: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_exit_code_is_1_if_a_check_fails(quick_demo: Any, cli: Any) -> None:
     """The output names the check: here a create was applied although its answer was 500."""
     quick_demo.setattr(demo, "FAULTS", [Status(500, applied=True)])
-    assert main(["demo"]) == 1
-    out, _ = capsys.readouterr()
+    code, out, _ = cli("demo")
+    assert (code, "\nFailed: doubled.\n" in out, "All checks passed" in out) == (1, True, False)
     assert re.search(r"^doubled +1  FAILED: two tickets: demo-\d\d\s*$", out, re.M)
-    assert "\nFailed: doubled.\n" in out
-    assert "All checks passed" not in out
 
 
 @pytest.mark.usefixtures("_sigint_enabled")
-def test_ctrl_c_exits_with_130(quick_demo: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_exits_with_130(quick_demo: Any, cli: Any) -> None:
     """One line is printed on stderr, and no table."""
     quick_demo.setattr(demo, "FAULTS", [CtrlC()])
-    assert main(["demo"]) == 130
-    out, err = capsys.readouterr()
-    assert err == "\nStopped by Ctrl-C.\n"
-    assert "doubled" not in out
+    code, out, err = cli("demo")
+    assert (code, err, "doubled" in out) == (130, "\nStopped by Ctrl-C.\n", False)
 
 
 @pytest.mark.usefixtures("_sigint_enabled")
-def test_ctrl_c_before_the_first_call_exits_with_130(quick_demo: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_before_the_first_call_exits_with_130(quick_demo: Any, cli: Any) -> None:
     """Ctrl-C works the same way while libraries are imported."""
     quick_demo.setattr(demo, "demo_emulator", lambda rate: signal.raise_signal(signal.SIGINT))
-    assert main(["demo"]) == 130
-    assert capsys.readouterr() == ("", "\nStopped by Ctrl-C.\n")
+    assert cli("demo") == (130, "", "\nStopped by Ctrl-C.\n")
 
 
-def test_a_proxy_of_the_environment_is_not_used(quick_demo: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_proxy_of_the_environment_is_not_used(quick_demo: Any, cli: Any) -> None:
     """No call leaves this machine: with this proxy, every call would fail."""
     quick_demo.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     quick_demo.setenv("ALL_PROXY", "http://127.0.0.1:9")
-    assert main(["demo"]) == 0
+    assert cli("demo")[0] == 0
 
 
 @pytest.mark.parametrize("faults", [QUICK_FAULTS, ()], ids=["faults", "no fault"])
