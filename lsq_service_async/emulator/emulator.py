@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from .faults import Exchange, Fault, FaultScript, RateLimited
 from .multipart import Body, ReceivedFile
-from .routes import OffsetReading, Operations, is_marketing
+from .routes import MARKETING, OffsetReading, Operations
 from .server import Listener, check_loopback, listen
 from .store import CONVERSATION_TYPES, ConversationType, StoredConversation, StoredTicket, TicketStore
 from .window import Window, WindowKind, create_window
@@ -154,7 +154,7 @@ class Emulator:
         await self._travel()
         request = Request(scope, receive)
         method, path = request.method, scope["path"]
-        window = self._leads_window if is_marketing(path) else self.window
+        window = self._leads_window if path.startswith(MARKETING) else self.window
         # The window counts every call before anything else happens, and a refused call uses up no fault.
         now = self._clock()
         refused = not window.allows(now)

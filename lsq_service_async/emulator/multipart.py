@@ -119,7 +119,8 @@ class BodyReader:
         return Body(self._media_type, self._text, tuple(self._files), self.size, digest, self._problem)
 
     def _keep_header(self) -> None:
-        self._headers[_decode(self._name).lower()] = _decode(self._value)
+        # Form headers are usually UTF-8. A name in another charset stays readable instead of being refused.
+        self._headers[self._name.decode("utf-8", "replace").lower()] = self._value.decode("utf-8", "replace")
         self._name.clear()
         self._value.clear()
 
@@ -129,7 +130,8 @@ class BodyReader:
         if name == b"ticketDTO" and not is_file and self._text is None:
             self._part = _Part()
         elif name == b"files" and is_file:
-            self._part = _Part(_decode(options[b"filename"]), self._headers.get("content-type", ""))
+            file_name = options[b"filename"].decode("utf-8", "replace")
+            self._part = _Part(file_name, self._headers.get("content-type", ""))
         else:
             raise FormParserError("a form has one plain text part ticketDTO, and file parts called files")
 
@@ -139,8 +141,3 @@ class BodyReader:
             self._text = bytes(part.text)
         else:
             self._files.append(ReceivedFile(part.file_name, part.content_type, part.size, part.sha256.hexdigest()))
-
-
-def _decode(raw: bytes | bytearray) -> str:
-    # Form headers are usually UTF-8. A name in another charset stays readable instead of being refused.
-    return raw.decode("utf-8", "replace")

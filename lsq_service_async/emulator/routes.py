@@ -26,6 +26,9 @@ OffsetReading = Literal["from_zero", "from_one", "page"]
 The vendor's sample sends 0, but the text says that 1 returns the records 1 to 25; so 0 is the first page in all three.
 """
 
+MARKETING = "/v2/"
+"""Paths that begin so belong to the marketing API, and all others to the tenant's API."""
+
 LEAD_FIELDS = (f"{LEAD_PREFIX}EmailAddress", f"{LEAD_PREFIX}Phone")
 """The fields that identify the lead of a new ticket without a LeadId."""
 
@@ -42,11 +45,6 @@ FIELDS: list[dict[str, Any]] = [
     }
     for number, field in enumerate(_FIELDS["fields"], 1)
 ]
-
-
-def is_marketing(path: str) -> bool:
-    """Whether the path belongs to the marketing API; all others belong to the tenant's API."""
-    return path.startswith("/v2/")
 
 
 @dataclass(frozen=True)
@@ -73,10 +71,10 @@ class Operations:
         """Carry the call out if both keys are right. A path or method without an operation is the documented 404."""
         path, query = request.scope["path"], request.query_params
         # The two APIs use different header names.
-        names = ("accesskey", "secretkey") if is_marketing(path) else ("access-key", "secret-key")
+        names = ("accesskey", "secretkey") if path.startswith(MARKETING) else ("access-key", "secret-key")
         if tuple(request.headers.get(f"x-lsq-{name}") for name in names) != self.keys:
             return text_response(401)
-        tenant, marketing, ticket = re.escape(f"/api/tenants/{self.org_id}"), r"/v2/LeadManagement\.svc", "([^/]+)"
+        tenant, ticket = re.escape(f"/api/tenants/{self.org_id}"), "([^/]+)"
         operations: dict[str, Callable[..., Response]] = {
             f"POST {tenant}/tickets": self.create_ticket,
             f"PUT {tenant}/tickets/{ticket}/update": self.update_ticket,
@@ -87,11 +85,17 @@ class Operations:
             f"POST {tenant}/ticket/{ticket}/portal/activity": self.add_portal_activity,
             f"POST {tenant}/ticket-types/1/fields/filter": self.list_fields,
             f"GET {tenant}/lookups/SubType/values": self.list_sub_types,
-            rf"GET {marketing}/Leads\.GetByEmailaddress": lambda _: self.find_lead("emailaddress", query),
-            f"GET {marketing}/RetrieveLeadByPhoneNumber": lambda _: self.find_lead("phone", query),
+            rf"GET {MARKETING}LeadManagement\.svc/Leads\.GetByEmailaddress": lambda _: self.find_lead(
+                "emailaddress", query
+            ),
+            rf"GET {MARKETING}LeadManagement\.svc/RetrieveLeadByPhoneNumber": lambda _: self.find_lead("phone", query),
         }
+        # The pages restrict some operations to administrators, but none documents a 403.
+        restricted = (self.trash_tickets, self.list_fields, self.list_sub_types)
         for pattern, operation in operations.items():
             if match := re.fullmatch(pattern, f"{request.method} {path}"):
+                if operation in restricted and not self.admin:
+                    return text_response(403, "This operation is for administrators only.")
                 try:
                     return operation(body, *match.groups())
                 except RefusedError as error:
@@ -128,7 +132,6 @@ class Operations:
 
         Tickets that do not exist are listed as failed in a 200 (an inference: the page shows an empty list).
         """
-        self._require_admin()
         # A longer number cannot be a ticket's, and Python refuses to convert very long ones.
         numbers = list_of("numbers as texts", lambda text: isinstance(text, str) and re.fullmatch("[0-9]{1,18}", text))
         answer: dict[str, list[int]] = {"SuccessfulIds": [], "FailedIds": []}
@@ -169,7 +172,6 @@ class Operations:
 
         The search covers both names and ignores case; an empty text or null matches every field (inferences).
         """
-        self._require_admin()
         payload = read_json(body, Limit=COUNT, Offset=NUMBER, SearchText=ANY_TEXT)
         limit, offset, search = payload["Limit"], payload["Offset"], (payload["SearchText"] or "").lower()
         found = [field for field in FIELDS if search in f"{field['DisplayName']}\n{field['SchemaName']}".lower()]
@@ -179,7 +181,6 @@ class Operations:
 
     def list_sub_types(self, body: Body) -> Response:
         """https://apidocs.leadsquared.com/?p=5102: a bare array."""
-        self._require_admin()
         return json_response(_SUB_TYPES)
 
     def find_lead(self, parameter: str, query: QueryParams) -> Response:
@@ -203,11 +204,6 @@ class Operations:
             body = {"Status": "Error", "ExceptionMessage": f"Ticket {name} does not exist"}
             raise RefusedError(json_response(body, 404))
         return ticket
-
-    def _require_admin(self) -> None:
-        # The pages restrict some operations to administrators, but none documents a 403.
-        if not self.admin:
-            raise RefusedError(text_response(403, "This operation is for administrators only."))
 
 
 def _receipt(ticket: StoredTicket, **attributes: str | None) -> Response:
