@@ -85,7 +85,7 @@ class ServiceClient:
         self.tickets = Tickets(send, org_id=config.org_id, zone=config.time_zone)
         self.metadata = Metadata(send, cache, options.deadline)
         self.leads = Leads(send)
-        self.bulk = Bulk(self._bulk_setup)
+        self.bulk = Bulk(partial(self._bulk_setup, attrs.evolve(options, lane=Lane.BULK)))
 
     @classmethod
     def from_env(
@@ -155,10 +155,9 @@ class ServiceClient:
         )
         return await self._session.send(call, self._options)
 
-    def _bulk_setup(self, verb: Literal["created", "updated"]) -> Setup:
+    def _bulk_setup(self, options: CallOptions, verb: Literal["created", "updated"]) -> Setup:
         config = self._session.config
         url = httpx.URL(config.base_url)
-        options = attrs.evolve(self._options, lane=Lane.BULK)
 
         async def send(row: BulkRow, before_send: Callable[[str], Awaitable[None]]) -> TicketReceipt:
             files = await prepare_attachments(row.attachments)

@@ -35,6 +35,8 @@ _ROWS = """CREATE TABLE rows (
 _HEADER = "CREATE TABLE journal (version INTEGER NOT NULL, operation TEXT NOT NULL, account TEXT, sum INTEGER NOT NULL)"
 _TABLES = {("table", "rows", _ROWS), ("table", "journal", _HEADER)}
 _NAMES_1 = {("table", "rows"), ("table", "journal"), ("index", "states")}
+# Every commit is synced; on macOS a plain fsync leaves data in the cache of the disk.
+_DURABLE = "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON"
 _SET_IDENTITY = "PRAGMA user_version = {}"  # shows whether the -journal file of another journal was applied
 _UPGRADE = (
     _SET_IDENTITY,
@@ -96,9 +98,9 @@ class Entry:
 
     def as_row(self) -> tuple[Any, ...]:
         """The values of the columns."""
-        state, ticket = (self.state.value, self.previous_digest), (self.number, self.ticket_id, self.ticket_key)
+        row = (self.key, self.digest, self.state.value, self.previous_digest, self.number, self.ticket_id)
         sent = (int(self.possible_duplicate), self.reference, self.sent_at, self.above)
-        return (self.key, self.digest, *state, *ticket, self.error, *sent)
+        return (*row, self.ticket_key, self.error, *sent)
 
 
 class JournalFile:
@@ -211,6 +213,7 @@ class JournalFile:
             os.unlink(new)
         os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         with closing(connect(new)) as database:
+            database.executescript(_DURABLE)
             database.execute("PRAGMA journal_mode = MEMORY")  # a file could stay behind, and be applied to the next one
             with _transaction(database):
                 database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
@@ -236,6 +239,7 @@ class JournalFile:
             raise ConfigurationError(f"{self.path!r} is not a journal of a bulk run. Name another file.")
         self._has_wal = os.path.exists(f"{self.path}-wal") and os.path.getsize(f"{self.path}-wal") > 0
         self._database = database = connect(self.path, timeout=30.0)  # s; a reader, such as a backup, delays a commit
+        database.executescript(_DURABLE)
         if (identity := int.from_bytes(head[60:64], "big")) and _value(database, "PRAGMA user_version") != identity:
             raise _unusable(self.path, "the -journal file next to it was that of another journal")
         if _value(database, "PRAGMA integrity_check(1)") != "ok":
@@ -301,10 +305,7 @@ def checked_path(path: PathLike) -> str:
 def connect(path: str, *, mode: str = "rw", timeout: float = 5.0) -> sqlite3.Connection:
     """Open an existing database, whatever its name."""
     url = f"{Path(path).as_uri()}?mode={mode}"
-    database = sqlite3.connect(url, uri=True, timeout=timeout, isolation_level=None)
-    database.execute("PRAGMA synchronous = FULL")
-    database.execute("PRAGMA fullfsync = ON")  # on macOS a plain fsync leaves data in the cache of the disk
-    return database
+    return sqlite3.connect(url, uri=True, timeout=timeout, isolation_level=None)
 
 
 @contextmanager

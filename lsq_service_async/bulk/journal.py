@@ -90,8 +90,8 @@ class Journal:
 
     async def mark_in_flight(self, entry: Entry, reference: str | None = None) -> Entry:
         """Store the intent to send a row. It is durable when this returns: from now on the row may be applied."""
-        in_doubt = entry.state is State.UNKNOWN and entry.above is not None
-        above, now = entry.above if in_doubt else self._highest_number, time.time()
+        above = entry.above if entry.state is State.UNKNOWN else self._highest_number or None
+        now = time.time()
         marked = attrs.evolve(entry, state=State.IN_FLIGHT, reference=reference, sent_at=now, above=above)
         await self._store(marked)
         return marked
@@ -103,10 +103,11 @@ class Journal:
         changes: dict[str, Any] = {"state": state, "error": None}
         if receipt is not None:
             self._highest_number = max(self._highest_number, as_number(receipt.number))
-            ticket = {"number": receipt.number, "ticket_id": receipt.ticket_id, "ticket_key": receipt.key}
-            # Half a surrogate pair cannot be stored, and must not stop the run after the ticket was created.
-            changes |= {name: text and text.encode(errors="replace").decode() for name, text in ticket.items()}
             changes["possible_duplicate"] = receipt.possible_duplicate
+            for name in ("number", "ticket_id", "key"):
+                # Half a surrogate pair cannot be stored, and must not stop the run after the ticket was created.
+                text = getattr(receipt, name)
+                changes["ticket_key" if name == "key" else name] = text and text.encode(errors="replace").decode()
         if error is not None:
             changes |= {"error": type(error).__name__, "reference": error.reference or entry.reference}
         await self._store(attrs.evolve(entry, **changes))

@@ -279,6 +279,8 @@ def hot(path, entries, more):
     with file._use() as database:
         database.execute("PRAGMA cache_size = 1")
         database.execute("BEGIN IMMEDIATE")
+        database.execute("UPDATE journal SET sum = 0")
+        database.execute("PRAGMA user_version = 1")
         for new in more:
             database.execute(f"INSERT OR REPLACE INTO rows VALUES ({', '.join('?' * 12)})", new.as_row())
         shutil.copy(path, copy)

@@ -110,11 +110,12 @@ def test_an_outage_pauses_the_run(play, journal):
     assert play(main) > 0
 
 
-def test_a_full_disk_sends_nothing_more(play, journal, monkeypatch):
+@pytest.mark.parametrize("commits", [20, 21])
+def test_a_full_disk_sends_nothing_more(play, journal, monkeypatch, commits):
     """A row whose intent cannot be stored is not sent, and the run raises the reason."""
 
     def full(number):
-        if number > 20:
+        if number > commits:
             raise sqlite3.OperationalError("database or disk is full")
 
     watch_commits(monkeypatch, full)
@@ -125,7 +126,7 @@ def test_a_full_disk_sends_nothing_more(play, journal, monkeypatch):
         return len(emulator.tickets), states_in(journal)
 
     created, states = play(main)
-    assert 0 < created == states[State.DONE] + states[State.IN_FLIGHT] < 200
+    assert 0 < created == states[State.DONE] + states.get(State.IN_FLIGHT, 0) < 200
 
 
 @pytest.mark.parametrize("on_unknown", ["again", None, 5])
