@@ -15,6 +15,7 @@ from scripted import AfterBody, Script
 from lsq_service_async import (
     ActivityReceipt,
     ActivityType,
+    Config,
     Conversation,
     InvalidRequestError,
     Lead,
@@ -163,8 +164,6 @@ async def test_leads_have_their_own_rate_limit(local):
 @respx.mock
 async def test_the_metadata_host_follows_the_base_url():
     """The metadata host is the base URL with api. for apigw., unless it is set."""
-    from lsq_service_async import Config
-
     keys = {"access_key": "CANARY-a", "secret_key": "CANARY-b", "org_id": "1"}
     assert Config(**keys).metadata_url == "https://api.service-in.leadsquared.com"
     assert Config(**keys, base_url="https://x.example").metadata_url == "https://x.example"
