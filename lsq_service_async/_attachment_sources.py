@@ -44,16 +44,11 @@ class Source(Protocol):
 
     async def prepare(self, max_bytes: int | None) -> None:
         """Make the source readable any number of times. More than ``max_bytes`` raises InvalidRequestError."""
-        ...
+        _check_length(self.length or 0, max_bytes)
 
     def open(self) -> Reader:
         """Return a reader. Blocks, and raises OSError or ValueError if the source cannot be read any more."""
         ...
-
-
-class _AlwaysReady:
-    async def prepare(self: Source, max_bytes: int | None) -> None:
-        _check_length(self.length or 0, max_bytes)
 
 
 def _check_length(length: int, max_bytes: int | None) -> None:
@@ -62,7 +57,7 @@ def _check_length(length: int, max_bytes: int | None) -> None:
 
 
 @attrs.frozen
-class BytesSource(_AlwaysReady):
+class BytesSource(Source):
     """Bytes in memory."""
 
     data: bytes = attrs.field(repr=False)
@@ -76,7 +71,7 @@ class BytesSource(_AlwaysReady):
 
 
 @attrs.frozen
-class PathSource(_AlwaysReady):
+class PathSource(Source):
     """A regular file that is opened for each reader. ``follow`` allows the last part of the path to be a symlink."""
 
     path: Path
@@ -111,7 +106,7 @@ class PathSource(_AlwaysReady):
 
 
 @attrs.frozen(eq=False)
-class FileSource(_AlwaysReady):
+class FileSource(Source):
     """An open, seekable binary file from its position at that time. It stays open, because the caller owns it."""
 
     file: BinaryIO
@@ -159,7 +154,7 @@ class _FileReader:
 
 
 @attrs.define(eq=False)
-class SpooledSource:
+class SpooledSource(Source):
     """A stream that can be read only once. `prepare` copies it to a temporary file.
 
     The file has mode 0600 and no name, so it is deleted with its last user, also if the process is killed.

@@ -171,17 +171,19 @@ def is_loopback(host: str) -> bool:
 
 def check_origin(url: Any, name: str, *, allow_http: bool) -> None:
     """Require an https origin. The error does not repeat the URL, because a query or user may hold a secret."""
-    wrong = f"{name} must be an https origin such as {DEFAULT_BASE_URL}"
+    wrong, text = f"{name} must be an https origin such as {DEFAULT_BASE_URL}", url if isinstance(url, str) else ""
     try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except (ValueError, AttributeError, TypeError):
+        parts = urlsplit(text)
+        scheme, host, _ = parts.scheme, parts.hostname or "", parts.port
+    except ValueError:
         raise ConfigurationError(f"{wrong}; this is not a URL") from None
-    if not isinstance(url, str) or not re.fullmatch(r"[a-z]+://[\x21-\x7e]*", url):
-        raise ConfigurationError(f"{wrong}; this does not begin with https://")
-    if not host or not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,252})|[0-9a-f:.]+", host) or host.startswith("xn--"):
-        raise ConfigurationError(f"{wrong}; this has no host name, or one with characters that are not allowed")
-    if parts.path or parts.query or parts.fragment or "@" in parts.netloc or "?" in url or "#" in url:
-        raise ConfigurationError(f"{wrong}; remove the path, query, fragment and user")
-    if parts.scheme != "https" and not (parts.scheme == "http" and (allow_http or is_loopback(host))):
-        raise ConfigurationError(f"{wrong}; http is accepted for this machine only, or with Config(allow_http=True)")
+    is_http_allowed = scheme == "http" and (allow_http or is_loopback(host))
+    rules = {
+        "this does not begin with https://": re.fullmatch(r"[a-z]+://[\x21-\x7e]*", text),
+        "the host name is missing or not valid": re.fullmatch(r"(?!xn--)[a-z0-9][a-z0-9.-]{0,252}|[0-9a-f:.]+", host),
+        "remove the path, query, fragment and user": re.fullmatch(r"[a-z]+://[^/?#@]*", text),
+        "http is for this machine, or needs Config(allow_http=True)": scheme == "https" or is_http_allowed,
+    }
+    for problem, is_kept in rules.items():
+        if not is_kept:
+            raise ConfigurationError(f"{wrong}; {problem}")

@@ -37,8 +37,6 @@ MAY_IMPORT = {
     "__main__": {"__init__", "bulk", "limits", "emulator", "cli"},
     "__init__": CORE | {"client", "_version"},
 }
-# Names of areas that are still being restructured.
-NOT_YET_UNIQUE = {"State"}
 DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 PRIVATE_PART = {"_attachment_sources": "attachments", "_config_validators": "config"}
 ONLY_IN = {
@@ -153,7 +151,7 @@ def twice_defined(files: list[tuple[Path, str]]) -> dict[str, list[str]]:
 def test_no_public_class_name_is_defined_twice(is_emulator):
     """Each public class name is defined once in the client, and once in the emulator."""
     twice = twice_defined([(path, text) for path, text in sources() if (part_of(path) == "emulator") is is_emulator])
-    assert {name: paths for name, paths in twice.items() if name not in NOT_YET_UNIQUE} == {}
+    assert twice == {}
 
 
 def test_a_class_name_that_is_defined_twice_is_found():

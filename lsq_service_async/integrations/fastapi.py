@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -47,8 +47,6 @@ except ImportError as _error:
 State = Mapping[str, Any]
 OwnLifespan = Callable[[FastAPI], AbstractAsyncContextManager[State | None]]
 """The type of ``FastAPI(lifespan=...)``: a function of the app, usually an ``asynccontextmanager``."""
-
-Handler = Callable[[Request, Exception], Awaitable[JSONResponse]]
 
 _log = logging.getLogger("lsq_service_async")
 _STATE_KEY = "lsq_service_async"
@@ -159,40 +157,23 @@ def install_error_handlers(app: FastAPI) -> None:
     logged with the same reference. A 422 has the message of the error, which may quote an argument of the handler. An
     error in a background task is raised after the response, so catch it there. A mounted app needs its own handlers.
     """
-    app.add_exception_handler(NotFoundError, _answer(404, "The ticket does not exist."))
-    app.add_exception_handler(InvalidRequestError, _invalid)
-    app.add_exception_handler(QueueTimeoutError, _busy)
-    app.add_exception_handler(RateLimitError, _busy)
-    app.add_exception_handler(OutcomeUnknownError, _unknown)
-    app.add_exception_handler(LSQServiceError, _answer(502, "The ticket service failed."))
+    app.add_exception_handler(LSQServiceError, _answer)
 
 
-def _answer(status: int, detail: str) -> Handler:
-    async def answer(request: Request, error: Exception) -> JSONResponse:
-        return _response(request, error, status, detail)
-
-    return answer
-
-
-async def _invalid(request: Request, error: Exception) -> JSONResponse:
-    problem = {"type": "invalid_request", "loc": [], "msg": str(error)}
-    return _response(request, error, 422, [problem])
-
-
-async def _unknown(request: Request, error: Exception) -> JSONResponse:
-    if getattr(error, "safe_to_repeat", False):
-        return _response(request, error, 502, "The ticket service gave no usable answer. The request can be repeated.")
-    return _response(request, error, 502, "The request may have been applied. Check before you repeat it.")
-
-
-async def _busy(request: Request, error: Exception) -> JSONResponse:
-    seconds = math.ceil(min(getattr(error, "retry_after", None) or _WINDOW, _MAX_RETRY_AFTER))
-    return _response(request, error, 503, "The ticket service is busy.", {"Retry-After": str(seconds)})
-
-
-def _response(
-    request: Request, error: Exception, status: int, detail: Any, headers: Mapping[str, str] | None = None
-) -> JSONResponse:
+async def _answer(request: Request, error: Exception) -> JSONResponse:
+    status, headers = 502, {}
+    detail: Any = "The ticket service failed."
+    if isinstance(error, NotFoundError):
+        status, detail = 404, "The ticket does not exist."
+    elif isinstance(error, InvalidRequestError):
+        status, detail = 422, [{"type": "invalid_request", "loc": [], "msg": str(error)}]
+    elif isinstance(error, QueueTimeoutError | RateLimitError):
+        seconds = math.ceil(min(error.retry_after or _WINDOW, _MAX_RETRY_AFTER))
+        status, detail, headers = 503, "The ticket service is busy.", {"Retry-After": str(seconds)}
+    elif isinstance(error, OutcomeUnknownError) and error.safe_to_repeat:
+        detail = "The ticket service gave no usable answer. The request can be repeated."
+    elif isinstance(error, OutcomeUnknownError):
+        detail = "The request may have been applied. Check before you repeat it."
     reference = getattr(error, "reference", None)
     level = logging.WARNING if status == 502 else logging.INFO
     method = request.scope.get("method", "WEBSOCKET")
