@@ -98,9 +98,6 @@ class SharedLimiter(Limiter):
         self._last_sync = None
         await self._backend.aclose()
 
-    def _take_at_once(self, request: Request) -> int | None:
-        return None
-
     async def _take(self, requests: Sequence[Request], waiting: tuple[int, int]) -> tuple[int, Grant]:
         slot, sent = self._next_slot, self._time()
         try:
@@ -129,10 +126,9 @@ class SharedLimiter(Limiter):
         if not is_sent:
             self._wake()  # an answer was expected, an unused slot is free at once
 
-    def _publish(self, *, pause: float | None = None, refusal: tuple[tuple[int, float] | None] | None = None) -> None:
-        if pause is not None:
-            self._leases.pause(self._time() + pause)
-        self._leases.refusals.extend(refusal or ())
+    def _publish(self, *, pause: float = -math.inf, refusals: Sequence[tuple[int, float] | None] = ()) -> None:
+        self._leases.pause(self._time() + pause)
+        self._leases.refusals.extend(refusals)
         self._urgent.set()
 
     async def _sync(self, requests: Sequence[Request] = (), waiting: tuple[int, int] = (0, 0), *, slot: int = 0,
@@ -164,9 +160,9 @@ class SharedLimiter(Limiter):
             self._leases.acknowledge(message, sent)
             now = self._last_sync = self._time()
             self._state, self._offset = reply.state, reply.now - now
-            for completed in self._leases.unreported(now):
+            for completed in self._leases.unacknowledged(now):
                 self._note(completed)
-            if self._leases.unknown_to(reply.state.flights):
+            if not self._leases.are_known(reply.state.flights):
                 self._urgent.set()  # the state was lost, and other processes would be granted these slots
             return reply.grant
 

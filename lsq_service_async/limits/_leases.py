@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -75,24 +75,22 @@ class Leases:
         """Report a pause; a longer one stays."""
         self._paused_until = max(self._paused_until, until)
 
-    def unknown_to(self, flights: Container[int]) -> set[int]:
-        """The calls in flight that the shared state has lost, or was never told of."""
-        return {slot for slot in self._active if slot not in flights}
+    def are_known(self, flights: Mapping[int, object]) -> bool:
+        """Whether the shared state knows all calls in flight; it may have been lost."""
+        return self._active.keys() <= flights.keys()
 
-    def unreported(self, now: float) -> list[CompletedCall]:
+    def unacknowledged(self, now: float) -> list[CompletedCall]:
         """The completed calls that are not acknowledged yet."""
         return [completed.report(slot, now) for slot, completed in self._completed.items()]
 
-    def message(self, now: float, flights: Container[int], **about: Any) -> SyncMessage:
+    def message(self, now: float, flights: Mapping[int, object], **about: Any) -> SyncMessage:
         """A message with all reports that are due to a state that knows ``flights``."""
-        completed, unknown = self.unreported(now), self.unknown_to(flights)
-        for each in self._completed.values():
-            each.was_reported = True
-        active = [
-            ActiveCall(slot, now - call.since, call.is_large)
-            for slot, call in self._active.items()
-            if now >= call.until - LEASE + _RENEW or slot in unknown
-        ]
+        completed, active = self.unacknowledged(now), []
+        for ended in self._completed.values():
+            ended.was_reported = True
+        for slot, call in self._active.items():
+            if now >= call.until - LEASE + _RENEW or slot not in flights:
+                active.append(ActiveCall(slot, now - call.since, call.is_large))
         pause, refusals = self._paused_until - now, tuple(self.refusals)
         return SyncMessage(completed=completed, active=active, pause=pause, refusals=refusals, **about)
 

@@ -46,149 +46,124 @@ class HostLimiter(SharedLimiter):
 
 
 class HostBackend:
-    """A `LimitFile` in a thread of its own."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: LimitFile | None = None
-
-    async def open(self, name: str) -> None:
-        """ConfigurationError if the file cannot be used."""
-        if self._file is not None:
-            await self.aclose()  # a loop ended that had it open
-        file, self._thread = LimitFile(self._path), ThreadPoolExecutor(1, thread_name_prefix="lsq_service_async limit")
-        try:
-            await self._run(file.open, name)
-        except BaseException as error:
-            if isinstance(error, asyncio.CancelledError):
-                self._thread.submit(file.close)  # the thread finishes what it has begun
-            self._thread.shutdown(wait=False)
-            raise
-        self._file = file
-
-    async def sync(self, message: SyncMessage) -> SyncReply:
-        """One transaction."""
-        assert self._file is not None  # noqa: S101 -- the limiter opens it first
-        return await self._run(self._file.sync, message)
-
-    async def aclose(self) -> None:
-        """Close the file and end the thread."""
-        file, self._file = self._file, None
-        if file is not None:
-            await self._run(file.close)
-            self._thread.shutdown(wait=False)
-
-    async def _run(self, step: Callable[..., T], *args: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, step, *args)
-
-
-class LimitFile:
-    """A SQLite file with one row for each limit. It belongs to the thread that opened it."""
+    """A SQLite file with one row for each limit, used in a thread of its own."""
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic, busy_timeout: float = 5.0) -> None:
         self._path = path
         self._clock = clock
         self._busy_timeout = busy_timeout  # s; a transaction takes under a millisecond
-        self._opened: tuple[int, int] | None = None
+        self._db: sqlite3.Connection | None = None
+        self._is_open = False
 
-    def open(self, name: str) -> None:
+    async def open(self, name: str) -> None:
         """Create the file if there is none (0600), and check that it is a limit's.
 
         ConfigurationError if it is something else, or cannot be read and written.
         """
-        self._name, self._boot = name, boot_id()
+        if self._is_open:
+            await self.aclose()  # a loop ended that had it open
+        self._name, self._thread = name, ThreadPoolExecutor(1, thread_name_prefix="lsq_service_async limit")
         try:
-            self._open()
-        except (OSError, sqlite3.Error) as error:
-            raise ConfigurationError(f"{self._path} cannot be used for a rate limit: {error}") from error
+            await self._run(self._open)
+        except BaseException as error:
+            self._thread.submit(self._close)  # what a cancelled step opens, after the thread has finished it
+            self._thread.shutdown(wait=False)
+            if isinstance(error, OSError | sqlite3.Error):
+                raise ConfigurationError(f"{self._path} cannot be used for a rate limit: {error}") from error
+            raise
+        self._is_open = True
 
-    def sync(self, message: SyncMessage) -> SyncReply:
-        """Apply a message in one transaction; ConfigurationError, or BackendUnavailableError if the file fails.
+    async def sync(self, message: SyncMessage) -> SyncReply:
+        """Apply a message in one transaction.
 
         A file that was deleted is created again, and one that was replaced is used from now on.
         """
-        try:
-            self._follow_the_name()
-            with self._transaction():
-                # The clock is read inside the transaction, so that times never run backwards. It cannot be set, and the
-                # transaction may have waited, so the time that the process expected does not matter.
-                now = self._clock()
-                row = self._db.execute("SELECT boot, state FROM limits WHERE name = ?", (self._name,)).fetchone()
-                state = state_from_json(row[1]) if row else None
-                if state is not None and row[0] != self._boot:
-                    state = restarted(state, now)
-                reply = sync(state, now, attrs.evolve(message, expected=math.inf))
-                row = self._name, self._boot, state_to_json(reply.state)
-                self._db.execute("INSERT OR REPLACE INTO limits VALUES (?, ?, ?)", row)
-                return reply
-        except ConfigurationError:
-            raise
-        except Exception as error:  # whatever another program wrote into it
-            raise BackendUnavailableError(f"{self._path}: {error}") from error
+        return await self._run(self._sync, message)
 
-    def close(self) -> None:
-        """Close the file; it stays."""
-        if self._opened is not None:
-            self._opened = None
-            self._db.close()
+    async def aclose(self) -> None:
+        """Close the file, which stays, and end the thread."""
+        self._is_open = False
+        await self._run(self._close)
+        self._thread.shutdown(wait=False)
 
-    def _open(self) -> None:
+    async def _run(self, step: Callable[..., T], *args: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, step, *args)
+
+    # In the thread.
+
+    def _open(self) -> sqlite3.Connection:
+        self._boot = boot_id()
         with suppress(FileExistsError):
             # SQLite creates -wal and -shm with the mode of the file. A file that exists is not opened here: closing it
             # would release the locks of all other connections of this process.
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        opened = self._identity()
-        self._db = sqlite3.connect(self._path, timeout=self._busy_timeout, isolation_level=None)
+        self._opened = os.stat(self._path)
+        db = sqlite3.connect(self._path, timeout=self._busy_timeout, isolation_level=None)
         try:
-            self._write_ahead()
-            self._db.execute("PRAGMA synchronous = NORMAL")  # what a power cut takes away does not matter after it
-            with self._transaction():
-                if self._value("PRAGMA application_id") != _APPLICATION:
-                    if self._value("SELECT count(*) FROM sqlite_master"):
+            self._write_ahead(db)
+            db.execute("PRAGMA synchronous = NORMAL")  # what a power cut takes away does not matter after it
+            with self._transaction(db):
+                if db.execute("PRAGMA application_id").fetchone() != (_APPLICATION,):
+                    if db.execute("SELECT * FROM sqlite_master").fetchone():
                         raise sqlite3.DatabaseError("it is another program's database")
-                    self._db.execute(f"PRAGMA application_id = {_APPLICATION}")
-                    self._db.execute("CREATE TABLE limits (name TEXT PRIMARY KEY, boot TEXT, state TEXT) STRICT")
+                    db.execute(f"PRAGMA application_id = {_APPLICATION}")
+                    db.execute("CREATE TABLE limits (name TEXT PRIMARY KEY, boot TEXT, state TEXT) STRICT")
         except BaseException:
-            self._db.close()
+            db.close()
             raise
-        self._opened = opened
+        self._db = db
+        return db
 
-    def _write_ahead(self) -> None:
+    def _write_ahead(self, db: sqlite3.Connection) -> None:
         """Set the journal mode. For this alone SQLite does not wait if several processes are the first at once."""
         give_up_at = time.monotonic() + self._busy_timeout
         while True:
             try:
-                self._db.execute("PRAGMA journal_mode = WAL")
+                db.execute("PRAGMA journal_mode = WAL")
                 return
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at:
                     raise
                 time.sleep(_RETRY)
 
-    def _follow_the_name(self) -> None:
-        """Other processes share the file that has the name; one that was deleted or replaced must not be used on."""
-        with suppress(FileNotFoundError):
-            if self._identity() == self._opened:
-                return
-        self.close()
-        self._open()
-
-    def _identity(self) -> tuple[int, int]:
-        status = os.stat(self._path)
-        return status.st_dev, status.st_ino
+    def _sync(self, message: SyncMessage) -> SyncReply:
+        try:
+            # Other processes share the file that has the name; one that was deleted or replaced must not be used on.
+            db = self._db
+            if db is None or not self._path.exists() or not os.path.samestat(os.stat(self._path), self._opened):
+                self._close()
+                db = self._open()
+            with self._transaction(db):
+                # The clock is read inside the transaction, so that times never run backwards. It cannot be set, and the
+                # transaction may have waited, so the time that the process expected does not matter.
+                now = self._clock()
+                row = db.execute("SELECT boot, state FROM limits WHERE name = ?", (self._name,)).fetchone()
+                state = state_from_json(row[1]) if row else None
+                if state is not None and row[0] != self._boot:
+                    state = restarted(state, now)
+                reply = sync(state, now, attrs.evolve(message, expected=math.inf))
+                row = self._name, self._boot, state_to_json(reply.state)
+                db.execute("INSERT OR REPLACE INTO limits VALUES (?, ?, ?)", row)
+                return reply
+        except ConfigurationError:
+            raise
+        except Exception as error:  # whatever another program wrote into it
+            raise BackendUnavailableError(f"{self._path}: {error}") from error
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
+    def _transaction(self, db: sqlite3.Connection) -> Iterator[None]:
+        db.execute("BEGIN IMMEDIATE")
         try:
             yield
         except BaseException:
-            self._db.execute("ROLLBACK")
+            db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
+        db.execute("COMMIT")
 
-    def _value(self, question: str) -> int:
-        return int(self._db.execute(question).fetchone()[0])
+    def _close(self) -> None:
+        db, self._db = self._db, None
+        if db is not None:
+            db.close()
 
 
 def boot_id() -> str:

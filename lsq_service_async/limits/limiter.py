@@ -21,7 +21,7 @@ from ..events import Event, LimitLowered, LimitPaused
 from ._engine.estimate import Estimate
 from ._engine.messages import Grant, Request
 from ._engine.state import LimitState
-from .queues import FifoQueue, PriorityQueues, Waiter
+from .queues import PriorityQueues, Waiter
 
 _DAY = 86_400  # s; a limit with such a window is a quota
 _TICK = 0.01  # s; deadlines are enforced up to so much early, never late
@@ -76,9 +76,9 @@ class Limiter(ABC):
 
     It is bound to the event loop that opened it. It is reference-counted: close it as often as it was opened.
 
-    Each grant also passes aiolimiter's bucket of ``calls`` in ``per`` seconds. It delays calls only after some that were
-    never sent: their slots return at once, and the bucket keeps a dead network from being tried faster than the limit.
-    Calls do not wait inside the bucket, because it does not know lanes: it is asked first.
+    Each grant also passes aiolimiter's bucket of ``calls`` in ``per`` seconds. The bucket delays calls only after some
+    that were never sent, whose slots return at once: a dead network is not tried faster than the limit. Calls do not
+    wait inside the bucket, because it does not know lanes: it is asked first.
     """
 
     _process_id: int  # of the processes that share the state
@@ -189,7 +189,7 @@ class Limiter(ABC):
             return events
         self._state.tidy(self._now())
         was_full, is_lowered = self._state.rate == rate, self._state.refused(self._now(), named)
-        self._publish(refusal=(named,))
+        self._publish(refusals=[named])
         is_lower = named is not None and named[0] * rate.per < rate.calls * named[1]
         lowered = self._state.rate
         if was_full or (is_lower and is_lowered):
@@ -222,13 +222,13 @@ class Limiter(ABC):
     async def _open_state(self, name: str) -> None:
         """Make ``_state`` current."""
 
-    @abstractmethod
     async def _close_state(self) -> None:
-        """Keep nothing open."""
+        """Close what `_open_state` opened."""
+        return
 
-    @abstractmethod
     def _take_at_once(self, request: Request) -> int | None:
         """Take a slot, if that can be decided without waiting."""
+        return None
 
     @abstractmethod
     async def _take(self, requests: Sequence[Request], waiting: tuple[int, int]) -> tuple[int, Grant]:
@@ -238,17 +238,17 @@ class Limiter(ABC):
         the end of a call can make a difference.
         """
 
-    @abstractmethod
     def _is_valid(self, slot: int) -> bool:
         """Whether the slot still belongs to this process."""
+        return True
 
     @abstractmethod
     def _end(self, slot: int, *, is_sent: bool) -> None:
         """Return a slot: after ``per`` seconds if the call was sent, else at once."""
 
-    @abstractmethod
-    def _publish(self, *, pause: float | None = None, refusal: tuple[tuple[int, float] | None] | None = None) -> None:
-        """Report a pause or a refusal to the other processes."""
+    def _publish(self, *, pause: float = -math.inf, refusals: Sequence[tuple[int, float] | None] = ()) -> None:
+        """Report a pause or refusals to the other processes."""
+        return
 
     def _now(self) -> float:
         """The clock of the state."""
@@ -300,7 +300,12 @@ class Limiter(ABC):
                 self._changed.clear()
                 now = asyncio.get_running_loop().time()
                 if self._queues and now < self._ask_at and not self._must_ask:
-                    await self._sleep(min(self._ask_at - now, self._reject_late()))
+                    seconds = min(self._ask_at - now, self._reject_late(), _LONGEST_SLEEP)
+                    try:
+                        async with asyncio.timeout(seconds):
+                            await self._changed.wait()
+                    except TimeoutError:
+                        self._must_ask = True
                 elif not self._queues or self._has_room():
                     await self._ask()
                 else:
@@ -333,13 +338,6 @@ class Limiter(ABC):
         self._is_lined_up = bool(requests)
         await asyncio.sleep(0)  # one by one, so that a burst does not block the loop
 
-    async def _sleep(self, seconds: float) -> None:
-        timer = asyncio.get_running_loop().call_later(min(max(seconds, 0.0), _LONGEST_SLEEP), self._wake)
-        try:
-            await self._changed.wait()
-        finally:
-            timer.cancel()
-
     def _wake(self) -> None:
         """Ask again."""
         self._must_ask = True
@@ -357,19 +355,18 @@ class Limiter(ABC):
         for queue in self._queues:
             if queue.least_margin() == math.inf:
                 continue
-            delay = self._delay(queue)
+            # How much later than expected the first call will be sent; all behind it are, at least as much.
+            first = next(iter(queue))
+            delay = self._sent_at(first.request.lane, self._queues.ahead_of_first(first)) - first.due
             for waiter in itertools.islice(queue.remove_late(delay + _TICK), _AT_ONCE):
                 _fail(waiter, self._too_late(waiter, waiter.due + delay))
             check_in = min(check_in, queue.least_margin() - delay - _TICK / 2)
         return check_in
 
-    def _delay(self, queue: FifoQueue) -> float:
-        """How much later than expected the first call of a queue will be sent; all behind it, at least as much."""
-        first = next(iter(queue))
-        return self._sent_at(first.request.lane, self._queues.ahead_of_first(first)) - first.due
-
     def _due(self, request: Request, *, is_retry: bool = False) -> float:
         """The loop time at which a call is sent that joins its queue now."""
+        if not self._queues and not request.is_large and self._state.is_idle(self._now()):
+            return self._time()
         ahead = self._queues.ahead(request.lane, is_retry=is_retry)
         if not request.is_large and not is_retry:  # it passes the large uploads that must wait
             ahead -= self._queues.held_up(request.lane, self._state.uploads_room(self._now()))

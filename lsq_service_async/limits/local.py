@@ -29,9 +29,6 @@ class LocalLimiter(Limiter):
             self._state.expire(loop.time())  # calls that ended with their loop
         self._home, self._tidy_at = loop, -math.inf
 
-    async def _close_state(self) -> None:
-        pass
-
     def _take_at_once(self, request: Request) -> int | None:
         slot, (granted, _) = self._decide((request,))
         return None if granted is None else slot
@@ -48,9 +45,6 @@ class LocalLimiter(Limiter):
         request, at = self._state.take(now, ALONE, slot, requests, math.inf)
         return slot, Grant(request, at - now)
 
-    def _is_valid(self, slot: int) -> bool:
-        return True
-
     def _end(self, slot: int, *, is_sent: bool) -> None:
         flight = self._state.flights.get(slot)
         if is_sent and flight is not None:
@@ -59,6 +53,3 @@ class LocalLimiter(Limiter):
             self._state.forget(slot)
         self._must_ask = True
         self._changed.set()
-
-    def _publish(self, *, pause: float | None = None, refusal: tuple[tuple[int, float] | None] | None = None) -> None:
-        pass

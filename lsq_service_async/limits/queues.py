@@ -81,8 +81,8 @@ class PriorityQueues:
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
-        requests = [Request(lane, is_large) for lane in Lane for is_large in (False, True)]
-        self._queues = {(request, is_retry): FifoQueue() for request in requests for is_retry in (True, False)}
+        self._requests = [Request(lane, is_large) for lane in Lane for is_large in (False, True)]
+        self._queues = {(request, is_retry): FifoQueue() for request in self._requests for is_retry in (True, False)}
 
     def __len__(self) -> int:
         return sum(map(len, self._queues.values()))
@@ -130,10 +130,12 @@ class PriorityQueues:
     def requests(self) -> list[Request]:
         """The first two requests of each kind, in the order in which they are to be served."""
         first: list[Waiter] = []
-        for request in dict.fromkeys(request for request, _ in self._queues):
+        for request in self._requests:
             both = itertools.chain(self._queues[request, True], self._queues[request, False])
             first += itertools.islice(both, 2)
-        return [waiter.request for waiter in sorted(first, key=lambda waiter: (not waiter.is_retry, waiter.number))]
+        if len(first) > 1:
+            first.sort(key=lambda waiter: (not waiter.is_retry, waiter.number))
+        return [waiter.request for waiter in first]
 
     def next(self, request: Request) -> Waiter | None:
         """Remove the next call with this request; None if the last one has just been cancelled."""

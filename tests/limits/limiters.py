@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -15,7 +15,7 @@ from lsq_service_async.limits._backend import BackendUnavailableError, SharedLim
 from lsq_service_async.limits._engine.messages import SyncMessage
 from lsq_service_async.limits._engine.state import LimitState
 from lsq_service_async.limits._engine.sync import SyncReply, state_from_json, state_to_json, sync
-from lsq_service_async.limits.host import LimitFile
+from lsq_service_async.limits.host import HostBackend
 
 RATE = RateLimit(25, per=5.0)
 NAME = "host/22824"
@@ -90,7 +90,7 @@ class FakeBackend:
     decided, and a reply takes ``delay`` seconds.
     """
 
-    def __init__(self, decide: Callable[[SyncMessage], SyncReply]) -> None:
+    def __init__(self, decide: Callable[[SyncMessage], SyncReply | Awaitable[SyncReply]]) -> None:
         self.messages: list[SyncMessage] = []
         self.down = self.loses_replies = False
         self.delay = 0.0
@@ -104,6 +104,8 @@ class FakeBackend:
         if self.down:
             raise BackendUnavailableError("it is down")
         reply = self.decide(message)
+        if isinstance(reply, Awaitable):
+            reply = await reply
         if self.delay:
             await asyncio.sleep(self.delay)
         if self.loses_replies:
@@ -114,18 +116,23 @@ class FakeBackend:
         pass
 
 
-class FileBackend(FakeBackend):
-    """A real file, used in the loop."""
+class File(HostBackend):
+    """A real file, used in the loop instead of a thread, by the loop's clock."""
 
     def __init__(self, path: Path) -> None:
-        self.file = LimitFile(path, clock=time)
+        super().__init__(path, clock=time)
+
+    async def _run(self, step: Callable[..., Any], *args: Any) -> Any:
+        return step(*args)
+
+
+class FileBackend(FakeBackend):
+    """A file that can be down."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = File(path)
         super().__init__(self.file.sync)
-
-    async def open(self, name: str) -> None:
-        self.file.open(name)
-
-    async def aclose(self) -> None:
-        self.file.close()
+        self.open, self.aclose = self.file.open, self.file.aclose
 
 
 class FakeRedis:
@@ -142,15 +149,9 @@ class FakeRedis:
         from lsq_service_async.limits.redis import RedisBackend
 
         redis = RedisBackend(self, "fake")
-        counting = FakeBackend(redis.sync)
-        counting.open, counting.aclose = redis.open, redis.aclose
-
-        async def noted(message: SyncMessage) -> SyncReply:
-            counting.messages.append(message)
-            return await redis.sync(message)
-
-        counting.sync = noted
-        return counting
+        backend = FakeBackend(redis.sync)
+        backend.open, backend.aclose = redis.open, redis.aclose
+        return backend
 
     def register_script(self, script: str) -> Callable[..., Any]:
         return self._swap if "SET" in script else self._read

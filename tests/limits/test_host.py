@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import shutil
 import sqlite3
@@ -14,12 +15,12 @@ from pathlib import Path
 import pytest
 from virtual_clock import virtual
 
-from limits.limiters import NAME, RATE, TOKEN, FileBackend, processes, spend, take, time
+from limits.limiters import NAME, RATE, TOKEN, File, FileBackend, processes, spend, take, time
 from lsq_service_async.config import Lane, RateLimit
 from lsq_service_async.errors import ConfigurationError, NotSentError
 from lsq_service_async.limits import HostLimiter, host
 from lsq_service_async.limits._engine.messages import CompletedCall, SyncMessage
-from lsq_service_async.limits.host import LimitFile, boot_id
+from lsq_service_async.limits.host import HostBackend, boot_id
 
 
 @pytest.fixture
@@ -75,36 +76,33 @@ def test_a_limiter_that_was_created_before_a_fork_works_in_each_process(path):
     assert done.stdout.split() == ["12", "24"]
 
 
-async def test_an_opening_that_is_cancelled_closes_the_file(path, monkeypatch):
+@pytest.mark.parametrize("step", ["open the file", "first message"])
+async def test_an_opening_that_is_cancelled_closes_the_file(path, monkeypatch, step):
     """The thread finishes what it has begun; the limiter can be opened again."""
-    limiter = HostLimiter(path)
     begun, go_on, closed = threading.Event(), threading.Event(), threading.Event()
-    for step in ("open", "sync"):
-        begun.clear()
-        go_on.clear()
-        closed.clear()
-        real, close_file = getattr(LimitFile, step), LimitFile.close
 
-        def slowly(file, *about, real=real):
-            begun.set()
-            go_on.wait(10)
-            return real(file, *about)
+    class Watched(sqlite3.Connection):
+        def execute(self, statement, *about):
+            if statement.startswith("PRAGMA journal_mode" if step == "open the file" else "SELECT boot"):
+                begun.set()
+                go_on.wait(10)
+            return super().execute(statement, *about)
 
-        def close(file, close_file=close_file):
-            close_file(file)
+        def close(self):
+            super().close()
             closed.set()
 
-        with monkeypatch.context() as patched:
-            patched.setattr(LimitFile, step, slowly)
-            patched.setattr(LimitFile, "close", close)
-            opening = asyncio.create_task(limiter.open(RATE, NAME))
-            await asyncio.to_thread(begun.wait, 10)
-            opening.cancel()
-            await asyncio.sleep(0)
-            go_on.set()
-            with pytest.raises(asyncio.CancelledError):
-                await opening
-            assert await asyncio.to_thread(closed.wait, 10)
+    limiter = HostLimiter(path)
+    with monkeypatch.context() as patched:
+        patched.setattr(host.sqlite3, "connect", functools.partial(sqlite3.connect, factory=Watched))
+        opening = asyncio.create_task(limiter.open(RATE, NAME))
+        await asyncio.to_thread(begun.wait, 10)
+        opening.cancel()
+        await asyncio.sleep(0)
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        assert await asyncio.to_thread(closed.wait, 10)
     await limiter.open(RATE, NAME)
     await limiter.aclose()
 
@@ -143,11 +141,11 @@ async def test_one_file_may_hold_many_limits(backend, path):
     """Each account has a row of its own."""
     async with processes(1, backend) as [limiter]:
         await spend(limiter)
-        file = LimitFile(path, clock=time)
-        file.open("another/1")
-        reply = file.sync(SyncMessage(process_id=1, slot=2, rate=RATE))
+        file = File(path)
+        await file.open("another/1")
+        reply = await file.sync(SyncMessage(process_id=1, slot=2, rate=RATE))
         assert reply.state.used(time()) == 0
-        file.close()
+        await file.aclose()
 
 
 def of_another_program(path):
@@ -200,9 +198,9 @@ async def test_after_a_reboot_what_was_used_counts_as_used_just_now(backend, mon
 @virtual
 async def test_a_file_of_version_0_1_0_is_used_without_exceeding_the_limit(backend, path):
     """Its calls count: 24 were answered just now, so one call is sent at once and the next waits for the window."""
-    file = LimitFile(path, clock=time)
-    file.open(NAME)
-    file.close()
+    file = File(path)
+    await file.open(NAME)
+    await file.aclose()
     answered, never = [time()] * 24, "-Infinity"
     old = f"[[[25,5.0],[25,5.0],[25,5.0],{never},{never}],[0,0,[]],[{time()},{never},{never},0.1,{answered},[]],[],[]]"
     database = sqlite3.connect(path, isolation_level=None)
@@ -283,9 +281,9 @@ async def test_a_file_whose_folder_is_missing_is_used_again_when_the_folder_is_b
         assert time() - began < 0.1
 
 
-def test_a_process_waits_for_another_one_that_creates_the_file(path, monkeypatch):
+async def test_a_process_waits_for_another_one_that_creates_the_file(path, monkeypatch):
     """For the journal mode SQLite itself does not wait."""
-    other = sqlite3.connect(path, isolation_level=None)
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
     pauses = []
 
@@ -294,55 +292,55 @@ def test_a_process_waits_for_another_one_that_creates_the_file(path, monkeypatch
         other.execute("COMMIT")
 
     monkeypatch.setattr(host.time, "sleep", sleep)
-    file = LimitFile(path)
-    file.open(NAME)
+    file = HostBackend(path)
+    await file.open(NAME)
     assert len(pauses) == 1
-    file.close()
+    await file.aclose()
     other.close()
 
 
-def test_a_file_that_stays_locked_is_a_configuration_error(path):
+async def test_a_file_that_stays_locked_is_a_configuration_error(path):
     """A process that holds it for seconds does something else with it."""
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(ConfigurationError, match="database is locked"):
-        LimitFile(path, busy_timeout=0.0).open(NAME)
+        await HostBackend(path, busy_timeout=0.0).open(NAME)
     other.close()
 
 
-def test_a_process_that_waited_long_for_the_file_does_not_take_that_for_a_clock_that_was_set(path):
+async def test_a_process_that_waited_long_for_the_file_does_not_take_that_for_a_clock_that_was_set(path):
     """The monotonic clock cannot be set, so the expected time does not matter."""
-    file = LimitFile(path, clock=lambda: 100.0)
-    file.open(NAME)
+    file = HostBackend(path, clock=lambda: 100.0)
+    await file.open(NAME)
     completed = [CompletedCall(1, 4.0, is_large=False)]
-    state = file.sync(SyncMessage(process_id=1, slot=2, rate=RATE, completed=completed)).state
-    later = file.sync(SyncMessage(process_id=1, slot=3, rate=RATE, expected=96.0)).state
+    state = (await file.sync(SyncMessage(process_id=1, slot=2, rate=RATE, completed=completed))).state
+    later = (await file.sync(SyncMessage(process_id=1, slot=3, rate=RATE, expected=96.0))).state
     assert later.answered == state.answered == [96.0]
-    file.close()
+    await file.aclose()
 
 
 OTHER_PROCESS = f"""
-import pathlib, sys
-from lsq_service_async.limits.host import LimitFile
-file = LimitFile(pathlib.Path(sys.argv[1]))
-file.open({NAME!r})
-file.close()
+import asyncio, pathlib, sys
+from lsq_service_async.limits.host import HostBackend
+file = HostBackend(pathlib.Path(sys.argv[1]))
+asyncio.run(file.open({NAME!r}))
+asyncio.run(file.aclose())
 """
 
 
-def test_another_process_that_closes_the_file_does_not_harm_one_that_uses_it_twice(path):
+async def test_another_process_that_closes_the_file_does_not_harm_one_that_uses_it_twice(path):
     """SQLite deletes -wal and -shm when the last process closes the file, and knows that from locks.
 
     A process loses its locks on a file as soon as it closes it once.
     """
-    one, other = LimitFile(path), LimitFile(path)
-    one.open(NAME)
-    other.open(NAME)
+    one, other = HostBackend(path), HostBackend(path)
+    await one.open(NAME)
+    await other.open(NAME)
     before = sorted(path.parent.iterdir())
-    subprocess.run([sys.executable, "-c", OTHER_PROCESS, path], check=True)
+    await asyncio.to_thread(subprocess.run, [sys.executable, "-c", OTHER_PROCESS, path], check=True)
     assert sorted(path.parent.iterdir()) == before != [path]
-    one.close()
-    other.close()
+    await one.aclose()
+    await other.aclose()
 
 
 # Platforms.

@@ -189,7 +189,7 @@ async def test_while_the_key_holds_something_else_no_call_is_sent(redis_server, 
         await client.set(f"lsq_service_async:limit:{name}", "[1, 2]")
     limiter = RedisLimiter(redis_server.url, name=name, when_down="fail")
     await limiter.open(RATE, NAME)
-    with pytest.raises(NotSentError, match="limit:.*: not the state of a rate limit"):
+    with pytest.raises(NotSentError, match=r"limit:.*: not the state of a rate limit"):
         await limiter.acquire(Lane.INTERACTIVE)
     await limiter.aclose()
 

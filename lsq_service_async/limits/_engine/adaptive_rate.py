@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Self
 
 import attrs
 
@@ -21,16 +22,18 @@ class AdaptiveRate:
     """
 
     configured: RateLimit
-    plan: RateLimit = attrs.field(init=False)
-    rate: RateLimit = attrs.field(init=False)
+    plan: RateLimit
+    rate: RateLimit
     halved_at: float = -math.inf
     quiet_since: float = -math.inf
     named: tuple[int, float] | None = None
     named_until: float = -math.inf
     hold: float = 0.0
 
-    def __attrs_post_init__(self) -> None:
-        self.plan = self.rate = self.configured
+    @classmethod
+    def of(cls, rate: RateLimit) -> Self:
+        """Nothing was refused yet."""
+        return cls(rate, rate, rate)
 
     def refused(self, now: float, named: tuple[int, float] | None) -> bool:
         """Lower the rate after a refusal at ``now`` that named a limit, or did not. True if the rate is lower now.

@@ -35,7 +35,7 @@ class Estimate:
         rate, self._round_trip, self._start = state.rate, state.round_trip, start
         # One call stands for several if many are allowed, because the effort grows with the square of their number.
         self._bunch = max(1, rate.calls // _IN_A_WINDOW)
-        self._rate = RateLimit(rate.calls // self._bunch, per=rate.per)
+        self._rate = rate if self._bunch == 1 else RateLimit(rate.calls // self._bunch, per=rate.per)
         in_flight = [max(start, flight.since + state.round_trip) for flight in state.flights.values()]
         self._answers = sorted([*state.answered, *in_flight])[self._bunch - 1 :: self._bunch]
         self._sent: list[float] = []

@@ -55,7 +55,7 @@ class LimitState:
     @classmethod
     def of(cls, rate: RateLimit) -> Self:
         """A state without any calls."""
-        return cls(AdaptiveRate(rate))
+        return cls(AdaptiveRate.of(rate))
 
     @property
     def rate(self) -> RateLimit:
@@ -107,7 +107,7 @@ class LimitState:
     def configure(self, rate: RateLimit) -> None:
         """Use ``rate``. Past calls still count, and past refusals if the rate is the same."""
         if rate != self.adaptive.configured:
-            self.adaptive = AdaptiveRate(rate)
+            self.adaptive = AdaptiveRate.of(rate)
             self._rate_changed()
 
     def tidy(self, now: float) -> None:
@@ -118,7 +118,8 @@ class LimitState:
             self._give_up(slot, self.flights[slot].until)
         del self.answered[: bisect_left(self.answered, now - 2 * self.rate.per)]
         del self.uploads[: bisect_left(self.uploads, now - self.rate.per)]
-        self.order.tidy(now)
+        if self.order.heads:
+            self.order.tidy(now)
 
     def _give_up(self, slot: int, moment: float) -> None:
         self.answer(slot, moment, is_large=self.flights.pop(slot).is_large)  # its round trip is not known
@@ -179,6 +180,10 @@ class LimitState:
         if in_flight + len(self.answered) <= self._always_room:
             return -math.inf
         return opens_at(self.answered, in_flight, self.rate)
+
+    def is_idle(self, now: float) -> bool:
+        """Whether an interactive call is sent at once, and no process waits."""
+        return not self.order.heads and self.paused_until <= now and self.opens_at() <= now
 
     def used(self, now: float) -> int:
         """The number of slots in use: by calls in flight, and by calls answered less than ``per`` seconds ago."""

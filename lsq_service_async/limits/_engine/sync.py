@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import NamedTuple
 
 from ...config import Lane, RateLimit
 from ...errors import ConfigurationError
@@ -17,6 +18,7 @@ from .window import opens_at
 
 LEASE = 10.0  # s; a call counts as answered if its process reports nothing for so long
 PRESENCE = 60.0  # s; a process that reports nothing for so long does not use the limit any more
+_rate = lru_cache(64)(RateLimit)  # a state is read with each message, and its rates are validated
 _CLOCK_JUMP = 1.0  # s; a smaller step of a server's clock does no harm
 _LONGEST_WAIT = 10.0  # s; any expectation may have changed by then
 _BLIND_WAIT = 1.0  # s; if nothing is expected, because another process may report an answer
@@ -49,7 +51,15 @@ def sync(state: LimitState | None, now: float, message: SyncMessage) -> SyncRepl
     now = state.seen = max(now, state.seen)
     state.tidy(now)
     is_known = message.process_id in state.processes
-    _admit(state, now, message)
+    state.processes = {process: until for process, until in state.processes.items() if until > now}
+    used, wanted = state.adaptive.configured, message.rate
+    if wanted != used and set(state.processes) - {message.process_id}:
+        raise ConfigurationError(
+            f"another process uses this limit with {used.calls} calls in {used.per:g} s, so it cannot be used with "
+            f"{wanted.calls} in {wanted.per:g} s; configure the same rate_limit in all processes"
+        )
+    state.configure(wanted)
+    state.processes[message.process_id] = now + PRESENCE
     _apply_reports(state, now, message, is_known)
     if message.is_leaving:
         del state.processes[message.process_id]
@@ -64,18 +74,6 @@ def restarted(state: LimitState, now: float) -> LimitState:
     fresh.seen = now
     fresh.answered = [now] * min(len(state.answered) + len(state.flights), fresh.rate.calls)
     return fresh
-
-
-def _admit(state: LimitState, now: float, message: SyncMessage) -> None:
-    state.processes = {process: until for process, until in state.processes.items() if until > now}
-    used, wanted = state.adaptive.configured, message.rate
-    if wanted != used and set(state.processes) - {message.process_id}:
-        raise ConfigurationError(
-            f"another process uses this limit with {used.calls} calls in {used.per:g} s, so it cannot be used with "
-            f"{wanted.calls} in {wanted.per:g} s; configure the same rate_limit in all processes"
-        )
-    state.configure(wanted)
-    state.processes[message.process_id] = now + PRESENCE
 
 
 def _apply_reports(state: LimitState, now: float, message: SyncMessage, is_known: bool) -> None:
@@ -113,8 +111,9 @@ def _ask_again_at(state: LimitState, now: float, process_id: int, requests: Sequ
     expected = [flight.since + state.round_trip for flight in state.flights.values()]
     soon = [answer for answer in expected if answer > now - _UNREPORTED]
     answered, in_flight = sorted([*state.answered, *soon]), len(expected) - len(soon)
-    uploads_at, first_at = state.uploads_at(now), math.inf
+    first_at = math.inf
     for request in requests:
+        uploads_at = state.uploads_at(now)
         interactive, bulk = state.order.ahead(process_id, request.lane, uploads_may_go=uploads_at <= now)
         at = max(state.paused_until, uploads_at) if request.is_large else state.paused_until
         if request.lane is Lane.INTERACTIVE:
@@ -149,10 +148,14 @@ def state_from_json(text: str) -> LimitState:
     """Read what `state_to_json` of this version or of 0.1.0 wrote. ValueError if it is something else."""
     try:
         adaptive, (row, turns, heads), moments, flights, processes = json.loads(text)
+        # Version 0.1.0 wrote neither the named limit nor for how long it holds.
+        *rates, halved_at, quiet_since, named, named_until, hold = [*adaptive, None, -math.inf, 0.0][:8]
+        configured, plan, rate = (_rate(calls, per=per) for calls, per in rates)
+        named = named and (named[0], named[1])
         seen, paused_until, paced_until, round_trip, answered, uploads = moments
         order = {(process, LANES[lane]): Head(process, LANES[lane], *rest) for process, lane, *rest in heads}
         return LimitState(
-            _adaptive_from_json(*adaptive),
+            AdaptiveRate(configured, plan, rate, halved_at, quiet_since, named, named_until, hold),
             ProcessOrder(order, row, turns),
             seen=seen,
             paused_until=paused_until,
@@ -165,12 +168,3 @@ def state_from_json(text: str) -> LimitState:
         )
     except (ValueError, TypeError, KeyError, IndexError, ConfigurationError) as error:
         raise ValueError(f"not the state of a rate limit: {error}") from error
-
-
-def _adaptive_from_json(configured: Any, plan: Any, rate: Any, halved_at: float, quiet_since: float,
-                        named: Any = None, *hold: float) -> AdaptiveRate:  # fmt: skip
-    """Version 0.1.0 wrote neither the named limit nor for how long it holds."""
-    named = None if named is None else (named[0], named[1])
-    adaptive = AdaptiveRate(RateLimit(configured[0], per=configured[1]), halved_at, quiet_since, named, *hold)
-    adaptive.plan, adaptive.rate = RateLimit(plan[0], per=plan[1]), RateLimit(rate[0], per=rate[1])
-    return adaptive
