@@ -182,6 +182,15 @@ async def test_a_file_that_may_only_be_read_is_a_configuration_error(path, monke
 
 
 @virtual
+async def test_another_rate_in_the_same_file_is_a_configuration_error(backend):
+    """While a process uses the file."""
+    async with processes(1, backend):
+        with pytest.raises(ConfigurationError, match="uses this limit with 25 calls in 5 s"):
+            async with processes(1, backend, rate=RateLimit(10, per=5.0)):
+                pass
+
+
+@virtual
 async def test_after_a_reboot_what_was_used_counts_as_used_just_now(backend, monkeypatch):
     """The clock starts again, so the times in the file have no meaning."""
     async with processes(1, backend) as [limiter]:
