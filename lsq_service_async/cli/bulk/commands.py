@@ -26,7 +26,7 @@ def bulk() -> None:
     or schema names, such as CustomData.X. The column "key" identifies a row permanently, "target" is the number of the
     ticket to change, and "attachments" lists files (a.jpg;b.pdf).
 
-    A journal records what is done. The same command again continues, and sends no row twice.
+    A journal records every row, so that the same command continues after an interruption and skips finished rows.
 
     Failed rows are written to the --errors report with the reason. Correct them and send the report with the same
     journal:
@@ -59,14 +59,16 @@ _FILE: list[click.Parameter] = [
     click.Option(["--format"], type=click.Choice(["csv", "jsonl"]), help="Default: by the suffix of FILE."),
 ]
 _SEND: list[click.Parameter] = [
-    click.Option(["--on-unknown"], type=_ON_UNKNOWN, default="skip", show_default=True, help="Rows that may be done."),
+    click.Option(
+        ["--on-unknown"], type=_ON_UNKNOWN, default="skip", show_default=True, help="For rows that may be done."
+    ),
     click.Option(["--errors"], type=_PATH, help="Report of failed rows."),
 ]
 
 
 @bulk.command(params=[*_FILE])
 def plan(**options: Any) -> None:
-    """Print how many calls are left, and how long they take at the rate limit. Sends nothing."""
+    """Print how many calls are left and how long they take. Sends nothing."""
     file = _bulk_file(**options)
     with file.open() as rows:
         asyncio.run(print_plan(file, rows))
@@ -100,16 +102,16 @@ def status(**options: Any) -> None:
 @click.option("--applied", multiple=True, metavar="KEY[=NUMBER]", help="Applied, to ticket NUMBER. Repeatable.")
 @click.option("--not-applied", multiple=True, metavar="KEY", help="Not applied: the next run sends it. Repeatable.")
 def unknown(applied: tuple[str, ...], not_applied: tuple[str, ...], **options: Any) -> None:
-    """List the rows that may have been applied, and those that may have been applied twice, or resolve them.
+    """List or resolve unknown rows and possible duplicates.
 
-    Look for their tickets in the service, then record the results by the keys of the list. Either all of them are
-    recorded or none:
+    An unknown row may have been applied, and a possible duplicate may have been applied twice. Look for their tickets
+    in the service, then record the results by the keys of the list. Either all of them are recorded or none:
 
     \b
         bulk unknown rows.csv --applied 17=143 --not-applied 18
 
-    For a possible duplicate, --applied KEY=NUMBER records the ticket that you keep. To send all unknown rows again
-    instead, use "bulk run --on-unknown resend".
+    For a possible duplicate, --applied KEY=NUMBER records the ticket that you keep. To send all unknown rows again,
+    use "bulk run --on-unknown resend".
     """
     file = _bulk_file(**options)
     journal = _existing_journal(file)

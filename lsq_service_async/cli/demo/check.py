@@ -38,7 +38,7 @@ def _check_reports(result: DemoResult) -> Iterator[Check]:
 
     found = f"{second.created} of {len(rows) - first.total}"
     problem = f"{second.skipped} of {first.created} rows were known" if second.skipped != first.created else ""
-    yield Check("resumed", found, f"rows that were left after {first.total}, when the run was stopped", problem)
+    yield Check("resumed", found, f"rows left when the run was stopped after {first.total}", problem)
 
     with_files = [row for row in rows if row.attachments]
     broken = [str(row.key) for row in with_files if not _files_match(row, _ticket_of(row, result))]

@@ -72,7 +72,7 @@ async def run_demo(console: Console, emulator: Emulator, rate: RateLimit) -> boo
             'sending it again may make a second ticket; "doubled" above counts those.\n'
         )
     say("Next steps:")
-    say('- Write a program: the README has one after "Creating and updating tickets".')
+    say('- Write a program: see "Creating and updating tickets" in the README.')
     say("- Serve the stand-in until Ctrl-C:")
     _print_command(console, "emulator")
     say("- Use your account: set LSQ_ACCESS_KEY, LSQ_SECRET_KEY and LSQ_ORG_ID, then:")

@@ -160,7 +160,7 @@ def remarks(receipt: TicketReceipt) -> list[str]:
     found = []
     for attempt in receipt.attempts:
         if attempt.status == 429:
-            found.append("rate limited (429); all calls paused, then it was sent again")
+            found.append("rate limited (429); all calls paused, then sent again")
         elif attempt.status != 200:
             found.append(f"failed with {attempt.status or 'no connection'}; sent again")
         elif attempt.seconds > 1.0:
