@@ -1,16 +1,23 @@
-"""Limiters in front of the same strict servers: what is refused, how long it takes, and CPU per acquire.
+"""Limiters in front of the same strict servers: refused calls, time, and CPU per acquire; Redis: round trips per call.
 
-150 calls at once at the service's 25 in 5 seconds, on a network that takes up to 60 ms each way, counted where the
-service counts: on arrival. A true window and HAProxy's two-bucket estimate look at the same calls; refused calls count.
-Peers are measured where they are installed (``pip install pyrate-limiter limits throttled-py``), each as its own
-documentation uses it.
+150 calls at once, at 25 in 5 seconds, through a network that takes up to 60 ms each way. They are counted as the
+service counts them, on arrival, by a true window and by HAProxy's two-bucket estimate; refused calls count. Peers are
+measured if they are installed (``pip install pyrate-limiter limits throttled-py``), as their documentation uses them.
+
+The Redis limiter is measured if Debian's redis-server is installed: limiters that share a limit by compare-and-set, on
+loopback and through a proxy that delays.
 """
 
 import asyncio
 import random
+import secrets
+import shutil
+import socket
 import statistics
+import subprocess
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from importlib.util import find_spec
 from typing import Any
 
@@ -21,13 +28,13 @@ from lsq_service_async.limits import LocalLimiter
 
 CALLS, PER, JITTER, FLOOD = 25, 5.0, 0.06, 150
 ACQUIRES, ROUNDS = 5_000, 7
-NO_LIMIT = 1_000_000  # calls in a second, so that nobody waits while CPU is measured
+NO_LIMIT = 1_000_000  # calls in a second, so that no call waits while CPU is measured
 Answered = Callable[[], object]
 Acquire = Callable[[], Awaitable[Answered]]
 
 
 def nothing() -> None:
-    """To the peers the answer of a call is all one."""
+    """The peers do not use the answer of a call."""
 
 
 async def this(calls: int, per: float) -> Acquire:
@@ -140,7 +147,7 @@ async def cpu_each(spend: Callable[[], Awaitable[None]]) -> float:
 
 
 async def measure_acquires() -> list[tuple[object, ...]]:
-    """A loop around the bare acquire, ours and aiolimiter's, which is inside ours; medians, in turns."""
+    """The bare acquire of this package and of aiolimiter, which it contains; medians, measured in turns."""
     from aiolimiter import AsyncLimiter
 
     async def ours() -> None:
@@ -175,6 +182,99 @@ async def measure(names: list[str]) -> list[tuple[object, ...]]:
     return [(name, *flooded, statistics.median(taken[name])) for name, flooded in zip(names, floods, strict=True)]
 
 
+SHARED = {  # seconds of a round trip to Redis, for each limiter
+    "4 limiters, loopback": [0.0] * 4,
+    "32 limiters, loopback": [0.0] * 32,
+    "4 limiters, 5 ms away": [0.005] * 4,
+    "4 limiters, one 40 ms away": [0.0, 0.0, 0.0, 0.04],
+}
+
+
+@asynccontextmanager
+async def redis_server(program: str) -> AsyncIterator[int]:
+    """A server that stores nothing on disk; yields its port."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    process = await asyncio.create_subprocess_exec(program, *options, stdout=subprocess.DEVNULL)
+    try:
+        while True:
+            with suppress(OSError):
+                (await asyncio.open_connection("127.0.0.1", port))[1].close()
+                break
+            await asyncio.sleep(0.05)
+        yield port
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+@asynccontextmanager
+async def delayed(port: int, round_trip: float) -> AsyncIterator[int]:
+    """A proxy that delays each direction by half of the round trip; yields its port."""
+    clock = asyncio.get_running_loop().time
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        pieces: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+
+        async def deliver() -> None:
+            while True:
+                at, data = await pieces.get()
+                await asyncio.sleep(at - clock())
+                if not data:
+                    return writer.close()
+                writer.write(data)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(deliver())
+            data = b"-"
+            while data:
+                data = await reader.read(65536)
+                pieces.put_nowait((clock() + round_trip / 2, data))
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = await asyncio.open_connection("127.0.0.1", port)
+        with suppress(OSError, asyncio.CancelledError):
+            await asyncio.gather(pump(reader, there[1]), pump(there[0], writer))
+
+    async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
+async def share(port: int, round_trips: list[float]) -> tuple[float, float, float]:
+    """160 calls at 25 in a second: round trips per call, seconds, and those to the least that the rate permits."""
+    import redis.asyncio
+
+    from lsq_service_async.limits.redis import RedisLimiter
+
+    rate, calls, name = RateLimit(CALLS, per=1.0), 160, secrets.token_hex(8)
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(redis.asyncio.from_url(f"redis://127.0.0.1:{port}"))
+        limiters = []
+        for each in round_trips:
+            through = await stack.enter_async_context(delayed(port, each)) if each else port
+            limiters.append(RedisLimiter(f"redis://127.0.0.1:{through}", name=name))
+            await limiters[-1].open(rate, "benchmark")
+            stack.push_async_callback(limiters[-1].aclose)
+        await client.config_resetstat()
+
+        async def call(number: int) -> None:
+            slot = await limiters[number % len(limiters)].acquire(Lane.INTERACTIVE)
+            await asyncio.sleep(0.05)
+            slot.release()
+
+        started = time.monotonic()
+        await asyncio.gather(*map(call, range(calls)))
+        seconds = time.monotonic() - started
+        trips = (await client.info("commandstats"))["cmdstat_evalsha"]["calls"] / calls
+    return trips, seconds, seconds / (calls / CALLS - 1)
+
+
+async def measure_shared(program: str) -> list[tuple[object, ...]]:
+    async with redis_server(program) as port:
+        return [(name, *await share(port, round_trips)) for name, round_trips in SHARED.items()]
+
+
 def run() -> None:
     names = [name for name, (module, _) in PEERS.items() if find_spec(module) is not None]
     head = ["limiter", "refused, window", "refused, estimate", "s", "to calls / rate", "CPU us"]
@@ -182,5 +282,11 @@ def run() -> None:
         f"{FLOOD} calls at once, {CALLS} in {PER:g} s, jitter {JITTER * 2000:.0f} ms", head, asyncio.run(measure(names))
     )
     show("CPU of an acquire that need not wait", ["way", "us", "this to it"], asyncio.run(measure_acquires()))
+    program = shutil.which("redis-server")
+    if program is not None and find_spec("redis") is not None:
+        head = ["Redis, 160 calls at 25 in 1 s", "round trips per call", "s", "to calls / rate"]
+        show("Limiters that share a limit by compare-and-set", head, asyncio.run(measure_shared(program)))
+    else:
+        print("  Redis is left out: install redis-server and redis-py")
     for name in sorted(set(PEERS) - set(names)):
-        print(f"  {name} is not installed, and left out")
+        print(f"  {name} is left out: it is not installed")
