@@ -19,7 +19,7 @@ from .limiter import Limiter
 
 _TICK = 0.25  # s; how often it is checked whether a message is due
 _HEARTBEAT = 20.0  # s; a process that sends nothing for PRESENCE counts as gone
-_FIRST_BACK_OFF, _LONGEST_BACK_OFF = 0.1, 2.0  # s; before a backend that was unavailable is asked again
+_FIRST_BACK_OFF, _LONGEST_BACK_OFF = 0.1, 2.0  # s; before the next message to a backend that was unavailable
 _TRIES = 5  # to open and to close while other processes are faster
 _log = logging.getLogger("lsq_service_async")
 
@@ -83,7 +83,7 @@ class SharedLimiter(Limiter):
         try:
             await self._sync_patiently()
         except (BackendUnavailableError, BackendBusyError):
-            pass  # the first call asks again
+            pass  # the first call tries again
         except BaseException:
             await self._backend.aclose()
             raise
@@ -144,7 +144,7 @@ class SharedLimiter(Limiter):
                 reply = await self._backend.sync(message)
             except BackendBusyError:
                 raise
-            except Exception as error:  # the heartbeat must go on, whatever a backend raises
+            except Exception as error:  # the heartbeat continues, whatever a backend raises
                 is_known = isinstance(error, BackendUnavailableError | ConfigurationError)
                 if not self._back_off:
                     what = error if is_known else repr(error)

@@ -52,7 +52,7 @@ class Leases:
     _paused_until: float = -math.inf
 
     def add(self, slot: int, asked: float, *, is_large: bool) -> None:
-        """Hold a call that was granted by a message of the time ``asked``."""
+        """Add a call that was granted to a message of the time ``asked``."""
         self._active[slot] = _Active(asked, asked + LEASE, is_large)
 
     def is_valid(self, slot: int, now: float) -> bool:

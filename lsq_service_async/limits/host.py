@@ -46,7 +46,7 @@ class HostLimiter(SharedLimiter):
 
 
 class HostBackend:
-    """A SQLite file with one row for each limit, used in a thread of its own."""
+    """A SQLite file with one row for each limit, used in one thread."""
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic, busy_timeout: float = 5.0) -> None:
         self._path = path
@@ -56,7 +56,7 @@ class HostBackend:
         self._is_open = False
 
     async def open(self, name: str) -> None:
-        """Create the file if there is none (0600), and check that it is a limit's.
+        """Create the file if it does not exist (0600), and check that it is a limit's.
 
         ConfigurationError if it is something else, or cannot be read and written.
         """

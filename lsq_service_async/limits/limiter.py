@@ -78,7 +78,7 @@ class Limiter(ABC):
 
     Each grant also passes aiolimiter's bucket of ``calls`` in ``per`` seconds. The bucket delays calls only after some
     that were never sent, whose slots return at once: a dead network is not tried faster than the limit. Calls do not
-    wait inside the bucket, because it does not know lanes: it is asked first.
+    wait inside the bucket, because it does not know lanes: its capacity is checked first.
     """
 
     _process_id: int  # of the processes that share the state
@@ -344,7 +344,7 @@ class Limiter(ABC):
         self._changed.set()
 
     def _has_room(self) -> bool:
-        """Whether the bucket has room. It is asked only after a call that was never sent, until it is empty again."""
+        """Whether the bucket has room. It is checked only after a call that was never sent, until it is empty again."""
         if self._has_unsent and self._bucket.has_capacity(self._rate.calls):
             self._has_unsent = False
         return not self._has_unsent or self._bucket.has_capacity()

@@ -22,7 +22,7 @@ class Waiter:
     """A call that waits ``since`` a loop time.
 
     ``due`` is when it was expected to be sent, ``deadline`` when it must be, or ``inf``. ``is_retry`` marks a call that
-    was sent before. ``is_reported``: the log says already that it waits long.
+    was sent before. ``is_reported``: its long wait is in the log already.
     """
 
     request: Request
@@ -77,7 +77,7 @@ class FifoQueue:
 
 
 class PriorityQueues:
-    """The queues of both lanes. In each lane, large uploads and retries have queues of their own. Retries are first."""
+    """The queues of both lanes. In each lane, large uploads and retries have separate queues. Retries are first."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count()

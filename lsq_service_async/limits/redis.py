@@ -59,7 +59,7 @@ class RedisLimiter(SharedLimiter):
 
     If Redis loses its data (a restart, a failover, an eviction), no call is sent for about a window: the processes that
     used the limit take all of it as used just then, and report their calls in flight. Only a process that starts at
-    that moment, and asks before all others, does not know, and may send as many calls as they did once more.
+    that moment, and is the first to send a message, does not know, and may send as many calls as they did.
 
     A limiter may be created before a server forks its workers. It must be opened after the fork, in each worker:
     connections cannot be shared.

@@ -1,1 +1,1 @@
-"""The limit. A package, lest a library of the same name, which the benchmarks measure, be taken for it."""
+"""Tests of the limiters. A package, because the benchmarks import a library that is also called limits."""

@@ -1,4 +1,4 @@
-"""A real Redis server, for those that ask for it."""
+"""A real Redis server for the tests that need one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def free_port() -> int:
 
 
 class RedisServer:
-    """A server of its own, which keeps nothing; may be stopped and started again."""
+    """A separate server that stores nothing on disk. It can be stopped and started again."""
 
     def __init__(self, program: str, folder: Path) -> None:
         self.program, self.port = program, free_port()
@@ -29,7 +29,7 @@ class RedisServer:
         self.start()
 
     def start(self) -> None:
-        """Returns when it answers."""
+        """Start the server and return when it accepts connections."""
         self.process = subprocess.Popen(self._command, cwd=self._folder, stdout=subprocess.DEVNULL)
         for _ in range(200):
             try:
@@ -38,21 +38,21 @@ class RedisServer:
                 time.sleep(0.05)
             else:
                 return
-        raise AssertionError("redis-server did not come up in ten seconds")
+        raise AssertionError("redis-server did not start in ten seconds")
 
     def stop(self) -> None:
-        """At once."""
+        """Kill the server."""
         self.process.kill()
         self.process.wait()
 
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """Skips where there is none."""
-    pytest.importorskip("redis", reason="no redis-py here; it comes with the extra redis")
+    """Start a server, or skip the test if none is installed."""
+    pytest.importorskip("redis", reason="redis-py is not installed; it comes with the extra redis")
     program = shutil.which("redis-server") or shutil.which("redis-server", path="/usr/sbin")
     if program is None:
-        pytest.skip("no redis-server here; on Debian: apt-get install redis-server")
+        pytest.skip("redis-server is not installed; on Debian: apt-get install redis-server")
     server = RedisServer(program, tmp_path_factory.mktemp("redis"))
     yield server
     server.stop()

@@ -1,8 +1,8 @@
 """One of several processes that flood a service: ``python flood.py SETTINGS``, where SETTINGS is JSON.
 
-``url``, ``calls`` and ``rate`` say what to do, ``limiter`` and ``at`` with which limiter, ``lane`` in which lane. When
-its standard input says go it makes all its calls at once, and prints, in JSON, for each call: when it was asked for,
-when it was granted, and the status of its answer. It needs nothing of the tests.
+It sends ``calls`` POST requests to ``url`` in one ``lane``, within ``rate``, with the ``limiter`` of the file or server
+``at``. It starts after a line on its standard input, and prints for each call, as JSON, when it was queued, when it was
+granted, and the status of the response. It imports nothing from the tests.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ def limiter_of(settings: dict[str, Any]) -> Limiter:
 
 
 async def flood(settings: dict[str, Any]) -> None:
-    gate, lane, gap = limiter_of(settings), Lane(settings["lane"]), settings.get("gap", 0.0)
-    await gate.open(RateLimit(settings["rate"][0], per=settings["rate"][1]), settings["url"])
+    limiter, lane, gap = limiter_of(settings), Lane(settings["lane"]), settings.get("gap", 0.0)
+    await limiter.open(RateLimit(settings["rate"][0], per=settings["rate"][1]), settings["url"])
     await asyncio.to_thread(sys.stdin.readline)
 
     async def call(number: int) -> None:
         await asyncio.sleep(number * gap)
         asked = time.monotonic()
-        slot = await gate.acquire(lane)
+        slot = await limiter.acquire(lane)
         granted = time.monotonic()
         answer = await client.post(settings["url"], headers=settings.get("headers", {}), json={})
         slot.release()
         print(json.dumps([asked, granted, answer.status_code]), flush=True)
 
-    # A connection for each call: what is measured is the limit, and a pool would spread the calls.
+    # A connection for each call: a pool would delay some of them.
     async with httpx.AsyncClient(limits=httpx.Limits(max_connections=None), timeout=60, trust_env=False) as client:
         await asyncio.gather(*map(call, range(settings["calls"])))
-    await gate.aclose()
+    await limiter.aclose()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""A limiter that is made before two forks, as by a server that loads the application first: how much each of them uses.
+"""A limiter that is created before two forks, as in a server that loads the application first: ``forking.py FILE``.
 
-Its argument is the file. Twelve calls of the first process are on their way when it ends, then twelve of the second.
+Each child has twelve calls in flight when it ends, and prints the number of slots in use.
 """
 
 from __future__ import annotations

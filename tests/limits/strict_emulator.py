@@ -1,6 +1,6 @@
-"""The emulator in a process of its own: ``python strict_emulator.py WINDOW CALLS PER``.
+"""The emulator in a separate process: ``python strict_emulator.py WINDOW CALLS PER``.
 
-In JSON it prints its settings, and when its standard input ends, how many calls came and how many it refused.
+It prints its settings as JSON, and when its standard input is closed, the numbers of received and refused calls.
 """
 
 from __future__ import annotations

@@ -164,7 +164,7 @@ async def test_a_deadline_holds_although_the_calls_in_front_were_cancelled():
 
 @virtual
 async def test_a_deadline_holds_while_the_backend_is_slow():
-    """The slot that it grants then goes to the next call."""
+    """The next call gets the slot that it grants then."""
     async with processes(1) as [limiter]:
         limiter.backend.delay = 0.9
         began = time()

@@ -1,4 +1,4 @@
-"""The same promise behind a real HAProxy, which estimates the rate from two buckets and counts what it refuses."""
+"""A real HAProxy, which estimates the rate from two buckets and counts refused calls, refuses no call."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ frontend strict
 
 pytestmark = [
     pytest.mark.haproxy,
-    pytest.mark.skipif(HAPROXY is None, reason="no haproxy here; on Debian: apt-get install haproxy"),
+    pytest.mark.skipif(HAPROXY is None, reason="haproxy is not installed; on Debian: apt-get install haproxy"),
 ]
 
 
@@ -48,12 +48,12 @@ async def listens(port: int) -> None:
         else:
             writer.close()
             return
-    raise AssertionError("haproxy did not come up in ten seconds")
+    raise AssertionError("haproxy did not start in ten seconds")
 
 
 @asynccontextmanager
 async def haproxy(folder: Path, per: float = 5.0) -> AsyncIterator[str]:
-    """A proxy of its own on a free port; the address of what it guards."""
+    """Start a proxy on a free port; yields the URL of the tickets behind it."""
     port = free_port()
     settings = folder / f"haproxy-{port}.cfg"
     settings.write_text(SETTINGS.format(port=port, per=per))
@@ -68,9 +68,9 @@ async def haproxy(folder: Path, per: float = 5.0) -> AsyncIterator[str]:
 
 
 async def create_150(limiter: Limiter, url: str) -> tuple[Counter[int], float]:
-    """150 creates at once: how many ended with which status, and how long it took in all."""
+    """Send 150 creates at once; returns the number of each status, and the seconds."""
     statuses: Counter[int] = Counter()
-    # A connection for each: what is measured is the limit, and a pool would spread the calls.
+    # A connection for each call: a pool would delay some of them.
     async with httpx.AsyncClient(limits=httpx.Limits(max_connections=150), timeout=60) as client:
 
         async def create() -> None:
@@ -84,7 +84,7 @@ async def create_150(limiter: Limiter, url: str) -> tuple[Counter[int], float]:
 
 
 async def test_haproxy_refuses_none_of_150_creates(tmp_path):
-    """At 25 in 5 seconds they take 30 seconds; not one is refused, and hardly any time is lost."""
+    """At 25 in 5 seconds they take 30 seconds, or 5 % more at most."""
     async with haproxy(tmp_path) as url, opened() as limiter:
         statuses, seconds = await create_150(limiter, url)
 
@@ -94,7 +94,7 @@ async def test_haproxy_refuses_none_of_150_creates(tmp_path):
 
 @pytest.mark.parametrize("limiter", [TokenBucket, Slots])
 async def test_haproxy_refuses_a_weaker_limiter(limiter, tmp_path):
-    """A token bucket, and slots without a pace, are refused by the very same proxy."""
+    """The same proxy refuses calls of a token bucket, and of slots without a pace."""
     async with haproxy(tmp_path) as url:
         statuses, _ = await create_150(limiter(), url)
 

@@ -1,4 +1,4 @@
-"""The file that the processes of one host share: what it holds, and what may be wrong with it."""
+"""The file that the processes of one host share: its content, and errors."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def test_a_host_limiter_creates_files_that_only_their_owner_may_read(path)
 
 
 async def test_users_that_open_and_close_at_the_same_time_find_it_open_once(path):
-    """Opening and closing take a while; a user that comes meanwhile waits for that."""
+    """`open` and `aclose` wait for each other."""
     limiter = HostLimiter(path)
     await asyncio.gather(*(limiter.open(RATE, NAME) for _ in range(3)))
     assert len(asyncio.all_tasks() - {asyncio.current_task()}) == 1
@@ -78,7 +78,7 @@ def test_a_limiter_that_was_created_before_a_fork_works_in_each_process(path):
 
 @pytest.mark.parametrize("step", ["open the file", "first message"])
 async def test_an_opening_that_is_cancelled_closes_the_file(path, monkeypatch, step):
-    """The thread finishes what it has begun; the limiter can be opened again."""
+    """The thread finishes its step, and the limiter can be opened again."""
     begun, go_on, closed = threading.Event(), threading.Event(), threading.Event()
 
     class Watched(sqlite3.Connection):
@@ -133,12 +133,12 @@ def test_calls_of_a_loop_that_ended_count_as_answered(path):
     assert asyncio.run(next_time()) == 25
 
 
-# What the file holds.
+# The content of the file.
 
 
 @virtual
 async def test_one_file_may_hold_many_limits(backend, path):
-    """Each account has a row of its own."""
+    """Each account has its own row."""
     async with processes(1, backend) as [limiter]:
         await spend(limiter)
         file = File(path)
@@ -251,7 +251,7 @@ def clear(folder):
 
 @virtual
 async def test_a_file_that_was_deleted_is_created_again(backend, path):
-    """What it held is lost, so the next call waits for a window."""
+    """Its content is lost, so the next call waits for a window."""
     async with processes(2, backend) as [one, other]:
         await spend(one, 1)
         clear(path.parent)
@@ -265,7 +265,7 @@ async def test_a_file_that_was_deleted_is_created_again(backend, path):
 
 @virtual
 async def test_a_file_that_was_replaced_is_used_from_then_on(backend, path):
-    """Otherwise this process would have a limit of its own besides that of the others."""
+    """Otherwise this process would not share the limit with the others."""
     async with processes(1, backend) as [old]:
         clear(path.parent)
         async with processes(1, backend) as [new]:

@@ -173,7 +173,7 @@ async def test_a_pause_holds_calls_that_wait_already():
 
 @virtual
 async def test_all_users_of_a_limiter_must_use_the_same_rate_and_name():
-    """Another rate or account is refused, and the first user goes on."""
+    """Another rate or account is refused, and the first user still gets slots."""
     async with opened() as limiter:
         for rate, name in ((RateLimit(10, per=5.0), NAME), (RATE, "host/other")):
             with pytest.raises(ConfigurationError, match="use another one"):

@@ -1,4 +1,4 @@
-"""The promise: no server that counts in any of the known ways refuses a call, and the allowance is used to the full."""
+"""No server refuses a call, however it counts, and the rate is used in full."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ lanes = st.sampled_from([[Lane.INTERACTIVE], [Lane.BULK], BOTH])
 seeds = st.integers(0, 2**32)
 
 
-async def through_the_gate(shapes: list[Shape], calls: int, lanes: list[Lane], network: Network, seed: int) -> Run:
+async def through_a_limiter(shapes: list[Shape], calls: int, lanes: list[Lane], network: Network, seed: int) -> Run:
     limiter, random = LocalLimiter(), Random(seed)
     await limiter.open(RATE, "host/22824")
     run = await send_all(limiter, moments(shapes, calls, random), lanes, network, random)
@@ -35,12 +35,12 @@ async def through_the_gate(shapes: list[Shape], calls: int, lanes: list[Lane], n
 
 
 def many(examples: int) -> settings:
-    """So many runs of `CALLS_EACH` calls; the fixtures that all tests have know nothing of examples."""
+    """Settings for so many runs of `CALLS_EACH` calls; the fixtures of all tests do not depend on the example."""
     return settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def check_that_none_is_refused(shapes: list[Shape], lanes: list[Lane], network: Network, seed: int) -> None:
-    run = run_virtual(through_the_gate(shapes, CALLS_EACH, lanes, network, seed))
+    run = run_virtual(through_a_limiter(shapes, CALLS_EACH, lanes, network, seed))
 
     assert len(run.granted) == CALLS_EACH
     assert run.refused == {}
@@ -49,7 +49,7 @@ def check_that_none_is_refused(shapes: list[Shape], lanes: list[Lane], network: 
 @many(40)
 @given(shapes_of_traffic, lanes, networks, seeds)
 def test_no_server_refuses_any_of_20_000_calls(shapes, lanes, network, seed):
-    """Sliding, fixed, bucket, two-bucket estimate at any phase; idle, trickle, burst, flood; up to 400 ms of jitter."""
+    """Sliding, fixed, bucket and estimate at any phase; idle, trickle, burst and flood; up to 400 ms of jitter."""
     check_that_none_is_refused(shapes, lanes, network, seed)
 
 
@@ -57,28 +57,28 @@ def test_no_server_refuses_any_of_20_000_calls(shapes, lanes, network, seed):
 @many(200)
 @given(shapes_of_traffic, lanes, networks, seeds)
 def test_no_server_refuses_any_of_100_000_calls(shapes, lanes, network, seed):
-    """The same, five times as often."""
+    """The same with five times as many calls."""
     check_that_none_is_refused(shapes, lanes, network, seed)
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.__name__)
-def test_a_flood_uses_the_allowance_to_the_full(network):
-    """150 calls at once end within a tenth of calls / rate, which counts the slots that wait for a late answer."""
-    run = run_virtual(through_the_gate([all_at_once], 150, [Lane.INTERACTIVE], network, seed=1))
+def test_a_flood_uses_the_rate_in_full(network):
+    """150 calls take at most a tenth longer than the rate permits, although slots wait for late answers."""
+    run = run_virtual(through_a_limiter([all_at_once], 150, [Lane.INTERACTIVE], network, seed=1))
 
     assert run.seconds <= 1.1 * 150 / CALLS * PER
 
 
 @pytest.mark.parametrize("lane", BOTH)
-def test_sustained_use_comes_to_98_in_100_of_the_allowance(lane):
-    """Without jitter hardly anything is lost, in either lane, over 2,000 calls."""
-    run = run_virtual(through_the_gate([flood], 2000, [lane], at_once, seed=1))
+def test_sustained_use_reaches_98_percent_of_the_rate(lane):
+    """In either lane, over 2,000 calls without jitter."""
+    run = run_virtual(through_a_limiter([flood], 2000, [lane], at_once, seed=1))
 
     assert run.seconds <= 2000 / CALLS * PER / 0.98
 
 
 def all_at_once(random: Random):
-    """Every call at the same time."""
+    """Make all calls at the same time."""
     while True:
         yield 0.0
 
@@ -91,15 +91,15 @@ async def controlled(make: type[Limiter], network: Network, seed: int) -> Run:
 @pytest.mark.parametrize("limiter", [TokenBucket, LogOfSends, Slots, SlotsPaceAndBurst])
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.__name__)
 def test_a_weaker_limiter_is_refused_by_the_same_servers(limiter, network):
-    """A token bucket, a log counted at send time, slots alone, and slots with pace and burst: not one of them holds."""
+    """A token bucket, a log of sent calls, slots, and slots with pace and burst all exceed the limit."""
     run = run_virtual(controlled(limiter, network, seed=1))
 
     assert run.refused.total() > 0
 
 
 @pytest.mark.parametrize("limiter", [TokenBucket, LogOfSends])
-def test_what_does_not_wait_for_answers_is_refused_by_a_true_window(limiter):
-    """It takes no estimate: with jitter on the way there even a sliding window sees too many."""
+def test_a_limiter_that_does_not_wait_for_answers_is_refused_by_a_true_window(limiter):
+    """If requests are delayed, even a sliding window counts too many."""
     run = run_virtual(controlled(limiter, NETWORKS[1], seed=1))
 
     assert run.refused["sliding"] > 0

@@ -1,4 +1,4 @@
-"""The same promise for processes that share one allowance, through a file or through Redis, in virtual time."""
+"""No server refuses a call of processes that share a limit in a file or in Redis. In virtual time."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ seeds = st.integers(0, 2**32)
 
 
 class TakingTurns:
-    """Calls go through the processes one after the other, or where chance will have it."""
+    """Distributes calls over processes, in turn or at random."""
 
-    def __init__(self, gates: list[Limiter], random: Random) -> None:
-        self._gates, self._random = itertools.cycle(gates), random
+    def __init__(self, limiters: list[Limiter], random: Random) -> None:
+        self._limiters, self._random = itertools.cycle(limiters), random
         self._one = random.random() < 0.3
 
     async def acquire(self, lane: Lane) -> Slot:
         for _ in range(self._random.randint(0, 3) if self._one else 0):
-            next(self._gates)
-        return await next(self._gates).acquire(lane)
+            next(self._limiters)
+        return await next(self._limiters).acquire(lane)
 
 
 async def together(
-    ledger: Callable[[], FakeBackend], count: int, shapes: list[Shape], calls: int, lanes: list[Lane], network: Network,
-    seed: int,
+    backend: Callable[[], FakeBackend], count: int, shapes: list[Shape], calls: int, lanes: list[Lane],
+    network: Network, seed: int,
 ) -> tuple[Run, float]:  # fmt: skip
-    """What came of the calls, and how many exchanges there were for each."""
+    """The run, and the number of messages per call."""
     random = Random(seed)
-    async with processes(count, ledger) as gates:
-        limiter = TakingTurns(gates, random)
-        run = await send_all(limiter, moments(shapes, calls, random), lanes, network, random)
-        exchanges = sum(len(gate.backend.messages) for gate in gates)
-    return run, exchanges / calls
+    async with processes(count, backend) as limiters:
+        turns = TakingTurns(limiters, random)
+        run = await send_all(turns, moments(shapes, calls, random), lanes, network, random)
+        messages = sum(len(limiter.backend.messages) for limiter in limiters)
+    return run, messages / calls
 
 
-def check_that_none_is_refused(ledger: Callable[[], FakeBackend], *about: object) -> None:
-    run, _ = run_virtual(together(ledger, *about))
+def check_that_none_is_refused(backend: Callable[[], FakeBackend], *about: object) -> None:
+    run, _ = run_virtual(together(backend, *about))
 
     assert run.refused == {}
 
@@ -64,7 +64,7 @@ def in_a_file(*about: object) -> None:
 @many(12)
 @given(counts, shapes_of_traffic, st.just(150), lanes, networks, seeds)
 def test_no_server_refuses_any_call_of_processes_that_share_a_file(count, shapes, calls, lanes, network, seed):
-    """Up to four of them, whatever they do."""
+    """With up to four processes, and any traffic and network."""
     in_a_file(count, shapes, calls, lanes, network, seed)
 
 
@@ -74,7 +74,7 @@ def test_no_server_refuses_any_call_of_processes_that_share_a_file(count, shapes
 def test_no_server_refuses_any_of_30_000_calls_of_processes_that_share_a_file(
     count, shapes, calls, lanes, network, seed
 ):
-    """The same, more often."""
+    """The same with more calls."""
     in_a_file(count, shapes, calls, lanes, network, seed)
 
 
@@ -82,7 +82,7 @@ def test_no_server_refuses_any_of_30_000_calls_of_processes_that_share_a_file(
 @many(4)
 @given(counts, shapes_of_traffic, st.just(150), lanes, networks, seeds)
 def test_no_server_refuses_any_call_of_processes_that_share_a_redis(delay, count, shapes, calls, lanes, network, seed):
-    """However far away it is, and however often a process loses the race."""
+    """However far away it is, and however often a process loses a race."""
     server = FakeRedis(delay, delay / 2)
     check_that_none_is_refused(server.backend, count, shapes, calls, lanes, network, seed)
 
@@ -93,19 +93,19 @@ def test_no_server_refuses_any_call_of_processes_that_share_a_redis(delay, count
 def test_no_server_refuses_any_of_30_000_calls_of_processes_that_share_a_redis(
     count, shapes, calls, lanes, network, seed, delay
 ):
-    """The same, more often."""
+    """The same with more calls."""
     server = FakeRedis(delay, delay / 2)
     check_that_none_is_refused(server.backend, count, shapes, calls, lanes, network, seed)
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
 @pytest.mark.parametrize("lanes", [[Lane.INTERACTIVE], [Lane.BULK], BOTH], ids=["interactive", "bulk", "both"])
-def test_a_flood_of_several_processes_uses_the_allowance_with_few_exchanges(count, lanes, tmp_path):
-    """Answers take 0.2 s on average, so 25 in 5.2 s are possible; few who come are sent away again."""
-    run, exchanges = run_virtual(
+def test_a_flood_of_several_processes_uses_the_rate_with_few_messages(count, lanes, tmp_path):
+    """Answers take 0.2 s on average, so 25 calls in 5.2 s are possible. Few requests are not granted."""
+    run, messages = run_virtual(
         together(lambda: FileBackend(tmp_path / "limit"), count, [all_at_once], 400, lanes, late_both_ways, 1)
     )
 
     assert run.refused == {}
     assert run.seconds <= 1.06 * 400 / CALLS * (PER + 0.2)
-    assert exchanges <= (1.15 if len(lanes) == 2 else 1.08)  # opening and closing among them
+    assert messages <= (1.15 if len(lanes) == 2 else 1.08)  # opening and closing among them

@@ -1,4 +1,4 @@
-"""Real processes on real servers: four that flood, one of which is killed, share one allowance."""
+"""Real processes and real servers: four processes share one limit, and one of them is killed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lsq_service_async.config import Lane
 HERE = Path(__file__).parent
 CALLS, PER = 25, 1.0  # five times the service's pace, so that 1,200 calls take less than a minute
 PROCESSES, EACH = 4, 300
-MISSING = 404  # the emulator knows no such path, which it says only to those whom it does not refuse
+MISSING = 404  # of an unknown path, which the emulator checks after the limit
 Where = dict[str, Any]
 
 pytestmark = pytest.mark.slow
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 @attrs.frozen
 class Sent:
-    """One call of one process; times are readings of the host's clock."""
+    """One call of one process, with times of the host's monotonic clock."""
 
     asked: float
     granted: float
@@ -36,7 +36,7 @@ class Sent:
 
 @asynccontextmanager
 async def started(*about: object) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A Python program with its standard input and output in our hands."""
+    """Run a Python program with pipes for standard input and output."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(sys.executable, *map(str, about), stdin=pipe, stdout=pipe)
     try:
@@ -49,7 +49,7 @@ async def started(*about: object) -> AsyncIterator[asyncio.subprocess.Process]:
 
 @asynccontextmanager
 async def emulator(window: str, counts: list[list[int]]) -> AsyncIterator[Where]:
-    """Where it is. At the end ``counts`` has how many calls came, and how many it refused."""
+    """Yields its URL and headers. At the end the numbers of received and refused calls are appended to ``counts``."""
     async with started(HERE / "strict_emulator.py", window, CALLS, PER) as process:
         settings = json.loads(await process.stdout.readline())
         keys = {"x-lsq-access-key": settings["access_key"], "x-lsq-secret-key": settings["secret_key"]}
@@ -59,12 +59,12 @@ async def emulator(window: str, counts: list[list[int]]) -> AsyncIterator[Where]
 
 
 async def sent_by(process: asyncio.subprocess.Process) -> list[Sent]:
-    """All that it got done, also if it was killed."""
+    """The calls that it completed, also if it was killed."""
     return [Sent(*json.loads(line)) for line in (await process.stdout.read()).splitlines() if line.endswith(b"]")]
 
 
 async def flood(process: asyncio.subprocess.Process, seconds: float | None) -> list[Sent]:
-    """Let it begin, and kill it -9 after ``seconds``, if any."""
+    """Start its calls, and kill it after ``seconds``, if any."""
     process.stdin.write(b"go\n")
     sending = asyncio.create_task(sent_by(process))
     if seconds is not None:
@@ -74,7 +74,7 @@ async def flood(process: asyncio.subprocess.Process, seconds: float | None) -> l
 
 
 async def flood_together(where: Where, limiter: str, at: str, *, kill_after: float) -> list[Sent]:
-    """What four processes with 300 calls each got done, one of them killed in the middle."""
+    """The calls that four processes with 300 calls each complete if one of them is killed."""
     settings = {**where, "calls": EACH, "rate": [CALLS, PER], "limiter": limiter, "at": at, "lane": "interactive"}
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(run(settings, kill_after if number == 0 else None)) for number in range(PROCESSES)]
@@ -83,12 +83,12 @@ async def flood_together(where: Where, limiter: str, at: str, *, kill_after: flo
 
 async def run(settings: dict[str, Any], seconds: float | None) -> list[Sent]:
     async with started(HERE / "flood.py", json.dumps(settings)) as process:
-        await asyncio.sleep(3)  # all are there before the first begins
+        await asyncio.sleep(3)  # all processes start before the first call
         return await flood(process, seconds)
 
 
 def check(sent: list[Sent], status: int) -> None:
-    """All answered with ``status``, so none refused; nine tenths of the allowance used, or more."""
+    """No call was refused, and at least nine tenths of the rate was used."""
     granted = sorted(one.granted for one in sent)
     assert {one.status for one in sent} == {status}
     assert (PROCESSES - 1) * EACH < len(sent) < PROCESSES * EACH
@@ -106,13 +106,13 @@ async def on_emulator(window: str, limiter: str, at: str) -> None:
 
 
 async def test_four_processes_of_a_host_are_never_refused(tmp_path):
-    """By a sliding window, nor by a two-bucket estimate, with up to 60 ms of jitter; one process is killed -9."""
+    """Neither by a sliding window nor by a two-bucket estimate, with 60 ms of jitter; one process is killed."""
     await asyncio.gather(*(on_emulator(kind, "host", str(tmp_path / kind)) for kind in ("sliding", "estimate")))
 
 
 @pytest.mark.redis
 async def test_four_processes_that_share_a_redis_are_never_refused(redis_server):
-    """The same servers, the same death."""
+    """With the same servers; one process is killed."""
     await asyncio.gather(*(on_emulator(kind, "redis", redis_server.url) for kind in ("sliding", "estimate")))
 
 
@@ -120,7 +120,7 @@ async def test_four_processes_that_share_a_redis_are_never_refused(redis_server)
 @pytest.mark.redis
 @pytest.mark.skipif(HAPROXY is None, reason="no haproxy here; on Debian: apt-get install haproxy")
 async def test_four_processes_behind_a_real_haproxy_are_never_refused(tmp_path, redis_server):
-    """With a file of the host and with Redis."""
+    """With a file and with Redis; one process is killed."""
     async with haproxy(tmp_path, per=PER) as one, haproxy(tmp_path, per=PER) as other:
         runs = await asyncio.gather(
             flood_together({"url": one}, "host", str(tmp_path / "limit"), kill_after=20),
@@ -131,7 +131,7 @@ async def test_four_processes_behind_a_real_haproxy_are_never_refused(tmp_path, 
 
 
 async def test_an_interactive_call_waits_about_one_token_behind_the_flood_of_another_process(tmp_path):
-    """While two processes run in bulk, a third asks now and then."""
+    """Two processes send bulk calls, a third one sends an interactive call every 1.37 s."""
     counts: list[list[int]] = []
     shared = {"limiter": "host", "at": str(tmp_path / "limit"), "rate": [CALLS, 5.0]}
     async with emulator("sliding", counts) as where:

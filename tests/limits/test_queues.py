@@ -1,4 +1,4 @@
-"""Waiting calls: order, lanes, cancelling, large uploads, and what is logged about them."""
+"""Waiting calls: order, lanes, cancelling, large uploads, and log messages."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from lsq_service_async.limits.queues import FifoQueue, Waiter
 
 @virtual
 async def test_a_lane_is_served_in_the_order_of_arrival():
-    """Also if more calls come while the first are granted."""
+    """Also if more calls arrive while the first are granted."""
     async with opened() as limiter, asyncio.TaskGroup() as tasks:
         order: list[str] = []
         await spend(limiter)
@@ -61,7 +61,7 @@ async def test_retries_are_served_before_the_other_calls_of_their_lane(lane: Lan
 
 @virtual
 async def test_a_new_call_does_not_take_a_slot_that_returns_for_a_waiting_one():
-    """Also if it asks at that moment, before the queue was served."""
+    """Also if it arrives at that moment, before the queue was served."""
     async with opened() as limiter:
         slots = await take(limiter, 25)
         first = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE))
@@ -75,7 +75,7 @@ async def test_a_new_call_does_not_take_a_slot_that_returns_for_a_waiting_one():
 
 @virtual
 async def test_bulk_gets_one_grant_in_five_while_interactive_calls_wait():
-    """Of twenty grants four are for bulk, although bulk came last."""
+    """Of twenty grants four are for bulk, although those calls arrived last."""
     async with opened() as limiter, asyncio.TaskGroup() as tasks:
         order: list[str] = []
         await spend(limiter)
@@ -174,7 +174,7 @@ async def test_a_large_upload_keeps_its_place_before_later_calls():
 
 @virtual
 async def test_closing_rejects_waiting_calls():
-    """They get an error that says that nothing was sent, and no task is left."""
+    """They get a NotSentError, and no task is left."""
     limiter = LocalLimiter()
     await limiter.open(RATE, NAME)
     await spend(limiter)

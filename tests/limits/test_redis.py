@@ -61,7 +61,7 @@ async def test_without_a_name_the_processes_of_one_account_share_a_limit(redis_s
 
 
 async def test_a_second_rate_is_refused_while_a_process_uses_the_limit(redis_server, name):
-    """Its connections are closed, and the first process goes on."""
+    """Its connections are closed, and the first process still gets slots."""
     one, other = (RedisLimiter(redis_server.url, name=name) for _ in range(2))
     await one.open(RATE, NAME)
     with pytest.raises(ConfigurationError, match=r"uses this limit with 25 calls in 5 s.* 10 in 5 s"):
@@ -81,7 +81,7 @@ async def test_a_server_that_lost_the_scripts_gets_them_again(redis_server, name
 
 
 async def test_while_redis_is_stopped_calls_wait_or_fail(redis_server, name, caplog):
-    """As configured. Two warnings, when it is stopped and when it is back; what it lost counts as used just then."""
+    """As configured. Two warnings, when it is stopped and when it is back; lost calls count as used just then."""
     waits, fails = (
         RedisLimiter(redis_server.url, name=name),
         RedisLimiter(redis_server.url, name=name, when_down="fail"),

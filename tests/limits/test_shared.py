@@ -100,7 +100,7 @@ async def test_a_call_that_takes_long_keeps_its_slot():
 
 @virtual
 async def test_a_slot_whose_lease_ended_before_it_was_handed_over_is_not_used(tmp_path):
-    """A process that was stopped between the request and the reply asks again."""
+    """A process that was stopped between the request and the reply sends another request."""
     async with processes(1, lambda: FileBackend(tmp_path / "limit.sqlite")) as [limiter]:
         limiter.backend.delay = 11
         waiting = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE))
@@ -197,7 +197,7 @@ async def test_a_process_whose_last_waiting_call_is_cancelled_reports_it_at_once
 
 @virtual
 async def test_a_process_that_dies_while_it_waits_delays_the_others_by_half_a_second():
-    """It does not come back at the time it was told."""
+    """It does not send its next message when it is due."""
     async with processes(2) as [one, other]:
         await spend(one)
         waiting = asyncio.create_task(one.acquire(Lane.INTERACTIVE))
@@ -295,7 +295,7 @@ async def test_large_uploads_hold_at_most_half_of_the_slots_of_all_processes():
 
 @virtual
 async def test_while_the_backend_is_down_calls_fail_at_once(caplog):
-    """One warning says so, and one that it is back."""
+    """There is one warning when it fails, and one when it is back."""
     async with processes(1) as [limiter]:
         limiter.backend.down = True
         for _ in range(3):
@@ -396,7 +396,7 @@ async def test_a_limiter_opens_while_its_backend_is_down():
 
 @virtual
 async def test_a_limiter_whose_rate_is_refused_while_it_opens_closes_its_backend():
-    """The first process goes on; when it has left, the other rate can be used."""
+    """The first process still gets slots; when it has left, the other rate can be used."""
     server, closed = Server(), []
 
     def watched() -> FakeBackend:
@@ -621,7 +621,7 @@ async def test_an_answer_during_an_exchange_is_reported_with_the_next():
 @pytest.mark.parametrize("step", [2.0, 4.0, 10.0, 3600.0, -2.0, -3600.0])
 @virtual
 async def test_a_clock_that_is_set_permits_no_more_calls(step):
-    """It costs two windows at most: each process takes what was used as used just then."""
+    """It costs two windows at most, because all used slots count as used just then."""
     server, service, allowed = Server(), SlidingWindow(CALLS, PER), []
 
     async def one_call(limiter):

@@ -1,4 +1,4 @@
-"""What is known of past calls."""
+"""The state: past calls, and calls in flight."""
 
 from __future__ import annotations
 

@@ -12,11 +12,11 @@ from lsq_service_async.config import RateLimit
 from lsq_service_async.limits._engine.window import SLACK, opens_at, slack_of
 
 RATE = RateLimit(5, per=1.0)
-ALMOST_A_CALL = 1 - 5 * SLACK  # what an estimate may have over 5 calls
+ALMOST_A_CALL = 1 - 5 * SLACK  # the room of an estimate above 5 calls
 
 
 def estimate(answered: list[float], in_flight: int, boundary: float, now: float) -> float:
-    """What a server may have counted after one more call at ``now``, if its window began at ``boundary``."""
+    """The largest count after one more call at ``now``, if the window of the server began at ``boundary``."""
     since = sum(answer >= boundary for answer in answered)
     before = sum(boundary - 1 <= answer < boundary for answer in answered)
     return 1 + in_flight + since + before * (1 - (now - boundary))

@@ -1,4 +1,4 @@
-"""Calls to send, networks to send them through, and the run that does it in virtual time."""
+"""Patterns of calls and networks, and a run that sends calls in virtual time."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ import attrs
 from limits.strict_servers import all_servers
 from lsq_service_async.config import Lane
 
-Moments = Iterator[float]  # seconds after the call before
+Moments = Iterator[float]  # seconds after the previous call
 Shape = Callable[[Random], Moments]
 Network = Callable[[Random, float], tuple[float, float]]  # seconds to the service and back, at a time
 
 
 def idle(random: Random) -> Moments:
-    """One call after a rest."""
+    """Make one call after a rest."""
     yield random.uniform(0, 15)
 
 
 def trickle(random: Random) -> Moments:
-    """Single calls, about as many as are allowed."""
+    """Make single calls at about the permitted rate."""
     gap = 1 / random.uniform(1, 6)
     return (random.expovariate(1 / gap) for _ in range(random.randint(1, 40)))
 
 
 def burst(random: Random) -> Moments:
-    """Up to 40 at once."""
+    """Make up to 40 calls at once."""
     return itertools.chain([random.uniform(0, 6)], itertools.repeat(0.0, random.randint(0, 39)))
 
 
 def half_and_half(random: Random) -> Moments:
-    """A part of the allowance, and the whole of it one window later."""
+    """Make twelve calls, and 25 more a window later."""
     return itertools.chain([random.uniform(0, 15)], [0.0] * 11, [5.0], [0.0] * 24)
 
 
 def flood(random: Random) -> Moments:
-    """Far more at once than fit into a window."""
+    """Make far more calls at once than fit into a window."""
     return itertools.chain([random.uniform(0, 15)], itertools.repeat(0.0, random.randint(60, 150)))
 
 
@@ -49,32 +49,32 @@ SHAPES: list[Shape] = [idle, trickle, burst, half_and_half, flood]
 
 
 def at_once(random: Random, now: float) -> tuple[float, float]:
-    """As good as no network at all."""
+    """A network without delay."""
     return 0.0005, 0.0005
 
 
 def late_there(random: Random, now: float) -> tuple[float, float]:
-    """All jitter lies before the service counts."""
+    """Requests are delayed by up to 400 ms before the service counts them."""
     return random.uniform(0, 0.4), 0.001
 
 
 def late_back(random: Random, now: float) -> tuple[float, float]:
-    """All jitter lies after the service counted."""
+    """Responses are delayed by up to 400 ms."""
     return 0.001, random.uniform(0, 0.4)
 
 
 def late_both_ways(random: Random, now: float) -> tuple[float, float]:
-    """Half of the jitter each way."""
+    """Requests and responses are each delayed by up to 200 ms."""
     return random.uniform(0, 0.2), random.uniform(0, 0.2)
 
 
 def now_or_late(random: Random, now: float) -> tuple[float, float]:
-    """Either at once or 400 ms late."""
+    """Requests arrive either at once or 400 ms later."""
     return random.choice([0.001, 0.4]), 0.001
 
 
 def in_waves(random: Random, now: float) -> tuple[float, float]:
-    """Late for 400 ms, then at once for 400 ms: later calls arrive together with earlier ones."""
+    """Requests of 400 ms arrive together with those of the next 400 ms."""
     return (0.4 if int(now / 0.4) % 2 else 0.001), 0.001
 
 
@@ -84,7 +84,7 @@ def gathered(random: Random, now: float) -> tuple[float, float]:
 
 
 def slow_uploads(random: Random, now: float) -> tuple[float, float]:
-    """Every twentieth call is under way for up to 20 s."""
+    """Every twentieth request takes up to 20 s to arrive."""
     return (random.uniform(0, 20) if random.random() < 0.05 else 0.001), 0.001
 
 
@@ -94,32 +94,32 @@ NETWORKS: list[Network] = [
 
 
 class Ticket(Protocol):
-    """The right to one call."""
+    """Permission for one call."""
 
     def release(self) -> None: ...
 
 
 class Limiter(Protocol):
-    """What is to be shown to hold a limit, or not to."""
+    """A limiter under test."""
 
     async def acquire(self, lane: Lane) -> Ticket: ...
 
 
 @attrs.frozen
 class Run:
-    """What came of a run: when calls were granted, and how many each server refused."""
+    """When the calls of a run were granted, and how many of them each server refused."""
 
     granted: list[float]
     refused: Counter[str]
 
     @property
     def seconds(self) -> float:
-        """From the first grant to the last."""
+        """The seconds from the first grant to the last."""
         return self.granted[-1] - self.granted[0]
 
 
 def moments(shapes: Iterable[Shape], calls: int, random: Random) -> list[float]:
-    """When to start each of ``calls`` calls, in seconds from now: the shapes one after the other, again and again."""
+    """When each of ``calls`` calls starts, in seconds from now. The patterns are repeated."""
     gaps = itertools.chain.from_iterable(shape(random) for shape in itertools.cycle(shapes))
     return list(itertools.accumulate(itertools.islice(gaps, calls)))
 
@@ -127,7 +127,7 @@ def moments(shapes: Iterable[Shape], calls: int, random: Random) -> list[float]:
 async def send_all(
     limiter: Limiter, starts: Sequence[float], lanes: Sequence[Lane], network: Network, random: Random
 ) -> Run:
-    """Send a call at each of ``starts``, its lane drawn from ``lanes``; all of `all_servers` count every call."""
+    """Start a call at each of ``starts``, each in a random lane; all of `all_servers` count it."""
     loop = asyncio.get_running_loop()
     run, servers = Run([], Counter()), all_servers(random)
 

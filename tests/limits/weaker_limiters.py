@@ -1,4 +1,4 @@
-"""Limiters that look right and are not: what a strict server refuses shows that the tests would notice."""
+"""Limiters that exceed the limit. Strict servers refuse their calls, so the tests can fail."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ TOKEN = PER / CALLS
 
 class _Nothing:
     def release(self) -> None:
-        """Does not matter to it."""
+        """Do nothing."""
 
 
 class TokenBucket:
-    """``AsyncLimiter(25, 5)`` and nothing else."""
+    """``AsyncLimiter(25, 5)`` alone."""
 
     def __init__(self) -> None:
         self._bucket = AsyncLimiter(CALLS, PER)
@@ -31,7 +31,7 @@ class TokenBucket:
 
 
 class LogOfSends:
-    """An exact log of the last window, counted at the moment of sending."""
+    """An exact log of the calls of the last window, counted when they are sent."""
 
     def __init__(self) -> None:
         self._sent: deque[float] = deque(maxlen=CALLS)
@@ -45,7 +45,7 @@ class LogOfSends:
 
 
 class Slots:
-    """Slots that come back ``PER`` seconds after the answer, taken as they come."""
+    """Slots that return ``PER`` seconds after the answer, without a pace."""
 
     def __init__(self) -> None:
         self._slots = asyncio.Semaphore(CALLS)
@@ -59,7 +59,7 @@ class Slots:
 
 
 class SlotsPaceAndBurst(Slots):
-    """Slots, a pace of one per token, and a bunch of 25 that is there again after two quiet windows."""
+    """Slots, a pace of one call per token, and a burst of 25 after two windows without calls."""
 
     def __init__(self) -> None:
         super().__init__()

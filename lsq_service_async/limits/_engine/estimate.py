@@ -11,7 +11,7 @@ _IN_A_WINDOW = 30  # calls that are played; if more are allowed, several count a
 
 
 class Estimate:
-    """The calls to come. It is computed again when the state has changed, and only as far as it is needed.
+    """The times of future calls. Computed again when the state has changed, and only as far as needed.
 
     Exact for the first calls, and as good as the round trip of the state is. It ignores the limit for large uploads.
     """
@@ -21,7 +21,7 @@ class Estimate:
         self._start = 0.0
 
     def sent_at(self, state: LimitState, now: float, lane: Lane, ahead: tuple[int, int]) -> float:
-        """When a call is sent that has so many before it, of its own lane and in all."""
+        """When a call is sent that has so many before it, in its lane and in all."""
         start = max(now, state.paused_until)
         made_of, self._made_of = self._made_of, (state, state.revision)
         if made_of[0] is not state or made_of[1] != state.revision or start > self._start + SLACK:

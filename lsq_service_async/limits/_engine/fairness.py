@@ -12,7 +12,7 @@ from ...config import Lane
 from .messages import LANES, Request
 
 BULK_SHARE = 5  # at least every fifth grant is for bulk
-GRACE = 0.5  # s; how long the others wait for a process that does not come back in time
+GRACE = 0.5  # s; how long the others wait for a process that is late
 
 
 class Head(NamedTuple):
@@ -39,7 +39,7 @@ class ProcessOrder:
     turns: int = 0
 
     def tidy(self, now: float) -> None:
-        """Forget the processes that did not come back."""
+        """Forget the processes that sent no message in time."""
         for key in [key for key, head in self.heads.items() if head.until <= now]:
             del self.heads[key]
 
@@ -91,7 +91,7 @@ class ProcessOrder:
         self.heads.pop((process_id, request.lane), None)
 
     def line_up(self, process_id: int, requests: Sequence[Request], waiting: Sequence[int], at: float) -> None:
-        """Replace the heads of a process that comes back ``at`` a time."""
+        """Replace the heads of a process that sends its next message ``at`` a time."""
         for lane, count in zip(LANES, waiting, strict=True):
             is_large = [request.is_large for request in requests if request.lane is lane]
             if is_large:

@@ -21,7 +21,7 @@ class Request(NamedTuple):
 
 
 class Grant(NamedTuple):
-    """``request`` is the one that was granted, or None. ``wait``: seconds until it makes sense to ask (again)."""
+    """``request`` is the one that was granted, or None. ``wait``: seconds until the next request makes sense."""
 
     request: Request | None
     wait: float

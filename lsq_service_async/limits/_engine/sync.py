@@ -23,7 +23,7 @@ _CLOCK_JUMP = 1.0  # s; a smaller step of a server's clock does no harm
 _LONGEST_WAIT = 10.0  # s; any expectation may have changed by then
 _BLIND_WAIT = 1.0  # s; if nothing is expected, because another process may report an answer
 _SHORTEST_WAIT = 0.25  # tokens; after a request that was not granted
-_MARGIN = 0.1  # tokens; a slot is used so much later once in a window, and requests hardly ever come too early
+_MARGIN = 0.1  # tokens; a slot is used so much later once in a window, and requests are hardly ever too early
 _UNREPORTED = 2.0  # s; how long ago a call may have been answered that is not reported yet
 
 
@@ -36,9 +36,9 @@ class SyncReply(NamedTuple):
 
 
 def sync(state: LimitState | None, now: float, message: SyncMessage) -> SyncReply:
-    """Apply the reports of a process, then grant it at most one call and compute when it should ask again.
+    """Apply the reports of a process, grant it at most one call, and compute when it should send the next request.
 
-    The given state is changed, except if there is none or the clock was set. ConfigurationError if other processes use
+    The given state is changed, unless it is None or the clock was set. ConfigurationError if other processes use
     the limit at another rate.
     """
     if state is None:
@@ -105,8 +105,8 @@ def _grant(state: LimitState, now: float, message: SyncMessage) -> Grant:
 def _ask_again_at(state: LimitState, now: float, process_id: int, requests: Sequence[Request]) -> float:
     """When the first of the requests can be granted, after those of the processes before it.
 
-    An estimate only: a process that asks too early is told again. It is much too late only if calls in flight are not
-    answered as expected.
+    An estimate: a request that is too early is repeated. It is much too late only if calls in flight are not answered
+    as expected.
     """
     expected = [flight.since + state.round_trip for flight in state.flights.values()]
     soon = [answer for answer in expected if answer > now - _UNREPORTED]
