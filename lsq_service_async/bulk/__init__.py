@@ -1,6 +1,6 @@
-"""Bulk runs: a run can be stopped or killed at any point, and the next one goes on without sending a row twice.
+"""Bulk runs: a run can be stopped or killed at any point, and the next one continues without sending a row twice.
 
-job.py               the run: what is done for a row, and in which order                 <- start reading here
+job.py               the run: the steps of each row, in order                           <- start reading here
 workers.py           the tasks that process rows
 journal.py           which rows were sent, and what became of them; decisions between runs
 _journal_file.py     the SQLite file, and the checks that a damaged one does not pass

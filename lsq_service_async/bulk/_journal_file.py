@@ -185,8 +185,8 @@ class JournalFile:
             raise LSQServiceError(self._failure) from error
 
     def _acquire_lock(self) -> None:
-        # The lock is a file of its own: closing any descriptor of the journal would end all POSIX locks of this process
-        # on it, and so those of SQLite. It ends with the process, however that ends.
+        # A separate file: closing any descriptor of the journal would end all POSIX locks of this process on it, and so
+        # those of SQLite. The lock ends with the process, however that ends.
         path = f"{self.path}.lock"
         while self._lock is None:
             lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -231,7 +231,7 @@ class JournalFile:
 
     def _open_database(self) -> sqlite3.Connection:
         """Open the file if its header is that of a journal. SQLite may write to a file as soon as it reads it."""
-        with open(self.path, "rb") as file:  # by the owner of the lock, and before SQLite takes locks of its own
+        with open(self.path, "rb") as file:  # by the owner of the lock, and before SQLite locks the file
             head = file.read(100)
         if not head:
             raise _unusable(self.path, "it is empty")

@@ -30,7 +30,7 @@ _log = logging.getLogger("lsq_service_async")
 
 @attrs.frozen(kw_only=True)
 class Setup:
-    """What a job needs of its client. ``before_closing`` has functions that the client awaits before it closes."""
+    """The parts of a client that a job uses. The client awaits the functions in ``before_closing`` before it closes."""
 
     verb: Verb
     account: str
@@ -152,7 +152,7 @@ class BulkJob:
         return await anext(self._rows, None)
 
     async def _process(self, row: Row) -> RowOutcome:
-        """Do what is left to do for a row."""
+        """Send a row, unless the journal has its result."""
         entry = await self._journal.register(row, edited=self._retry_failed)
         match entry.state:
             case State.DONE:

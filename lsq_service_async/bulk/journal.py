@@ -118,7 +118,7 @@ class Journal:
         if self._next_commit is None:
             self._next_commit = asyncio.create_task(self._commit())
         if error := await asyncio.shield(self._next_commit):
-            raise LSQServiceError(str(error)) from error.__cause__  # an error of its own for each call
+            raise LSQServiceError(str(error)) from error.__cause__  # a new error for each call
 
     async def _commit(self) -> LSQServiceError | None:
         async with self._committing:  # until the commit before this one has ended, changes are added to this one

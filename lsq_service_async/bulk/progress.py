@@ -1,4 +1,4 @@
-"""What a run reports: a plan, an outcome for each row, a summary, and how far it is."""
+"""The reports of a run: a plan, an outcome for each row, a summary, rate and time left."""
 
 from __future__ import annotations
 
@@ -114,24 +114,24 @@ class Progress:
         return Plan(calls, calls * seconds_per_call, done)
 
     def run_started(self, states: Mapping[State, int]) -> None:
-        """The run begins with so many rows in each state."""
+        """Call this when the run begins, with the rows of the journal in each state."""
         self._to_keep = sum(states.get(state, 0) for state in self._kept)
 
     def row_started(self, key: str) -> None:
-        """The intent of a row is stored."""
+        """Call this when the intent of a row is stored."""
         if self._first_send is None:
             self._first_send = asyncio.get_running_loop().time()
         self.in_flight.add(key)
 
     def row_finished(self, key: str) -> None:
-        """The result of a row is stored. Does nothing if the row was not sent."""
+        """Call this when the result of a row is stored. It does nothing if the row was not sent."""
         if key in self.in_flight:
             self.in_flight.discard(key)
             self._sent += 1
             self._last_result = asyncio.get_running_loop().time()
 
     def outcome_delivered(self, outcome: RowOutcome) -> None:
-        """The caller gets an outcome."""
+        """Call this when the caller gets an outcome."""
         self._counts[outcome.state] += 1
         if outcome.possible_duplicate and outcome.state != "skipped":
             self._counts["possible_duplicates"] += 1

@@ -1,4 +1,4 @@
-"""Rows of a bulk run: they come from any iterable, and each has a key and a digest of its content."""
+"""Rows of a bulk run, from any iterable. Each has a key and a digest of its content."""
 
 from __future__ import annotations
 
@@ -71,12 +71,10 @@ class RowKeys:
         Raises InvalidRequestError for a key that was given before.
         """
         key = row.digest if row.key is None else row.key
-        times = self._seen.get(key, 0) + 1
-        if row.key is None and times > 1:
-            self._seen[key] = times
-            key = f"{key}-{times}"
-            times = self._seen.get(key, 0) + 1
-        if times > 1:
+        if row.key is None and key in self._seen:
+            self._seen[key] += 1
+            key = f"{key}-{self._seen[key]}"
+        if key in self._seen:
             raise InvalidRequestError(f"The key {key!r} is in this input twice. Give each row its own key.")
         self._seen[key] = 1
         return key
