@@ -27,6 +27,12 @@ class BeforeBody(NamedTuple):
     error: BaseException
 
 
+class DuringBody(NamedTuple):
+    """Read the first chunk of the body, then fail with this error."""
+
+    error: BaseException
+
+
 class AfterBody(NamedTuple):
     """Read the whole body, then fail with this error."""
 
@@ -58,14 +64,19 @@ class Script(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         step = self.steps[0] if len(self.steps) == 1 else self.steps.pop(0)
         time = asyncio.get_running_loop().time()
-        body = b"" if isinstance(step, BeforeBody) else b"".join([chunk async for chunk in request.stream])
+        if isinstance(step, BeforeBody):
+            body = b""
+        elif isinstance(step, DuringBody):
+            body = await anext(aiter(request.stream))
+        else:
+            body = b"".join([chunk async for chunk in request.stream])
         timeout = request.extensions["timeout"]
         self.seen.append(Seen(request.method, str(request.url), httpx.Headers(request.headers), body, time, timeout))
         return await self._play(step)
 
     async def _play(self, step) -> httpx.Response:
         match step:
-            case BeforeBody(error) | AfterBody(error):
+            case BeforeBody(error) | DuringBody(error) | AfterBody(error):
                 raise error
             case Slow(seconds, answer):
                 await asyncio.sleep(seconds)

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from _transport.playing import TICKET, cancelled, of, play
 from raw_server import RawServer, ok, request_of
-from scripted import AfterBody, Script, Slow, created
+from scripted import AfterBody, BeforeBody, DuringBody, Script, Slow, created
 
 from lsq_service_async import (
     Attachment,
@@ -356,3 +356,23 @@ async def test_the_attachment_is_closed_whatever_happens(config, tmp_path):
             while not all(reader.closed for reader in readers):  # noqa: ASYNC110 -- the thread has no event
                 await asyncio.sleep(0.001)
     assert len(readers) == 2
+
+
+@pytest.mark.parametrize(
+    ("step", "used"),
+    [
+        pytest.param(BeforeBody(httpx.ConnectError("refused")), 0, id="no connection"),
+        pytest.param(DuringBody(httpx.WriteError("reset")), 1, id="a part of the body was sent"),
+        pytest.param(AfterBody(httpx.ReadError("reset")), 1, id="all of it was sent"),
+    ],
+)
+def test_a_slot_returns_at_once_only_if_no_byte_was_sent(config, step, used):
+    """The service may count a request of which it received a part, so its slot stays used for a whole window."""
+
+    async def main(client, events):
+        with pytest.raises(NotSentError if used == 0 or isinstance(step, DuringBody) else OutcomeUnknownError):
+            await client.tickets.create(TICKET, attachments=[Attachment.from_bytes(bytes(3 << 20), name="a.bin")])
+        return client.limiter.stats().used
+
+    once = attrs.evolve(config, retry=RetryPolicy(attempts=1))
+    assert play(once, Script(step), main)[0] == used
