@@ -4,7 +4,7 @@
     server.py      the same application on a loopback socket
     window.py      four ways to count calls against a rate limit; pure, given the time
     faults.py      the faults that a test can add, and their queue
-    routes.py      every operation: path, check, change, response
+    routes.py      the Starlette application: every operation with its path, check, change and response
     store.py       tickets, conversations and leads
     payloads.py    checks JSON bodies against the vendor's pages
     multipart.py   reads bodies of any size in constant memory

@@ -12,7 +12,7 @@ from typing import Any, Self, TypedDict
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from .faults import Exchange, Fault, FaultScript, RateLimited
 from .multipart import Body, ReceivedFile
@@ -111,7 +111,9 @@ class Emulator:
         kind = window if window is None or isinstance(window, str) else "sliding"
         self._leads_window = create_window(kind, leads_rate_limit, refused_count=refused_count)
         keys = (access_key, secret_key)
-        self._operations = Operations(store, org_id, keys, admin, enforce_mandatory, metadata_offset)
+        self._store = store
+        self._org_id, self._keys = org_id, keys
+        self._service = Operations(store, org_id, keys, admin, enforce_mandatory, metadata_offset).service()
         self._calls: list[Call] = []
         self._jitter, self._random = jitter, random or randomness.Random()
         self._clock, self._sleep = clock, sleep
@@ -129,7 +131,7 @@ class Emulator:
     def settings(self) -> Settings:
         """A new dict of the invented keys, the org, and the origin of all APIs (http://localhost while closed)."""
         origin = self._listener.origin if self._listener else "http://localhost"
-        (access_key, secret_key), org_id = self._operations.keys, self._operations.org_id
+        (access_key, secret_key), org_id = self._keys, self._org_id
         return Settings(
             access_key=access_key,
             secret_key=secret_key,
@@ -159,16 +161,24 @@ class Emulator:
         now = self._clock()
         refused = not window.allows(now)
         fault = RateLimited() if refused else self.faults.take(method, path)
-        index, store = len(self._calls), self._operations.store
+        index, store = len(self._calls), self._store
         self._calls.append(Call(method, path, now, fault, refused))
 
         def record(**attributes: Any) -> None:
             self._calls[index] = replace(self._calls[index], **attributes)
 
-        def answer(body: Body) -> Response:
+        async def answer(body: Body) -> Response:
+            # No operation waits for anything, so the changes counted here are those of this call.
+            messages: list[Message] = []
+
+            async def collect(message: Message) -> None:
+                messages.append(message)
+
             before = store.changes
-            response = self._operations.answer(request, body)
+            await self._service({**scope, "state": {**scope.get("state", {}), "body": body}}, receive, collect)
             record(applied=store.changes != before)
+            response = Response(b"".join(part["body"] for part in messages[1:]), messages[0]["status"])
+            response.raw_headers = messages[0]["headers"]
             return response
 
         limit = (window.calls, window.per)
@@ -198,7 +208,7 @@ class Emulator:
         if activity_type not in CONVERSATION_TYPES:
             raise ValueError(f"activity_type must be one of {', '.join(CONVERSATION_TYPES)}; not {activity_type!r}")
         content = {"text": text, "html": html, "attachments": tuple(attachments)}
-        return self._operations.store.add_message(self.tickets[number], activity_type, **content)
+        return self._store.add_message(self.tickets[number], activity_type, **content)
 
     async def __aenter__(self) -> Self:
         if self._listener is not None:

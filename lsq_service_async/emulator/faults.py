@@ -38,7 +38,7 @@ class Exchange:
     limit: tuple[int, float]
     pause: Callable[[float], Awaitable[None]]
     _send: Send
-    _answer: Callable[[Body], Response]
+    _answer: Callable[[Body], Awaitable[Response]]
     _record: Callable[..., None]
     _travel: Callable[[], Awaitable[None]]
     _reader: BodyReader | None = None
@@ -59,7 +59,7 @@ class Exchange:
         """Read the rest of the body, carry the call out, and return its response, which is not sent yet."""
         while self._body is None:
             await self.read()
-        return self._answer(self._body)
+        return await self._answer(self._body)
 
     async def send(self, response: Response, *, at_most: int | None = None) -> None:
         """Send the response, or its headers and only ``at_most`` bytes of its body."""

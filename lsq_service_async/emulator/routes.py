@@ -1,19 +1,22 @@
 """Every operation: path, check, change of the store, response.
 
-An operation takes the body, which was read before, and the ticket of the path; it returns a response or raises
-`RefusedError`.
+An operation returns a response or raises `RefusedError`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-from starlette.datastructures import QueryParams
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Mount, Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .multipart import FORM_TYPE, Body
 from .payloads import ANY_TEXT, COUNT, LEAD_PREFIX, NUMBER, TEXT, list_of, one_of, read_json, read_ticket
@@ -67,43 +70,40 @@ class Operations:
         if self.metadata_offset not in readings:
             raise ValueError(f"metadata_offset must be one of {', '.join(readings)}; not {self.metadata_offset!r}")
 
-    def answer(self, request: Request, body: Body) -> Response:
-        """Carry the call out if both keys are right. A path or method without an operation is the documented 404."""
-        path, query = request.scope["path"], request.query_params
-        # The two APIs use different header names.
-        names = ("accesskey", "secretkey") if path.startswith(MARKETING) else ("access-key", "secret-key")
-        if tuple(request.headers.get(f"x-lsq-{name}") for name in names) != self.keys:
-            return text_response(401)
-        tenant, ticket = re.escape(f"/api/tenants/{self.org_id}"), "([^/]+)"
-        operations: dict[str, Callable[..., Response]] = {
-            f"POST {tenant}/tickets": self.create_ticket,
-            f"PUT {tenant}/tickets/{ticket}/update": self.update_ticket,
-            f"GET {tenant}/tickets/{ticket}": self.get_ticket,
-            f"PUT {tenant}/tickets/trash": self.trash_tickets,
-            f"POST {tenant}/conversation/filter": self.list_conversations,
-            f"POST {tenant}/internalnote/upload": self.add_note,
-            f"POST {tenant}/ticket/{ticket}/portal/activity": self.add_portal_activity,
-            f"POST {tenant}/ticket-types/1/fields/filter": self.list_fields,
-            f"GET {tenant}/lookups/SubType/values": self.list_sub_types,
-            rf"GET {MARKETING}LeadManagement\.svc/Leads\.GetByEmailaddress": lambda _: self.find_lead(
-                "emailaddress", query
-            ),
-            rf"GET {MARKETING}LeadManagement\.svc/RetrieveLeadByPhoneNumber": lambda _: self.find_lead("phone", query),
-        }
-        # The pages restrict some operations to administrators, but none documents a 403.
-        restricted = (self.trash_tickets, self.list_fields, self.list_sub_types)
-        for pattern, operation in operations.items():
-            if match := re.fullmatch(pattern, f"{request.method} {path}"):
-                if operation in restricted and not self.admin:
-                    return text_response(403, "This operation is for administrators only.")
-                try:
-                    return operation(body, *match.groups())
-                except RefusedError as error:
-                    return error.response
-        return text_response(404)
+    def service(self) -> Starlette:
+        """Return the service behind the rate limit. Its endpoints find the body, which was read before, in the state.
 
-    def create_ticket(self, body: Body) -> Response:
+        A path or method without an operation is the documented 404.
+        """
+        tenant = [
+            _route("POST", "/tickets", self.create_ticket),
+            _route("PUT", "/tickets/{ticket}/update", self.update_ticket),
+            _route("GET", "/tickets/{ticket}", self.get_ticket),
+            _route("PUT", "/tickets/trash", self.trash_tickets),
+            _route("POST", "/conversation/filter", self.list_conversations),
+            _route("POST", "/internalnote/upload", self.add_note),
+            _route("POST", "/ticket/{ticket}/portal/activity", self.add_portal_activity),
+            _route("POST", "/ticket-types/1/fields/filter", self.list_fields),
+            _route("GET", "/lookups/SubType/values", self.list_sub_types),
+        ]
+        marketing = [
+            _route("GET", "/Leads.GetByEmailaddress", self.find_lead_by_email),
+            _route("GET", "/RetrieveLeadByPhoneNumber", self.find_lead_by_phone),
+        ]
+        service = Starlette(
+            routes=[
+                Mount(f"/api/tenants/{self.org_id}", Router(tenant, redirect_slashes=False)),
+                Mount(f"{MARKETING}LeadManagement.svc", Router(marketing, redirect_slashes=False)),
+            ],
+            middleware=[Middleware(KeyMiddleware, keys=self.keys)],
+            exception_handlers={404: _refuse, 405: _refuse, RefusedError: _refuse},
+        )
+        service.router.redirect_slashes = False
+        return service
+
+    async def create_ticket(self, request: Request) -> Response:
         """https://apidocs.leadsquared.com/create-tickets/, or as a form /create-ticket-with-attachments/."""
+        body: Body = request.state.body
         lead_id, fields = read_ticket(body)
         if lead_id is None and not any(fields.get(name) for name in LEAD_FIELDS):
             raise not_per_spec(f"one of LeadId, {', '.join(LEAD_FIELDS)} is mandatory")
@@ -115,87 +115,93 @@ class Operations:
         message = "Ticket has been created successfully" if body.media_type == FORM_TYPE else None
         return _receipt(ticket, Message=message, TicketId=ticket.ticket_id)
 
-    def update_ticket(self, body: Body, name: str) -> Response:
+    async def update_ticket(self, request: Request) -> Response:
         """https://apidocs.leadsquared.com/update-a-ticket-with-attachments/: always a form."""
-        ticket = self._ticket(name)
+        body: Body = request.state.body
+        ticket = self._ticket(request.path_params["ticket"])
         lead_id, fields = read_ticket(body, ticket.number)
         fields, files = {**ticket.fields, **fields}, ticket.files + body.files
         self.store.put(replace(ticket, lead_id=lead_id or ticket.lead_id, fields=fields, files=files))
         return _receipt(ticket, Message="Ticket properties have been updated successfully")
 
-    def get_ticket(self, body: Body, name: str) -> Response:
+    async def get_ticket(self, request: Request) -> Response:
         """https://apidocs.leadsquared.com/get-a-tickets-details-by-id/: by number, or by GUID (an inference)."""
-        return json_response(_ticket_json(self._ticket(name)))
+        return json_response(_ticket_json(self._ticket(request.path_params["ticket"])))
 
-    def trash_tickets(self, body: Body) -> Response:
+    async def trash_tickets(self, request: Request) -> Response:
         """https://apidocs.leadsquared.com/delete-tickets/: texts in, numbers out.
 
         Tickets that do not exist are listed as failed in a 200 (an inference: the page shows an empty list).
         """
+        self._require_admin()
         # A longer number cannot be a ticket's, and Python refuses to convert very long ones.
         numbers = list_of("numbers as texts", lambda text: isinstance(text, str) and re.fullmatch("[0-9]{1,18}", text))
         answer: dict[str, list[int]] = {"SuccessfulIds": [], "FailedIds": []}
-        for number in read_json(body, TicketIds=numbers)["TicketIds"]:
+        for number in read_json(request.state.body, TicketIds=numbers)["TicketIds"]:
             answer["SuccessfulIds" if self.store.trash(number) else "FailedIds"].append(int(number))
         return json_response(answer)
 
-    def list_conversations(self, body: Body) -> Response:
+    async def list_conversations(self, request: Request) -> Response:
         """https://apidocs.leadsquared.com/get-ticket-conversations/: TicketId and OrgId are numbers.
 
         At least one type is required (an inference).
         """
         types = list_of(f"some of {', '.join(CONVERSATION_TYPES)}", CONVERSATION_TYPES.__contains__)
         tenant = ("the number of the tenant", lambda value: type(value) is int and str(value) == self.org_id)
-        payload = read_json(body, TicketId=NUMBER, OrgId=tenant, ActivityType=types)
+        payload = read_json(request.state.body, TicketId=NUMBER, OrgId=tenant, ActivityType=types)
         ticket = self._ticket(str(payload["TicketId"]))
         messages = [message for message in ticket.conversations if message.activity_type in payload["ActivityType"]]
         listed = [_message_json(message) for message in messages]
         return json_response({"Total": len(listed), "Conversations": None, "ConversationList": listed})
 
-    def add_note(self, body: Body) -> Response:
+    async def add_note(self, request: Request) -> Response:
         """https://apidocs.leadsquared.com/post-an-internal-note-on-a-ticket-2/: the vendor spells it "Permament"."""
         kinds = {"ActivityType": one_of("CreateInternalNote"), "StorageType": one_of("Permament")}
-        payload = read_json(body, **kinds, RelatedTicketId=NUMBER, TextPart=TEXT)
+        payload = read_json(request.state.body, **kinds, RelatedTicketId=NUMBER, TextPart=TEXT)
         ticket = self._ticket(str(payload["RelatedTicketId"]))
         self.store.put(replace(ticket, notes=(*ticket.notes, payload["TextPart"])))
         return json_response({**_SAMPLES["note"], "RelatedTicketId": ticket.number, "RelatedOrgId": self.org_id})
 
-    def add_portal_activity(self, body: Body, name: str) -> Response:
+    async def add_portal_activity(self, request: Request) -> Response:
         """https://apidocs.leadsquared.com/?p=5010: the path has "ticket" in the singular."""
-        payload = read_json(body, Direction=one_of("INBOUND", "OUTBOUND"), Text=TEXT)
+        payload = read_json(request.state.body, Direction=one_of("INBOUND", "OUTBOUND"), Text=TEXT)
         activity_type: ConversationType = "PortalInbound" if payload["Direction"] == "INBOUND" else "PortalOutbound"
-        message = self.store.add_message(self._ticket(name), activity_type, text=payload["Text"])
+        ticket = self._ticket(request.path_params["ticket"])
+        message = self.store.add_message(ticket, activity_type, text=payload["Text"])
         return json_response({"Id": str(message.id), "Status": "Success", "Message": None})
 
-    def list_fields(self, body: Body) -> Response:
+    async def list_fields(self, request: Request) -> Response:
         """https://apidocs.leadsquared.com/?p=5117: one page of the fields that match SearchText.
 
         The search covers both names and ignores case; an empty text or null matches every field (inferences).
         """
-        payload = read_json(body, Limit=COUNT, Offset=NUMBER, SearchText=ANY_TEXT)
+        self._require_admin()
+        payload = read_json(request.state.body, Limit=COUNT, Offset=NUMBER, SearchText=ANY_TEXT)
         limit, offset, search = payload["Limit"], payload["Offset"], (payload["SearchText"] or "").lower()
         found = [field for field in FIELDS if search in f"{field['DisplayName']}\n{field['SchemaName']}".lower()]
         first = offset if self.metadata_offset == "from_zero" else max(offset - 1, 0)
         first *= limit if self.metadata_offset == "page" else 1
         return json_response({"Total": len(found), "TicketsFields": found[first : first + limit]})
 
-    def list_sub_types(self, body: Body) -> Response:
+    async def list_sub_types(self, request: Request) -> Response:
         """https://apidocs.leadsquared.com/?p=5102: a bare array."""
+        self._require_admin()
         return json_response(_SUB_TYPES)
 
-    def find_lead(self, parameter: str, query: QueryParams) -> Response:
-        """https://apidocs.leadsquared.com/get-a-lead-by-email-id/ and /get-lead-by-phone/: at most one lead.
-
-        A missing parameter is a 500 that is a refusal: https://apidocs.leadsquared.com/error-handling/
-        """
-        value = query.get(parameter)
-        if not value:
-            exception = "MXMandatoryAttributeMissingException"
-            error = {"Status": "Error", "ExceptionType": exception, "ExceptionMessage": f"'{parameter}' is mandatory"}
-            return json_response(error, 500)
-        leads = self.store.leads
-        lead = leads.by_phone(value) if parameter == "phone" else leads.by_email(value)
+    async def find_lead_by_email(self, request: Request) -> Response:
+        """https://apidocs.leadsquared.com/get-a-lead-by-email-id/: an array with at most one lead."""
+        lead = self.store.leads.by_email(_parameter(request, "emailaddress"))
         return json_response([] if lead is None else [lead])
+
+    async def find_lead_by_phone(self, request: Request) -> Response:
+        """https://apidocs.leadsquared.com/get-lead-by-phone/: an array with at most one lead."""
+        lead = self.store.leads.by_phone(_parameter(request, "phone"))
+        return json_response([] if lead is None else [lead])
+
+    def _require_admin(self) -> None:
+        # The pages restrict some operations to administrators, but none documents a 403.
+        if not self.admin:
+            raise RefusedError(text_response(403, "This operation is for administrators only."))
 
     def _ticket(self, name: str) -> StoredTicket:
         ticket = self.store.find(name)
@@ -204,6 +210,38 @@ class Operations:
             body = {"Status": "Error", "ExceptionMessage": f"Ticket {name} does not exist"}
             raise RefusedError(json_response(body, 404))
         return ticket
+
+
+@dataclass(frozen=True)
+class KeyMiddleware:
+    """Answers 401 unless both keys are right. The two APIs use different header names."""
+
+    app: ASGIApp
+    keys: tuple[str, str]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        names = ("accesskey", "secretkey") if scope["path"].startswith(MARKETING) else ("access-key", "secret-key")
+        is_authorized = tuple(Headers(scope=scope).get(f"x-lsq-{name}") for name in names) == self.keys
+        await (self.app if is_authorized else text_response(401))(scope, receive, send)
+
+
+def _route(method: str, path: str, endpoint: Callable[[Request], Awaitable[Response]]) -> Route:
+    route = Route(path, endpoint, methods=[method])
+    route.methods = {method}  # Starlette adds HEAD to every GET, but the service documents none
+    return route
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    return error.response if isinstance(error, RefusedError) else text_response(404)
+
+
+def _parameter(request: Request, name: str) -> str:
+    """A missing parameter is a 500 that is a refusal: https://apidocs.leadsquared.com/error-handling/"""
+    if value := request.query_params.get(name):
+        return value
+    exception = "MXMandatoryAttributeMissingException"
+    error = {"Status": "Error", "ExceptionType": exception, "ExceptionMessage": f"'{name}' is mandatory"}
+    raise RefusedError(json_response(error, 500))
 
 
 def _receipt(ticket: StoredTicket, **attributes: str | None) -> Response:
