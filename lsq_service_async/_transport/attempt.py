@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from email.utils import formatdate
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import attrs
@@ -47,7 +47,7 @@ class HttpSender:
     """
 
     def __init__(self, config: Config, http: httpx.AsyncClient, user_agent: str) -> None:
-        self.interruptible: set[asyncio.Task[Any] | None] = set()
+        self.interruptible: set[asyncio.Task[Any]] = set()
         self._config = config
         self._http = http
         self._user_agent = user_agent
@@ -78,7 +78,7 @@ class HttpSender:
         timer = asyncio.timeout(None)
         request = self._request(context, timer)
         access, secret = _KEY_HEADERS[context.call.api]
-        response, task = None, asyncio.current_task()
+        response, task = None, cast("asyncio.Task[Any]", asyncio.current_task())
         self.interruptible.add(task)
         try:
             try:

@@ -34,7 +34,7 @@ class Pipeline:
         self._limiters = limiters
         self._hooks = list(hooks)
         self._failed_hooks: set[int] = set()
-        self._flights: set[asyncio.Task[AttemptResult[Any]]] = set()
+        self._flights: dict[asyncio.Task[AttemptResult[Any]], CallContext] = {}
         self._queued: set[asyncio.Timeout] = set()
         self._is_closing = False
 
@@ -83,8 +83,8 @@ class Pipeline:
         context.number += 1
         context.fully_sent = not context.body.length  # httpx does not report when it has sent a head without a body
         flight = asyncio.create_task(self._fly(context, slot), name=f"lsq {call.operation} {context.reference}")
-        self._flights.add(flight)
-        flight.add_done_callback(self._flights.discard)
+        self._flights[flight] = context
+        flight.add_done_callback(self._flights.pop)
         started = context.clock()
         about: dict[str, Any] = {"reference": context.reference, "operation": call.operation, "number": context.number}
         self._emit(AttemptStarted(**about, queued=started - asked))
@@ -194,7 +194,10 @@ class Pipeline:
         if self._flights:
             _log.info("Closing: waiting up to %g s for %d requests in flight.", timeout, len(self._flights))
             await asyncio.wait(set(self._flights), timeout=timeout)
-        for flight in self._flights & self._sender.interruptible:
-            flight.cancel()
-        if self._flights:
-            await asyncio.wait(set(self._flights))
+        # Requests that are still connecting get a second more: httpx can leak a connection that was just made.
+        for is_last, grace in ((False, 1.0), (True, None)):
+            for flight in self._sender.interruptible & self._flights.keys():
+                if is_last or self._flights[flight].is_started:
+                    flight.cancel()
+            if self._flights:
+                await asyncio.wait(set(self._flights), timeout=grace)

@@ -70,6 +70,23 @@ def test_closing_before_the_body_is_sent_is_not_sent(config):
     play(attrs.evolve(config, timeout=3.0), Stuck(created()), main)
 
 
+def test_closing_gives_a_connection_that_is_being_made_a_second(config):
+    """A request that is still connecting after the timeout gets a second more, or httpx could leak its connection."""
+
+    class SlowToConnect(Script):
+        async def handle_async_request(self, request):
+            await asyncio.sleep(4.5)
+            return await super().handle_async_request(request)
+
+    async def main(client, events):
+        task = asyncio.create_task(client.tickets.create(TICKET))
+        await asyncio.sleep(1)
+        await client.aclose()
+        return (await task).number
+
+    assert play(attrs.evolve(config, timeout=3.0), SlowToConnect(created(7)), main)[0] == "7"
+
+
 class SlowToClose(httpx.AsyncByteStream):
     """A response body that is complete, on a connection that takes 10 s to close."""
 
