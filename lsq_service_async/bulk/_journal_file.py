@@ -111,6 +111,7 @@ class JournalFile:
         self.highest_number: int = 0
         """The highest ticket number in the file when it was opened."""
         self._sum = 0
+        self._has_wal = False
         self._lock: int | None = None
         self._database: sqlite3.Connection | None = None
         self._failure: str | None = None
