@@ -67,8 +67,7 @@ class Slot:
         """Nothing was sent: the slot returns at once."""
         limiter, self._limiter = self._limiter, None
         if limiter is not None:
-            limiter._has_unsent = True
-            limiter._end(self._number, is_sent=False)
+            limiter._cancel(self._number)
 
 
 class Limiter(ABC):
@@ -162,8 +161,7 @@ class Limiter(ABC):
             number = await self._wait(request, math.inf if deadline is None else deadline, is_retry)
             if self._is_valid(number):
                 return Slot(self, number)
-            self._has_unsent = True
-            self._end(number, is_sent=False)
+            self._cancel(number)
             is_retry = True
 
     def pause(self, seconds: float) -> None:
@@ -254,6 +252,10 @@ class Limiter(ABC):
         """The clock of the state."""
         return self._time() + self._offset
 
+    def _cancel(self, slot: int) -> None:
+        self._has_unsent = True
+        self._end(slot, is_sent=False)
+
     # Waiting.
 
     async def _wait(self, request: Request, deadline: float, is_retry: bool) -> int:
@@ -275,9 +277,7 @@ class Limiter(ABC):
         except asyncio.CancelledError:
             self._queues.remove(waiter)
             if not waiter.grant.cancelled() and waiter.grant.exception() is None:
-                # Granted and cancelled in the same turn of the loop: nothing was sent.
-                self._has_unsent = True
-                self._end(waiter.grant.result(), is_sent=False)
+                self._cancel(waiter.grant.result())  # it was granted and cancelled in the same turn of the loop
             self._changed.set()
             raise
         finally:
@@ -329,8 +329,7 @@ class Limiter(ABC):
         await self._bucket.acquire()  # does not wait
         waiter = self._queues.next(request)
         if waiter is None:
-            self._has_unsent = True
-            self._end(slot, is_sent=False)
+            self._cancel(slot)
         else:
             waiter.grant.set_result(slot)
         requests.remove(request)

@@ -34,7 +34,7 @@ _MEMORY = 600.0  # s; Redis deletes a limit that was not used for so long
 _TRIES = 8
 _PAUSE = 0.002  # s; at most, before the second retry; doubled with each further one, up to 16 times
 _FRESH = 2.0  # s; the server's clock is extrapolated for so long
-_JITTER = 0.1  # of a round trip; a request may arrive so much faster than the one before it
+_JITTER = 0.001  # s; a request may arrive so much faster than those before it. Well below the slack of the window
 _DRIFT = 0.0001  # how much faster one clock may run than the other
 
 READ = "return {redis.call('GET', KEYS[1]) or '', redis.call('TIME')}"
@@ -118,7 +118,7 @@ class RedisBackend:
             raise ConfigurationError(f"Redis does not permit the use of the rate limit: {error}") from error
         except (RedisError, OSError, TimeoutError) as error:
             self._is_connected = False
-            raise BackendUnavailableError(f"Redis: {error or 'no reply in time'}") from error
+            raise BackendUnavailableError(f"Redis: {str(error) or 'no reply in time'}") from error
         except ValueError as error:
             raise BackendUnavailableError(f"Redis, key {self._key}: {error}") from error
 
@@ -139,7 +139,7 @@ class RedisBackend:
             new, memory = state_to_json(state), max(_MEMORY, state.paused_until - state.seen + 2 * state.rate.per)
             decided_at = now
             is_swapped, text, now = await self._run(self._swap, text, new, repr(now), math.ceil(memory * 1000))
-            lead = now - sent - _JITTER * (clock() - sent)
+            lead = now - sent - min(_JITTER, (clock() - sent) / 10)
             if written is not None:
                 lead = min(lead, written.lead + _DRIFT * (sent - written.at))
             written = _Written(new, sent, lead)

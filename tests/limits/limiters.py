@@ -136,14 +136,14 @@ class FileBackend(FakeBackend):
 
 
 class FakeRedis:
-    """A Redis server with one key, in virtual time: a request takes ``delay`` seconds each way, less ``jitter``.
+    """A Redis server with one key, in virtual time. A request takes up to ``there`` seconds, a reply up to ``back``.
 
     If it ``is_contended``, another process is faster each time.
     """
 
-    def __init__(self, delay: float = 0.0, jitter: float = 0.0) -> None:
+    def __init__(self, there: float = 0.0, back: float = 0.0, jitter: float = 0.0) -> None:
         self.text, self.requests, self.is_contended = "", 0, False
-        self._delay, self._jitter, self._random = delay, jitter, Random(1)
+        self._there, self._back, self._jitter, self._random = there, back, jitter, Random(1)
 
     def backend(self) -> Any:
         from lsq_service_async.limits.redis import RedisBackend
@@ -156,29 +156,29 @@ class FakeRedis:
     def register_script(self, script: str) -> Callable[..., Any]:
         return self._swap if "SET" in script else self._read
 
-    async def _travel(self) -> None:
-        await asyncio.sleep(self._delay - self._random.uniform(0, self._jitter))
+    async def _travel(self, seconds: float) -> None:
+        await asyncio.sleep(seconds * (1 - self._random.uniform(0, self._jitter)))
 
     def _time(self) -> tuple[int, int]:
         return divmod(int((time() + 1e9) * 1e6), 10**6)
 
     async def _read(self, keys: list[str], args: tuple[Any, ...]) -> Any:
         self.requests += 1
-        await self._travel()
+        await self._travel(self._there)
         reply = [self.text, self._time()]
-        await self._travel()
+        await self._travel(self._back)
         return reply
 
     async def _swap(self, keys: list[str], args: tuple[Any, ...]) -> Any:
         self.requests += 1
-        await self._travel()
+        await self._travel(self._there)
         seconds, microseconds = self._time()
         self.text += " " if self.is_contended else ""
         if args[0] == self.text and 0 <= seconds + microseconds / 1e6 - float(args[2]) <= 1:
             self.text, reply = args[1], [1, "", (seconds, microseconds)]
         else:
             reply = [0, self.text, (seconds, microseconds)]
-        await self._travel()
+        await self._travel(self._back)
         return reply
 
 

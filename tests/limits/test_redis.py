@@ -194,6 +194,20 @@ async def test_while_the_key_holds_something_else_no_call_is_sent(redis_server, 
     await limiter.aclose()
 
 
+async def test_a_client_of_the_caller_that_hangs_costs_two_seconds(name):
+    """Its timeouts are the caller's, so the limiter has its own."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = asyncio_redis.Redis(port=silent.getsockname()[1], socket_timeout=None)
+        limiter = RedisLimiter(client, name=name, when_down="fail")
+        began = time.monotonic()
+        await limiter.open(RATE, NAME)
+        assert time.monotonic() - began == pytest.approx(2.0, abs=0.3)
+        with pytest.raises(NotSentError, match="Redis: no reply in time"):
+            await limiter.acquire(Lane.INTERACTIVE)
+        await limiter.aclose()
+        await client.aclose()
+
+
 async def test_a_wrong_password_is_a_configuration_error(redis_server, name):
     """Waiting does not help."""
     wrong = redis_server.url.replace("//", "//nobody:wrong@")

@@ -50,7 +50,7 @@ async def test_a_process_that_loses_every_race_can_be_opened_and_closed():
 @virtual
 async def test_a_process_alone_needs_one_round_trip_for_each_message():
     """It knows the state that it wrote, and the time of the server."""
-    server = FakeRedis(delay=0.01)
+    server = FakeRedis(0.01, 0.01)
     async with processes(1, server.backend) as [limiter]:
         server.requests = 0
         await spend(limiter, 20)
