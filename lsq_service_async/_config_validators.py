@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import ipaddress
-import math
 import re
+import sys
 from collections.abc import Callable
 from datetime import tzinfo
 from typing import Any, NoReturn, Self, TypeVar
@@ -100,7 +100,7 @@ class HidesKeys(type):
 
 def check_number(value: Any, name: str) -> None:
     """Require a finite number above 0."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
         raise ConfigurationError(f"{name} must be a number above 0, not {value!r}")
 
 

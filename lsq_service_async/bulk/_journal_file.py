@@ -162,7 +162,10 @@ class JournalFile:
             return Entry(*row) if row else None
 
     def write(self, entries: Iterable[Entry]) -> None:
-        """Insert or replace entries in one transaction. When this returns all are durable; if it raises, none is."""
+        """Insert or replace entries in one transaction. When this returns all are durable; if it raises, none is.
+
+        It raises too if another process has written to the file, which a removed lock file or a hard link allows.
+        """
         with self._use() as database:
             total = self._sum
             with _transaction(database):
@@ -171,6 +174,8 @@ class JournalFile:
                     old = database.execute("SELECT * FROM rows WHERE key = ?", (entry.key,)).fetchone()
                     database.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", new)
                     total += _hash(new) - (_hash(old) if old else 0)
+                if _value(database, "SELECT sum FROM journal") != _signed(self._sum):
+                    raise sqlite3.IntegrityError("another run has changed it")
                 _store_sum(database, total)
             self._sum = total
 
@@ -368,7 +373,12 @@ def _value(database: sqlite3.Connection, query: str) -> Any:
 
 
 def _store_sum(database: sqlite3.Connection, total: int) -> None:
-    database.execute("UPDATE journal SET sum = ?", ((total + 2**63) % 2**64 - 2**63,))  # 64 bits with a sign
+    database.execute("UPDATE journal SET sum = ?", (_signed(total),))
+
+
+def _signed(total: int) -> int:
+    """The sum as SQLite stores it: 64 bits with a sign."""
+    return (total + 2**63) % 2**64 - 2**63
 
 
 def _hash(row: Iterable[Any]) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from bulk.samples import ACCOUNT, watch_statements
 
-from lsq_service_async import BulkRow, ConfigurationError, NewTicket, TicketReceipt
+from lsq_service_async import BulkRow, ConfigurationError, LSQServiceError, NewTicket, TicketReceipt
 from lsq_service_async.bulk import State, account_in, possible_duplicates_in, resolve, row_of, states_in, unknown_in
 from lsq_service_async.bulk._journal_file import Entry, JournalFile
 from lsq_service_async.bulk.journal import Journal
@@ -128,6 +128,22 @@ def test_a_lock_file_that_a_dead_process_left_is_no_lock(journal):
     side(journal, ".lock").write_bytes(b"")
     write(journal, entry(1))
     assert list(journal.parent.iterdir()) == [journal]
+
+
+@pytest.mark.parametrize("way", ["the lock file is removed", "the file has a second name"])
+def test_an_owner_that_is_not_the_only_one_stores_nothing(journal, way):
+    """If a second run gets past the lock, the first one fails at its next commit, and so before it sends a row."""
+    first, second = write(journal, entry(1), keep_open=True), journal
+    if way == "the lock file is removed":
+        side(journal, ".lock").unlink()
+    else:
+        second = journal.with_name("link")
+        second.hardlink_to(journal)
+    write(second, entry(2, "in_flight"))
+    with pytest.raises(LSQServiceError, match="nothing more is sent: another run has changed it"):
+        first.write([entry(3, "in_flight")])
+    first.close()
+    assert states_in(journal) == {State.DONE: 1, State.IN_FLIGHT: 1}
 
 
 def test_an_owner_that_ends_while_the_lock_is_taken_leaves_it_to_one_other(journal, monkeypatch):
