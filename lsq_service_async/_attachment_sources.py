@@ -107,7 +107,7 @@ class PathSource(Source):
 
 @attrs.frozen(eq=False)
 class FileSource(Source):
-    """An open, seekable binary file from its position at that time. It stays open, because the caller owns it."""
+    """An open, seekable binary file, read from ``start``. It is not closed, because the caller owns it."""
 
     file: BinaryIO
     start: int
@@ -157,7 +157,7 @@ class _FileReader:
 class SpooledSource(Source):
     """A stream that can be read only once. `prepare` copies it to a temporary file.
 
-    The file has mode 0600 and no name, so it is deleted with its last user, also if the process is killed.
+    The file has mode 0600 and no name, so the system deletes it when it is closed, also if the process is killed.
     """
 
     chunks: AsyncGenerator[bytes, None] | None = attrs.field(repr=False)
@@ -175,7 +175,7 @@ class SpooledSource(Source):
 
     async def _copy(self, max_bytes: int | None) -> FileSource:
         if self.chunks is None:
-            raise InvalidRequestError("an earlier call read a part of this attachment, so it is not complete any more")
+            raise InvalidRequestError("the stream of this attachment was partly read before; make a new attachment")
         file = await _temporary_file()
         chunks, self.chunks = self.chunks, None
         length = 0
@@ -196,7 +196,7 @@ class SpooledSource(Source):
 
     def open(self) -> Reader:
         if self.spool is None:
-            raise ValueError("it was not prepared")
+            raise ValueError("the stream was not copied to a file yet")
         return self.spool.open()
 
 
@@ -214,7 +214,7 @@ async def _temporary_file() -> BinaryIO:
 
 
 def _discard(file: BinaryIO) -> None:
-    with contextlib.suppress(OSError):  # the buffer may not fit on the disk, and is not needed
+    with contextlib.suppress(OSError):  # the disk may be too full for the rest of the buffer, which is not needed
         file.close()
 
 
@@ -227,7 +227,7 @@ async def chunks_of(file: BinaryIO) -> AsyncGenerator[bytes, None]:
         except ValueError as error:  # the file was closed meanwhile
             raise InvalidRequestError(f"the file cannot be read: {error}") from None
 
-    # It may block without end, so it has its own thread and takes none from the shared pool.
+    # A read can block forever, so it runs in its own thread and not in one of the shared pool.
     thread = ThreadPoolExecutor(1, thread_name_prefix="lsq_service_async pipe")
     try:
         while (chunk := await asyncio.get_running_loop().run_in_executor(thread, read)) != b"":

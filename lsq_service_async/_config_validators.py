@@ -26,7 +26,7 @@ WITHOUT_AN_ACCOUNT = (
 
 
 class Secret:
-    """A text that repr, str, copy and pickle do not show. Only `reveal` returns it."""
+    """A text that does not appear in repr or str and cannot be pickled. Only `reveal` returns it."""
 
     __slots__ = ("_text",)
 
@@ -83,9 +83,9 @@ def hide_keys(settings: dict[str, Any], cls: type[Any]) -> None:
 
 
 class HidesKeys(type):
-    """The metaclass of an attrs class with keys: wraps them first, because ``__init__`` has its arguments as locals.
+    """A metaclass that wraps keys before ``__init__`` is called, whose arguments are local variables of its frame.
 
-    A wrapper around ``__init__`` would have an unfinished object among its own locals.
+    A wrapper around ``__init__`` is not enough: the repr of its unfinished ``self`` would fail in a crash report.
     """
 
     def __call__(cls: type[C], /, **settings: Any) -> C:
@@ -142,7 +142,7 @@ def is_org_id(_: Any, attribute: attrs.Attribute[str], value: str) -> None:
 
 
 def to_time_zone(value: str | tzinfo) -> Any:
-    """Return the zone with this name, and anything else unchanged, for `is_time_zone` to check (an attrs converter)."""
+    """Return the time zone with this name (an attrs converter). `is_time_zone` checks other values."""
     try:
         return ZoneInfo(value) if isinstance(value, str) else value
     except (ValueError, OSError, ZoneInfoNotFoundError):
@@ -157,7 +157,7 @@ def is_time_zone(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
 
 
 def without_slash(url: str) -> str:
-    """Remove the slash with which an origin is often pasted (an attrs converter)."""
+    """Remove a slash from the end of an origin (an attrs converter)."""
     return url.removesuffix("/") if isinstance(url, str) else url
 
 
@@ -182,7 +182,7 @@ def check_origin(url: Any, name: str, *, allow_http: bool) -> None:
         "this does not begin with https://": re.fullmatch(r"[a-z]+://[\x21-\x7e]*", text),
         "the host name is missing or not valid": re.fullmatch(r"(?!xn--)[a-z0-9][a-z0-9.-]{0,252}|[0-9a-f:.]+", host),
         "remove the path, query, fragment and user": re.fullmatch(r"[a-z]+://[^/?#@]*", text),
-        "http is for this machine, or needs Config(allow_http=True)": scheme == "https" or is_http_allowed,
+        "http is allowed for this machine only, unless Config(allow_http=True)": scheme == "https" or is_http_allowed,
     }
     for problem, is_kept in rules.items():
         if not is_kept:

@@ -60,8 +60,9 @@ class Upload(Protocol):
 class Attachment:
     """A file to send. Each attempt of a call sends it completely.
 
-    ``name`` is a basename of at most 255 bytes without control or bidi characters. ``content_type`` is by default
-    guessed from the name. Other values raise InvalidRequestError.
+    Use one of the ``from_`` methods. ``name`` is a file name of at most 255 bytes without control or bidi characters;
+    the folders of a path are removed. ``content_type`` is guessed from the name by default. A name or content type that
+    is not valid raises InvalidRequestError.
     """
 
     name: str = attrs.field(converter=_file_name)
@@ -82,7 +83,11 @@ class Attachment:
         content_type: str | None = None,
         follow_symlinks: bool = True,
     ) -> Self:
-        """Attach a regular file. It is opened for each attempt, so it must not change before the call ends."""
+        """Attach a regular file. It is opened again for each attempt, so it must not change before the call ends.
+
+        Opens the file once to check it, which blocks. Raises InvalidRequestError if it cannot be read or is not a
+        regular file, or if it is a symbolic link and ``follow_symlinks=False``.
+        """
         source = PathSource.of(Path(path), follow=follow_symlinks)
         return cls._make(Path(path).name if name is None else name, content_type, source)
 
@@ -97,7 +102,8 @@ class Attachment:
     def from_file(cls, file: BinaryIO, *, name: str | None = None, content_type: str | None = None) -> Self:
         """Attach an open binary file from its position to its end. Keep it open until the call ends.
 
-        A file that cannot be rewound, such as a pipe, is copied to a temporary file before it is sent.
+        A file that cannot be rewound, such as a pipe, is copied to a temporary file before it is sent. A file that is
+        closed, at its end or in text mode raises InvalidRequestError. ``name`` defaults to the name of the file.
         """
         source = _source_of(file)
         name = getattr(file, "name", None) if name is None else name
@@ -109,7 +115,8 @@ class Attachment:
     def from_async_iterable(cls, chunks: AsyncIterable[bytes], *, name: str, content_type: str | None = None) -> Self:
         """Attach a stream of bytes. It is copied to a temporary file (mode 0600, without a name) before it is sent.
 
-        The first call that sends it makes the copy. ``await`` makes it at once, after which ``length`` is known.
+        The first call that sends the attachment makes the copy. To copy the stream earlier, await the attachment:
+        ``attachment = await Attachment.from_async_iterable(...)``. Then its ``length`` is known.
         """
         if not hasattr(chunks, "__aiter__"):
             raise InvalidRequestError(f"chunks must be an async iterable of bytes, not {type(chunks).__name__}")
@@ -122,7 +129,7 @@ class Attachment:
         return cls(base, guessed if content_type is None else content_type, source)
 
     def __await__(self) -> Generator[Any, Any, Self]:
-        """Read a stream before the call that sends it."""
+        """Copy a stream to its temporary file now, and return the attachment. Other sources need no copy."""
         yield from self.source.prepare(None).__await__()
         return self
 

@@ -38,13 +38,12 @@ _UNCHANGED: Any = _Unchanged()
 
 
 class ServiceClient:
-    """A client for one account and one event loop. Use ``async with ServiceClient(config) as client``, or `aclose` it.
+    """A client for one account and one event loop. All tasks of the loop can share it.
 
-    ``limiter`` is the rate limiter to share with other clients; by default each client has its own. Lead look-ups have
-    their own limit in each client. ``http_client`` sets proxies, CA bundles and the connection pool; the caller closes
-    it. ``hooks`` are called with each event of `lsq_service_async.events`.
-
-    One client serves all tasks of a process.
+    Use ``async with ServiceClient(config) as client``, or call `aclose` at the end. ``limiter`` is a rate limiter that
+    is shared with other clients; by default each client has its own. ``leads`` uses a second limiter, which is never
+    shared. ``http_client`` is an httpx.AsyncClient with your proxies, CA bundle and connection pool; the caller closes
+    it. ``hooks`` are called with each event of `lsq_service_async.events`. A wrong argument raises ConfigurationError.
     """
 
     tickets: Tickets
@@ -95,7 +94,10 @@ class ServiceClient:
         http_client: httpx.AsyncClient | None = None,
         hooks: Sequence[Hook] = (),
     ) -> Self:
-        """Make a client with the settings of the environment; see `Config.from_env`."""
+        """Make a client with the settings of the environment, as `Config.from_env` reads them.
+
+        Raises ConfigurationError if a setting is missing or wrong.
+        """
         return cls(Config.from_env(), limiter=limiter, http_client=http_client, hooks=hooks)
 
     def with_options(
@@ -108,8 +110,9 @@ class ServiceClient:
     ) -> Self:
         """Return a view of this client with other options. It shares the connections and the limiter, and is cheap.
 
-        ``deadline`` is the seconds for a whole call, or None; ``timeout`` is the seconds without progress. Closing a
-        view does nothing, unless its ``async with`` was the first use of the client.
+        ``deadline`` is the seconds for a whole call, or None for no bound; ``timeout`` is the seconds without progress.
+        A wrong option raises ConfigurationError. A view does not need to be closed, and closing it does nothing, unless
+        its ``async with`` opened the client.
         """
         given: dict[str, Any] = {"lane": lane, "deadline": deadline, "timeout": timeout, "retry": retry}
         changes = {name: value for name, value in given.items() if value is not _UNCHANGED}
@@ -133,12 +136,14 @@ class ServiceClient:
     ) -> Any:
         """Send a request to any path of the tenant, such as ``"tickets/143/anything"``, and return the decoded JSON.
 
-        Returns None for an empty response. Limits, retries and errors are those of all operations. A request whose
-        outcome is unknown is repeated if it is a GET or ``repeatable=True``, which means that a repeat changes nothing.
+        ``json`` is any value that JSON can represent, ``params`` is the query. Returns None for an empty response. The
+        rate limit, retries and errors are the same as for other operations. ``repeatable=True`` means that sending the
+        request twice has the same effect as sending it once, so it is retried even if no response arrived, as every GET
+        is. An argument that cannot be valid raises InvalidRequestError.
         """
         if not isinstance(method, str) or not re.fullmatch(r"[A-Z]{3,10}", method):
             raise InvalidRequestError(f"method must be a word in capitals, such as POST, not {method!r:.40}")
-        # Refused: dot segments, schemes, queries and everything that needs quoting, because it could leave the tenant.
+        # Dot segments, schemes, queries and characters that need quoting are rejected: they could leave the tenant.
         parts = path.removeprefix("/").split("/") if isinstance(path, str) else [""]
         if not all(re.fullmatch(r"[A-Za-z0-9._~-]{1,128}", part) and part.strip(".") for part in parts):
             raise InvalidRequestError(f"path must be plain words, such as tickets/143/anything, not {path!r:.80}")
@@ -165,7 +170,7 @@ class ServiceClient:
             call = create_call(ticket, files) if verb == "created" else update_call(row.target or "", ticket, files)
             return await self._session.send(attrs.evolve(call, before_send=before_send), options)
 
-        async def probe() -> object:  # any answer will do: the ticket need not exist
+        async def probe() -> object:  # any response is enough, also that the ticket does not exist
             return await self.with_options(lane=Lane.BULK, retry=RetryPolicy(attempts=1)).tickets.get("1")
 
         return Setup(
@@ -179,7 +184,10 @@ class ServiceClient:
         )
 
     async def aclose(self) -> None:
-        """Wait up to ``Config.timeout`` seconds for requests in flight, then close. Does nothing if this is a view."""
+        """Wait up to ``Config.timeout`` seconds for requests in flight, then close the client.
+
+        Does nothing on a view, unless the view opened the client.
+        """
         if self._is_owner:
             await self._session.aclose()
 

@@ -28,14 +28,18 @@ class Lane(enum.Enum):
     """The queue in which a call waits for the rate limit."""
 
     INTERACTIVE = "interactive"
-    """A user waits for the answer: served first, and may use the burst. The default."""
+    """For calls that a user waits for (the default). They are sent first, and at once while the limit has room."""
     BULK = "bulk"
-    """A script: evenly paced, after the interactive calls, but at least one grant in five."""
+    """For scripts. Calls are sent at an even pace, after interactive calls, but get at least one slot in five."""
 
 
 @attrs.frozen
 class RateLimit:
-    """The rate limit of the service: ``calls`` in any ``per`` seconds. The service documents 25 in 5 seconds."""
+    """The rate limit of the service: at most ``calls`` in any ``per`` seconds.
+
+    25 calls in 5 seconds is documented (apidocs.leadsquared.com/create-tickets). Values that are not above 0 raise
+    ConfigurationError.
+    """
 
     calls: int = 25
     per: float = attrs.field(default=5.0, kw_only=True)
@@ -46,7 +50,7 @@ class RateLimit:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``"25/5"`` as 25 calls in 5 seconds."""
+        """Read ``"25/5"`` as 25 calls in 5 seconds. Other text raises ConfigurationError."""
         match = re.fullmatch(r"\s*([0-9]{1,7})\s*/\s*([0-9]{1,7}(?:\.[0-9]{1,6})?)\s*", text)
         if not match:
             raise ConfigurationError(f"a rate limit is written as calls/seconds, such as 25/5, not {text!r}")
@@ -55,11 +59,12 @@ class RateLimit:
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """How often a call is sent, and the wait between its attempts.
+    """How many times a call is sent at most, and how long it waits between attempts.
 
-    ``attempts`` includes the first one. With ``repeat_creates=False``, a create that got a 500, 502, 503 or 504 is not
-    sent again and raises OutcomeUnknownError. The wait is random between 0 and ``backoff * 2**n`` seconds (full
-    jitter), at most ``backoff_cap``.
+    ``attempts`` counts the first one too. With ``repeat_creates=False``, a create, note, trash or update with
+    attachments that got a 500, 502, 503 or 504 is not sent again and raises OutcomeUnknownError. Before the n-th retry,
+    the wait is random between 0 and ``backoff * 2**(n-1)`` seconds, at most ``backoff_cap`` (full jitter), and not less
+    than a Retry-After of the service. After a 429, the rate limiter makes all calls wait instead.
     """
 
     attempts: int = 5
@@ -77,14 +82,17 @@ class RetryPolicy:
 class Config(metaclass=validators.HidesKeys):
     """The settings of a client. A wrong setting raises ConfigurationError, which never shows a key.
 
-    ``base_url`` is an origin; ``/api/tenants/{org_id}`` is appended. ``timeout`` is seconds without progress: to
-    connect, for each write and read, and from the last byte of the request to the last byte of the answer.
-    ``deadline`` is seconds for a whole call with its queue, attempts and waits; None means no deadline.
-    ``max_file_bytes`` and ``max_upload_bytes`` limit each attachment and all attachments of a call; the service
-    documents no limit. ``attachment_digests`` records the SHA-256 of each attachment on its attempt, which costs half
-    a second of CPU time per GiB.
+    ``access_key`` and ``secret_key`` are the API keys of a user; every call acts as that user. ``org_id`` is the
+    account number, such as "22824". ``base_url`` is an origin; ``/api/tenants/{org_id}`` is appended. ``rate_limit`` is
+    the limit of your plan and ``retry`` the policy for failed attempts.
 
-    ``metadata_url`` is the origin for field metadata, which are cached for ``metadata_ttl`` seconds. ``leads_url`` is
+    ``timeout`` is seconds without progress: to connect, for each write and read, and from the last byte of the request
+    to the last byte of the response. ``deadline`` is seconds for a whole call: preparation, queue, attempts and waits;
+    None means no bound. ``allow_http`` permits http:// origins on other machines than this one. ``max_file_bytes`` and
+    ``max_upload_bytes`` bound each attachment and all attachments of a call; the service documents no bound.
+    ``attachment_digests`` puts the SHA-256 of each attachment on its attempt, at half a second of CPU time per GiB.
+
+    ``metadata_url`` is the origin of the field metadata, which is cached for ``metadata_ttl`` seconds. ``leads_url`` is
     the origin of the marketing API, which depends on the region of the account (api, api-us11, api-in21, api-in22,
     api-ir31 or api-ca12, each .leadsquared.com); ``leads_rate_limit`` is its separate limit. ``time_zone`` (a tzinfo
     or a name such as "Asia/Kolkata") is the zone of the dates in records.
@@ -125,7 +133,7 @@ class Config(metaclass=validators.HidesKeys):
         LSQ_RATE_LIMIT (such as "25/5") and LSQ_TIME_ZONE are optional. ``overrides`` are arguments of this class, such
         as ``timeout=10.0``. A ConfigurationError names every variable that is missing.
         """
-        # Nothing may raise before the environment is gone and the keys are wrapped: crash reporters send the locals.
+        # Crash reporters send local variables: nothing may raise before the keys are wrapped and the mapping deleted.
         is_mapping = isinstance(environ, Mapping | None)
         source = os.environ if environ is None else environ if is_mapping else {}
         variables = [(name, f"LSQ_{name.upper()}") for name in _IN_ENVIRONMENT if name not in overrides]
@@ -153,19 +161,25 @@ class Config(metaclass=validators.HidesKeys):
 
     @property
     def metadata_url(self) -> str:
-        """The origin of the field metadata. By default the base URL with api. for apigw., as the vendor prints it."""
+        """The origin of the field metadata. The default is ``base_url`` with ``api.`` instead of ``apigw.``.
+
+        Page: apidocs.leadsquared.com/?p=5117
+        """
         return self.base_url.replace("//apigw.", "//api.", 1) if self._metadata_url is None else self._metadata_url
 
     @property
     def leads_url(self) -> str:
-        """The origin of the marketing API. By default the vendor's first host, or a base URL on this machine."""
+        """The origin of the marketing API. The default is https://api.leadsquared.com, or a loopback ``base_url``.
+
+        Page: apidocs.leadsquared.com/get-a-lead-by-email-id
+        """
         if self._leads_url is not None:
             return self._leads_url
         return self.base_url if is_loopback(urlsplit(self.base_url).hostname or "") else DEFAULT_LEADS_URL
 
     @property
     def tenant_path(self) -> str:
-        """The path between an origin and each documented path."""
+        """The path of the tenant, which comes after the origin and before the path of each operation."""
         return f"/api/tenants/{self.org_id}"
 
     @property

@@ -14,7 +14,7 @@
         RateLimitError                   429, or another status with the message of the rate limit
         ServerError                      5xx
         OperationFailedError             200 with a body that reports a failure
-      MalformedResponseError             the answer to a repeatable call is not as documented
+      MalformedResponseError             a read, or an update without files, got an undocumented response
 
 An error of a call has its ``reference``, the random id that is also in events and log messages, and its ``attempts``,
 one `lsq_service_async.records.Attempt` for each request.
@@ -28,7 +28,8 @@ from typing import Any, Literal
 class LSQServiceError(Exception):
     """The base class of all errors of this package.
 
-    It is raised itself if a client is used after it was closed, or in another event loop, thread or process.
+    ``reference`` is the random id of the call, or None if no call was begun. ``attempts`` has one `Attempt` for each
+    request. This class is raised directly if a client is used after it was closed, or in another event loop or process.
     """
 
     def __init__(self, message: str, *, reference: str | None = None, attempts: tuple[Any, ...] = ()) -> None:
@@ -53,7 +54,8 @@ class NotSentError(LSQServiceError):
 class QueueTimeoutError(NotSentError):
     """The call was not sent, because the rate limit would have made it wait beyond its deadline.
 
-    ``retry_after`` is a number of seconds for a Retry-After header: a call after that time can succeed.
+    ``retry_after`` is the number of seconds after which a new call is expected to be sent in time. A server can return
+    it as its own Retry-After.
     """
 
     def __init__(self, message: str, *, retry_after: float = 0.0, **about: Any) -> None:
@@ -64,8 +66,9 @@ class QueueTimeoutError(NotSentError):
 class OutcomeUnknownError(LSQServiceError):
     """The call was sent and got no usable answer, so it may have been applied. Check before you repeat it.
 
-    ``likely`` is "applied" if the service answered, but not as documented; else None. ``safe_to_repeat`` is True for
-    calls that can be repeated without harm: reads, and updates without attachments. ``body`` is the answer, if any.
+    ``likely`` is "applied" if the service reported success in a form that is not documented, else None.
+    ``safe_to_repeat`` is True if a repeat has no further effect: for reads, and for updates without attachments.
+    ``body`` is the decoded JSON of the response, its text if it is not JSON, or None if none arrived.
     """
 
     def __init__(
@@ -124,10 +127,10 @@ class NotFoundError(APIStatusError):
 
 
 class RateLimitError(APIStatusError):
-    """The rate limit of the service was hit in every attempt, and nothing was applied.
+    """The service refused the last attempt because of its rate limit. Nothing was applied.
 
-    ``retry_after`` is the seconds of the Retry-After header, and ``limit`` the (calls, seconds) in the message of the
-    service. Both may be None.
+    ``retry_after`` is the seconds of the Retry-After header, at most 60. ``limit`` is the ``(calls, seconds)`` in the
+    message of the service. Both may be None.
     """
 
     def __init__(
@@ -139,15 +142,23 @@ class RateLimitError(APIStatusError):
 
 
 class ServerError(APIStatusError):
-    """5xx: the service failed. With an ``exception_type`` it refused the call and will refuse it again."""
+    """5xx: the service failed. With an ``exception_type`` it refused the call, and would refuse it again.
+
+    Without one, it is raised for reads, and for updates without attachments, which may have been applied. Other calls
+    raise OutcomeUnknownError instead.
+    """
 
 
 class OperationFailedError(APIStatusError):
-    """A 200 with a body that reports a failure."""
+    """The status is 200, but the body reports a failure: a ``Status`` other than "Success", or an ``ExceptionType``."""
 
 
 class MalformedResponseError(LSQServiceError):
-    """The answer to a repeatable call is not as documented. ``body`` is the answer."""
+    """The response is not as documented.
+
+    Raised for reads and for updates without attachments, which are safe to repeat; for others, OutcomeUnknownError is.
+    ``body`` is the decoded JSON of the response, its text if it is not JSON, or None if it could not be read.
+    """
 
     def __init__(self, message: str, *, body: Any = None, **about: Any) -> None:
         super().__init__(message, **about)

@@ -1,4 +1,4 @@
-"""Events for the hooks of a client. A hook is a plain callable that is not awaited; its first error is logged."""
+"""Events for the hooks of a client. A hook is a plain callable; it is not awaited. Its first exception is logged."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ class AttemptEnded:
 class CallEnded:
     """A call ended. ``error`` is the exception that its caller gets, or None.
 
-    ``outcome`` is "applied" or the worst outcome of its attempts. An attempt that the caller abandoned may end later.
+    ``outcome`` is "applied" or the worst outcome of the attempts. ``attempts`` is the number of requests, ``seconds``
+    the duration with queue and waits. If the caller stopped waiting, the last attempt may end later.
     """
 
     reference: str
@@ -54,7 +55,7 @@ class CallEnded:
 
 @attrs.frozen(kw_only=True)
 class LimitPaused:
-    """The rate limit of the service was hit: no call is sent for ``seconds``."""
+    """The service refused the call ``reference`` because of its rate limit. No call is sent for ``seconds`` seconds."""
 
     reference: str
     seconds: float

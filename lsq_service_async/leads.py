@@ -1,4 +1,4 @@
-"""Leads of the marketing API, which name the lead of a ticket. It has its own host, header names and rate limit."""
+"""Finds leads through the vendor's marketing API, which has its own host, header names and rate limit."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .records import Lead
 
 
 class Leads:
-    """The lead operations of a client, available as ``client.leads``. They are repeated like every other read."""
+    """The lead operations of a client, available as ``client.leads``. Retried like ``client.tickets.get``."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
 
     async def find_by_email(self, email: str) -> Lead | None:
-        """Return the lead with this e-mail address, or None.
+        """Return the lead with this e-mail address, or None. Text that is not an address raises InvalidRequestError.
 
         Page: apidocs.leadsquared.com/get-a-lead-by-email-id
         """
@@ -26,10 +26,11 @@ class Leads:
         return await self._find("find_by_email", "Leads.GetByEmailaddress", emailaddress=email)
 
     async def find_by_phone(self, phone: str) -> Lead | None:
-        """Return the lead with this phone number, with or without its country code, or None.
+        """Return the lead with this phone number, or None. The number may include the country code.
 
-        The service accepts neither spaces nor hyphens, so they are removed. If several leads have the number, it
-        returns the one with the most recent activity.
+        Spaces, hyphens, dots and parentheses are removed, because the service does not accept them. If several leads
+        have the number, the service returns the one with the most recent activity. Text that is not a phone number
+        raises InvalidRequestError.
 
         Page: apidocs.leadsquared.com/get-lead-by-phone
         """

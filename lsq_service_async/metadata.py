@@ -1,7 +1,6 @@
-"""Field metadata of the account, and the check of tickets against them before they are sent.
+"""Reads the field metadata of the account, and validates tickets against it before they are sent.
 
-Both reads need the keys of an admin. They are cached for ``Config(metadata_ttl=300.0)`` seconds, for a client and all
-its views.
+Both reads need the keys of an admin. A client and its views cache them for ``Config.metadata_ttl`` seconds.
 """
 
 from __future__ import annotations
@@ -47,9 +46,9 @@ class MetadataCache:
         self._entry = lru_cache(maxsize=_MAX_CACHED)(lambda key: _CacheEntry())
 
     async def get(self, key: str, load: Callable[[], Awaitable[Any]], timeout: float | None) -> Any:
-        """Return the cached answer, or the one that ``load`` returns.
+        """Return the cached answer, or load it.
 
-        NotSentError if another call has been loading it for ``timeout`` seconds.
+        Raises NotSentError after waiting ``timeout`` seconds for another call that loads the same answer.
         """
         clock = asyncio.get_running_loop().time
         entry = self._entry(key)
@@ -57,7 +56,7 @@ class MetadataCache:
             async with asyncio.timeout(timeout):
                 await entry.lock.acquire()
         except TimeoutError:
-            raise NotSentError("the deadline passed while another call read these metadata; not sent") from None
+            raise NotSentError("The deadline passed while another call read this metadata. Nothing was sent.") from None
         try:
             if clock() >= entry.valid_until:
                 entry.value = await load()
@@ -68,7 +67,7 @@ class MetadataCache:
 
 
 class Metadata:
-    """The metadata operations of a client, available as ``client.metadata``. They are repeated like every read."""
+    """The metadata operations of a client, available as ``client.metadata``. Retried like ``client.tickets.get``."""
 
     def __init__(self, send: Send, cache: MetadataCache, deadline: float | None) -> None:
         self._send = send
@@ -76,9 +75,9 @@ class Metadata:
         self._deadline = deadline
 
     async def fields(self, *, search: str = "") -> AsyncIterator[FieldMetadata]:
-        """Iterate over the ticket fields whose names contain ``search``, in the order of the service.
+        """Iterate over the ticket fields that match ``search``, by default all, in the order of the service.
 
-        Use it as ``async for field in client.metadata.fields()``.
+        Use it as ``async for field in client.metadata.fields()``. The keys must belong to an admin.
 
         Page: apidocs.leadsquared.com/?p=5117
         """
@@ -88,7 +87,7 @@ class Metadata:
             yield field
 
     async def sub_types(self) -> list[SubType]:
-        """Return the values that the field SubType may have.
+        """Return the values that the field SubType may have. The keys must belong to an admin.
 
         Page: apidocs.leadsquared.com/?p=5102
         """
@@ -102,25 +101,30 @@ class Metadata:
         return list(await self._cache.get("sub types", lambda: self._send(call), self._deadline))
 
     async def validate(self, ticket: NewTicket | TicketUpdate) -> list[Problem]:
-        """Return the reasons for which the account would not accept this ticket; an empty list if there are none.
+        """Return the problems for which the account would reject this ticket, or an empty list.
 
-        Checks mandatory fields, lengths, patterns and known options against the account's metadata, which takes a few
-        calls once. Of an update only the changed fields are checked. Patterns are tried on values of at most 256
-        characters, or 16 if the pattern repeats a group, because a match can take very long.
+        Checks mandatory fields, lengths, patterns and sub-types against the account's metadata. If that is not cached,
+        it takes one call for each 25 fields and one for the sub-types. The keys must belong to an admin.
+
+        For an update, only the given fields are checked. Values over 256 characters are not matched with patterns, nor
+        values over 16 characters if the pattern repeats a group: such a match can take very long.
         """
         return (await self.validate_many([_checked(ticket)]))[0]
 
     async def validate_many(
         self, tickets: Iterable[NewTicket | TicketUpdate] | AsyncIterable[NewTicket | TicketUpdate]
     ) -> list[list[Problem]]:
-        """Return the problems of each ticket, in order. The metadata are read once for all of them."""
+        """Return a list of problems for each ticket, in order. The metadata is read once for all tickets."""
         fields = [field async for field in self.fields()]
         sub_types = await self.sub_types()
         return [problems_of(_checked(ticket), fields, sub_types) async for ticket in _each(tickets)]
 
     async def _read_fields(self, search: str) -> list[FieldMetadata]:
-        """Read all pages. The documentation contradicts itself on Offset (the sample begins at 0, the text at 1), so it
-        is used as a number of records first, and as a page number if that does not return every field."""
+        """Read all pages.
+
+        The documentation of Offset contradicts itself: the sample begins at 0, the text at 1. So the number of fields
+        read so far is tried first, and page numbers from 1 if that does not return every field.
+        """
         found: dict[str, FieldMetadata] = {}
         total = 1
         for offsets in (iter(lambda: len(found), -1), itertools.count(1)):

@@ -38,12 +38,13 @@ class Tickets:
     async def create(
         self, ticket: NewTicket, *, attachments: Iterable[Attachable] = (), progress: Progress | None = None
     ) -> TicketReceipt:
-        """Create a ticket, with or without attachments.
+        """Create a ticket, with or without attachments, and return its number.
 
-        ``progress(sent, total)`` is called with the bytes of the whole body. The call is repeated after a 429, if no
-        connection was made, and after 500, 502, 503 and 504 unless ``RetryPolicy(repeat_creates=False)``. It is not
-        repeated if the request was sent and no answer arrived: that raises OutcomeUnknownError. A ticket that cannot
-        be valid raises InvalidRequestError before anything is sent.
+        ``progress(sent, total)`` is called during an upload with the bytes sent so far and the bytes of the whole body.
+
+        The request is sent again if the connection broke before all of it was sent, after a 429, and after a 500, 502,
+        503 or 504 unless ``RetryPolicy(repeat_creates=False)``. If it was sent and no response arrived, it is not sent
+        again and OutcomeUnknownError is raised. An argument that cannot be valid raises InvalidRequestError.
 
         Page: apidocs.leadsquared.com/create-tickets, .../create-ticket-with-attachments
         """
@@ -52,7 +53,7 @@ class Tickets:
     async def get(self, ticket: TicketRef) -> Ticket:
         """Read a ticket by number, GUID or record. Raises NotFoundError if it does not exist.
 
-        The call is repeated after every failure that may be temporary.
+        The request is sent again after a 429, 500, 502, 503 or 504, and if no usable response arrived.
 
         Page: apidocs.leadsquared.com/get-a-tickets-details-by-id
         """
@@ -76,9 +77,11 @@ class Tickets:
     ) -> TicketReceipt:
         """Change fields of a ticket and add attachments to it. Attachments that it already has are kept.
 
-        ``ticket`` is a number or a record, not a GUID. The lead of a record is sent with the update, as the page shows
-        it; pass the number if the record may be out of date. Without attachments the call is repeated like a read,
-        with attachments like a create, because they would be added twice.
+        ``ticket`` is a number or a record, not a GUID. The lead of a `Ticket` is sent with the update, as in the sample
+        of the page; pass the number if the lead may have changed since. ``progress`` is called as in `create`.
+
+        Without attachments, the request is retried like `get`. With attachments, it is retried like `create`, because a
+        repeat could add them twice. An update that changes nothing or cannot be valid raises InvalidRequestError.
 
         Page: apidocs.leadsquared.com/update-a-ticket-with-attachments
         """
@@ -87,8 +90,8 @@ class Tickets:
     async def trash(self, tickets: Iterable[TicketRef]) -> TrashResult:
         """Trash tickets by number or record. The keys must belong to an admin.
 
-        Some tickets may fail while others succeed: check both parts of the result. The call is not repeated if no
-        answer arrived, because the second answer would list the trashed tickets as failed.
+        Some tickets may fail while others succeed: check ``successful`` and ``failed`` of the result. If no response
+        arrived, the request is not sent again, because a second response would report trashed tickets as failed.
 
         Page: apidocs.leadsquared.com/delete-tickets
         """
@@ -111,16 +114,16 @@ class Tickets:
     async def conversations(
         self, ticket: TicketRef, *, types: Iterable[str] = tuple(ActivityType)
     ) -> list[Conversation]:
-        """List the e-mails and portal messages of a ticket by number or record, by default of all known ``types``.
+        """Return the e-mails and portal messages of a ticket, which is given by number or record.
 
-        The call is repeated after every failure that may be temporary.
+        ``types`` are names of activity types; by default all of `ActivityType`. The request is retried like `get`.
 
         Page: apidocs.leadsquared.com/get-ticket-conversations
         """
         wanted = [types] if isinstance(types, str) or not isinstance(types, Iterable) else list(types)
         if not wanted or not all(isinstance(name, str) and name.strip() for name in wanted):
             raise InvalidRequestError("types must be one or more names such as 'InboundEmail'")
-        # Only here the ticket's number is a JSON number, and is called TicketId.
+        # Here, TicketId is the ticket's number as a JSON number; in other places it is the GUID.
         body = {"TicketId": int(ticket_number(ticket)), "OrgId": self._org_id, "ActivityType": wanted}
         return await self._send(
             Call(
@@ -134,9 +137,9 @@ class Tickets:
         )
 
     async def add_note(self, ticket: TicketRef, text: str) -> ActivityReceipt:
-        """Add an internal note to a ticket by number or record.
+        """Add an internal note to a ticket, which is given by number or record.
 
-        The call is not repeated if it was sent and no answer arrived, because the note would be added twice.
+        Retried like `create`, because a repeat could add the note twice. A blank text raises InvalidRequestError.
 
         Page: apidocs.leadsquared.com/post-an-internal-note-on-a-ticket-2
         """
@@ -149,10 +152,10 @@ class Tickets:
         return await self._add("add_note", "/internalnote/upload", note)
 
     async def add_portal_activity(self, ticket: TicketRef, text: str, *, direction: str = "INBOUND") -> ActivityReceipt:
-        """Add a message of the customer portal to a ticket by number, GUID or record.
+        """Add a message of the customer portal to a ticket, which is given by number, GUID or record.
 
-        INBOUND is the only ``direction`` that the page shows. The call is not repeated if it was sent and no answer
-        arrived, because the message would be added twice.
+        The only ``direction`` on the page is "INBOUND". Retried like `create`, because a repeat could add the message
+        twice. A blank text or direction raises InvalidRequestError.
 
         Page: apidocs.leadsquared.com/?p=5010
         """

@@ -232,7 +232,7 @@ async def test_a_deadline_bounds_the_wait_for_another_reader(client, emulator):
     emulator.faults.add(Latency(1.0))
     reader = asyncio.create_task(client.metadata.sub_types())
     await asyncio.sleep(0.05)
-    with pytest.raises(NotSentError, match="another call read these metadata"):
+    with pytest.raises(NotSentError, match="another call read this metadata"):
         await client.with_options(deadline=0.1).metadata.sub_types()
     assert await reader
     assert await client.with_options(deadline=0.1).metadata.sub_types()

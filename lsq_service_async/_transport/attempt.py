@@ -42,8 +42,8 @@ class ResponseRejectedError(Exception):
 class HttpSender:
     """Sends the requests of a client over httpx, one for each call of `send`.
 
-    ``interruptible`` are the tasks that may be cancelled: those that wait for a response. A task that is cancelled
-    while it closes a response can leak its connection (httpx 0.28).
+    ``interruptible`` has the tasks that can be cancelled safely, because they are sending a request or waiting for its
+    response. A task that is cancelled while it closes a response can leak its connection (httpx 0.28).
     """
 
     def __init__(self, config: Config, http: httpx.AsyncClient, user_agent: str) -> None:
@@ -92,7 +92,7 @@ class HttpSender:
                 del request.headers[access], request.headers[secret]
             response.next_request = None  # httpx would copy the keys to the target of a redirect
             until = timer.when() or clock() + timeout
-            # httpx reads this when the body begins. It bounds each silence by the time that is left for all of it.
+            # httpx reads this before the body: no single read may take longer than is left for the whole response.
             request.extensions["timeout"]["read"] = max(until - clock(), 0.001)
             return response, await _read(context, response, until)
         finally:
@@ -124,7 +124,7 @@ class HttpSender:
         """Translate an exception of httpx, h11, TLS or the file system into the result of the attempt."""
         call, links = context.call, _drop_frames(error)
         tls = next((link for link in links if isinstance(link, ssl.SSLError) and not isinstance(link, _TLS_EOF)), None)
-        text = redact(self._config, str(tls or error))  # before it is cut
+        text = redact(self._config, str(tls or error))  # in full, because a key that was cut would not be found
         if not isinstance(error, BodyFailedError):
             text = f"{type(tls or error).__name__}: {ascii(text)[1:-1][:200]}".removesuffix(": ")
         is_rejected = isinstance(error, ResponseRejectedError) or "buffer too long" in text  # h11: 100 KB of headers
@@ -148,9 +148,9 @@ class HttpSender:
 
 @attrs.frozen(eq=False)
 class _Transmission(httpx.AsyncByteStream):
-    """Passes a body to the connection, and records in the context how far it is.
+    """Passes a body to the connection, and records the progress in the context.
 
-    When the last bytes are passed on, ``timer`` starts to bound the wait for the response.
+    With the last bytes, ``timer`` starts: it limits the wait for the response.
     """
 
     context: CallContext
@@ -159,7 +159,7 @@ class _Transmission(httpx.AsyncByteStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         context, sent, timeout = self.context, 0, self.context.options.timeout
         context.is_started = True
-        if context.fully_sent:  # without a body
+        if context.fully_sent:  # there is no body
             self.timer.reschedule(context.clock() + timeout)
         async for chunk in context.body:
             if context.abandoned:
@@ -174,7 +174,7 @@ class _Transmission(httpx.AsyncByteStream):
                 try:
                     context.call.progress(sent, context.body.length)
                 except (Exception, asyncio.CancelledError) as error:
-                    context.progress = context.body.length  # no more of its calls
+                    context.progress = context.body.length  # so that it is not called again
                     with suppress(Exception):
                         _log.error("A progress callback raised %r. It is not called again for this call.", error)
 
@@ -202,9 +202,9 @@ async def _read(context: CallContext, response: httpx.Response, until: float) ->
 
 
 def _not_sent(context: CallContext, error: Exception, *, is_tls: bool) -> tuple[str, Retry] | None:
-    """Return why the service cannot have the whole request, and whether to retry; None if it may have it.
+    """Return the reason and the retry rule if the service cannot have received the whole request, else None.
 
-    Until the last byte is sent, the request cannot have been applied: its Content-Length promised more.
+    A request is not applied before its last byte was sent, because its Content-Length announces more bytes.
     """
     if isinstance(error, BodyFailedError):
         return "The request was not sent in full", Retry.NEVER
@@ -235,7 +235,7 @@ def unfinished(context: CallContext, reason: str) -> LSQServiceError:
 
 def _unknown(context: CallContext, reason: str) -> OutcomeUnknownError:
     safe = context.call.repeatable
-    advice = "Repeating it changes nothing." if safe else "It may have been applied: look before you repeat it."
+    advice = "It is safe to repeat." if safe else "It may have been applied: check before you repeat it."
     return OutcomeUnknownError(f"{context.call.operation} was sent, but {reason}. {advice}", safe_to_repeat=safe)
 
 

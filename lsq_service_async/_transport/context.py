@@ -16,9 +16,9 @@ from .upload import RequestBody
 
 @attrs.define(eq=False, kw_only=True)
 class CallContext:
-    """One call and its attempts so far. ``started`` and ``deadline`` are readings of ``clock``, which is the loop's.
+    """One call and its attempts so far. ``clock`` is the time of the event loop; ``started`` and ``deadline`` use it.
 
-    ``number`` counts the attempts that were begun. The attributes after it belong to the latest of them.
+    ``number`` is the number of attempts so far. The attributes after it describe the latest attempt.
     """
 
     call: Call[Any]
@@ -30,7 +30,7 @@ class CallContext:
     boundary: str = attrs.field(factory=partial(secrets.token_hex, 16))
     attempts: list[Attempt] = attrs.field(factory=list)
     progress: int = 0
-    """The largest number of bytes that was reported to the caller, in all attempts."""
+    """The largest number of bytes that was reported to the caller. It does not decrease when an attempt is repeated."""
 
     number: int = 0
     body: RequestBody = attrs.field(init=False)

@@ -1,4 +1,4 @@
-"""Sends calls: the limit, retries, and attempts that no cancellation can break. Start reading at `Pipeline.send`."""
+"""Sends calls within the rate limit, with retries. Attempts are never cancelled. Start reading at `Pipeline.send`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .upload import RequestBody, prepare
 
 _log = logging.getLogger("lsq_service_async")
 _CLOSED = "The client was closed before the call was sent. Nothing was applied."
-LARGE = 8 << 20  # bytes of an upload that may hold its slot for long
+LARGE = 8 << 20  # bytes; the limiter allows half of its slots to uploads that are larger, because they take long
 
 
 class Pipeline:
@@ -81,8 +81,8 @@ class Pipeline:
         context.body = RequestBody(call, context.boundary, hash_files=hash_files, timeout=options.timeout)
         slot = await self._acquire(context)
         context.number += 1
-        context.fully_sent = not context.body.length  # httpx does not report when it has sent a head without a body
-        flight = asyncio.create_task(self._fly(context, slot), name=f"lsq {call.operation} {context.reference}")
+        context.fully_sent = not context.body.length  # without a body, nothing reports that a request was sent
+        flight = asyncio.create_task(self._send_once(context, slot), name=f"lsq {call.operation} {context.reference}")
         self._flights[flight] = context
         flight.add_done_callback(self._flights.pop)
         started = context.clock()
@@ -95,7 +95,7 @@ class Pipeline:
             context.abandoned, reason = True, "the caller was cancelled"
             raise
         finally:
-            # The flight may have ended in the same loop iteration. If it has not, it emits its end itself.
+            # The task may have ended in the same loop iteration. Otherwise it emits AttemptEnded itself, later.
             seconds = context.clock() - started
             if flight.done():
                 result = flight.result()
@@ -116,7 +116,7 @@ class Pipeline:
         return result
 
     async def _acquire(self, context: CallContext) -> Slot:
-        """Wait for a slot, then let the caller make its intent durable. Raises NotSentError if the client is closed."""
+        """Wait for a slot, then for ``before_send`` of the call. Raises NotSentError if the client is closed."""
         lane, is_large, is_retry = context.options.lane, context.body.length > LARGE, context.number > 0
         if self._is_closing:
             raise NotSentError(_CLOSED)
@@ -139,8 +139,8 @@ class Pipeline:
             raise
         return slot
 
-    async def _fly(self, context: CallContext, slot: Slot) -> AttemptResult[Any]:
-        """Make one attempt in a separate task, which only `aclose` cancels, and return its slot."""
+    async def _send_once(self, context: CallContext, slot: Slot) -> AttemptResult[Any]:
+        """Make one attempt and release its slot. Runs in a separate task, which only `aclose` cancels."""
         started, result = context.clock(), None
         try:
             result = await self._sender.send(context)
@@ -181,7 +181,7 @@ class Pipeline:
                 if index not in self._failed_hooks:
                     self._failed_hooks.add(index)
                     with suppress(Exception):
-                        _log.error("A hook raised %r. It is called again, but this is logged once.", error)
+                        _log.error("A hook raised %r. Later exceptions of this hook are not logged.", error)
 
     async def aclose(self, timeout: float) -> None:
         """Reject queued calls, wait up to ``timeout`` seconds for requests in flight, then cancel the others.

@@ -19,9 +19,9 @@ _log = logging.getLogger("lsq_service_async")
 
 
 def retrying(context: CallContext) -> AsyncRetrying:
-    """Make the retry loop of one call. A shared loop hands its tasks each other's results.
+    """Return a new retry loop for one call. If tasks shared one, they would see the results of each other's calls.
 
-    Only results are repeated. Exceptions, cancellations included, do not pass through the loop: they end the call.
+    The loop decides on results only. An exception, also a cancellation, leaves the loop and ends the call.
     """
     policy = context.options.retry
 
@@ -53,9 +53,9 @@ def _is_retryable(context: CallContext, result: AttemptResult[Any]) -> bool:
 
 
 def final_error(context: CallContext, error: BaseException) -> BaseException:
-    """Return the error of a call that ``error`` ended. Cancellations and interrupts are returned unchanged.
+    """Return the exception to raise for a call that failed with ``error``. Cancellations are returned unchanged.
 
-    Once an attempt may have been applied, no later refusal or timeout can mean that nothing was applied.
+    Once an attempt may have been applied, a later refusal or timeout does not mean that nothing was applied.
     """
     if not isinstance(error, Exception):
         return error
@@ -66,7 +66,7 @@ def final_error(context: CallContext, error: BaseException) -> BaseException:
         failure.__cause__ = error
     call, attempts = context.call, context.attempts
     is_certain = all(attempt.outcome is not Outcome.UNKNOWN for attempt in attempts)
-    # The error of the last attempt stands if it is unknown itself and the call may be repeated.
+    # If the call is repeatable and the outcome of its last attempt is unknown, that attempt's own error is raised.
     is_last = not is_certain and attempts[-1].outcome is Outcome.UNKNOWN and not isinstance(failure, NotSentError)
     is_safe = call.idempotency is Idempotency.SAFE or (call.repeatable and is_last)
     if not is_certain and not is_safe and not isinstance(failure, OutcomeUnknownError):

@@ -22,7 +22,7 @@ from .context import CallContext
 from .pipeline import Pipeline
 
 T = TypeVar("T")
-_KEEPALIVE = 3.0  # s; less than the idle timeout of common gateways, which close as the next request arrives
+_KEEPALIVE = 3.0  # seconds; shorter than in common gateways, which would close a connection just as it is used again
 
 
 class Session:
@@ -96,7 +96,7 @@ class Session:
             raise LSQServiceError("This client belongs to another event loop. Make a client in each loop.")
 
     async def aclose(self) -> None:
-        """Close once. All callers wait for the same task, which is not cancelled with any of them."""
+        """Close the session once. All callers wait for one task, which continues if a caller is cancelled."""
         if self._owner is not None and self._owner[1].is_closed():
             self.closed = True  # everything ended with its loop
             return
@@ -129,9 +129,9 @@ class Session:
 
 
 def _own_http_client(config: Config) -> httpx.AsyncClient:
-    # The limiter bounds the number of requests in flight, so the pool need not.
+    # The limiter bounds the number of requests in flight, so the pool does not have to.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=_KEEPALIVE)
     no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-    # A proxy of the environment cannot reach the loopback of this machine, where the emulator is.
+    # Proxy variables of the environment are ignored for the emulator: a proxy cannot reach this machine's loopback.
     trust_env = not is_loopback(httpx.URL(config.base_url).host)
     return httpx.AsyncClient(limits=limits, follow_redirects=False, trust_env=trust_env, cookies=no_cookies)

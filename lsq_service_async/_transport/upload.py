@@ -14,11 +14,11 @@ from ..config import Config
 from ..errors import InvalidRequestError, LSQServiceError, NotSentError
 
 CHUNK_SIZE = 1 << 20  # of a file: large enough that threads cost little, small enough for many uploads at once
-WRITE_SIZE = 1 << 16  # of bytes in memory: a small last write leaves fewer calls unknown when the connection breaks
+WRITE_SIZE = 1 << 16  # of bytes in memory: if the connection breaks, a smaller last write makes fewer calls unknown
 
 
 class BodyFailedError(Exception):
-    """The body could not be completed, so the service never had the whole request."""
+    """The body could not be completed, so the service did not receive the whole request."""
 
 
 async def prepare(attachments: tuple[Attachment, ...], config: Config, deadline: float | None) -> None:
@@ -46,7 +46,7 @@ async def prepare(attachments: tuple[Attachment, ...], config: Config, deadline:
 
 
 class RequestBody:
-    """The body of one attempt: iterate it once for its bytes, of which there are ``length``.
+    """The body of one attempt, ``length`` bytes in all. It can be iterated once.
 
     ``digests`` has the SHA-256 of each attachment that was read completely, unless ``hash_files`` is False.
     """
@@ -103,7 +103,7 @@ def _multipart(dto: bytes, attachments: tuple[Attachment, ...], boundary: str) -
 
 
 class FileReader:
-    """Reads an attachment once, one chunk ahead: a disk and a network that take turns waste both."""
+    """Reads an attachment once. It reads the next chunk while the current one is sent, which is faster."""
 
     def __init__(self, attachment: Attachment, *, hash_file: bool, timeout: float) -> None:
         self._attachment = attachment
@@ -112,7 +112,7 @@ class FileReader:
         self._timeout = timeout
         self._file: Reader | None = None
         self._next: asyncio.Future[bytes] | None = None
-        # The last user of the file closes it: a thread cannot be stopped, and the loop may end before it does.
+        # If a thread is reading the file, the thread closes it: it cannot be stopped, and the loop may end earlier.
         self._lock = threading.Lock()
         self._is_reading = self._is_closed = False
 
@@ -122,13 +122,13 @@ class FileReader:
         return None if self._hash is None else self._hash.hexdigest()
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the bytes in order. Raises BodyFailedError if their number is not as announced, or if they stall."""
+        """Yield the bytes in order. Raises BodyFailedError if the file changed its size or a read took too long."""
         self._read_ahead()
         while self._next is not None:
-            # Waited for, not awaited: a thread cannot be stopped, so its future is never cancelled.
+            # asyncio.wait does not cancel the future if this task is cancelled; the thread could not be stopped anyway.
             done, _ = await asyncio.wait([self._next], timeout=self._timeout)
             if not done:
-                raise BodyFailedError(f"attachment {self._attachment.name!r} gave no byte for {self._timeout:g} s")
+                raise BodyFailedError(f"attachment {self._attachment.name!r} returned no bytes for {self._timeout:g} s")
             chunk, self._next = self._next.result(), None
             if self._remaining:
                 self._read_ahead()
@@ -165,7 +165,7 @@ class FileReader:
             # The last read is one byte longer, so that a file that grew is noticed before its end is sent.
             chunk = self._file.read(remaining + 1 if remaining <= CHUNK_SIZE else CHUNK_SIZE)
             if not isinstance(chunk, bytes):
-                raise TypeError(f"it reads {type(chunk).__name__}, not bytes")
+                raise TypeError(f"read() returned {type(chunk).__name__}, not bytes")
         except Exception as error:  # a file of the caller may raise anything, also StopIteration
             raise BodyFailedError(f"attachment {name!r} cannot be read: {error!r}") from error
         if len(chunk) > remaining or (not chunk and remaining):

@@ -37,9 +37,10 @@ class Call(Generic[T]):
     """One operation with its arguments, ready to be sent any number of times.
 
     ``path`` is appended to the URL of the ``api``. The body is multipart if there is a ``dto``, JSON if there is
-    ``json``, else empty. ``parse`` makes the record from the decoded JSON of a successful answer. The answer to a
-    ``documented`` call is always JSON, and its ``Status`` is that of the call. ``before_send`` is awaited with the
-    reference of the call before each attempt, after the limiter granted it; if it raises, nothing is sent.
+    ``json``, else empty. ``parse`` makes the record from the decoded JSON of a successful answer. If the call is
+    ``documented``, its answer must be JSON, and a ``Status`` in it that is not "Success" means that the call failed.
+    ``before_send`` is awaited with the reference of the call before each attempt, after the limiter granted a slot; if
+    it raises, nothing is sent.
     """
 
     operation: str
@@ -58,7 +59,7 @@ class Call(Generic[T]):
 
     @property
     def repeatable(self) -> bool:
-        """Whether a second attempt changes nothing more than the first."""
+        """Whether a second attempt has no further effect."""
         return self.idempotency is not Idempotency.NON_IDEMPOTENT
 
 

@@ -21,7 +21,7 @@ SETTABLE: Final = {
 """Fields that a caller can set by attribute, in the order in which they are sent."""
 
 LEAD_FIELDS: Final = {"lead_email": "LeadDetail.EmailAddress", "lead_phone": "LeadDetail.Phone"}
-"""Fields of a new ticket that name its lead by something other than its id."""
+"""Fields of a new ticket that name its lead by e-mail address or phone number."""
 
 READ_ONLY: Final = {"key": "TicketKey", "requester": "RelatedRequester"}
 """Text fields that a `Ticket` has as attributes and that a caller cannot set."""

@@ -1,4 +1,4 @@
-"""Decoded JSON of the service as records, by way of cattrs.
+"""Converts decoded JSON of the service to records with cattrs.
 
 JSON that is not as documented raises ValueError, TypeError, KeyError or AttributeError. The pages:
 apidocs.leadsquared.com/create-tickets, .../get-a-tickets-details-by-id, .../update-a-ticket-with-attachments,
@@ -46,9 +46,10 @@ _wire_names: dict[type[Any], set[str | None]] = {}
 
 
 def _register(cls: type[Any], *ignored: str, **attributes: Any) -> None:
-    """Register how an attrs class is structured: for each attribute its name in the JSON, or a whole override.
+    """Tell cattrs how to make a record of this class.
 
-    Other attributes are left out. Names of the JSON that are neither an attribute nor ``ignored`` go to ``extra``.
+    ``attributes`` maps each attribute to its name in the JSON, or to an ``override``; the others keep their defaults.
+    Values of the JSON that no attribute uses are stored in ``extra``, except those with ``ignored`` names.
     """
     attributes = {
         name: override(rename=given) if isinstance(given, str) else given for name, given in attributes.items()
@@ -61,7 +62,7 @@ def _register(cls: type[Any], *ignored: str, **attributes: Any) -> None:
 
 
 def parse(cls: type[T], answer: Any, computed: Mapping[str, Any] | None = None) -> T:
-    """Return the record of a JSON object. ``computed`` adds values that the object has in another form."""
+    """Return the record of a JSON object. ``computed`` has values that were converted before."""
     wire = values.json_object(answer)
     extra = {name: value for name, value in wire.items() if name not in _wire_names[cls]}
     return _converter.structure({**wire, **(computed or {}), "extra": extra}, cls)
@@ -158,19 +159,19 @@ def parse_activity(answer: Any) -> ActivityReceipt:
     """Return the receipt of a note, which has the number of its ticket, or of a portal activity, which has an id."""
     receipt = parse(ActivityReceipt, answer)
     if receipt.ticket_number is None and receipt.id is None:
-        raise ValueError("neither RelatedTicketId nor Id is there")
+        raise ValueError("the answer has neither RelatedTicketId nor Id")
     return receipt
 
 
 def parse_trash_result(answer: Any) -> TrashResult:
-    """Return which tickets were trashed. An answer without both lists is not a result."""
+    """Return which tickets were trashed. Raises ValueError if the answer has neither of the two lists."""
     if not values.json_object(answer).keys() & {"SuccessfulIds", "FailedIds"}:
-        raise ValueError("neither SuccessfulIds nor FailedIds is there")
+        raise ValueError("the answer has neither SuccessfulIds nor FailedIds")
     return parse(TrashResult, answer)
 
 
 def parse_field_page(answer: Any) -> tuple[list[FieldMetadata], int]:
-    """Return the fields of one page, and the number of all fields."""
+    """Return the fields of one page, and the total number of fields in the account."""
     fields = []
     for field in values.entries(values.json_object(answer)["TicketsFields"]):
         rules = dict(values.json_object(field).get("ValidationProperties") or {})

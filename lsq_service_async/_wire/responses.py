@@ -1,7 +1,8 @@
-"""The result of an answer. Its body decides before its status, because a refusal can have status 200, 403 or 500.
+"""Converts an HTTP response to a record or an error. The body is examined first: a refusal can have status 200.
 
-The page apidocs.leadsquared.com/create-tickets lists the status codes. No page shows the body of an error, so the names
-and the sentence below are those of the vendor's other APIs. Any other answer is judged by its status.
+The status codes are documented on apidocs.leadsquared.com/create-tickets. No page shows the body of an error, so the
+field names and the text of the rate limit below are those of the vendor's other APIs. If a body has none of them, the
+status alone decides.
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ _MAX_DEPTH = 64
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 _LIMIT_TYPE = "MXAPIRateLimitExceededException".casefold()
-# Only at the beginning of a message, because elsewhere the sentence can be a quotation from a ticket.
+# Matched at the beginning of a message only: further on, the service may quote a ticket that contains this text.
 _LIMIT = re.compile(r"\s*(?:API\s+calls\s+)?exceeded the limit of (.{1,40}?) in (.{1,40}?) second", re.IGNORECASE)
 _COUNT = re.compile(r"[0-9][0-9,]{0,11}")
-_NOT_THE_LIMIT = {400, 401, 404, 409, 413, 422}  # refusals of the content, which they may quote
+_NOT_THE_LIMIT = {400, 401, 404, 409, 413, 422}  # these reject the content of a request, and may quote it
 _DAY = 86_400  # seconds; a limit in such a window is a quota, so another attempt cannot help
 
 
@@ -79,7 +80,7 @@ def _parse_success(call: Call[T], status: int, answer: _Body, redact: Callable[[
     if is_readable:
         try:
             return AttemptResult(outcome=Outcome.APPLIED, record=call.parse(answer.json), status=status)
-        except Exception:  # of any kind: the service has answered that the call was applied
+        except Exception:  # of any kind: the service has confirmed the call, so its error must be OutcomeUnknownError
             retry = Retry.ON_NO_RESPONSE if call.repeatable else Retry.NEVER
     redacted = answer.redacted(redact)
     problem = "is not as documented" if is_readable else "is not JSON"
@@ -124,15 +125,15 @@ def _status_error(
 
 
 def _quoted(text: str) -> str:
-    """Escape text of the service, which could otherwise add lines to a log, and cut it."""
+    """Shorten text of the service, and escape line ends and other characters that could forge log lines."""
     return ascii(text if len(text) <= _MAX_QUOTED else text[:_MAX_QUOTED] + "...")
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds of a Retry-After in ASCII digits or as an HTTP date, at most 60.
+    """Return the seconds of a Retry-After header (digits or an HTTP date), at most 60.
 
-    None if there is none, or if it is over an hour. A date is compared with the answer's own, so that the clock of this
-    machine does not matter.
+    Returns None without a valid header, and for more than an hour. A date is compared with the Date header of the same
+    response, so the clock of this machine does not matter.
     """
     text = headers.get("retry-after", "").strip(" \t")
     if re.fullmatch(r"[0-9]{1,9}", text):
@@ -206,7 +207,8 @@ class _Body:
         """Whether the exception type or the message is that of the rate limit."""
         if (self.exception_type or "").casefold() == _LIMIT_TYPE:
             return True
-        # A receipt may have the sentence as its message, so a 200 must have nothing but error fields.
+        # A receipt may contain this text as its message. So a 200 counts as a refusal only if all its fields are those
+        # of an error.
         only_error = isinstance(self.json, str) or (isinstance(self.json, dict) and self.json.keys() <= _ERROR_FIELDS)
         is_error = status >= 400 or not self.is_json or self.reports_failure or only_error
         return is_error and status not in _NOT_THE_LIMIT and self._limit_sentence() is not None
@@ -237,7 +239,7 @@ def _decode(text: str) -> Any:
         raise ValueError(f"nested deeper than {_MAX_DEPTH} levels")
     if not _SURROGATE.search(text):
         return value
-    # Text that was cut inside of an emoji has half of one, which no file, socket or database accepts.
+    # Text that was cut inside an emoji ends with a lone surrogate, which files, sockets and databases reject.
     whole = json.dumps(value, ensure_ascii=False).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return json.loads(whole)
 

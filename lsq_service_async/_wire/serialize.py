@@ -1,4 +1,4 @@
-"""Arguments of callers as the service takes them. A value that cannot be right raises InvalidRequestError."""
+"""Converts arguments of callers to JSON of the service. A value that cannot be valid raises InvalidRequestError."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .field_map import LEAD_FIELDS, SETTABLE
 
 
 def encode(value: Any) -> bytes:
-    """Return compact UTF-8 JSON. NaN, lone surrogates and values that JSON does not have raise InvalidRequestError."""
+    """Return compact UTF-8 JSON. NaN, lone surrogates and types unknown to JSON raise InvalidRequestError."""
     try:
         return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as error:
@@ -23,7 +23,7 @@ def encode(value: Any) -> bytes:
 
 
 def new_ticket_dto(ticket: NewTicket) -> dict[str, Any]:
-    """Return the body of the page create-tickets. One of the three fields that name a lead is required."""
+    """Return the JSON of apidocs.leadsquared.com/create-tickets. Raises InvalidRequestError if no lead is named."""
     fields = [{"SchemaName": name, "Value": value} for name, value in field_values(ticket).items()]
     if not ticket.names_lead:
         raise InvalidRequestError("a ticket needs its lead: give lead_id, lead_email or lead_phone")
@@ -32,7 +32,7 @@ def new_ticket_dto(ticket: NewTicket) -> dict[str, Any]:
 
 
 def update_dto(number: str, update: TicketUpdate) -> dict[str, Any]:
-    """Return the DTO of the page update-a-ticket-with-attachments."""
+    """Return the part ticketDTO of apidocs.leadsquared.com/update-a-ticket-with-attachments."""
     fields = [{"SchemaName": name, "Value": value} for name, value in field_values(update).items()]
     dto = {"TypeId": "1", "Id": number, "Fields": fields, "RelatedTicketTypeId": 1}
     return dto if update.lead_id is UNSET else {**dto, "LeadId": _uuid_as_text(update.lead_id)}
@@ -43,12 +43,12 @@ def _uuid_as_text(value: Any) -> Any:
 
 
 def field_values(ticket: NewTicket | TicketUpdate) -> dict[str, Any]:
-    """Return every field that the caller gave as schema name and value, in the form in which they are sent."""
+    """Return the fields that the caller gave, by schema name, with each value as it is sent."""
     if not isinstance(ticket.fields, Mapping):
         raise InvalidRequestError(f"fields must map schema names to values, not be a {type(ticket.fields).__name__}")
     named = _named_values(ticket)
     if twice := sorted(named.keys() & ticket.fields.keys()):
-        raise InvalidRequestError(f"given twice, by attribute and in fields: {', '.join(twice)}")
+        raise InvalidRequestError(f"a field must not be given both by attribute and in fields: {', '.join(twice)}")
     for name in ticket.fields:
         if not isinstance(name, str) or not name.strip() or not name.isprintable():
             raise InvalidRequestError(f"a schema name in fields must be printable text, not {name!r:.80}")
@@ -70,7 +70,7 @@ def _named_values(ticket: NewTicket | TicketUpdate) -> dict[str, Any]:
 
 
 def _date(name: str, date: datetime) -> str:
-    """Return a date as the service prints dates: in UTC, without a zone, with no decimals or three."""
+    """Return a date in the format of the service's own dates: UTC without a zone, whole seconds or milliseconds."""
     if date.tzinfo is None:
         raise InvalidRequestError(f"{name}: the date has no time zone; write datetime(2026, 1, 31, 9, 0, tzinfo=UTC)")
     try:
@@ -96,5 +96,5 @@ def ticket_number(ticket: TicketRef) -> str:
     """Return a ticket's number, for operations that take no GUID."""
     text = ticket_ref(ticket)
     if not re.fullmatch(r"[0-9]{1,18}", text):
-        raise InvalidRequestError(f"this needs the ticket's number, such as '143', not {text!r}; get() returns it")
+        raise InvalidRequestError(f"this needs a ticket number such as '143', not {text!r}; tickets.get returns it")
     return text

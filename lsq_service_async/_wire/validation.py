@@ -10,9 +10,9 @@ from ..errors import InvalidRequestError
 from ..records import FieldMetadata, NewTicket, Problem, SubType, TicketUpdate
 from .serialize import field_values
 
-# A match cannot be interrupted, and on a value that almost matches some patterns take time that grows with a power of
-# its length, or doubles with each character if they repeat a group, as in "^(\w+[.-]?)+$".
-_MAX_LENGTH = 256  # of a value that is matched; at most 0.1 s for the patterns that people write
+# Longer values are not matched, because a match cannot be interrupted. If a value almost matches, the time can grow
+# with a power of its length, or double with each character if the pattern repeats a group, as in "^(\w+[.-]?)+$".
+_MAX_LENGTH = 256  # at most 0.1 s for the patterns that people write
 _MAX_LENGTH_FOR_GROUPS = 16
 _REPEATED_GROUP = re.compile(r"\)[*+{]")
 
@@ -49,7 +49,7 @@ def _is_blank(value: Any) -> bool:
 
 
 def _text_problems(field: FieldMetadata, value: Any) -> Iterator[Problem]:
-    """Yield the problems of a text. The metadata of numbers have generic bounds, which mean nothing."""
+    """Yield the problems of a text. Numbers are not checked: their bounds in the metadata are only defaults."""
     if not isinstance(value, str):
         return
     name, length = field.schema_name, len(value)
@@ -62,9 +62,9 @@ def _text_problems(field: FieldMetadata, value: Any) -> Iterator[Problem]:
 
 
 def _matches(pattern: str, value: str) -> bool:
-    """Search like the service's platform, anywhere unless anchored.
+    """Return whether the pattern occurs in the value, also if that cannot be decided.
 
-    Returns True if it cannot be tried here: the pattern is in another dialect, or the value too long for it.
+    It cannot if Python does not accept the pattern, or if the value is too long for it.
     """
     if len(value) > (_MAX_LENGTH_FOR_GROUPS if _REPEATED_GROUP.search(pattern) else _MAX_LENGTH):
         return True

@@ -97,5 +97,5 @@ def date(value: Any, zone: tzinfo = UTC) -> datetime | None:
         return None
     try:
         return moment.astimezone(zone)
-    except OverflowError:  # the last day of the year 9999, which often means "never", does not exist further east
+    except OverflowError:  # 9999-12-31, which often means "never", would be in the year 10000 in an eastern zone
         return moment

@@ -51,7 +51,7 @@ OwnLifespan = Callable[[FastAPI], AbstractAsyncContextManager[State | None]]
 _log = logging.getLogger("lsq_service_async")
 _STATE_KEY = "lsq_service_async"
 _MAX_RETRY_AFTER = 3600.0
-_WINDOW = 5.0  # of the service's rate limit: the Retry-After for an error that has none
+_WINDOW = 5.0  # seconds of the service's rate limit; sent as Retry-After if an error has none
 
 
 @attrs.frozen
@@ -72,13 +72,14 @@ def lifespan(
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
     """Return a lifespan that opens a client when the app starts and closes it when the app stops.
 
-    ``config`` may be a function such as ``Config.from_env``, so that the app can be imported without settings. ``own``
-    is the lifespan of the app: it runs while the client is open, can get it with `client_of`, and its state is kept.
-    Open a client for a second account there. ``limiter`` and ``hooks`` are arguments of `ServiceClient`; with several
-    workers, use a HostLimiter or a RedisLimiter. ``http_client`` is a function that returns an httpx.AsyncClient,
-    because that belongs to one event loop. It is called when the app starts, and its client is closed with the app.
+    ``config`` is a Config, or a function such as ``Config.from_env``, so that the app can be imported without settings.
+    ``own`` is your own lifespan: it runs while the client is open, can get the client with `client_of`, and its state
+    is kept. To use a second account, open a second client in it. ``limiter`` and ``hooks`` are arguments of
+    `ServiceClient`; with several workers, use a HostLimiter or a RedisLimiter. ``http_client`` is a function that
+    returns an httpx.AsyncClient: it is called in the event loop of the app when the app starts, and the client is
+    closed when the app stops. Wrong arguments raise ConfigurationError.
     """
-    # An app is callable too, and is what arrives if the function itself is given: FastAPI(lifespan=lifespan).
+    # With FastAPI(lifespan=lifespan), which is a mistake, ``config`` is the app. An app is callable too.
     if not isinstance(config, Config) and (isinstance(config, FastAPI) or not callable(config)):
         kind, what = type(config).__name__, "a Config or a function that returns one"
         del config  # crash reporters send the locals of this frame, and a mapping may hold keys
@@ -105,7 +106,7 @@ def lifespan(
 
 @asynccontextmanager
 async def _stored(app: FastAPI, client: ServiceClient) -> AsyncIterator[State]:
-    """Store the client twice: mounted apps see only the lifespan's state, and `client_of` only that of the app."""
+    """Store the client in the lifespan's state, which mounted apps get, and in ``app.state`` for `client_of`."""
     opened, before = _Opened(client, asyncio.get_running_loop()), getattr(app.state, _STATE_KEY, None)
     if before is not None and before.loop is opened.loop:
         # Handlers would use one client, and client_of the other.
@@ -120,7 +121,7 @@ async def _stored(app: FastAPI, client: ServiceClient) -> AsyncIterator[State]:
 def client_of(app: FastAPI) -> ServiceClient:
     """Return the client of a running app, for code outside of requests, such as a task that its lifespan started.
 
-    RuntimeError if the lifespan is not running, or is running in another event loop.
+    Raises RuntimeError if the lifespan is not running, or is running in another event loop.
     """
     return _usable(getattr(app.state, _STATE_KEY, None))
 
@@ -143,19 +144,20 @@ def _usable(opened: _Opened | None) -> ServiceClient:
         )
     if opened.loop is not asyncio.get_running_loop():
         raise RuntimeError(
-            "this app's client was opened in another event loop than that of this request; run the lifespan and the "
-            "requests in the same `with TestClient(app)`, or the same server"
+            "this app's client was opened in another event loop; run the lifespan and the requests in the same "
+            "`with TestClient(app)`, or in the same server"
         )
     return opened.client
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Answer the errors of this package: 404 if the ticket does not exist, 422 if an argument cannot be valid, 503 with
-    Retry-After for the rate limit, and 502 for all others.
+    """Convert errors of this package to responses.
 
-    The body is like that of FastAPI's errors and has a ``reference``. It does not quote the service: the error is
-    logged with the same reference. A 422 has the message of the error, which may quote an argument of the handler. An
-    error in a background task is raised after the response, so catch it there. A mounted app needs its own handlers.
+    The status is 404 for NotFoundError, 422 for InvalidRequestError, 503 with Retry-After for QueueTimeoutError and
+    RateLimitError, and 502 for every other LSQServiceError. The body has a ``detail``, as in errors of FastAPI, and a
+    ``reference``; the error is logged with the same reference. The body does not quote the service. The ``detail`` of a
+    422 is the message of the error, which may quote an argument of the handler. An error in a background task is raised
+    after the response, so catch it there. A mounted app needs its own handlers.
     """
     app.add_exception_handler(LSQServiceError, _answer)
 

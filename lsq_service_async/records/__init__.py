@@ -1,7 +1,7 @@
 """Records of the service as frozen attrs classes with Python names.
 
-Answers contain little more than identifiers for certain. Every other attribute may be None, and names that this version
-does not know are kept in ``extra``.
+Only the identifier of an answer is certain: every other attribute may be None. Fields that this version does not know
+are kept in ``extra``.
 """
 
 from .attempts import Attempt, Outcome

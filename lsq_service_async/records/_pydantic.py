@@ -1,6 +1,6 @@
-"""Records as pydantic types, and so as request and response models of FastAPI.
+"""Makes records usable as pydantic types, and as request and response models of FastAPI.
 
-The JSON of a record is an object with the names of its attributes.
+The JSON of a record is an object whose keys are the attribute names.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Record:
 
 
 class _AwareDatetime:
-    """A datetime with a time zone. Without one, serialization would refuse it later under the service's name."""
+    """A datetime that must have a time zone, so that pydantic rejects another one with the attribute's name."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
@@ -79,7 +79,7 @@ _JSON_TYPES: Final[Mapping[Any, Any]] = {datetime: _AwareDatetime, Mapping[str, 
 
 
 def _json_type(hint: Any) -> Any:
-    """Return the type of an attribute in JSON, which leaves an attribute out instead of using `Unset`."""
+    """Return the type of an attribute in JSON. `Unset` is removed, because JSON omits such an attribute."""
     kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     return functools.reduce(operator.or_, (_JSON_TYPES.get(kind, kind) for kind in kinds if kind is not Unset))
 

@@ -20,7 +20,7 @@ class Unset(enum.Enum):
 
 
 UNSET: Final = Unset.UNSET
-"""In a `TicketUpdate`: keep the value of this field. None clears it: it is sent as null."""
+"""The default in a `TicketUpdate`: the field is not sent. None is sent as null; what that does is not documented."""
 
 
 class Status(enum.StrEnum):

@@ -16,8 +16,8 @@ from .attempts import Attempt
 class ActivityReceipt(Record):
     """Confirms that a note or a portal activity was added.
 
-    The receipt of a note has the number of its ticket, that of a portal activity an ``id``. ``possible_duplicate`` is
-    True if an earlier attempt may have added it too.
+    After a note, ``ticket_number`` is set and ``id`` is None; after a portal activity, the reverse.
+    ``possible_duplicate`` is True if an earlier attempt may have added it too.
     """
 
     ticket_number: str | None = None
@@ -30,7 +30,7 @@ class ActivityReceipt(Record):
 
 @attrs.frozen(kw_only=True)
 class TrashResult(Record):
-    """The numbers of the tickets that were trashed, and of those that were not. A call may have both."""
+    """The numbers of the tickets that were trashed (``successful``) and of those that were not (``failed``)."""
 
     successful: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
@@ -40,7 +40,11 @@ class TrashResult(Record):
 
 @attrs.frozen(kw_only=True)
 class Conversation(Record):
-    """An e-mail or a portal message of a ticket. ``attachments`` are unchanged: their shape is not documented."""
+    """An e-mail or a portal message of a ticket.
+
+    ``created_on`` is in ``Config.time_zone``. ``attachments`` has the values of the JSON unchanged, because their shape
+    is not documented.
+    """
 
     id: str
     activity_type: str | None = None
@@ -54,7 +58,11 @@ class Conversation(Record):
 
 @attrs.frozen(kw_only=True)
 class FieldMetadata(Record):
-    """A ticket field of the account. ``validation`` has all its rules, including the generic bounds."""
+    """A ticket field of the account.
+
+    ``min_length``, ``max_length`` and ``regex`` apply to text. ``validation`` has all rules of the service by name,
+    also the default bounds of numbers, which `validate` does not check.
+    """
 
     schema_name: str
     id: int | None = None
@@ -83,7 +91,7 @@ class SubType(Record):
 
 @attrs.frozen(kw_only=True)
 class Lead(Record):
-    """A person on the marketing side. ``id`` is the ``lead_id`` of tickets; ``fields`` has the whole answer."""
+    """A lead of the marketing API. ``id`` is the GUID to use as ``lead_id`` of a ticket; ``fields`` has all fields."""
 
     id: str
     email: str | None = None
@@ -93,10 +101,10 @@ class Lead(Record):
 
 @attrs.frozen
 class Problem(Record):
-    """A reason for which the account would not accept a ticket: the schema name, the rule, and a message for users.
+    """A problem for which the account would reject a ticket.
 
-    ``rule`` is "lead", "mandatory", "min_length", "max_length", "regex", "option" or "invalid". The message does not
-    repeat the value.
+    ``field`` is a schema name, or "" if the ticket cannot be sent at all. ``rule`` is "lead", "mandatory",
+    "min_length", "max_length", "regex", "option" or "invalid". ``message`` is for users and does not repeat the value.
     """
 
     field: str

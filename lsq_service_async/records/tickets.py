@@ -16,7 +16,7 @@ from .metadata import Lead
 
 
 def _copied(fields: Any) -> Any:
-    """Copy a mapping, so that later changes do not reach the ticket. Other values are refused when it is sent."""
+    """Copy a mapping, so that later changes do not affect the ticket. Sending the ticket rejects other values."""
     return dict(fields) if isinstance(fields, Mapping) else fields
 
 
@@ -24,8 +24,11 @@ def _copied(fields: Any) -> Any:
 class NewTicket(Record):
     """A ticket to create. It needs ``lead_id``, ``lead_email`` or ``lead_phone``, and the account's mandatory fields.
 
-    ``fields`` takes all other fields by schema name, including custom fields: ``{"CustomData.SRC_CS_2": "Online"}``.
-    A field that is given both as an attribute and in ``fields`` is an error.
+    ``lead_id`` is the GUID of the lead, and ``due_date`` must have a time zone. ``fields`` takes all other fields by
+    schema name, including custom fields: ``{"CustomData.SRC_CS_2": "Online"}``. Sending a ticket that has a field both
+    as an attribute and in ``fields`` raises InvalidRequestError.
+
+    Page: apidocs.leadsquared.com/create-tickets
     """
 
     lead_id: str | None = None
@@ -59,9 +62,11 @@ class NewTicket(Record):
 
 @attrs.frozen(kw_only=True)
 class TicketUpdate(Record):
-    """Changes to a ticket. Omitted fields keep their value; None is sent as null.
+    """Changes to a ticket. Only the given fields are sent; None is sent as null.
 
-    ``lead_id`` is sent if it is given, or if the ticket is passed as a record with a lead.
+    If ``lead_id`` is omitted, the lead of the `Ticket` that is passed to `update` is sent, if there is one.
+
+    Page: apidocs.leadsquared.com/update-a-ticket-with-attachments
     """
 
     lead_id: str | Unset = UNSET
@@ -82,7 +87,7 @@ class TicketUpdate(Record):
 
 @attrs.frozen(kw_only=True)
 class Permission(Record):
-    """Whether the user of the keys may do something with a ticket, and in which scopes."""
+    """Whether the user of the keys has one permission for a ticket, and the scopes to which it is limited."""
 
     allowed: bool | None = None
     scope_filters: Sequence[str] | None = None
@@ -93,9 +98,11 @@ class Permission(Record):
 class Ticket(Record):
     """A ticket as read from the service.
 
-    ``number`` is "143", ``key`` is "#143" and ``ticket_id`` is the GUID. ``fields`` has every field by schema name, in
-    the service's order and including the system fields; ``sub_fields`` has the sub-fields of those that have any.
-    Dates have a time zone. ``permissions`` are those of the user of the keys.
+    ``number`` is "143", ``key`` is "#143" and ``ticket_id`` is the GUID. ``fields`` has the value of every field by
+    schema name, system fields included, in the order of the service; ``sub_fields`` has the sub-fields of a field by
+    the same name. ``due_date`` is in ``Config.time_zone``. ``permissions`` maps names to the permissions of your user.
+
+    Page: apidocs.leadsquared.com/get-a-tickets-details-by-id
     """
 
     number: str
@@ -130,9 +137,9 @@ class Ticket(Record):
 class TicketReceipt(Record):
     """Confirms that a ticket was created or updated.
 
-    ``ticket_id`` is None after an update, ``message`` after a create without attachments. ``attempts`` has one
-    `Attempt` for each request. ``possible_duplicate`` is True if an earlier attempt may have created the ticket, or
-    added the attachments, too: it got a 500, 502, 503 or 504, and the call was sent again.
+    ``number`` is "143", ``key`` is "#143". ``ticket_id`` is the GUID, and None after an update. ``message`` is None
+    after a create without attachments. ``attempts`` has one `Attempt` for each request. ``possible_duplicate`` is True
+    if an earlier attempt got a 500, 502, 503 or 504, and so may also have created a ticket or added the attachments.
     """
 
     number: str

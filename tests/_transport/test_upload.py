@@ -254,7 +254,7 @@ async def test_a_read_that_hangs_is_given_up(emulator):
     attachment = attrs.evolve(Attachment.from_bytes(b"", name="stuck"), source=Stuck(100))
     started = asyncio.get_running_loop().time()
     async with ServiceClient(Config(**emulator.settings, timeout=0.2)) as client:
-        with pytest.raises(NotSentError, match="gave no byte"):
+        with pytest.raises(NotSentError, match="returned no bytes"):
             await client.tickets.create(TICKET, attachments=[attachment])
     assert asyncio.get_running_loop().time() - started < 10
     allowed.set()

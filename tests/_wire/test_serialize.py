@@ -93,7 +93,7 @@ def test_a_guid_may_be_a_uuid():
         (NewTicket(lead_id=5), "lead_id must be text"),
         (NewTicket(lead_id=LEAD, title=5), "title must be text"),
         (NewTicket(lead_id=LEAD, due_date=5), "due_date must be text"),
-        (NewTicket(lead_id=LEAD, title="a", fields={"Title": "b"}), "given twice.*Title"),
+        (NewTicket(lead_id=LEAD, title="a", fields={"Title": "b"}), "both by attribute and in fields.*Title"),
         (NewTicket(lead_id=LEAD, fields={"": "b"}), "schema name"),
         (NewTicket(lead_id=LEAD, fields=None), "fields must map"),
         (NewTicket(lead_id=LEAD, fields=[("a", 1)]), "fields must map.*list"),
