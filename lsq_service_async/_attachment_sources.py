@@ -175,7 +175,7 @@ class SpooledSource(Source):
 
     async def _copy(self, max_bytes: int | None) -> FileSource:
         if self.chunks is None:
-            raise InvalidRequestError("an earlier call read a part of this stream, so it is not complete; make a new attachment")
+            raise InvalidRequestError("an earlier call read a part of this stream; make a new attachment")
         file = await _temporary_file()
         chunks, self.chunks = self.chunks, None
         length = 0

@@ -137,9 +137,9 @@ class ServiceClient:
         """Send a request to any path of the tenant, such as ``"tickets/143/anything"``, and return the decoded JSON.
 
         ``json`` is any value that JSON can represent, ``params`` is the query. Returns None for an empty response. The
-        rate limit, retries and errors are the same as for other operations. ``repeatable=True`` means that sending the
-        request twice has the same effect as sending it once, so it is retried even if no response arrived, as every GET
-        is. An argument that cannot be valid raises InvalidRequestError.
+        rate limit, retries and errors are the same as for other operations. Set ``repeatable=True`` if sending the
+        request twice has the same effect as sending it once: like a GET, it is then retried if no response arrives. An
+        argument that cannot be valid raises InvalidRequestError.
         """
         if not isinstance(method, str) or not re.fullmatch(r"[A-Z]{3,10}", method):
             raise InvalidRequestError(f"method must be a word in capitals, such as POST, not {method!r:.40}")

@@ -54,8 +54,8 @@ class NotSentError(LSQServiceError):
 class QueueTimeoutError(NotSentError):
     """The call was not sent, because the rate limit would have made it wait beyond its deadline.
 
-    ``retry_after`` is the number of seconds after which a new call is expected to be sent in time. A server can return
-    it as its own Retry-After.
+    A new call after ``retry_after`` seconds is expected to meet the same deadline. A server can return this number in
+    its own Retry-After header.
     """
 
     def __init__(self, message: str, *, retry_after: float = 0.0, **about: Any) -> None:
@@ -156,7 +156,8 @@ class OperationFailedError(APIStatusError):
 class MalformedResponseError(LSQServiceError):
     """The response is not as documented.
 
-    Raised for reads and for updates without attachments, which are safe to repeat; for others, OutcomeUnknownError is.
+    Raised for reads and for updates without attachments, which are safe to repeat. Other calls raise
+    OutcomeUnknownError instead.
     ``body`` is the decoded JSON of the response, its text if it is not JSON, or None if it could not be read.
     """
 

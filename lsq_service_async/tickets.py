@@ -38,7 +38,7 @@ class Tickets:
     async def create(
         self, ticket: NewTicket, *, attachments: Iterable[Attachable] = (), progress: Progress | None = None
     ) -> TicketReceipt:
-        """Create a ticket, with or without attachments, and return its number.
+        """Create a ticket, with or without attachments, and return a receipt with its number.
 
         ``progress(sent, total)`` is called during an upload with the bytes sent so far and the bytes of the whole body.
 

@@ -42,8 +42,8 @@ class ResponseRejectedError(Exception):
 class HttpSender:
     """Sends the requests of a client over httpx, one for each call of `send`.
 
-    ``interruptible`` has the tasks that can be cancelled safely, because they are sending a request or waiting for its
-    response. A task that is cancelled while it closes a response can leak its connection (httpx 0.28).
+    ``interruptible`` has the tasks that send a request or read its response. The others must not be cancelled: a task
+    that is cancelled while it closes a response can leak its connection (httpx 0.28).
     """
 
     def __init__(self, config: Config, http: httpx.AsyncClient, user_agent: str) -> None:

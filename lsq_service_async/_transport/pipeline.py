@@ -1,4 +1,4 @@
-"""Sends calls within the rate limit, with retries. Attempts are never cancelled. Start reading at `Pipeline.send`."""
+"""Sends calls within the rate limit, with retries. Start reading at `Pipeline.send`."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def _register(cls: type[Any], *ignored: str, **attributes: Any) -> None:
 
 
 def parse(cls: type[T], answer: Any, computed: Mapping[str, Any] | None = None) -> T:
-    """Return the record of a JSON object. ``computed`` has values that were converted before."""
+    """Return the record of a JSON object. ``computed`` adds values that the caller has converted."""
     wire = values.json_object(answer)
     extra = {name: value for name, value in wire.items() if name not in _wire_names[cls]}
     return _converter.structure({**wire, **(computed or {}), "extra": extra}, cls)

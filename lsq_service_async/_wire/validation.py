@@ -62,9 +62,9 @@ def _text_problems(field: FieldMetadata, value: Any) -> Iterator[Problem]:
 
 
 def _matches(pattern: str, value: str) -> bool:
-    """Return whether the pattern occurs in the value, also if that cannot be decided.
+    """Return whether the pattern occurs in the value, and True if that cannot be decided.
 
-    It cannot if Python does not accept the pattern, or if the value is too long for it.
+    That is so if Python does not accept the pattern, or if the value is too long for it.
     """
     if len(value) > (_MAX_LENGTH_FOR_GROUPS if _REPEATED_GROUP.search(pattern) else _MAX_LENGTH):
         return True

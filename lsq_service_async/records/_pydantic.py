@@ -52,7 +52,7 @@ class Record:
 
 
 class _AwareDatetime:
-    """A datetime that must have a time zone, so that pydantic rejects another one with the attribute's name."""
+    """A datetime with a time zone. For others, pydantic reports an error that names the attribute."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
