@@ -103,8 +103,8 @@ class Metadata:
     async def validate(self, ticket: NewTicket | TicketUpdate) -> list[Problem]:
         """Return the problems for which the account would reject this ticket, or an empty list.
 
-        Checks mandatory fields, lengths, patterns and sub-types against the account's metadata. If that is not cached,
-        it takes one call for each 25 fields and one for the sub-types. The keys must belong to an admin.
+        Checks mandatory fields, lengths, patterns and sub-types against the account's metadata. Metadata that is not
+        cached is read first: one call for each 25 fields and one for the sub-types. The keys must belong to an admin.
 
         For an update, only the given fields are checked. Values over 256 characters are not matched with patterns, nor
         values over 16 characters if the pattern repeats a group: such a match can take very long.

@@ -29,7 +29,7 @@ class Api(enum.Enum):
 
     TENANT = "tickets"
     METADATA = "field metadata"
-    LEADS = "leads of the marketing side, with its own header names and rate limit"
+    LEADS = "leads of the marketing API, which has its own header names and rate limit"
 
 
 @attrs.frozen(kw_only=True)

@@ -23,7 +23,7 @@ def encode(value: Any) -> bytes:
 
 
 def new_ticket_dto(ticket: NewTicket) -> dict[str, Any]:
-    """Return the JSON of apidocs.leadsquared.com/create-tickets. Raises InvalidRequestError if no lead is named."""
+    """Return the body of a create (apidocs.leadsquared.com/create-tickets). No lead raises InvalidRequestError."""
     fields = [{"SchemaName": name, "Value": value} for name, value in field_values(ticket).items()]
     if not ticket.names_lead:
         raise InvalidRequestError("a ticket needs its lead: give lead_id, lead_email or lead_phone")
