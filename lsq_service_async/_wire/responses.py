@@ -43,7 +43,7 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 _LIMIT_TYPE = "MXAPIRateLimitExceededException".casefold()
 # Matched at the beginning of a message only: further on, the service may quote a ticket that contains this text.
-_LIMIT = re.compile(r"\s*(?:API\s+calls\s+)?exceeded the limit of (.{1,40}?) in (.{1,40}?) second", re.IGNORECASE)
+_LIMIT = re.compile(r"(?:API\s{1,9}calls\s{1,9})?exceeded the limit of (.{1,40}?) in (.{1,40}?) second", re.IGNORECASE)
 _COUNT = re.compile(r"[0-9][0-9,]{0,11}")
 _NOT_THE_LIMIT = {400, 401, 404, 409, 413, 422}  # these reject the content of a request, and may quote it
 _DAY = 86_400  # seconds; a limit in such a window is a quota, so another attempt cannot help
@@ -223,7 +223,7 @@ class _Body:
 
     def _limit_sentence(self) -> re.Match[str] | None:
         is_limit_type = (self.exception_type or "").casefold() == _LIMIT_TYPE
-        return (_LIMIT.search if is_limit_type else _LIMIT.match)((self.reason or "")[:4096])
+        return (_LIMIT.search if is_limit_type else _LIMIT.match)((self.reason or "").lstrip()[:4096])
 
 
 def _decode(text: str) -> Any:

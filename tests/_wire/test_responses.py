@@ -1,6 +1,7 @@
 """The result of an answer: a record, a refusal, or an unknown outcome."""
 
 import json
+import time
 from datetime import UTC
 from functools import partial
 
@@ -129,6 +130,15 @@ def test_the_exception_type_counts_with_any_message():
     """The vendor's exception type is a rate limit with any message, which may name the limit anywhere."""
     body = {"ExceptionType": "MXApiRateLimitExceededException", "ExceptionMessage": f"Refused: {LIMIT}"}
     assert read(400, body).error.limit == (25, 5)
+
+
+@pytest.mark.parametrize("text", [" " * 4096, "API" + " " * 4093, "exceeded the limit of 1 in " * 150], ids=len)
+def test_a_message_that_almost_is_the_limit_is_parsed_in_no_time(text):
+    """No answer may block the event loop."""
+    body = {"ExceptionType": "MXAPIRateLimitExceededException", "ExceptionMessage": f"x{text}"}
+    begun = time.process_time()
+    assert read(500, body).error.limit is None
+    assert time.process_time() - begun < 0.05
 
 
 @pytest.mark.parametrize("status", [200, 403, 429, 500])
