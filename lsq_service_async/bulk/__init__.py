@@ -2,9 +2,9 @@
 
 job.py               the run: the steps of each row, in order                           <- start reading here
 workers.py           the tasks that process rows
-journal.py           which rows were sent, and what became of them; decisions between runs
-_journal_file.py     the SQLite file, and the checks that a damaged one does not pass
-rows.py              rows of any iterable, each with a key and a digest
+journal.py           the state of each row; decisions between runs
+_journal_file.py     the SQLite file, and the checks that detect damage
+rows.py              rows from any iterable, each with a key and a digest
 progress.py          plan, outcomes, summary, rate and time left
 circuit_breaker.py   pauses the run while the service does not work
 """

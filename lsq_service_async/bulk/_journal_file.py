@@ -1,8 +1,8 @@
-"""The SQLite file of a journal: its format, its lock, and the checks that a damaged file does not pass.
+"""The SQLite file of a journal: its format, its lock, and the checks that detect damage.
 
 The file holds the account, and for each row its key, digest, state and ticket number: no payload and no secret. SQLite
-keeps it consistent as long as its ``-journal`` file stays next to it. A copy without that file, or a damaged one, does
-not match the sum over all rows, so it is an error and never a row that is sent again.
+keeps it consistent as long as its ``-journal`` file stays next to it. The sum over all rows detects a damaged file, and
+a copy that was made during a commit without that file. Both raise ConfigurationError, so that no row is sent twice.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _TABLES = {("table", "rows", _ROWS), ("table", "journal", _HEADER)}
 _NAMES_1 = {("table", "rows"), ("table", "journal"), ("index", "states")}
 # Every commit is synced; on macOS a plain fsync leaves data in the cache of the disk.
 _DURABLE = "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON"
-_SET_IDENTITY = "PRAGMA user_version = {}"  # shows whether the -journal file of another journal was applied
+_SET_IDENTITY = "PRAGMA user_version = {}"  # random; it changes if SQLite applies another journal's -journal file
 _UPGRADE = (
     _SET_IDENTITY,
     "ALTER TABLE rows RENAME TO rows_1",
@@ -50,7 +50,7 @@ _UPGRADE = (
     "DROP TABLE rows_1",
     "DROP TABLE journal_1",
 )
-_FOREIGN_ERRORS = (sqlite3.Error, ValueError, TypeError)  # what a damaged file can cause while it is read
+_FOREIGN_ERRORS = (sqlite3.Error, ValueError, TypeError)  # errors that a damaged file can cause while it is read
 PathLike = str | os.PathLike[str]
 
 
@@ -104,7 +104,7 @@ class Entry:
 
 
 class JournalFile:
-    """A journal that one owner at a time may write. Others may read it meanwhile. All methods block."""
+    """The file of a journal. One process at a time locks and writes it; others may read it. All methods block."""
 
     def __init__(self, path: PathLike) -> None:
         self.path: str = checked_path(path)
@@ -119,8 +119,8 @@ class JournalFile:
     def open(self, operation: str | None = None, account: str | None = None) -> dict[State, int]:
         """Lock the file, check all of it, and return how many rows are in each state.
 
-        A run names its ``operation`` and ``account``: then the file is created if it does not exist, and rows that the
-        last run left in flight become unknown. Otherwise the file must exist, and may belong to any run. A file of
+        With ``operation`` and ``account``, for a run, the file is created if it does not exist, and rows that the last
+        run left in flight become unknown. Without them, the file must exist, and may belong to any run. A file of
         version 1 is upgraded. Raises ConfigurationError if another run uses the file, if it is damaged or not a
         journal, or if it belongs to another operation or account.
         """
@@ -181,7 +181,7 @@ class JournalFile:
 
     @contextmanager
     def _use(self) -> Iterator[sqlite3.Connection]:
-        """The open database. After one error the file can only be closed: what SQLite has rolled back is not known."""
+        """Yield the open database. After an error it can only be closed: the rolled-back changes are not known."""
         if self._database is None or self._failure is not None:
             raise LSQServiceError(self._failure or f"The journal {self.path!r} is closed.")
         try:
@@ -191,14 +191,14 @@ class JournalFile:
             raise LSQServiceError(self._failure) from error
 
     def _acquire_lock(self) -> None:
-        # A separate file: closing any descriptor of the journal would end all POSIX locks of this process on it, and so
-        # those of SQLite. The lock ends with the process, however that ends.
+        # A separate file is locked, because closing any descriptor of the journal would release all POSIX locks of this
+        # process on it, including SQLite's. The kernel releases this lock when the process ends, even if it is killed.
         path = f"{self.path}.lock"
         while self._lock is None:
             lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # An owner that ends removes the file, perhaps between these two steps.
+                # Another run that ends may remove the file between these two steps.
                 if os.path.exists(path) and os.path.samestat(os.stat(path), os.fstat(lock)):
                     self._lock = lock
             except BlockingIOError:
@@ -209,7 +209,7 @@ class JournalFile:
                     os.close(lock)
 
     def _create(self, operation: str, account: str | None) -> None:
-        """Write a new file under another name and rename it, so that an empty file is never a new journal."""
+        """Write a new file under another name, then rename it. So an empty file is an error and never a new journal."""
         for path in (f"{self.path}-journal", f"{self.path}-wal"):
             if os.path.exists(path) and os.path.getsize(path):
                 text = f"The journal {self.path!r} is missing, but {path!r} exists. Restore it, or delete that file."
@@ -220,7 +220,7 @@ class JournalFile:
         os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         with closing(connect(new)) as database:
             database.executescript(_DURABLE)
-            database.execute("PRAGMA journal_mode = MEMORY")  # a file could stay behind, and be applied to the next one
+            database.execute("PRAGMA journal_mode = MEMORY")  # a crash must not leave a -journal file behind
             with _transaction(database):
                 database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
                 database.execute(_SET_IDENTITY.format(secrets.randbelow(2**31 - 1) + 1))
@@ -236,8 +236,8 @@ class JournalFile:
             os.close(folder)
 
     def _open_database(self) -> sqlite3.Connection:
-        """Open the file if its header is that of a journal. SQLite may write to a file as soon as it reads it."""
-        with open(self.path, "rb") as file:  # by the owner of the lock, and before SQLite locks the file
+        """Open the file if its header is that of a journal. It is read first, because SQLite may write on opening."""
+        with open(self.path, "rb") as file:  # safe with the lock, and before SQLite has its own
             head = file.read(100)
         if not head:
             raise _unusable(self.path, "it is empty")
@@ -247,7 +247,7 @@ class JournalFile:
         self._database = database = connect(self.path, timeout=30.0)  # s; a reader, such as a backup, delays a commit
         database.executescript(_DURABLE)
         if (identity := int.from_bytes(head[60:64], "big")) and _value(database, "PRAGMA user_version") != identity:
-            raise _unusable(self.path, "the -journal file next to it was that of another journal")
+            raise _unusable(self.path, "the -journal file next to it belonged to another journal")
         if _value(database, "PRAGMA integrity_check(1)") != "ok":
             raise _unusable(self.path, "it is damaged")
         return database
@@ -271,7 +271,7 @@ class JournalFile:
         if tables != _TABLES:
             raise _unusable(self.path, "its tables are not those of a journal")
         if operation not in (None, found := _value(database, "SELECT operation FROM journal")):
-            text = f"The journal {self.path!r} belongs to a run whose tickets are {found}. Use another file."
+            text = f"The journal {self.path!r} belongs to a run in which tickets were {found}. Use another file."
             raise ConfigurationError(text)
         # DELETE would not sync the end of a transaction. The pragma returns the mode that is in effect.
         if _value(database, "PRAGMA journal_mode = TRUNCATE") != "truncate":
@@ -349,8 +349,8 @@ def as_number(number: str | None) -> int:
 def _unusable(path: str, reason: str) -> ConfigurationError:
     return ConfigurationError(
         f"The journal {path!r} cannot be used: {reason}. Nothing was sent. If the file is damaged, restore a copy that "
-        "was made together with its side files. If there is none, find out which rows were applied, and run the others "
-        "with a new journal."
+        "was made together with its -journal file. If there is none, find out which rows were applied, and run the "
+        "others with a new journal."
     )
 
 
@@ -382,5 +382,5 @@ def _signed(total: int) -> int:
 
 
 def _hash(row: Iterable[Any]) -> int:
-    """64 bits of a row. ASCII, because the escapes of ``repr`` depend on the version of Unicode."""
+    """Hash a row to 64 bits. It is written as ASCII, because ``repr`` depends on the Unicode version of Python."""
     return int.from_bytes(blake2b(ascii(tuple(row)).encode(), digest_size=8).digest(), "big")

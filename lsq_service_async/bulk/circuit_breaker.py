@@ -1,4 +1,4 @@
-"""Pauses a run while the service does not work."""
+"""Pauses a run while the service fails."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ _log = logging.getLogger("lsq_service_async")
 
 
 class CircuitBreaker:
-    """Opens after ``threshold`` consecutive failures that are not caused by the row, or after one that shows that the
-    keys are wrong.
+    """Opens after ``threshold`` consecutive failures that the row did not cause, or after one 401 or 403.
 
-    While it is open no row begins. One worker at a time probes with a read: after ``first_pause`` seconds, and then
-    after twice as long each time, up to ``longest_pause``.
+    While it is open, no row is started, and one worker at a time probes the service with a read. The first probe is
+    sent at once, the next after ``first_pause`` seconds, then after twice as long each time, up to ``longest_pause``.
     """
 
     def __init__(
@@ -44,7 +43,7 @@ class CircuitBreaker:
         self._failures = 0
 
     def record(self, error: LSQServiceError | None) -> None:
-        """Count the result of a row; None is a success."""
+        """Count the result of a row. None means success."""
         is_lost = isinstance(error, OutcomeUnknownError | NotSentError) and not isinstance(error, QueueTimeoutError)
         if isinstance(error, AuthenticationError | PermissionDeniedError):
             self._failures = self._threshold
@@ -54,21 +53,22 @@ class CircuitBreaker:
             self._failures = 0
 
     async def wait_until_closed(self) -> None:
-        """Return as soon as rows may be sent. Raises AuthenticationError or PermissionDeniedError for wrong keys."""
+        """Return when rows may be sent. Raises AuthenticationError or PermissionDeniedError if the probe is refused."""
         pause = 0.0
         while self._failures >= self._threshold:
             try:
                 await self._probe()
             except (AuthenticationError, PermissionDeniedError):
                 raise
-            except (NotSentError, OutcomeUnknownError, MalformedResponseError, ServerError):
+            except (NotSentError, OutcomeUnknownError, MalformedResponseError, ServerError) as error:
                 if not pause:
-                    _log.warning("The service does not work. The run pauses, and probes it from time to time.")
+                    _log.warning("The service fails (%s). The run pauses until a probe succeeds. The next is in %g s.",
+                                 error, self._first_pause)  # fmt: skip
                 pause = min(2 * pause, self._longest_pause) or self._first_pause
                 await asyncio.sleep(pause)
                 continue
             except APIStatusError:
-                pass  # any other refusal is an answer: the ticket that the probe reads need not exist
+                pass  # the service works: a 404 is expected, as the ticket that the probe reads need not exist
             self._failures = 0
         if pause:
             _log.warning("The service works again. The run continues.")

@@ -92,7 +92,7 @@ class BulkJob:
         return self._progress.summary()
 
     def eta(self) -> float | None:
-        """Seconds until the last row at the rate limit; None if the length of the input is not known."""
+        """Seconds until the last row is sent, at the rate limit; None if the length of the input is not known."""
         left = self._progress.remaining()
         if not left:
             return None if left is None else 0.0
@@ -111,7 +111,9 @@ class BulkJob:
 
     def __aiter__(self) -> AsyncIterator[RowOutcome]:
         if self._has_begun:
-            raise LSQServiceError("A bulk job is iterated once. Make another job with the same journal to continue.")
+            raise LSQServiceError(
+                "This bulk job was iterated before. Make another job with the same journal to continue."
+            )
         self._has_begun = True
         return self._run()
 
@@ -167,7 +169,7 @@ class BulkJob:
         return attrs.evolve(outcome, row=row.given)
 
     async def _process_unknown(self, row: Row, entry: Entry) -> RowOutcome:
-        """Follow the decision of the user. Without one, a row that may have been applied is not sent again."""
+        """Follow ``on_unknown`` for a row that may have been applied."""
         if callable(self._on_unknown):
             await self._wait_for_earlier_calls()
             receipt = await self._on_unknown(attrs.evolve(row.given, key=entry.key))
@@ -176,7 +178,7 @@ class BulkJob:
             await self._journal.record(entry, State.DONE, receipt=receipt)
             return RowOutcome(entry.key, self._setup.verb, receipt)
         if self._on_unknown == "stop":
-            raise LSQServiceError(f"Row {entry.key!r} may have been applied by an earlier run. Resolve it to continue.")
+            raise LSQServiceError(f"Row {entry.key!r} may have been applied by an earlier run. Decide with resolve().")
         return RowOutcome(entry.key, "unknown", None, previous_error(entry))
 
     async def _send(self, row: Row, entry: Entry) -> RowOutcome:
@@ -185,7 +187,7 @@ class BulkJob:
         async def before_send(reference: str) -> None:
             nonlocal sent
             if sent is entry:  # the first attempt of the call
-                assert self._pool is not None  # noqa: S101 -- it runs this
+                assert self._pool is not None  # noqa: S101 -- a worker of the pool runs this
                 self._pool.protect()
                 sent = await self._journal.mark_in_flight(entry, reference)
                 self._progress.row_started(key)
@@ -196,17 +198,15 @@ class BulkJob:
         except LSQServiceError as error:
             if sent is entry and not isinstance(error, NotSentError | InvalidRequestError):
                 raise  # not caused by the row: the client is closed, or its limiter or the journal cannot be used
-            # That this send was not applied does not show that an earlier one was not.
+            # Even if this send was not applied, an earlier one may have been.
             state = State.UNKNOWN if entry.state is State.UNKNOWN else state_for_error(error)
             await self._journal.record(sent, state, error=error)
             return RowOutcome(key, "unknown" if state is State.UNKNOWN else "failed", None, error)
         else:
             if entry.state is State.UNKNOWN and (verb == "created" or row.given.attachments):
                 receipt = attrs.evolve(receipt, possible_duplicate=True)
-                text = (
-                    "Row %r was sent again (reference %s, ticket %s). Its earlier send (reference %s) may have created "
-                )
-                text += "a ticket too: look for a duplicate."
+                text = "Row %r was sent again (reference %s, ticket %s). Its earlier send (reference %s) may have been "
+                text += "applied too: look for a duplicate."
                 _log.warning(text, key, sent.reference, receipt.number, entry.reference)
             await self._journal.record(sent, State.DONE, receipt=receipt)
             return RowOutcome(key, verb, receipt, possible_duplicate=receipt.possible_duplicate)
@@ -231,11 +231,12 @@ class Bulk:
         """Create a ticket for each row, in the bulk lane, as fast as the rate limit allows.
 
         ``rows`` is an iterable or async iterable of `NewTicket` or `BulkRow`. ``journal`` is a file, which is created
-        if it does not exist. A second run with it skips rows that are done, and sends rows that were not applied.
+        if it does not exist. A second run with it skips rows that are done, and sends rows that were not sent.
 
-        A row that may have been applied is not sent again without a decision: ``on_unknown="skip"`` reports it, "stop"
-        raises, "resend" sends it, and a function ``async (row) -> receipt | None`` looks it up (None: it was not
-        applied, send it). ``retry_failed=True`` sends failed rows too, also with other content under the same key.
+        A row that may have been applied is sent again only if you decide so: ``on_unknown="skip"`` reports it, "stop"
+        raises, "resend" sends it, and a function ``async (row) -> receipt | None`` looks it up and returns None if the
+        row was not applied and is to be sent. A row that was refused is reported as failed; ``retry_failed=True`` sends
+        it again, also with other content under the same key.
 
         The loop raises ConfigurationError if the journal is damaged or belongs to another account, LSQServiceError if
         it cannot be written, InvalidRequestError for a row whose content has changed and for anything that is not a
@@ -246,5 +247,5 @@ class Bulk:
     def update(
         self, rows: Source, *, journal: PathLike, on_unknown: OnUnknown = "skip", retry_failed: bool = False
     ) -> BulkJob:
-        """Update tickets by ``BulkRow(key, TicketUpdate(...), target="143")``. Everything else is as in `create`."""
+        """Update tickets; each row is a ``BulkRow(key, TicketUpdate(...), target="143")``. Otherwise like `create`."""
         return BulkJob(rows, journal, self._setup_for("updated"), on_unknown=on_unknown, retry_failed=retry_failed)

@@ -1,7 +1,7 @@
-"""The journal of a bulk run: which rows were sent, and what became of them.
+"""The journal of a bulk run: the state of each row.
 
-A row is stored as ``in_flight`` before its first byte is sent, so that a run that dies leaves only the rows in flight
-in doubt:
+A row is stored as ``in_flight`` before its first byte is sent. If a run dies, only the results of these rows are not
+known:
 
     pending    -> in_flight -> done | failed | unknown, or pending again if it was certainly not applied
     in_flight  -> unknown, when the next run opens the file
@@ -29,11 +29,11 @@ from .rows import Row, RowKeys
 
 T = TypeVar("T")
 _EDITABLE = (State.PENDING, State.FAILED)
-_IN_DOUBT = (State.UNKNOWN, State.IN_FLIGHT)  # a row in flight was left so by a run that died
+_IN_DOUBT = (State.UNKNOWN, State.IN_FLIGHT)  # a row is left in flight by a run that died
 
 
 class Journal:
-    """The journal of one run, which has the file to itself. SQLite is used in one worker thread."""
+    """The journal of one run, which locks the file. SQLite is used in one worker thread."""
 
     def __init__(self, path: PathLike, operation: str, account: str) -> None:
         self._file = JournalFile(path)
@@ -48,7 +48,7 @@ class Journal:
         self._committing = asyncio.Lock()
 
     async def open(self) -> Mapping[State, int]:
-        """Take the file for this run, and return how many rows of earlier runs are in each state.
+        """Lock the file for this run, and return how many rows of earlier runs are in each state.
 
         Raises ConfigurationError if another run uses the file, if it is damaged or not a journal, or if it belongs to
         another operation or account.
@@ -64,28 +64,27 @@ class Journal:
         self._thread.shutdown(wait=False)
 
     async def register(self, row: Row, *, edited: bool = False) -> Entry:
-        """Return the entry of a row. A row that is not in the journal gets a new one, which is stored with its intent.
+        """Return the entry of a row. If there is none, return a new one, which `mark_in_flight` stores.
 
-        With ``edited`` a row that was certainly not applied may have other content under its key. Raises
+        With ``edited``, the content of a row that was certainly not applied may differ from that in the journal. Raises
         InvalidRequestError for any other change, and for a key that the input has twice.
         """
         key = self._keys.key_of(row)
         found = await self._in_thread(self._file.find, key)
         if found is None:
             return Entry(key, row.digest, State.PENDING)
-        # The first content of an edited row stands for it too, as long as nothing is sent: the input that the row was
-        # taken from may run again.
+        # An edited row also matches with its first content, unless it is to be sent: the original input may run again.
         is_sent = found.state is not State.DONE and (found.state is not State.FAILED or edited)
         if row.digest == found.digest or (row.digest == found.previous_digest and not is_sent):
             return found
         if edited and found.state in _EDITABLE:
             first = found.previous_digest or found.digest
             return attrs.evolve(found, digest=row.digest, previous_digest=first, state=State.PENDING, error=None)
-        text = f"Row {key!r} has other content than in an earlier run, which"
+        text = f"The content of row {key!r} has changed since an earlier run"
         if found.state in _EDITABLE:
-            text += " did not apply it. Use retry_failed (bulk retry) to send it as it is now, or another key."
+            text += ", in which it was not applied. To send the new content, use retry_failed (bulk retry)."
         else:
-            text += f" {'applied' if found.state is State.DONE else 'may have applied'} it. Use another key."
+            text += f", in which it {'was' if found.state is State.DONE else 'may have been'} applied. Use another key."
         raise InvalidRequestError(text)
 
     async def mark_in_flight(self, entry: Entry, reference: str | None = None) -> Entry:
@@ -105,7 +104,7 @@ class Journal:
             self._highest_number = max(self._highest_number, as_number(receipt.number))
             changes["possible_duplicate"] = receipt.possible_duplicate
             for name in ("number", "ticket_id", "key"):
-                # Half a surrogate pair cannot be stored, and must not stop the run after the ticket was created.
+                # An unpaired surrogate cannot be stored, and must not stop the run after the ticket was created.
                 text = getattr(receipt, name)
                 changes["ticket_key" if name == "key" else name] = text and text.encode(errors="replace").decode()
         if error is not None:
@@ -121,7 +120,7 @@ class Journal:
             raise LSQServiceError(str(error)) from error.__cause__  # a new error for each call
 
     async def _commit(self) -> LSQServiceError | None:
-        async with self._committing:  # until the commit before this one has ended, changes are added to this one
+        async with self._committing:  # while the previous commit runs, changes are added to this one
             changes, self._changes, self._next_commit = self._changes, [], None
             try:
                 await self._in_thread(self._file.write, changes)
@@ -154,7 +153,7 @@ def possible_duplicates_in(path: PathLike) -> dict[str, str | None]:
 
 
 def account_in(path: PathLike) -> str | None:
-    """Return the origin and the org that a journal belongs to; None if it does not exist or does not know. Blocks."""
+    """Return the origin and the org that a journal belongs to; None if neither is recorded. Blocks."""
     return _read(path, "SELECT account FROM journal", lambda rows: next(iter(rows), (None,))[0], since=2)
 
 
@@ -163,7 +162,7 @@ def _read(path: PathLike, query: str, parse: Callable[[Iterable[Any]], T], *, si
     file = checked_path(path)
     if not os.path.exists(file):
         return parse(())
-    # Read-only, the -wal file of version 1 stays: it shows the next run that no rows are missing.
+    # Opened read-only, so that the -wal file of version 1 stays: it proves to the next run that no rows are missing.
     mode = "ro" if os.path.exists(f"{file}-wal") else "rw"
     with reading(file), closing(connect(file, mode=mode)) as database:
         [(version,)] = database.execute("SELECT version FROM journal")

@@ -27,7 +27,7 @@ OutcomeState = Literal["created", "updated", "skipped", "failed", "unknown"]
 
 @attrs.frozen
 class RowOutcome:
-    """What became of one row of the input.
+    """The result of one row of the input.
 
     ``receipt`` is set if the row was created, updated or skipped, unless it was resolved without a ticket number.
     ``row`` is the row that was given; a plain ticket becomes a `BulkRow` without a key. ``possible_duplicate`` is True
@@ -44,9 +44,10 @@ class RowOutcome:
 
 @attrs.frozen
 class Plan:
-    """The ``calls`` of a run, the fewest ``seconds`` that they take at the rate limit, and the rows that are ``done``.
+    """The number of ``calls`` of a run, the least ``seconds`` that they take, and the number of rows that are ``done``.
 
-    Calls and seconds are None if the length of the input is not known. All rows of the journal are assumed to be in it.
+    Calls and seconds are None if the length of the input is not known. It is assumed that the input contains every row
+    of the journal.
     """
 
     calls: int | None
@@ -92,7 +93,7 @@ def state_for_error(error: LSQServiceError) -> State:
 
 
 class Progress:
-    """Counts rows. The run does not send rows whose state in the journal is one of ``kept``."""
+    """Counts the rows of a run. Rows whose state in the journal is in ``kept`` are not sent."""
 
     def __init__(self, rows: Source, kept: set[State]) -> None:
         self.in_flight: set[str] = set()
@@ -106,7 +107,7 @@ class Progress:
         self._last_result = 0.0
 
     def plan(self, states: Mapping[State, int], seconds_per_call: float) -> Plan:
-        """The plan of a run that begins with so many rows in each state."""
+        """The plan of a run. ``states`` has the number of rows of the journal in each state."""
         done = states.get(State.DONE, 0)
         if not isinstance(self._rows, Sized):
             return Plan(None, None, done)
@@ -114,7 +115,7 @@ class Progress:
         return Plan(calls, calls * seconds_per_call, done)
 
     def run_started(self, states: Mapping[State, int]) -> None:
-        """Call this when the run begins, with the rows of the journal in each state."""
+        """Call this when the run begins, with the number of rows of the journal in each state."""
         self._to_keep = sum(states.get(state, 0) for state in self._kept)
 
     def row_started(self, key: str) -> None:

@@ -21,14 +21,14 @@ from ..errors import InvalidRequestError
 from ..records import NewTicket, TicketRef, TicketUpdate
 
 KEY_LENGTH = 200
-_KEY = f"(?s)[^\ud800-\udfff]{{1,{KEY_LENGTH}}}"  # half a surrogate pair cannot be stored
+_KEY = f"(?s)[^\ud800-\udfff]{{1,{KEY_LENGTH}}}"  # an unpaired surrogate cannot be stored
 
 
 def _files(given: Iterable[Attachable] | None) -> tuple[Attachable, ...]:
     if given is None:
         return ()
     if isinstance(given, str | bytes | os.PathLike) or not isinstance(given, Iterable):
-        raise InvalidRequestError(f"attachments is a list, also for one file, not {given!r:.80}")
+        raise InvalidRequestError(f"attachments is a list, even for a single file, not {given!r:.80}")
     return tuple(given)
 
 
@@ -37,8 +37,8 @@ class BulkRow:
     """One row of a bulk run.
 
     ``key`` identifies the row in the journal, in at most 200 characters: a second run skips a row with the same key and
-    content if it is done. With None the content is the key. ``ticket`` is a NewTicket to create, or a TicketUpdate with
-    the ticket to change as ``target``.
+    content if it is done. Without a key, the digest of the content identifies it. ``ticket`` is a NewTicket to create,
+    or a TicketUpdate with the ticket to change as ``target``.
     """
 
     key: str | None
@@ -52,7 +52,7 @@ Source = Iterable[NewTicket | BulkRow] | AsyncIterable[NewTicket | BulkRow]
 
 @attrs.frozen
 class Row:
-    """A row with the digest of its content. If ``key`` is None, `RowKeys` makes one of the digest."""
+    """A row with the digest of its content. If ``key`` is None, `RowKeys` derives a key from the digest."""
 
     key: str | None
     digest: str
@@ -60,15 +60,15 @@ class Row:
 
 
 class RowKeys:
-    """Gives each row of one input its key, in the order of the input."""
+    """Assigns a key to each row of one input, in the order of the input."""
 
     def __init__(self) -> None:
         self._seen: dict[str, int] = {}
 
     def key_of(self, row: Row) -> str:
-        """Return the key of a row. One without a key gets its digest, and equal ones are numbered.
+        """Return the key of a row. A row without a key gets its digest; equal digests are numbered.
 
-        Raises InvalidRequestError for a key that was given before.
+        Raises InvalidRequestError if another row has the same key.
         """
         key = row.digest if row.key is None else row.key
         if row.key is None and key in self._seen:
@@ -88,7 +88,7 @@ async def rows_of(source: Source) -> AsyncIterator[Row]:
     else:
         for item in source:
             yield row_of(item)
-            await asyncio.sleep(0)  # a source that blocks does not keep the loop from all other tasks
+            await asyncio.sleep(0)  # other tasks run between two items, even if the source blocks
 
 
 def row_of(item: Any) -> Row:
@@ -119,10 +119,10 @@ def digest_of(ticket: NewTicket | TicketUpdate, target: TicketRef | None = None,
 
 
 def _plain(value: Any) -> Any:
-    """The same for all values that are sent alike: an enum's text is text, and a date is the same in every zone."""
+    """Normalize a value, so that values that are sent alike have one digest: enums become text, dates become UTC."""
     if isinstance(value, dict):
         return sorted((str(name), _plain(held)) for name, held in value.items())
     if isinstance(value, datetime) and value.tzinfo is not None:
-        with suppress(OverflowError):  # the first and the last day of all, which no ticket has
+        with suppress(OverflowError):  # within a day of the year 1 or 9999, which no ticket has
             return value.astimezone(UTC)
     return str(value) if isinstance(value, str | UUID) else value

@@ -1,12 +1,12 @@
-"""Rate limiters: at most 25 calls in any 5 seconds as the service counts them, and no fewer than that.
+"""Rate limiters: they use all of the 25 calls in 5 seconds, and never more, as the service counts them.
 
 limiter.py    Limiter: queues calls and grants slots; Slot, LimiterStats
 queues.py     queues of waiting calls
 local.py      LocalLimiter: the state of one process, in memory
 host.py       HostLimiter: the processes of one host, in a SQLite file
 redis.py      RedisLimiter: many hosts, in Redis
-_backend.py   the interface of file and Redis, and the limiter that uses it
-_leases.py    the calls of this process that other processes must know about
+_backend.py   SharedLimiter, and the interface of the backends that it uses: a file or Redis
+_leases.py    leases on the calls in flight of this process, and reports of completed calls
 _engine/      every decision, as pure functions
 """
 

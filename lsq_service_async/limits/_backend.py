@@ -1,4 +1,4 @@
-"""The limiter of several processes, and the interface of the places that keep their state: a file or Redis."""
+"""A limiter whose state several processes share, and the interface of the backends that keep the state."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from ._engine.sync import SyncReply
 from ._leases import Leases
 from .limiter import Limiter
 
-_TICK = 0.25  # s; how often it is checked whether a message is due
-_HEARTBEAT = 20.0  # s; a process that sends nothing for PRESENCE counts as gone
-_FIRST_BACK_OFF, _LONGEST_BACK_OFF = 0.1, 2.0  # s; before the next message to a backend that was unavailable
-_TRIES = 5  # to open and to close while other processes are faster
+_TICK = 0.25  # s between checks whether a message is due
+_HEARTBEAT = 20.0  # s; an idle process sends a message this often, well within `_engine.sync.PRESENCE`
+_FIRST_BACK_OFF, _LONGEST_BACK_OFF = 0.1, 2.0  # s until the next message to a backend that is unavailable
+_TRIES = 5  # messages that opening and closing send at most if the backend is busy
 _log = logging.getLogger("lsq_service_async")
 
 
 class BackendUnavailableError(Exception):
-    """The backend did not reply. It may or may not have processed the message."""
+    """The backend did not reply, or its state cannot be read. It may or may not have applied the message."""
 
 
 class BackendBusyError(Exception):
-    """Other processes changed the state each time before this one could. The message was not processed."""
+    """Other processes changed the state during each try to apply the message, so it was not applied."""
 
 
 class Backend(Protocol):
     """Keeps the state of a limit that several processes share."""
 
     async def open(self, name: str) -> None:
-        """Prepare to use the limit ``name``. ConfigurationError if that is impossible."""
+        """Prepare to use the limit ``name``. Raises ConfigurationError if that is not possible."""
         ...
 
     async def sync(self, message: SyncMessage) -> SyncReply:
         """Apply the message with `_engine.sync.sync`, atomically for all processes.
 
-        ConfigurationError if other processes use another rate; BackendUnavailableError; BackendBusyError.
+        Raises ConfigurationError if other processes use another rate, BackendUnavailableError or BackendBusyError.
         """
         ...
 
@@ -52,12 +52,12 @@ class Backend(Protocol):
 
 
 class SharedLimiter(Limiter):
-    """The limiter of one of the processes that share a backend.
+    """A limiter that shares its state with other processes through a backend.
 
-    Between two messages it uses the state of the last reply. A message also reports what has happened since: a slot
-    returns ``per`` seconds after its answer, so a report that is a second late costs nothing; until then the call
-    counts as in flight. While the backend is unavailable no call is sent: with ``waits`` calls wait until it recovers,
-    without it they raise NotSentError.
+    Each grant takes one message to the backend. Between two messages the limiter uses the state of the last reply.
+    Completed calls are reported with the next message. A report may be a second late at no cost, because the slot
+    returns only ``per`` seconds after the answer. While the backend is unavailable, no call is sent: if ``waits`` is
+    True, calls wait until it recovers; otherwise they raise NotSentError.
     """
 
     def __init__(self, backend: Backend, *, waits: bool = False) -> None:
@@ -71,8 +71,8 @@ class SharedLimiter(Limiter):
 
     async def _open_state(self, name: str) -> None:
         if self._process != os.getpid():
-            # A fork copies what was there before; the calls belong to the parent. Both numbers start at a random one
-            # of 2**52, so that no two processes ever use the same.
+            # After a fork the leases are copies, and their calls belong to the parent. The process id and the first
+            # slot number are random (52 bits), so that two processes never use the same ones.
             self._process, self._leases = os.getpid(), Leases()
             self._process_id, self._next_slot = secrets.randbits(52), secrets.randbits(52)
         loop = asyncio.get_running_loop()
@@ -87,7 +87,7 @@ class SharedLimiter(Limiter):
         except BaseException:
             await self._backend.aclose()
             raise
-        self._heartbeat = asyncio.create_task(self._keep_in_touch(), name="lsq_service_async limit in touch")
+        self._heartbeat = asyncio.create_task(self._send_messages(), name="lsq_service_async limit heartbeat")
 
     async def _close_state(self) -> None:
         # Calls in flight count until their leases end.
@@ -103,7 +103,7 @@ class SharedLimiter(Limiter):
         try:
             grant = await self._sync(requests, waiting, slot=slot)
         except BaseException as error:
-            # It may have been granted. The next message uses the same slot, so at most one must be undone.
+            # The slot may have been granted. The next message cancels it and asks for the same number again.
             self._leases.end(slot, sent, is_sent=False)
             if isinstance(error, BackendBusyError):
                 return slot, Grant(None, self._state.token)
@@ -124,7 +124,7 @@ class SharedLimiter(Limiter):
     def _end(self, slot: int, *, is_sent: bool) -> None:
         self._note(self._leases.end(slot, self._time(), is_sent=is_sent))
         if not is_sent:
-            self._wake()  # an answer was expected, an unused slot is free at once
+            self._wake()  # an unused slot is free at once, earlier than the last reply expected
 
     def _publish(self, *, pause: float = -math.inf, refusals: Sequence[tuple[int, float] | None] = ()) -> None:
         self._leases.pause(self._time() + pause)
@@ -163,7 +163,7 @@ class SharedLimiter(Limiter):
             for completed in self._leases.unacknowledged(now):
                 self._note(completed)
             if not self._leases.are_known(reply.state.flights):
-                self._urgent.set()  # the state was lost, and other processes would be granted these slots
+                self._urgent.set()  # the backend lost its state and would grant these slots to other processes
             return reply.grant
 
     async def _sync_patiently(self, *, is_leaving: bool = False) -> None:
@@ -175,14 +175,14 @@ class SharedLimiter(Limiter):
         await self._sync(is_leaving=is_leaving)
 
     def _note(self, completed: CompletedCall) -> None:
-        """Apply a report to this process's own copy of the state."""
+        """Apply the report of a completed call to this process's copy of the state."""
         if completed.age is None:
             self._state.forget(completed.slot)
         else:
             self._state.answer(completed.slot, self._now() - completed.age, is_large=completed.is_large)
 
-    async def _keep_in_touch(self) -> None:
-        """Report what is due, renew leases, and show that this process uses the limit."""
+    async def _send_messages(self) -> None:
+        """Send the messages that are due: reports, renewals of leases, and heartbeats."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_TICK):

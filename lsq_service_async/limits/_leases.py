@@ -1,4 +1,4 @@
-"""Leases on the calls of this process that are in flight, and reports of those that have ended."""
+"""Leases on the calls in flight of this process, and reports of its completed calls."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import attrs
 from ._engine.messages import ActiveCall, CompletedCall, SyncMessage
 from ._engine.sync import LEASE
 
-_RENEW = 3.0  # s; a lease is renewed when so much of it has passed
-_REPORT = 1.0  # s; a report waits so long for another message to be sent with
-_WORTH_WAITING = 1.0  # s more, if a message is sure to be sent then
+_RENEW = 3.0  # s after which a lease is renewed
+_REPORT = 1.0  # s that a report waits for a message that is sent anyway
+_WORTH_WAITING = 1.0  # s that it waits longer if a message is certain to be sent in that time
 
 
 @attrs.define
@@ -25,7 +25,7 @@ class _Active:
 
 @attrs.define
 class _Completed:
-    """``was_leased``: the lease lasted until then, so the others count the call then or later in any case."""
+    """``was_leased``: the lease had not expired when the call ended, so no process counted it as answered earlier."""
 
     at: float
     is_sent: bool
@@ -40,9 +40,10 @@ class _Completed:
 
 @attrs.define
 class Leases:
-    """Times are readings of this process's clock; ages are reported.
+    """The calls of this process that are in flight, and the completed calls that are not acknowledged yet.
 
-    ``next_at``: when a waiting call sends a message in any case, or None.
+    Times are of this process's clock. Reports contain ages instead, because other processes have other clocks.
+    ``next_at`` is the time of the next message for a waiting call, or None if no call waits.
     """
 
     refusals: list[tuple[int, float] | None] = attrs.field(factory=list)
@@ -52,31 +53,31 @@ class Leases:
     _paused_until: float = -math.inf
 
     def add(self, slot: int, asked: float, *, is_large: bool) -> None:
-        """Add a call that was granted to a message of the time ``asked``."""
+        """Add a call that was granted in reply to a message sent at ``asked``."""
         self._active[slot] = _Active(asked, asked + LEASE, is_large)
 
     def is_valid(self, slot: int, now: float) -> bool:
-        """Whether the lease of a call has not ended."""
+        """Whether the lease of a call has not expired."""
         return now < self._active[slot].until
 
     def end(self, slot: int, now: float, *, is_sent: bool) -> CompletedCall:
-        """Note that a call has ended, or was perhaps never granted."""
+        """Move a call to the completed ones and return its report. The call may never have been granted."""
         active = self._active.pop(slot, None)
         is_large, was_leased = active is not None and active.is_large, active is not None and now < active.until
         self._completed[slot] = completed = _Completed(now, is_sent, is_large, was_leased)
         return completed.report(slot, now)
 
     def expire(self, now: float) -> None:
-        """Take all calls in flight as answered now: the loop that could report their answers has ended."""
+        """Count all calls in flight as answered now: the event loop that could report their answers has closed."""
         for slot in list(self._active):
             self.end(slot, now, is_sent=True)
 
     def pause(self, until: float) -> None:
-        """Report a pause; a longer one stays."""
+        """Report a pause with the next message. A pause that ends later has priority."""
         self._paused_until = max(self._paused_until, until)
 
     def are_known(self, flights: Mapping[int, object]) -> bool:
-        """Whether the shared state knows all calls in flight; it may have been lost."""
+        """Whether ``flights``, those of the shared state, contain all calls in flight. If not, the state was lost."""
         return self._active.keys() <= flights.keys()
 
     def unacknowledged(self, now: float) -> list[CompletedCall]:
@@ -84,7 +85,7 @@ class Leases:
         return [completed.report(slot, now) for slot, completed in self._completed.items()]
 
     def message(self, now: float, flights: Mapping[int, object], **about: Any) -> SyncMessage:
-        """A message with all reports that are due to a state that knows ``flights``."""
+        """Make a message with all reports that are due. ``flights`` are those of the last known shared state."""
         completed, active = self.unacknowledged(now), []
         for ended in self._completed.values():
             ended.was_reported = True
@@ -95,7 +96,7 @@ class Leases:
         return SyncMessage(completed=completed, active=active, pause=pause, refusals=refusals, **about)
 
     def acknowledge(self, message: SyncMessage, sent: float) -> None:
-        """The others know what the message reported."""
+        """Drop the reports of a message that the backend has applied, and extend the leases that it renewed."""
         for completed in message.completed:
             del self._completed[completed.slot]
         del self.refusals[: len(message.refusals)]
@@ -104,7 +105,7 @@ class Leases:
                 self._active[slot].until = sent + LEASE
 
     def due_at(self) -> float:
-        """When a message must be sent."""
+        """The time at which a message must be sent; ``inf`` if nothing is to be reported or renewed."""
         renew_at = min((call.until for call in self._active.values()), default=math.inf) - LEASE + _RENEW
         if not self._completed:
             return renew_at

@@ -30,15 +30,15 @@ _RETRY = 0.01  # s
 class HostLimiter(SharedLimiter):
     """The limit of all processes of one host that use the same file.
 
-    ``path`` is a file on a local disk, not on a network share. It is created if it does not exist, readable by its
-    owner only, and may be deleted while it is not in use. If it is deleted or replaced while it is in use, the
-    processes change to the file that has the name then; a process that has to create it waits for a window first. The
-    slots of a process that dies return when their leases end, ten seconds later. Opening raises ConfigurationError if
-    the file is of another kind or cannot be written, if another process uses it at another rate, or on a platform other
+    ``path`` is a file on a local disk, not on a network share. It is created if it does not exist, and only its owner
+    can read it. Delete it only while no process uses it. If it is deleted or replaced in use, the processes change to
+    the new file; the process that creates it first sends no call for a window. If a process dies, its calls in flight
+    count as answered when their leases expire, after at most ten seconds. Opening raises ConfigurationError if the file
+    is not the file of a limit or cannot be written, if another process uses it at another rate, or on a platform other
     than Linux and macOS.
 
-    A limiter may be created before a server forks its workers. It must be opened after the fork, in each worker, and
-    not be open in the process that forks: a file that is open at a fork loses its locks.
+    A limiter may be created before a server forks its workers. Open it after the fork, in each worker. It must not be
+    open in the process that forks: SQLite does not support connections that are carried across a fork.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -56,17 +56,17 @@ class HostBackend:
         self._is_open = False
 
     async def open(self, name: str) -> None:
-        """Create the file if it does not exist (0600), and check that it is a limit's.
+        """Create the file if it does not exist (mode 0600), and check that it is the file of a limit.
 
-        ConfigurationError if it is something else, or cannot be read and written.
+        Raises ConfigurationError if it is another kind of file, or cannot be read and written.
         """
         if self._is_open:
-            await self.aclose()  # a loop ended that had it open
+            await self.aclose()  # it was opened in an event loop that has closed
         self._name, self._thread = name, ThreadPoolExecutor(1, thread_name_prefix="lsq_service_async limit")
         try:
             await self._run(self._open)
         except BaseException as error:
-            self._thread.submit(self._close)  # what a cancelled step opens, after the thread has finished it
+            self._thread.submit(self._close)  # the thread may still open it if this task was cancelled
             self._thread.shutdown(wait=False)
             if isinstance(error, OSError | sqlite3.Error):
                 raise ConfigurationError(f"{self._path} cannot be used for a rate limit: {error}") from error
@@ -76,12 +76,12 @@ class HostBackend:
     async def sync(self, message: SyncMessage) -> SyncReply:
         """Apply a message in one transaction.
 
-        A file that was deleted is created again, and one that was replaced is used from now on.
+        If the file was deleted, it is created again. If it was replaced, the new file is used.
         """
         return await self._run(self._sync, message)
 
     async def aclose(self) -> None:
-        """Close the file, which stays, and end the thread."""
+        """Close the file without deleting it, and end the thread."""
         self._is_open = False
         await self._run(self._close)
         self._thread.shutdown(wait=False)
@@ -89,7 +89,7 @@ class HostBackend:
     async def _run(self, step: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, step, *args)
 
-    # In the thread.
+    # These methods run in the thread.
 
     def _open(self) -> sqlite3.Connection:
         self._boot = boot_id()
@@ -101,7 +101,7 @@ class HostBackend:
         db = sqlite3.connect(self._path, timeout=self._busy_timeout, isolation_level=None)
         try:
             self._write_ahead(db)
-            db.execute("PRAGMA synchronous = NORMAL")  # what a power cut takes away does not matter after it
+            db.execute("PRAGMA synchronous = NORMAL")  # commits that a power failure loses are too old to matter
             with self._transaction(db):
                 if db.execute("PRAGMA application_id").fetchone() != (_APPLICATION,):
                     if db.execute("SELECT * FROM sqlite_master").fetchone():
@@ -115,7 +115,7 @@ class HostBackend:
         return db
 
     def _write_ahead(self, db: sqlite3.Connection) -> None:
-        """Set the journal mode. For this alone SQLite does not wait if several processes are the first at once."""
+        """Set the journal mode. SQLite ignores its timeout here if several processes do this at the same time."""
         give_up_at = time.monotonic() + self._busy_timeout
         while True:
             try:
@@ -128,14 +128,14 @@ class HostBackend:
 
     def _sync(self, message: SyncMessage) -> SyncReply:
         try:
-            # Other processes share the file that has the name; one that was deleted or replaced must not be used on.
+            # If the file was deleted or replaced, the other processes use the new one, so this process must too.
             db = self._db
             if db is None or not self._path.exists() or not os.path.samestat(os.stat(self._path), self._opened):
                 self._close()
                 db = self._open()
             with self._transaction(db):
-                # The clock is read inside the transaction, so that times never run backwards. It cannot be set, and the
-                # transaction may have waited, so the time that the process expected does not matter.
+                # The clock is read inside the transaction, so that times never decrease. The time that the process
+                # expected is not used: a monotonic clock cannot be set, and the transaction may have waited.
                 now = self._clock()
                 row = db.execute("SELECT boot, state FROM limits WHERE name = ?", (self._name,)).fetchone()
                 state = state_from_json(row[1]) if row else None
@@ -147,7 +147,7 @@ class HostBackend:
                 return reply
         except ConfigurationError:
             raise
-        except Exception as error:  # whatever another program wrote into it
+        except Exception as error:  # such as content that another program wrote
             raise BackendUnavailableError(f"{self._path}: {error}") from error
 
     @contextmanager
@@ -167,9 +167,9 @@ class HostBackend:
 
 
 def boot_id() -> str:
-    """An id that changes with each start of this machine. ConfigurationError on platforms without one.
+    """Return an id that changes each time this machine starts. Raises ConfigurationError on other platforms.
 
-    Where it exists, the monotonic clock is the same for all processes; elsewhere it may not be.
+    Linux and macOS have such an id, and their monotonic clock is the same for all processes.
     """
     if sys.platform.startswith("linux"):
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -179,5 +179,5 @@ def boot_id() -> str:
         return done.stdout.strip()
     raise ConfigurationError(
         "HostLimiter needs a monotonic clock that all processes share, as on Linux and macOS. "
-        f"On {sys.platform} use RedisLimiter, or one process"
+        f"On {sys.platform} use RedisLimiter, or LocalLimiter in a single process"
     )

@@ -1,4 +1,4 @@
-"""The limiter: queues calls and grants them slots. Where the state of the limit is kept is left to subclasses."""
+"""The limiter: queues calls and grants them slots. Subclasses keep the state of the limit."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from ._engine.messages import Grant, Request
 from ._engine.state import LimitState
 from .queues import PriorityQueues, Waiter
 
-_DAY = 86_400  # s; a limit with such a window is a quota
-_TICK = 0.01  # s; deadlines are enforced up to so much early, never late
+_DAY = 86_400  # s; a limit with a window of a day or more is a quota
+_TICK = 0.01  # s; a call may be rejected this long before its deadline, but never after it
 _AT_ONCE = 100  # calls that are rejected before other tasks get a turn
 _LONGEST_SLEEP = 3600.0  # s
 _INTERACTIVE = Request(Lane.INTERACTIVE, is_large=False)
@@ -33,11 +33,10 @@ _log = logging.getLogger("lsq_service_async")
 
 @attrs.frozen
 class LimiterStats:
-    """The limit now: ``used`` and ``free`` of ``calls`` slots, the number of waiting calls, and how long a new one
-    would wait.
+    """A snapshot of the limit: how many of its ``calls`` slots are ``used`` and ``free``, and how many calls wait.
 
-    ``estimated_wait`` is in seconds for each lane. It is right within one token (``per / calls``), or a thirtieth of
-    ``per`` if that is more, while answers take about as long as they did lately.
+    ``estimated_wait`` is the number of seconds that a new call would wait in each lane. Its error is at most
+    ``per / calls`` or ``per / 30``, whichever is more, if response times stay as they were lately.
     """
 
     calls: int
@@ -58,32 +57,32 @@ class Slot:
         self._number = number
 
     def release(self) -> None:
-        """The attempt has ended and may have reached the service: the slot returns ``per`` seconds from now."""
+        """Return the slot in ``per`` seconds. Call this when an attempt that may have reached the service ends."""
         limiter, self._limiter = self._limiter, None
         if limiter is not None:
             limiter._end(self._number, is_sent=True)
 
     def cancel(self) -> None:
-        """Nothing was sent: the slot returns at once."""
+        """Return the slot at once. Call this if nothing was sent."""
         limiter, self._limiter = self._limiter, None
         if limiter is not None:
             limiter._cancel(self._number)
 
 
 class Limiter(ABC):
-    """Grants slots one by one: interactive calls before bulk calls, in order of arrival, never more than the rate.
+    """Grants slots within the rate limit: interactive calls before bulk calls, and first in, first out in each lane.
 
-    It is bound to the event loop that opened it. It is reference-counted: close it as often as it was opened.
+    It belongs to the event loop that opened it, and it counts its users: close it as often as it was opened.
 
-    Each grant also passes aiolimiter's bucket of ``calls`` in ``per`` seconds. The bucket delays calls only after some
-    that were never sent, whose slots return at once: a dead network is not tried faster than the limit. Calls do not
-    wait inside the bucket, because it does not know lanes: its capacity is checked first.
+    Each grant also takes a token from an aiolimiter bucket of ``calls`` in ``per`` seconds. The slot of a call that was
+    never sent returns at once; only then does the bucket delay calls, so that they do not try a dead network faster
+    than the limit. The bucket has no lanes, so no call waits inside it: its capacity is checked first.
     """
 
-    _process_id: int  # of the processes that share the state
+    _process_id: int  # identifies this process in the state
     _rate: RateLimit
     _bucket: AsyncLimiter
-    _time: Callable[[], float]  # the loop's
+    _time: Callable[[], float]  # the clock of the event loop
 
     def __init__(self) -> None:
         self._state = LimitState.of(RateLimit())
@@ -97,7 +96,7 @@ class Limiter(ABC):
         self._server: asyncio.Task[None] | None = None  # runs while calls wait
         self._changed = asyncio.Event()
         self._ask_at, self._must_ask = -math.inf, True
-        self._is_lined_up = False  # others know that calls wait here
+        self._is_lined_up = False  # the shared state has a place for this process
         self._has_unsent = False
 
     def __repr__(self) -> str:
@@ -105,10 +104,10 @@ class Limiter(ABC):
         return f"<{type(self).__name__}: {state}>"
 
     async def open(self, rate: RateLimit, name: str) -> None:
-        """Start to use the limit ``name`` (host and org). ConfigurationError if it is open for another rate or name."""
+        """Start to use the limit ``name`` (host and org). Raises ConfigurationError if it is open with another."""
         async with self._lock():
             if self._loop is not None and self._loop.is_closed():
-                self._users = 0  # its users ended with their loop
+                self._users = 0  # its users ended when their event loop closed
             if self._users and self._check_loop() and self._open_for != (rate, name):
                 used = self._open_for
                 raise ConfigurationError(f"this limiter is open for {used}; use another one for {(rate, name)}")
@@ -120,12 +119,12 @@ class Limiter(ABC):
                 self._bucket = AsyncLimiter(rate.calls, rate.per)
                 self._changed, self._server = asyncio.Event(), None
                 for _ in self._queues.remove_all():
-                    pass  # their loop was closed
+                    pass  # their event loop is closed
                 self._open_for, self._loop = (rate, name), loop
             self._users += 1
 
     async def aclose(self) -> None:
-        """Stop using the limit. With the last user, all waiting calls get a NotSentError."""
+        """Stop using the limit. When its last user closes it, all waiting calls raise NotSentError."""
         self._check_loop()
         async with self._lock():
             self._users -= 1
@@ -142,12 +141,12 @@ class Limiter(ABC):
     ) -> Slot:
         """Wait for a slot.
 
-        ``deadline`` is a time of the loop's clock. QueueTimeoutError is raised as soon as the call is not expected to
-        be sent before it, and at the deadline at the latest. ``is_large`` marks an upload that may take long: at most
-        half of the slots are for those, and other calls pass them while they wait. ``is_retry`` marks a call that was
-        sent before: it is served before those of its lane that were not.
+        ``deadline`` is a time of the loop's clock. QueueTimeoutError is raised as soon as the estimate is later than
+        the deadline, and at the deadline at the latest. ``is_large`` marks an upload that may take long: at most half
+        of the slots are for large uploads, and other calls do not wait behind them. ``is_retry`` marks a call that was
+        sent before: it is served before the calls of its lane that were not.
 
-        Must be called in the loop of the limiter; this is not checked before a call has to wait, for speed.
+        Call it in the event loop of the limiter. For speed, this is checked only if the call has to wait.
         """
         loop = self._loop
         request = _INTERACTIVE if lane is Lane.INTERACTIVE and not is_large else Request(lane, is_large)
@@ -165,7 +164,7 @@ class Limiter(ABC):
             is_retry = True
 
     def pause(self, seconds: float) -> None:
-        """Grant nothing for so long; a longer pause in force stays."""
+        """Grant no slot for ``seconds``. A pause that ends later stays in force."""
         self._check_loop()
         self._state.pause(self._now() + seconds)
         self._publish(pause=seconds)
@@ -214,26 +213,26 @@ class Limiter(ABC):
             ),
         )
 
-    # Where the state is kept.
+    # The state: implemented by subclasses.
 
     @abstractmethod
     async def _open_state(self, name: str) -> None:
-        """Make ``_state`` current."""
+        """Prepare ``_state`` for the running event loop."""
 
     async def _close_state(self) -> None:
         """Close what `_open_state` opened."""
         return
 
     def _take_at_once(self, request: Request) -> int | None:
-        """Take a slot, if that can be decided without waiting."""
+        """Take a slot without waiting, and return it. None if no slot is free, or the decision needs a backend."""
         return None
 
     @abstractmethod
     async def _take(self, requests: Sequence[Request], waiting: tuple[int, int]) -> tuple[int, Grant]:
-        """Take one slot for one of the requests, if one can be sent now. Cancelled midway, it has taken none.
+        """Take a slot for one of the requests, if one can be sent now. If this is cancelled, no slot was taken.
 
-        ``waiting`` is the number of all waiting calls, interactive and bulk. ``wait`` of the grant is ``inf`` if only
-        the end of a call can make a difference.
+        ``waiting`` is the number of all waiting calls, interactive and bulk. ``wait`` of the grant is ``inf`` if no
+        request can be granted before a call in flight ends.
         """
 
     def _is_valid(self, slot: int) -> bool:
@@ -249,7 +248,7 @@ class Limiter(ABC):
         return
 
     def _now(self) -> float:
-        """The clock of the state."""
+        """The time on the clock of the state."""
         return self._time() + self._offset
 
     def _cancel(self, slot: int) -> None:
@@ -259,7 +258,7 @@ class Limiter(ABC):
     # Waiting.
 
     async def _wait(self, request: Request, deadline: float, is_retry: bool) -> int:
-        """Queue a call. QueueTimeoutError as soon as it is sure to wait longer than ``deadline``."""
+        """Queue a call and return its slot. Raises QueueTimeoutError if it will not be sent before ``deadline``."""
         loop, due = asyncio.get_running_loop(), self._due(request, is_retry=is_retry)
         waiter = Waiter(request, loop.time(), due, deadline, loop.create_future(), is_retry)
         if due >= deadline:
@@ -293,7 +292,7 @@ class Limiter(ABC):
         self._changed.set()
 
     async def _serve(self) -> None:
-        """Grant slots in order, and reject calls that will miss their deadlines, while calls wait."""
+        """While calls wait, grant slots in order and reject calls that will miss their deadlines."""
         try:
             # Sync once more when the queues are empty, so that other processes stop reserving a place for this one.
             while self._queues or self._is_lined_up:
@@ -338,12 +337,12 @@ class Limiter(ABC):
         await asyncio.sleep(0)  # one by one, so that a burst does not block the loop
 
     def _wake(self) -> None:
-        """Ask again."""
+        """Ask for a slot again, because one may be free earlier than expected."""
         self._must_ask = True
         self._changed.set()
 
     def _has_room(self) -> bool:
-        """Whether the bucket has room. It is checked only after a call that was never sent, until it is empty again."""
+        """Whether the bucket has room. After a call that was never sent, it is checked until it is full again."""
         if self._has_unsent and self._bucket.has_capacity(self._rate.calls):
             self._has_unsent = False
         return not self._has_unsent or self._bucket.has_capacity()
@@ -354,7 +353,7 @@ class Limiter(ABC):
         for queue in self._queues:
             if queue.least_margin() == math.inf:
                 continue
-            # How much later than expected the first call will be sent; all behind it are, at least as much.
+            # The delay of the first call of the queue. Every call behind it has at least the same delay.
             first = next(iter(queue))
             delay = self._sent_at(first.request.lane, self._queues.ahead_of_first(first)) - first.due
             for waiter in itertools.islice(queue.remove_late(delay + _TICK), _AT_ONCE):
@@ -363,7 +362,7 @@ class Limiter(ABC):
         return check_in
 
     def _due(self, request: Request, *, is_retry: bool = False) -> float:
-        """The loop time at which a call is sent that joins its queue now."""
+        """The loop time at which a call will be sent if it joins its queue now."""
         if not self._queues and not request.is_large and self._state.is_idle(self._now()):
             return self._time()
         ahead = self._queues.ahead(request.lane, is_retry=is_retry)
@@ -372,7 +371,7 @@ class Limiter(ABC):
         return self._sent_at(request.lane, ahead)
 
     def _sent_at(self, lane: Lane, ahead: int) -> float:
-        """The loop time at which a call is sent that has ``ahead`` others of its lane before it."""
+        """The loop time at which a call will be sent if ``ahead`` others of its lane are before it."""
         now, other = self._now(), Lane.BULK if lane is Lane.INTERACTIVE else Lane.INTERACTIVE
         held_up = self._queues.held_up(other, self._state.uploads_room(now))
         before = self._state.order.before(self._process_id, lane, ahead, self._queues.waiting(other) - held_up)
@@ -398,8 +397,8 @@ class Limiter(ABC):
         seconds, rate = sent_at - waiter.since, self._rate
         if seconds > rate.per and not waiter.is_reported:
             waiter.is_reported = True
-            _log.info("A call waits longer than %g s for the rate limit of %d calls in %g s: lane %s, about %.1f s",
-                      rate.per, rate.calls, rate.per, waiter.request.lane.value, seconds)  # fmt: skip
+            _log.info("A call in the %s lane waits about %.1f s for the rate limit of %d calls in %g s",
+                      waiter.request.lane.value, seconds, rate.calls, rate.per)  # fmt: skip
 
     def _lock(self) -> asyncio.Lock:
         """Serializes `open` and `aclose`. One lock per event loop."""

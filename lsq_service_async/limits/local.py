@@ -26,7 +26,7 @@ class LocalLimiter(Limiter):
     async def _open_state(self, name: str) -> None:
         loop = asyncio.get_running_loop()
         if loop is not self._home:
-            self._state.expire(loop.time())  # calls that ended with their loop
+            self._state.expire(loop.time())  # these calls ended with their event loop
         self._home, self._tidy_at = loop, -math.inf
 
     def _take_at_once(self, request: Request) -> int | None:
@@ -39,7 +39,7 @@ class LocalLimiter(Limiter):
     def _decide(self, requests: Sequence[Request]) -> tuple[int, Grant]:
         now, slot = self._time(), next(self._numbers)
         if now >= self._tidy_at:
-            # Old calls do not count anyway, and no lease ends here: only memory is freed and the rate grows a bit late.
+            # Rarely is enough: it frees memory and raises a lowered rate, and a local call has no lease to expire.
             self._state.tidy(now)
             self._tidy_at = now + self._state.rate.per / 4
         request, at = self._state.take(now, ALONE, slot, requests, math.inf)

@@ -14,15 +14,16 @@ import attrs
 from ..config import Lane
 from ._engine.messages import Request
 
-_MOST_REMOVED = 1000  # entries; a heap may hold so many of removed calls before it is built again
+_MOST_REMOVED = 1000  # entries of removed calls that a heap may hold before it is rebuilt
 
 
 @attrs.define(eq=False)
 class Waiter:
-    """A call that waits ``since`` a loop time.
+    """A call that waits for a slot.
 
-    ``due`` is when it was expected to be sent, ``deadline`` when it must be, or ``inf``. ``is_retry`` marks a call that
-    was sent before. ``is_reported``: its long wait is in the log already.
+    ``since``, ``due`` and ``deadline`` are loop times: the start of the wait, the estimate at that time of when the
+    call is sent, and the latest time at which it may be sent (or ``inf``). ``is_retry`` marks a call that was sent
+    before. ``is_reported`` is True once its long wait was logged.
     """
 
     request: Request
@@ -36,11 +37,11 @@ class Waiter:
 
 
 class FifoQueue:
-    """Calls with the same request, in order of arrival. Adding one, and removing one from anywhere, takes no search."""
+    """Calls with the same request, in order of arrival. A call at any position is removed in constant time."""
 
     def __init__(self) -> None:
         self._waiters: OrderedDict[int, Waiter] = OrderedDict()
-        self._margins: list[tuple[float, int, Waiter]] = []  # a heap; removed calls stay until they are first in it
+        self._margins: list[tuple[float, int, Waiter]] = []  # a heap; a removed call stays in it until it is the first
 
     def __len__(self) -> int:
         return len(self._waiters)
@@ -55,7 +56,7 @@ class FifoQueue:
             heapq.heappush(self._margins, (waiter.deadline - waiter.due, waiter.number, waiter))
 
     def remove(self, waiter: Waiter) -> bool:
-        """Remove a call from anywhere; False if it was removed before."""
+        """Remove a call at any position. Return False if it was removed before."""
         was_there = self._waiters.pop(waiter.number, None) is not None
         if len(self._margins) > 2 * len(self._waiters) + _MOST_REMOVED:
             self._margins = [entry for entry in self._margins if entry[1] in self._waiters]
@@ -65,7 +66,7 @@ class FifoQueue:
         return was_there
 
     def least_margin(self) -> float:
-        """The seconds that all calls may be late and still meet their deadlines; ``inf`` if none has one."""
+        """The delay in seconds at which the first call misses its deadline; ``inf`` if no call has a deadline."""
         return self._margins[0][0] if self._margins else math.inf
 
     def remove_late(self, delay: float) -> Iterator[Waiter]:
@@ -77,7 +78,7 @@ class FifoQueue:
 
 
 class PriorityQueues:
-    """The queues of both lanes. In each lane, large uploads and retries have separate queues. Retries are first."""
+    """The queues of both lanes. In each lane, large uploads and retries have separate queues; retries go first."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
@@ -104,7 +105,7 @@ class PriorityQueues:
         return 0 if first.is_retry else self._retries(first.request.lane)
 
     def held_up(self, lane: Lane, room: int) -> int:
-        """How many large uploads of a lane let other calls pass, if ``room`` more of them may be sent."""
+        """The number of large uploads of a lane that other calls pass, if only ``room`` of them may be sent now."""
         uploads = sum(len(self._queues[Request(lane, True), is_retry]) for is_retry in (True, False))
         return max(0, uploads - room)
 
@@ -116,7 +117,7 @@ class PriorityQueues:
         return len(queue) == 1
 
     def remove(self, waiter: Waiter) -> None:
-        """Remove a call from anywhere; nothing happens if it was removed before."""
+        """Remove a call at any position. Does nothing if it was removed before."""
         self._queues[waiter.request, waiter.is_retry].remove(waiter)
 
     def remove_all(self) -> Iterator[Waiter]:
@@ -138,7 +139,7 @@ class PriorityQueues:
         return [waiter.request for waiter in first]
 
     def next(self, request: Request) -> Waiter | None:
-        """Remove the next call with this request; None if the last one has just been cancelled."""
+        """Remove and return the next call with this request; None if every such call has just been cancelled."""
         for is_retry in (True, False):
             queue = self._queues[request, is_retry]
             while queue:

@@ -30,12 +30,12 @@ except ImportError as _error:
 
 _CONNECT_TIMEOUT = 2.0  # s; connecting and logging in take several round trips
 _REPLY_TIMEOUT = 0.3  # s; for each round trip of an open connection
-_MEMORY = 600.0  # s; Redis deletes a limit that was not used for so long
+_MEMORY = 600.0  # s without a message after which Redis deletes the limit
 _TRIES = 8
-_PAUSE = 0.002  # s; at most, before the second retry; doubled with each further one, up to 16 times
-_FRESH = 2.0  # s; the server's clock is extrapolated for so long
-_JITTER = 0.001  # s; a request may arrive so much faster than those before it. Well below the slack of the window
-_DRIFT = 0.0001  # how much faster one clock may run than the other
+_PAUSE = 0.002  # s; the longest random pause before the second retry. It doubles up to four times
+_FRESH = 2.0  # s for which the text written last, and the server's clock, are assumed without reading them
+_JITTER = 0.001  # s by which a request may be faster than those before it; well below the slack of the window
+_DRIFT = 0.0001  # s per second by which the server's clock may be faster than this one
 
 READ = "return {redis.call('GET', KEYS[1]) or '', redis.call('TIME')}"
 # Replaces the text ARGV[1] with ARGV[2] if it is unchanged and the clock shows ARGV[3] or up to a second more.
@@ -51,18 +51,18 @@ return {1, '', time}
 class RedisLimiter(SharedLimiter):
     """The limit of all processes that use the same Redis server.
 
-    ``server`` is an address such as ``redis://host:6379/0``, or a `redis.asyncio.Redis`, which its owner has to close.
+    ``server`` is an address such as ``redis://host:6379/0``, or a `redis.asyncio.Redis`, which the caller must close.
     Processes with the same ``name`` share a limit; by default, those with the same host and org. While Redis is
-    unavailable no call is sent: with ``when_down="wait"`` calls wait until it recovers or their deadlines pass, with
-    "fail" they raise NotSentError. Opening raises ConfigurationError if Redis refuses the log-in, or if another process
+    unavailable, no call is sent: with ``when_down="wait"``, calls wait until it recovers or until their deadlines; with
+    "fail", they raise NotSentError. Opening raises ConfigurationError if Redis refuses the login, or if another process
     uses the limit at another rate.
 
-    If Redis loses its data (a restart, a failover, an eviction), no call is sent for about a window: the processes that
-    used the limit take all of it as used just then, and report their calls in flight. Only a process that starts at
-    that moment, and is the first to send a message, does not know, and may send as many calls as they did.
+    If Redis loses its data (restart, failover, eviction), processes that are running assume that all slots were used
+    at that moment, so no call is sent for about a window. The exception: if the first message after the loss comes from
+    a process that has just started, that process cannot detect the loss, and the limit may be exceeded once.
 
-    A limiter may be created before a server forks its workers. It must be opened after the fork, in each worker:
-    connections cannot be shared.
+    A limiter may be created before a server forks its workers. Open it after the fork, in each worker, because
+    processes cannot share a connection.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class RedisLimiter(SharedLimiter):
 
 
 class _Written(NamedTuple):
-    """The text that this process wrote last, and when. ``lead``: how far the server's clock is ahead, at most."""
+    """The text that this process wrote last, and when. Add ``lead`` to the time of a request for the server's time."""
 
     text: str
     at: float
@@ -86,10 +86,11 @@ class _Written(NamedTuple):
 
 
 class RedisBackend:
-    """A state under one key, changed by compare-and-set: read, decide in Python, write if it is unchanged, else again.
+    """Keeps the state under one key and changes it by compare-and-set.
 
-    Redis 5 or later, and its clock. If the key is lost while a process uses it, or the clock is set, everything that
-    may have been used counts as used just then.
+    The state is read, changed in Python, and written if no other process has written in between; otherwise again from
+    the start. Needs Redis 5 or later. Times are those of the server. If the key is lost while a process uses it, or the
+    server's clock is set, every slot that may have been used counts as used at that moment.
     """
 
     def __init__(self, server: str | redis.asyncio.Redis, name: str | None) -> None:
@@ -99,7 +100,7 @@ class RedisBackend:
         self._written: _Written | None = None
 
     async def open(self, name: str) -> None:
-        """Prepare to connect with the first message. ConfigurationError if the address is not valid."""
+        """Prepare to connect with the first message. Raises ConfigurationError if the address is not valid."""
         self._key = f"lsq_service_async:limit:{self._name or name}"
         try:
             self._client = _client_of(self._server) if isinstance(self._server, str) else self._server
@@ -109,7 +110,7 @@ class RedisBackend:
         self._is_connected, self._written = False, None
 
     async def sync(self, message: SyncMessage) -> SyncReply:
-        """One round trip if no process has written since this one did, and one more for each lost race."""
+        """Apply a message: one round trip if no other process has written since, and one more for each lost race."""
         try:
             return await self._sync(message)
         except ConfigurationError:
@@ -126,7 +127,8 @@ class RedisBackend:
         clock = asyncio.get_running_loop().time
         began, (written, self._written) = clock(), (self._written, None)
         if written is not None and began < written.at + _FRESH:
-            # Most likely it is unchanged. Its time must not be later than the server's, or the server rejects it.
+            # Most likely no other process has written since. If ``now`` were later than the server's time, SWAP
+            # would reject it.
             text, now = written.text, began + written.lead
         else:
             written, (text, now) = None, await self._run(self._read)
@@ -149,12 +151,12 @@ class RedisBackend:
         raise BackendBusyError(f"{_TRIES} attempts lost the race against other processes")
 
     async def _run(self, script: Any, *args: Any) -> Any:
-        """Run a script; the text that it returns is decoded, and its time is in seconds."""
+        """Run a script. Return its values with the text decoded and the time in seconds."""
         try:
             async with asyncio.timeout(_REPLY_TIMEOUT if self._is_connected else _CONNECT_TIMEOUT):
                 *values, text, (seconds, microseconds) = await script(keys=[self._key], args=args)
         except ResponseError:
-            # The server may not be the primary any more (READONLY); a new connection may lead to the one that is.
+            # After a failover this server is a read-only replica (READONLY). A new connection may reach the primary.
             pool = getattr(self._client, "connection_pool", None)  # not every kind of client has one
             if pool is not None:
                 await pool.disconnect(inuse_connections=False)
@@ -163,7 +165,7 @@ class RedisBackend:
         return *values, str(text, "utf-8") if isinstance(text, bytes) else text, int(seconds) + int(microseconds) / 1e6
 
     async def aclose(self) -> None:
-        """Close the connections, if they are this limiter's own."""
+        """Close the connections if this limiter opened them."""
         if isinstance(self._server, str):
             await self._client.aclose()
 

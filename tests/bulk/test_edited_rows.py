@@ -15,7 +15,7 @@ def test_an_edited_row_is_sent_under_its_key_by_a_retry(play, journal):
         emulator.faults.add(Status(400))
         [row] = keyed(1)
         await run(client.bulk.create([row], journal=journal))
-        with pytest.raises(InvalidRequestError, match=r"'key-0' has other content .* did not apply it.* retry_failed"):
+        with pytest.raises(InvalidRequestError, match=r"'key-0' has changed .* not applied.* retry_failed"):
             await run(client.bulk.create([changed(row)], journal=journal))
         assert emulator.tickets == {}
         [made] = await run(client.bulk.create([changed(row)], journal=journal, retry_failed=True))

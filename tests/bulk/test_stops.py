@@ -23,7 +23,7 @@ def test_input_that_changed_under_its_key_stops_the_run(play, journal):
 
     async def main(client, emulator):
         await run(client.bulk.create([BulkRow("k", tickets(1)[0])], journal=journal))
-        with pytest.raises(InvalidRequestError, match="other content"):
+        with pytest.raises(InvalidRequestError, match="content of row"):
             await run(client.bulk.create([BulkRow("k", tickets(1, 5)[0])], journal=journal))
         with pytest.raises(InvalidRequestError, match="twice"):
             await run(client.bulk.create([BulkRow("k", tickets(1)[0])] * 2, journal=journal))

@@ -9,14 +9,16 @@ import attrs
 
 from ...config import RateLimit
 
-LEAST = 5  # a rate is never lowered to less than a fifth
-FIRST_HOLD = 600.0  # s; how long a limit that a refusal named is kept; twice as long each time it is named again
+LEAST = 5  # the rate is never lowered below a fifth of the configured one
+FIRST_HOLD = 600.0  # s; how long a limit that a refusal named is kept; doubled each time it is named again
 LONGEST_HOLD = 86_400.0  # s
 
 
 @attrs.define
 class AdaptiveRate:
-    """``rate`` is in use now. It grows up to ``plan``: the configured rate, or a lower one that a refusal ``named``.
+    """The rate that is in use, and the rates up to which it may grow.
+
+    ``rate`` is in use now. It grows up to ``plan``: the configured rate, or a lower one that a refusal ``named``.
 
     A named limit holds until ``named_until``, that is for ``hold`` seconds.
     """
@@ -32,13 +34,13 @@ class AdaptiveRate:
 
     @classmethod
     def of(cls, rate: RateLimit) -> Self:
-        """Nothing was refused yet."""
+        """Make the state before any refusal."""
         return cls(rate, rate, rate)
 
     def refused(self, now: float, named: tuple[int, float] | None) -> bool:
-        """Lower the rate after a refusal at ``now`` that named a limit, or did not. True if the rate is lower now.
+        """Lower the rate after a refusal at ``now``. Return whether the rate is lower than before.
 
-        A lower limit explains the refusal. Otherwise the rate is halved, at most once in a window.
+        If the refusal ``named`` a lower limit, use that. Otherwise halve the rate, at most once per window.
         """
         self.quiet_since = now
         named = _credible(named, self.configured)
@@ -55,7 +57,7 @@ class AdaptiveRate:
         return self.rate.calls < before
 
     def tidy(self, now: float) -> bool:
-        """Add one call for each window without a refusal. True if the rate changed."""
+        """Add one call for each window without a refusal. Return whether the rate changed."""
         before = self.rate
         if self.plan != self.configured and now >= self.named_until:
             self._grow(self.named_until)
@@ -71,7 +73,7 @@ class AdaptiveRate:
         if named != self.named:
             self.named, self.hold = named, FIRST_HOLD
         elif now < self.named_until - self.hold + named[1]:
-            return  # calls that were under way together are refused together
+            return  # one of several calls in flight that are refused together
         else:
             self.hold = min(2 * self.hold, LONGEST_HOLD)
         self.named_until = now + self.hold
@@ -88,8 +90,11 @@ class AdaptiveRate:
 
 
 def _credible(named: tuple[int, float] | None, configured: RateLimit) -> tuple[int, float] | None:
-    """The limit to keep to if a refusal names this one: not less than a fifth of the configured rate, because the
-    sentence may be quoted, and in no window more calls than are configured."""
+    """Correct a limit that a refusal named; None if it cannot be a limit.
+
+    A limit below a fifth of the configured rate is raised to that, because the message of the service may quote text of
+    a request. A limit of more calls than configured is scaled to a shorter window.
+    """
     if named is None or named[0] < 0 or named[1] <= 0:
         return None
     if _is_lower((LEAST * named[0], named[1]), configured):
@@ -100,7 +105,7 @@ def _credible(named: tuple[int, float] | None, configured: RateLimit) -> tuple[i
 
 
 def _is_lower(one: tuple[int, float], other: tuple[int, float] | RateLimit) -> bool:
-    """Whether fewer calls in a second are allowed."""
+    """Whether ``one`` allows fewer calls per second than ``other``."""
     calls, per = _pair(other) if isinstance(other, RateLimit) else other
     return one[0] * per < calls * one[1]
 

@@ -1,4 +1,4 @@
-"""When waiting calls will be sent if answers keep taking as long as they did lately: `opens_at`, played forward."""
+"""Estimates when waiting calls will be sent, by simulating the next windows with the recent response time."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from ...config import Lane, RateLimit
 from .state import LimitState
 from .window import SLACK, opens_at, slack_of
 
-_LONGEST = 300  # calls; more would take longer than the estimate is worth
-_IN_A_WINDOW = 30  # calls that are played; if more are allowed, several count as one
+_LONGEST = 300  # calls that are simulated at most, to limit the CPU time
+_IN_A_WINDOW = 30  # calls that are simulated in a window; if more are allowed, each stands for several
 
 
 class Estimate:
-    """The times of future calls. Computed again when the state has changed, and only as far as needed.
+    """The times of future calls. They are computed when needed, and again after the state has changed.
 
-    Exact for the first calls, and as good as the round trip of the state is. It ignores the limit for large uploads.
+    Later calls are less certain, because they depend on ``round_trip``. The limit for large uploads is ignored.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class Estimate:
         self._start = 0.0
 
     def sent_at(self, state: LimitState, now: float, lane: Lane, ahead: tuple[int, int]) -> float:
-        """When a call is sent that has so many before it, in its lane and in all."""
+        """The time at which a call will be sent if ``ahead`` others, in its lane and in both lanes, go first."""
         start = max(now, state.paused_until)
         made_of, self._made_of = self._made_of, (state, state.revision)
         if made_of[0] is not state or made_of[1] != state.revision or start > self._start + SLACK:
@@ -33,7 +33,7 @@ class Estimate:
 
     def _begin(self, state: LimitState, start: float) -> None:
         rate, self._round_trip, self._start = state.rate, state.round_trip, start
-        # One call stands for several if many are allowed, because the effort grows with the square of their number.
+        # If many calls are allowed, one stands for several: the CPU time grows with the square of their number.
         self._bunch = max(1, rate.calls // _IN_A_WINDOW)
         self._rate = rate if self._bunch == 1 else RateLimit(rate.calls // self._bunch, per=rate.per)
         in_flight = [max(start, flight.since + state.round_trip) for flight in state.flights.values()]

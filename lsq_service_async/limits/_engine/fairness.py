@@ -32,23 +32,27 @@ class Head(NamedTuple):
 
 @attrs.define
 class ProcessOrder:
-    """``row`` is the number of interactive grants since a waiting bulk call was last served."""
+    """The order in which the processes that wait are served.
+
+    ``heads`` are by process and lane. ``row`` is the number of interactive grants since a waiting bulk call was last
+    served. ``turns`` is the turn that was given last.
+    """
 
     heads: dict[tuple[int, Lane], Head] = attrs.field(factory=dict)
     row: int = 0
     turns: int = 0
 
     def tidy(self, now: float) -> None:
-        """Forget the processes that sent no message in time."""
+        """Remove the processes that sent no message in time."""
         for key in [key for key, head in self.heads.items() if head.until <= now]:
             del self.heads[key]
 
     def is_turn_of_bulk(self, after: int = 0) -> bool:
-        """Whether a waiting bulk call is served next, after so many more interactive grants."""
+        """Whether a waiting bulk call is served next, after ``after`` more interactive grants."""
         return self.row + after >= BULK_SHARE - 1
 
     def in_turn(self, requests: Sequence[Request]) -> Iterator[Request]:
-        """The requests of one process, those of the lane whose turn it is first."""
+        """The requests of one process. Those of the lane that is served next come first."""
         for lane in reversed(LANES) if self.is_turn_of_bulk() else LANES:
             for request in requests:
                 if request.lane is lane:
@@ -64,8 +68,10 @@ class ProcessOrder:
         return counts[0], counts[1]
 
     def before(self, process_id: int, lane: Lane, place: int, other: int) -> tuple[int, int]:
-        """The number of calls of ``lane``, and of all calls, that are sent before one with ``place`` before it in its
-        own queue. ``other`` calls wait in the other lane of this process. The processes take turns.
+        """How many calls of ``lane``, and of both lanes, are sent before a call of this process.
+
+        ``place`` calls are before it in its own queue, and ``other`` calls wait in the other lane of this process. The
+        processes take turns.
         """
         turn, same = self._turn_of(process_id, lane), place
         for head in self.heads.values():
@@ -76,14 +82,14 @@ class ProcessOrder:
         return same, same + self.passed_by(lane, same, other)
 
     def passed_by(self, lane: Lane, place: int, other: int) -> int:
-        """How many of ``other`` calls of the other lane are sent before one with ``place`` before it in its lane."""
+        """How many of ``other`` calls in the other lane are sent before the one at ``place`` (from 0) in ``lane``."""
         row = BULK_SHARE - 1
         if lane is Lane.INTERACTIVE:
             return min(other, (place + self.row) // row)
         return min(other, max(0, row * (place + 1) - self.row))
 
     def granted(self, process_id: int, request: Request, requests: Sequence[Request]) -> None:
-        """Count a grant for one of ``requests``. The next call of its queue gets a new turn."""
+        """Count a grant for one of ``requests``. The process gets a new turn for its next call in this lane."""
         bulk_waits = (len(requests) > 1 and any(other.lane is Lane.BULK for other in requests)) or any(
             lane is Lane.BULK for _, lane in self.heads
         )
@@ -91,7 +97,7 @@ class ProcessOrder:
         self.heads.pop((process_id, request.lane), None)
 
     def line_up(self, process_id: int, requests: Sequence[Request], waiting: Sequence[int], at: float) -> None:
-        """Replace the heads of a process that sends its next message ``at`` a time."""
+        """Replace the heads of a process. It sends its next message at the time ``at``."""
         for lane, count in zip(LANES, waiting, strict=True):
             is_large = [request.is_large for request in requests if request.lane is lane]
             if is_large:

@@ -1,4 +1,4 @@
-"""What a process reports and requests in one exchange with the shared state, and the reply."""
+"""The message that a process sends to the shared state, and the grant in the reply."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ LANES = (Lane.INTERACTIVE, Lane.BULK)
 
 
 class Request(NamedTuple):
-    """A waiting call. ``is_large``: an upload of the size of which at most half of the slots may be in use."""
+    """A waiting call. ``is_large`` marks a large upload; at most half of the slots are for large uploads."""
 
     lane: Lane
     is_large: bool
 
 
 class Grant(NamedTuple):
-    """``request`` is the one that was granted, or None. ``wait``: seconds until the next request makes sense."""
+    """``request`` is the request that was granted, or None. ``wait`` is the number of seconds until the next try."""
 
     request: Request | None
     wait: float
 
 
 class CompletedCall(NamedTuple):
-    """The call of ``slot`` was answered ``age`` seconds ago, or it was never sent if that is None.
+    """The report that the call of ``slot`` was answered ``age`` seconds ago. With None, it was never sent.
 
-    ``is_repeated``: this may have been reported before, and the call was answered before its lease ended.
+    ``is_repeated``: an earlier report of it may have arrived, and the call was answered before its lease expired.
     """
 
     slot: int
@@ -40,7 +40,7 @@ class CompletedCall(NamedTuple):
 
 
 class ActiveCall(NamedTuple):
-    """A call that was granted ``age`` seconds ago is still in flight."""
+    """The report that a call that was granted ``age`` seconds ago is still in flight."""
 
     slot: int
     age: float
@@ -49,15 +49,15 @@ class ActiveCall(NamedTuple):
 
 @attrs.frozen(kw_only=True)
 class SyncMessage:
-    """What has happened since the last exchange, and which calls wait now.
+    """Reports the events since the last sync, and requests slots for the calls that wait now.
 
-    ``slot`` is the number that a call gets if it is granted now. It and ``process_id`` are never used by another
-    process, so an exchange whose reply was lost is undone by naming the slot. ``requests``: at most the first two
-    waiting calls of each queue, in the order of each lane; ``waiting``: the number of all, interactive and bulk.
-    ``pause``: seconds for which no call is sent. ``refusals``: for each call that the service refused, the limit that
-    it named, or None. ``is_returning``: this process has used the limit before and has not left since.
-    ``is_leaving``: it leaves now. ``expected``: the time that the clock of the state should show now, as far as this
-    process has followed it, else ``inf``.
+    ``slot`` is the number of the slot that is granted now, if any. No other process uses the same slot numbers or the
+    same ``process_id``, so if the reply is lost, a process undoes the grant by reporting the slot as never sent.
+    ``requests``: at most the first two waiting calls of each queue, in the order in which they are to be served.
+    ``waiting``: the number of all waiting calls, interactive and bulk. ``pause``: seconds for which no call is sent.
+    ``refusals``: the limit that the service named in each refusal, or None. ``is_returning``: this process has used the
+    limit before and has not left since. ``is_leaving``: it leaves now. ``expected``: the time on the clock of the
+    state, as this process computes it from the last reply, or ``inf``.
     """
 
     process_id: int

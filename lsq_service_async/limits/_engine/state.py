@@ -1,4 +1,4 @@
-"""What is known of the calls of the last two windows, and the grants that follow from it."""
+"""The state of a limit: the calls of the last two windows, and the decision which call is granted next."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ALONE = 0  # the process id if there is one process only
 
 
 class Flight(NamedTuple):
-    """A call in flight ``since`` its grant. If no answer is reported ``until`` a time, it counts as answered then."""
+    """A call in flight. It was granted at ``since``. Without a report it counts as answered at ``until``."""
 
     process_id: int
     since: float
@@ -29,11 +29,12 @@ class Flight(NamedTuple):
 
 @attrs.define
 class LimitState:
-    """Times are readings of one clock in seconds that never runs backwards.
+    """The state of a limit. Times are seconds on one clock that never runs backwards; ``seen`` is the latest of them.
 
-    ``answered`` holds the answers of the last two windows, ``uploads`` those of large uploads in the last one, both
-    oldest first. ``processes``: until when each process counts as using the limit. ``round_trip``: the seconds that
-    other calls than large uploads took lately. ``revision`` changes with everything that an estimate depends on.
+    ``answered`` holds the times of the answers in the last two windows, ``uploads`` those of large uploads in the last
+    window, both oldest first. No call is granted before ``paused_until``, and no bulk call before ``paced_until``.
+    ``processes``: until when each process counts as using the limit. ``round_trip``: the recent mean time in seconds
+    from the grant to the answer, without large uploads. ``revision`` changes if an estimate may have changed.
     """
 
     adaptive: AdaptiveRate
@@ -75,7 +76,7 @@ class LimitState:
         self.revision += 1
 
     def answer(self, slot: int, moment: float, *, is_large: bool) -> None:
-        """Note that a call was answered, known or not: its slot returns ``per`` seconds after ``moment``."""
+        """Count a call as answered at ``moment``, even if it is not in ``flights``. It counts for ``per`` seconds."""
         flight = self.flights.pop(slot, None)
         if flight is not None and not is_large:
             self.round_trip += 0.2 * (moment - flight.since - self.round_trip)
@@ -90,16 +91,16 @@ class LimitState:
         self.revision += 1
 
     def expire(self, now: float) -> None:
-        """Take all calls in flight as answered now, because their answers can no longer be reported."""
+        """Count all calls in flight as answered now, because their answers can no longer be reported."""
         for slot in list(self.flights):
             self._give_up(slot, now)
 
     def pause(self, until: float) -> None:
-        """Grant nothing before; a longer pause stays."""
+        """Grant no call before ``until``. A pause that ends later stays in force."""
         self.paused_until = max(self.paused_until, until)
 
     def refused(self, now: float, named: tuple[int, float] | None) -> bool:
-        """Lower the rate, because the service refused a call and named a limit or not. True if it is lower now."""
+        """Lower the rate after a refusal, which may have ``named`` a limit. Return whether it is lower than before."""
         is_lower = self.adaptive.refused(now, named)
         self._rate_changed()
         return is_lower
@@ -133,12 +134,12 @@ class LimitState:
     def take(
         self, now: float, process_id: int, slot: int, requests: Sequence[Request], until: float
     ) -> tuple[Request | None, float]:
-        """Grant ``slot`` to the first request that may be sent now, if any; else the time at which one may."""
+        """Grant ``slot`` to the first request that may be sent now. Return it, or None and the time to try again."""
         request, at = self._first(now, process_id, requests)
         if request is None or at > now:
             return None, at
         if request.lane is Lane.BULK:
-            # A call that is a little late is followed a little sooner, or the delays would add up.
+            # If a call is a little late, the next one follows a little sooner. Otherwise the delays would add up.
             in_time = now - self.paced_until < self.token / 2
             self.paced_until = (self.paced_until if in_time else now) + self.token
         if self.order.heads or self.order.row or len(requests) > 1:
@@ -148,7 +149,7 @@ class LimitState:
         return request, now
 
     def _first(self, now: float, process_id: int, requests: Sequence[Request]) -> tuple[Request | None, float]:
-        """The first request that may be sent, and when (``inf``: when another answer was reported)."""
+        """The request that may be sent first, and when (``inf``: not before another answer is reported)."""
         first, first_at = None, math.inf
         for request in self.order.in_turn(requests) if len(requests) > 1 else requests:
             if not self.order.heads and request.lane is Lane.INTERACTIVE and not request.is_large:
@@ -175,7 +176,7 @@ class LimitState:
         return max(at, self.opens_at(ahead), uploads_at if request.is_large else -math.inf)
 
     def opens_at(self, ahead: int = 0) -> float:
-        """The time from which one more call fits into the window after ``ahead`` others: ``-inf`` if at once."""
+        """The time from which one more call fits into the window if ``ahead`` others go first; ``-inf`` if at once."""
         in_flight = len(self.flights) + ahead
         if in_flight + len(self.answered) <= self._always_room:
             return -math.inf

@@ -1,4 +1,4 @@
-"""One exchange between a process and the shared state, and the state as JSON."""
+"""Applies the message of a process to the shared state, and converts the state to and from JSON."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from .messages import LANES, Grant, Request, SyncMessage
 from .state import Flight, LimitState
 from .window import opens_at
 
-LEASE = 10.0  # s; a call counts as answered if its process reports nothing for so long
-PRESENCE = 60.0  # s; a process that reports nothing for so long does not use the limit any more
+LEASE = 10.0  # s without a report of its process after which a call counts as answered
+PRESENCE = 60.0  # s without a message after which a process no longer uses the limit
 _rate = lru_cache(64)(RateLimit)  # a state is read with each message, and its rates are validated
 _CLOCK_JUMP = 1.0  # s; a smaller step of a server's clock does no harm
-_LONGEST_WAIT = 10.0  # s; any expectation may have changed by then
-_BLIND_WAIT = 1.0  # s; if nothing is expected, because another process may report an answer
-_SHORTEST_WAIT = 0.25  # tokens; after a request that was not granted
-_MARGIN = 0.1  # tokens; a slot is used so much later once in a window, and requests are hardly ever too early
-_UNREPORTED = 2.0  # s; how long ago a call may have been answered that is not reported yet
+_LONGEST_WAIT = 10.0  # s until the next request at most, because estimates become outdated
+_BLIND_WAIT = 1.0  # s until the next request if no time can be estimated: another process may report an answer
+_SHORTEST_WAIT = 0.25  # tokens from a request that was not granted to the next
+_MARGIN = 0.1  # tokens added to an estimate, so that a request is hardly ever too early
+_UNREPORTED = 2.0  # s from an answer to its report at most
 
 
 class SyncReply(NamedTuple):
-    """The state after an exchange, the time on its clock, and what was granted."""
+    """The state after a message was applied, the time on its clock, and the grant."""
 
     state: LimitState
     now: float
@@ -38,8 +38,8 @@ class SyncReply(NamedTuple):
 def sync(state: LimitState | None, now: float, message: SyncMessage) -> SyncReply:
     """Apply the reports of a process, grant it at most one call, and compute when it should send the next request.
 
-    The given state is changed, unless it is None or the clock was set. ConfigurationError if other processes use
-    the limit at another rate.
+    The given state is changed, unless it is None or the clock was set. Raises ConfigurationError if other processes
+    use the limit at another rate.
     """
     if state is None:
         state = LimitState.of(message.rate)
@@ -69,7 +69,7 @@ def sync(state: LimitState | None, now: float, message: SyncMessage) -> SyncRepl
 
 
 def restarted(state: LimitState, now: float) -> LimitState:
-    """The state after its clock was set: every call that it knows may have been answered just now."""
+    """Make a new state after the clock was set. All calls of the old state count as answered now."""
     fresh = LimitState.of(state.adaptive.configured)
     fresh.seen = now
     fresh.answered = [now] * min(len(state.answered) + len(state.flights), fresh.rate.calls)
@@ -103,10 +103,10 @@ def _grant(state: LimitState, now: float, message: SyncMessage) -> Grant:
 
 
 def _ask_again_at(state: LimitState, now: float, process_id: int, requests: Sequence[Request]) -> float:
-    """When the first of the requests can be granted, after those of the processes before it.
+    """Estimate when the first of the requests can be granted, after the processes that are served before this one.
 
-    An estimate: a request that is too early is repeated. It is much too late only if calls in flight are not answered
-    as expected.
+    If the estimate is too early, the request is repeated. It is much too late only if the answers to calls in flight do
+    not arrive as expected.
     """
     expected = [flight.since + state.round_trip for flight in state.flights.values()]
     soon = [answer for answer in expected if answer > now - _UNREPORTED]
@@ -132,7 +132,7 @@ def _ask_again_at(state: LimitState, now: float, process_id: int, requests: Sequ
 
 
 def state_to_json(state: LimitState) -> str:
-    """Lists of numbers, for `state_from_json`."""
+    """Convert a state to JSON: nested lists of numbers."""
     adaptive, order = state.adaptive, state.order
     rates = [(rate.calls, rate.per) for rate in (adaptive.configured, adaptive.plan, adaptive.rate)]
     return json.dumps([
@@ -145,7 +145,7 @@ def state_to_json(state: LimitState) -> str:
 
 
 def state_from_json(text: str) -> LimitState:
-    """Read what `state_to_json` of this version or of 0.1.0 wrote. ValueError if it is something else."""
+    """Read a state that `state_to_json` of this version or of 0.1.0 wrote. Raises ValueError for other text."""
     try:
         adaptive, (row, turns, heads), moments, flights, processes = json.loads(text)
         # Version 0.1.0 wrote neither the named limit nor for how long it holds.

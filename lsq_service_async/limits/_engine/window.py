@@ -1,17 +1,17 @@
 """When one more call may be sent, so that no window of the service ever holds too many.
 
 The service counts a call at some moment between its grant and its answer. So a call counts in full until it is
-answered, and a call that was answered at ``t`` was counted at ``t`` or before. From that alone follows the largest
-count that any server can have, whatever the network does:
+answered, and a call that was answered at ``t`` was counted at ``t`` or before. This gives an upper bound for the count
+of any server, independent of the network:
 
-- a true window (sliding, or fixed at any phase) holds the calls in flight and those that were answered in it;
-- an estimate from two buckets holds the calls since some boundary, and a part of the calls of the window before it
-  that decreases evenly: ``newer + older * (1 - age_of_boundary / per)``. HAProxy's ``http_req_rate`` and the
-  sliding-window counters of other gateways do that, and the boundary may be at any time.
+- A true window (sliding, or fixed at any phase) counts at most the calls in flight and those answered within it.
+- An estimate from two buckets counts the calls since a boundary in full, and those of the window before the boundary
+  with a weight that falls evenly from 1 to 0: ``newer + older * (1 - age_of_boundary / per)``. HAProxy's
+  ``http_req_rate`` and the sliding-window counters of other gateways do this. The boundary may be at any time.
 
-The second count is never less than the first, so it alone decides: a call is sent if for *every* boundary the estimate,
-with this call, stays under ``calls + 1``. This gives a burst after a rest, an even pace under full load, and everything
-between the two.
+The largest estimate is never below the count of a true window, so only the estimate is checked: a call is sent if, for
+*every* boundary, the estimate including this call stays below ``calls + 1``. This allows a burst after a rest, gives an
+even pace under full load, and everything between the two.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def slack_of(rate: RateLimit) -> float:
 
 
 def room_beside_one(rate: RateLimit) -> float:
-    """The largest count of the other calls if one more is sent: ``calls``, less the slack."""
+    """The largest count of all other calls at which one more may be sent: ``calls``, less the slack."""
     return rate.calls * (1 - slack_of(rate) / rate.per)
 
 
@@ -46,9 +46,9 @@ def opens_at(answered: Sequence[float], in_flight: int, rate: RateLimit) -> floa
         return math.inf
     if len(answered) <= room:
         return -math.inf
-    # An estimate is largest at a boundary just after an answer, or just after one that is a window old. Try only these,
-    # the latest first: no boundary delays a call by more than a window, so most need not be tried. Nor need those with
-    # no more than ``room`` answers since a window before them.
+    # The estimate is largest if the boundary is at an answer, or a window after one. Only these boundaries are tried,
+    # the latest first. The search ends early, because a boundary delays a call by at most a window. Boundaries with at
+    # most ``room`` answers since a window before them cannot delay it and are skipped.
     latest = -math.inf
     before = len(answered) - math.floor(room)
     edge = answered[before - 1] + rate.per
@@ -60,9 +60,9 @@ def opens_at(answered: Sequence[float], in_flight: int, rate: RateLimit) -> floa
         else:
             before -= 1
             boundary, edge = edge, answered[before - 1] + rate.per if before else -math.inf
-        if boundary + rate.per <= latest:  # at the latest with the first answer, because its edge was tried before
+        if boundary + rate.per <= latest:  # true at the first answer if not before
             return latest
-        # The part of a window that must pass until the older calls have decreased to the room that is left.
+        # The older calls fade evenly during a window. They must have faded to the room that the newer calls leave.
         left = room - (len(answered) - since)
         faded = boundary + rate.per * (1 - left / (since - before) if left > 0 else 1)
         latest = max(latest, faded)
