@@ -58,14 +58,14 @@ def test_an_edited_row_may_get_its_first_content_back(play, journal):
         for given in (row, changed(row), row):
             await run(client.bulk.create([given], journal=journal, retry_failed=True))
         assert titles(emulator) == ["row 0"]
-        with pytest.raises(InvalidRequestError, match="which applied it"):
+        with pytest.raises(InvalidRequestError, match="was applied"):
             await run(client.bulk.create([changed(row)], journal=journal, retry_failed=True))
 
     play(main)
 
 
 @pytest.mark.parametrize(
-    ("fault", "words"), [(Serve(), "which applied it"), (AnswerLost(), "which may have applied it")]
+    ("fault", "words"), [(Serve(), "was applied"), (AnswerLost(), "may have been applied")]
 )
 def test_a_row_that_may_have_been_applied_is_never_sent_with_other_content(play, journal, fault, words):
     """A retry stops at a row that is done or unknown."""
@@ -82,14 +82,14 @@ def test_a_row_that_may_have_been_applied_is_never_sent_with_other_content(play,
 
 
 def test_a_row_that_became_unknown_after_it_was_edited_is_not_sent_with_its_first_content(play, journal):
-    """Even "resend" refuses it, because the decision was about other content."""
+    """A changed row is rejected even with "resend", because that decision was about the earlier content."""
 
     async def main(client, emulator):
         emulator.faults.add(Status(400), lost())
         [row] = keyed(1)
         await run(client.bulk.create([row], journal=journal))
         await run(client.bulk.create([changed(row)], journal=journal, retry_failed=True))
-        with pytest.raises(InvalidRequestError, match="may have applied it"):
+        with pytest.raises(InvalidRequestError, match="may have been applied"):
             await run(client.bulk.create([row], journal=journal, retry_failed=True, on_unknown="resend"))
         assert titles(emulator) == ["row 0, edited"]
 

@@ -125,7 +125,7 @@ def test_a_job_is_iterated_once(play, journal):
     async def main(client, emulator):
         job = client.bulk.create(tickets(1), journal=journal)
         await run(job)
-        with pytest.raises(LSQServiceError, match="once"):
+        with pytest.raises(LSQServiceError, match="iterated before"):
             await run(job)
 
     play(main)
