@@ -64,9 +64,7 @@ def test_an_edited_row_may_get_its_first_content_back(play, journal):
     play(main)
 
 
-@pytest.mark.parametrize(
-    ("fault", "words"), [(Serve(), "was applied"), (AnswerLost(), "may have been applied")]
-)
+@pytest.mark.parametrize(("fault", "words"), [(Serve(), "was applied"), (AnswerLost(), "may have been applied")])
 def test_a_row_that_may_have_been_applied_is_never_sent_with_other_content(play, journal, fault, words):
     """A retry stops at a row that is done or unknown."""
 
