@@ -6,7 +6,7 @@ journal.py           the state of each row; decisions between runs
 _journal_file.py     the SQLite file, and the checks that detect damage
 rows.py              rows from any iterable, each with a key and a digest
 progress.py          plan, outcomes, summary, rate and time left
-circuit_breaker.py   pauses the run while the service does not work
+circuit_breaker.py   pauses the run while the service fails
 """
 
 from ._journal_file import State

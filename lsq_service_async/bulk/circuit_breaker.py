@@ -53,7 +53,7 @@ class CircuitBreaker:
             self._failures = 0
 
     async def wait_until_closed(self) -> None:
-        """Return when rows may be sent. Raises AuthenticationError or PermissionDeniedError if the probe is refused."""
+        """Return when rows may be sent. Raises AuthenticationError or PermissionDeniedError for wrong keys."""
         pause = 0.0
         while self._failures >= self._threshold:
             try:

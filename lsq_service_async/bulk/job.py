@@ -231,7 +231,8 @@ class Bulk:
         """Create a ticket for each row, in the bulk lane, as fast as the rate limit allows.
 
         ``rows`` is an iterable or async iterable of `NewTicket` or `BulkRow`. ``journal`` is a file, which is created
-        if it does not exist. A second run with it skips rows that are done, and sends rows that were not sent.
+        if it does not exist. A second run with it skips rows that are done, and sends rows that an earlier run did
+        not send.
 
         A row that may have been applied is sent again only if you decide so: ``on_unknown="skip"`` reports it, "stop"
         raises, "resend" sends it, and a function ``async (row) -> receipt | None`` looks it up and returns None if the

@@ -101,7 +101,7 @@ class HostBackend:
         db = sqlite3.connect(self._path, timeout=self._busy_timeout, isolation_level=None)
         try:
             self._write_ahead(db)
-            db.execute("PRAGMA synchronous = NORMAL")  # commits that a power failure loses are too old to matter
+            db.execute("PRAGMA synchronous = NORMAL")  # after a power failure, lost commits no longer matter
             with self._transaction(db):
                 if db.execute("PRAGMA application_id").fetchone() != (_APPLICATION,):
                     if db.execute("SELECT * FROM sqlite_master").fetchone():

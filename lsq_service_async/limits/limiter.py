@@ -104,13 +104,16 @@ class Limiter(ABC):
         return f"<{type(self).__name__}: {state}>"
 
     async def open(self, rate: RateLimit, name: str) -> None:
-        """Start to use the limit ``name`` (host and org). Raises ConfigurationError if it is open with another."""
+        """Start to use the limit ``name`` (host and org).
+
+        Raises ConfigurationError if the limiter is open for another rate or name.
+        """
         async with self._lock():
             if self._loop is not None and self._loop.is_closed():
                 self._users = 0  # its users ended when their event loop closed
-            if self._users and self._check_loop() and self._open_for != (rate, name):
-                used = self._open_for
-                raise ConfigurationError(f"this limiter is open for {used}; use another one for {(rate, name)}")
+            if self._users and self._check_loop() and (used := self._open_for) and used != (rate, name):
+                one, other = (f"{limit.calls} calls in {limit.per:g} s of {at}" for limit, at in (used, (rate, name)))
+                raise ConfigurationError(f"this limiter is open for {one}; use another one for {other}")
             if not self._users:
                 loop = asyncio.get_running_loop()
                 self._rate, self._time = rate, loop.time
@@ -153,7 +156,7 @@ class Limiter(ABC):
         if loop is not None and self._server is None and (deadline is None or deadline > loop.time()):
             number = self._take_at_once(request) if not self._has_unsent or self._has_room() else None
             if number is not None:
-                await self._bucket.acquire()  # does not wait
+                await self._bucket.acquire()  # has room, so this does not wait
                 return Slot(self, number)
         self._check_loop()
         while True:
@@ -325,7 +328,7 @@ class Limiter(ABC):
         self._ask_at = asyncio.get_running_loop().time() + wait
         if request is None:
             return
-        await self._bucket.acquire()  # does not wait
+        await self._bucket.acquire()  # has room, so this does not wait
         waiter = self._queues.next(request)
         if waiter is None:
             self._cancel(slot)

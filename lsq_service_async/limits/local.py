@@ -39,7 +39,7 @@ class LocalLimiter(Limiter):
     def _decide(self, requests: Sequence[Request]) -> tuple[int, Grant]:
         now, slot = self._time(), next(self._numbers)
         if now >= self._tidy_at:
-            # Rarely is enough: it frees memory and raises a lowered rate, and a local call has no lease to expire.
+            # Not for each call: this only frees memory and raises a lowered rate, as local calls have no leases.
             self._state.tidy(now)
             self._tidy_at = now + self._state.rate.per / 4
         request, at = self._state.take(now, ALONE, slot, requests, math.inf)

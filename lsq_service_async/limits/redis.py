@@ -32,8 +32,8 @@ _CONNECT_TIMEOUT = 2.0  # s; connecting and logging in take several round trips
 _REPLY_TIMEOUT = 0.3  # s; for each round trip of an open connection
 _MEMORY = 600.0  # s without a message after which Redis deletes the limit
 _TRIES = 8
-_PAUSE = 0.002  # s; the longest random pause before the second retry. It doubles up to four times
-_FRESH = 2.0  # s for which the text written last, and the server's clock, are assumed without reading them
+_PAUSE = 0.002  # s; the longest pause before the second retry, doubled for each further retry, four times at most
+_FRESH = 2.0  # s after a write in which the next try starts from its text, without a read
 _JITTER = 0.001  # s by which a request may be faster than those before it; well below the slack of the window
 _DRIFT = 0.0001  # s per second by which the server's clock may be faster than this one
 
@@ -78,7 +78,7 @@ class RedisLimiter(SharedLimiter):
 
 
 class _Written(NamedTuple):
-    """The text that this process wrote last, and when. Add ``lead`` to the time of a request for the server's time."""
+    """The text that this process wrote last, when it was sent, and the seconds by which the server's clock is ahead."""
 
     text: str
     at: float

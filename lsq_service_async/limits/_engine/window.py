@@ -60,7 +60,7 @@ def opens_at(answered: Sequence[float], in_flight: int, rate: RateLimit) -> floa
         else:
             before -= 1
             boundary, edge = edge, answered[before - 1] + rate.per if before else -math.inf
-        if boundary + rate.per <= latest:  # true at the first answer if not before
+        if boundary + rate.per <= latest:  # ends the loop, at the latest when ``since`` is at the first answer
             return latest
         # The older calls fade evenly during a window. They must have faded to the room that the newer calls leave.
         left = room - (len(answered) - since)
