@@ -150,6 +150,18 @@ async def test_an_escaped_key_is_found_too(config):
     assert error.body["Keys"] == ["***"]
 
 
+@pytest.mark.parametrize(
+    "form",
+    ["u$r/C+A&N\"A\\RY", "u%24r%2fC%2bA%26N%22A%5cRY", "u%24r%2FC%2BA%26N%22A%5CRY", r"u$r\/C\u002bA\u0026N\"A\\RY",
+     r"u$r/C\u002BA&N\\\"A\\\\RY", "u$r/C+A&amp;N&quot;A\\RY", "u&#36;r/C&#x2B;A&#38;N&#34;A&#92;RY"],
+)  # fmt: skip
+async def test_a_key_is_found_in_every_encoding(config, form):
+    """A key is redacted if each of its characters is written as some JSON, URL or HTML encoder writes it."""
+    config = attrs.evolve(config, secret_key='u$r/C+A&N"A\\RY')
+    async with httpx.AsyncClient(transport=Script(httpx.Response(400, text=f"<p>{form}</p>"))) as http:
+        assert (await failing(config, config.base_url, http)).reason == "<p>***</p>"
+
+
 @pytest.mark.parametrize("depth", [1, 63, 64, 600, 100_000])
 @pytest.mark.parametrize("status", [200, 400, 500])
 async def test_no_key_is_in_the_error_of_a_nested_answer(config, status, depth):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import html
 import logging
+import re
 import ssl
 import zlib
 from collections.abc import AsyncIterator
@@ -12,7 +13,6 @@ from contextlib import suppress
 from email.utils import formatdate
 from functools import partial
 from typing import Any, cast
-from urllib.parse import quote
 
 import attrs
 import httpx
@@ -256,12 +256,19 @@ def _drop_frames(error: BaseException) -> list[BaseException]:
 
 
 def redact(config: Config, text: str) -> str:
-    """Replace both keys by ***, also if they are JSON-escaped or URL-encoded: the service or a library may echo them.
+    """Replace both keys by ***, also if they are JSON-escaped, URL-encoded or HTML-escaped: an answer may echo them.
 
     No key is ever a local variable, because crash reporters send the local variables of every frame.
     """
     for secret in (config.access_key, config.secret_key):
-        text = text.replace(secret.reveal(), "***")
-        text = text.replace(json.dumps(secret.reveal())[1:-1], "***")
-        text = text.replace(quote(secret.reveal(), safe=""), "***")
+        # No encoding changes letters and digits, so the slow search is for texts that have the longest run of them.
+        if max(re.findall("[A-Za-z0-9]*", secret.reveal()), key=len) in text:
+            text = re.sub("".join(map(_encodings, secret.reveal())), "***", text)
     return text
+
+
+def _encodings(character: str) -> str:
+    """Return a pattern for the forms that a character of a key can have in an answer."""
+    code, entity = ord(character), re.escape(html.escape(character))
+    numbers = rf"%{code:02x}|\\{{1,3}}u{code:04x}|&#{code};|&#x{code:x};"
+    return rf"(?:\\{{0,3}}{re.escape(character)}|{entity}|(?i:{numbers}))"
