@@ -12,14 +12,14 @@ from ...config import Lane
 from .messages import LANES, Request
 
 BULK_SHARE = 5  # at least every fifth grant is for bulk
-GRACE = 0.5  # s; how long the others wait for a process that is late
+GRACE = 0.5  # s that the other processes wait for one whose message is late
 
 
 class Head(NamedTuple):
     """The first waiting calls of one process in one lane.
 
     ``turn`` orders the processes of a lane. ``is_large``: only large uploads wait. ``waiting``: the number of calls.
-    ``until``: when the process counts as gone.
+    ``until``: when the process is removed if it sends no message.
     """
 
     process_id: int
