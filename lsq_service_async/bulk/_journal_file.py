@@ -126,7 +126,11 @@ class JournalFile:
         """
         try:
             with reading(self.path):
-                self._acquire_lock()
+                try:
+                    self._acquire_lock()
+                except BlockingIOError:
+                    text = f"Another run uses the journal {self.path!r}. Wait until it ends, or stop it."
+                    raise ConfigurationError(text) from None
                 if operation is not None and not os.path.exists(self.path):
                     self._create(operation, account)
                 database = self._open_database()
@@ -154,6 +158,15 @@ class JournalFile:
                 with suppress(FileNotFoundError):
                     os.unlink(f"{self.path}.lock")
                 os.close(lock)
+
+    def recover(self) -> None:
+        """Roll back the commit in which a run was killed. A run that has the file now has done that itself."""
+        with suppress(BlockingIOError):
+            try:
+                self._acquire_lock()
+                self._open_database()
+            finally:
+                self.close()
 
     def find(self, key: str) -> Entry | None:
         """Return the entry of a key."""
@@ -201,9 +214,6 @@ class JournalFile:
                 # Another run that ends may remove the file between these two steps.
                 if os.path.exists(path) and os.path.samestat(os.stat(path), os.fstat(lock)):
                     self._lock = lock
-            except BlockingIOError:
-                words = f"Another run uses the journal {self.path!r}. Wait until it ends, or stop it."
-                raise ConfigurationError(words) from None
             finally:
                 if self._lock is None:
                     os.close(lock)
@@ -211,7 +221,7 @@ class JournalFile:
     def _create(self, operation: str, account: str | None) -> None:
         """Write a new file under another name, then rename it. So an empty file is an error and never a new journal."""
         for path in (f"{self.path}-journal", f"{self.path}-wal"):
-            if os.path.exists(path) and os.path.getsize(path):
+            if size_of(path):
                 text = f"The journal {self.path!r} is missing, but {path!r} exists. Restore it, or delete that file."
                 raise ConfigurationError(text)
         new = f"{self.path}.new"
@@ -243,10 +253,11 @@ class JournalFile:
             raise _unusable(self.path, "it is empty")
         if head[:16] != b"SQLite format 3\0" or int.from_bytes(head[68:72], "big") != _APPLICATION_ID:
             raise ConfigurationError(f"{self.path!r} is not a journal of a bulk run. Name another file.")
-        self._has_wal = os.path.exists(f"{self.path}-wal") and os.path.getsize(f"{self.path}-wal") > 0
+        self._has_wal = size_of(f"{self.path}-wal") > 0
         self._database = database = connect(self.path, timeout=30.0)  # s; a reader, such as a backup, delays a commit
         database.executescript(_DURABLE)
         if (identity := int.from_bytes(head[60:64], "big")) and _value(database, "PRAGMA user_version") != identity:
+            database.execute("UPDATE journal SET sum = sum + 1")  # or the next run would open the content of the other
             raise _unusable(self.path, "the -journal file next to it belonged to another journal")
         if _value(database, "PRAGMA integrity_check(1)") != "ok":
             raise _unusable(self.path, "it is damaged")
@@ -306,6 +317,14 @@ def checked_path(path: PathLike) -> str:
     if name == ":memory:" or name.startswith("file:") or (os.path.lexists(name) and not os.path.isfile(name)):
         raise ConfigurationError(f"A journal is a regular file, and {name!r} is not one. Name another file.")
     return os.path.realpath(name)
+
+
+def size_of(path: str) -> int:
+    """Return the size of a side file; 0 if it does not exist, or if the run that used it has just removed it."""
+    try:
+        return os.path.getsize(path)
+    except FileNotFoundError:
+        return 0
 
 
 def connect(path: str, *, mode: str = "rw", timeout: float = 5.0) -> sqlite3.Connection:
