@@ -189,8 +189,10 @@ class Config(metaclass=validators.HidesKeys):
 
     @property
     def limit_name(self) -> str:
-        """The host and org. Clients with the same name share one rate limit of the service."""
-        return f"{urlsplit(self.base_url).netloc}/{self.org_id}"
+        """The host and org, however the URL is written. Clients with the same name share one limit of the service."""
+        parts = urlsplit(self.base_url)
+        default_port = ":443" if parts.scheme == "https" else ":80"
+        return f"{parts.netloc.lower().removesuffix(default_port)}/{self.org_id}"
 
     def __copy__(self) -> Self:
         return self

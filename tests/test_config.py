@@ -77,6 +77,21 @@ def test_all_missing_settings_are_named_at_once():
 
 
 @pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://API.Example.com:443/", "api.example.com/7"),
+        ("https://api.example.com:8443", "api.example.com:8443/7"),
+        ("http://localhost:80", "localhost/7"),
+        ("http://localhost:443", "localhost:443/7"),
+        ("http://[::1]", "[::1]/7"),
+    ],
+)
+def test_one_limit_has_one_name(url, name):
+    """Clients share the limit of an account, however the base URL of each is written."""
+    assert Config(access_key="a", secret_key="b", org_id="7", base_url=url).limit_name == name
+
+
+@pytest.mark.parametrize(
     ("variable", "value", "words"),
     [
         ("LSQ_BASE_URL", "http://example.com", "LSQ_BASE_URL must be an https origin"),
