@@ -41,7 +41,7 @@ def backend() -> FastAPI:
 
 
 def emulate(pipe: Connection) -> None:
-    """Run a strict server, and answer each message of the pipe with the number of refused calls, until one is False."""
+    """Run a strict server. True on the pipe is answered with the number of refused calls; False ends the server."""
 
     async def main() -> None:
         async with Emulator(jitter=0.03) as emulator:

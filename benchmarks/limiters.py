@@ -4,8 +4,8 @@
 service counts them, on arrival, by a true window and by HAProxy's two-bucket estimate; refused calls count. Peers are
 measured if they are installed (``pip install pyrate-limiter limits throttled-py``), as their documentation uses them.
 
-The Redis limiter is measured if Debian's redis-server is installed: limiters that share a limit by compare-and-set, on
-loopback and through a proxy that delays.
+If redis-server is installed, several Redis limiters that share one limit are measured, on loopback and through a proxy
+that adds delay.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ Acquire = Callable[[], Awaitable[Answered]]
 
 
 def nothing() -> None:
-    """The peers do not use the answer of a call."""
+    """Do nothing: only this package needs to know when a call was answered."""
 
 
 async def this(calls: int, per: float) -> Acquire:
@@ -80,7 +80,7 @@ async def limits(calls: int, per: float) -> Acquire:
     rate = RateLimitItemPerSecond(calls, int(per))
 
     async def acquire() -> Answered:
-        while not await limiter.hit(rate, "benchmark"):  # noqa: ASYNC110 -- it only says no; to wait is left to its user
+        while not await limiter.hit(rate, "benchmark"):  # noqa: ASYNC110 -- hit() never waits, so its users poll
             await asyncio.sleep(0.005)
         return nothing
 
@@ -112,7 +112,7 @@ PEERS: dict[str, tuple[str, Callable[[int, float], Awaitable[Acquire]]]] = {
 
 
 async def flood(acquire: Acquire) -> tuple[int, int, float, float]:
-    """Refused by the true window and by the estimate; seconds from first grant to last, and those to calls / rate."""
+    """Return the calls that each server refused, the seconds from the first grant to the last, and their ratio."""
     chance, servers, refused = random.Random(1), [SlidingWindow(CALLS, PER), TwoBucketEstimate(CALLS, PER)], [0, 0]
     granted: list[float] = []
 
@@ -131,7 +131,7 @@ async def flood(acquire: Acquire) -> tuple[int, int, float, float]:
 
 
 async def cpu_of(acquire: Acquire) -> float:
-    """Microseconds of CPU for one call that need not wait, its answer included."""
+    """Return the microseconds of CPU for one call that does not wait, including its answer."""
     return await cpu_each(lambda: answer_all(acquire))
 
 
@@ -147,7 +147,7 @@ async def cpu_each(spend: Callable[[], Awaitable[None]]) -> float:
 
 
 async def measure_acquires() -> list[tuple[object, ...]]:
-    """The bare acquire of this package and of aiolimiter, which it contains; medians, measured in turns."""
+    """Return the median CPU time of a bare acquire, of this package and of aiolimiter, measured alternately."""
     from aiolimiter import AsyncLimiter
 
     async def ours() -> None:
@@ -242,7 +242,7 @@ async def delayed(port: int, round_trip: float) -> AsyncIterator[int]:
 
 
 async def share(port: int, round_trips: list[float]) -> tuple[float, float, float]:
-    """160 calls at 25 in a second: round trips per call, seconds, and those to the least that the rate permits."""
+    """Send 160 calls at 25 per second; return round trips per call, seconds, and their ratio to the least time."""
     import redis.asyncio
 
     from lsq_service_async.limits.redis import RedisLimiter
@@ -281,7 +281,7 @@ def run() -> None:
     show(
         f"{FLOOD} calls at once, {CALLS} in {PER:g} s, jitter {JITTER * 2000:.0f} ms", head, asyncio.run(measure(names))
     )
-    show("CPU of an acquire that need not wait", ["way", "us", "this to it"], asyncio.run(measure_acquires()))
+    show("CPU of an acquire that does not wait", ["way", "us", "this to it"], asyncio.run(measure_acquires()))
     program = shutil.which("redis-server")
     if program is not None and find_spec("redis") is not None:
         head = ["Redis, 160 calls at 25 in 1 s", "round trips per call", "s", "to calls / rate"]

@@ -1,4 +1,4 @@
-"""CPU per call of the whole way (settings, limit, retries, records) beside bare httpx, against a server elsewhere."""
+"""CPU time of a create with the whole client and with bare httpx. The server runs in another process."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ BODY = {"TypeId": "1", "Id": None, "LeadId": "45b5", "RelatedTicketTypeId": 1, "
 
 
 def serve(pipe: Connection) -> None:
-    """A server in a process of its own, so that its CPU is not counted."""
+    """Answer requests in a separate process, so that the CPU time of the server is not counted."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError):
@@ -41,7 +41,7 @@ def serve(pipe: Connection) -> None:
 
 
 async def cpu_of(call: Callable[[], Awaitable[object]]) -> float:
-    """Microseconds of this process's CPU for one call."""
+    """Return the microseconds of CPU that this process spends on one call."""
     started = time.process_time()
     for _ in range(CALLS):
         await call()

@@ -44,7 +44,7 @@ async def one(kind: Any, name: str) -> tuple[str, int, float, float]:
 
 
 async def measure() -> list[tuple[str, int, float, float]]:
-    # All at once: they mostly wait.
+    # All runs at once, because they mostly wait.
     return await asyncio.gather(*(one(kind, name) for name in ("this", "aiolimiter") for kind in KINDS))
 
 

@@ -1,7 +1,7 @@
 """The command line: `python -m lsq_service_async` or `lsq-service`. Needs the extra `cli`.
 
     main.py          the group of commands                                   <- start reading here
-    ticket.py        ticket: create, show or change one ticket
+    ticket.py        ticket: create, get or update one ticket
     bulk/            bulk: one ticket per row of a file, with a journal
     doctor.py        doctor: check the settings with one request
     emulator.py      emulator: serve a local stand-in for the service

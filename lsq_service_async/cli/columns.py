@@ -19,7 +19,7 @@ RESERVED = (KEY, TARGET, FILES, ERROR)
 
 
 class ColumnError(ValueError):
-    """A column has a name or a value that cannot be used; the message says what to change."""
+    """A column has a name or a value that cannot be used. The message contains the fix."""
 
     def __init__(self, column: str, message: str) -> None:
         super().__init__(f"column {column}: {message}")
@@ -94,7 +94,7 @@ def attachment_paths(record: Mapping[str, Any]) -> tuple[Path, ...]:
 
 
 def text_value(record: Mapping[str, Any], name: str) -> str | None:
-    """A key or ticket number as text, which JSON may give as a number; None if the column is empty or missing."""
+    """Return a key or ticket number as text (JSON may have a number); None if the column is empty or missing."""
     value = record.get(name)
     if isinstance(value, bool) or not isinstance(value, str | int | None):
         raise ColumnError(name, f"expected text, not {type(value).__name__}")

@@ -89,7 +89,7 @@ class ProgressDisplay:
         print_paragraph(self._console, message)
 
     def step(self) -> None:
-        """Count one more item. Without a bar, every tenth item is a line."""
+        """Count one more item. Without a bar, a line is printed for every tenth item."""
         self._done += 1
         if self.is_live or self._done % 10 == 0 or self._done == self._total:
             self.show(self._done)

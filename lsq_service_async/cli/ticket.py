@@ -19,21 +19,26 @@ from .columns import ColumnError, TicketType, check_columns, field_names, make_t
 
 @click.group()
 def ticket() -> None:
-    """Create, show or change one ticket.
+    """Create, get or update one ticket.
 
-    The keys are read from LSQ_ACCESS_KEY, LSQ_SECRET_KEY and LSQ_ORG_ID. Set LSQ_LIMIT_FILE to a file to share the
+    The account is set by LSQ_ACCESS_KEY, LSQ_SECRET_KEY and LSQ_ORG_ID. Set LSQ_LIMIT_FILE to a file to share the
     rate limit with other programs on this machine.
     """
 
 
 def _field_options(ticket_type: TicketType) -> list[click.Parameter]:
-    """An option for each field, `--field` for fields with only a schema name, and `--attach`."""
-    help = {"due_date": "Such as 2026-01-31T09:00:00+05:30."}
+    """Return an option for each field, `--field` for fields that have only a schema name, and `--attach`."""
+    help = {"due_date": "With a time zone, such as 2026-01-31T09:00:00+05:30."}
     named = [click.Option([f"--{name.replace('_', '-')}"], help=help.get(name)) for name in field_names(ticket_type)]
     return [
         *named,
-        click.Option(["--field", "fields"], multiple=True, metavar="NAME=VALUE", help="By schema name. Repeatable."),
-        click.Option(["--attach"], multiple=True, type=click.Path(path_type=Path), help="File. Repeatable."),
+        click.Option(
+            ["--field", "fields"],
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="Set a field by its schema name. Repeatable.",
+        ),
+        click.Option(["--attach"], multiple=True, type=click.Path(path_type=Path), help="Attach a file. Repeatable."),
     ]
 
 
@@ -52,7 +57,7 @@ def get(number: str) -> None:
 
 
 @ticket.command(params=[click.Argument(["number"]), *_field_options(TicketUpdate)])
-@click.option("--clear", multiple=True, metavar="NAME", help="Field to empty. Repeatable.")
+@click.option("--clear", multiple=True, metavar="NAME", help="Empty a field. Repeatable.")
 def update(
     number: str, fields: tuple[str, ...], attach: tuple[Path, ...], clear: tuple[str, ...], **named: str | None
 ) -> None:
@@ -72,7 +77,7 @@ def _ticket(
         given.append((name, value))
     both = {name for name, _ in given}.intersection(clear)
     if both:
-        raise click.UsageError(f"field {min(both)}: it is both set and cleared")
+        raise click.UsageError(f"field {min(both)}: both set and cleared; remove one of the two options")
     pairs = [*given, *((name, None) for name in clear)]
     try:
         check_columns((name for name, _ in pairs), ticket_type)

@@ -26,9 +26,10 @@ from .window import Window, WindowKind, create_window
 class Call:
     """One request and its result so far.
 
-    ``time``: when it arrived, on the emulator's clock. ``refused``: by the rate window (not a 429 by a fault).
-    ``status``: of the response; None before it is sent, and if the connection was dropped. ``size``, ``sha256`` and
-    ``files``: the body, None and empty unless it was read to its end. ``applied``: the call changed the store.
+    ``time``: when it arrived, on the emulator's clock. ``refused``: the rate window refused it; False for a 429 that a
+    fault sent. ``status``: of the response; None before it is sent, and if the connection was dropped. ``size``,
+    ``sha256`` and ``files`` describe a body that was read to its end; else they are None and empty. ``applied``: the
+    call changed the store.
     """
 
     method: str
@@ -44,7 +45,7 @@ class Call:
 
 
 class Settings(TypedDict):
-    """The keyword arguments of a client's Config that lead to the emulator."""
+    """Keyword arguments for a client's Config, so that the client uses the emulator."""
 
     access_key: str
     secret_key: str
@@ -65,15 +66,15 @@ class Emulator:
 
     rate_limit: calls and seconds. window: how they are counted, one of "sliding", "fixed", "bucket" and "estimate"
     (`lsq_service_async.emulator.window` describes them), a `Window` with its own calls and seconds, or None for no
-    limit. refused_count: refused calls count too, if that kind of window can do so. leads_rate_limit: for the look-ups
+    limit. refused_count: refused calls count too, in the kinds that support it. leads_rate_limit: for the look-ups
     of leads, which have another window of the same kind (sliding if you pass a `Window`).
 
-    jitter: the longest time in seconds from a caller to the emulator, and again back; a call is counted in between.
-    port: 0 takes a free one. clock, sleep, random: replace time and chance. store: share it with another emulator, or
-    begin at another number.
+    jitter: the longest delay in seconds in each direction; a call is counted between the two delays. port: 0 takes a
+    free one. clock, sleep, random: replace the clock and the random numbers. store: a store that another emulator uses
+    too, or one that begins at another number.
 
     admin: if False, trash, field metadata and sub-types answer 403 (an inference). enforce_mandatory: new tickets
-    without a mandatory field get a 400. metadata_offset: the meaning of an Offset, for which the vendor's page has two:
+    without a mandatory field get a 400. metadata_offset: the meaning of an Offset, which the vendor's page contradicts:
     the number of records before the page ("from_zero"), the position of its first record ("from_one"), or the number of
     the page ("page").
     """
@@ -152,7 +153,7 @@ class Emulator:
         return sum(call.refused for call in self._calls)
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Count a call, let a fault carry it out, and record it: the ASGI application."""
+        """The ASGI application: counts a call, lets its fault carry it out, and records it."""
         await self._travel()
         request = Request(scope, receive)
         method, path = request.method, scope["path"]
@@ -239,7 +240,7 @@ def serve(
     window: WindowKind | None = "sliding",
     say: Callable[[str], object] = print,
 ) -> None:
-    """Serve until Ctrl-C. First ``say`` is called with the settings, as environment variables to paste.
+    """Serve until Ctrl-C. Calls ``say`` once, with the settings as environment variables to paste.
 
     ValueError if the host is not loopback; OSError if the port is taken.
     """

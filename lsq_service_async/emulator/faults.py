@@ -24,14 +24,14 @@ from .multipart import Body, BodyReader
 from .responses import JSON_TYPE, text_response
 
 HANG_UP = "lsq_service_async.emulator.hang_up"
-"""The key in ``scope["state"]`` under which a server stores its ``(reset: bool) -> None`` for the connection."""
+"""The key in ``scope["state"]`` of the function that closes the connection: ``(reset: bool) -> None``."""
 
 
 @dataclass
 class Exchange:
     """One request and its response, as a fault carries them out.
 
-    ``limit``: calls and seconds of the rate limit. ``pause``: sleeps for that many seconds of the emulator's time.
+    ``limit``: calls and seconds of the rate limit. ``pause``: sleeps for a number of seconds on the emulator's clock.
     """
 
     request: Request
@@ -71,12 +71,12 @@ class Exchange:
         await self._send({"type": "http.response.body", "body": body, "more_body": at_most is not None})
 
     async def drop(self, *, reset: bool = True) -> None:
-        """Close the connection, with a reset or in order. In process, raise ConnectionResetError."""
+        """Close the connection, with a reset or gracefully. In process, raise ConnectionResetError."""
         hang_up = self.request.scope.get("state", {}).get(HANG_UP)
         if hang_up is None:
             raise ConnectionResetError("the emulator dropped the connection")
         hang_up(reset)
-        # Until the server has seen the disconnection, it reports a call without a response as an error.
+        # Until uvicorn notices the disconnection, it logs a call without a response as an error.
         while (await self.request.receive())["type"] != "http.disconnect":
             pass
 
@@ -98,7 +98,7 @@ class Fault:
         return self.method in (None, method) and self.path in path
 
     async def play(self, exchange: Exchange) -> None:
-        """Carry out one exchange; without a fault the call is read, applied and answered."""
+        """Carry out one exchange. Unless a subclass overrides this, the call is read, applied and answered."""
         await exchange.send(await exchange.apply())
 
 
@@ -151,7 +151,7 @@ class RateLimited(Fault):
 class DropConnection(Fault):
     """Close the connection before or after reading the body, without applying or answering the call.
 
-    With ``reset=False`` the connection is closed in order, but the system still resets it if bytes are unread.
+    With ``reset=False`` the connection is closed gracefully, but the system still resets it if bytes are unread.
     """
 
     when: Literal["before_body", "after_body"] = "before_body"
@@ -235,8 +235,8 @@ class ResetMidway(Fault):
 class EarlyStatus(Fault):
     """Answer before reading the body, as a gateway does with a body that is too large.
 
-    With ``close=True`` the connection is closed after the answer, which the caller may lose to a reset; otherwise the
-    body is received and discarded.
+    With ``close=True`` the connection is closed after the answer, and a reset may reach the caller before it;
+    otherwise the body is received and discarded.
     """
 
     status: int

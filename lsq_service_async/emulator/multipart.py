@@ -11,7 +11,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 TEXT_LIMIT = 1 << 20
-"""The most bytes of JSON that are kept; a longer text is a 400."""
+"""The largest JSON text in bytes; a longer one is answered with 400."""
 
 FORM_TYPE = "multipart/form-data"
 
@@ -31,7 +31,7 @@ class Body:
     """A whole request body.
 
     ``text`` is the JSON: the body itself, or the part ``ticketDTO`` of a form (None if that part is missing).
-    ``problem`` is the reason why the body is not per specification, else None.
+    ``problem`` is the reason why the body does not match the specification, or None.
     """
 
     media_type: str
@@ -119,7 +119,7 @@ class BodyReader:
         return Body(self._media_type, self._text, tuple(self._files), self.size, digest, self._problem)
 
     def _keep_header(self) -> None:
-        # Form headers are usually UTF-8. A name in another charset stays readable instead of being refused.
+        # Form headers are usually UTF-8. Other bytes are replaced, and the form is not refused.
         self._headers[self._name.decode("utf-8", "replace").lower()] = self._value.decode("utf-8", "replace")
         self._name.clear()
         self._value.clear()

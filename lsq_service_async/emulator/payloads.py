@@ -1,4 +1,4 @@
-"""Checks JSON bodies against the vendor's pages; every difference is a 400 that names the attribute."""
+"""Checks JSON bodies against the vendor's pages; a difference is answered with a 400 that names the attribute."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LEAD_PREFIX = "LeadDetail."
 """Fields with this prefix describe the lead, not the ticket."""
 
 Rule = tuple[str, Callable[[Any], object]]
-"""What an attribute must be, in words and as a check of its value (None if it is missing)."""
+"""The expected value of an attribute: in words, and as a check (of None if the attribute is missing)."""
 
 TEXT: Rule = ("a text", lambda value: isinstance(value, str) and value != "")
 TEXT_OR_NULL: Rule = ("a text or null", lambda value: value is None or (isinstance(value, str) and value != ""))
@@ -39,7 +39,7 @@ def list_of(words: str, is_valid: Callable[[Any], object]) -> Rule:
 
 
 def read_json(body: Body, *media_types: str, **rules: Rule) -> dict[str, Any]:
-    """Return these attributes of the JSON object in a body or in its part ticketDTO, or raise the 400."""
+    """Return the attributes in ``rules`` of a JSON body, or of the part ticketDTO of a form, or raise the 400."""
     media_types = media_types or (JSON_BODY,)
     if body.media_type not in media_types:
         raise not_per_spec(f"the content type must be {' or '.join(media_types)}")

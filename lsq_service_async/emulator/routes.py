@@ -30,7 +30,7 @@ The vendor's sample sends 0, but the text says that 1 returns the records 1 to 2
 """
 
 MARKETING = "/v2/"
-"""Paths that begin so belong to the marketing API, and all others to the tenant's API."""
+"""Paths with this prefix belong to the marketing API, and all others to the tenant's API."""
 
 LEAD_FIELDS = (f"{LEAD_PREFIX}EmailAddress", f"{LEAD_PREFIX}Phone")
 """The fields that identify the lead of a new ticket without a LeadId."""
@@ -71,9 +71,9 @@ class Operations:
             raise ValueError(f"metadata_offset must be one of {', '.join(readings)}; not {self.metadata_offset!r}")
 
     def service(self) -> Starlette:
-        """Return the service behind the rate limit. Its endpoints find the body, which was read before, in the state.
+        """Return the application behind the rate limit. Its endpoints take the body from ``request.state.body``.
 
-        A path or method without an operation is the documented 404.
+        A path or method without an operation is answered with the documented 404.
         """
         tenant = [
             _route("POST", "/tickets", self.create_ticket),
@@ -129,7 +129,7 @@ class Operations:
         return json_response(_ticket_json(self._ticket(request.path_params["ticket"])))
 
     async def trash_tickets(self, request: Request) -> Response:
-        """https://apidocs.leadsquared.com/delete-tickets/: texts in, numbers out.
+        """https://apidocs.leadsquared.com/delete-tickets/: takes texts and returns numbers.
 
         Tickets that do not exist are listed as failed in a 200 (an inference: the page shows an empty list).
         """
@@ -236,7 +236,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 
 def _parameter(request: Request, name: str) -> str:
-    """A missing parameter is a 500 that is a refusal: https://apidocs.leadsquared.com/error-handling/"""
+    """Return a query parameter. A missing one is refused with a 500: https://apidocs.leadsquared.com/error-handling/"""
     if value := request.query_params.get(name):
         return value
     exception = "MXMandatoryAttributeMissingException"

@@ -37,7 +37,7 @@ class Connection(H11Protocol):
         self.access_log = False
 
     def hang_up(self, reset: bool) -> None:
-        """Close with a TCP reset, or in order after the data that was written."""
+        """Close with a TCP reset, or gracefully after the data that was written."""
         if reset and not self.transport.is_closing():
             # A linger time of zero makes the system send RST instead of FIN.
             sock = self.transport.get_extra_info("socket")

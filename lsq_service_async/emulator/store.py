@@ -106,7 +106,7 @@ class TicketStore:
         return self.put(StoredTicket(number, self._guid(), lead_id, fields, files))
 
     def add_message(self, ticket: StoredTicket, activity_type: ConversationType, **content: Any) -> StoredConversation:
-        """Add a message to the ticket, with its text, html and attachments; numbered across all tickets, from 1."""
+        """Add a message with its text, html and attachments to the ticket. Ids count from 1 across all tickets."""
         self._messages += 1
         message = StoredConversation(self._messages, activity_type, self._now(), **content)
         self.put(replace(ticket, conversations=(*ticket.conversations, message)))
@@ -129,7 +129,7 @@ class TicketStore:
 
 
 class LeadStore:
-    """Leads by e-mail and phone, beginning with the invented ones. The last lead with a phone is found by it."""
+    """Leads by e-mail and phone, at first the invented ones. If several have the same phone, the last one is found."""
 
     def __init__(self) -> None:
         self._by_email: dict[str, Lead] = {}

@@ -106,9 +106,9 @@ class TwoBucketEstimate(_Limit):
     the bucket's ``period``, both in milliseconds, and all numbers are whole as in HAProxy's ``freq_ctr``. An estimate
     above ``calls`` is refused (``deny if { sc_http_req_rate(0) gt 25 }``).
 
-    With ``phase=None``, as in HAProxy, the first bucket begins with the first call, and after two idle periods with the
-    next call. A number puts the buckets at ``phase + n * per``, as other sliding-window counters do. In HAProxy refused
-    calls count; ``refused_count=False`` is milder.
+    With ``phase=None``, as in HAProxy, the first bucket begins with the first call, and a new one begins with the first
+    call after two idle periods. A number puts the buckets at ``phase + n * per``, as in other sliding-window counters. In
+    HAProxy refused calls count; ``refused_count=False`` is milder.
     """
 
     def __init__(self, calls: int, per: float, *, phase: float | None = None, refused_count: bool = True) -> None:

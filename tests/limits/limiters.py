@@ -28,18 +28,18 @@ def time() -> float:
 
 
 async def ticks(count: int = 10) -> None:
-    """Let the loop run so many turns."""
+    """Let the loop run for a number of turns."""
     for _ in range(count):
         await asyncio.sleep(0)
 
 
 async def take(limiter: Limiter, calls: int, lane: Lane = Lane.INTERACTIVE) -> list[Slot]:
-    """Acquire so many slots, one after the other."""
+    """Acquire a number of slots, one after the other."""
     return [await limiter.acquire(lane) for _ in range(calls)]
 
 
 async def spend(limiter: Limiter, calls: int = 25) -> None:
-    """Make so many calls that are answered at once."""
+    """Make a number of calls that are answered at once."""
     for slot in await take(limiter, calls):
         slot.release()
 
@@ -183,7 +183,7 @@ class FakeRedis:
 
 
 class Process(SharedLimiter):
-    """A limiter as if in a process of its own."""
+    """A limiter that acts as if it were in a separate process."""
 
     def __init__(self, backend: Any, *, waits: bool) -> None:
         super().__init__(backend, waits=waits)

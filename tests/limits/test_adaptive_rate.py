@@ -11,21 +11,21 @@ RATE = RateLimit(25, per=5.0)
 
 
 def test_a_refusal_halves_the_rate_at_most_once_a_window():
-    """Several calls in flight may be refused together."""
+    """Calls that are refused together halve the rate once; a refusal a window later halves it again."""
     adaptive = AdaptiveRate.of(RATE)
     assert [adaptive.refused(now, None) for now in (0.0, 1.0, 4.9, 5.1)] == [True, False, False, True]
     assert adaptive.rate == RateLimit(6, per=5.0)
 
 
 def test_the_rate_is_never_below_a_fifth():
-    """Otherwise the next call might have to wait too long."""
+    """However often calls are refused, the rate stays at a fifth, so that no call waits too long."""
     adaptive = AdaptiveRate.of(RATE)
     assert [adaptive.refused(10.0 * turn, None) for turn in range(4)] == [True, True, True, False]
     assert adaptive.rate.calls == 5
 
 
 def test_the_rate_grows_by_one_call_for_each_window_without_a_refusal():
-    """From the last refusal on, up to the configured rate."""
+    """The rate grows from the last refusal on, up to the configured rate."""
     adaptive = AdaptiveRate.of(RATE)
     adaptive.refused(0.0, None)
     adaptive.refused(3.0, None)
@@ -34,7 +34,7 @@ def test_the_rate_grows_by_one_call_for_each_window_without_a_refusal():
 
 
 def test_a_lower_limit_that_is_named_replaces_the_rate():
-    """It explains the refusal, so the rate is not halved, however many calls were refused together."""
+    """A named limit explains the refusal, so the rate is not halved, however many calls were refused together."""
     adaptive = AdaptiveRate.of(RATE)
     assert [adaptive.refused(now, (10, 5)) for now in (0.0, 0.1, 4.9)] == [True, False, False]
     assert adaptive.rate == RateLimit(10, per=5)
@@ -45,7 +45,7 @@ def test_a_lower_limit_that_is_named_replaces_the_rate():
 
 
 def test_after_ten_minutes_the_rate_grows_back_by_one_call_per_window():
-    """It does not jump, and a refusal delays it."""
+    """The rate grows in single steps, and a refusal delays the next step."""
     adaptive = AdaptiveRate.of(RATE)
     adaptive.refused(0.0, (10, 5))
     grown = []
@@ -60,11 +60,11 @@ def test_after_ten_minutes_the_rate_grows_back_by_one_call_per_window():
 
 
 def test_the_same_limit_named_again_holds_twice_as_long_up_to_a_day():
-    """Ten minutes, then twenty, forty and so on; another limit holds for ten minutes."""
+    """The limit holds for ten minutes, then twenty, forty and so on; another limit holds for ten minutes."""
     adaptive, holds, now = AdaptiveRate.of(RATE), [], 0.0
     for _ in range(10):
         adaptive.refused(now, (10, 5))
-        adaptive.refused(now + 0.1, (10, 5))  # one of several calls that were under way
+        adaptive.refused(now + 0.1, (10, 5))  # one of several calls in flight
         holds.append(adaptive.named_until - now)
         adaptive.tidy(adaptive.named_until + 30)
         now = adaptive.named_until + 31
@@ -86,7 +86,7 @@ def test_the_same_limit_named_again_holds_twice_as_long_up_to_a_day():
     ],
 )
 def test_a_named_limit_is_at_least_a_fifth_of_the_configured_rate(named, kept):
-    """A sentence may be quoted: it does not stop a client. No window holds more calls than are configured."""
+    """A text that a customer wrote cannot stop a client, and no window holds more calls than are configured."""
     adaptive = AdaptiveRate.of(RATE)
     assert adaptive.refused(0.0, named)
     assert (adaptive.rate.calls, adaptive.rate.per) == kept
@@ -94,7 +94,7 @@ def test_a_named_limit_is_at_least_a_fifth_of_the_configured_rate(named, kept):
 
 @pytest.mark.parametrize("named", [(3, 0), (-1, 5), (25, 5), (500, 60), (30, 5)])
 def test_a_named_limit_that_is_not_lower_explains_nothing(named):
-    """The rate is halved, as after a refusal that names no limit."""
+    """A named limit that is not lower halves the rate, as does a refusal without a limit."""
     adaptive = AdaptiveRate.of(RATE)
     assert adaptive.refused(0.0, named)
     assert (adaptive.rate, adaptive.plan) == (RateLimit(12, per=5.0), RATE)
@@ -102,7 +102,7 @@ def test_a_named_limit_that_is_not_lower_explains_nothing(named):
 
 @pytest.mark.parametrize(("named", "grown"), [((100, 30), 16), ((6, 2), 6)])
 def test_a_named_limit_with_another_window_grows_back_in_the_configured_one(named, grown):
-    """A longer window in proportion, a shorter one with the same number of calls: no window holds more than before."""
+    """A longer window is scaled down, and a shorter one keeps its number of calls: no window holds more than before."""
     adaptive = AdaptiveRate.of(RATE)
     adaptive.refused(0.0, named)
     adaptive.tidy(600.0)

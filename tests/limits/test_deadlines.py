@@ -14,7 +14,7 @@ from lsq_service_async.errors import QueueTimeoutError
 
 @virtual
 async def test_a_call_is_rejected_as_soon_as_retries_are_served_before_it():
-    """Five retries are enough to make it late; it is not rejected later than that."""
+    """The call is rejected at the fifth retry, which makes it late, and not at its deadline."""
     async with opened() as limiter, asyncio.TaskGroup() as tasks:
         await spend(limiter)
         order: list[str] = []
@@ -36,7 +36,7 @@ async def test_a_call_is_rejected_as_soon_as_retries_are_served_before_it():
 @pytest.mark.parametrize("before", [12, 25, 60])
 @virtual
 async def test_a_wait_is_as_long_as_expected(before, latency):
-    """Within one token, for the first call of the queue and for the hundredth."""
+    """The expected wait is right within one token, for the first call of the queue and for the hundredth."""
     async with opened() as limiter, asyncio.TaskGroup() as tasks:
 
         async def answered_later() -> None:
@@ -58,7 +58,7 @@ async def test_a_wait_is_as_long_as_expected(before, latency):
 
 @virtual
 async def test_a_deadline_that_cannot_be_met_fails_at_once():
-    """The caller can do something else meanwhile; after ``retry_after`` seconds it gets a slot."""
+    """The error names the wait: after ``retry_after`` seconds the caller gets a slot."""
     async with opened() as limiter:
         await spend(limiter)
         began = time()
@@ -73,7 +73,7 @@ async def test_a_deadline_that_cannot_be_met_fails_at_once():
 
 @virtual
 async def test_a_deadline_that_has_passed_fails_although_slots_are_free():
-    """A call that is not wanted any more is not sent."""
+    """A call whose deadline has passed is not sent, even if a slot is free."""
     async with opened() as limiter:
         with pytest.raises(QueueTimeoutError):
             await limiter.acquire(Lane.INTERACTIVE, deadline=time())
@@ -93,7 +93,7 @@ async def test_a_call_is_rejected_if_answers_do_not_arrive():
 
 @virtual
 async def test_a_deadline_holds_if_nothing_can_be_expected():
-    """It is not known how long large uploads take, so the deadline itself ends the wait."""
+    """The deadline itself ends the wait for large uploads, whose duration is unknown."""
     async with opened(RateLimit(4, per=1.0)) as limiter:
         for _ in range(2):
             await limiter.acquire(Lane.INTERACTIVE, is_large=True)
@@ -105,7 +105,7 @@ async def test_a_deadline_holds_if_nothing_can_be_expected():
 
 @virtual
 async def test_a_pause_rejects_the_calls_that_become_late():
-    """At once. The others stay in their queues."""
+    """A pause rejects late calls at once, and the others stay in their queues."""
     async with opened() as limiter:
         await spend(limiter)
         began = time()
@@ -123,7 +123,7 @@ async def test_a_pause_rejects_the_calls_that_become_late():
 @pytest.mark.parametrize("is_rejected_first", [True, False])
 @virtual
 async def test_a_call_that_is_rejected_and_cancelled_in_the_same_turn_is_cancelled(is_rejected_first):
-    """The next call in the queue is not affected."""
+    """The call raises CancelledError, and the next call in the queue is not affected."""
     async with opened() as limiter:
         await spend(limiter)
         waiting = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE, deadline=time() + 6))
@@ -141,7 +141,7 @@ async def test_a_call_that_is_rejected_and_cancelled_in_the_same_turn_is_cancell
 
 @virtual
 async def test_a_deadline_holds_although_the_calls_in_front_were_cancelled():
-    """What the first call expected when a hundred were before it does not count for the others."""
+    """A call is not rejected because of calls in front of it that were cancelled, and keeps its own deadline."""
     async with opened() as limiter:
         await spend(limiter)
         many = [asyncio.create_task(limiter.acquire(Lane.INTERACTIVE)) for _ in range(100)]
@@ -164,7 +164,7 @@ async def test_a_deadline_holds_although_the_calls_in_front_were_cancelled():
 
 @virtual
 async def test_a_deadline_holds_while_the_backend_is_slow():
-    """The next call gets the slot that it grants then."""
+    """A call is rejected at its deadline, and the next call gets the slot that the backend grants later."""
     async with processes(1) as [limiter]:
         limiter.backend.delay = 0.9
         began = time()
@@ -178,7 +178,7 @@ async def test_a_deadline_holds_while_the_backend_is_slow():
 
 @virtual
 async def test_large_uploads_that_wait_for_each_other_do_not_delay_small_calls():
-    """Neither in fact nor in the expected wait."""
+    """Small calls pass the waiting uploads, and their expected wait does not count the uploads."""
     async with opened() as limiter:
         uploads = [await limiter.acquire(Lane.INTERACTIVE, is_large=True) for _ in range(12)]
         waiting = [

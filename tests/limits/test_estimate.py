@@ -23,7 +23,7 @@ RATES = [RateLimit(1, per=60.0), RateLimit(25, per=5.0), RateLimit(100, per=10.0
 async def test_a_wait_is_as_long_as_expected_within_one_token_or_a_thirtieth_of_a_window(
     rate: RateLimit, windows: float
 ):
-    """For a call with so many windows of calls before it, if all are answered at once."""
+    """The expected wait is right for a call behind several windows of calls, if all are answered at once."""
     loop = asyncio.get_running_loop()
 
     async def call(limiter: LocalLimiter) -> float:

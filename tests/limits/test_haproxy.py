@@ -84,7 +84,7 @@ async def create_150(limiter: Limiter, url: str) -> tuple[Counter[int], float]:
 
 
 async def test_haproxy_refuses_none_of_150_creates(tmp_path):
-    """At 25 in 5 seconds they take 30 seconds, or 5 % more at most."""
+    """150 creates at 25 in 5 seconds are not refused and take at most 5 % more than 30 seconds."""
     async with haproxy(tmp_path) as url, opened() as limiter:
         statuses, seconds = await create_150(limiter, url)
 

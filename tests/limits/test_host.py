@@ -36,11 +36,11 @@ def backend(path):
     return lambda: FileBackend(path)
 
 
-# Through its thread.
+# Opening goes through the thread of the backend.
 
 
 async def test_a_host_limiter_creates_files_that_only_their_owner_may_read(path):
-    """Also the two that SQLite puts next to it. No task is left at the end."""
+    """The file and the two that SQLite creates next to it have mode 0600, and no task is left at the end."""
     one, other = HostLimiter(path), HostLimiter(str(path))
     await one.open(RATE, NAME)
     await other.open(RATE, NAME)
@@ -70,7 +70,7 @@ async def test_users_that_open_and_close_at_the_same_time_find_it_open_once(path
 
 
 def test_a_limiter_that_was_created_before_a_fork_works_in_each_process(path):
-    """As in a server that loads the application before it forks: a child does not own the calls of another."""
+    """Each child of a server that forks after loading the application counts its own calls only."""
     forking = [sys.executable, Path(__file__).parent / "forking.py", path]
     done = subprocess.run(forking, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["12", "24"]
@@ -108,7 +108,7 @@ async def test_an_opening_that_is_cancelled_closes_the_file(path, monkeypatch, s
 
 
 def test_calls_of_a_loop_that_ended_count_as_answered(path):
-    """Their leases are not renewed, and the file is opened again."""
+    """The leases of a loop that ended are not renewed, and the next loop opens the file again."""
     limiter = HostLimiter(path)
     loop = asyncio.new_event_loop()
     loop.run_until_complete(limiter.open(RATE, NAME))
@@ -183,7 +183,7 @@ async def test_a_file_that_may_only_be_read_is_a_configuration_error(path, monke
 
 @virtual
 async def test_another_rate_in_the_same_file_is_a_configuration_error(backend):
-    """While a process uses the file."""
+    """A second rate raises ConfigurationError while a process uses the file, and is accepted afterwards."""
     async with processes(1, backend):
         with pytest.raises(ConfigurationError, match="uses this limit with 25 calls in 5 s"):
             async with processes(1, backend, rate=RateLimit(10, per=5.0)):
@@ -231,7 +231,7 @@ ROWS = {
 @pytest.mark.parametrize("what", ROWS)
 @virtual
 async def test_while_a_row_is_not_a_state_no_call_is_sent(backend, path, what):
-    """Another program wrote it; the message names the file."""
+    """No call is sent while a row written by another program is in the file, and the message names the file."""
     async with processes(1, backend) as [limiter]:
         database = sqlite3.connect(path, isolation_level=None)
         database.execute("UPDATE limits SET state = ?", [ROWS[what]])
@@ -241,7 +241,7 @@ async def test_while_a_row_is_not_a_state_no_call_is_sent(backend, path, what):
         database.close()
 
 
-# While it is in use.
+# The file changes while it is in use.
 
 
 def clear(folder):
@@ -251,7 +251,7 @@ def clear(folder):
 
 @virtual
 async def test_a_file_that_was_deleted_is_created_again(backend, path):
-    """Its content is lost, so the next call waits for a window."""
+    """A deleted file is created again, and the next call waits for a window because past calls are unknown."""
     async with processes(2, backend) as [one, other]:
         await spend(one, 1)
         clear(path.parent)
@@ -265,7 +265,7 @@ async def test_a_file_that_was_deleted_is_created_again(backend, path):
 
 @virtual
 async def test_a_file_that_was_replaced_is_used_from_then_on(backend, path):
-    """Otherwise this process would not share the limit with the others."""
+    """A process opens a file that replaced the old one, so that it shares the limit with the others."""
     async with processes(1, backend) as [old]:
         clear(path.parent)
         async with processes(1, backend) as [new]:
@@ -277,7 +277,7 @@ async def test_a_file_that_was_replaced_is_used_from_then_on(backend, path):
 
 @virtual
 async def test_a_file_whose_folder_is_missing_is_used_again_when_the_folder_is_back(backend, path):
-    """Until then no call is sent."""
+    """No call is sent while the folder is missing."""
     async with processes(1, backend) as [limiter]:
         elsewhere = path.parent.with_name("elsewhere")
         path.parent.rename(elsewhere)
@@ -291,7 +291,7 @@ async def test_a_file_whose_folder_is_missing_is_used_again_when_the_folder_is_b
 
 
 async def test_a_process_waits_for_another_one_that_creates_the_file(path, monkeypatch):
-    """For the journal mode SQLite itself does not wait."""
+    """The process waits for the journal mode too, for which SQLite itself does not wait."""
     other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
     pauses = []
@@ -309,7 +309,7 @@ async def test_a_process_waits_for_another_one_that_creates_the_file(path, monke
 
 
 async def test_a_file_that_stays_locked_is_a_configuration_error(path):
-    """A process that holds it for seconds does something else with it."""
+    """A file that another program locks for seconds raises ConfigurationError."""
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(ConfigurationError, match="database is locked"):
@@ -318,7 +318,7 @@ async def test_a_file_that_stays_locked_is_a_configuration_error(path):
 
 
 async def test_a_process_that_waited_long_for_the_file_does_not_take_that_for_a_clock_that_was_set(path):
-    """The monotonic clock cannot be set, so the expected time does not matter."""
+    """A long wait for the file does not count all slots as used, because the monotonic clock cannot be set."""
     file = HostBackend(path, clock=lambda: 100.0)
     await file.open(NAME)
     completed = [CompletedCall(1, 4.0, is_large=False)]
@@ -356,12 +356,12 @@ async def test_another_process_that_closes_the_file_does_not_harm_one_that_uses_
 
 
 def test_each_start_of_the_machine_has_an_id():
-    """It is the same for all processes."""
+    """The id of a start is not empty and the same for all processes."""
     assert boot_id() == boot_id() != ""
 
 
 def test_the_id_of_a_start_of_macos_is_read_with_sysctl(monkeypatch):
-    """Without the newline."""
+    """The id is the output of sysctl without the newline."""
     done = subprocess.CompletedProcess([], 0, stdout="2C6A2F2B-0B6D\n")
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(host.subprocess, "run", lambda *about, **settings: done)
@@ -369,7 +369,7 @@ def test_the_id_of_a_start_of_macos_is_read_with_sysctl(monkeypatch):
 
 
 async def test_a_host_limiter_is_a_configuration_error_on_windows(path, monkeypatch):
-    """Its monotonic clock may differ between processes. No file is created."""
+    """On Windows, whose monotonic clock may differ between processes, no file is created."""
     monkeypatch.setattr(sys, "platform", "win32")
     with pytest.raises(ConfigurationError, match="On win32 use RedisLimiter"):
         await HostLimiter(path).open(RATE, NAME)

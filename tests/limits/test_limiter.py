@@ -48,7 +48,7 @@ async def test_bulk_calls_are_evenly_spaced_from_the_first_one():
 
 @virtual
 async def test_a_slot_returns_a_window_after_its_answer():
-    """However long the answer takes, the slot is not used again before."""
+    """A slot is not used again until a window after its answer, however long the answer takes."""
     async with opened() as limiter:
         slots = await take(limiter, 25)
         await asyncio.sleep(60)
@@ -61,7 +61,7 @@ async def test_a_slot_returns_a_window_after_its_answer():
 
 @virtual
 async def test_a_cancelled_slot_returns_at_once():
-    """Nothing reached the service, so nothing counts."""
+    """A cancelled slot is free at once, because nothing reached the service."""
     async with opened() as limiter:
         slots = await take(limiter, 25)
         for slot in slots[:5]:
@@ -109,7 +109,7 @@ async def test_only_the_first_end_of_a_slot_counts():
 
 @virtual
 async def test_stats_show_the_slots_the_queues_and_the_expected_waits():
-    """Used and free slots, the number of waiting calls, and how long a new call would wait."""
+    """Stats have the used and free slots, the number of waiting calls, and the wait of a new call."""
     async with opened() as limiter:
         await spend(limiter)
         waiting = [asyncio.create_task(limiter.acquire(lane)) for lane in (Lane.BULK, Lane.INTERACTIVE, Lane.BULK)]
@@ -160,7 +160,7 @@ async def test_a_pause_holds_calls_that_come_later():
 
 @virtual
 async def test_a_pause_holds_calls_that_wait_already():
-    """They are sent when it is over."""
+    """Waiting calls are sent when the pause is over."""
     async with opened() as limiter:
         await spend(limiter)
         began = time()
@@ -183,7 +183,7 @@ async def test_all_users_of_a_limiter_must_use_the_same_rate_and_name():
 
 @virtual
 async def test_a_limiter_is_open_until_it_was_closed_as_often_as_opened():
-    """After that it cannot be used."""
+    """A limiter that two users opened works until both have closed it, and then raises an error."""
     limiter = LocalLimiter()
     await limiter.open(RATE, NAME)
     await limiter.open(RATE, NAME)
@@ -267,7 +267,7 @@ async def test_a_limiter_that_was_closed_before_its_queue_was_served_can_be_used
 
 @pytest.mark.parametrize("is_answered", [True, False])
 def test_past_calls_count_after_a_limiter_was_closed_and_opened(is_answered):
-    """In another loop, too."""
+    """Past calls still count after a limiter was opened again, in the same loop or in another one."""
     limiter = LocalLimiter()
 
     async def first() -> None:
@@ -291,7 +291,7 @@ def test_past_calls_count_after_a_limiter_was_closed_and_opened(is_answered):
 
 @virtual
 async def test_calls_in_flight_count_after_a_limiter_was_closed_and_opened_in_the_same_loop():
-    """Their answers are still reported."""
+    """Calls in flight keep their slots, and their answers are still counted."""
     limiter = LocalLimiter()
     await limiter.open(RATE, NAME)
     slots = await take(limiter, 25)

@@ -35,7 +35,7 @@ async def through_a_limiter(shapes: list[Shape], calls: int, lanes: list[Lane], 
 
 
 def many(examples: int) -> settings:
-    """Settings for so many runs of `CALLS_EACH` calls; the fixtures of all tests do not depend on the example."""
+    """Return Hypothesis settings for this many calls, in runs of `CALLS_EACH`."""
     return settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -49,7 +49,7 @@ def check_that_none_is_refused(shapes: list[Shape], lanes: list[Lane], network: 
 @many(40)
 @given(shapes_of_traffic, lanes, networks, seeds)
 def test_no_server_refuses_any_of_20_000_calls(shapes, lanes, network, seed):
-    """Sliding, fixed, bucket and estimate at any phase; idle, trickle, burst and flood; up to 400 ms of jitter."""
+    """No kind of window refuses a call, at any phase, for any traffic, with up to 400 ms of jitter."""
     check_that_none_is_refused(shapes, lanes, network, seed)
 
 
@@ -57,7 +57,7 @@ def test_no_server_refuses_any_of_20_000_calls(shapes, lanes, network, seed):
 @many(200)
 @given(shapes_of_traffic, lanes, networks, seeds)
 def test_no_server_refuses_any_of_100_000_calls(shapes, lanes, network, seed):
-    """The same with five times as many calls."""
+    """No kind of window refuses a call among five times as many calls."""
     check_that_none_is_refused(shapes, lanes, network, seed)
 
 
@@ -71,7 +71,7 @@ def test_a_flood_uses_the_rate_in_full(network):
 
 @pytest.mark.parametrize("lane", BOTH)
 def test_sustained_use_reaches_98_percent_of_the_rate(lane):
-    """In either lane, over 2,000 calls without jitter."""
+    """2,000 calls in either lane, without jitter, are sent at 98 percent of the rate or more."""
     run = run_virtual(through_a_limiter([flood], 2000, [lane], at_once, seed=1))
 
     assert run.seconds <= 2000 / CALLS * PER / 0.98

@@ -1,4 +1,4 @@
-"""No server refuses a call of processes that share a limit in a file or in Redis. In virtual time."""
+"""No server refuses a call of processes that share a limit in a file or in Redis, in virtual time."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def in_a_file(*about: object) -> None:
 @many(12)
 @given(counts, shapes_of_traffic, st.just(150), lanes, networks, seeds)
 def test_no_server_refuses_any_call_of_processes_that_share_a_file(count, shapes, calls, lanes, network, seed):
-    """With up to four processes, and any traffic and network."""
+    """No server refuses a call of up to four processes, with any traffic and network."""
     in_a_file(count, shapes, calls, lanes, network, seed)
 
 
@@ -86,7 +86,7 @@ DELAYS = [(0.0, 0.0, 0.0), (0.002, 0.002, 0.5), (0.05, 0.05, 0.5), (0.0002, 0.29
 @many(4)
 @given(counts, shapes_of_traffic, st.just(150), lanes, networks, seeds)
 def test_no_server_refuses_any_call_of_processes_that_share_a_redis(delays, count, shapes, calls, lanes, network, seed):
-    """However far away it is, and however often a process loses a race."""
+    """No server refuses a call, however far away Redis is and however often a process loses a race."""
     server = FakeRedis(*delays)
     check_that_none_is_refused(server.backend, count, shapes, calls, lanes, network, seed)
 

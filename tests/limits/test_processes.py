@@ -59,12 +59,12 @@ async def emulator(window: str, counts: list[list[int]]) -> AsyncIterator[Where]
 
 
 async def sent_by(process: asyncio.subprocess.Process) -> list[Sent]:
-    """The calls that it completed, also if it was killed."""
+    """Return the calls that a process completed, also if it was killed."""
     return [Sent(*json.loads(line)) for line in (await process.stdout.read()).splitlines() if line.endswith(b"]")]
 
 
 async def flood(process: asyncio.subprocess.Process, seconds: float | None) -> list[Sent]:
-    """Start its calls, and kill it after ``seconds``, if any."""
+    """Start the calls of a process, and kill it after ``seconds``, if any."""
     process.stdin.write(b"go\n")
     sending = asyncio.create_task(sent_by(process))
     if seconds is not None:
@@ -106,13 +106,13 @@ async def on_emulator(window: str, limiter: str, at: str) -> None:
 
 
 async def test_four_processes_of_a_host_are_never_refused(tmp_path):
-    """Neither by a sliding window nor by a two-bucket estimate, with 60 ms of jitter; one process is killed."""
+    """Neither a sliding window nor a two-bucket estimate refuses a call, although one process is killed."""
     await asyncio.gather(*(on_emulator(kind, "host", str(tmp_path / kind)) for kind in ("sliding", "estimate")))
 
 
 @pytest.mark.redis
 async def test_four_processes_that_share_a_redis_are_never_refused(redis_server):
-    """With the same servers; one process is killed."""
+    """The same servers refuse no call of processes that use Redis, although one process is killed."""
     await asyncio.gather(*(on_emulator(kind, "redis", redis_server.url) for kind in ("sliding", "estimate")))
 
 
@@ -120,7 +120,7 @@ async def test_four_processes_that_share_a_redis_are_never_refused(redis_server)
 @pytest.mark.redis
 @pytest.mark.skipif(HAPROXY is None, reason="no haproxy here; on Debian: apt-get install haproxy")
 async def test_four_processes_behind_a_real_haproxy_are_never_refused(tmp_path, redis_server):
-    """With a file and with Redis; one process is killed."""
+    """HAProxy refuses no call of processes that share a file or Redis, although one process is killed."""
     async with haproxy(tmp_path, per=PER) as one, haproxy(tmp_path, per=PER) as other:
         runs = await asyncio.gather(
             flood_together({"url": one}, "host", str(tmp_path / "limit"), kill_after=20),
@@ -131,7 +131,7 @@ async def test_four_processes_behind_a_real_haproxy_are_never_refused(tmp_path, 
 
 
 async def test_an_interactive_call_waits_about_one_token_behind_the_flood_of_another_process(tmp_path):
-    """Two processes send bulk calls, a third one sends an interactive call every 1.37 s."""
+    """An interactive call every 1.37 s waits about one token while two other processes send bulk calls."""
     counts: list[list[int]] = []
     shared = {"limiter": "host", "at": str(tmp_path / "limit"), "rate": [CALLS, 5.0]}
     async with emulator("sliding", counts) as where:

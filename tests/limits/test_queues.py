@@ -33,7 +33,7 @@ from lsq_service_async.limits.queues import FifoQueue, Waiter
 
 @virtual
 async def test_a_lane_is_served_in_the_order_of_arrival():
-    """Also if more calls arrive while the first are granted."""
+    """Calls are granted in the order of arrival, also if more calls arrive meanwhile."""
     async with opened() as limiter, asyncio.TaskGroup() as tasks:
         order: list[str] = []
         await spend(limiter)
@@ -47,7 +47,7 @@ async def test_a_lane_is_served_in_the_order_of_arrival():
 @pytest.mark.parametrize("lane", Lane)
 @virtual
 async def test_retries_are_served_before_the_other_calls_of_their_lane(lane: Lane):
-    """In their own order; a large upload that has to wait holds up no call."""
+    """Retries are served first and in their own order, and a large upload that has to wait delays no other call."""
     async with opened() as limiter, asyncio.TaskGroup() as tasks:
         order: list[str] = []
         await spend(limiter)
@@ -61,7 +61,7 @@ async def test_retries_are_served_before_the_other_calls_of_their_lane(lane: Lan
 
 @virtual
 async def test_a_new_call_does_not_take_a_slot_that_returns_for_a_waiting_one():
-    """Also if it arrives at that moment, before the queue was served."""
+    """A call that arrives when the slot returns, before the queue was served, waits behind the older call."""
     async with opened() as limiter:
         slots = await take(limiter, 25)
         first = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE))
@@ -105,7 +105,7 @@ async def test_an_interactive_call_waits_about_one_token_behind_a_bulk_run():
 @pytest.mark.parametrize("steps", range(8))
 @virtual
 async def test_a_waiting_call_may_be_cancelled_at_any_moment(steps):
-    """Waiting, just granted, or holding the slot: the next call gets the slot that it does not use."""
+    """If a call is cancelled while it waits, after its grant, or with its slot, the next call gets the slot."""
     async with opened() as limiter:
         slots = await take(limiter, 25)
         await asyncio.sleep(30)
@@ -126,7 +126,7 @@ async def test_a_waiting_call_may_be_cancelled_at_any_moment(steps):
 
 @virtual
 async def test_a_call_that_is_granted_and_cancelled_in_the_same_turn_returns_the_slot():
-    """The caller never saw the slot."""
+    """The slot is returned, because the cancelled caller never received it."""
     async with opened() as limiter:
         slots = await take(limiter, 25)
         waiting = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE))
@@ -163,7 +163,7 @@ async def test_large_uploads_hold_at_most_half_of_the_slots():
 
 @virtual
 async def test_a_large_upload_keeps_its_place_before_later_calls():
-    """It is passed only while it must wait for other uploads."""
+    """Later calls pass a large upload only while it must wait for other uploads."""
     async with opened() as limiter, asyncio.TaskGroup() as tasks:
         order: list[str] = []
         await spend(limiter)
@@ -174,7 +174,7 @@ async def test_a_large_upload_keeps_its_place_before_later_calls():
 
 @virtual
 async def test_closing_rejects_waiting_calls():
-    """They get a NotSentError, and no task is left."""
+    """Waiting calls raise NotSentError when the limiter is closed, and no task is left."""
     limiter = LocalLimiter()
     await limiter.open(RATE, NAME)
     await spend(limiter)
@@ -189,7 +189,7 @@ async def test_closing_rejects_waiting_calls():
 
 @virtual
 async def test_a_grant_for_a_call_that_was_cancelled_meanwhile_is_returned():
-    """The only waiting call is cancelled while the backend decides."""
+    """A slot is returned if the only waiting call is cancelled while the backend decides."""
     async with processes(1) as [limiter]:
         limiter.backend.delay = 0.9
         waiting = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE))
@@ -257,7 +257,7 @@ async def test_slots_that_were_granted_and_never_used_are_not_lost():
         for _ in range(25):
             limiter.pause(1e-6)
             passing = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE))
-            while not limiter.stats().used:  # noqa: ASYNC110 -- the very turn of the grant is wanted
+            while not limiter.stats().used:  # noqa: ASYNC110 -- the test needs the turn of the grant
                 await asyncio.sleep(0)
             passing.cancel()
             await asyncio.wait([passing])
@@ -272,7 +272,7 @@ async def test_slots_that_were_granted_and_never_used_are_not_lost():
 
 @virtual
 async def test_a_thousand_calls_are_rejected_a_hundred_at_a_time():
-    """Other tasks get a turn in between."""
+    """Other tasks get a turn after each hundred rejected calls."""
     limiter = LocalLimiter()
     await limiter.open(RATE, NAME)
     await spend(limiter)
@@ -324,7 +324,7 @@ def waiter(number: int) -> Waiter:
 
 @virtual
 async def test_the_least_margin_is_that_of_a_call_that_still_waits():
-    """Removed calls do not count, however many there were."""
+    """Calls that were removed from the queue do not count for the least margin, however many there were."""
     queue = FifoQueue()
     waiters = [waiter(number) for number in range(5_000)]
     for each in waiters:

@@ -32,7 +32,7 @@ def name():
 
 
 async def test_two_limiters_share_one_limit(redis_server, name):
-    """By the server's clock, with their own connection or the caller's. The key expires after ten minutes."""
+    """Two limiters use one limit by the server's clock, and its key expires after ten minutes."""
     client = asyncio_redis.from_url(redis_server.url, decode_responses=True)
     one, other = RedisLimiter(redis_server.url, name=name), RedisLimiter(client, name=name)
     await one.open(RateLimit(25, per=1.0), NAME)
@@ -51,7 +51,7 @@ async def test_two_limiters_share_one_limit(redis_server, name):
 
 
 async def test_without_a_name_the_processes_of_one_account_share_a_limit(redis_server):
-    """The key contains the host and the org."""
+    """Two clients of one account share a key, which contains the host and the org."""
     limiter = RedisLimiter(redis_server.url)
     await limiter.open(RATE, "one.example/1")
     await spend(limiter, 2)
@@ -61,7 +61,7 @@ async def test_without_a_name_the_processes_of_one_account_share_a_limit(redis_s
 
 
 async def test_a_second_rate_is_refused_while_a_process_uses_the_limit(redis_server, name):
-    """Its connections are closed, and the first process still gets slots."""
+    """A limiter with a second rate raises an error and closes its connections; the first one still gets slots."""
     one, other = (RedisLimiter(redis_server.url, name=name) for _ in range(2))
     await one.open(RATE, NAME)
     with pytest.raises(ConfigurationError, match=r"uses this limit with 25 calls in 5 s.* 10 in 5 s"):
@@ -71,7 +71,7 @@ async def test_a_second_rate_is_refused_while_a_process_uses_the_limit(redis_ser
 
 
 async def test_a_server_that_lost_the_scripts_gets_them_again(redis_server, name):
-    """As after a restart."""
+    """A server that lost its scripts, as after a restart, gets them with the next call."""
     limiter = RedisLimiter(redis_server.url, name=name)
     await limiter.open(RATE, NAME)
     async with asyncio_redis.from_url(redis_server.url) as client:
@@ -81,7 +81,7 @@ async def test_a_server_that_lost_the_scripts_gets_them_again(redis_server, name
 
 
 async def test_while_redis_is_stopped_calls_wait_or_fail(redis_server, name, caplog):
-    """As configured. Two warnings, when it is stopped and when it is back; lost calls count as used just then."""
+    """Calls wait or fail as configured, and a warning is logged when Redis stops and when it is back."""
     waits, fails = (
         RedisLimiter(redis_server.url, name=name),
         RedisLimiter(redis_server.url, name=name, when_down="fail"),
@@ -135,7 +135,7 @@ async def test_after_a_failover_new_connections_find_the_new_primary(redis_serve
 
 
 async def test_a_client_without_a_connection_pool_can_be_used(name):
-    """As that of a cluster, which finds the primaries itself."""
+    """A client such as that of a cluster, which finds the primaries itself, can be passed."""
 
     class Client:
         def register_script(self, text):
@@ -152,7 +152,7 @@ async def test_a_client_without_a_connection_pool_can_be_used(name):
 
 
 async def test_a_server_that_hangs_costs_a_third_of_a_second(name):
-    """It accepts the connection and never replies."""
+    """If the server accepts the connection and never replies, a call fails after a third of a second."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         limiter = RedisLimiter(f"redis://127.0.0.1:{silent.getsockname()[1]}", name=name, when_down="fail")
         began = time.monotonic()
@@ -164,7 +164,7 @@ async def test_a_server_that_hangs_costs_a_third_of_a_second(name):
 
 
 async def test_a_server_that_is_80_ms_away_can_be_used(redis_server, name):
-    """Connecting takes several round trips and has a timeout of its own."""
+    """A distant server can be used, because connecting, which takes several round trips, has a separate timeout."""
 
     async def slowly(reader, writer):
         while data := await reader.read(65536):
@@ -184,7 +184,7 @@ async def test_a_server_that_is_80_ms_away_can_be_used(redis_server, name):
 
 
 async def test_while_the_key_holds_something_else_no_call_is_sent(redis_server, name):
-    """The message names the key."""
+    """No call is sent while the key has another type or content, and the message names the key."""
     async with asyncio_redis.from_url(redis_server.url) as client:
         await client.set(f"lsq_service_async:limit:{name}", "[1, 2]")
     limiter = RedisLimiter(redis_server.url, name=name, when_down="fail")
@@ -209,14 +209,14 @@ async def test_a_client_of_the_caller_that_hangs_costs_two_seconds(name):
 
 
 async def test_a_wrong_password_is_a_configuration_error(redis_server, name):
-    """Waiting does not help."""
+    """A wrong password raises ConfigurationError instead of waiting."""
     wrong = redis_server.url.replace("//", "//nobody:wrong@")
     with pytest.raises(ConfigurationError, match="Redis does not permit"):
         await RedisLimiter(wrong, name=name).open(RATE, NAME)
 
 
 async def test_a_wrong_argument_is_a_configuration_error():
-    """The address, and what to do while Redis is down."""
+    """A wrong address and a wrong value of when_down raise ConfigurationError."""
     with pytest.raises(ConfigurationError, match="an address like redis://host"):
         await RedisLimiter("localhost:6379").open(RATE, NAME)
     with pytest.raises(ConfigurationError, match='when_down must be "wait" or "fail"'):
@@ -239,7 +239,7 @@ async def test_a_process_alone_needs_one_round_trip_for_each_call(redis_server, 
 
 
 async def test_slots_of_a_limiter_that_was_closed_return_when_their_leases_end(redis_server, name):
-    """Its calls may still be in flight."""
+    """Calls in flight keep their slots after closing, until their leases end."""
     one, other = (RedisLimiter(redis_server.url, name=name) for _ in range(2))
     await one.open(RATE, NAME)
     await other.open(RATE, NAME)
@@ -252,7 +252,7 @@ async def test_slots_of_a_limiter_that_was_closed_return_when_their_leases_end(r
 
 
 def test_without_redis_py_the_import_error_says_what_to_install(monkeypatch):
-    """The rest of the package works without it."""
+    """Without redis-py only this import fails, and its error names the extra."""
     monkeypatch.setitem(sys.modules, "redis", None)
     monkeypatch.delitem(sys.modules, "lsq_service_async.limits.redis")
     with pytest.raises(ImportError, match=r"pip install 'lsq-service-async\[redis\]'"):

@@ -1,4 +1,4 @@
-"""Processes that change the state in Redis at the same moment. In virtual time, with a fake server."""
+"""Processes that change the state in Redis at the same moment, in virtual time with a fake server."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def test_a_process_that_loses_every_race_tries_again_a_token_later(caplog)
 
 @virtual
 async def test_a_process_that_loses_every_race_can_be_opened_and_closed():
-    """It gives up after five attempts, and grants no call."""
+    """A process gives up each exchange after five attempts, and grants no call."""
     server = FakeRedis()
     async with processes(1, server.backend) as [first]:
         await spend(first, 1)
@@ -49,7 +49,7 @@ async def test_a_process_that_loses_every_race_can_be_opened_and_closed():
 
 @virtual
 async def test_a_process_alone_needs_one_round_trip_for_each_message():
-    """It knows the state that it wrote, and the time of the server."""
+    """A process alone knows the last state and the time of the server, so one round trip is enough."""
     server = FakeRedis(0.01, 0.01)
     async with processes(1, server.backend) as [limiter]:
         server.requests = 0

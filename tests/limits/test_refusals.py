@@ -20,7 +20,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 @virtual
 async def test_no_call_is_sent_for_as_long_as_the_service_asked():
-    """Seven seconds here; the events for the hooks name the pause and the lower rate."""
+    """A Retry-After of 7 pauses all calls for seven seconds, and events have the pause and the lower rate."""
     async with opened() as limiter:
         began = time()
         assert limiter.refused("r", 7.0, None) == [
@@ -33,7 +33,7 @@ async def test_no_call_is_sent_for_as_long_as_the_service_asked():
 
 @virtual
 async def test_without_a_retry_after_the_pause_is_a_window_and_up_to_a_second():
-    """It is random, so that clients do not return at the same moment."""
+    """The pause has a random part, so that clients do not continue at the same moment."""
     async with opened() as limiter:
         pauses = [limiter.refused("r", None, None)[0].seconds for _ in range(20)]
         assert min(pauses) >= 5.0
@@ -43,7 +43,7 @@ async def test_without_a_retry_after_the_pause_is_a_window_and_up_to_a_second():
 
 @virtual
 async def test_calls_that_are_refused_together_lower_the_rate_once(caplog):
-    """With one warning and one event. A later refusal is reported again."""
+    """Calls that are refused together cause one warning and one event, and a later refusal causes another."""
     async with opened() as limiter:
         events = [event for _ in range(5) for event in limiter.refused("r", 1.0, None)]
         assert [type(event) for event in events].count(LimitLowered) == 1
@@ -57,7 +57,7 @@ async def test_calls_that_are_refused_together_lower_the_rate_once(caplog):
 
 @virtual
 async def test_the_lower_rate_is_used_and_grows():
-    """Twelve calls in the first window after the pause, and about one more in each later one."""
+    """Twelve calls are sent in the first window after the pause, and about one more in each later one."""
     async with opened() as limiter:
         limiter.refused("r", 5.0, None)
         began = time()
@@ -72,7 +72,7 @@ async def test_the_lower_rate_is_used_and_grows():
 
 @virtual
 async def test_a_lower_limit_that_the_service_names_is_kept_for_ten_minutes(caplog):
-    """Ten calls in five seconds; the warning prints the setting that ends it."""
+    """A named limit of ten calls in five seconds is used, and the warning has the matching LSQ_RATE_LIMIT."""
     async with opened() as limiter:
         lowered = limiter.refused("r", 1.0, (10, 5))[1]
         assert lowered == LimitLowered(reference="r", cause="lower plan", calls=10, per=5.0)
@@ -91,7 +91,7 @@ async def test_a_lower_limit_that_the_service_names_is_kept_for_ten_minutes(capl
 
 @virtual
 async def test_a_named_limit_after_a_halved_rate_is_reported_too(caplog):
-    """It is news, although the rate was low already."""
+    """A named limit is logged and reported to hooks, although the rate was halved before."""
     async with opened() as limiter:
         limiter.refused("r", 1.0, None)
         limiter.refused("r", 1.0, (1, 60))
@@ -101,7 +101,7 @@ async def test_a_named_limit_after_a_halved_rate_is_reported_too(caplog):
 @pytest.mark.parametrize("named", [(0, 0), (10, 0)])
 @virtual
 async def test_a_limit_that_makes_no_sense_is_ignored(named):
-    """The refusal counts as one that names no limit."""
+    """A named limit that makes no sense is ignored, and the rate is halved."""
     async with opened() as limiter:
         assert limiter.refused("r", 1.0, named)[1].cause == "other traffic"
         assert limiter.stats().calls == 12
@@ -110,7 +110,7 @@ async def test_a_limit_that_makes_no_sense_is_ignored(named):
 @pytest.mark.parametrize("named", [(1, 86_400), (10_000, 86_400), (300_000, 2_592_000)])
 @virtual
 async def test_a_daily_quota_does_not_change_the_rate(named, caplog):
-    """Calls pause only if the service asks for it."""
+    """After a daily quota the rate stays, and calls pause only for a Retry-After."""
     async with opened() as limiter:
         assert limiter.refused("r", None, named) == []
         assert limiter.refused("r", 3.0, named) == [LimitPaused(reference="r", seconds=3.0)]
@@ -120,7 +120,7 @@ async def test_a_daily_quota_does_not_change_the_rate(named, caplog):
 
 @virtual
 async def test_a_named_limit_with_a_longer_window_is_kept_in_parts():
-    """100 calls in 30 s are 25 in 7.5 s, so that no call waits in the bucket, which knows no deadlines."""
+    """100 calls in 30 s are used as 25 in 7.5 s, so that no call waits in the bucket, which has no deadlines."""
     async with opened() as limiter:
         lowered = limiter.refused("r", 1.0, (100, 30))[1]
         assert (lowered.cause, lowered.calls, lowered.per) == ("lower plan", 25, 7.5)

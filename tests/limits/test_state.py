@@ -19,7 +19,7 @@ def in_flight(state: LimitState, *slots: int, since: float = 0.0, until: float =
 
 
 def test_a_slot_is_used_until_a_window_after_its_answer():
-    """While the call is in flight, and for ``per`` seconds more."""
+    """A slot is used while its call is in flight, and for ``per`` seconds after the answer."""
     state = in_flight(LimitState.of(RATE), 1)
     assert state.used(30.0) == 1
     state.answer(1, 30.0, is_large=False)
@@ -27,7 +27,7 @@ def test_a_slot_is_used_until_a_window_after_its_answer():
 
 
 def test_answers_older_than_two_windows_are_deleted():
-    """Memory does not grow with the number of calls."""
+    """Old answers are deleted, so that memory does not grow with the number of calls."""
     state = LimitState.of(RATE)
     for slot in range(1000):
         state.enter(slot, Flight(1, slot, math.inf, is_large=True))
@@ -38,7 +38,7 @@ def test_answers_older_than_two_windows_are_deleted():
 
 
 def test_calls_whose_answers_cannot_be_reported_count_as_answered():
-    """Their slots return like any other."""
+    """The slots of such calls return a window later."""
     state = in_flight(LimitState.of(RATE), *range(25))
     state.expire(7.0)
     assert state.flights == {}
@@ -46,7 +46,7 @@ def test_calls_whose_answers_cannot_be_reported_count_as_answered():
 
 
 def test_the_end_of_a_lease_counts_as_an_answer():
-    """Not before: until then the service may have counted the call."""
+    """A call without an answer counts as answered when its lease ends, and not earlier."""
     state = in_flight(LimitState.of(RATE), 1, until=10.0)
     state.tidy(9.9)
     assert state.answered == []
@@ -55,7 +55,7 @@ def test_the_end_of_a_lease_counts_as_an_answer():
 
 
 def test_the_round_trip_is_that_of_ordinary_calls():
-    """Lost calls and large uploads do not count."""
+    """The round trip is measured without lost calls and large uploads."""
     state = in_flight(LimitState.of(RATE), 1, until=10.0)
     state.tidy(12.0)
     in_flight(state, 2, since=12.0)
@@ -67,7 +67,7 @@ def test_the_round_trip_is_that_of_ordinary_calls():
 
 
 def test_another_rate_forgets_past_refusals():
-    """The settings were corrected; the same rate forgets nothing."""
+    """Opening with another rate restores the full rate; opening with the same rate does not."""
     state = LimitState.of(RATE)
     state.refused(0.0, (10, 5))
     state.configure(RATE)

@@ -40,7 +40,7 @@ def random_message(random: Random, slots: list[int], now: float) -> SyncMessage:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_state_is_the_same_after_it_was_written_and_read(seed):
-    """To the last digit, after any messages."""
+    """A state after any messages is equal to itself after it was written to JSON and read."""
     random, state, now, slots = Random(seed), None, 1000.0, []
     for number in range(40):
         now += random.choice(STEPS)
@@ -50,7 +50,7 @@ def test_a_state_is_the_same_after_it_was_written_and_read(seed):
 
 
 def test_a_limit_that_version_0_1_0_named_grows_back_at_once():
-    """That version did not write since when it holds."""
+    """A named limit without a start time, as version 0.1.0 stored it, grows back at once."""
     old = "[[[25,5.0],[10,5],[10,5],-Infinity,100.0],[0,0,[]],[100.0,-Infinity,-Infinity,0.1,[99.0],[]],[],[]]"
     state = state_from_json(old)
     state.tidy(105.1)
@@ -58,7 +58,7 @@ def test_a_limit_that_version_0_1_0_named_grows_back_at_once():
 
 
 def test_a_message_that_is_repeated_takes_one_slot():
-    """It names the same slot, so a process that got no reply may send it again, or return the slot."""
+    """A repeated message gets the same slot, so a process without a reply can send it again or return the slot."""
     state, _, grant = sync(None, 100.0, message(1, 7, INTERACTIVE))
     assert grant.request == INTERACTIVE
     state, _, grant = sync(state, 100.1, message(1, 7, INTERACTIVE))
@@ -68,20 +68,20 @@ def test_a_message_that_is_repeated_takes_one_slot():
 
 
 def test_a_call_in_flight_that_the_state_does_not_know_is_added():
-    """Its lease ended too early, or the server lost the state."""
+    """A call whose lease ended too early, or whose state was lost, is added from the next message."""
     state = sync(None, 100.0, message(1, 8, active=[ActiveCall(7, 30.0, True)])).state
     assert state.flights == {7: Flight(1, 70.0, 110.0, True)}
 
 
 def test_a_clock_that_was_set_back_a_little_stands_still():
-    """Times never run backwards."""
+    """The time of the state does not decrease if the clock was set back a little."""
     state = sync(None, 100.0, message(1, 1, INTERACTIVE)).state
     state = sync(state, 99.5, message(1, 2, INTERACTIVE)).state
     assert [flight.since for flight in state.flights.values()] == [100.0, 100.0]
 
 
 def test_if_a_clock_was_set_back_far_known_calls_count_as_answered_just_now():
-    """It is not known how long ago they were."""
+    """All known calls count as answered just now, because their age is unknown."""
     state = LimitState.of(RATE)
     for slot in (1, 2):
         state.enter(slot, Flight(1, 1e6, math.inf, is_large=False))
@@ -91,7 +91,7 @@ def test_if_a_clock_was_set_back_far_known_calls_count_as_answered_just_now():
 
 
 def test_if_a_clock_was_set_forward_far_known_calls_count_as_answered_just_now():
-    """Otherwise they would seem to be old."""
+    """Known calls count as answered just now instead of as old."""
     state = sync(None, 100.0, message(1, 1, INTERACTIVE)).state
     state = sync(state, 102.0, message(1, 2, completed=[CompletedCall(1, 0.5, False)], expected=101.1)).state
     assert state.answered == [101.5]
@@ -100,7 +100,7 @@ def test_if_a_clock_was_set_forward_far_known_calls_count_as_answered_just_now()
 
 
 def test_calls_that_wait_in_other_processes_are_sent_before_some_of_ours():
-    """In the same lane the processes take turns; from the other lane, as many as its share is."""
+    """In the same lane the processes take turns, and the other lane gets its share."""
     state = sync(None, 100.0, message(1, 1, pause=9.0)).state
     sync(state, 100.0, message(2, 2, *[INTERACTIVE] * 2))
     sync(state, 100.0, message(3, 3, *[BULK] * 3))
@@ -110,7 +110,7 @@ def test_calls_that_wait_in_other_processes_are_sent_before_some_of_ours():
 
 
 def test_a_process_that_leaves_is_forgotten():
-    """It neither uses the limit nor waits any more."""
+    """A process that leaves has no waiting calls any more, and its rate does not bind the others."""
     state = sync(None, 100.0, message(1, 1, *[BULK] * 2)).state
     state = sync(state, 100.0, message(1, 2, is_leaving=True)).state
     assert (state.processes, state.order.heads) == ({}, {})

@@ -24,7 +24,7 @@ def estimate(answered: list[float], in_flight: int, boundary: float, now: float)
 
 @given(st.lists(st.integers(0, 200), max_size=15), st.integers(0, 4))
 def test_a_call_fits_as_soon_as_no_boundary_has_too_many(hundredths, in_flight):
-    """Two milliseconds later no boundary has; two milliseconds earlier one had."""
+    """A call fits two milliseconds after the computed time at every boundary, and not two milliseconds before."""
     answered = sorted(hundredth / 100 for hundredth in hundredths)
     opens = opens_at(answered, in_flight, RATE)
 
@@ -59,16 +59,16 @@ def test_a_call_fits_as_soon_as_no_boundary_has_too_many(hundredths, in_flight):
     ],
 )  # fmt: skip
 def test_one_more_call_fits(answered, in_flight, expected):
-    """With five calls in a second."""
+    """One more call fits at the expected time, at five calls in a second."""
     assert expected == pytest.approx(opens_at(answered, in_flight, RATE))
 
 
 @pytest.mark.parametrize(("rate", "expected"), [(RateLimit(25, per=5.0), 0.01), (RateLimit(1, per=0.1), 0.002)])
 def test_the_slack_is_a_small_part_of_the_window(rate, expected):
-    """Ten milliseconds, or a fiftieth of a short window."""
+    """The slack is ten milliseconds, or a fiftieth of a short window."""
     assert expected == slack_of(rate)
 
 
 def test_the_smallest_rate_is_one_call_per_window():
-    """The next call fits a window later."""
+    """At one call per window, the next call fits a window later."""
     assert pytest.approx(opens_at([0.0], 0, RateLimit(1, per=5.0))) == 5.01

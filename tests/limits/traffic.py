@@ -79,7 +79,7 @@ def in_waves(random: Random, now: float) -> tuple[float, float]:
 
 
 def gathered(random: Random, now: float) -> tuple[float, float]:
-    """ActiveCall up and let through together every 400 ms."""
+    """Requests are held up and arrive together every 400 ms."""
     return 0.4 - now % 0.4, 0.001
 
 

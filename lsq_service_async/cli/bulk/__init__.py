@@ -1,9 +1,9 @@
-"""The commands `bulk`: one ticket for each row of a file, with a journal and a result for each row.
+"""The group `bulk`: one ticket for each row of a file, with a journal and a result for each row.
 
 commands.py   plan, run, retry, status, unknown              <- start reading here
 run.py        run and retry: results, report, progress, exit code
 dry_run.py    plan and run --dry-run: nothing is sent
 input.py      reads rows from a CSV or JSONL file or a pipe
 output.py     results on stdout, the report of failed rows, unknown rows
-signals.py    how SIGINT and SIGTERM stop a run
+signals.py    SIGINT and SIGTERM: stop a run, or exit at once
 """

@@ -20,11 +20,11 @@ from .run import send_rows
 
 @click.group()
 def bulk() -> None:
-    """Create or change a ticket for each row of a file.
+    """Create or update a ticket for each row of a file.
 
     FILE is CSV or JSONL (.jsonl, .ndjson), or - for a pipe. Columns are fields, such as title, lead_email or status,
     or schema names, such as CustomData.X. The column "key" identifies a row permanently, "target" is the number of the
-    ticket to change, and "attachments" lists files (a.jpg;b.pdf).
+    ticket to update, and "attachments" lists files (a.jpg;b.pdf).
 
     A journal records every row, so that the same command continues after an interruption and skips finished rows.
 
@@ -53,22 +53,26 @@ _PATH = click.Path(dir_okay=False, path_type=Path)
 _ON_UNKNOWN = click.Choice(["skip", "stop", "resend"])
 _FILE: list[click.Parameter] = [
     click.Argument(["path"], metavar="FILE"),
-    click.Option(["--journal"], type=_PATH, help="Default: FILE.journal."),
+    click.Option(["--journal"], type=_PATH, help="Records every row. Default: FILE.journal."),
     click.Option(["--operation"], type=click.Choice(["create", "update"]), default="create", show_default=True),
-    click.Option(["--delimiter"], default=",", show_default=True, callback=_one_character, help="Between CSV cells."),
-    click.Option(["--format"], type=click.Choice(["csv", "jsonl"]), help="Default: by the suffix of FILE."),
+    click.Option(["--delimiter"], default=",", show_default=True, callback=_one_character, help="Separates CSV cells."),
+    click.Option(["--format"], type=click.Choice(["csv", "jsonl"]), help="Format of FILE. Default: by its suffix."),
 ]
 _SEND: list[click.Parameter] = [
     click.Option(
-        ["--on-unknown"], type=_ON_UNKNOWN, default="skip", show_default=True, help="For rows that may be done."
+        ["--on-unknown"],
+        type=_ON_UNKNOWN,
+        default="skip",
+        show_default=True,
+        help="For rows that may have been applied.",
     ),
-    click.Option(["--errors"], type=_PATH, help="Report of failed rows."),
+    click.Option(["--errors"], type=_PATH, help="Write failed rows to this file."),
 ]
 
 
 @bulk.command(params=[*_FILE])
 def plan(**options: Any) -> None:
-    """Print how many calls are left and how long they take. Sends nothing."""
+    """Print how many calls a run would make and how long they take. Sends nothing."""
     file = _bulk_file(**options)
     with file.open() as rows:
         asyncio.run(print_plan(file, rows))
@@ -77,13 +81,13 @@ def plan(**options: Any) -> None:
 @bulk.command(params=[*_FILE, *_SEND])
 @click.option("--dry-run", is_flag=True, help="Check every row and send nothing.")
 def run(dry_run: bool, errors: Path | None, on_unknown: str, **options: Any) -> int:
-    """Send all rows that are left. Prints one JSON line for each row."""
+    """Send all rows that are not finished. Prints one JSON line for each row."""
     return _run(_bulk_file(**options), errors, dry_run=dry_run, on_unknown=on_unknown)
 
 
 @bulk.command(params=[*_FILE, *_SEND])
 def retry(errors: Path | None, on_unknown: str, **options: Any) -> int:
-    """Send all rows that are left, and those that failed.
+    """Send failed rows again, and all rows that are not finished.
 
     FILE is the file that was run, or its corrected --errors report with the --journal of that run. A corrected row
     keeps its key.
@@ -99,13 +103,17 @@ def status(**options: Any) -> None:
 
 
 @bulk.command(params=[*_FILE])
-@click.option("--applied", multiple=True, metavar="KEY[=NUMBER]", help="Applied, to ticket NUMBER. Repeatable.")
-@click.option("--not-applied", multiple=True, metavar="KEY", help="Not applied: the next run sends it. Repeatable.")
+@click.option(
+    "--applied", multiple=True, metavar="KEY[=NUMBER]", help="The row was applied, as ticket NUMBER. Repeatable."
+)
+@click.option(
+    "--not-applied", multiple=True, metavar="KEY", help="The row was not applied: the next run sends it. Repeatable."
+)
 def unknown(applied: tuple[str, ...], not_applied: tuple[str, ...], **options: Any) -> None:
     """List or resolve unknown rows and possible duplicates.
 
     An unknown row may have been applied, and a possible duplicate may have been applied twice. Look for their tickets
-    in the service, then record the results by the keys of the list. Either all of them are recorded or none:
+    in the service, then record each result under the key in the list. If one of them is wrong, none is recorded:
 
     \b
         bulk unknown rows.csv --applied 17=143 --not-applied 18
@@ -132,7 +140,7 @@ def _existing_journal(file: BulkFile) -> Path:
     """Return the path of the journal, and print the account that it belongs to."""
     if not file.journal.exists():
         raise click.UsageError(f'no journal at {str(file.journal)!r}; run "bulk run" first, or pass --journal')
-    click.echo(f"account: {account_in(file.journal) or 'not recorded before the next run'}", err=True)
+    click.echo(f"account: {account_in(file.journal) or 'not recorded yet; the next run records it'}", err=True)
     return file.journal
 
 
@@ -155,7 +163,7 @@ def _run(file: BulkFile, errors: Path | None, *, dry_run: bool = False, **option
 
 
 def _command(file: BulkFile, name: str, path: Path | None = None) -> str:
-    """A command line to paste, with the same journal and the same options of FILE."""
+    """Return a command line to paste, with the same journal and the same input options."""
     given = str(path or file.path)
     words = [str(click.get_current_context().find_root().info_name), "bulk", name, shlex.quote(given)]
     words += [] if str(file.journal) == f"{given}.journal" else ["--journal", shlex.quote(str(file.journal))]

@@ -1,4 +1,4 @@
-"""`plan` and `run --dry-run`: what a run would cost and which rows would fail. Changes no ticket."""
+"""`plan` and `run --dry-run`: count the calls of a run and find rows that would fail. Neither changes a ticket."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Validate = Callable[[NewTicket | TicketUpdate], Awaitable[list[str]]]
 
 
 async def print_plan(file: BulkFile, rows: Rows) -> None:
-    """Print how many calls are left and how long they take. Sends nothing."""
+    """Print how many calls a run would make and how long they take."""
     async with client_from_env() as client:
         _print_plan(file.job(client, rows).plan())
     if rows.bad:
@@ -45,7 +45,7 @@ async def check_rows(file: BulkFile, rows: Rows, results: Results, **options: An
     failed = rows.bad
     rows.on_bad = lambda line: results.write_failed(line, line.error)
     async with client_from_env() as client:
-        plan = file.job(client, rows, **options).plan()  # first, because it compares the account
+        plan = file.job(client, rows, **options).plan()  # first, because it rejects the journal of another account
         validate = await _validator(client)
         for row in rows:
             problems = [*await validate(row.ticket), *_attachment_problems(row)]
@@ -58,7 +58,7 @@ async def check_rows(file: BulkFile, rows: Rows, results: Results, **options: An
 
 
 async def _validator(client: ServiceClient) -> Validate:
-    """Validate against the account's metadata, or only check for a lead if the keys may not read them."""
+    """Return a check against the account's metadata, or only for a lead if metadata cannot be read."""
 
     async def by_metadata(ticket: NewTicket | TicketUpdate) -> list[str]:
         return [problem.message for problem in await client.metadata.validate(ticket)]

@@ -25,7 +25,7 @@ from ..columns import ERROR, KEY, TARGET, ColumnError, attachment_paths, check_c
 from ..exit_codes import USAGE
 
 UNREADABLE = "unreadable"
-"""The cell with the content of a line that could not be parsed."""
+"""The name of the cell that keeps a line that cannot be parsed."""
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
@@ -37,7 +37,7 @@ class InputError(click.ClickException):
 
 @attrs.frozen
 class InputLine:
-    """A record of the input, and the number of the line on which it begins. `error`: why it is not a valid row."""
+    """A record of the input, and the number of its first line. `error`: the reason if it is not a valid row."""
 
     number: int
     cells: Mapping[str, Any]
@@ -55,7 +55,7 @@ class FileRow(BulkRow):
 class Csv:
     """A table whose first line names the columns.
 
-    In a report (a file with a column `error`), the quote that `escape_formula` has added to a cell is removed.
+    A file with a column `error` is a report: the quotes that `escape_formula` added to its cells are removed.
     """
 
     columns: tuple[str, ...]
@@ -93,7 +93,7 @@ class Csv:
         counts = f"line {number}: {len(cells)} cells under {len(self.columns)} columns"
         if len(cells) < len(self.columns):
             return InputLine(number, record, f"{counts}; cells are missing")
-        # A report of this line needs all cells: cut to the columns, it would be a valid row with wrong content.
+        # The report keeps all cells: without the extra ones, this line would be a valid row with wrong content.
         advice = f"put quotes around cells that contain {self.delimiter!r}"
         return InputLine(number, {**record, UNREADABLE: cells}, f"{counts}; {advice}")
 
@@ -229,7 +229,7 @@ class BulkFile:
             yield Rows(file, format, ticket_type)
 
     def job(self, client: ServiceClient, rows: Rows, **options: Any) -> BulkJob:
-        """Return the library's job for the rows."""
+        """Return the job that sends the rows."""
         start = client.bulk.create if self.operation == "create" else client.bulk.update
         return start(rows, journal=self.journal, **options)
 

@@ -20,7 +20,7 @@ from .input import UNREADABLE, Csv, InputLine, Jsonl, Rows, escape_formula
 
 
 class Report:
-    """Failed rows in the format of the input, with the key and a column `error`: to be corrected and sent again."""
+    """A file of failed rows, to be corrected and sent again: the format of the input, plus key and `error`."""
 
     def __init__(self, file: IO[str], format: Csv | Jsonl) -> None:
         self.rows: int = 0
@@ -142,7 +142,7 @@ def print_unknown(rows: Rows, journal: Path) -> None:
 
 
 def resolve_unknown(journal: Path, applied: Iterable[str], not_applied: Iterable[str]) -> None:
-    """Record whether rows were applied, given as KEY[=NUMBER] and KEY. Either all are recorded or none."""
+    """Record rows that were applied (KEY[=NUMBER]) and rows that were not (KEY). If one is wrong, none is recorded."""
     keys = unknown_in(journal).keys() | possible_duplicates_in(journal).keys()
     numbers: dict[str, str | None] = {}
     for text in applied:

@@ -29,7 +29,7 @@ async def send_rows(
     interval: float | None = None,
     **options: Any,
 ) -> int:
-    """Send all rows that are left, or until a signal, and return the exit code.
+    """Send all rows that are not finished, stop on a signal, and return the exit code.
 
     *options* are those of `client.bulk.create`. Progress is shown every *interval* seconds: by default 0.5 with a bar,
     else 10.

@@ -1,4 +1,4 @@
-"""How SIGINT and SIGTERM stop a run: the first signal gracefully, the second one at once."""
+"""SIGINT and SIGTERM: the first signal stops a run gracefully, the second one exits at once."""
 
 from __future__ import annotations
 

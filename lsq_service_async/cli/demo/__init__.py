@@ -2,6 +2,6 @@
 
 command.py    the command and its output                      <- start reading here
 demo.py       a bulk run that is interrupted and continued, a read, an update
-check.py      compares what the client reported with what the emulator stored
+check.py      compares the reports of the client with the records of the emulator
 tickets.csv   the tickets
 """

@@ -1,4 +1,4 @@
-"""Checks the demo: compares the client's reports with the tickets and calls that the emulator has seen."""
+"""Checks the demo: compares the client's reports with the tickets and calls that the emulator recorded."""
 
 from __future__ import annotations
 
@@ -99,6 +99,6 @@ def _files_match(row: BulkRow, ticket: StoredTicket | None) -> bool:
 
 
 def _list(words: str, found: list[str]) -> str:
-    """Up to three of the items found, after *words*; empty if there are none."""
+    """Return *words* and up to three of the items, or an empty text without items."""
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
     return f"{words} {', '.join(found[:3])}{more}" if found else ""

@@ -33,7 +33,7 @@ def demo() -> int:
     """Create 60 tickets at the real rate limit, without an account.
 
     They are sent to a stand-in for the service on this machine, which fails a few times on purpose. The bulk run is
-    interrupted once and continued. Exit codes: 0 nothing was lost, doubled or rate limited, else 1.
+    interrupted once and continued. Exit codes: 0 all checks passed, 1 a check failed.
     """
     from .demo import demo_emulator
 
@@ -92,7 +92,7 @@ def _table(checks: list[Check]) -> Table:
 
 
 def _print_command(console: Console, name: str) -> None:
-    """Print a command line to paste: with the shortest path of this Python from the current folder, on one line."""
+    """Print a command to paste, on one line, with the shortest path to this Python."""
     python = shlex.quote(min(sys.executable, os.path.relpath(sys.executable), key=len))
     if shutil.which("python") == sys.executable:
         python = "python"

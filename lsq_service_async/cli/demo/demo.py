@@ -31,7 +31,7 @@ from ..progress import ProgressDisplay
 
 T = TypeVar("T")
 MARKER = "CustomData.DemoRow"
-"""The field with the key of the row that a ticket was made from."""
+"""The field that stores the key of the row from which a ticket was created."""
 NEW_STATUS = "On Hold"
 """The status that the update sets."""
 FILES = {
@@ -76,9 +76,9 @@ def demo_rows(folder: Path) -> list[BulkRow]:
 
 @attrs.define(kw_only=True)
 class DemoResult:
-    """What the client reported, and the emulator with what it stored.
+    """The reports of the client, and the emulator with its tickets and calls.
 
-    `receipts` and `errors` are by row key; the read and the update have the keys "read" and "update".
+    The keys of `receipts` and `errors` are row keys; a failed read or update is in `errors` as "read" or "update".
     """
 
     rows: Sequence[BulkRow]
@@ -160,7 +160,7 @@ def remarks(receipt: TicketReceipt) -> list[str]:
     found = []
     for attempt in receipt.attempts:
         if attempt.status == 429:
-            found.append("rate limited (429); all calls paused, then sent again")
+            found.append("rate limited (429); all calls paused, then this one was sent again")
         elif attempt.status != 200:
             found.append(f"failed with {attempt.status or 'no connection'}; sent again")
         elif attempt.seconds > 1.0:
