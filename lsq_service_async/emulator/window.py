@@ -107,8 +107,8 @@ class TwoBucketEstimate(_Limit):
     above ``calls`` is refused (``deny if { sc_http_req_rate(0) gt 25 }``).
 
     With ``phase=None``, as in HAProxy, the first bucket begins with the first call, and a new one begins with the first
-    call after two idle periods. A number puts the buckets at ``phase + n * per``, as in other sliding-window counters. In
-    HAProxy refused calls count; ``refused_count=False`` is milder.
+    call after two idle periods. A number puts the buckets at ``phase + n * per``, as in other sliding-window counters.
+    In HAProxy refused calls count; ``refused_count=False`` is milder.
     """
 
     def __init__(self, calls: int, per: float, *, phase: float | None = None, refused_count: bool = True) -> None:

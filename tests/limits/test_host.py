@@ -70,7 +70,7 @@ async def test_users_that_open_and_close_at_the_same_time_find_it_open_once(path
 
 
 def test_a_limiter_that_was_created_before_a_fork_works_in_each_process(path):
-    """Each child of a server that forks after loading the application counts its own calls only."""
+    """Each child of a server that forks after loading the application owns its calls, and all of them count."""
     forking = [sys.executable, Path(__file__).parent / "forking.py", path]
     done = subprocess.run(forking, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["12", "24"]
@@ -183,7 +183,7 @@ async def test_a_file_that_may_only_be_read_is_a_configuration_error(path, monke
 
 @virtual
 async def test_another_rate_in_the_same_file_is_a_configuration_error(backend):
-    """A second rate raises ConfigurationError while a process uses the file, and is accepted afterwards."""
+    """A second rate raises ConfigurationError while a process uses the file."""
     async with processes(1, backend):
         with pytest.raises(ConfigurationError, match="uses this limit with 25 calls in 5 s"):
             async with processes(1, backend, rate=RateLimit(10, per=5.0)):

@@ -267,7 +267,7 @@ async def test_a_limiter_that_was_closed_before_its_queue_was_served_can_be_used
 
 @pytest.mark.parametrize("is_answered", [True, False])
 def test_past_calls_count_after_a_limiter_was_closed_and_opened(is_answered):
-    """Past calls still count after a limiter was opened again, in the same loop or in another one."""
+    """Past calls still count after a limiter was opened again in another loop."""
     limiter = LocalLimiter()
 
     async def first() -> None:

@@ -38,7 +38,7 @@ def test_answers_older_than_two_windows_are_deleted():
 
 
 def test_calls_whose_answers_cannot_be_reported_count_as_answered():
-    """The slots of such calls return a window later."""
+    """A call whose lease ends counts as answered at that moment, and its slot returns a window later."""
     state = in_flight(LimitState.of(RATE), *range(25))
     state.expire(7.0)
     assert state.flights == {}

@@ -110,7 +110,7 @@ def test_calls_that_wait_in_other_processes_are_sent_before_some_of_ours():
 
 
 def test_a_process_that_leaves_is_forgotten():
-    """A process that leaves has no waiting calls any more, and its rate does not bind the others."""
+    """A process that leaves is not in the state any more, and neither are its waiting calls."""
     state = sync(None, 100.0, message(1, 1, *[BULK] * 2)).state
     state = sync(state, 100.0, message(1, 2, is_leaving=True)).state
     assert (state.processes, state.order.heads) == ({}, {})
