@@ -261,7 +261,7 @@ async def test_a_copy_that_failed_is_not_sent(tmp_path):
 
 
 async def test_a_file_may_be_too_large_for_the_setting(path):
-    """An attachment that is larger than max_file_bytes is refused, and an endless stream is read only up to there."""
+    """An attachment that is larger than max_file_bytes is refused; an endless stream is read only up to that size."""
     drawn = []
 
     async def endless():
@@ -353,7 +353,7 @@ NOT_TO_ATTACH = {
 @pytest.mark.filterwarnings("ignore:.*SpooledTemporaryFile:ResourceWarning")
 @pytest.mark.parametrize("what", NOT_TO_ATTACH)
 def test_a_value_that_cannot_be_attached_is_refused(tmp_path, what):
-    """A value that cannot be attached raises an error that names the reason."""
+    """A value that cannot be attached raises an error with the reason."""
     make, says = NOT_TO_ATTACH[what]
     with pytest.raises(InvalidRequestError, match=says):
         as_attachments(make(tmp_path))

@@ -99,7 +99,7 @@ async def test_a_client_that_was_never_used_closes_quietly(config):
 
 @pytest.mark.parametrize("seen", [lambda client: client, ServiceClient.with_options], ids=["client", "view"])
 async def test_a_client_left_open_warns(config, seen):
-    """A client that was never closed warns when it is collected, also if only a view was left."""
+    """A client that was never closed warns when it is garbage-collected, even if only a view still referred to it."""
     client = seen(ServiceClient(config))
     gc.collect()
     await client.__aenter__()

@@ -68,7 +68,7 @@ def test_arguments_of_from_env_override_the_environment():
 
 
 def test_all_missing_settings_are_named_at_once():
-    """The error of from_env names every missing variable, and the emulator as the way to start without an account."""
+    """The error of from_env names every missing variable, and the command of the emulator, which needs no account."""
     with pytest.raises(ConfigurationError) as caught:
         Config.from_env({"LSQ_SECRET_KEY": "CANARY"})
     assert "LSQ_ACCESS_KEY, LSQ_ORG_ID" in str(caught.value)

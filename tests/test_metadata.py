@@ -136,7 +136,7 @@ def test_a_failed_read_is_not_cached(config):
 
 
 def test_a_service_that_counts_wrong_is_named(config, caplog):
-    """If the service returns fewer fields than it reports, reading stops with a warning."""
+    """Reading stops with a warning if the service returns fewer fields than its total."""
     page = {"Total": 9, "TicketsFields": [{"SchemaName": "Title", "Id": 1}]}
     script = Script(httpx.Response(200, json=page))
 

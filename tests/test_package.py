@@ -1,4 +1,4 @@
-"""The package as it is shipped."""
+"""The published package: version, public names, error tree and top-level files."""
 
 import importlib.metadata
 import re
@@ -32,7 +32,7 @@ def test_every_error_is_public_and_drawn_in_the_tree():
 
 
 def test_the_top_level_is_what_was_agreed():
-    """The project has no other top-level files and folders than the agreed ones."""
+    """The project has only the agreed files and folders at the top level."""
     expected = {"pyproject.toml", "README.md", "lsq_service_async", "tests", "benchmarks", "CHANGELOG.md"}
     expected.add("PKG-INFO")  # which a source distribution brings
     found = {path.name for path in ROOT.iterdir() if not path.name.startswith(".") and path.name != "dist"}

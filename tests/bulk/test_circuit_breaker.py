@@ -53,7 +53,7 @@ async def test_a_breaker_probes_until_the_service_works():
     ids=lambda error: type(error).__name__,
 )
 async def test_failures_that_the_row_caused_do_not_open_a_breaker(error):
-    """They begin the count of the others again."""
+    """A failure that a row caused resets the count of failures of the service."""
     circuit, times = breaker()
     for failure in (NotSentError("x"), error, NotSentError("x")):
         circuit.record(failure)
@@ -64,7 +64,7 @@ async def test_failures_that_the_row_caused_do_not_open_a_breaker(error):
 @virtual
 @pytest.mark.parametrize("kind", [AuthenticationError, PermissionDeniedError])
 async def test_wrong_keys_open_a_breaker_at_once(kind):
-    """The run goes on if the probe is answered, and stops if it shows the same error."""
+    """The run continues if the probe is answered, and stops if the probe fails with the same error."""
     circuit, times = breaker(None, kind("x"))
     circuit.record(kind("x"))
     await circuit.wait_until_closed()

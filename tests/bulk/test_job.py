@@ -56,7 +56,7 @@ def test_plain_tickets_are_known_by_their_content(play, journal):
 
 
 def test_rows_are_pulled_one_by_one_from_any_iterable(play, journal):
-    """A generator is not read ahead of the workers. Its length is not known, so there is no plan."""
+    """A generator is not read ahead of the workers. Its length is unknown, so the plan has no number of calls."""
     pulled = []
 
     async def source():

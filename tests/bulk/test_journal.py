@@ -207,7 +207,7 @@ async def test_edited_content_is_stored_with_its_intent(journal, state):
 
 
 async def test_keys_are_unique_in_one_input(journal):
-    """A key that the input has twice is an error, also if the second one is that of a row without a key."""
+    """A key that the input has twice is an error, even if a row without a key would get the same key."""
     twin = row_of(NewTicket(lead_id="45b5", title="same"))
     run = await opened(journal)
     keys = [(await run.register(twin)).key for _ in range(3)]

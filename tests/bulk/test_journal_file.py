@@ -221,7 +221,7 @@ def test_folders_devices_pipes_and_dangling_links_are_refused(tmp_path):
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
-    """The error comes before anything is sent."""
+    """A folder that cannot be written raises an error that names it, before anything is sent."""
     with pytest.raises(ConfigurationError, match="cannot be used: No such file"):
         JournalFile(tmp_path / "missing" / "run.sqlite").open("created", ACCOUNT)
 
@@ -279,7 +279,7 @@ def test_a_missing_journal_with_a_full_side_file_is_an_error(journal, suffix):
     ],
 )
 def test_a_change_behind_the_back_of_the_journal_is_an_error(journal, statement, words):
-    """The header, the rows and the tables are checked when a run opens the file, and the message says what to do."""
+    """The header, the rows and the tables are checked when a run opens the file, and the message contains the fix."""
     write(journal, entry(1), entry(2))
     with closing(sqlite3.connect(journal)) as database:
         database.execute(statement)

@@ -124,7 +124,7 @@ async def killed_without_side_files(journal, number, done):
     ],
 )
 async def test_a_killed_run_without_its_side_files_sends_no_row_twice(tmp_path, kills, done):
-    """The next run ends without a doubled row, or it stops with an error that says what to do."""
+    """The next run ends without a doubled row, or it stops with an error that contains the fix."""
     results = [await killed_without_side_files(tmp_path / f"{number}.sqlite", number, done) for number in range(kills)]
     full, ended, twice = map(sum, zip(*results, strict=True))
     print(f"\n{kills} kills among {done} done rows, side files removed ({full} -journal files were not empty):")

@@ -28,7 +28,7 @@ from lsq_service_async.records import Attempt, Outcome
 
 
 def test_a_plan_counts_the_rows_that_a_run_will_send(play, journal):
-    """Failed rows count for a retry only, and unknown rows only if the run sends or looks up them."""
+    """Failed rows count for a retry only, and unknown rows only if the run sends them or looks them up."""
 
     async def main(client, emulator):
         emulator.faults.add(Status(400), lost(2))
@@ -50,7 +50,7 @@ def test_a_plan_counts_the_rows_that_a_run_will_send(play, journal):
 
 
 def test_a_plan_counts_rows_that_a_dead_run_left_in_flight_as_unknown(play, journal):
-    """The run will treat them in the same way."""
+    """A plan counts rows in flight of a dead run as unknown, as the run itself will do."""
 
     async def main(client, emulator):
         await run(client.bulk.create(keyed(2), journal=journal))
@@ -112,7 +112,7 @@ def test_the_time_left_agrees_with_the_plan(play, journal, retry_failed):
 
 
 def test_the_rate_of_a_finished_run_does_not_change(play, journal):
-    """It can be read without a running loop."""
+    """The rate of a finished run stays the same, and can be read without a running loop."""
 
     async def main(client, emulator):
         job = client.bulk.create(keyed(50), journal=journal)

@@ -74,7 +74,7 @@ def test_a_possible_duplicate_is_cleared_by_its_number(journal, number, ticket):
     ],
 )
 def test_one_wrong_decision_changes_nothing(journal, rows, decision, words):
-    """The message names it, and the right decision next to it is not stored either."""
+    """The message names the wrong decision, and the correct ones of the same call are not stored either."""
     with pytest.raises(InvalidRequestError, match=f"{words}.*Nothing was changed"):
         resolve(
             journal,
@@ -105,7 +105,7 @@ def test_a_journal_that_does_not_exist_is_not_created(tmp_path):
 
 
 def test_a_damaged_journal_is_not_resolved(journal):
-    """The message says what to do."""
+    """A damaged journal raises an error that contains the fix, and no row is resolved."""
     whole = journal.read_bytes()
     journal.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
     with pytest.raises(LSQServiceError, match="restore a copy"):

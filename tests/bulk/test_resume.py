@@ -89,7 +89,7 @@ def test_a_resumed_run_that_is_stopped_while_it_waits_ends_at_once(play, journal
 
 
 def test_a_resumed_run_waits_for_the_window_of_earlier_calls(play, journal):
-    """It waits once, before its first call."""
+    """A resumed run waits once, before its first call."""
 
     async def main(client, emulator):
         await run(client.bulk.create(keyed(1), journal=journal))
@@ -102,7 +102,7 @@ def test_a_resumed_run_waits_for_the_window_of_earlier_calls(play, journal):
 
 
 def test_a_look_up_function_waits_for_the_window_of_earlier_calls(play, journal):
-    """It calls the same service."""
+    """A look-up function, which calls the same service, also waits for the window."""
 
     async def main(client, emulator):
         emulator.faults.add(lost())

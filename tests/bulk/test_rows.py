@@ -34,7 +34,7 @@ LEAD = UUID("45b5fded-e696-45a6-9fbb-c6af6178229e")
     ids=["enum", "uuid", "zone", "fields"],
 )
 def test_tickets_that_are_sent_alike_are_one_row(play, journal, one, other):
-    """A plain ticket is known by its content, and not by the types of its values."""
+    """Two tickets with the same JSON get the same key, even if their values have different types."""
 
     async def main(client, emulator):
         await run(client.bulk.create([one], journal=journal))

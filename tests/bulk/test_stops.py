@@ -34,7 +34,7 @@ def test_input_that_changed_under_its_key_stops_the_run(play, journal):
 
 @pytest.mark.parametrize("row", [5, "text", {"title": "x"}, TicketUpdate(), BulkRow("", None), BulkRow("k", 5)])
 def test_anything_that_is_not_a_row_stops_the_run(play, journal, row):
-    """The message says what a row is."""
+    """Anything but a ticket or a BulkRow raises an error that names both types."""
 
     async def main(client, emulator):
         with pytest.raises(InvalidRequestError, match="bulk row"):

@@ -62,7 +62,7 @@ async def refuse_connection(transport, request):
 
 @pytest.mark.parametrize("how", ["offline", "refused"])
 def test_a_row_stays_unknown_until_it_is_done_or_resolved(play, journal, monkeypatch, how):
-    """If sending it again fails, the first send may still have been applied."""
+    """A row stays unknown if sending it again fails, because the first send may have been applied."""
 
     async def main(client, emulator):
         emulator.faults.add(lost())
@@ -173,7 +173,7 @@ def test_an_update_that_ended_with_500_is_unknown(play, journal):
 
 
 def test_unknown_rows_can_be_listed(play, journal):
-    """The list has their keys, each with the class of its error."""
+    """The list of unknown rows has their keys and the class of each error."""
 
     async def main(client, emulator):
         emulator.faults.add(lost())

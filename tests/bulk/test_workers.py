@@ -1,4 +1,4 @@
-"""A pool of workers on its own: it knows items and functions, and nothing of bulk runs."""
+"""A pool of workers, tested with plain items and functions instead of bulk rows."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from lsq_service_async.bulk.workers import WorkerPool
 
 
 def numbers(count):
-    """A function that returns the numbers from 1 on, and then None."""
+    """A function that returns the numbers from 1 and then None."""
     items = iter(range(1, count + 1))
 
     async def pull():

@@ -28,7 +28,7 @@ def fresh_import(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch
 
 
 def test_version_is_that_of_the_package(cli: Any) -> None:
-    """`--version` prints it and exits with 0."""
+    """`--version` prints the version of the package and exits with 0."""
     assert cli("--version") == (0, f"lsq-service-async {__version__}\n", "")
 
 
@@ -40,7 +40,7 @@ def test_help_names_every_command(cli: Any) -> None:
 
 @pytest.mark.parametrize("argv", [["nope"], ["demo", "--fast"], ["emulator", "--port", "70000"]], ids=" ".join)
 def test_a_wrong_command_line_exits_with_2(cli: Any, argv: list[str]) -> None:
-    """The reason and the usage are printed on stderr."""
+    """A wrong command line exits with 2 and prints the reason and the usage on stderr."""
     code, out, err = cli(*argv)
     assert (code, out, "Usage:" in err, "Error:" in err) == (2, "", True, True)
 

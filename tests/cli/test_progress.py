@@ -67,7 +67,7 @@ def test_a_paragraph_is_wrapped_on_a_terminal_only(paper: Console) -> None:
 
 @pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)], ids=["colour", "none"])
 def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], coloured: bool) -> None:
-    """NO_COLOR turns off colours."""
+    """No colours are printed if NO_COLOR is set."""
     for name, value in {"TERM": "xterm-256color", **environment}.items():
         monkeypatch.setenv(name, value)
     console = terminal()
@@ -76,7 +76,7 @@ def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch, environment: dic
 
 
 def test_a_closed_pipe_does_not_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the first print to the broken pipe raises, nor later ones, nor the exit of the process."""
+    """No print to a broken pipe raises, and the process exits without an error."""
     reader, writer = os.pipe()
     os.close(reader)
     with open(writer, "w") as pipe:

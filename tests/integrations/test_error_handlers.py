@@ -83,7 +83,7 @@ def test_a_receipt_does_not_say_why_earlier_attempts_failed(emulator):
 
 
 def test_a_read_without_an_answer_may_be_repeated(app, emulator):
-    """The response to a read without an answer says that the request can be repeated."""
+    """A read without an answer gets a response with the information that it can be repeated."""
     emulator.faults.add(AnswerLost())
     with TestClient(app) as browser:
         answer = browser.get("/tickets/1")

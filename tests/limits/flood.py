@@ -1,8 +1,8 @@
 """One of several processes that flood a service: ``python flood.py SETTINGS``, where SETTINGS is JSON.
 
-It sends ``calls`` POST requests to ``url`` in one ``lane``, within ``rate``, with the ``limiter`` of the file or server
-``at``. It starts after a line on its standard input, and prints for each call, as JSON, when it was queued, when it was
-granted, and the status of the response. It imports nothing from the tests.
+It sends ``calls`` POST requests to ``url`` in one ``lane``, within ``rate``, with a ``limiter`` on the file or server
+``at``. It starts after a line on its standard input. For each call it prints, as JSON, the times when the call was
+queued and granted, and the status of the response. It imports nothing from the tests.
 """
 
 from __future__ import annotations

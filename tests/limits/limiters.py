@@ -84,9 +84,9 @@ class Server:
 
 
 class FakeBackend:
-    """A backend without threads or sockets, which a virtual loop cannot have.
+    """A backend without threads or sockets, which do not work in a virtual loop.
 
-    ``messages`` are those that it was sent. If it is ``down`` it raises, if it ``loses_replies`` it raises after it has
+    ``messages``: those that it received. If it is ``down`` it raises, if it ``loses_replies`` it raises after it has
     decided, and a reply takes ``delay`` seconds.
     """
 

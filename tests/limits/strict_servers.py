@@ -22,7 +22,7 @@ class Server(Protocol):
 
 
 class EstimateAtWorst:
-    """HAProxy's estimate at the phase that is worst for each call: any call it allows is allowed at every phase."""
+    """HAProxy's estimate at the worst phase for each call: a call that it allows is allowed at every phase."""
 
     def __init__(self) -> None:
         self._arrivals: list[float] = []

@@ -58,7 +58,7 @@ async def test_a_wait_is_as_long_as_expected(before, latency):
 
 @virtual
 async def test_a_deadline_that_cannot_be_met_fails_at_once():
-    """The error names the wait: after ``retry_after`` seconds the caller gets a slot."""
+    """A call that cannot meet its deadline raises an error, and gets a slot ``retry_after`` seconds later."""
     async with opened() as limiter:
         await spend(limiter)
         began = time()

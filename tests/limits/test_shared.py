@@ -33,7 +33,7 @@ SLOW = 0.05  # s; how long a call takes
 
 
 def backends(server: Server):
-    """Make backends that share a server."""
+    """Make backends that share one server."""
     return lambda: FakeBackend(server.sync)
 
 
@@ -86,7 +86,7 @@ async def test_a_process_that_dies_loses_its_slots():
 
 @virtual
 async def test_a_call_that_takes_long_keeps_its_slot():
-    """Its lease is renewed while its process lives."""
+    """The lease of a long call is renewed while its process lives."""
     async with processes(2) as [one, other]:
         slots = await take(one, 25)
         await asyncio.sleep(60)
@@ -127,7 +127,7 @@ async def test_reports_are_sent_with_the_next_request_or_after_a_second():
 
 @virtual
 async def test_an_idle_process_sends_a_message_every_twenty_seconds():
-    """Otherwise another process could use the limit at another rate."""
+    """An idle process stays known, so that no other process uses the limit at another rate."""
     async with processes(1) as [limiter]:
         await asyncio.sleep(100)
         assert 4 <= len(limiter.backend.messages) - 1 <= 5
@@ -135,7 +135,7 @@ async def test_an_idle_process_sends_a_message_every_twenty_seconds():
 
 @virtual
 async def test_an_interactive_call_waits_about_one_token_behind_a_bulk_run_of_another_process():
-    """Lanes hold across processes."""
+    """The interactive call of one process is served before the waiting bulk calls of another."""
     async with processes(3) as [one, other, third], asyncio.TaskGroup() as tasks:
         for limiter in (one, other):
             for _ in range(60):
@@ -181,7 +181,7 @@ async def test_processes_take_turns():
 
 @virtual
 async def test_a_process_whose_last_waiting_call_is_cancelled_reports_it_at_once():
-    """The other process does not wait for its turn."""
+    """A process reports the cancellation at once, so that the other one does not wait for it."""
     async with processes(2) as [one, other]:
         await spend(one)
         waiting = asyncio.create_task(one.acquire(Lane.INTERACTIVE))
@@ -197,7 +197,7 @@ async def test_a_process_whose_last_waiting_call_is_cancelled_reports_it_at_once
 
 @virtual
 async def test_a_process_that_dies_while_it_waits_delays_the_others_by_half_a_second():
-    """It does not send its next message when it is due."""
+    """The others wait half a second for the overdue message of a dead process, and then continue."""
     async with processes(2) as [one, other]:
         await spend(one)
         waiting = asyncio.create_task(one.acquire(Lane.INTERACTIVE))
@@ -212,7 +212,7 @@ async def test_a_process_that_dies_while_it_waits_delays_the_others_by_half_a_se
 
 @virtual
 async def test_a_cancelled_slot_is_granted_again_at_once():
-    """In its own process; other processes get it within a second."""
+    """A cancelled slot is granted at once in its own process, and within a second in the others."""
     async with processes(1) as [limiter]:
         slots = await take(limiter, 25)
         waiting = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE))
@@ -224,7 +224,7 @@ async def test_a_cancelled_slot_is_granted_again_at_once():
 
 @virtual
 async def test_a_pause_holds_for_all_processes():
-    """It is reported at once."""
+    """A pause is reported at once and holds the calls of every process."""
     async with processes(2) as [one, other]:
         one.pause(20)
         await ticks()
@@ -236,7 +236,7 @@ async def test_a_pause_holds_for_all_processes():
 
 @virtual
 async def test_a_refusal_lowers_the_rate_of_all_processes():
-    """It is halved, and grows back by one call per window."""
+    """A refusal halves the rate of every process, and the rate grows back by one call per window."""
     async with processes(2) as [one, other]:
         one.refused("r", 1.0, None)
         assert one.stats().calls == 12
@@ -249,7 +249,7 @@ async def test_a_refusal_lowers_the_rate_of_all_processes():
 
 @virtual
 async def test_estimates_count_the_calls_of_other_processes():
-    """They are right within two tokens while each process has ten calls waiting."""
+    """Estimates are right within two tokens while each process has ten calls waiting."""
     async with processes(3) as limiters, asyncio.TaskGroup() as tasks:
         await spend(limiters[0])
         for limiter in limiters:
@@ -311,7 +311,7 @@ async def test_while_the_backend_is_down_calls_fail_at_once(caplog):
 
 @virtual
 async def test_a_limiter_that_waits_asks_again_at_least_every_two_seconds():
-    """A deadline holds all the same, and an hour of outage makes no message longer."""
+    """A waiting limiter sends a request every two seconds, keeps deadlines, and its messages do not grow."""
     async with processes(1, waits=True) as [limiter]:
         limiter.backend.down = True
         began = time()
@@ -380,7 +380,7 @@ async def test_a_backend_that_raises_anything_is_down(caplog):
 
 @virtual
 async def test_a_limiter_opens_while_its_backend_is_down():
-    """It works as soon as the backend is back."""
+    """A limiter that was opened during an outage works as soon as the backend is back."""
     server = Server()
 
     def down() -> FakeBackend:
@@ -420,7 +420,7 @@ async def test_a_limiter_whose_rate_is_refused_while_it_opens_closes_its_backend
 
 @virtual
 async def test_a_process_that_was_silent_for_long_and_finds_another_rate_sends_nothing():
-    """It counted as gone; its callers get the reason."""
+    """A silent process counts as gone, and its callers get the reason as an error."""
     server = Server()
     async with processes(1, backends(server)) as [limiter]:
         limiter.backend.down = True
@@ -463,7 +463,7 @@ async def test_calls_that_fail_while_the_backend_is_down_leave_nothing_to_report
 
 @virtual
 async def test_a_request_whose_reply_is_lost_takes_one_slot_however_often_it_is_sent():
-    """It is granted each time, and undone by the next."""
+    """Each repetition is granted, and undoes the grant before it."""
     async with processes(1) as [limiter]:
         limiter.backend.loses_replies = True
         for _ in range(30):
@@ -476,7 +476,7 @@ async def test_a_request_whose_reply_is_lost_takes_one_slot_however_often_it_is_
 
 @virtual
 async def test_an_answer_counts_once_however_often_it_is_reported():
-    """The reports were processed, but the replies were lost."""
+    """A report that was processed, and repeated after its reply was lost, counts once."""
     server = Server()
     async with processes(2, backends(server)) as [one, other]:
         await spend(one, 12)
@@ -493,7 +493,7 @@ async def test_an_answer_counts_once_however_often_it_is_reported():
 
 @virtual
 async def test_an_answer_whose_report_was_lost_counts_when_it_arrives():
-    """Until then the call counts as in flight."""
+    """The call counts as in flight until a report of its answer arrives."""
     async with processes(2) as [one, other]:
         slots = await take(one, 12)
         await spend(other, 1)
@@ -524,7 +524,7 @@ async def test_an_answer_after_the_end_of_the_lease_counts_again():
 
 @virtual
 async def test_an_answer_counts_again_if_the_state_was_lost():
-    """The state knows nothing of earlier reports."""
+    """An answer that was reported to a lost state is reported again and counts."""
     server = Server()
     async with processes(2, backends(server)) as [one, other]:
         await spend(one, 12)
@@ -573,7 +573,7 @@ async def test_calls_in_flight_are_reported_at_once_to_a_state_that_was_lost():
 
 @virtual
 async def test_a_call_that_is_cancelled_during_its_request_leaves_no_slot_behind():
-    """The slot that it would have got is returned."""
+    """The slot that is granted to a cancelled request is returned."""
     async with processes(1) as [limiter]:
         limiter.backend.delay = 0.9
         waiting = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE))
@@ -585,7 +585,7 @@ async def test_a_call_that_is_cancelled_during_its_request_leaves_no_slot_behind
 
 @virtual
 async def test_a_request_that_is_cancelled_by_closing_leaves_no_slot_behind():
-    """It may have been granted; the last message returns it."""
+    """The last message before closing returns a slot that may have been granted."""
     server = Server()
     async with processes(2, backends(server)) as [one, other]:
         one.backend.delay = 0.9
@@ -601,7 +601,7 @@ async def test_a_request_that_is_cancelled_by_closing_leaves_no_slot_behind():
 
 @virtual
 async def test_an_answer_during_an_exchange_is_reported_with_the_next():
-    """Until then this process knows more than the shared state."""
+    """An answer that arrives during an exchange is in the next message."""
     async with processes(1) as [limiter]:
         limiter.backend.delay = 0.9
         messages = limiter.backend.messages
@@ -621,7 +621,7 @@ async def test_an_answer_during_an_exchange_is_reported_with_the_next():
 @pytest.mark.parametrize("step", [2.0, 4.0, 10.0, 3600.0, -2.0, -3600.0])
 @virtual
 async def test_a_clock_that_is_set_permits_no_more_calls(step):
-    """It costs two windows at most, because all used slots count as used just then."""
+    """A change of the clock delays calls by two windows at most, because all used slots count as used just then."""
     server, service, allowed = Server(), SlidingWindow(CALLS, PER), []
 
     async def one_call(limiter):
@@ -646,7 +646,7 @@ async def test_a_clock_that_is_set_permits_no_more_calls(step):
 
 @virtual
 async def test_a_process_that_sends_nothing_for_a_minute_does_not_take_that_for_a_clock_that_was_set():
-    """It knows how late it is."""
+    """A process that sends nothing for a minute knows the delay, and does not count all slots as used."""
     async with processes(1) as [limiter]:
         await spend(limiter, 20)
         await asyncio.sleep(6)

@@ -99,7 +99,7 @@ def test_failed_rows_wait_for_a_retry(served: Emulator, bulk: Any) -> None:
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_rejected_keys_stop_the_run_with_4(served: Emulator, bulk: Any, status: int) -> None:
-    """One line gives the reason."""
+    """Rejected keys stop the run with exit code 4 and one line that names the reason."""
     served.faults.add(Status(status, times=100))
     code, _, err = bulk("run", "rows.csv")
     assert code == 4
@@ -108,7 +108,7 @@ def test_rejected_keys_stop_the_run_with_4(served: Emulator, bulk: Any, status: 
 
 
 def test_rows_with_rejected_keys_are_sent_by_the_next_run(served: Emulator, bulk: Any) -> None:
-    """The rows are not at fault, so they are not in the report."""
+    """Rows with rejected keys are not in the report, because their content did not cause the error."""
     served.faults.add(Status(401, times=4))
     code, results, err = bulk("run", "rows.csv", "--errors", "bad.csv")
     assert (code, set(states(results).values())) == (4, {"failed"})
@@ -170,7 +170,7 @@ def test_unknown_rows_are_resolved_by_their_listed_keys(served: Emulator, bulk: 
 
 
 def test_a_row_may_be_resolved_as_not_applied_alone(bulk: Any, lost: dict[str, str]) -> None:
-    """The other rows stay unknown."""
+    """--not-applied works without --applied, and the other rows stay unknown."""
     code, results, err = bulk("unknown", "rows.csv", "--not-applied", "a")
     assert (code, results, err.splitlines()[-1]) == (0, [], "left: 3 unknown, 0 possible duplicates")
 

@@ -63,7 +63,7 @@ def test_a_dry_run_with_rejected_keys_exits_with_4(served: Emulator, bulk: Any) 
 
 
 def test_a_plan_counts_calls_time_and_done_rows(served: Emulator, bulk: Any) -> None:
-    """`plan` sends nothing."""
+    """`plan` prints the calls, the time and the finished rows, and sends nothing."""
     code, results, err = bulk("plan", "rows.csv")
     assert (code, results, err) == (0, [], "3 calls, at least 0 s at the rate limit; 0 rows are done\n")
     bulk("run", "rows.csv")
@@ -72,7 +72,7 @@ def test_a_plan_counts_calls_time_and_done_rows(served: Emulator, bulk: Any) -> 
 
 
 def test_invalid_rows_cost_no_call(served: Emulator, bulk: Any, file: Path) -> None:
-    """Neither `plan` nor `--dry-run` counts them."""
+    """Neither `plan` nor `--dry-run` counts invalid rows as calls."""
     file.write_text("key,title,lead_email\na,x,a@b.c\nb,x,a@b.c,one too many\nc,x,a@b.c\n")
     err = bulk("plan", "rows.csv")[2]
     assert err.startswith("2 calls, at least")

@@ -92,7 +92,7 @@ def test_the_report_tells_equal_rows_apart(served: Emulator, bulk: Any, file: Pa
     ],
 )
 def test_the_printed_command_can_be_pasted(bulk: Any, file: Path, options: list[str], words: str) -> None:
-    """The command repeats all options that the first one had."""
+    """The command repeats all options of the first command."""
     file.write_text('{"title": 5}\n' if "jsonl" in options else "due_date\nsoon\n")
     _, _, err = bulk("run", "rows.csv", "--errors", "bad.csv", *options)
     assert err.startswith("rows: 1 of 1, 0 done, 1 failed")

@@ -97,7 +97,7 @@ async def test_the_output_describes_the_demo(quick: Any, paper: Any, faults: tup
 
 
 async def test_the_printed_command_names_this_python(quick: Any, paper: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is the shortest path, quoted if necessary, or `python` if that is the same interpreter."""
+    """The printed command has the shortest path, quoted if necessary, or `python` if that is the same interpreter."""
     monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/python")
     monkeypatch.setattr(sys, "executable", str(Path.cwd() / "my venv" / "bin" / "python"))
     await run_demo(paper, quick(), RATE)

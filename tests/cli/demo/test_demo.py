@@ -88,7 +88,7 @@ def _order(line: str) -> int:
 
 
 async def test_the_error_of_one_row_stops_no_other_row(quick: Any, rows: Any, played: Any, paper: Any) -> None:
-    """The error is recorded under the key of its row and printed; the ticket exists once."""
+    """An error is recorded under the key of its row and printed, and all other rows are sent."""
     emulator = quick(AnswerLost())
     result = await played(emulator, rows)
     ((key, error),) = result.errors.items()
