@@ -73,7 +73,7 @@ async def test_a_deadline_that_cannot_be_met_fails_at_once():
 
 @virtual
 async def test_a_deadline_that_has_passed_fails_although_slots_are_free():
-    """A call whose deadline has passed is not sent, even if a slot is free."""
+    """A call whose deadline has passed is not sent, even if slots are free."""
     async with opened() as limiter:
         with pytest.raises(QueueTimeoutError):
             await limiter.acquire(Lane.INTERACTIVE, deadline=time())

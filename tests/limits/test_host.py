@@ -36,7 +36,7 @@ def backend(path):
     return lambda: FileBackend(path)
 
 
-# The backend does this in its thread.
+# Opening, closing and forks.
 
 
 async def test_a_host_limiter_creates_files_that_only_their_owner_may_read(path):

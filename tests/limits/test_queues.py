@@ -134,7 +134,7 @@ async def test_a_call_that_is_granted_and_cancelled_in_the_same_turn_returns_the
         await asyncio.sleep(1)
         slots[0].cancel()
         await ticks(1)
-        assert limiter.stats().used == 25  # granted, but its task has not run yet
+        assert limiter.stats().used == 25  # the slot was granted, but the task has not run yet
 
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -144,7 +144,7 @@ async def test_a_call_that_is_granted_and_cancelled_in_the_same_turn_returns_the
 
 @virtual
 async def test_large_uploads_hold_at_most_half_of_the_slots():
-    """Small calls pass the third one, which is sent when a slot of another has returned."""
+    """Small calls pass the third large upload, which is sent when the slot of another one has returned."""
     async with opened(RateLimit(4, per=1.0)) as limiter:
         order: list[str] = []
         uploads = [await limiter.acquire(Lane.INTERACTIVE, is_large=True) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""Several processes that share one limit: fairness, leases, reports, and a backend that is down. In virtual time."""
+"""Several processes that share one limit, in virtual time: fairness, leases, reports, and a backend that is down."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 @virtual
 async def test_processes_share_one_limit():
-    """If one makes thirteen calls and the other twelve, the next one waits for the window."""
+    """If one process makes thirteen calls and another twelve, the next call waits for the window."""
     async with processes(2) as [one, other]:
         await spend(one, 13)
         await spend(other, 12)
@@ -74,7 +74,7 @@ async def test_a_limiter_that_is_opened_after_a_fork_leaves_the_calls_to_its_par
 
 @virtual
 async def test_a_process_that_dies_loses_its_slots():
-    """Its calls count as answered ten seconds after its last message; a window later the slots are free."""
+    """Calls of a dead process count as answered ten seconds after its last message, and their slots return later."""
     async with processes(2) as [one, other]:
         await take(one, 25)
         await asyncio.sleep(7)
@@ -166,7 +166,7 @@ async def test_bulk_keeps_its_share_against_the_interactive_calls_of_another_pro
 
 @virtual
 async def test_processes_take_turns():
-    """If all wait in the same lane, none gets many more grants than another, and each keeps its own order."""
+    """Processes that wait in the same lane get about the same number of grants, and each keeps its own order."""
     order: list[str] = []
     async with processes(3) as limiters, asyncio.TaskGroup() as tasks:
         await spend(limiters[0])
@@ -265,7 +265,7 @@ async def test_estimates_count_the_calls_of_other_processes():
 
 @virtual
 async def test_a_deadline_that_cannot_be_met_fails_at_once():
-    """The calls of the other processes are known from the last exchange."""
+    """A call fails at once if the calls of other processes, known from the last exchange, make it late."""
     async with processes(2) as [one, other]:
         await spend(one)
         await exchange(other)
@@ -277,7 +277,7 @@ async def test_a_deadline_that_cannot_be_met_fails_at_once():
 
 @virtual
 async def test_large_uploads_hold_at_most_half_of_the_slots_of_all_processes():
-    """The others are for small calls, which do not wait for an upload that must wait."""
+    """Half of the slots stay for small calls, which pass a large upload that must wait."""
     async with processes(2) as [one, other]:
         uploads = [await one.acquire(Lane.INTERACTIVE, is_large=True) for _ in range(12)]
         waiting = asyncio.create_task(one.acquire(Lane.INTERACTIVE, is_large=True))
@@ -295,7 +295,7 @@ async def test_large_uploads_hold_at_most_half_of_the_slots_of_all_processes():
 
 @virtual
 async def test_while_the_backend_is_down_calls_fail_at_once(caplog):
-    """There is one warning when it fails, and one when it is back."""
+    """Calls fail at once during an outage, and a warning is logged when it begins and when it ends."""
     async with processes(1) as [limiter]:
         limiter.backend.down = True
         for _ in range(3):
@@ -344,7 +344,7 @@ async def test_a_refusal_while_the_backend_is_down_does_not_make_it_ask_more_oft
 
 @virtual
 async def test_a_refusal_is_reported_when_the_backend_is_back():
-    """Two seconds later at most, although no call is made."""
+    """A refusal during an outage is reported at most two seconds after it, although no call is made."""
     async with processes(2) as [one, other]:
         one.backend.down = True
         one.refused("r", 1.0, None)
@@ -449,7 +449,7 @@ async def test_answers_during_an_outage_are_reported_after_it():
 
 @virtual
 async def test_calls_that_fail_while_the_backend_is_down_leave_nothing_to_report():
-    """Only the last request may have been processed and must be undone."""
+    """After the outage only the last request, which may have been processed, is undone."""
     async with processes(1) as [limiter]:
         limiter.backend.down = True
         for _ in range(1000):
@@ -541,7 +541,7 @@ async def test_an_answer_counts_again_if_the_state_was_lost():
 
 @virtual
 async def test_a_state_that_was_lost_counts_as_used_just_now():
-    """Other processes may have used all of it, so the next call waits for a window."""
+    """After the state was lost, the next call waits for a window, because other processes may have used all slots."""
     server = Server()
     async with processes(1, backends(server)) as [limiter]:
         await spend(limiter, 1)
@@ -553,7 +553,7 @@ async def test_a_state_that_was_lost_counts_as_used_just_now():
 
 @virtual
 async def test_calls_in_flight_are_reported_at_once_to_a_state_that_was_lost():
-    """While they last, the next window is not free for others, however short it is."""
+    """Calls in flight are reported at once to a new state, so that other processes cannot use their slots."""
     server = Server()
     async with processes(1, backends(server), rate=RateLimit(25, per=1.0)) as [limiter]:
         slots = await take(limiter, 25)
