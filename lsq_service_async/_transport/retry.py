@@ -70,7 +70,8 @@ def final_error(context: CallContext, error: BaseException) -> BaseException:
     is_last = not is_certain and attempts[-1].outcome is Outcome.UNKNOWN and not isinstance(failure, NotSentError)
     is_safe = call.idempotency is Idempotency.SAFE or (call.repeatable and is_last)
     if not is_certain and not is_safe and not isinstance(failure, OutcomeUnknownError):
-        text = f"{call.operation} may have been applied by one of {len(attempts)} attempts. The last failed: {failure}"
+        by = "" if len(attempts) == 1 else f" by one of {len(attempts)} attempts"
+        text = f"{call.operation} may have been applied{by}. The last attempt failed: {failure}"
         unknown = OutcomeUnknownError(text, safe_to_repeat=call.repeatable, body=getattr(failure, "body", None))
         unknown.__cause__ = failure
         failure = unknown
