@@ -96,13 +96,15 @@ class Pipeline:
             raise
         finally:
             # The task may have ended in the same loop iteration. Otherwise it emits AttemptEnded itself, later.
-            seconds = context.clock() - started
-            if flight.done():
+            seconds, is_done = context.clock() - started, flight.done()
+            if is_done and not flight.cancelled() and flight.exception() is None:
                 result = flight.result()
+            else:  # also if SystemExit or another interrupt of the program ended the task
+                result = unfinished_result(context, reason)
+            if is_done:
                 self._emit_attempt_end(context, result, seconds)
             else:
                 context.abandoned = True
-                result = unfinished_result(context, reason)
             context.attempts.append(
                 Attempt(
                     number=context.number,
@@ -113,7 +115,7 @@ class Pipeline:
                     digests=tuple(context.body.digests),
                 )
             )
-        return result
+        return flight.result() if is_done else result
 
     async def _acquire(self, context: CallContext) -> Slot:
         """Wait for a slot, then for ``before_send`` of the call. Raises NotSentError if the client is closed."""

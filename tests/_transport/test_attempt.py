@@ -116,8 +116,8 @@ def test_an_error_that_cannot_be_printed_is_named(config, step, expected):
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
 def test_an_interrupt_passes_unchanged_and_gives_the_slot_back(config, stop):
-    """KeyboardInterrupt and SystemExit leave a call unchanged, and its slot is returned."""
-    ended = []
+    """KeyboardInterrupt and SystemExit leave a call unchanged. Its slot is returned, and hooks get its outcome."""
+    ended, events = [], []
 
     class Watched(LocalLimiter):
         async def acquire(self, *args, **kwargs):
@@ -133,8 +133,9 @@ def test_an_interrupt_passes_unchanged_and_gives_the_slot_back(config, stop):
         await client.tickets.create(TICKET)
 
     with pytest.raises(stop):
-        play(config, Script(AfterBody(stop())), main, limiter=Watched())
+        play(config, Script(AfterBody(stop())), main, limiter=Watched(), hooks=[events.append])
     assert len(ended) == 1
+    assert [(type(event), event.outcome) for event in events[1:]] == [(AttemptEnded, "unknown"), (CallEnded, "unknown")]
 
 
 class Failing(LocalLimiter):
