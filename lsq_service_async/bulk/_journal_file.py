@@ -126,11 +126,7 @@ class JournalFile:
         """
         try:
             with reading(self.path):
-                try:
-                    self._acquire_lock()
-                except BlockingIOError:
-                    text = f"Another run uses the journal {self.path!r}. Wait until it ends, or stop it."
-                    raise ConfigurationError(text) from None
+                self._acquire_lock()
                 if operation is not None and not os.path.exists(self.path):
                     self._create(operation, account)
                 database = self._open_database()
@@ -158,15 +154,6 @@ class JournalFile:
                 with suppress(FileNotFoundError):
                     os.unlink(f"{self.path}.lock")
                 os.close(lock)
-
-    def recover(self) -> None:
-        """Roll back the commit in which a run was killed. A run that has the file now has done that itself."""
-        with suppress(BlockingIOError):
-            try:
-                self._acquire_lock()
-                self._open_database()
-            finally:
-                self.close()
 
     def find(self, key: str) -> Entry | None:
         """Return the entry of a key."""
@@ -214,6 +201,9 @@ class JournalFile:
                 # Another run that ends may remove the file between these two steps.
                 if os.path.exists(path) and os.path.samestat(os.stat(path), os.fstat(lock)):
                     self._lock = lock
+            except BlockingIOError:
+                text = f"Another run uses the journal {self.path!r}. Wait until it ends, or stop it."
+                raise ConfigurationError(text) from None
             finally:
                 if self._lock is None:
                     os.close(lock)
@@ -221,7 +211,7 @@ class JournalFile:
     def _create(self, operation: str, account: str | None) -> None:
         """Write a new file under another name, then rename it. So an empty file is an error and never a new journal."""
         for path in (f"{self.path}-journal", f"{self.path}-wal"):
-            if size_of(path):
+            if _size_of(path):
                 text = f"The journal {self.path!r} is missing, but {path!r} exists. Restore it, or delete that file."
                 raise ConfigurationError(text)
         new = f"{self.path}.new"
@@ -253,7 +243,7 @@ class JournalFile:
             raise _unusable(self.path, "it is empty")
         if head[:16] != b"SQLite format 3\0" or int.from_bytes(head[68:72], "big") != _APPLICATION_ID:
             raise ConfigurationError(f"{self.path!r} is not a journal of a bulk run. Name another file.")
-        self._has_wal = size_of(f"{self.path}-wal") > 0
+        self._has_wal = _size_of(f"{self.path}-wal") > 0
         self._database = database = connect(self.path, timeout=30.0)  # s; a reader, such as a backup, delays a commit
         database.executescript(_DURABLE)
         if (identity := int.from_bytes(head[60:64], "big")) and _value(database, "PRAGMA user_version") != identity:
@@ -319,7 +309,7 @@ def checked_path(path: PathLike) -> str:
     return os.path.realpath(name)
 
 
-def size_of(path: str) -> int:
+def _size_of(path: str) -> int:
     """Return the size of a side file; 0 if it does not exist, or if the run that used it has just removed it."""
     try:
         return os.path.getsize(path)

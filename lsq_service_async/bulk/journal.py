@@ -24,18 +24,7 @@ import attrs
 
 from ..errors import InvalidRequestError, LSQServiceError
 from ..records import TicketReceipt
-from ._journal_file import (
-    Entry,
-    JournalFile,
-    PathLike,
-    State,
-    as_number,
-    check_version,
-    checked_path,
-    connect,
-    reading,
-    size_of,
-)
+from ._journal_file import Entry, JournalFile, PathLike, State, as_number, check_version, checked_path, connect, reading
 from .rows import Row, RowKeys
 
 T = TypeVar("T")
@@ -175,9 +164,6 @@ def _read(path: PathLike, query: str, parse: Callable[[Iterable[Any]], T], *, si
         return parse(())
     # Opened read-only, so that the -wal file of version 1 stays: it proves to the next run that no rows are missing.
     mode = "ro" if os.path.exists(f"{file}-wal") else "rw"
-    with reading(file):
-        if size_of(f"{file}-journal"):  # SQLite would apply it, also if it is that of another journal
-            JournalFile(file).recover()
     with reading(file), closing(connect(file, mode=mode)) as database:
         [(version,)] = database.execute("SELECT version FROM journal")
         check_version(file, version)
