@@ -53,7 +53,7 @@ async def test_a_breaker_probes_until_the_service_works():
     ids=lambda error: type(error).__name__,
 )
 async def test_failures_that_the_row_caused_do_not_open_a_breaker(error):
-    """A failure that a row caused resets the count of failures of the service."""
+    """A success, or a failure that a row caused, resets the count of failures of the service."""
     circuit, times = breaker()
     for failure in (NotSentError("x"), error, NotSentError("x")):
         circuit.record(failure)

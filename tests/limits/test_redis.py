@@ -135,7 +135,7 @@ async def test_after_a_failover_new_connections_find_the_new_primary(redis_serve
 
 
 async def test_a_client_without_a_connection_pool_can_be_used(name):
-    """A client such as that of a cluster, which finds the primaries itself, can be passed."""
+    """A limiter accepts a client without a connection pool, such as that of a Redis cluster."""
 
     class Client:
         def register_script(self, text):

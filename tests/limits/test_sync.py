@@ -40,7 +40,7 @@ def random_message(random: Random, slots: list[int], now: float) -> SyncMessage:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_state_is_the_same_after_it_was_written_and_read(seed):
-    """A state after any messages is equal to itself after it was written to JSON and read."""
+    """A state is unchanged after it was written to JSON and read, whatever messages it has processed."""
     random, state, now, slots = Random(seed), None, 1000.0, []
     for number in range(40):
         now += random.choice(STEPS)

@@ -54,7 +54,13 @@ _ON_UNKNOWN = click.Choice(["skip", "stop", "resend"])
 _FILE: list[click.Parameter] = [
     click.Argument(["path"], metavar="FILE"),
     click.Option(["--journal"], type=_PATH, help="Records every row. Default: FILE.journal."),
-    click.Option(["--operation"], type=click.Choice(["create", "update"]), default="create", show_default=True),
+    click.Option(
+        ["--operation"],
+        type=click.Choice(["create", "update"]),
+        default="create",
+        show_default=True,
+        help="Create a ticket for each row, or update the ticket that a row names.",
+    ),
     click.Option(["--delimiter"], default=",", show_default=True, callback=_one_character, help="Separates CSV cells."),
     click.Option(["--format"], type=click.Choice(["csv", "jsonl"]), help="Format of FILE. Default: by its suffix."),
 ]

@@ -32,7 +32,7 @@ async def print_plan(file: BulkFile, rows: Rows) -> None:
     async with client_from_env() as client:
         _print_plan(file.job(client, rows).plan())
     if rows.bad:
-        click.echo(f"not counted: {rows.bad} rows that are not valid; run --dry-run prints the reasons", err=True)
+        click.echo(f"Invalid rows, not counted: {rows.bad}. To print the reasons, use run --dry-run.", err=True)
 
 
 def _print_plan(plan: Plan) -> None:
@@ -73,7 +73,7 @@ async def _validator(client: ServiceClient) -> Validate:
     except AuthenticationError:
         raise  # every row would fail
     except LSQServiceError as error:
-        click.echo(f"Checked without the account's metadata, which only keys of an admin can read: {error}", err=True)
+        click.echo(f"Checked without the account's field metadata (it needs the keys of an admin): {error}", err=True)
         return by_lead
     return by_metadata
 
