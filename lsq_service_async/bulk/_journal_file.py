@@ -1,8 +1,9 @@
 """The SQLite file of a journal: its format, its lock, and the checks that detect damage.
 
 The file holds the account, and for each row its key, digest, state and ticket number: no payload and no secret. SQLite
-keeps it consistent as long as its ``-journal`` file stays next to it. The sum over all rows detects a damaged file, and
-a copy that was made during a commit without that file. Both raise ConfigurationError, so that no row is sent twice.
+keeps it consistent as long as its ``-journal`` file stays next to it. The sum over all rows detects a damaged file. It
+also detects a copy that was made during a commit and lacks the ``-journal`` file. Both raise ConfigurationError, so
+that no row is sent twice.
 """
 
 from __future__ import annotations
@@ -181,7 +182,7 @@ class JournalFile:
 
     @contextmanager
     def _use(self) -> Iterator[sqlite3.Connection]:
-        """Yield the open database. After an error it can only be closed: the rolled-back changes are not known."""
+        """Yield the open database. After an error it can only be closed, because changes may be missing from it."""
         if self._database is None or self._failure is not None:
             raise LSQServiceError(self._failure or f"The journal {self.path!r} is closed.")
         try:
@@ -237,7 +238,7 @@ class JournalFile:
 
     def _open_database(self) -> sqlite3.Connection:
         """Open the file if its header is that of a journal. It is read first, because SQLite may write on opening."""
-        with open(self.path, "rb") as file:  # safe with the lock, and before SQLite has its own
+        with open(self.path, "rb") as file:  # safe: the lock is held, and SQLite has no lock to lose yet
             head = file.read(100)
         if not head:
             raise _unusable(self.path, "it is empty")
@@ -247,7 +248,8 @@ class JournalFile:
         self._database = database = connect(self.path, timeout=30.0)  # s; a reader, such as a backup, delays a commit
         database.executescript(_DURABLE)
         if (identity := int.from_bytes(head[60:64], "big")) and _value(database, "PRAGMA user_version") != identity:
-            database.execute("UPDATE journal SET sum = sum + 1")  # or the next run would open the content of the other
+            # Make the sum wrong, so that the next run does not accept the rows of the other journal.
+            database.execute("UPDATE journal SET sum = sum + 1")
             raise _unusable(self.path, "the -journal file next to it belonged to another journal")
         if _value(database, "PRAGMA integrity_check(1)") != "ok":
             raise _unusable(self.path, "it is damaged")

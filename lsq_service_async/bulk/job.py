@@ -42,7 +42,9 @@ class Setup:
 
 
 class BulkJob:
-    """One run. ``async for outcome in job`` yields a `RowOutcome` for each row, in order of completion, once.
+    """One run. ``async for outcome in job`` yields one `RowOutcome` for each row, in order of completion.
+
+    A job can be iterated once; make another job with the same journal to continue.
 
     If the loop is left early, or `stop` is called, no new row begins; rows in flight end, and their results are stored.
     The next run with the same journal continues from there.

@@ -73,7 +73,8 @@ class Journal:
         found = await self._in_thread(self._file.find, key)
         if found is None:
             return Entry(key, row.digest, State.PENDING)
-        # An edited row also matches with its first content, unless it is to be sent: the original input may run again.
+        # The original input may run again after a row was edited. So the first content of an edited row is accepted
+        # too, unless this run sends the row.
         is_sent = found.state is not State.DONE and (found.state is not State.FAILED or edited)
         if row.digest == found.digest or (row.digest == found.previous_digest and not is_sent):
             return found
@@ -158,7 +159,7 @@ def account_in(path: PathLike) -> str | None:
 
 
 def _read(path: PathLike, query: str, parse: Callable[[Iterable[Any]], T], *, since: int = 1) -> T:
-    """Read a journal that a run may be writing. Versions below ``since`` have no such rows."""
+    """Read a journal that a run may be writing. The result is empty if its format is older than ``since``."""
     file = checked_path(path)
     if not os.path.exists(file):
         return parse(())

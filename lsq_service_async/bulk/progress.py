@@ -97,7 +97,7 @@ class Progress:
 
     def __init__(self, rows: Source, kept: set[State]) -> None:
         self.in_flight: set[str] = set()
-        """The keys of rows whose intent is stored and whose result is not."""
+        """The keys of rows that are in flight in the journal: their results are not stored yet."""
         self._rows = rows
         self._kept = kept
         self._to_keep = 0

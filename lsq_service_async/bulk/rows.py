@@ -112,7 +112,7 @@ def digest_of(ticket: NewTicket | TicketUpdate, target: TicketRef | None = None,
     number = None if target is None else str(getattr(target, "number", target))
     parts = [type(ticket).__name__, repr(sorted(given, key=itemgetter(0))), repr(number)]
     for file in files:
-        # The length of a source that can be read once is known only after it was read.
+        # If a source can be read only once, its length is not known before it has been read.
         length = None if isinstance(getattr(file, "source", None), SpooledSource) else getattr(file, "length", None)
         parts.append(repr((str(getattr(file, "name", file)), length)))
     return hashlib.sha256("\x00".join(parts).encode(errors="surrogatepass")).hexdigest()[:32]
@@ -123,6 +123,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return sorted((str(name), _plain(held)) for name, held in value.items())
     if isinstance(value, datetime) and value.tzinfo is not None:
-        with suppress(OverflowError):  # within a day of the year 1 or 9999, which no ticket has
+        with suppress(OverflowError):  # near datetime.min or datetime.max; no ticket has such a date
             return value.astimezone(UTC)
     return str(value) if isinstance(value, str | UUID) else value

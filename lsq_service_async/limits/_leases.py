@@ -13,7 +13,7 @@ from ._engine.sync import LEASE
 
 _RENEW = 3.0  # s after which a lease is renewed
 _REPORT = 1.0  # s that a report waits for a message that is sent anyway
-_WORTH_WAITING = 1.0  # s that it waits longer if a message is certain to be sent in that time
+_WORTH_WAITING = 1.0  # s; a report waits longer if a message for a waiting call is expected within this time
 
 
 @attrs.define

@@ -32,8 +32,8 @@ class HostLimiter(SharedLimiter):
 
     ``path`` is a file on a local disk, not on a network share. It is created if it does not exist, and only its owner
     can read it. Delete it only while no process uses it. If it is deleted or replaced in use, the processes change to
-    the new file; the process that creates it first sends no call for a window. If a process dies, its calls in flight
-    count as answered when their leases expire, after at most ten seconds. While the file cannot be used, calls raise
+    the new file. If one of them creates it, no call is sent for a window. If a process dies, its calls in flight count
+    as answered when their leases expire, after at most ten seconds. While the file cannot be used, calls raise
     NotSentError. Opening raises ConfigurationError if the file is not the file of a limit or cannot be written, if
     another process uses it at another rate, or on a platform other than Linux and macOS.
 

@@ -74,9 +74,10 @@ class Limiter(ABC):
 
     It belongs to the event loop that opened it, and it counts its users: close it as often as it was opened.
 
-    Each grant also takes a token from an aiolimiter bucket of ``calls`` in ``per`` seconds. The slot of a call that was
-    never sent returns at once; only then does the bucket delay calls, so that they do not try a dead network faster
-    than the limit. The bucket has no lanes, so no call waits inside it: its capacity is checked first.
+    Each grant also takes a token from an aiolimiter bucket of ``calls`` in ``per`` seconds. The bucket delays calls
+    only after a call that was never sent: the slot of such a call returns at once, and without the bucket, calls would
+    try a dead network faster than the limit. The bucket has no lanes, so no call waits inside it: its capacity is
+    checked first.
     """
 
     _process_id: int  # identifies this process in the state
@@ -200,7 +201,7 @@ class Limiter(ABC):
         return events
 
     def stats(self) -> LimiterStats:
-        """The limit now."""
+        """Return a snapshot of the limit."""
         self._check_loop()
         state, now = self._state, self._now()
         state.tidy(now)
@@ -345,7 +346,10 @@ class Limiter(ABC):
         self._changed.set()
 
     def _has_room(self) -> bool:
-        """Whether the bucket has room. After a call that was never sent, it is checked until it is full again."""
+        """Whether the bucket has room for one call.
+
+        It is checked only after a call that was never sent, and until it has room for all ``calls`` again.
+        """
         if self._has_unsent and self._bucket.has_capacity(self._rate.calls):
             self._has_unsent = False
         return not self._has_unsent or self._bucket.has_capacity()

@@ -21,9 +21,9 @@ _MOST_REMOVED = 1000  # entries of removed calls that a heap may hold before it 
 class Waiter:
     """A call that waits for a slot.
 
-    ``since``, ``due`` and ``deadline`` are loop times: the start of the wait, the estimate at that time of when the
-    call is sent, and the latest time at which it may be sent (or ``inf``). ``is_retry`` marks a call that was sent
-    before. ``is_reported`` is True once its long wait was logged.
+    Three attributes are loop times: at ``since`` the wait started; at ``due`` the call will be sent, as estimated when
+    the wait started; ``deadline`` is the latest time at which the call may be sent, or ``inf``. ``is_retry`` marks a
+    call that was sent before. ``is_reported`` is True once its long wait was logged.
     """
 
     request: Request
@@ -66,7 +66,7 @@ class FifoQueue:
         return was_there
 
     def least_margin(self) -> float:
-        """The delay in seconds at which the first call misses its deadline; ``inf`` if no call has a deadline."""
+        """The smallest delay in seconds at which a call misses its deadline; ``inf`` if no call has a deadline."""
         return self._margins[0][0] if self._margins else math.inf
 
     def remove_late(self, delay: float) -> Iterator[Waiter]:

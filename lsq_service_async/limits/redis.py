@@ -32,8 +32,8 @@ _CONNECT_TIMEOUT = 2.0  # s; connecting and logging in take several round trips
 _REPLY_TIMEOUT = 0.3  # s; for each round trip of an open connection
 _MEMORY = 600.0  # s without a message after which Redis deletes the limit
 _TRIES = 8
-_PAUSE = 0.002  # s; the longest pause before the second retry, doubled for each further retry, four times at most
-_FRESH = 2.0  # s after a write for which the next message uses the written text instead of reading it
+_PAUSE = 0.002  # s; the longest pause before the second retry; each further retry doubles it, up to 16 times as long
+_FRESH = 2.0  # s; within this time after a write, the next message uses the written text instead of reading it
 _JITTER = 0.001  # s by which a request may be faster than those before it; well below the slack of the window
 _DRIFT = 0.0001  # s per second by which the server's clock may be faster than this one
 

@@ -93,7 +93,7 @@ def _credible(named: tuple[int, float] | None, configured: RateLimit) -> tuple[i
     """Correct a limit that a refusal named; None if it cannot be a limit.
 
     A limit below a fifth of the configured rate is raised to that, because the message of the service may quote text of
-    a request. A limit of more calls than configured is scaled to a shorter window.
+    a request that only looks like a limit. A limit of more calls than configured is scaled to a shorter window.
     """
     if named is None or named[0] < 0 or named[1] <= 0:
         return None

@@ -21,7 +21,10 @@ class Estimate:
         self._start = 0.0
 
     def sent_at(self, state: LimitState, now: float, lane: Lane, ahead: tuple[int, int]) -> float:
-        """The time at which a call will be sent if ``ahead`` others, in its lane and in both lanes, go first."""
+        """The time at which a call will be sent.
+
+        ``ahead`` has the number of calls that are sent before it: in its lane, and in both lanes.
+        """
         start = max(now, state.paused_until)
         made_of, self._made_of = self._made_of, (state, state.revision)
         if made_of[0] is not state or made_of[1] != state.revision or start > self._start + SLACK:

@@ -16,13 +16,13 @@ from .messages import LANES, Grant, Request, SyncMessage
 from .state import Flight, LimitState
 from .window import opens_at
 
-LEASE = 10.0  # s without a report of its process after which a call counts as answered
+LEASE = 10.0  # s after which a call counts as answered if its process does not report it again
 PRESENCE = 60.0  # s without a message after which a process no longer uses the limit
 _rate = lru_cache(64)(RateLimit)  # a state is read with each message, and its rates are validated
 _CLOCK_JUMP = 1.0  # s; a smaller step of a server's clock does no harm
 _LONGEST_WAIT = 10.0  # s until the next request at most, because estimates become outdated
 _BLIND_WAIT = 1.0  # s until the next request if no time can be estimated: another process may report an answer
-_SHORTEST_WAIT = 0.25  # tokens from a request that was not granted to the next
+_SHORTEST_WAIT = 0.25  # tokens until the next request at least, if this one was not granted
 _MARGIN = 0.1  # tokens added to an estimate, so that a request is hardly ever too early
 _UNREPORTED = 2.0  # s from an answer to its report at most
 

@@ -47,8 +47,8 @@ def opens_at(answered: Sequence[float], in_flight: int, rate: RateLimit) -> floa
     if len(answered) <= room:
         return -math.inf
     # The estimate is largest if the boundary is at an answer, or a window after one. Only these boundaries are tried,
-    # the latest first. The search ends early, because a boundary delays a call by at most a window. Boundaries with at
-    # most ``room`` answers since a window before them cannot delay it and are skipped.
+    # the latest first. The search ends early, because a boundary delays a call by at most a window. A boundary is
+    # skipped if at most ``room`` answers are later than the time one window before it: it cannot delay the call.
     latest = -math.inf
     before = len(answered) - math.floor(room)
     edge = answered[before - 1] + rate.per
