@@ -83,9 +83,9 @@ def hide_keys(settings: dict[str, Any], cls: type[Any]) -> None:
 
 
 class HidesKeys(type):
-    """A metaclass that wraps keys before ``__init__`` is called, whose arguments are local variables of its frame.
+    """A metaclass that wraps keys before ``__init__``, because crash reports show the arguments of ``__init__``.
 
-    A wrapper around ``__init__`` is not enough: the repr of its unfinished ``self`` would fail in a crash report.
+    A decorator of ``__init__`` is not enough: a crash report would call the repr of the unfinished ``self``, and fail.
     """
 
     def __call__(cls: type[C], /, **settings: Any) -> C:

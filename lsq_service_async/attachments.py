@@ -44,7 +44,7 @@ def _file_name(name: object) -> str:
 
 
 def _check_content_type(_: Any, attribute: Any, value: Any) -> None:
-    """Require a media type (an attrs validator). httpx would send the line ends of any other text."""
+    """Require a media type (an attrs validator). A line end in it would add a header to the multipart body."""
     if not isinstance(value, str) or not _CONTENT_TYPE.fullmatch(value):
         raise InvalidRequestError(f"a content type is written like image/png, not {ascii(value)[:80]}")
 

@@ -170,7 +170,7 @@ class ServiceClient:
             call = create_call(ticket, files) if verb == "created" else update_call(row.target or "", ticket, files)
             return await self._session.send(attrs.evolve(call, before_send=before_send), options)
 
-        async def probe() -> object:  # any response is enough, also that the ticket does not exist
+        async def probe() -> object:  # any response is enough, even a 404 for this ticket
             return await self.with_options(lane=Lane.BULK, retry=RetryPolicy(attempts=1)).tickets.get("1")
 
         return Setup(

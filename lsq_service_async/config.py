@@ -169,7 +169,9 @@ class Config(metaclass=validators.HidesKeys):
 
     @property
     def leads_url(self) -> str:
-        """The origin of the marketing API. The default is https://api.leadsquared.com, or a loopback ``base_url``.
+        """The origin of the marketing API.
+
+        The default is ``base_url`` if its host is this machine, else https://api.leadsquared.com.
 
         Page: apidocs.leadsquared.com/get-a-lead-by-email-id
         """

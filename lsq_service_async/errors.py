@@ -54,8 +54,8 @@ class NotSentError(LSQServiceError):
 class QueueTimeoutError(NotSentError):
     """The call was not sent, because the rate limit would have made it wait beyond its deadline.
 
-    A new call after ``retry_after`` seconds is expected to meet the same deadline. A server can return this number in
-    its own Retry-After header.
+    A new call after ``retry_after`` seconds is expected to meet the same deadline. If your program is a web server, it
+    can return this number in the Retry-After header of its response.
     """
 
     def __init__(self, message: str, *, retry_after: float = 0.0, **about: Any) -> None:
@@ -142,10 +142,10 @@ class RateLimitError(APIStatusError):
 
 
 class ServerError(APIStatusError):
-    """5xx: the service failed. With an ``exception_type`` it refused the call, and would refuse it again.
+    """5xx: the service failed. If ``exception_type`` is set, it refused the call and would refuse it again.
 
-    Without one, it is raised for reads, and for updates without attachments, which may have been applied. Other calls
-    raise OutcomeUnknownError instead.
+    If ``exception_type`` is None, the call may have been applied. This error is then raised for reads and for updates
+    without attachments only; other calls raise OutcomeUnknownError instead.
     """
 
 

@@ -1,6 +1,7 @@
 """Reads the field metadata of the account, and validates tickets against it before they are sent.
 
-Both reads need the keys of an admin. A client and its views cache the answers for ``Config.metadata_ttl`` seconds.
+Reading the fields and the sub-types needs the keys of an admin. A client and its views cache the answers for
+``Config.metadata_ttl`` seconds.
 """
 
 from __future__ import annotations

@@ -195,7 +195,7 @@ def create_call(
         raise InvalidRequestError(f"create takes a NewTicket, not {type(ticket).__name__}")
     dto = new_ticket_dto(ticket)
     if attachments:
-        del dto["Id"]  # null in the sample of the JSON page, absent from that of the page with attachments
+        del dto["Id"]  # create-tickets shows "Id": null; create-ticket-with-attachments shows no Id
     body = encode(dto)
     return Call(
         operation="tickets.create",

@@ -240,7 +240,7 @@ def _unknown(context: CallContext, reason: str) -> OutcomeUnknownError:
 
 
 def _drop_frames(error: BaseException) -> list[BaseException]:
-    """Drop the frames of an exception and all that it is linked to: their local variables may hold a request's headers.
+    """Drop the frames of an exception and of its linked exceptions: local variables may hold a request's headers.
 
     Return the exception, its causes, its contexts and the members of groups, each once.
     """
@@ -261,7 +261,8 @@ def redact(config: Config, text: str) -> str:
     No key is ever a local variable, because crash reporters send the local variables of every frame.
     """
     for secret in (config.access_key, config.secret_key):
-        # No encoding changes letters and digits, so the slow search is for texts that have the longest run of them.
+        # No encoding changes letters and digits. So the slow search is needed only if the text contains the key's
+        # longest run of letters and digits.
         if max(re.findall("[A-Za-z0-9]*", secret.reveal()), key=len) in text:
             text = re.sub("".join(map(_encodings, secret.reveal())), "***", text)
     return text

@@ -20,7 +20,7 @@ from .upload import RequestBody, prepare
 
 _log = logging.getLogger("lsq_service_async")
 _CLOSED = "The client was closed before the call was sent. Nothing was applied."
-LARGE = 8 << 20  # bytes; the limiter allows half of its slots to uploads that are larger, because they take long
+LARGE = 8 << 20  # bytes; larger uploads get at most half of the slots of the limiter, because they take long
 
 
 class Pipeline:
@@ -95,7 +95,7 @@ class Pipeline:
             context.abandoned, reason = True, "the caller was cancelled"
             raise
         finally:
-            # The task may have ended in the same loop iteration. Otherwise it emits AttemptEnded itself, later.
+            # The task may have ended even if the caller was cancelled. If not, it emits AttemptEnded when it ends.
             seconds, is_done = context.clock() - started, flight.done()
             if is_done and not flight.cancelled() and flight.exception() is None:
                 result = flight.result()

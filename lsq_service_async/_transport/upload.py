@@ -14,7 +14,7 @@ from ..config import Config
 from ..errors import InvalidRequestError, LSQServiceError, NotSentError
 
 CHUNK_SIZE = 1 << 20  # of a file: large enough that threads cost little, small enough for many uploads at once
-WRITE_SIZE = 1 << 16  # of bytes in memory: if the connection breaks, a smaller last write makes fewer calls unknown
+WRITE_SIZE = 1 << 16  # of bytes in memory: small, because an error in the last write leaves the outcome unknown
 
 
 class BodyFailedError(Exception):
@@ -112,7 +112,8 @@ class FileReader:
         self._timeout = timeout
         self._file: Reader | None = None
         self._next: asyncio.Future[bytes] | None = None
-        # If a thread is reading the file, the thread closes it: it cannot be stopped, and the loop may end earlier.
+        # If a thread is reading the file, the thread also closes the file: a thread cannot be stopped, and the event
+        # loop may end before it.
         self._lock = threading.Lock()
         self._is_reading = self._is_closed = False
 

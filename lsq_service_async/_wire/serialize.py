@@ -23,7 +23,7 @@ def encode(value: Any) -> bytes:
 
 
 def new_ticket_dto(ticket: NewTicket) -> dict[str, Any]:
-    """Return the body of a create (apidocs.leadsquared.com/create-tickets). No lead raises InvalidRequestError."""
+    """Return the body of apidocs.leadsquared.com/create-tickets. Raises InvalidRequestError if the lead is missing."""
     fields = [{"SchemaName": name, "Value": value} for name, value in field_values(ticket).items()]
     if not ticket.names_lead:
         raise InvalidRequestError("a ticket needs its lead: give lead_id, lead_email or lead_phone")
@@ -96,5 +96,5 @@ def ticket_number(ticket: TicketRef) -> str:
     """Return a ticket's number, for operations that take no GUID."""
     text = ticket_ref(ticket)
     if not re.fullmatch(r"[0-9]{1,18}", text):
-        raise InvalidRequestError(f"this needs a ticket number such as '143', not {text!r}; tickets.get returns it")
+        raise InvalidRequestError(f"give the ticket number, such as '143', not {text!r}; tickets.get returns it")
     return text

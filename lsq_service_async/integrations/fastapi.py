@@ -110,7 +110,7 @@ async def _stored(app: FastAPI, client: ServiceClient) -> AsyncIterator[State]:
     opened, before = _Opened(client, asyncio.get_running_loop()), getattr(app.state, _STATE_KEY, None)
     if before is not None and before.loop is opened.loop:
         # Handlers would use one client, and client_of the other.
-        raise ConfigurationError("this app has a client already; open one for a second account in the app's lifespan")
+        raise ConfigurationError("this app has a client already; for a second account, open one in your own lifespan")
     setattr(app.state, _STATE_KEY, opened)
     try:
         yield {_STATE_KEY: opened}

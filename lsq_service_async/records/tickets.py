@@ -16,7 +16,7 @@ from .metadata import Lead
 
 
 def _copied(fields: Any) -> Any:
-    """Copy a mapping, so that later changes do not affect the ticket. Sending the ticket rejects other values."""
+    """Copy a mapping, so that later changes do not affect the ticket. Other types are rejected on sending."""
     return dict(fields) if isinstance(fields, Mapping) else fields
 
 
@@ -99,8 +99,8 @@ class Ticket(Record):
     """A ticket as read from the service.
 
     ``number`` is "143", ``key`` is "#143" and ``ticket_id`` is the GUID. ``fields`` has the value of every field by
-    schema name, system fields included, in the order of the service; ``sub_fields`` has the sub-fields of a field by
-    the same name. ``due_date`` is in ``Config.time_zone``. ``permissions`` maps names to the permissions of your user.
+    schema name, system fields included, in the order of the service. ``sub_fields`` maps the schema name of a field to
+    its sub-fields. ``due_date`` is in ``Config.time_zone``. ``permissions`` maps names to the permissions of your user.
 
     Page: apidocs.leadsquared.com/get-a-tickets-details-by-id
     """
