@@ -1,8 +1,9 @@
 """Limiters in front of the same strict servers: refused calls, time, and CPU per acquire; Redis: round trips per call.
 
-150 calls at once, at 25 in 5 seconds, through a network that takes up to 60 ms each way. They are counted as the
-service counts them, on arrival, by a true window and by HAProxy's two-bucket estimate; refused calls count. Peers are
-measured if they are installed (``pip install pyrate-limiter limits throttled-py``), as their documentation uses them.
+150 calls at once, at 25 in 5 seconds, through a network that takes up to 60 ms each way. Two servers count each call
+when it arrives: one with a sliding window, the other with HAProxy's two-bucket estimate. Both count refused calls too.
+Peers are measured if they are installed (``pip install pyrate-limiter limits throttled-py``), and used as their
+documentation shows.
 
 If redis-server is installed, several Redis limiters that share one limit are measured, on loopback and through a proxy
 that adds delay.
@@ -112,7 +113,7 @@ PEERS: dict[str, tuple[str, Callable[[int, float], Awaitable[Acquire]]]] = {
 
 
 async def flood(acquire: Acquire) -> tuple[int, int, float, float]:
-    """Return the calls that each server refused, the seconds from the first grant to the last, and their ratio."""
+    """Return the refused calls of each server, the seconds from first to last grant, and their ratio to the minimum."""
     chance, servers, refused = random.Random(1), [SlidingWindow(CALLS, PER), TwoBucketEstimate(CALLS, PER)], [0, 0]
     granted: list[float] = []
 
@@ -147,7 +148,7 @@ async def cpu_each(spend: Callable[[], Awaitable[None]]) -> float:
 
 
 async def measure_acquires() -> list[tuple[object, ...]]:
-    """Return the median CPU time of a bare acquire, of this package and of aiolimiter, measured alternately."""
+    """Return the median CPU time of acquiring a slot with this package and with aiolimiter, measured alternately."""
     from aiolimiter import AsyncLimiter
 
     async def ours() -> None:
@@ -277,14 +278,14 @@ async def measure_shared(program: str) -> list[tuple[object, ...]]:
 
 def run() -> None:
     names = [name for name, (module, _) in PEERS.items() if find_spec(module) is not None]
-    head = ["limiter", "refused, window", "refused, estimate", "s", "to calls / rate", "CPU us"]
+    head = ["limiter", "refused, window", "refused, estimate", "s", "s / least s", "CPU us"]
     show(
         f"{FLOOD} calls at once, {CALLS} in {PER:g} s, jitter {JITTER * 2000:.0f} ms", head, asyncio.run(measure(names))
     )
-    show("CPU of an acquire that does not wait", ["way", "us", "this to it"], asyncio.run(measure_acquires()))
+    show("CPU of an acquire that does not wait", ["way", "us", "this / way"], asyncio.run(measure_acquires()))
     program = shutil.which("redis-server")
     if program is not None and find_spec("redis") is not None:
-        head = ["Redis, 160 calls at 25 in 1 s", "round trips per call", "s", "to calls / rate"]
+        head = ["Redis, 160 calls at 25 in 1 s", "round trips per call", "s", "s / least s"]
         show("Limiters that share a limit by compare-and-set", head, asyncio.run(measure_shared(program)))
     else:
         print("  Redis is left out: install redis-server and redis-py")

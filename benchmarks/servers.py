@@ -49,5 +49,5 @@ async def measure() -> list[tuple[str, int, float, float]]:
 
 
 def run() -> None:
-    head = ["server, client", "refused", "s", "to calls / rate"]
+    head = ["server, client", "refused", "s", "s / least s"]
     show(f"{CALLS} creates at once, 25 in 5 s, jitter {JITTER * 2000:.0f} ms", head, asyncio.run(measure()))

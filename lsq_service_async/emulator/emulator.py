@@ -70,13 +70,13 @@ class Emulator:
     of leads, which have another window of the same kind (sliding if you pass a `Window`).
 
     jitter: the longest delay in seconds in each direction; a call is counted between the two delays. port: 0 takes a
-    free one. clock, sleep, random: replace the clock and the random numbers. store: a store that another emulator uses
-    too, or one that begins at another number.
+    free one. clock, sleep, random: replace the clock and the random numbers. store: a `TicketStore`, to share tickets
+    with another emulator or to set the number of the first ticket.
 
     admin: if False, trash, field metadata and sub-types answer 403 (an inference). enforce_mandatory: new tickets
-    without a mandatory field get a 400. metadata_offset: the meaning of an Offset, which the vendor's page contradicts:
-    the number of records before the page ("from_zero"), the position of its first record ("from_one"), or the number of
-    the page ("page").
+    without a mandatory field get a 400. metadata_offset: the meaning of an Offset, on which the vendor's page
+    contradicts itself: the number of records before the page ("from_zero"), the position of its first record
+    ("from_one"), or the number of the page ("page").
     """
 
     def __init__(
@@ -153,7 +153,10 @@ class Emulator:
         return sum(call.refused for call in self._calls)
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The ASGI application: counts a call, lets its fault carry it out, and records it."""
+        """The ASGI application: counts and records a call, and passes it to its fault, which reads and answers it.
+
+        A call that no other fault applies to has the fault `Serve`.
+        """
         await self._travel()
         request = Request(scope, receive)
         method, path = request.method, scope["path"]

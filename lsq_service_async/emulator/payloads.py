@@ -18,7 +18,7 @@ LEAD_PREFIX = "LeadDetail."
 """Fields with this prefix describe the lead, not the ticket."""
 
 Rule = tuple[str, Callable[[Any], object]]
-"""The expected value of an attribute: in words, and as a check (of None if the attribute is missing)."""
+"""The expected value of an attribute: in words, and as a check. The check gets None for a missing attribute."""
 
 TEXT: Rule = ("a text", lambda value: isinstance(value, str) and value != "")
 TEXT_OR_NULL: Rule = ("a text or null", lambda value: value is None or (isinstance(value, str) and value != ""))

@@ -48,7 +48,7 @@ class Unlimited(_Limit):
 
 
 class SlidingWindow(_Limit):
-    """An exact log: no ``per`` seconds, wherever they begin, contain more than ``calls`` calls.
+    """An exact log: any interval of ``per`` seconds contains at most ``calls`` calls that were allowed.
 
     With ``refused_count`` a refused call is logged too, so a client that repeats without waiting stays refused.
     """

@@ -70,7 +70,7 @@ _SEND: list[click.Parameter] = [
         type=_ON_UNKNOWN,
         default="skip",
         show_default=True,
-        help="For rows that may have been applied.",
+        help="Action for rows that may have been applied.",
     ),
     click.Option(["--errors"], type=_PATH, help="Write failed rows to this file."),
 ]
@@ -119,7 +119,8 @@ def unknown(applied: tuple[str, ...], not_applied: tuple[str, ...], **options: A
     """List or resolve unknown rows and possible duplicates.
 
     An unknown row may have been applied, and a possible duplicate may have been applied twice. Look for their tickets
-    in the service, then record each result under the key in the list. If one of them is wrong, none is recorded:
+    in the service, then record each result with the key that the list shows. If a key or a ticket number is invalid,
+    no result is recorded:
 
     \b
         bulk unknown rows.csv --applied 17=143 --not-applied 18

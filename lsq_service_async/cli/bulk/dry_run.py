@@ -58,7 +58,10 @@ async def check_rows(file: BulkFile, rows: Rows, results: Results, **options: An
 
 
 async def _validator(client: ServiceClient) -> Validate:
-    """Return a check against the account's metadata, or only for a lead if metadata cannot be read."""
+    """Return a function that checks a ticket against the account's metadata.
+
+    If the metadata cannot be read, the function checks only whether a new ticket names its lead.
+    """
 
     async def by_metadata(ticket: NewTicket | TicketUpdate) -> list[str]:
         return [problem.message for problem in await client.metadata.validate(ticket)]

@@ -142,7 +142,10 @@ def print_unknown(rows: Rows, journal: Path) -> None:
 
 
 def resolve_unknown(journal: Path, applied: Iterable[str], not_applied: Iterable[str]) -> None:
-    """Record rows that were applied (KEY[=NUMBER]) and rows that were not (KEY). If one is wrong, none is recorded."""
+    """Record rows that were applied (KEY[=NUMBER]) and rows that were not (KEY).
+
+    If a key or a ticket number is invalid, no row is recorded.
+    """
     keys = unknown_in(journal).keys() | possible_duplicates_in(journal).keys()
     numbers: dict[str, str | None] = {}
     for text in applied:

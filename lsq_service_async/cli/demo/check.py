@@ -63,7 +63,7 @@ def _check_calls(result: DemoResult) -> Iterator[Check]:
 
     limit, refused = f"{rate.calls} calls in {rate.per:g} s", result.emulator.refused
     yield Check(
-        "over the limit", str(refused), f"calls refused for the limit of {limit}", "exceeded" if refused else ""
+        "over the limit", str(refused), f"calls refused because of the limit of {limit}", "exceeded" if refused else ""
     )
 
     played = sum(not isinstance(call.fault, Serve) for call in calls)

@@ -43,7 +43,7 @@ def demo() -> int:
 
 
 async def run_demo(console: Console, emulator: Emulator, rate: RateLimit) -> bool:
-    """Run the demo against a closed emulator and print its checks. Returns whether all of them passed."""
+    """Open the emulator, run the demo against it and print the checks. Returns whether all of them passed."""
     from .check import check_result
     from .demo import FAULTS_IN_WORDS, demo_rows, play
 
