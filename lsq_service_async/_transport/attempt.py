@@ -261,8 +261,8 @@ def redact(config: Config, text: str) -> str:
     No key is ever a local variable, because crash reporters send the local variables of every frame.
     """
     for secret in (config.access_key, config.secret_key):
-        # No encoding changes letters and digits. So the slow search is needed only if the text contains the key's
-        # longest run of letters and digits.
+        # The usual encodings do not change letters and digits. So the slow search is needed only if the text contains
+        # the key's longest run of letters and digits. A writer that escapes every letter is not recognised.
         if max(re.findall("[A-Za-z0-9]*", secret.reveal()), key=len) in text:
             text = re.sub("".join(map(_encodings, secret.reveal())), "***", text)
     return text
