@@ -19,6 +19,7 @@ CORE |= {"tickets", "metadata", "leads"}
 MAY_IMPORT = {
     "_version": set(),
     "errors": set(),
+    "_private_files": {"errors"},
     "events": set(),
     "records": set(),
     "emulator": set(),
@@ -28,12 +29,12 @@ MAY_IMPORT = {
     "tickets": OPERATIONS,
     "metadata": OPERATIONS,
     "leads": OPERATIONS,
-    "limits": {"config", "errors", "events"},
+    "limits": {"config", "errors", "events", "_private_files"},
     "_transport": {"_wire", "attachments", "config", "errors", "events", "limits"},
-    "bulk": {"records", "attachments", "config", "errors", "events"},
+    "bulk": {"records", "attachments", "config", "errors", "events", "_private_files"},
     "client": CORE | {"_version"},
     "integrations": {"__init__", "bulk", "limits", "emulator"},
-    "cli": {"__init__", "bulk", "limits", "emulator"},
+    "cli": {"__init__", "bulk", "limits", "emulator", "_private_files"},
     "__main__": {"__init__", "bulk", "limits", "emulator", "cli"},
     "__init__": CORE | {"client", "_version"},
 }

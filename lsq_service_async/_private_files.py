@@ -1,0 +1,68 @@
+"""Files that are opened by name and that no other user may change: journals, reports, and the file of a limit."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+
+from .errors import ConfigurationError
+
+_FLAGS = ("O_CREAT", "O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC")  # Windows has only the first; a pipe must not block
+_SIDES = ("-wal", "-shm", "-journal")  # the files that SQLite keeps next to a database
+PathLike = str | os.PathLike[str]
+
+
+def open_private_file(path: PathLike, flags: int) -> int:
+    """Open a file, or create it with mode 0600, and return its descriptor. A symbolic link is not followed.
+
+    The file is checked as by `check_private_database`, so ``flags`` must not contain ``O_TRUNC``: truncate it later.
+    Raises ConfigurationError, or OSError if the system refuses.
+    """
+    if os.path.islink(path):
+        raise ConfigurationError(
+            f"{os.fspath(path)!r} is a symbolic link, which is not followed here. Name its target."
+        )
+    for flag in _FLAGS:
+        flags |= getattr(os, flag, 0)
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        _check(path, os.fstat(descriptor))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def check_private_database(path: PathLike) -> os.stat_result:
+    """Check a SQLite file that exists, and those next to it, without opening them. Return the status of the file.
+
+    Raises ConfigurationError if one is not a regular file, or if another user owns it or can write to it. ssh checks
+    its files in the same way. The file may be behind a symbolic link that belongs to this user.
+    """
+    status = os.stat(path)
+    _check(path, status)
+    _check_owner(path, os.lstat(path))
+    real = os.path.realpath(path)
+    for side in _SIDES:
+        with suppress(FileNotFoundError):
+            _check(f"{real}{side}", os.lstat(f"{real}{side}"))
+    return status
+
+
+def _check(path: PathLike, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise ConfigurationError(f"{os.fspath(path)!r} is not a regular file. Name another file.")
+    _check_owner(path, status)
+    if hasattr(os, "geteuid") and status.st_mode & 0o022:  # on Windows the mode says nothing
+        raise ConfigurationError(
+            f"Other users can write to {os.fspath(path)!r}: its mode is {stat.S_IMODE(status.st_mode):04o}. "
+            "Check its content, then run chmod go-w on it, or name another file."
+        )
+
+
+def _check_owner(path: PathLike, status: os.stat_result) -> None:
+    if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
+        raise ConfigurationError(
+            f"{os.fspath(path)!r} belongs to the user with the id {status.st_uid}, not to this one. Name another file."
+        )
