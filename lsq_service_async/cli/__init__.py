@@ -9,6 +9,7 @@
     client.py        the client of a command, configured by the environment
     columns.py       turns column names and values into a ticket
     progress.py      progress bar or progress lines
+    streams.py       stdout and stderr: closed, full, of any encoding
     exit_codes.py    exit codes
 
 Commands import the emulator only when they run, so `--help` works without its extra.

@@ -11,7 +11,8 @@ from .bulk.commands import bulk
 from .demo.command import demo
 from .doctor import doctor
 from .emulator import emulator
-from .exit_codes import INTERRUPTED, exit_code_for
+from .exit_codes import INTERRUPTED, SOME_FAILED, exit_code_for
+from .streams import discard_stdout, reliable_streams
 from .ticket import ticket
 
 
@@ -34,14 +35,19 @@ def run(argv: Sequence[str] | None = None) -> int:
     0 success, 1 failure, 2 wrong usage or settings, 4 rejected keys, 75 a bulk run that stopped and can continue,
     130 Ctrl-C. A command returns its exit code; None means 0.
     """
-    try:
-        return int(commands.main(args=argv, standalone_mode=False) or 0)
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except LSQServiceError as error:
-        click.echo(f"Error: {error}", err=True)
-        return exit_code_for(error)
-    except click.Abort:
-        click.echo("Stopped by Ctrl-C.", err=True)
-        return INTERRUPTED
+    with reliable_streams():
+        try:
+            return int(commands.main(args=argv, standalone_mode=False) or 0)
+        except click.ClickException as error:
+            error.show()
+            return error.exit_code
+        except LSQServiceError as error:
+            click.echo(f"Error: {error}", err=True)
+            return exit_code_for(error)
+        except click.Abort:
+            click.echo("Stopped by Ctrl-C.", err=True)
+            return INTERRUPTED
+        except OSError as error:
+            discard_stdout()
+            click.echo(f"Error: cannot write: {error.strerror or error}", err=True)
+            return SOME_FAILED

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 _LOG = logging.getLogger("lsq_service_async")
 
@@ -46,6 +48,14 @@ class _LogHandler(logging.Handler):
         self._display.say(f"Warning: {record.getMessage()}")
 
 
+class _Bar(Progress):
+    """A progress bar with a note below it, because both do not fit into a line of 80 columns."""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield from super().get_renderables()
+        yield from (Text(task.fields["note"]) for task in self.tasks if task.fields["note"])
+
+
 class ProgressDisplay:
     """Shows how many of *total* items are done, and messages.
 
@@ -56,10 +66,9 @@ class ProgressDisplay:
         self._console = console
         self._name = name
         self._total = total
-        note = TextColumn("{task.fields[note]}", markup=False)
-        columns = (TextColumn(name), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), note)
+        columns = (TextColumn(name), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn())
         # Results on a terminal are printed above the bar; results in a file must not pass through rich.
-        self._bar = Progress(*columns, console=console, redirect_stdout=sys.stdout.isatty())
+        self._bar = _Bar(*columns, console=console, redirect_stdout=sys.stdout is not None and sys.stdout.isatty())
         self._task = self._bar.add_task(name, total=total, note="")
         self._done = 0
         self._handler = _LogHandler(self)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,8 @@ import click
 from .. import NewTicket, ServiceClient, Ticket, TicketReceipt, TicketUpdate
 from .client import client_from_env
 from .columns import ColumnError, TicketType, check_columns, field_names, make_ticket
+from .exit_codes import SOME_FAILED
+from .streams import discard_stdout, print_json, to_json
 
 
 @click.group()
@@ -43,27 +43,27 @@ def _field_options(ticket_type: TicketType) -> list[click.Parameter]:
 
 
 @ticket.command(params=_field_options(NewTicket))
-def create(fields: tuple[str, ...], attach: tuple[Path, ...], **named: str | None) -> None:
+def create(fields: tuple[str, ...], attach: tuple[Path, ...], **named: str | None) -> int:
     """Create a ticket and print its receipt as JSON."""
     new: Any = _ticket(NewTicket, fields, named)
-    asyncio.run(_print(lambda client: client.tickets.create(new, attachments=attach)))
+    return asyncio.run(_print(lambda client: client.tickets.create(new, attachments=attach)))
 
 
 @ticket.command()
 @click.argument("number")
-def get(number: str) -> None:
+def get(number: str) -> int:
     """Print a ticket as JSON. NUMBER is its number or its GUID."""
-    asyncio.run(_print(lambda client: client.tickets.get(number)))
+    return asyncio.run(_print(lambda client: client.tickets.get(number)))
 
 
 @ticket.command(params=[click.Argument(["number"]), *_field_options(TicketUpdate)])
 @click.option("--clear", multiple=True, metavar="NAME", help="Empty a field. Repeatable.")
 def update(
     number: str, fields: tuple[str, ...], attach: tuple[Path, ...], clear: tuple[str, ...], **named: str | None
-) -> None:
+) -> int:
     """Change fields of a ticket or attach files, and print the receipt as JSON."""
     change: Any = _ticket(TicketUpdate, fields, named, clear)
-    asyncio.run(_print(lambda client: client.tickets.update(number, change, attachments=attach)))
+    return asyncio.run(_print(lambda client: client.tickets.update(number, change, attachments=attach)))
 
 
 def _ticket(
@@ -86,13 +86,15 @@ def _ticket(
         raise click.UsageError(str(error).replace("column", "field", 1)) from None
 
 
-async def _print(operation: Callable[[ServiceClient], Awaitable[Ticket | TicketReceipt]]) -> None:
-    """Call *operation* with a client and print the record that it returns."""
+async def _print(operation: Callable[[ServiceClient], Awaitable[Ticket | TicketReceipt]]) -> int:
+    """Call *operation* with a client, print the record that it returns, and return the exit code."""
     async with client_from_env() as client:
         record = await operation(client)
     shown = attrs.asdict(record, filter=lambda field, value: field.name != "attempts")
-    click.echo(json.dumps(shown, default=_to_json, ensure_ascii=False, indent=2))
-
-
-def _to_json(value: Any) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+    try:
+        print_json(shown, indent=2)
+    except OSError as error:
+        discard_stdout()
+        click.echo(f"Cannot write to stdout: {error.strerror}. The result is: {to_json(shown)}", err=True)
+        return SOME_FAILED
+    return 0

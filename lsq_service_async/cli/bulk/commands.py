@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shlex
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import click
 
 from ...bulk import State, account_in, states_in
+from ..streams import print_json
 from .dry_run import check_rows, print_plan
 from .input import BulkFile, has_jsonl_suffix
 from .output import Results, open_report, print_unknown, resolve_unknown
@@ -105,7 +105,7 @@ def retry(errors: Path | None, on_unknown: str, **options: Any) -> int:
 def status(**options: Any) -> None:
     """Print how many rows are in each state. Reads only the journal: rows that no run has reached are not counted."""
     states = states_in(_existing_journal(_bulk_file(**options)))
-    click.echo(json.dumps({state.value: states.get(state, 0) for state in State}))
+    print_json({state.value: states.get(state, 0) for state in State})
 
 
 @bulk.command(params=[*_FILE])

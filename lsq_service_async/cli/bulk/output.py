@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count, islice
 from pathlib import Path
@@ -16,6 +16,7 @@ import click
 from ...bulk import possible_duplicates_in, resolve, row_of, unknown_in
 from ...bulk.rows import RowKeys
 from ..columns import ERROR, KEY
+from ..streams import discard_stdout, print_json
 from .input import UNREADABLE, Csv, InputLine, Jsonl, Rows, escape_formula
 
 
@@ -48,15 +49,19 @@ class Report:
 
 
 class Results:
-    """Writes one JSON line for each row to stdout, and failed rows to the report as well."""
+    """Writes one JSON line for each row to stdout, and failed rows to the report as well.
+
+    If a row cannot be written, `on_lost` is called once with the error, and later rows are not written there.
+    """
 
     def __init__(self, report: Report | None) -> None:
         self.rejected: int = 0
         """Number of rows in the journal that failed because of their content."""
         self.in_doubt: int = 0
         """Number of rows that are unknown or may have been applied twice."""
+        self.on_lost: Callable[[str, OSError], None] = self._print_lost
         self._report = report
-        self._closed = False
+        self._is_lost = False
 
     def write_failed(self, line: InputLine, error: object, key: str | None = None) -> None:
         """Write a row that failed because of its content. *key* is its key in the journal."""
@@ -64,7 +69,11 @@ class Results:
         given: Any = line.cells.get(KEY)
         self.write(key or (str(given) if given else None), line, "failed", error=error)
         if self._report:
-            self._report.add(line, error, key)
+            try:
+                self._report.add(line, error, key)
+            except OSError as failure:
+                self._report = None
+                self.on_lost("the report of failed rows", failure)
 
     def write(
         self,
@@ -76,8 +85,10 @@ class Results:
         *,
         possible_duplicate: bool = False,
     ) -> None:
-        """Write a row to stdout and flush. A closed pipe (`| head`) does not stop the run."""
+        """Write a row to stdout and flush."""
         self.in_doubt += state == "unknown" or possible_duplicate
+        if self._is_lost:
+            return
         result = {
             "key": key,
             "line": line and line.number,
@@ -87,15 +98,14 @@ class Results:
             "possible_duplicate": possible_duplicate,
         }
         try:
-            if not self._closed:
-                # Not click.echo, which would write into the line of the progress bar.
-                print(json.dumps(result, ensure_ascii=False), flush=True)
-        except BrokenPipeError:
-            self._closed = True
-            # Without this, flushing the rest of the buffer would raise again when the process exits.
-            devnull = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(devnull, 1)
-            os.close(devnull)
+            print_json(result)
+        except OSError as failure:
+            self._is_lost = True
+            discard_stdout()
+            self.on_lost("stdout", failure)
+
+    def _print_lost(self, name: str, error: OSError) -> None:
+        click.echo(f"Cannot write to {name}: {error.strerror}.", err=True)
 
 
 @contextmanager
@@ -138,7 +148,7 @@ def print_unknown(rows: Rows, journal: Path) -> None:
             "line": line and line.number,
             "row": line and line.cells,
         }
-        click.echo(json.dumps(shown, ensure_ascii=False))
+        print_json(shown)
 
 
 def resolve_unknown(journal: Path, applied: Iterable[str], not_applied: Iterable[str]) -> None:

@@ -54,6 +54,7 @@ class BulkRun:
         self._signals = signals
         self._bad: int = 0
         rows.on_bad = self._write_bad
+        results.on_lost = self._continue_without
         signals.stop, signals.close = self._stop, display.close
 
     async def finish(self, interval: float) -> int:
@@ -92,6 +93,15 @@ class BulkRun:
     def _write_bad(self, line: InputLine) -> None:
         self._bad += 1
         self._results.write_failed(line, line.error)
+
+    def _continue_without(self, name: str, error: OSError) -> None:
+        """Stop if the reader of stdout has left (`| head`). Otherwise continue: the journal has every result."""
+        if isinstance(error, BrokenPipeError):
+            self._display.say("The reader of stdout has left.")
+            self._signals.exit_code = RESUMABLE
+            self._stop()
+        else:
+            self._display.say(f"Cannot write to {name}: {error.strerror}. The run continues without it.")
 
     def _stop(self) -> None:
         self._job.stop()

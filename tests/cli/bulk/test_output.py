@@ -7,14 +7,12 @@ import io
 import json
 import os
 import stat
-import sys
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from lsq_service_async.__main__ import main
 from lsq_service_async.emulator import Emulator, Status
 
 from .conftest import states
@@ -173,18 +171,3 @@ def test_a_row_that_was_not_sent_is_not_in_the_report(
     assert (code, states(results)) == (1, {"a": "failed"})
     assert len(Path("bad.csv").read_text().splitlines()) == 1
     assert states(bulk("run", "one.csv")[1]) == {"a": "created"}
-
-
-def test_a_closed_pipe_does_not_stop_the_run(served: Emulator, bulk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All rows are sent although the reader of stdout has gone."""
-    written = []
-
-    class Closed(io.StringIO):
-        def flush(self) -> None:
-            written.append(self.getvalue())
-            raise BrokenPipeError
-
-    monkeypatch.setattr(sys, "stdout", Closed())
-    monkeypatch.setattr("lsq_service_async.cli.bulk.output.os.dup2", lambda descriptor, stdout: None)
-    assert main(["bulk", "run", "rows.csv"]) == 0
-    assert (len(written), len(served.tickets)) == (1, 3)

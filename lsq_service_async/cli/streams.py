@@ -1,0 +1,87 @@
+"""Standard output and error: closed, full, of any encoding, or pipes whose reader has left."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import Any, TextIO
+
+
+class _Lenient:
+    """A text stream whose write errors are ignored: nothing is left where they could be reported."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def reliable_streams() -> Iterator[None]:
+    """Let no problem of stdout or stderr raise, except that stdout is full or has no reader.
+
+    A closed descriptor is opened on the null device, so that no other file gets its number. Characters that an encoding
+    does not have are escaped.
+    """
+    for number in range(3):
+        with suppress(OSError):
+            os.fstat(number)
+            continue
+        os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    before = sys.stderr
+    if before is not None:
+        sys.stderr = _Lenient(before)
+        if sys.stdout is None:
+            print("stdout is closed, so results are not printed.", file=sys.stderr)
+    try:
+        yield
+    finally:
+        sys.stderr = before
+
+
+def print_json(value: Any, *, indent: int | None = None) -> None:
+    """Print JSON to stdout and flush. Raises OSError if stdout is full or has no reader."""
+    # Not click.echo, which would write into the line of a progress bar.
+    print(to_json(value, encoding=getattr(sys.stdout, "encoding", None), indent=indent), flush=True)
+
+
+def to_json(value: Any, *, encoding: str | None = None, indent: int | None = None) -> str:
+    """Return JSON. If it has characters that *encoding* lacks or that a terminal would obey, all others than ASCII are
+    escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent, default=_as_text)
+    try:
+        text.encode(encoding or "utf-8")
+        is_plain = text.replace("\n", "").isprintable()
+    except UnicodeEncodeError:
+        is_plain = False
+    return text if is_plain else json.dumps(value, indent=indent, default=_as_text)
+
+
+def _as_text(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def discard_stdout() -> None:
+    """Send the rest of stdout to the null device. Otherwise the flush at the end of the process would fail again."""
+    with suppress(OSError, AttributeError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)

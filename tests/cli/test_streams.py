@@ -1,0 +1,190 @@
+"""Stdout and stderr that are closed, full, of another encoding, or pipes whose reader has left."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+import pytest
+
+from lsq_service_async.__main__ import main
+from lsq_service_async.cli.bulk.output import Report
+from lsq_service_async.cli.streams import to_json
+from lsq_service_async.emulator import Emulator, Status
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A file with three rows. A key has a letter that Latin-1 does not have."""
+    path = tmp_path / "rows.csv"
+    path.write_text("key,lead_id\nΩ,45b5\nb,45b5\nc,45b5\n")
+    return path
+
+
+@pytest.fixture
+def full() -> Iterator[TextIO]:
+    """A stream on a device that is always full."""
+    stream = open("/dev/full", "w")  # noqa: SIM115 -- closed below
+    yield stream
+    with suppress(OSError):  # the flush fails
+        stream.close()
+
+
+@pytest.fixture
+def unread() -> Iterator[TextIO]:
+    """A pipe whose reader has left."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    stream = open(writer, "w")  # noqa: SIM115 -- closed below
+    yield stream
+    with suppress(OSError):
+        stream.close()
+
+
+def test_a_run_continues_if_stdout_is_full(
+    served: Emulator, file: Path, cli: Any, full: TextIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All rows are sent, the exit code is that of the rows, and stderr has one sentence about the results."""
+    monkeypatch.setattr(sys, "stdout", full)
+    code, _, err = cli("bulk", "run", str(file))
+    assert (code, len(served.tickets)) == (0, 3)
+    assert err.count("Cannot write to stdout: No space left on device. The run continues without it.") == 1
+
+
+def test_a_run_stops_if_the_reader_of_stdout_has_left(
+    served: Emulator, tmp_path: Path, cli: Any, unread: TextIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`| head` stops the run like SIGTERM does: exit code 75, and the next run sends the other rows."""
+    file = tmp_path / "rows.csv"
+    file.write_text("lead_id\n" + "45b5\n" * 60)
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", unread)
+        patched.setenv("LSQ_RATE_LIMIT", "5/0.05")
+        code, _, err = cli("bulk", "run", str(file))
+    assert (code, 0 < len(served.tickets) < 60) == (75, True)
+    assert "The reader of stdout has left." in err
+    assert err.endswith("Stopped. Run the same command to continue.\n")
+    assert (cli("bulk", "run", str(file))[0], len(served.tickets)) == (0, 60)
+
+
+def test_a_run_continues_if_the_report_cannot_be_written(
+    served: Emulator, file: Path, cli: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The results are complete, and the run prints how to send the failed rows again without a report."""
+
+    def fail(*_: object) -> None:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(Report, "add", fail)
+    served.faults.add(Status(400, times=2))
+    code, out, err = cli("bulk", "run", str(file), "--errors", f"{file}.bad")
+    assert (code, len(served.tickets), len(out.splitlines())) == (1, 1, 3)
+    assert err.count("Cannot write to the report of failed rows: No space left on device.") == 1
+
+
+def test_a_dry_run_continues_if_stdout_is_full(
+    served: Emulator, file: Path, cli: Any, full: TextIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plan and the number of rows that would fail are printed on stderr."""
+    file.write_text("key,lead_id\na,\nb,\n")
+    monkeypatch.setattr(sys, "stdout", full)
+    code, _, err = cli("bulk", "run", str(file), "--dry-run")
+    assert (code, err.count("Cannot write to stdout: No space left on device.")) == (1, 1)
+    assert "2 of 2 rows would fail" in err
+
+
+@pytest.mark.parametrize("stream", ["full", "unread"])
+def test_stderr_that_cannot_be_written_is_ignored(
+    served: Emulator, file: Path, cli: Any, request: pytest.FixtureRequest, stream: str, monkeypatch: Any
+) -> None:
+    """The results and the exit code are the same as with a terminal."""
+    monkeypatch.setattr(sys, "stderr", request.getfixturevalue(stream))
+    code, out, _ = cli("bulk", "run", str(file))
+    assert (code, len(out.splitlines()), len(served.tickets)) == (0, 3, 3)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252", "utf-16"])
+def test_results_are_json_in_every_encoding(
+    served: Emulator, file: Path, encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Characters that the encoding does not have are escaped as JSON."""
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding))
+    assert main(["bulk", "run", str(file)]) == 0
+    assert main(["bulk", "status", str(file)]) == 0
+    results = [json.loads(line) for line in written.getvalue().decode(encoding).splitlines()]
+    assert {result.get("key") for result in results} == {"Ω", "b", "c", None}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("Ω", "Ω"), ("a\x9bb", r"a\u009bb"), ("a\u202eb", r"a\u202eb"), ("\ud83d", r"\ud83d")]
+)
+def test_characters_that_a_terminal_obeys_are_escaped(text: str, shown: str) -> None:
+    """JSON on stdout has no control characters, no marks that change the direction of text, and no half characters."""
+    assert to_json({"a": text}) == f'{{"a": "{shown}"}}'
+
+
+def test_the_result_of_one_call_is_not_lost_if_stdout_is_full(
+    served: Emulator, cli: Any, full: TextIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The receipt of a ticket is printed on stderr, and the exit code is 1."""
+    monkeypatch.setattr(sys, "stdout", full)
+    code, _, err = cli("ticket", "create", "--lead-id", "45b5")
+    assert (code, len(served.tickets)) == (1, 1)
+    assert '"number": "1"' in err
+
+
+def test_other_output_that_cannot_be_written_is_one_sentence(
+    cli: Any, full: TextIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command whose output does not fit exits with 1."""
+    monkeypatch.setattr(sys, "stdout", full)
+    assert cli("--version") == (1, "", "Error: cannot write: No space left on device\n")
+
+
+@pytest.mark.parametrize("closed", [{"stdout"}, {"stderr"}, {"stdout", "stderr"}], ids=" and ".join)
+def test_a_closed_descriptor_is_opened_on_the_null_device(
+    served: Emulator, file: Path, capsys: pytest.CaptureFixture[str], closed: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No other file gets the number of stdout or stderr, and stderr has a sentence if stdout is closed."""
+    opened, open_file, stat = [], os.open, os.fstat
+
+    def fstat(number: int) -> os.stat_result:
+        if number in [{"stdout": 1, "stderr": 2}[name] for name in closed]:
+            raise OSError(9, os.strerror(9))
+        return stat(number)
+
+    def record(path: Any, flags: int, *rest: Any, **options: Any) -> int:
+        if path != os.devnull:
+            return open_file(path, flags, *rest, **options)
+        opened.append(flags)
+        return -1
+
+    monkeypatch.setattr(os, "fstat", fstat)
+    monkeypatch.setattr(os, "open", record)
+    for name in closed:
+        monkeypatch.setattr(sys, name, None)
+    assert main(["bulk", "run", str(file)]) == 0
+    assert (len(opened), len(served.tickets)) == (len(closed), 3)
+    assert ("stdout is closed, so results are not printed." in capsys.readouterr().err) == (closed == {"stdout"})
+
+
+@pytest.mark.parametrize(
+    ("redirections", "said"),
+    [("<&-", ""), (">&-", "stdout is closed"), ("2>&-", ""), ("<&- >&- 2>&-", "")],
+)
+def test_closed_descriptors_do_not_change_a_run(served: Emulator, file: Path, redirections: str, said: str) -> None:
+    """The rows are sent and the exit code is 0, whichever of the three descriptors the process begins without."""
+    words = f'exec "$0" -m lsq_service_async bulk run "$1" {redirections}'
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(["sh", "-c", words, sys.executable, str(file)], env=env, capture_output=True, timeout=60)
+    assert (done.returncode, len(served.tickets)) == (0, 3)
+    assert said in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
