@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import attrs
 
+from .._private_files import check_private_database, open_private_file
 from ..errors import ConfigurationError
 from ._backend import BackendUnavailableError, SharedLimiter
 from ._engine.messages import SyncMessage
@@ -24,6 +25,7 @@ from ._engine.sync import SyncReply, restarted, state_from_json, state_to_json, 
 
 T = TypeVar("T")
 _APPLICATION = 0x4C535131  # "LSQ1", the application id of the file
+_SCHEMA = "CREATE TABLE limits (name TEXT PRIMARY KEY, boot TEXT, state TEXT) STRICT"
 _RETRY = 0.01  # s
 
 
@@ -35,7 +37,8 @@ class HostLimiter(SharedLimiter):
     the new file. If one of them creates it, no call is sent for a window. If a process dies, its calls in flight count
     as answered when their leases expire, after at most ten seconds. While the file cannot be used, calls raise
     NotSentError. Opening raises ConfigurationError if the file is not the file of a limit or cannot be written, if
-    another process uses it at another rate, or on a platform other than Linux and macOS.
+    another user owns it or can write to it, if another process uses it at another rate, or on a platform other than
+    Linux and macOS.
 
     A limiter may be created before a server forks its workers. Open it after the fork, in each worker. It must not be
     open in the process that forks: SQLite does not support connections that are carried across a fork.
@@ -58,7 +61,8 @@ class HostBackend:
     async def open(self, name: str) -> None:
         """Create the file if it does not exist (mode 0600), and check that it is the file of a limit.
 
-        Raises ConfigurationError if it is another kind of file, or cannot be read and written.
+        Raises ConfigurationError if it is another kind of file, belongs to another user, can be written by other users,
+        or cannot be read and written.
         """
         if self._is_open:
             await self.aclose()  # it was opened in an event loop that has closed
@@ -68,7 +72,7 @@ class HostBackend:
         except BaseException as error:
             self._thread.submit(self._close)  # the thread may still open it if this task was cancelled
             self._thread.shutdown(wait=False)
-            if isinstance(error, OSError | sqlite3.Error):
+            if isinstance(error, OSError | sqlite3.Error | ValueError) and not isinstance(error, ConfigurationError):
                 raise ConfigurationError(f"{self._path} cannot be used for a rate limit: {error}") from error
             raise
         self._is_open = True
@@ -93,21 +97,21 @@ class HostBackend:
 
     def _open(self) -> sqlite3.Connection:
         self._boot = boot_id()
-        with suppress(FileExistsError):
-            # SQLite creates -wal and -shm with the mode of the file. A file that exists is not opened here: closing it
-            # would release the locks of all other connections of this process.
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        self._opened = os.stat(self._path)
+        if not self._path.exists():
+            with suppress(FileExistsError):
+                # SQLite creates -wal and -shm with the mode of the file. A file that exists is not opened here: closing
+                # it would release the locks of all other connections of this process.
+                os.close(open_private_file(self._path, os.O_RDWR | os.O_EXCL))
+        self._opened = check_private_database(self._path)
         db = sqlite3.connect(self._path, timeout=self._busy_timeout, isolation_level=None)
         try:
+            _is_empty(db)  # raises before the journal mode is set, which would change another program's file
             self._write_ahead(db)
             db.execute("PRAGMA synchronous = NORMAL")  # after a power failure, lost commits no longer matter
             with self._transaction(db):
-                if db.execute("PRAGMA application_id").fetchone() != (_APPLICATION,):
-                    if db.execute("SELECT * FROM sqlite_master").fetchone():
-                        raise sqlite3.DatabaseError("it is another program's database")
+                if _is_empty(db):
                     db.execute(f"PRAGMA application_id = {_APPLICATION}")
-                    db.execute("CREATE TABLE limits (name TEXT PRIMARY KEY, boot TEXT, state TEXT) STRICT")
+                    db.execute(_SCHEMA)
         except BaseException:
             db.close()
             raise
@@ -128,9 +132,8 @@ class HostBackend:
 
     def _sync(self, message: SyncMessage) -> SyncReply:
         try:
-            # If the file was deleted or replaced, the other processes use the new one, so this process must too.
             db = self._db
-            if db is None or not self._path.exists() or not os.path.samestat(os.stat(self._path), self._opened):
+            if db is None or not self._is_in_place():
                 self._close()
                 db = self._open()
             with self._transaction(db):
@@ -150,6 +153,13 @@ class HostBackend:
         except Exception as error:  # such as content that another program wrote
             raise BackendUnavailableError(f"{self._path}: {error}") from error
 
+    def _is_in_place(self) -> bool:
+        """Whether the file was neither deleted nor replaced. If it was, the other processes use the new one."""
+        try:
+            return os.path.samestat(os.stat(self._path), self._opened)
+        except FileNotFoundError:
+            return False
+
     @contextmanager
     def _transaction(self, db: sqlite3.Connection) -> Iterator[None]:
         db.execute("BEGIN IMMEDIATE")
@@ -164,6 +174,18 @@ class HostBackend:
         db, self._db = self._db, None
         if db is not None:
             db.close()
+
+
+def _is_empty(db: sqlite3.Connection) -> bool:
+    """Whether the file is new. Raises DatabaseError if it is not the file of a limit."""
+    # In this order, because another process that creates the tables sets the id in the same transaction.
+    schema = db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    application = db.execute("PRAGMA application_id").fetchone()[0]
+    if application not in (0, _APPLICATION) or (schema and application == 0):
+        raise sqlite3.DatabaseError("it is another program's database")
+    if schema not in ([], [(_SCHEMA,)]):
+        raise sqlite3.DatabaseError("another program changed its tables, views or triggers")
+    return not schema
 
 
 def boot_id() -> str:

@@ -148,17 +148,37 @@ async def test_one_file_may_hold_many_limits(backend, path):
         await file.aclose()
 
 
-def of_another_program(path):
+LIMIT = "PRAGMA application_id = 0x4C535131; CREATE TABLE limits (name TEXT PRIMARY KEY, boot TEXT, state TEXT) STRICT;"
+WRONG_DATABASES = {
+    "is another program's database": ["CREATE TABLE theirs (x)", "PRAGMA application_id = 1"],
+    "another program changed its": [
+        f"{LIMIT} CREATE TRIGGER evil AFTER UPDATE ON limits BEGIN SELECT 1; END",
+        "PRAGMA application_id = 0x4C535131; CREATE VIEW limits AS SELECT 1 AS name, 2 AS boot, 3 AS state",
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("what", "sql"), [(what, sql) for what, statements in WRONG_DATABASES.items() for sql in statements]
+)
+async def test_a_database_of_another_program_is_a_configuration_error_and_stays_as_it_is(path, what, sql):
+    """The application id and the schema are checked before anything is written, and no query of the file runs."""
     database = sqlite3.connect(path)
-    database.execute("CREATE TABLE theirs (x)")
+    database.executescript(sql)
     database.close()
+    before = path.read_bytes()
+    with pytest.raises(ConfigurationError, match=f"limit.sqlite cannot be used for a rate limit: .*{what}"):
+        await HostLimiter(path).open(RATE, NAME)
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == ["limit.sqlite"]
 
 
 WRONG_FILES = {
-    "unable to open": lambda path: path.mkdir(),
-    "not a database": lambda path: path.write_text("hello, this is not a database at all"),
-    "another program's": of_another_program,
-    "No such file": lambda path: path.parent.rmdir(),
+    "limit.sqlite' is not a regular file": lambda path: path.mkdir(),
+    "limit.sqlite cannot be used for a rate limit: .*not a database": lambda path: path.write_text("no database " * 99),
+    "limit.sqlite cannot be used for a rate limit: .*No such file": lambda path: path.parent.rmdir(),
+    "limit.sqlite' is a symbolic link": lambda path: path.symlink_to("missing"),
+    "Other users can write to .*limit.sqlite'": lambda path: (path.touch(), path.chmod(0o666)),
 }
 
 
@@ -166,19 +186,14 @@ WRONG_FILES = {
 async def test_a_file_that_cannot_be_used_is_a_configuration_error(what, path):
     """The message names the file and the reason, and nothing is left open."""
     WRONG_FILES[what](path)
-    with pytest.raises(ConfigurationError, match=f"limit.sqlite cannot be used for a rate limit: .*{what}"):
+    with pytest.raises(ConfigurationError, match=what):
         await HostLimiter(path).open(RATE, NAME)
 
 
-async def test_a_file_that_may_only_be_read_is_a_configuration_error(path, monkeypatch):
-    """Root may write anything, so the system's error is simulated."""
-
-    def refuse(*about: object) -> int:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(host.os, "open", refuse)
-    with pytest.raises(ConfigurationError, match="Permission denied"):
-        await HostLimiter(path).open(RATE, NAME)
+async def test_a_name_that_no_file_can_have_is_a_configuration_error():
+    """A path with a null character cannot be opened."""
+    with pytest.raises(ConfigurationError, match="cannot be used for a rate limit: embedded null"):
+        await HostLimiter("limit\0.sqlite").open(RATE, NAME)
 
 
 @virtual
