@@ -18,7 +18,7 @@ from ._wire.call import Call, Idempotency, Send
 from ._wire.serialize import encode
 from .bulk import Bulk, BulkRow, Setup
 from .config import CallOptions, Config, Lane, RetryPolicy
-from .errors import ConfigurationError, InvalidRequestError
+from .errors import ConfigurationError, InvalidRequestError, NotFoundError
 from .events import Hook
 from .leads import Leads
 from .limits import Limiter
@@ -27,6 +27,8 @@ from .records import TicketReceipt
 from .tickets import Tickets, create_call, prepare_attachments, update_call
 
 _USER_AGENT = f"lsq-service-async/{__version__} httpx/{httpx.__version__} python/{platform.python_version()}"
+
+_CHECK_TIMEOUT = 15.0  # s
 
 
 class _Unchanged:
@@ -124,6 +126,20 @@ class ServiceClient:
     def limiter(self) -> Limiter:
         """The rate limiter of this client. Its ``stats()`` shows the use of the limit and the waiting calls."""
         return self._session.limiter
+
+    async def check(self) -> None:
+        """Check host, org id, keys and API with one read, which takes at most 30 seconds.
+
+        Raises the error of the read, such as AuthenticationError for wrong keys. An account that does not have the
+        ticket that is read is fine.
+        """
+        timeout = min(self._options.timeout, _CHECK_TIMEOUT)
+        once = self.with_options(timeout=timeout, deadline=2 * _CHECK_TIMEOUT, retry=RetryPolicy(attempts=1))
+        try:
+            await once.tickets.get("1")
+        except NotFoundError as error:
+            if not isinstance(error.body, dict):  # a gateway that does not know the API answers without JSON
+                raise
 
     async def request(
         self,

@@ -8,6 +8,7 @@ import logging
 import os
 import pickle
 import threading
+from contextlib import nullcontext
 
 import attrs
 import httpx
@@ -17,12 +18,15 @@ from virtual_clock import run_virtual
 
 from lsq_service_async import (
     APIStatusError,
+    AuthenticationError,
     ConfigurationError,
     Lane,
     LSQServiceError,
     NewTicket,
+    NotFoundError,
     RateLimit,
     RetryPolicy,
+    ServerError,
     ServiceClient,
 )
 from lsq_service_async.limits import LocalLimiter
@@ -273,3 +277,28 @@ def test_a_client_cannot_be_copied(config):
     with pytest.raises(TypeError):
         copy.deepcopy(ServiceClient(config))
     gc.collect()
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (httpx.Response(200, json={"Id": "1"}), None),
+        (httpx.Response(404, json={"Message": "no such ticket"}), None),
+        (httpx.Response(404, text="no such API"), NotFoundError),
+        (httpx.Response(401, json={}), AuthenticationError),
+        (httpx.Response(503), ServerError),
+    ],
+)
+async def test_check_makes_one_read(config, answer, error):
+    """The check passes if the account answered, also without the ticket, and else raises the error of the read."""
+    sent = []
+
+    def respond(request):
+        sent.append(request)
+        return answer
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(respond)) as own:
+        async with ServiceClient(config, http_client=own) as client:
+            with nullcontext() if error is None else pytest.raises(error):
+                await client.check()
+    assert [request.method for request in sent] == ["GET"]

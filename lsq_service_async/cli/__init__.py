@@ -1,12 +1,13 @@
 """The command line: `python -m lsq_service_async` or `lsq-service`. Needs the extra `cli`.
 
     main.py          the group of commands                                   <- start reading here
-    ticket.py        ticket: create, get or update one ticket
+    ticket.py        ticket: create, read, change or trash tickets
+    account.py       lead, fields, sub-types: what an account has
     bulk/            bulk: one ticket per row of a file, with a journal
     doctor.py        doctor: check the settings with one request
     emulator.py      emulator: serve a local stand-in for the service
     demo/            demo: a bulk run against the emulator, without an account
-    client.py        the client of a command, configured by the environment
+    client.py        the client of a command, and calls whose result is printed
     columns.py       turns column names and values into a ticket
     progress.py      progress bar or progress lines
     streams.py       stdout and stderr: closed, full, of any encoding

@@ -1,11 +1,19 @@
-"""The client of a command, configured by the environment."""
+"""The client of a command, configured by the environment; calls whose result is printed as JSON."""
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import attrs
+import click
 
 from .. import ServiceClient
 from ..limits import HostLimiter
+from .exit_codes import SOME_FAILED
+from .streams import discard_stdout, print_json, to_json
 
 LIMIT_FILE = "LSQ_LIMIT_FILE"
 
@@ -14,3 +22,27 @@ def client_from_env() -> ServiceClient:
     """Return a client that shares the rate limit through LSQ_LIMIT_FILE, if that is set."""
     path = os.environ.get(LIMIT_FILE)
     return ServiceClient.from_env(limiter=HostLimiter(path) if path else None)
+
+
+def print_result(
+    operation: Callable[[ServiceClient], Awaitable[Any]], is_ok: Callable[[Any], bool] = lambda record: True
+) -> int:
+    """Call *operation* with a client, print its record or its list of records as JSON, and return the exit code."""
+
+    async def call() -> Any:
+        async with client_from_env() as client:
+            return await operation(client)
+
+    record = asyncio.run(call())
+    shown = [_shown(one) for one in record] if isinstance(record, list) else _shown(record)
+    try:
+        print_json(shown, indent=2)
+    except OSError as error:
+        discard_stdout()
+        click.echo(f"Cannot write to stdout: {error.strerror}. The result is: {to_json(shown)}", err=True)
+        return SOME_FAILED
+    return 0 if is_ok(record) else SOME_FAILED
+
+
+def _shown(record: Any) -> dict[str, Any]:
+    return attrs.asdict(record, filter=lambda field, value: field.name != "attempts")

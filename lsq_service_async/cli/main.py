@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import click
 
 from .. import LSQServiceError, __version__
+from .account import fields, lead, sub_types
 from .bulk.commands import bulk
 from .demo.command import demo
 from .doctor import doctor
@@ -25,7 +26,7 @@ def commands() -> None:
     """
 
 
-for _command in (demo, emulator, doctor, ticket, bulk):
+for _command in (demo, emulator, doctor, ticket, lead, fields, sub_types, bulk):
     commands.add_command(_command)
 
 

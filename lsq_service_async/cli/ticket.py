@@ -1,25 +1,21 @@
-"""The commands `ticket create`, `ticket get` and `ticket update`: one call each, with its result as JSON on stdout."""
+"""The group `ticket`: one call for each command, with its result as JSON on stdout."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import attrs
 import click
 
-from .. import NewTicket, ServiceClient, Ticket, TicketReceipt, TicketUpdate
-from .client import client_from_env
+from .. import ActivityType, NewTicket, TicketUpdate
+from .client import print_result
 from .columns import ColumnError, TicketType, check_columns, field_names, make_ticket
-from .exit_codes import SOME_FAILED
-from .streams import discard_stdout, print_json, to_json
 
 
 @click.group()
 def ticket() -> None:
-    """Create, get or update one ticket.
+    """Create, read, change or trash tickets, one call each.
 
     The account is set by LSQ_ACCESS_KEY, LSQ_SECRET_KEY and LSQ_ORG_ID. Set LSQ_LIMIT_FILE to a file to share the
     rate limit with other programs on this machine.
@@ -46,14 +42,14 @@ def _field_options(ticket_type: TicketType) -> list[click.Parameter]:
 def create(fields: tuple[str, ...], attach: tuple[Path, ...], **named: str | None) -> int:
     """Create a ticket and print its receipt as JSON."""
     new: Any = _ticket(NewTicket, fields, named)
-    return asyncio.run(_print(lambda client: client.tickets.create(new, attachments=attach)))
+    return print_result(lambda client: client.tickets.create(new, attachments=attach))
 
 
 @ticket.command()
 @click.argument("number")
 def get(number: str) -> int:
     """Print a ticket as JSON. NUMBER is its number or its GUID."""
-    return asyncio.run(_print(lambda client: client.tickets.get(number)))
+    return print_result(lambda client: client.tickets.get(number))
 
 
 @ticket.command(params=[click.Argument(["number"]), *_field_options(TicketUpdate)])
@@ -63,7 +59,45 @@ def update(
 ) -> int:
     """Change fields of a ticket or attach files, and print the receipt as JSON."""
     change: Any = _ticket(TicketUpdate, fields, named, clear)
-    return asyncio.run(_print(lambda client: client.tickets.update(number, change, attachments=attach)))
+    return print_result(lambda client: client.tickets.update(number, change, attachments=attach))
+
+
+@ticket.command()
+@click.argument("number")
+@click.argument("text")
+def note(number: str, text: str) -> int:
+    """Add the internal note TEXT to a ticket and print the receipt as JSON."""
+    return print_result(lambda client: client.tickets.add_note(number, text))
+
+
+@ticket.command()
+@click.argument("number")
+@click.argument("text")
+@click.option("--direction", default="INBOUND", show_default=True, help="The service documents no other value.")
+def portal(number: str, text: str, direction: str) -> int:
+    """Add TEXT as a message of the customer portal and print the receipt as JSON."""
+    return print_result(lambda client: client.tickets.add_portal_activity(number, text, direction=direction))
+
+
+@ticket.command()
+@click.argument("number")
+@click.option("--type", "types", multiple=True, metavar="NAME", help="Only this activity type. Repeatable.")
+def conversations(number: str, types: tuple[str, ...]) -> int:
+    """Print the e-mails and portal messages of a ticket as a JSON list.
+
+    The types are InboundEmail, OutboundEmail, PortalInbound and PortalOutbound; by default, all are printed.
+    """
+    return print_result(lambda client: client.tickets.conversations(number, types=types or tuple(ActivityType)))
+
+
+@ticket.command()
+@click.argument("numbers", nargs=-1, required=True, metavar="NUMBER...")
+def trash(numbers: tuple[str, ...]) -> int:
+    """Trash tickets and print which of them were trashed as JSON. The keys must belong to an admin.
+
+    The exit code is 1 if one of the tickets could not be trashed.
+    """
+    return print_result(lambda client: client.tickets.trash(numbers), is_ok=lambda result: not result.failed)
 
 
 def _ticket(
@@ -84,17 +118,3 @@ def _ticket(
         return make_ticket(dict(pairs), ticket_type)
     except ColumnError as error:
         raise click.UsageError(str(error).replace("column", "field", 1)) from None
-
-
-async def _print(operation: Callable[[ServiceClient], Awaitable[Ticket | TicketReceipt]]) -> int:
-    """Call *operation* with a client, print the record that it returns, and return the exit code."""
-    async with client_from_env() as client:
-        record = await operation(client)
-    shown = attrs.asdict(record, filter=lambda field, value: field.name != "attempts")
-    try:
-        print_json(shown, indent=2)
-    except OSError as error:
-        discard_stdout()
-        click.echo(f"Cannot write to stdout: {error.strerror}. The result is: {to_json(shown)}", err=True)
-        return SOME_FAILED
-    return 0

@@ -31,6 +31,19 @@ def test_a_ticket_is_created_shown_and_changed(served: Emulator, cli: Any, tmp_p
     assert shown["due_date"] == "2026-01-31T03:30:00+00:00"
 
 
+def test_notes_and_messages_are_added_and_tickets_are_trashed(served: Emulator, cli: Any) -> None:
+    """Each command makes one call and prints its result; the exit code of `trash` is 1 if a ticket was not trashed."""
+    assert cli("ticket", "create", "--lead-id", "45b5")[0] == 0
+    for command in (["note", "1", "called back"], ["portal", "1", "still broken", "--direction", "INBOUND"]):
+        code, out, _ = cli("ticket", *command)
+        assert (code, json.loads(out)["possible_duplicate"]) == (0, False)
+    code, out, _ = cli("ticket", "conversations", "1", "--type", "PortalInbound")
+    assert (code, ["still broken" in json.dumps(one) for one in json.loads(out)]) == (0, [True])
+    assert json.loads(cli("ticket", "conversations", "1")[1]) == json.loads(out)
+    code, out, _ = cli("ticket", "trash", "1", "77")
+    assert (code, json.loads(out)["successful"], json.loads(out)["failed"]) == (1, ["1"], ["77"])
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
