@@ -130,7 +130,8 @@ class RateLimitError(APIStatusError):
     """The service refused the last attempt because of its rate limit. Nothing was applied.
 
     ``retry_after`` is the seconds of the Retry-After header, at most 60. ``limit`` is the ``(calls, seconds)`` in the
-    message of the service. Both may be None.
+    message of the service. Both may be None. ``is_quota``: the limit is a quota, such as 10,000 calls a day, so that a
+    repeat helps only when the quota begins anew. The call is not repeated.
     """
 
     def __init__(
@@ -139,6 +140,11 @@ class RateLimitError(APIStatusError):
         super().__init__(message, **about)
         self.retry_after = retry_after
         self.limit = limit
+
+    @property
+    def is_quota(self) -> bool:
+        """Whether ``limit`` has a window of a day or more."""
+        return self.limit is not None and self.limit[1] >= 86_400
 
 
 class ServerError(APIStatusError):

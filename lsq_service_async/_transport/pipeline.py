@@ -152,6 +152,9 @@ class Pipeline:
             is_unused = result is None or (result.status is None and result.outcome is Outcome.NOT_APPLIED)
             slot.cancel() if is_unused and not context.is_started else slot.release()
         if isinstance(refusal := result.error, RateLimitError):
+            if refusal.is_quota:
+                _log.warning("A quota of the account is used up: %s was refused (reference %s): %s",
+                             context.call.operation, context.reference, refusal)  # fmt: skip
             limiter = self._limiters[context.call.api]
             for event in limiter.refused(context.reference, refusal.retry_after, refusal.limit):
                 self._emit(event)

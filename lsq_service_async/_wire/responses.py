@@ -32,6 +32,7 @@ from ..records import Outcome
 from .call import AttemptResult, Call, Retry
 
 T = TypeVar("T")
+E = TypeVar("E", bound=APIStatusError)
 
 _BY_STATUS = {400: BadRequestError, 401: AuthenticationError, 403: PermissionDeniedError, 404: NotFoundError}
 _TRANSIENT = {500, 502, 503, 504}
@@ -46,7 +47,6 @@ _LIMIT_TYPE = "MXAPIRateLimitExceededException".casefold()
 _LIMIT = re.compile(r"(?:API\s{1,9}calls\s{1,9})?exceeded the limit of (.{1,40}?) in (.{1,40}?) second", re.IGNORECASE)
 _COUNT = re.compile(r"[0-9][0-9,]{0,11}")
 _NOT_THE_LIMIT = {400, 401, 404, 409, 413, 422}  # these reject the content of a request, and may quote it
-_DAY = 86_400  # seconds; a limit in such a window is a quota, so another attempt cannot help
 
 
 def parse_response(
@@ -59,16 +59,16 @@ def parse_response(
     answer = _Body.of(body)
     if status == 429 or answer.is_rate_limited(status):
         wait, limit = retry_after(headers), answer.limit()
-        error = _status_error(RateLimitError, status, headers, answer, redact, retry_after=wait, limit=limit)
-        retry = Retry.NEVER if limit is not None and limit[1] >= _DAY else Retry.ALWAYS
-        return AttemptResult(outcome=Outcome.NOT_APPLIED, error=error, retry=retry, status=status, retry_after=wait)
+        refusal = _status_error(RateLimitError, status, headers, answer, redact, retry_after=wait, limit=limit)
+        retry = Retry.NEVER if refusal.is_quota else Retry.ALWAYS
+        return AttemptResult(outcome=Outcome.NOT_APPLIED, error=refusal, retry=retry, status=status, retry_after=wait)
     is_success = 200 <= status < 300
     if is_success and not answer.exception_type and not (call.documented and answer.reports_failure):
         return _parse_success(call, status, answer, redact)
     if status >= 500 and not answer.exception_type:
-        error = _status_error(ServerError, status, headers, answer, redact)
+        failure = _status_error(ServerError, status, headers, answer, redact)
         wait, retry = retry_after(headers), Retry.ON_SERVER_ERROR if status in _TRANSIENT else Retry.NEVER
-        return AttemptResult(outcome=Outcome.UNKNOWN, error=error, retry=retry, status=status, retry_after=wait)
+        return AttemptResult(outcome=Outcome.UNKNOWN, error=failure, retry=retry, status=status, retry_after=wait)
     default = OperationFailedError if is_success else ServerError if status >= 500 else APIStatusError
     error = _status_error(_BY_STATUS.get(status, default), status, headers, answer, redact)
     return AttemptResult(outcome=Outcome.REFUSED, error=error, status=status)
@@ -94,13 +94,13 @@ def _parse_success(call: Call[T], status: int, answer: _Body, redact: Callable[[
 
 
 def _status_error(
-    kind: type[APIStatusError],
+    kind: type[E],
     status: int,
     headers: Mapping[str, str],
     answer: _Body,
     redact: Callable[[str], str],
     **about: Any,
-) -> APIStatusError:
+) -> E:
     answer = answer.redacted(redact)
     message = f"the service answered {status}"
     if 300 <= status < 400:

@@ -15,6 +15,7 @@ from ..errors import (
     OutcomeUnknownError,
     PermissionDeniedError,
     QueueTimeoutError,
+    RateLimitError,
     ServerError,
 )
 
@@ -26,6 +27,7 @@ class CircuitBreaker:
 
     While it is open, no row is started, and one worker at a time probes the service with a read. The first probe is
     sent at once, the next after ``first_pause`` seconds, then after twice as long each time, up to ``longest_pause``.
+    After a quota was used up, it stays open: no row is started any more.
     """
 
     def __init__(
@@ -41,9 +43,12 @@ class CircuitBreaker:
         self._first_pause = first_pause
         self._longest_pause = longest_pause
         self._failures = 0
+        self._quota: RateLimitError | None = None
 
     def record(self, error: LSQServiceError | None) -> None:
         """Count the result of a row. None means success."""
+        if isinstance(error, RateLimitError) and error.is_quota:
+            self._quota = error
         is_lost = isinstance(error, OutcomeUnknownError | NotSentError) and not isinstance(error, QueueTimeoutError)
         if isinstance(error, AuthenticationError | PermissionDeniedError):
             self._failures = self._threshold
@@ -53,8 +58,13 @@ class CircuitBreaker:
             self._failures = 0
 
     async def wait_until_closed(self) -> None:
-        """Return when rows may be sent. Raises AuthenticationError or PermissionDeniedError for wrong keys."""
+        """Return when rows may be sent.
+
+        Raises AuthenticationError or PermissionDeniedError for wrong keys, and RateLimitError if a quota is used up.
+        """
         pause = 0.0
+        if self._quota is not None:
+            raise self._quota
         while self._failures >= self._threshold:
             try:
                 await self._probe()

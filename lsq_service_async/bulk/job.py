@@ -243,7 +243,8 @@ class Bulk:
 
         The loop raises ConfigurationError if the journal is damaged or belongs to another account, LSQServiceError if
         it cannot be written, InvalidRequestError for a row whose content has changed and for anything that is not a
-        row, and AuthenticationError or PermissionDeniedError if the keys are wrong. Every other error is an outcome.
+        row, AuthenticationError or PermissionDeniedError if the keys are wrong, and RateLimitError if a daily quota is
+        used up. Every other error is an outcome.
         """
         return BulkJob(rows, journal, self._setup_for("created"), on_unknown=on_unknown, retry_failed=retry_failed)
 

@@ -12,10 +12,11 @@ from lsq_service_async import (
     InvalidRequestError,
     LSQServiceError,
     NewTicket,
+    RateLimitError,
     TicketUpdate,
 )
 from lsq_service_async.bulk import State, states_in
-from lsq_service_async.emulator.faults import Status
+from lsq_service_async.emulator.faults import Serve, Status
 
 
 def test_input_that_changed_under_its_key_stops_the_run(play, journal):
@@ -85,6 +86,26 @@ def test_wrong_keys_stop_the_run(play, journal, caplog):
 
     play(main)
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+def test_a_quota_that_is_used_up_stops_the_run(play, journal, caplog):
+    """The run raises the refusal instead of waiting for a day, and the next run sends the rows that were refused."""
+    quota = Status(429, "API calls exceeded the limit of 10000 in 86400 second(s)", times=10_000)
+
+    async def main(client, emulator):
+        emulator.faults.add(Serve(times=5))
+        emulator.faults.add(quota)
+        with pytest.raises(RateLimitError) as caught:
+            await run(client.bulk.create(keyed(100), journal=journal))
+        assert (caught.value.limit, caught.value.is_quota) == ((10_000, 86_400), True)
+        assert len(emulator.calls) < 5 + 40
+        assert states_in(journal).keys() == {State.DONE, State.PENDING}
+        emulator.faults.clear()
+        await run(client.bulk.create(keyed(100), journal=journal))
+        assert len(titles(emulator)) == 100
+
+    play(main)
+    assert "quota of the account is used up" in caplog.text
 
 
 def test_an_outage_pauses_the_run(play, journal):

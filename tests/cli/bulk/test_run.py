@@ -22,6 +22,7 @@ from lsq_service_async.cli.bulk.input import BulkFile
 from lsq_service_async.cli.bulk.output import Results
 from lsq_service_async.cli.bulk.run import send_rows
 from lsq_service_async.emulator import Emulator
+from lsq_service_async.emulator.faults import Status
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +82,16 @@ async def test_a_signal_stops_the_run_and_the_next_run_continues(
     assert 0 < len(results) == len(served.tickets) < 60
     assert "Stopping: waiting for the requests in flight." in paper.file.getvalue()
     assert "Stopped. Run the same command to continue." in paper.file.getvalue()
+    assert await send("200/0.05", paper) == 0
+    assert len(served.tickets) == 60
+
+
+async def test_a_quota_that_is_used_up_stops_the_run(send: Any, served: Emulator, paper: Any) -> None:
+    """The exit code tells a scheduler to run the same command later."""
+    served.faults.add(Status(429, "API calls exceeded the limit of 10000 in 86400 second(s)", times=1000))
+    assert await send("5/0.05", paper) == 75
+    assert "Stopped: the service answered 429: " in paper.file.getvalue()
+    served.faults.clear()
     assert await send("200/0.05", paper) == 0
     assert len(served.tickets) == 60
 
