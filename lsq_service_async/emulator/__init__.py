@@ -1,6 +1,8 @@
 """A stand-in for the service on this machine: stateful, strict about the rate limit, with faults on request.
 
     emulator.py    `Emulator`: counts, records and answers each call; and `serve` for the command line
+    calls.py       the log of requests, in bounded memory
+    facts.py       how one account differs from another
     server.py      the same application on a loopback socket
     window.py      four ways to count calls against a rate limit; pure, given the time
     faults.py      the faults that a test can add, and their queue
@@ -17,9 +19,12 @@ It shares no code with the client, so that one mistake cannot be in both. Needs 
 from __future__ import annotations
 
 try:
-    from .emulator import Call, Emulator, Settings, serve
+    from .calls import Call
+    from .emulator import Emulator, Settings, serve
+    from .facts import Facts
     from .faults import (
         AnswerLost,
+        AppliedLater,
         BadJson,
         DropConnection,
         EarlyStatus,
@@ -45,11 +50,13 @@ except ModuleNotFoundError as _missing:
 
 __all__ = [
     "AnswerLost",
+    "AppliedLater",
     "BadJson",
     "Call",
     "DropConnection",
     "EarlyStatus",
     "Emulator",
+    "Facts",
     "Fault",
     "FaultScript",
     "FixedWindow",

@@ -3,45 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random as randomness
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Self, TypedDict
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from .faults import Exchange, Fault, FaultScript, RateLimited
-from .multipart import Body, ReceivedFile
-from .routes import MARKETING, OffsetReading, Operations
+from .calls import Call, CallLog
+from .facts import Facts, OffsetReading
+from .faults import Exchange, FaultScript, RateLimited
+from .multipart import Body
+from .routes import MARKETING, Operations, account_fields
 from .server import Listener, check_loopback, listen
 from .store import CONVERSATION_TYPES, ConversationType, StoredConversation, StoredTicket, TicketStore
 from .window import Window, WindowKind, create_window
 
-
-@dataclass(frozen=True)
-class Call:
-    """One request and its result so far.
-
-    ``time``: when it arrived, on the emulator's clock. ``refused``: the rate window refused it; False for a 429 that a
-    fault sent. ``status``: of the response; None before it is sent, and if the connection was dropped. ``size``,
-    ``sha256`` and ``files`` describe a body that was read to its end; else they are None and empty. ``applied``: the
-    call changed the store.
-    """
-
-    method: str
-    path: str
-    time: float
-    fault: Fault
-    refused: bool
-    status: int | None = None
-    size: int | None = None
-    sha256: str | None = None
-    files: tuple[ReceivedFile, ...] = ()
-    applied: bool = False
+PATH_KEPT = 1000
+"""The number of characters of a path that are kept."""
 
 
 class Settings(TypedDict):
@@ -76,7 +60,8 @@ class Emulator:
     admin: if False, trash, field metadata and sub-types answer 403 (an inference). enforce_mandatory: new tickets
     without a mandatory field get a 400. metadata_offset: the meaning of an Offset, on which the vendor's page
     contradicts itself: the number of records before the page ("from_zero"), the position of its first record
-    ("from_one"), or the number of the page ("page").
+    ("from_one"), or the number of the page ("page"). facts: `Facts` about one account, as a mapping or the path of a
+    JSON file; they replace the settings above. keep: the number of calls and of their files that ``calls`` keeps.
     """
 
     def __init__(
@@ -99,24 +84,41 @@ class Emulator:
         admin: bool = True,
         enforce_mandatory: bool = False,
         metadata_offset: OffsetReading = "from_zero",
+        facts: Facts | Mapping[str, Any] | str | os.PathLike[str] | None = None,
+        keep: int = 50_000,
     ) -> None:
         check_loopback(host)
         store = store or TicketStore()
+        random = random or randomness.Random()
+        facts = Facts.load(facts)
+        window, rate_limit = facts.window or window, facts.rate_limit or rate_limit
+        store.draw = partial(facts.next_numbers, random=random)
         self.tickets: Mapping[str, StoredTicket] = store.tickets
         """A live, read-only view: number -> ticket, in the order of creation."""
         self.trashed: Mapping[str, StoredTicket] = store.trashed
         """A live, read-only view of the trash: number -> ticket."""
         self.faults: FaultScript = FaultScript()
-        self.window: Window = create_window(window, rate_limit, refused_count=refused_count)
-        # A window counts the calls of one API, so a `Window` instance cannot serve the look-ups of leads as well.
-        kind = window if window is None or isinstance(window, str) else "sliding"
-        self._leads_window = create_window(kind, leads_rate_limit, refused_count=refused_count)
+        self._refused_count, self._leads_rate_limit = refused_count, leads_rate_limit
+        self.window: Window
+        self._leads_window: Window
+        self.set_limit(rate_limit, window)
         keys = (access_key, secret_key)
         self._store = store
         self._org_id, self._keys = org_id, keys
-        self._service = Operations(store, org_id, keys, admin, enforce_mandatory, metadata_offset).service()
-        self._calls: list[Call] = []
-        self._jitter, self._random = jitter, random or randomness.Random()
+        self._service = Operations(
+            store=store,
+            org_id=org_id,
+            keys=keys,
+            admin=admin,
+            enforce_mandatory=enforce_mandatory,
+            metadata_offset=facts.metadata_offset or metadata_offset,
+            facts=facts,
+            fields=account_fields(facts.fields, facts.marker_field),
+            random=random,
+        ).service()
+        self._log = CallLog(keep)
+        self._late: set[asyncio.Task[object]] = set()
+        self._jitter, self._random = jitter, random
         self._clock, self._sleep = clock, sleep
         self._address = (host, port)
         self._listener: Listener | None = None
@@ -125,7 +127,7 @@ class Emulator:
     def __repr__(self) -> str:
         return (
             f"<Emulator {self._listener.origin if self._listener else 'closed'}, {len(self.tickets)} tickets, "
-            f"{len(self.calls)} calls, {self.refused} refused>"
+            f"{self._log.total} calls, {self.refused} refused>"
         )
 
     @property
@@ -144,13 +146,33 @@ class Emulator:
 
     @property
     def calls(self) -> tuple[Call, ...]:
-        """Every request so far, in the order of arrival."""
-        return tuple(self._calls)
+        """The requests so far, in the order of arrival; of a great many, the last ones."""
+        return tuple(self._log.kept.values())
 
     @property
     def refused(self) -> int:
         """The number of calls that the rate window has refused."""
-        return sum(call.refused for call in self._calls)
+        return self._log.refused
+
+    def set_limit(self, rate_limit: tuple[int, float], window: WindowKind | Window | None = "sliding") -> None:
+        """Count calls against this limit from now on; earlier calls do not count. The limit of leads is unchanged."""
+        self.window = create_window(window, rate_limit, refused_count=self._refused_count)
+        # A window counts the calls of one API, so a `Window` instance cannot serve the look-ups of leads as well.
+        kind = window if window is None or isinstance(window, str) else "sliding"
+        self._leads_window = create_window(kind, self._leads_rate_limit, refused_count=self._refused_count)
+        self._limit = (rate_limit, window)
+
+    def reset(self) -> None:
+        """Delete all tickets, calls and pending faults; no call counts against the limit any more.
+
+        Numbers of tickets are not used again: to a client, a number that it knows would be an answer of the past.
+        """
+        for task in self._late:
+            task.cancel()
+        self.faults.clear()
+        self._store.clear()
+        self._log.clear()
+        self.set_limit(*self._limit)
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application: counts and records a call, and passes it to its fault, which reads and answers it.
@@ -165,11 +187,8 @@ class Emulator:
         now = self._clock()
         refused = not window.allows(now)
         fault = RateLimited() if refused else self.faults.take(method, path)
-        index, store = len(self._calls), self._store
-        self._calls.append(Call(method, path, now, fault, refused))
-
-        def record(**attributes: Any) -> None:
-            self._calls[index] = replace(self._calls[index], **attributes)
+        record = partial(self._log.change, self._log.add(Call(method, path[:PATH_KEPT], now, fault, refused)))
+        store = self._store
 
         async def answer(body: Body) -> Response:
             # No operation waits for anything, so the changes counted here are those of this call.
@@ -186,8 +205,16 @@ class Emulator:
             return response
 
         limit = (window.calls, window.per)
-        with suppress(ClientDisconnect):
-            await fault.play(Exchange(request, limit, self._pause, send, answer, record, self._travel))
+        try:
+            with suppress(ClientDisconnect):
+                await fault.play(Exchange(request, limit, self._pause, send, answer, record, self._travel, self._start))
+        finally:
+            record(seconds=self._clock() - now)
+
+    def _start(self, work: Coroutine[Any, Any, object]) -> None:
+        task = asyncio.create_task(work)
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
 
     async def _travel(self) -> None:
         await self._pause(self._random.uniform(0, self._jitter))
@@ -228,6 +255,8 @@ class Emulator:
 
         Closing continues if the caller is cancelled, and a second call waits for its end.
         """
+        for task in self._late:
+            task.cancel()
         listener, self._listener = self._listener, None
         if listener is not None:
             self._closing = asyncio.create_task(listener.close())

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -25,6 +25,9 @@ from .responses import JSON_TYPE, text_response
 
 HANG_UP = "lsq_service_async.emulator.hang_up"
 """The key in ``scope["state"]`` of the function that closes the connection: ``(reset: bool) -> None``."""
+
+TEXT_KEPT = 16 << 10
+"""The number of bytes of a request's JSON, and of a response, that are kept for the log."""
 
 
 @dataclass
@@ -41,6 +44,7 @@ class Exchange:
     _answer: Callable[[Body], Awaitable[Response]]
     _record: Callable[..., None]
     _travel: Callable[[], Awaitable[None]]
+    _start: Callable[[Coroutine[Any, Any, object]], object]
     _reader: BodyReader | None = None
     _body: Body | None = None
 
@@ -53,7 +57,8 @@ class Exchange:
                 await self.pause(len(chunk) / bytes_per_second)
         if reader.size < at_most:
             self._body = reader.finish()
-            self._record(size=self._body.size, sha256=self._body.sha256, files=self._body.files)
+            text = (self._body.text or b"")[:TEXT_KEPT].decode("utf-8", "replace")
+            self._record(size=self._body.size, sha256=self._body.sha256, files=self._body.files, text=text)
 
     async def apply(self) -> Response:
         """Read the rest of the body, carry the call out, and return its response, which is not sent yet."""
@@ -61,10 +66,20 @@ class Exchange:
             await self.read()
         return await self._answer(self._body)
 
+    def apply_later(self, seconds: float) -> None:
+        """Carry the call out after ``seconds``, also if its connection is closed by then."""
+
+        async def apply() -> None:
+            await self.pause(seconds)
+            await self.apply()
+
+        self._start(apply())
+
     async def send(self, response: Response, *, at_most: int | None = None) -> None:
         """Send the response, or its headers and only ``at_most`` bytes of its body."""
         await self._travel()
-        self._record(status=response.status_code)
+        answer = bytes(response.body[:TEXT_KEPT]).decode("utf-8", "replace")
+        self._record(status=response.status_code, answer=answer)
         start = {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
         await self._send(start)
         body = bytes(response.body)[:at_most]
@@ -171,6 +186,19 @@ class AnswerLost(Fault):
 
     async def play(self, exchange: Exchange) -> None:
         await exchange.apply()
+        await exchange.drop(reset=self.reset)
+
+
+@dataclass(frozen=True)
+class AppliedLater(Fault):
+    """Close the connection without an answer, and apply the call ``seconds`` later."""
+
+    seconds: float
+    reset: bool = True
+
+    async def play(self, exchange: Exchange) -> None:
+        await exchange.read()
+        exchange.apply_later(self.seconds)
         await exchange.drop(reset=self.reset)
 
 

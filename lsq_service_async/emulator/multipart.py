@@ -13,6 +13,9 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 TEXT_LIMIT = 1 << 20
 """The largest JSON text in bytes; a longer one is answered with 400."""
 
+PART_LIMIT = 1000
+"""The largest number of parts of a form; more of them are answered with 400. The parser bounds their headers."""
+
 FORM_TYPE = "multipart/form-data"
 
 
@@ -79,6 +82,7 @@ class BodyReader:
         self._is_complete = False
         self._headers: dict[str, str] = {}
         self._name, self._value = bytearray(), bytearray()
+        self._parts = 0
         self._part = _Part()
         self._write: Callable[[bytes], object] = self._part.feed
         if self._media_type == FORM_TYPE:
@@ -88,7 +92,7 @@ class BodyReader:
                 self._write = MultipartParser(
                     boundary,
                     {
-                        "on_part_begin": self._headers.clear,
+                        "on_part_begin": self._begin_part,
                         "on_header_field": lambda data, start, end: self._name.extend(data[start:end]),
                         "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
                         "on_header_end": self._keep_header,
@@ -117,6 +121,12 @@ class BodyReader:
             self._problem = "the form has no closing boundary"
         digest = self._sha256.hexdigest()
         return Body(self._media_type, self._text, tuple(self._files), self.size, digest, self._problem)
+
+    def _begin_part(self) -> None:
+        self._headers.clear()
+        self._parts += 1
+        if self._parts > PART_LIMIT:
+            raise FormParserError(f"the form has more than {PART_LIMIT} parts")
 
     def _keep_header(self) -> None:
         # Form headers are usually UTF-8. Other bytes are replaced, and the form is not refused.

@@ -5,10 +5,11 @@ An operation returns a response or raises `RefusedError`.
 
 from __future__ import annotations
 
+import random as randomness
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -18,16 +19,11 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from .facts import Facts, OffsetReading
 from .multipart import FORM_TYPE, Body
 from .payloads import ANY_TEXT, COUNT, LEAD_PREFIX, NUMBER, TEXT, list_of, one_of, read_json, read_ticket
 from .responses import RefusedError, json_response, not_per_spec, text_response
 from .store import CONVERSATION_TYPES, ConversationType, StoredConversation, StoredTicket, TicketStore, load_data
-
-OffsetReading = Literal["from_zero", "from_one", "page"]
-"""The meaning of an Offset: records before the page, position of its first record, or number of the page from 1.
-
-The vendor's sample sends 0, but the text says that 1 returns the records 1 to 25; so 0 is the first page in all three.
-"""
 
 MARKETING = "/v2/"
 """Paths with this prefix belong to the marketing API, and all others to the tenant's API."""
@@ -38,16 +34,24 @@ LEAD_FIELDS = (f"{LEAD_PREFIX}EmailAddress", f"{LEAD_PREFIX}Phone")
 _SUB_TYPES = load_data("sub_types")
 _SAMPLES = load_data("samples")
 _FIELDS = load_data("fields")
-FIELDS: list[dict[str, Any]] = [
-    {
-        **_FIELDS["template"],
-        **field,
-        "Id": number,
-        "Sequence": number - 1,
-        "ValidationProperties": _FIELDS["template"]["ValidationProperties"] | field.get("ValidationProperties", {}),
-    }
-    for number, field in enumerate(_FIELDS["fields"], 1)
-]
+
+
+def account_fields(own: Sequence[Mapping[str, Any]] = (), marker_field: str | None = None) -> list[dict[str, Any]]:
+    """Return the field metadata of an account: its own fields or the invented ones, and the marker field."""
+    template: dict[str, Any] = _FIELDS["template"]
+    fields = [*(own or _FIELDS["fields"])]
+    if marker_field not in {None, *(field["SchemaName"] for field in fields)}:
+        fields.append({"SchemaName": marker_field, "DisplayName": marker_field, "FieldType": "custom"})
+    return [
+        {
+            **template,
+            "Id": number,
+            "Sequence": number - 1,
+            **field,
+            "ValidationProperties": template["ValidationProperties"] | (field.get("ValidationProperties") or {}),
+        }
+        for number, field in enumerate(fields, 1)
+    ]
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Operations:
     """The operations on one account.
 
     ``keys``: the access key and the secret key. ``admin``: they belong to an administrator. ``enforce_mandatory``: new
-    tickets need all mandatory fields.
+    tickets need all mandatory fields. ``fields``: the field metadata.
     """
 
     store: TicketStore
@@ -64,6 +68,9 @@ class Operations:
     admin: bool
     enforce_mandatory: bool
     metadata_offset: OffsetReading
+    facts: Facts
+    fields: list[dict[str, Any]]
+    random: randomness.Random
 
     def __post_init__(self) -> None:
         readings = get_args(OffsetReading)
@@ -107,18 +114,21 @@ class Operations:
         lead_id, fields = read_ticket(body)
         if lead_id is None and not any(fields.get(name) for name in LEAD_FIELDS):
             raise not_per_spec(f"one of LeadId, {', '.join(LEAD_FIELDS)} is mandatory")
-        mandatory = [field["SchemaName"] for field in FIELDS if field["ValidationProperties"]["IsMandatory"]]
+        mandatory = [field["SchemaName"] for field in self.fields if field["ValidationProperties"]["IsMandatory"]]
         missing = [name for name in mandatory if fields.get(name) in (None, "")]
         if self.enforce_mandatory and missing:
             raise not_per_spec(f"mandatory fields are missing: {', '.join(missing)}")
+        self.facts.add_others(self.store, self.random)
         ticket = self.store.create(lead_id, fields, body.files)
+        if changes := self.facts.rewrite(ticket):
+            self.store.put(replace(ticket, fields={**ticket.fields, **changes}))
         message = "Ticket has been created successfully" if body.media_type == FORM_TYPE else None
         return _receipt(ticket, Message=message, TicketId=ticket.ticket_id)
 
     async def update_ticket(self, request: Request) -> Response:
         """https://apidocs.leadsquared.com/update-a-ticket-with-attachments/: always a form."""
         body: Body = request.state.body
-        ticket = self._ticket(request.path_params["ticket"])
+        ticket = self._ticket_of(request)
         lead_id, fields = read_ticket(body, ticket.number)
         fields, files = {**ticket.fields, **fields}, ticket.files + body.files
         self.store.put(replace(ticket, lead_id=lead_id or ticket.lead_id, fields=fields, files=files))
@@ -126,7 +136,7 @@ class Operations:
 
     async def get_ticket(self, request: Request) -> Response:
         """https://apidocs.leadsquared.com/get-a-tickets-details-by-id/: by number, or by GUID (an inference)."""
-        return json_response(_ticket_json(self._ticket(request.path_params["ticket"])))
+        return json_response(_ticket_json(self._ticket_of(request)))
 
     async def trash_tickets(self, request: Request) -> Response:
         """https://apidocs.leadsquared.com/delete-tickets/: takes texts and returns numbers.
@@ -166,7 +176,7 @@ class Operations:
         """https://apidocs.leadsquared.com/?p=5010: the path has "ticket" in the singular."""
         payload = read_json(request.state.body, Direction=one_of("INBOUND", "OUTBOUND"), Text=TEXT)
         activity_type: ConversationType = "PortalInbound" if payload["Direction"] == "INBOUND" else "PortalOutbound"
-        ticket = self._ticket(request.path_params["ticket"])
+        ticket = self._ticket_of(request)
         message = self.store.add_message(ticket, activity_type, text=payload["Text"])
         return json_response({"Id": str(message.id), "Status": "Success", "Message": None})
 
@@ -178,7 +188,7 @@ class Operations:
         self._require_admin()
         payload = read_json(request.state.body, Limit=COUNT, Offset=NUMBER, SearchText=ANY_TEXT)
         limit, offset, search = payload["Limit"], payload["Offset"], (payload["SearchText"] or "").lower()
-        found = [field for field in FIELDS if search in f"{field['DisplayName']}\n{field['SchemaName']}".lower()]
+        found = [field for field in self.fields if search in f"{field['DisplayName']}\n{field['SchemaName']}".lower()]
         first = offset if self.metadata_offset == "from_zero" else max(offset - 1, 0)
         first *= limit if self.metadata_offset == "page" else 1
         return json_response({"Total": len(found), "TicketsFields": found[first : first + limit]})
@@ -203,12 +213,21 @@ class Operations:
         if not self.admin:
             raise RefusedError(text_response(403, "This operation is for administrators only."))
 
-    def _ticket(self, name: str) -> StoredTicket:
-        ticket = self.store.find(name)
+    def _ticket_of(self, request: Request) -> StoredTicket:
+        name = request.path_params["ticket"]
+        return self._ticket(name, is_known=self.facts.accepts(name))
+
+    def _ticket(self, name: str, *, is_known: bool = True) -> StoredTicket:
+        ticket = self.store.find(name) if is_known else None
         if ticket is None:
             # The body is an inference: no page describes the response for an unknown ticket.
             body = {"Status": "Error", "ExceptionMessage": f"Ticket {name} does not exist"}
-            raise RefusedError(json_response(body, 404))
+            answer = self.facts.unknown_ticket or {}
+            text = answer.get("body")
+            status = answer.get("status", 404)
+            raise RefusedError(json_response(body, status) if text is None else text_response(status, text))
+        if not self.facts.can_read(ticket):
+            raise RefusedError(text_response(self.facts.unreadable_status))
         return ticket
 
 

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import socket
 import struct
 from contextlib import suppress
 from dataclasses import dataclass
 
+from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from .faults import HANG_UP
+from .responses import text_response
 
 
 def check_loopback(host: str) -> None:
@@ -26,6 +30,14 @@ def check_loopback(host: str) -> None:
         if host == "localhost" or ipaddress.ip_address(host).is_loopback:
             return
     raise ValueError(f"the emulator binds to a loopback address only, not to {host!r}")
+
+
+def check_host(scope: Scope) -> Response | None:
+    """Return the refusal of a request whose Host header is not this machine's: its name may be a web page's."""
+    host = Headers(scope=scope).get("host", "")
+    if re.fullmatch(r"(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?", host, re.IGNORECASE):
+        return None
+    return text_response(403, f"The emulator serves localhost and loopback addresses, not the host {host[:100]!r}.")
 
 
 class Connection(H11Protocol):
@@ -83,12 +95,12 @@ class Listener:
 async def listen(app: ASGIApp, host: str, port: int) -> Listener:
     """Serve the application at that address; port 0 takes a free one. OSError if the port is taken."""
 
-    async def quiet(scope: Scope, receive: Receive, send: Send) -> None:
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         # Only closing cancels calls, and uvicorn would log that as an error of the application.
         with suppress(asyncio.CancelledError):
-            await app(scope, receive, send)
+            await (check_host(scope) or app)(scope, receive, send)
 
-    config = Config(quiet, http="h11", ws="none", lifespan="off", interface="asgi3", log_config=None)
+    config = Config(guarded, http="h11", ws="none", lifespan="off", interface="asgi3", log_config=None)
     state = ServerState()
     state.default_headers = [(b"server", b"lsq-service-emulator")]
     loop = asyncio.get_running_loop()

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 
 from .multipart import ReceivedFile
 from .payloads import LEAD_PREFIX, Value
+from .responses import RefusedError, text_response
 
 ConversationType = Literal["InboundEmail", "OutboundEmail", "PortalInbound", "PortalOutbound"]
 CONVERSATION_TYPES: tuple[str, ...] = get_args(ConversationType)
@@ -48,6 +49,7 @@ class StoredTicket:
     """A ticket: its number ("34"), its GUID, its lead's GUID, every field that was ever set, and all its files.
 
     ``notes`` are internal and cannot be read by any documented call; ``conversations`` are oldest first.
+    ``by_others``: another user created it.
     """
 
     number: str
@@ -57,6 +59,7 @@ class StoredTicket:
     files: tuple[ReceivedFile, ...] = ()
     notes: tuple[str, ...] = ()
     conversations: tuple[StoredConversation, ...] = ()
+    by_others: bool = False
 
     @property
     def key(self) -> str:
@@ -65,7 +68,10 @@ class StoredTicket:
 
 
 class TicketStore:
-    """Tickets by number, counted up from ``first_number``. Every change replaces the ticket by a new value."""
+    """Tickets by number, counted up from ``first_number``. Every change replaces the ticket by a new value.
+
+    limit: of the texts of all tickets, in characters; a change that would exceed it is refused.
+    """
 
     def __init__(
         self,
@@ -73,8 +79,11 @@ class TicketStore:
         first_number: int = 1,
         guid: Callable[[], str] = lambda: str(uuid.uuid4()),
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        limit: int = 1 << 27,
     ) -> None:
-        self._next_number = first_number
+        self._limit, self._size = limit, 0
+        self._first_free = first_number
+        self._drawn: list[int] = []
         self._guid = guid
         self._now = now
         self._tickets: dict[str, StoredTicket] = {}
@@ -88,22 +97,31 @@ class TicketStore:
         self.leads: LeadStore = LeadStore()
         self.changes: int = 0
         """The number of changes so far."""
+        self.draw: Callable[[int], list[int]] = lambda first: [first]
+        """Returns the next numbers to assign, the last one first, given the lowest one that is free."""
 
     def find(self, name: str) -> StoredTicket | None:
         """Return the ticket with that number or GUID."""
         return self._tickets.get(self._numbers.get(name.lower(), name))
 
     def create(
-        self, lead_id: str | None, fields: Mapping[str, Value], files: tuple[ReceivedFile, ...] = ()
+        self,
+        lead_id: str | None,
+        fields: Mapping[str, Value],
+        files: tuple[ReceivedFile, ...] = (),
+        *,
+        by_others: bool = False,
     ) -> StoredTicket:
         """Store a new ticket. Without a ``lead_id`` its fields describe the lead."""
-        number = str(self._next_number)
-        self._next_number += 1
+        if not self._drawn:
+            self._drawn = self.draw(self._first_free)
+            self._first_free = max(self._drawn) + 1
+        number = str(self._drawn.pop())
         if lead_id is None:
             details = {name: value for name, value in fields.items() if name.startswith(LEAD_PREFIX)}
             lead = {name[len(LEAD_PREFIX) :]: None if v is None else str(v) for name, v in details.items()}
             lead_id = self.leads.find_or_create(lead, self._guid())
-        return self.put(StoredTicket(number, self._guid(), lead_id, fields, files))
+        return self.put(StoredTicket(number, self._guid(), lead_id, fields, files, by_others=by_others))
 
     def add_message(self, ticket: StoredTicket, activity_type: ConversationType, **content: Any) -> StoredConversation:
         """Add a message with its text, html and attachments to the ticket. Ids count from 1 across all tickets."""
@@ -120,12 +138,34 @@ class TicketStore:
         self.changes += 1
         return True
 
+    def clear(self) -> None:
+        """Delete all tickets, those in the trash too, and the leads that they described. No number is used again."""
+        self._tickets.clear()
+        self._trashed.clear()
+        self._numbers.clear()
+        self._size = 0
+        self.leads = LeadStore()
+        self.changes += 1
+
     def put(self, ticket: StoredTicket) -> StoredTicket:
         """Store the ticket under its number, replacing the one that has it."""
+        size = self._size + _size(ticket) - _size(self._tickets.get(ticket.number))
+        if size > self._limit:
+            text = f"The emulator is full: its tickets have more than {self._limit} characters. Reset it."
+            raise RefusedError(text_response(507, text))
+        self._size = size
         self._tickets[ticket.number] = ticket
         self._numbers[ticket.ticket_id.lower()] = ticket.number
         self.changes += 1
         return ticket
+
+
+def _size(ticket: StoredTicket | None) -> int:
+    """Return about how many characters the ticket keeps in memory."""
+    if ticket is None:
+        return 0
+    texts = [*ticket.fields, *ticket.fields.values(), *ticket.notes, *ticket.files, *ticket.conversations]
+    return 200 + sum(len(str(text)) for text in texts)
 
 
 class LeadStore:

@@ -165,6 +165,77 @@ async def test_every_call_is_recorded(client, emulator, fake_time, new_ticket):
     assert before == (create,), "calls is a snapshot"
 
 
+async def test_the_oldest_calls_are_dropped(connect, new_ticket):
+    """A call counts as many times as it has files, plus one, and the counters have all calls."""
+    emulator = Emulator(keep=5, rate_limit=(4, 5.0))
+    parts = [("ticketDTO", (None, json.dumps(new_ticket))), *[("files", ("a", b""))] * 3]
+    async with connect(emulator) as client:
+        await client.get("/tickets/1")
+        await client.get("/tickets/2")
+        await client.post("/tickets", files=parts)
+        assert [call.path.rpartition("/")[2] for call in emulator.calls] == ["2", "tickets"]
+        assert await statuses(client, 3) == [200, 429, 429]
+    assert ([len(call.files) for call in emulator.calls], emulator.refused) == ([0, 0, 0], 2)
+    assert repr(emulator) == "<Emulator closed, 1 tickets, 6 calls, 2 refused>"
+
+
+async def test_a_call_that_needs_much_memory_is_cut(client, emulator, new_ticket):
+    """Of a path 1,000 characters are kept, and 16 KiB of the texts of the last 1,000 calls."""
+    await client.get("/tickets/" + "x" * 5000)
+    await client.post("/tickets", json=new_ticket | {"Fields": [{"SchemaName": "Title", "Value": "x" * 20_000}]})
+    assert (len(emulator.calls[0].path), len(emulator.calls[1].text)) == (1000, 16 << 10)
+    assert emulator.calls[1].answer.startswith('{"Status": "Success"')
+    await asyncio.gather(*(client.get("/tickets/7") for _ in range(999)))
+    assert [call.answer is None for call in emulator.calls] == [True] + [False] * 1000
+
+
+async def test_a_store_has_room_for_so_many_characters(connect, new_ticket):
+    """A change that would exceed the limit is a 507 that says what to do; reads and smaller changes are served."""
+    emulator = Emulator(store=TicketStore(limit=2000), window=None)
+    async with connect(emulator) as client:
+        answers = [await client.post("/tickets", json=new_ticket) for _ in range(9)]
+        assert {answer.status_code for answer in answers} == {200, 507}
+        assert answers[-1].text == "The emulator is full: its tickets have more than 2000 characters. Reset it."
+        assert (await client.get("/tickets/1")).status_code == 200
+        emulator.reset()
+        assert (await client.post("/tickets", json=new_ticket)).status_code == 200
+
+
+async def test_after_a_reset_the_numbering_continues(connect, new_ticket):
+    """Tickets, leads, calls, faults and the window are as at first, and no number is given twice."""
+    emulator = Emulator(rate_limit=(3, 5.0), leads_rate_limit=(1, 5.0))
+    described = {**new_ticket, "LeadId": None, "Fields": [{"SchemaName": "LeadDetail.Phone", "Value": "1"}]}
+    async with connect(emulator) as client, connect(emulator, marketing=True) as leads:
+        for _ in range(3):
+            await client.post("/tickets", json=described)
+        assert (await leads.get(PHONE)).json() != []
+        await client.put("/tickets/trash", json={"TicketIds": ["1"]})
+        emulator.faults.add(Status(500))
+        emulator.reset()
+        assert (emulator.tickets, emulator.trashed, emulator.calls, emulator.refused) == ({}, {}, (), 0)
+        assert (await client.post("/tickets", json=new_ticket)).json()["Id"] == "4"
+        assert (await leads.get(PHONE)).json() == []
+    assert emulator.refused == 0
+
+
+async def test_a_call_that_is_open_during_a_reset_changes_no_later_one(client, emulator):
+    """The result of a call that was forgotten is not recorded on another call."""
+    read_on = asyncio.Event()
+
+    async def body():
+        await read_on.wait()
+        yield b"x"
+
+    open_call = asyncio.create_task(client.post("/tickets", content=body()))
+    while not emulator.calls:  # noqa: ASYNC110 -- the emulator has no event for an arrival
+        await asyncio.sleep(0)
+    emulator.reset()
+    await client.get("/tickets/1")
+    read_on.set()
+    assert (await open_call).status_code == 400
+    assert [call.status for call in emulator.calls] == [404]
+
+
 @pytest.mark.parametrize("value", [None, "wrong"])
 @pytest.mark.parametrize("position", [0, 1])
 async def test_both_keys_are_checked(client, emulator, new_ticket, position, value):

@@ -8,9 +8,11 @@ import pytest
 
 from lsq_service_async.emulator import (
     AnswerLost,
+    AppliedLater,
     BadJson,
     DropConnection,
     EarlyStatus,
+    Emulator,
     Fault,
     FaultScript,
     Latency,
@@ -97,6 +99,31 @@ async def test_latency_follows_the_change(client, emulator, fake_time, new_ticke
     emulator.faults.add(Latency(2.5))
     await client.post("/tickets", json=new_ticket)
     assert fake_time.slept == [2.5]
+
+
+async def test_a_call_is_applied_after_its_connection_was_closed(connect, new_ticket):
+    """The caller is dropped at once, and the ticket exists after the given seconds, unless a reset came before."""
+    slept, late = [], asyncio.Event()
+
+    async def sleep(seconds):
+        slept.append(seconds)
+        await late.wait()
+
+    emulator = Emulator(sleep=sleep, window=None)
+    async with connect(emulator) as client:
+        for forgotten in (True, False):
+            emulator.faults.add(AppliedLater(30.0))
+            with pytest.raises(ConnectionResetError):
+                await client.post("/tickets", json=new_ticket)
+            await asyncio.sleep(0)
+            assert (emulator.tickets, emulator.calls[0].applied, emulator.calls[0].status) == ({}, False, None)
+            if forgotten:
+                emulator.reset()
+        late.set()
+        while not emulator.tickets:  # noqa: ASYNC110 -- the emulator has no event for a change
+            await asyncio.sleep(0)
+    assert (slept, list(emulator.tickets), emulator.calls[0].applied) == ([30.0, 30.0], ["1"], True)
+    await emulator.aclose()
 
 
 async def test_a_slow_read_takes_the_time_of_its_bytes(client, emulator, fake_time):

@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from lsq_service_async.emulator.multipart import TEXT_LIMIT, Body, BodyReader, ReceivedFile
+from lsq_service_async.emulator.multipart import PART_LIMIT, TEXT_LIMIT, Body, BodyReader, ReceivedFile
 
 FORM = "multipart/form-data; boundary=xyz"
 WHOLE = (
@@ -71,6 +71,10 @@ def test_json_is_kept_unchanged():
         pytest.param(FORM, b"--xyz\r\n\r\nx\r\n", "file parts called files", id="no disposition"),
         pytest.param(FORM, part('name="ticketDTO"', "x" * (TEXT_LIMIT + 1)), "longer than", id="long ticketDTO"),
         pytest.param("application/json", b"x" * (TEXT_LIMIT + 1), "longer than", id="long JSON"),
+        pytest.param(FORM, part('name="files"; filename="a"') * (PART_LIMIT + 1), "more than 1000 parts", id="parts"),
+        pytest.param(FORM, part(f'name="files"; filename="{"a" * 5000}"'), "header size", id="long value"),
+        pytest.param(FORM, b"--xyz\r\n" + b"A" * 5000, "header size", id="long name"),
+        pytest.param(FORM, b"--xyz\r\n" + b"A: b\r\n" * 9, "header count", id="many headers"),
     ],
 )
 def test_an_error_in_a_body_is_kept_as_its_problem(content_type, content, problem):

@@ -256,6 +256,21 @@ async def test_closing_continues_if_it_is_cancelled(turns):
         await asyncio.open_connection("127.0.0.1", port)
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        *((name, 404) for name in ("127.0.0.1", "localhost:8080", "LOCALHOST", "[::1]:80", "127.1.2.3:65535")),
+        *((name, 403) for name in ("evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.nip.io")),
+        *((name, 403) for name in ("127.0.0.1:8080.evil", "localhost@evil", "evil@localhost", "::1", "0.0.0.0", "a b")),
+    ],
+)
+async def test_a_foreign_host_header_is_refused(client, emulator, host, status):
+    """A web page whose name points at this machine (DNS rebinding) gets a 403, and the call is not counted."""
+    response = await client.get("/tickets/1", headers={"Host": host})
+    assert (response.status_code, len(emulator.calls)) == (status, int(status == 404))
+    assert status == 404 or repr(host) in response.text
+
+
 async def test_signal_handlers_are_not_replaced():
     """An open emulator leaves the handlers of SIGINT and SIGTERM unchanged."""
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]

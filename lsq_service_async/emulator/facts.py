@@ -1,0 +1,137 @@
+"""Facts in which accounts differ: `lsq-service doctor --learn` finds them, and tests invent them."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random as randomness
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from .payloads import Value
+from .store import StoredTicket, TicketStore
+from .window import WindowKind
+
+OffsetReading = Literal["from_zero", "from_one", "page"]
+"""The meaning of an Offset: records before the page, position of its first record, or number of the page from 1.
+
+The vendor's sample sends 0, but the text says that 1 returns the records 1 to 25; so 0 is the first page in all three.
+"""
+
+_GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """Facts about one account.
+
+    ids_in_urls: the forms of a ticket's id that URLs accept, "number" and "guid". unknown_ticket: ``status`` and
+    ``body`` of the response for a ticket that does not exist.
+
+    gaps: the share of numbers that are skipped. numbers_ascend: if False, each ten numbers are assigned in random
+    order. others: the share of tickets that other users create, each just before one of ours. neighbours_readable: if
+    False, those cannot be read. unreadable: the share of all numbers that cannot be read. unreadable_status: of the
+    response for such a ticket. rewrites: fields that automation changes right after a create, with their values, in
+    which ``{value}`` stands for what was sent and ``{number}`` for the ticket's number.
+
+    metadata_offset, fields and marker_field describe the field metadata. window and rate_limit replace those of the
+    emulator.
+    """
+
+    ids_in_urls: Sequence[str] = ("number", "guid")
+    unknown_ticket: Mapping[str, Any] | None = None
+    gaps: float = 0.0
+    numbers_ascend: bool = True
+    others: float = 0.0
+    neighbours_readable: bool = True
+    unreadable: float = 0.0
+    unreadable_status: int = 403
+    rewrites: Mapping[str, Value] | None = None
+    metadata_offset: OffsetReading | None = None
+    fields: Sequence[Mapping[str, Any]] = ()
+    marker_field: str | None = None
+    window: WindowKind | None = None
+    rate_limit: tuple[int, float] | None = None
+
+    def __post_init__(self) -> None:
+        for name, (words, is_valid) in _RULES.items():
+            value = getattr(self, name)
+            if value is not None and not is_valid(value):
+                raise ValueError(f"the fact {name} must be {words}, not {value!r}")
+
+    @classmethod
+    def load(cls, source: Self | Mapping[str, Any] | str | os.PathLike[str] | None) -> Self:
+        """Read a JSON file, or take a mapping. Missing keys and nulls keep their defaults, other keys are ignored."""
+        if isinstance(source, cls):
+            return source
+        if isinstance(source, (str, os.PathLike)):
+            try:
+                source = json.loads(Path(source).read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise ValueError(f"{source} is not a JSON file: {error}") from error
+        if not isinstance(source, Mapping | None):
+            raise ValueError(f"facts must be a JSON object, not {type(source).__name__}")
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in (source or {}).items() if name in known and value is not None})
+
+    def accepts(self, name: str) -> bool:
+        """Whether URLs accept this form of a ticket's id."""
+        return ("number" if name.isdigit() else "guid") in self.ids_in_urls
+
+    def can_read(self, ticket: StoredTicket) -> bool:
+        """Whether this user can read the ticket. The unreadable numbers are always the same, and spread evenly."""
+        is_visible = int(ticket.number) * _GOLDEN % 1 >= self.unreadable
+        return is_visible and (self.neighbours_readable or not ticket.by_others)
+
+    def next_numbers(self, first: int, random: randomness.Random) -> list[int]:
+        """Return the next numbers to assign, the last one first, of which ``first`` is the lowest possible."""
+        numbers: list[int] = []
+        while len(numbers) < (1 if self.numbers_ascend else 10):
+            if random.random() >= self.gaps:
+                numbers.append(first)
+            first += 1
+        random.shuffle(numbers)
+        return numbers
+
+    def add_others(self, store: TicketStore, random: randomness.Random) -> None:
+        """Create the tickets of other users that come before our next one."""
+        while random.random() < self.others:
+            store.create("other-lead", {"Title": "Ticket of another user", "Status": "Open"}, by_others=True)
+
+    def rewrite(self, ticket: StoredTicket) -> dict[str, Value]:
+        """Return the fields that automation changes."""
+        changes = dict(self.rewrites or {})
+        for name, value in changes.items():
+            if isinstance(value, str):
+                sent = ticket.fields.get(name)
+                value = value.replace("{number}", ticket.number)
+                changes[name] = value.replace("{value}", "" if sent is None else str(sent))
+        return changes
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
+
+
+def _is_list_of(kind: Any, values: object) -> bool:
+    return isinstance(values, list | tuple) and all(isinstance(value, kind) for value in values)
+
+
+_SHARE, _FLAG = ("a number from 0 to below 1", _is_share), ("true or false", lambda value: isinstance(value, bool))
+_OBJECT = ("an object", lambda value: isinstance(value, Mapping))
+_FORMS = (["number"], ["guid"], ["number", "guid"], ["guid", "number"])
+_RULES: dict[str, tuple[str, Callable[[Any], object]]] = {
+    "ids_in_urls": ('["number"], ["guid"] or both', lambda value: _is_list_of(str, value) and list(value) in _FORMS),
+    "unknown_ticket": _OBJECT,
+    "gaps": _SHARE,
+    "numbers_ascend": _FLAG,
+    "others": _SHARE,
+    "neighbours_readable": _FLAG,
+    "unreadable": ("a number from 0 to 1", lambda value: value == 1 or _is_share(value)),
+    "rewrites": _OBJECT,
+    "fields": ("a list of objects", lambda value: _is_list_of(Mapping, value)),
+}
+"""The kinds of values, so that a mistake in a file is found when the emulator starts."""
