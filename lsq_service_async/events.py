@@ -55,7 +55,10 @@ class CallEnded:
 
 @attrs.frozen(kw_only=True)
 class LimitPaused:
-    """The service refused the call ``reference`` because of its rate limit. No call is sent for ``seconds`` seconds."""
+    """No call is sent for ``seconds`` seconds.
+
+    The service refused the call ``reference`` because of its rate limit, or answered it with a 503 and Retry-After.
+    """
 
     reference: str
     seconds: float

@@ -11,11 +11,11 @@ from typing import Any
 from .._wire import Api, Attempt, AttemptResult, Outcome
 from ..config import Config
 from ..errors import NotSentError, RateLimitError
-from ..events import AttemptEnded, AttemptStarted, CallEnded, Event, Hook
+from ..events import AttemptEnded, AttemptStarted, CallEnded, Event, Hook, LimitPaused
 from ..limits import Limiter, Slot
 from .attempt import HttpSender, unfinished_result
 from .context import CallContext
-from .retry import final_error, final_outcome, finished_record, retrying
+from .retry import final_error, final_outcome, finished_record, overload_pause, retrying
 from .upload import RequestBody, prepare
 
 _log = logging.getLogger("lsq_service_async")
@@ -151,13 +151,16 @@ class Pipeline:
         finally:
             is_unused = result is None or (result.status is None and result.outcome is Outcome.NOT_APPLIED)
             slot.cancel() if is_unused and not context.is_started else slot.release()
+        limiter = self._limiters[context.call.api]
         if isinstance(refusal := result.error, RateLimitError):
             if refusal.is_quota:
                 _log.warning("A quota of the account is used up: %s was refused (reference %s): %s",
                              context.call.operation, context.reference, refusal)  # fmt: skip
-            limiter = self._limiters[context.call.api]
             for event in limiter.refused(context.reference, refusal.retry_after, refusal.limit):
                 self._emit(event)
+        elif seconds := overload_pause(result):
+            limiter.pause(seconds)
+            self._emit(LimitPaused(reference=context.reference, seconds=seconds))
         if context.abandoned:
             self._emit_attempt_end(context, result, context.clock() - started)
         return result

@@ -26,13 +26,14 @@ def retrying(context: CallContext) -> AsyncRetrying:
     policy = context.options.retry
 
     def stop(state: RetryCallState) -> bool:
-        next_start = context.clock() + state.upcoming_sleep
+        result: AttemptResult[Any] = state.outcome.result()  # type: ignore[union-attr]  # is set by now
+        next_start = context.clock() + max(state.upcoming_sleep, overload_pause(result))
         is_late = context.deadline is not None and next_start >= context.deadline
         return is_late or state.attempt_number >= policy.attempts
 
     def wait(state: RetryCallState) -> float:
         result: AttemptResult[Any] = state.outcome.result()  # type: ignore[union-attr]  # is set by now
-        if isinstance(result.error, RateLimitError):
+        if isinstance(result.error, RateLimitError) or overload_pause(result):
             return 0.0  # the limiter is paused already, for all calls
         longest = min(policy.backoff_cap, policy.backoff * 2.0 ** min(state.attempt_number - 1, 60))
         return max(random.uniform(0, longest), result.retry_after or 0.0)  # full jitter
@@ -44,6 +45,11 @@ def retrying(context: CallContext) -> AsyncRetrying:
         retry_error_callback=lambda _: None,  # out of attempts or time: the last result counts
         reraise=True,
     )
+
+
+def overload_pause(result: AttemptResult[Any]) -> float:
+    """Return the seconds for which all calls pause after a 503 with Retry-After; 0 for other results."""
+    return result.retry_after or 0.0 if result.status == 503 else 0.0
 
 
 def _is_retryable(context: CallContext, result: AttemptResult[Any]) -> bool:

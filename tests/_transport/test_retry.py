@@ -6,7 +6,7 @@ import ssl
 import attrs
 import httpx
 import pytest
-from _transport.playing import play
+from _transport.playing import of, play
 from scripted import LIMIT_TEXT, AfterBody, BeforeBody, Script, Slow, created
 from virtual_clock import run_virtual
 
@@ -26,6 +26,7 @@ from lsq_service_async import (
     ServiceClient,
     TicketUpdate,
 )
+from lsq_service_async.events import LimitPaused
 
 TICKET = {"Id": "143", "Fields": []}
 RESET = httpx.ReadError("reset")
@@ -336,10 +337,29 @@ def test_pauses_are_drawn_below_a_doubling_cap(config, monkeypatch):
     assert waits == pytest.approx([0.5, 1.0, 2.0, 3.0, 3.0], abs=0.01)
 
 
-def test_a_server_that_names_a_time_is_given_it(config):
-    """A Retry-After of a 503 that is longer than the backoff is honoured."""
-    _, script, _ = run(config, read, httpx.Response(503, headers={"retry-after": "33"}), answer())
-    assert script.times[1] - script.times[0] == pytest.approx(33, abs=0.01)
+@pytest.mark.parametrize(("status", "retry_after", "waits"), [(502, "33", 33), (503, "7", 7), (503, "3000", 60)])
+def test_a_server_that_names_a_time_is_given_it(config, status, retry_after, waits):
+    """A Retry-After that is longer than the backoff is honoured, up to 60 s."""
+    policy = RetryPolicy(attempts=2, backoff=5.0)
+    answers = httpx.Response(status, headers={"retry-after": retry_after}), answer()
+    _, script, _ = run(config, read, *answers, retry=policy)
+    assert script.times[1] - script.times[0] == pytest.approx(waits, abs=0.01)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_503_with_retry_after_pauses_every_call_and_keeps_the_rate(config, number):
+    """A 503 with Retry-After pauses all clients of the limiter, also if its own call is not repeated."""
+    script = Script(httpx.Response(503, headers={"retry-after": "7"}), answer())
+
+    async def main(client, events):
+        first = asyncio.create_task(read(client))
+        await asyncio.sleep(0.01)
+        async with ServiceClient(config, limiter=client.limiter, http_client=httpx.AsyncClient(transport=script)) as b:
+            await asyncio.gather(first, read(b), return_exceptions=True)
+        assert (client.limiter.stats().calls, [event.seconds for event in of(LimitPaused, events)]) == (25, [7.0])
+
+    play(attrs.evolve(config, retry=RetryPolicy(attempts=number, backoff=5.0)), script, main)
+    assert [time - script.times[0] for time in script.times[1:]] == pytest.approx([7.0] * number, abs=0.01)
 
 
 @pytest.mark.parametrize(
