@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import click
 
 from .. import FieldMetadata, Lead, ServiceClient
@@ -28,7 +30,7 @@ def find(email_or_phone: str) -> int:
             raise click.ClickException(f"no lead has {email_or_phone!r}")
         return found
 
-    return print_result(call)
+    return asyncio.run(print_result(call))
 
 
 @click.command()
@@ -39,10 +41,10 @@ def fields(search: str) -> int:
     async def call(client: ServiceClient) -> list[FieldMetadata]:
         return [field async for field in client.metadata.fields(search=search)]
 
-    return print_result(call)
+    return asyncio.run(print_result(call))
 
 
 @click.command()
 def sub_types() -> int:
     """Print the values of the field SubType as a JSON list. The keys must belong to an admin."""
-    return print_result(lambda client: client.metadata.sub_types())
+    return asyncio.run(print_result(lambda client: client.metadata.sub_types()))

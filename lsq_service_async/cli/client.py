@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -24,16 +23,12 @@ def client_from_env() -> ServiceClient:
     return ServiceClient.from_env(limiter=HostLimiter(path) if path else None)
 
 
-def print_result(
+async def print_result(
     operation: Callable[[ServiceClient], Awaitable[Any]], is_ok: Callable[[Any], bool] = lambda record: True
 ) -> int:
     """Call *operation* with a client, print its record or its list of records as JSON, and return the exit code."""
-
-    async def call() -> Any:
-        async with client_from_env() as client:
-            return await operation(client)
-
-    record = asyncio.run(call())
+    async with client_from_env() as client:
+        record = await operation(client)
     shown = [_shown(one) for one in record] if isinstance(record, list) else _shown(record)
     try:
         print_json(shown, indent=2)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from .. import ActivityType, NewTicket, TicketUpdate
+from .. import ActivityType, NewTicket, ServiceClient, TicketUpdate
 from .client import print_result
 from .columns import ColumnError, TicketType, check_columns, field_names, make_ticket
 
@@ -42,14 +43,14 @@ def _field_options(ticket_type: TicketType) -> list[click.Parameter]:
 def create(fields: tuple[str, ...], attach: tuple[Path, ...], **named: str | None) -> int:
     """Create a ticket and print its receipt as JSON."""
     new: Any = _ticket(NewTicket, fields, named)
-    return print_result(lambda client: client.tickets.create(new, attachments=attach))
+    return _run(lambda client: client.tickets.create(new, attachments=attach))
 
 
 @ticket.command()
 @click.argument("number")
 def get(number: str) -> int:
     """Print a ticket as JSON. NUMBER is its number or its GUID."""
-    return print_result(lambda client: client.tickets.get(number))
+    return _run(lambda client: client.tickets.get(number))
 
 
 @ticket.command(params=[click.Argument(["number"]), *_field_options(TicketUpdate)])
@@ -59,7 +60,7 @@ def update(
 ) -> int:
     """Change fields of a ticket or attach files, and print the receipt as JSON."""
     change: Any = _ticket(TicketUpdate, fields, named, clear)
-    return print_result(lambda client: client.tickets.update(number, change, attachments=attach))
+    return _run(lambda client: client.tickets.update(number, change, attachments=attach))
 
 
 @ticket.command()
@@ -67,7 +68,7 @@ def update(
 @click.argument("text")
 def note(number: str, text: str) -> int:
     """Add the internal note TEXT to a ticket and print the receipt as JSON."""
-    return print_result(lambda client: client.tickets.add_note(number, text))
+    return _run(lambda client: client.tickets.add_note(number, text))
 
 
 @ticket.command()
@@ -76,7 +77,9 @@ def note(number: str, text: str) -> int:
 @click.option("--direction", default="INBOUND", show_default=True, help="The service documents no other value.")
 def portal(number: str, text: str, direction: str) -> int:
     """Add TEXT as a message of the customer portal and print the receipt as JSON."""
-    return print_result(lambda client: client.tickets.add_portal_activity(number, text, direction=direction))
+    return asyncio.run(
+        print_result(lambda client: client.tickets.add_portal_activity(number, text, direction=direction))
+    )
 
 
 @ticket.command()
@@ -87,7 +90,9 @@ def conversations(number: str, types: tuple[str, ...]) -> int:
 
     The types are InboundEmail, OutboundEmail, PortalInbound and PortalOutbound; by default, all are printed.
     """
-    return print_result(lambda client: client.tickets.conversations(number, types=types or tuple(ActivityType)))
+    return asyncio.run(
+        print_result(lambda client: client.tickets.conversations(number, types=types or tuple(ActivityType)))
+    )
 
 
 @ticket.command()
@@ -97,7 +102,13 @@ def trash(numbers: tuple[str, ...]) -> int:
 
     The exit code is 1 if one of the tickets could not be trashed.
     """
-    return print_result(lambda client: client.tickets.trash(numbers), is_ok=lambda result: not result.failed)
+    return asyncio.run(
+        print_result(lambda client: client.tickets.trash(numbers), is_ok=lambda result: not result.failed)
+    )
+
+
+def _run(operation: Callable[[ServiceClient], Awaitable[Any]], **options: Any) -> int:
+    return asyncio.run(print_result(operation, **options))
 
 
 def _ticket(
