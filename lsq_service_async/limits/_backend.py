@@ -20,6 +20,7 @@ from .limiter import Limiter
 _TICK = 0.25  # s between checks whether a message is due
 _HEARTBEAT = 20.0  # s; an idle process sends a message this often, well within `_engine.sync.PRESENCE`
 _FIRST_BACK_OFF, _LONGEST_BACK_OFF = 0.1, 2.0  # s until the next message to a backend that is unavailable
+_SLOW = 0.1  # s without a reply after which an error names the backend
 _TRIES = 5  # messages that opening and closing send at most if the backend is busy
 _log = logging.getLogger("lsq_service_async")
 
@@ -33,7 +34,7 @@ class BackendBusyError(Exception):
 
 
 class Backend(Protocol):
-    """Keeps the state of a limit that several processes share."""
+    """Keeps the state of a limit that several processes share. ``str`` returns its name for messages."""
 
     async def open(self, name: str) -> None:
         """Prepare to use the limit ``name``. Raises ConfigurationError if that is not possible."""
@@ -68,6 +69,8 @@ class SharedLimiter(Limiter):
         self._home: asyncio.AbstractEventLoop | None = None
         self._last_sync: float | None = None
         self._back_off, self._retry_at = 0.0, -math.inf
+        self._failure = ""  # why the last message was not applied
+        self._unanswered_since: float | None = None  # when the message without a reply was sent
 
     async def _open_state(self, name: str) -> None:
         if self._process != os.getpid():
@@ -118,6 +121,12 @@ class SharedLimiter(Limiter):
         self._leases.next_at = self._time() + grant.wait if requests else None
         return slot, grant
 
+    def _outage(self) -> tuple[Exception, float] | None:
+        failure, waits = self._failure, 0.0 if self._unanswered_since is None else self._time() - self._unanswered_since
+        if not failure and waits > _SLOW:
+            failure = f"{self._backend}: no reply for {waits:.1f} s"
+        return (BackendUnavailableError(failure), self._back_off) if failure else None
+
     def _is_valid(self, slot: int) -> bool:
         return self._leases.is_valid(slot, self._time())
 
@@ -140,23 +149,26 @@ class SharedLimiter(Limiter):
                 waiting=waiting, is_returning=is_returning, is_leaving=is_leaving,
                 expected=self._now() if is_returning else math.inf,
             )  # fmt: skip
+            self._unanswered_since = sent
             try:
                 reply = await self._backend.sync(message)
             except BackendBusyError:
                 raise
             except Exception as error:  # the heartbeat continues, whatever a backend raises
                 is_known = isinstance(error, BackendUnavailableError | ConfigurationError)
+                self._failure = str(error) if is_known else repr(error)
                 if not self._back_off:
-                    what = error if is_known else repr(error)
-                    _log.warning("Rate-limit backend unavailable; no call is sent until it recovers: %s", what)
+                    _log.warning("Rate-limit backend unavailable; no call is sent until it recovers: %s", self._failure)
                 self._back_off = min(2 * self._back_off or _FIRST_BACK_OFF, _LONGEST_BACK_OFF)
                 self._retry_at = self._time() + self._back_off
                 if is_known:
                     raise
                 raise BackendUnavailableError(repr(error)) from error
+            finally:
+                self._unanswered_since = None
             if self._back_off:
                 _log.warning("Rate-limit backend available again")
-            self._back_off, self._retry_at = 0.0, -math.inf
+            self._failure, self._back_off, self._retry_at = "", 0.0, -math.inf
             self._leases.acknowledge(message, sent)
             now = self._last_sync = self._time()
             self._state, self._offset = reply.state, reply.now - now

@@ -58,6 +58,9 @@ class HostBackend:
         self._db: sqlite3.Connection | None = None
         self._is_open = False
 
+    def __str__(self) -> str:
+        return str(self._path)
+
     async def open(self, name: str) -> None:
         """Create the file if it does not exist (mode 0600), and check that it is the file of a limit.
 
@@ -73,7 +76,7 @@ class HostBackend:
             self._thread.submit(self._close)  # the thread may still open it if this task was cancelled
             self._thread.shutdown(wait=False)
             if isinstance(error, OSError | sqlite3.Error | ValueError) and not isinstance(error, ConfigurationError):
-                raise ConfigurationError(f"{self._path} cannot be used for a rate limit: {error}") from error
+                raise ConfigurationError(f"{self} cannot be used for a rate limit: {error}") from error
             raise
         self._is_open = True
 
@@ -151,7 +154,7 @@ class HostBackend:
         except ConfigurationError:
             raise
         except Exception as error:  # such as content that another program wrote
-            raise BackendUnavailableError(f"{self._path}: {error}") from error
+            raise BackendUnavailableError(f"{self}: {error}") from error
 
     def _is_in_place(self) -> bool:
         """Whether the file was neither deleted nor replaced. If it was, the other processes use the new one."""

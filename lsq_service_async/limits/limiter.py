@@ -7,8 +7,10 @@ import itertools
 import logging
 import math
 import random
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from types import MappingProxyType
 from weakref import WeakKeyDictionary
 
@@ -27,6 +29,7 @@ _DAY = 86_400  # s; a limit with a window of a day or more is a quota
 _TICK = 0.01  # s; a call may be rejected this long before its deadline, but never after it
 _AT_ONCE = 100  # calls that are rejected before other tasks get a turn
 _LONGEST_SLEEP = 3600.0  # s
+_ANOTHER_LOOP = "this limiter belongs to another event loop; create a client in each loop"
 _INTERACTIVE = Request(Lane.INTERACTIVE, is_large=False)
 _log = logging.getLogger("lsq_service_async")
 
@@ -92,7 +95,9 @@ class Limiter(ABC):
         self._queues = PriorityQueues()
         self._users = 0
         self._open_for: tuple[RateLimit, str] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._owner: asyncio.AbstractEventLoop | None = None  # the loop that opens, uses or closes the limiter
+        self._owner_lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None  # the owner while the limiter is open
         self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
         self._server: asyncio.Task[None] | None = None  # runs while calls wait
         self._changed = asyncio.Event()
@@ -107,16 +112,14 @@ class Limiter(ABC):
     async def open(self, rate: RateLimit, name: str) -> None:
         """Start to use the limit ``name`` (host and org).
 
-        Raises ConfigurationError if the limiter is open for another rate or name.
+        Raises ConfigurationError if the limiter is open for another rate or name, and LSQServiceError if it is in use
+        in another event loop.
         """
-        async with self._lock():
-            if self._loop is not None and self._loop.is_closed():
-                self._users = 0  # its users ended when their event loop closed
-            if self._users and self._check_loop() and (used := self._open_for) and used != (rate, name):
+        async with self._lock(), self._ownership() as loop:
+            if self._users and (used := self._open_for) and used != (rate, name):
                 one, other = (f"{limit.calls} calls in {limit.per:g} s of {at}" for limit, at in (used, (rate, name)))
                 raise ConfigurationError(f"this limiter is open for {one}; use another one for {other}")
             if not self._users:
-                loop = asyncio.get_running_loop()
                 self._rate, self._time = rate, loop.time
                 self._state.configure(rate)
                 await self._open_state(name)
@@ -130,7 +133,7 @@ class Limiter(ABC):
     async def aclose(self) -> None:
         """Stop using the limit. When its last user closes it, all waiting calls raise NotSentError."""
         self._check_loop()
-        async with self._lock():
+        async with self._lock(), self._ownership():
             self._users -= 1
             if not self._users:
                 self._loop = None
@@ -250,6 +253,10 @@ class Limiter(ABC):
     def _publish(self, *, pause: float = -math.inf, refusals: Sequence[tuple[int, float] | None] = ()) -> None:
         """Report a pause or refusals to the other processes."""
         return
+
+    def _outage(self) -> tuple[Exception, float] | None:
+        """Why the state cannot be used now, and the seconds until the next try. None if it can be used."""
+        return None
 
     def _now(self) -> float:
         """The time on the clock of the state."""
@@ -393,12 +400,15 @@ class Limiter(ABC):
                 await asyncio.sleep(0)
 
     def _too_late(self, waiter: Waiter, due: float) -> QueueTimeoutError:
-        late = due - waiter.deadline + self._rate.per / self._rate.calls
-        return QueueTimeoutError(
-            f"rate limit: the call would be sent in about {due - waiter.since:.1f} s, after its deadline; "
-            f"retry in {late:.1f} s",
-            retry_after=late,
-        )
+        late, outage = due - waiter.deadline + self._rate.per / self._rate.calls, self._outage()
+        why = f"rate limit: the call would be sent in about {due - waiter.since:.1f} s, after its deadline"
+        if outage is not None:
+            cause, back_off = outage
+            late = max(late, back_off)
+            why = f"rate-limit backend unavailable until the deadline, so the call was not sent: {cause}"
+        error = QueueTimeoutError(f"{why}; retry in {late:.1f} s", retry_after=late)
+        error.__cause__ = outage and outage[0]
+        return error
 
     def _log_long_wait(self, waiter: Waiter, sent_at: float) -> None:
         seconds, rate = sent_at - waiter.since, self._rate
@@ -411,12 +421,29 @@ class Limiter(ABC):
         """Serializes `open` and `aclose`. One lock per event loop."""
         return self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
-    def _check_loop(self) -> bool:
-        if asyncio.get_running_loop() is self._loop:
-            return True
-        if not self._users:
-            raise LSQServiceError("this limiter is not open; enter its client with `async with` first")
-        raise LSQServiceError("this limiter belongs to another event loop; create a client in each loop")
+    @asynccontextmanager
+    async def _ownership(self) -> AsyncIterator[asyncio.AbstractEventLoop]:
+        """Reserve the limiter for the running event loop while it opens or closes, and longer if it stays open.
+
+        Two threads may open it at the same moment.
+        """
+        loop = asyncio.get_running_loop()
+        with self._owner_lock:
+            if self._owner is not None and self._owner.is_closed():
+                self._owner, self._users = None, 0  # its users ended when their event loop closed
+            if self._owner not in (None, loop):
+                raise LSQServiceError(_ANOTHER_LOOP)
+            self._owner = loop
+        try:
+            yield loop
+        finally:
+            if not self._users:
+                self._owner = None
+
+    def _check_loop(self) -> None:
+        if asyncio.get_running_loop() is not self._loop:
+            closed = "this limiter is not open; enter its client with `async with` first"
+            raise LSQServiceError(_ANOTHER_LOOP if self._users else closed)
 
 
 def _fail(waiter: Waiter, error: Exception) -> None:

@@ -96,20 +96,23 @@ class FakeBackend:
         self.delay = 0.0
         self.decide = decide
 
+    def __str__(self) -> str:
+        return "Fake"
+
     async def open(self, name: str) -> None:
         pass
 
     async def sync(self, message: SyncMessage) -> SyncReply:
         self.messages.append(message)
         if self.down:
-            raise BackendUnavailableError("it is down")
+            raise BackendUnavailableError(f"{self}: it is down")
         reply = self.decide(message)
         if isinstance(reply, Awaitable):
             reply = await reply
         if self.delay:
             await asyncio.sleep(self.delay)
         if self.loses_replies:
-            raise BackendUnavailableError("its reply was lost")
+            raise BackendUnavailableError(f"{self}: its reply was lost")
         return reply
 
     async def aclose(self) -> None:

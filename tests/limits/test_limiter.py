@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 from virtual_clock import VirtualLoop, run_virtual, virtual
@@ -207,6 +208,36 @@ def test_a_limiter_cannot_be_used_in_two_loops():
         for use in (lambda: limiter.acquire(Lane.INTERACTIVE), lambda: limiter.open(RATE, NAME), limiter.aclose):
             with pytest.raises(LSQServiceError, match="another event loop"):
                 run_virtual(use())
+
+
+async def test_of_two_threads_that_open_a_limiter_one_gets_an_error_and_the_other_works():
+    """The limiter belongs to the loop that began to open it first, until that one has closed it."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(LocalLimiter):
+        async def _open_state(self, name: str) -> None:
+            begun.set()
+            await asyncio.to_thread(go_on.wait, 10)
+            await super()._open_state(name)
+
+    limiter = Slow()
+
+    async def use() -> LimiterStats:
+        await limiter.open(RATE, NAME)
+        await spend(limiter)
+        stats = limiter.stats()
+        await limiter.aclose()
+        return stats
+
+    first = asyncio.create_task(asyncio.to_thread(asyncio.run, use()))
+    await asyncio.to_thread(begun.wait, 10)
+    with pytest.raises(LSQServiceError, match="belongs to another event loop; create a client in each loop"):
+        await limiter.open(RATE, NAME)
+    go_on.set()
+    assert (await first).used == 25
+    await limiter.open(RATE, NAME)
+    assert limiter.stats().used == 25
+    await limiter.aclose()
 
 
 def test_a_limiter_that_was_left_open_by_a_loop_can_be_opened_in_the_next_one():
