@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import re
 from typing import Any, Literal, NamedTuple
 
 import attrs
 
+from ..config import Secret
 from ..errors import ConfigurationError
 from ._backend import BackendBusyError, BackendUnavailableError, SharedLimiter
 from ._engine.messages import SyncMessage
@@ -37,6 +39,17 @@ _FRESH = 2.0  # s; within this time after a write, the next message uses the wri
 _JITTER = 0.001  # s by which a request may be faster than those before it; well below the slack of the window
 _DRIFT = 0.0001  # s per second by which the server's clock may be faster than this one
 
+_LOGIN = r"([^/?#\s\ud800-\udfff]*@)?"
+_ADDRESS = (
+    rf"(rediss?://{_LOGIN}([^/?#@:\[\]\s]*|\[[0-9a-fA-F:.]+\])(:[0-9]+)?(/[0-9]*)?"
+    rf"|unix://{_LOGIN}/[^?#@]+)(\?[^?#@]*)?"
+)
+_NOT_PERMITTED = "ACL failure|The user executing the script can't"  # in a script: redis-py has no class for it
+_RIGHTS = (
+    "It needs the commands EVALSHA, SCRIPT LOAD, GET, SET and TIME, and the keys lsq_service_async:limit:*, "
+    "as with: ACL SETUSER name +evalsha +script|load +get +set +time ~lsq_service_async:limit:*"
+)
+
 READ = "return {redis.call('GET', KEYS[1]) or '', redis.call('TIME')}"
 # Replaces the text ARGV[1] with ARGV[2] if it is unchanged and the clock shows ARGV[3] or up to a second more.
 SWAP = """
@@ -54,8 +67,9 @@ class RedisLimiter(SharedLimiter):
     ``server`` is an address such as ``redis://host:6379/0``, or a `redis.asyncio.Redis`, which the caller must close.
     Processes with the same ``name`` share a limit; by default, those with the same host and org. While Redis is
     unavailable, no call is sent: with ``when_down="wait"``, calls wait until it recovers or until their deadlines; with
-    "fail", they raise NotSentError. Opening raises ConfigurationError if Redis refuses the login, or if another process
-    uses the limit at another rate.
+    "fail", they raise NotSentError. Opening raises ConfigurationError if the address is not valid, or if Redis refuses
+    the login or a command that the limiter needs. If processes are configured with different rates, all of these hold,
+    and a warning is logged.
 
     If Redis loses its data (restart, failover, eviction), processes that are running assume that all slots were used
     at that moment, so no call is sent for about a window. The exception: if the first message after the loss comes from
@@ -72,9 +86,10 @@ class RedisLimiter(SharedLimiter):
         name: str | None = None,
         when_down: Literal["wait", "fail"] = "wait",
     ) -> None:
+        super().__init__(RedisBackend(server, name), waits=when_down == "wait")
+        del server  # crash reporters send local variables, and the address may hold a password
         if when_down not in ("wait", "fail"):
             raise ConfigurationError(f'when_down must be "wait" or "fail", not {when_down!r}')
-        super().__init__(RedisBackend(server, name), waits=when_down == "wait")
 
 
 class _Written(NamedTuple):
@@ -94,34 +109,46 @@ class RedisBackend:
     """
 
     def __init__(self, server: str | redis.asyncio.Redis, name: str | None) -> None:
-        self._server = server
+        self._server = Secret(server) if isinstance(server, str) else server
         self._name = name
         self._is_connected = False
         self._written: _Written | None = None
 
+    def __str__(self) -> str:
+        return "Redis"
+
     async def open(self, name: str) -> None:
         """Prepare to connect with the first message. Raises ConfigurationError if the address is not valid."""
         self._key = f"lsq_service_async:limit:{self._name or name}"
-        try:
-            self._client = _client_of(self._server) if isinstance(self._server, str) else self._server
-        except ValueError as error:
-            raise ConfigurationError(f"RedisLimiter needs an address like redis://host:6379/0: {error}") from error
-        self._read, self._swap = self._client.register_script(READ), self._client.register_script(SWAP)
+        client = _client_of(self._server) if isinstance(self._server, Secret) else self._server
+        if client is None:
+            raise ConfigurationError(
+                "RedisLimiter needs an address like redis://host:6379/0, rediss://user:password@host:6379/0 or "
+                "unix:///path?db=0. In the password, write @ / ? # % as %40 %2F %3F %23 %25"
+            )
+        self._client = client
+        self._read, self._swap = client.register_script(READ), client.register_script(SWAP)
         self._is_connected, self._written = False, None
 
     async def sync(self, message: SyncMessage) -> SyncReply:
         """Apply a message: one round trip if no other process has written since, and one more for each lost race."""
         try:
             return await self._sync(message)
-        except ConfigurationError:
-            raise
-        except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
-            raise ConfigurationError(f"Redis does not permit the use of the rate limit: {error}") from error
-        except (RedisError, OSError, TimeoutError) as error:
-            self._is_connected = False
-            raise BackendUnavailableError(f"Redis: {str(error) or 'no reply in time'}") from error
-        except ValueError as error:
-            raise BackendUnavailableError(f"Redis, key {self._key}: {error}") from error
+        except (RedisError, OSError, TimeoutError, ValueError) as error:
+            failure = self._failure(error)
+        raise failure  # here, so that no frames of redis-py are linked to it: their local variables hold the password
+
+    def _failure(self, error: Exception) -> ConfigurationError | BackendUnavailableError:
+        # Redis quotes the arguments of a command that it does not know, and the first one holds the password.
+        reason = str(error).partition(", with args beginning with")[0].rstrip(".")
+        if isinstance(error, AuthenticationError):
+            return ConfigurationError(f"Redis refused the login: {reason}. Check the user and the password")
+        if isinstance(error, AuthorizationError | NoPermissionError) or re.match(_NOT_PERMITTED, reason):
+            return ConfigurationError(f"Redis does not permit the use of the rate limit: {reason}. {_RIGHTS}")
+        if isinstance(error, ValueError):
+            return BackendUnavailableError(f"Redis, key {self._key}: {error}")
+        self._is_connected = False
+        return BackendUnavailableError(f"Redis: {reason or 'no reply in time'}")
 
     async def _sync(self, message: SyncMessage) -> SyncReply:
         clock = asyncio.get_running_loop().time
@@ -154,6 +181,9 @@ class RedisBackend:
         """Run a script. Return its values with the text decoded and the time in seconds."""
         try:
             async with asyncio.timeout(_REPLY_TIMEOUT if self._is_connected else _CONNECT_TIMEOUT):
+                if not self._is_connected:  # so that a user without this right gets an error at once
+                    for text in (READ, SWAP):
+                        await self._client.script_load(text)
                 *values, text, (seconds, microseconds) = await script(keys=[self._key], args=args)
         except ResponseError:
             # After a failover this server is a read-only replica (READONLY). A new connection may reach the primary.
@@ -166,10 +196,18 @@ class RedisBackend:
 
     async def aclose(self) -> None:
         """Close the connections if this limiter opened them."""
-        if isinstance(self._server, str):
+        if isinstance(self._server, Secret):
             await self._client.aclose()
 
 
-def _client_of(address: str) -> redis.asyncio.Redis:
+def _client_of(address: Secret) -> redis.asyncio.Redis | None:
+    """Make a client, or return None if the address is not valid: errors of redis-py and their frames may show it."""
+    if not address.fits(_ADDRESS):
+        return None
     timeouts = {"socket_connect_timeout": _CONNECT_TIMEOUT, "socket_timeout": _REPLY_TIMEOUT}
-    return redis.asyncio.from_url(address, retry=Retry(NoBackoff(), 0), **timeouts)
+    try:
+        client = redis.asyncio.from_url(address.reveal(), retry=Retry(NoBackoff(), 0), **timeouts)
+        client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)  # checks the options
+    except (ValueError, TypeError):
+        return None
+    return client

@@ -159,6 +159,9 @@ class FakeRedis:
     def register_script(self, script: str) -> Callable[..., Any]:
         return self._swap if "SET" in script else self._read
 
+    async def script_load(self, script: str) -> None:
+        pass
+
     async def _travel(self, seconds: float) -> None:
         await asyncio.sleep(seconds * (1 - self._random.uniform(0, self._jitter)))
 
