@@ -11,8 +11,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
 
+import attrs
+
+from ..config import RateLimit
 from ..errors import ConfigurationError, NotSentError
 from ._engine.messages import CompletedCall, Grant, Request, SyncMessage
+from ._engine.state import LimitState
 from ._engine.sync import SyncReply
 from ._leases import Leases
 from .limiter import Limiter
@@ -43,7 +47,7 @@ class Backend(Protocol):
     async def sync(self, message: SyncMessage) -> SyncReply:
         """Apply the message with `_engine.sync.sync`, atomically for all processes.
 
-        Raises ConfigurationError if other processes use another rate, BackendUnavailableError or BackendBusyError.
+        Raises BackendUnavailableError, BackendBusyError, or ConfigurationError if only the user can correct the cause.
         """
         ...
 
@@ -69,6 +73,7 @@ class SharedLimiter(Limiter):
         self._home: asyncio.AbstractEventLoop | None = None
         self._last_sync: float | None = None
         self._back_off, self._retry_at = 0.0, -math.inf
+        self._rates: set[RateLimit] = set()  # those of all processes
         self._failure = ""  # why the last message was not applied
         self._unanswered_since: float | None = None  # when the message without a reply was sent
 
@@ -169,6 +174,7 @@ class SharedLimiter(Limiter):
             if self._back_off:
                 _log.warning("Rate-limit backend available again")
             self._failure, self._back_off, self._retry_at = "", 0.0, -math.inf
+            self._warn_of_other_rates(reply.state)
             self._leases.acknowledge(message, sent)
             now = self._last_sync = self._time()
             self._state, self._offset = reply.state, reply.now - now
@@ -177,6 +183,17 @@ class SharedLimiter(Limiter):
             if not self._leases.are_known(reply.state.flights):
                 self._urgent.set()  # the backend lost its state and would grant these slots to other processes
             return reply.grant
+
+    def _warn_of_other_rates(self, state: LimitState) -> None:
+        rates = {process.rate for process in state.processes.values()}
+        if len(rates) > 1 and rates != self._rates:
+            ordered, joint = sorted(rates, key=attrs.astuple), state.adaptive.configured
+            _log.warning(
+                "The processes that share this rate limit are configured with different rates (%s). All of them hold: "
+                "at most %d calls in %g s are sent. Configure the same rate_limit in all processes",
+                ", ".join(f"{rate.calls} in {rate.per:g} s" for rate in ordered), joint.calls, joint.per,
+            )  # fmt: skip
+        self._rates = rates
 
     async def _sync_patiently(self, *, is_leaving: bool = False) -> None:
         for _ in range(_TRIES - 1):

@@ -37,8 +37,9 @@ class HostLimiter(SharedLimiter):
     the new file. If one of them creates it, no call is sent for a window. If a process dies, its calls in flight count
     as answered when their leases expire, after at most ten seconds. While the file cannot be used, calls raise
     NotSentError. Opening raises ConfigurationError if the file is not the file of a limit or cannot be written, if
-    another user owns it or can write to it, if another process uses it at another rate, or on a platform other than
-    Linux and macOS.
+    another user owns it or can write to it, or on a platform other than Linux and macOS.
+
+    If processes are configured with different rates, all of these hold, and a warning is logged.
 
     A limiter may be created before a server forks its workers. Open it after the fork, in each worker. It must not be
     open in the process that forks: SQLite does not support connections that are carried across a fork.

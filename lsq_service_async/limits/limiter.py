@@ -183,7 +183,7 @@ class Limiter(ABC):
         ``retry_after``: the seconds that the service asked to wait, or None. ``named``: the calls and seconds that it
         named as its limit, or None. A daily quota does not change the rate.
         """
-        is_quota, rate = named is not None and named[1] >= _DAY, self._rate
+        is_quota, rate = named is not None and named[1] >= _DAY, self._state.adaptive.configured
         if is_quota and retry_after is None:
             return []
         seconds = rate.per + random.uniform(0, 1) if retry_after is None else retry_after
@@ -411,7 +411,7 @@ class Limiter(ABC):
         return error
 
     def _log_long_wait(self, waiter: Waiter, sent_at: float) -> None:
-        seconds, rate = sent_at - waiter.since, self._rate
+        seconds, rate = sent_at - waiter.since, self._state.adaptive.configured
         if seconds > rate.per and not waiter.is_reported:
             waiter.is_reported = True
             _log.info("A call in the %s lane waits about %.1f s for the rate limit of %d calls in %g s",

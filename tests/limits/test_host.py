@@ -197,15 +197,6 @@ async def test_a_name_that_no_file_can_have_is_a_configuration_error():
 
 
 @virtual
-async def test_another_rate_in_the_same_file_is_a_configuration_error(backend):
-    """A second rate raises ConfigurationError while a process uses the file."""
-    async with processes(1, backend):
-        with pytest.raises(ConfigurationError, match="uses this limit with 25 calls in 5 s"):
-            async with processes(1, backend, rate=RateLimit(10, per=5.0)):
-                pass
-
-
-@virtual
 async def test_after_a_reboot_what_was_used_counts_as_used_just_now(backend, monkeypatch):
     """The clock starts again, so the times in the file have no meaning."""
     async with processes(1, backend) as [limiter]:

@@ -299,7 +299,7 @@ async def test_while_the_backend_is_down_calls_fail_at_once(caplog):
     async with processes(1) as [limiter]:
         limiter.backend.down = True
         for _ in range(3):
-            with pytest.raises(NotSentError, match="so the call was not sent: it is down"):
+            with pytest.raises(NotSentError, match="so the call was not sent: Fake: it is down"):
                 await limiter.acquire(Lane.INTERACTIVE)
         limiter.backend.down = False
         await spend(limiter, 2)
@@ -395,12 +395,15 @@ async def test_a_limiter_opens_while_its_backend_is_down():
 
 
 @virtual
-async def test_a_limiter_whose_rate_is_refused_while_it_opens_closes_its_backend():
-    """The first process still gets slots; when it has left, the other rate can be used."""
-    server, closed = Server(), []
+async def test_a_limiter_whose_opening_fails_closes_its_backend():
+    """A ConfigurationError of the first message is raised by `open`. Later, it is the cause of a NotSentError."""
+    closed = []
 
-    def watched() -> FakeBackend:
-        backend = FakeBackend(server.sync)
+    def decide(message):
+        raise ConfigurationError("Fake: no login")
+
+    def refusing() -> FakeBackend:
+        backend = FakeBackend(decide)
 
         async def aclose() -> None:
             closed.append(True)
@@ -408,28 +411,70 @@ async def test_a_limiter_whose_rate_is_refused_while_it_opens_closes_its_backend
         backend.aclose = aclose
         return backend
 
-    async with processes(1, backends(server)) as [limiter]:
-        with pytest.raises(ConfigurationError, match=r"uses this limit with 25 calls in 5 s.* 10 in 5 s"):
-            async with processes(1, watched, rate=RateLimit(10, per=5.0)):
-                pass
-        assert closed == [True]
-        await limiter.acquire(Lane.INTERACTIVE)
-    async with processes(1, backends(server), rate=RateLimit(10, per=5.0)) as [limiter]:
-        assert limiter.stats().calls == 10
+    with pytest.raises(ConfigurationError, match="Fake: no login"):
+        async with processes(1, refusing):
+            pass
+    assert closed == [True]
+    async with processes(1) as [limiter]:
+        limiter.backend.decide = decide
+        with pytest.raises(NotSentError, match=r"rate limiter failed.*Fake: no login") as caught:
+            await limiter.acquire(Lane.INTERACTIVE)
+        assert isinstance(caught.value.__cause__, ConfigurationError)
+
+
+# Processes with different rates.
+
+SMALL = RateLimit(25, per=5.0)
+DIFFERENT = [
+    (SMALL, RateLimit(50, per=20.0), RateLimit(25, per=10.0)),
+    (SMALL, RateLimit(20, per=5.0), RateLimit(20, per=5.0)),
+    (SMALL, RateLimit(10, per=1.0), RateLimit(10, per=2.0)),
+    (RateLimit(7, per=0.7), RateLimit(30, per=4.0), RateLimit(7, per=14 / 15)),
+]
+
+
+@pytest.mark.parametrize(("first", "second", "both"), DIFFERENT)
+@virtual
+async def test_the_limits_of_all_processes_hold_if_they_are_configured_differently(first, second, both, caplog):
+    """Strict servers of both limits refuse no call, each process warns once, and the limit is used to the full."""
+    server, services = Server(), [SlidingWindow(rate.calls, rate.per) for rate in (first, second)]
+
+    async def one_call(limiter):
+        slot = await limiter.acquire(Lane.INTERACTIVE)
+        assert [service.allows(time()) for service in services] == [True, True]
+        slot.release()
+
+    async with processes(1, backends(server), rate=first) as [one]:
+        async with processes(1, backends(server), rate=second) as [other]:
+            began = time()
+            async with asyncio.TaskGroup() as tasks:
+                for number in range(8 * both.calls):
+                    tasks.create_task(one_call((one, other)[number % 2]))
+            assert time() - began < 1.1 * 8 * both.per
+            for limiter in (one, other):
+                await exchange(limiter)
+                assert (limiter.stats().calls, limiter.stats().per) == (both.calls, pytest.approx(both.per))
+            assert one.refused("r", None, None)[0].seconds >= both.per
+        await exchange(one)
+        assert one.stats().per == first.per
+    assert len(warnings(caplog)[:2]) == 2
+    for warning in warnings(caplog)[:2]:
+        assert f"All of them hold: at most {both.calls} calls in {both.per:g} s are sent" in warning
 
 
 @virtual
-async def test_a_process_that_was_silent_for_long_and_finds_another_rate_sends_nothing():
-    """A silent process counts as gone, and its callers get the reason as an error."""
+async def test_the_rate_of_a_process_that_died_holds_for_a_minute():
+    """A process that starts with another rate works at once, and its own rate holds alone after a minute."""
     server = Server()
-    async with processes(1, backends(server)) as [limiter]:
-        limiter.backend.down = True
-        await asyncio.sleep(100)
-        limiter.backend.down = False
-        async with processes(1, backends(server), rate=RateLimit(10, per=5.0)):
-            with pytest.raises(NotSentError, match=r"rate limiter failed.*uses this limit with 10 calls") as caught:
-                await limiter.acquire(Lane.INTERACTIVE)
-            assert isinstance(caught.value.__cause__, ConfigurationError)
+    async with processes(1, backends(server)) as [dead]:
+        dead.backend.down = True
+        async with processes(1, backends(server), rate=RateLimit(50, per=5.0)) as [limiter]:
+            await spend(limiter, 25)
+            assert limiter.stats().calls == 25
+            await asyncio.sleep(61)
+            began = time()
+            await spend(limiter, 50)
+            assert time() - began < 0.1
 
 
 @virtual

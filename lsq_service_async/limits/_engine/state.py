@@ -27,14 +27,21 @@ class Flight(NamedTuple):
     is_large: bool
 
 
+class Presence(NamedTuple):
+    """A process that uses the limit, with its configured rate, ``until`` this time if it sends no other message."""
+
+    until: float
+    rate: RateLimit
+
+
 @attrs.define
 class LimitState:
     """The state of a limit. Times are seconds on one clock that never runs backwards; ``seen`` is the latest of them.
 
     ``answered`` holds the times of the answers in the last two windows, ``uploads`` those of large uploads in the last
     window, both oldest first. No call is granted before ``paused_until``, and no bulk call before ``paced_until``.
-    ``processes``: until when each process counts as using the limit. ``round_trip``: the recent mean time in seconds
-    from the grant to the answer, without large uploads. ``revision`` changes if an estimate may have changed.
+    ``processes`` are those that use the limit; their configured rates all hold. ``round_trip``: the recent mean time in
+    seconds from the grant to the answer, without large uploads. ``revision`` changes if an estimate may have changed.
     """
 
     adaptive: AdaptiveRate
@@ -46,7 +53,7 @@ class LimitState:
     answered: list[float] = attrs.field(factory=list)
     uploads: list[float] = attrs.field(factory=list)
     flights: dict[int, Flight] = attrs.field(factory=dict)
-    processes: dict[int, float] = attrs.field(factory=dict)
+    processes: dict[int, Presence] = attrs.field(factory=dict)
     revision: int = attrs.field(default=0, init=False, eq=False)
     _always_room: int = attrs.field(init=False, eq=False)
 

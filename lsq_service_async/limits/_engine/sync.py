@@ -13,7 +13,7 @@ from ...errors import ConfigurationError
 from .adaptive_rate import AdaptiveRate
 from .fairness import Head, ProcessOrder
 from .messages import LANES, Grant, Request, SyncMessage
-from .state import Flight, LimitState
+from .state import Flight, LimitState, Presence
 from .window import opens_at
 
 LEASE = 10.0  # s after which a call counts as answered if its process does not report it again
@@ -38,8 +38,8 @@ class SyncReply(NamedTuple):
 def sync(state: LimitState | None, now: float, message: SyncMessage) -> SyncReply:
     """Apply the reports of a process, grant it at most one call, and compute when it should send the next request.
 
-    The given state is changed, unless it is None or the clock was set. Raises ConfigurationError if other processes
-    use the limit at another rate.
+    The given state is changed, unless it is None or the clock was set. If the processes are configured with different
+    rates, all of these hold.
     """
     if state is None:
         state = LimitState.of(message.rate)
@@ -51,21 +51,23 @@ def sync(state: LimitState | None, now: float, message: SyncMessage) -> SyncRepl
     now = state.seen = max(now, state.seen)
     state.tidy(now)
     is_known = message.process_id in state.processes
-    state.processes = {process: until for process, until in state.processes.items() if until > now}
-    used, wanted = state.adaptive.configured, message.rate
-    if wanted != used and set(state.processes) - {message.process_id}:
-        raise ConfigurationError(
-            f"another process uses this limit with {used.calls} calls in {used.per:g} s, so it cannot be used with "
-            f"{wanted.calls} in {wanted.per:g} s; configure the same rate_limit in all processes"
-        )
-    state.configure(wanted)
-    state.processes[message.process_id] = now + PRESENCE
+    state.processes = {process: other for process, other in state.processes.items() if other.until > now}
+    state.processes[message.process_id] = Presence(now + PRESENCE, message.rate)
+    state.configure(_joint_rate({process.rate for process in state.processes.values()}))
     _apply_reports(state, now, message, is_known)
     if message.is_leaving:
         del state.processes[message.process_id]
         state.order.line_up(message.process_id, (), (0, 0), now)
         return SyncReply(state, now, Grant(None, _LONGEST_WAIT))
     return SyncReply(state, now, _grant(state, now, message))
+
+
+def _joint_rate(rates: set[RateLimit]) -> RateLimit:
+    """The highest rate at which all ``rates`` hold: the smallest number of calls, and the fewest calls per second."""
+    if len(rates) == 1:
+        return next(iter(rates))
+    calls = min(rate.calls for rate in rates)
+    return RateLimit(calls, per=max(calls / rate.calls * rate.per for rate in rates))
 
 
 def restarted(state: LimitState, now: float) -> LimitState:
@@ -140,7 +142,7 @@ def state_to_json(state: LimitState) -> str:
         [order.row, order.turns, [[head[0], LANES.index(head.lane), *head[2:]] for head in order.heads.values()]],
         [state.seen, state.paused_until, state.paced_until, state.round_trip, state.answered, state.uploads],
         [[slot, *flight] for slot, flight in state.flights.items()],
-        list(state.processes.items()),
+        [[process, until, rate.calls, rate.per] for process, (until, rate) in state.processes.items()],
     ])  # fmt: skip
 
 
@@ -148,11 +150,12 @@ def state_from_json(text: str) -> LimitState:
     """Read a state that `state_to_json` of this version or of 0.1.0 wrote. Raises ValueError for other text."""
     try:
         adaptive, (row, turns, heads), moments, flights, processes = json.loads(text)
-        # Version 0.1.0 wrote neither the named limit nor for how long it holds.
+        # Version 0.1.0 wrote neither the named limit, nor for how long it holds, nor the rate of each process.
         *rates, halved_at, quiet_since, named, named_until, hold = [*adaptive, None, -math.inf, 0.0][:8]
         configured, plan, rate = (_rate(calls, per=per) for calls, per in rates)
         named = named and (named[0], named[1])
         seen, paused_until, paced_until, round_trip, answered, uploads = moments
+        present = [[*process, *adaptive[0]][:4] for process in processes]
         order = {(process, LANES[lane]): Head(process, LANES[lane], *rest) for process, lane, *rest in heads}
         return LimitState(
             AdaptiveRate(configured, plan, rate, halved_at, quiet_since, named, named_until, hold),
@@ -164,7 +167,7 @@ def state_from_json(text: str) -> LimitState:
             answered=answered,
             uploads=uploads,
             flights={slot: Flight(*flight) for slot, *flight in flights},
-            processes=dict(processes),
+            processes={process: Presence(until, _rate(calls, per=per)) for process, until, calls, per in present},
         )
     except (ValueError, TypeError, KeyError, IndexError, ConfigurationError) as error:
         raise ValueError(f"not the state of a rate limit: {error}") from error
