@@ -7,7 +7,7 @@ import inspect
 import ipaddress
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import tzinfo
 from typing import Any, NoReturn, Self, TypeVar
 from urllib.parse import urlsplit
@@ -40,6 +40,14 @@ class Secret:
     def fits(self, pattern: str) -> bool:
         """Return whether the whole text matches, so that a check needs no access to the text."""
         return isinstance(self._text, str) and re.fullmatch(pattern, self._text) is not None
+
+    def spans_in(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield the start and the end of each place where the secret is in a text."""
+        start = text.find(self._text)
+        while start >= 0:
+            end = start + len(self._text)
+            yield start, end
+            start = text.find(self._text, end)
 
     def __repr__(self) -> str:
         return "Secret(***)"

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import html
 import logging
-import re
 import ssl
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from email.utils import formatdate
-from functools import partial
 from typing import Any, cast
 
 import attrs
@@ -21,6 +18,7 @@ from .._wire import Api, AttemptResult, Outcome, Retry, parse_response
 from ..config import Config
 from ..errors import LSQServiceError, MalformedResponseError, NotSentError, OutcomeUnknownError
 from .context import CallContext
+from .redact import Redactor
 from .upload import BodyFailedError
 
 _log = logging.getLogger("lsq_service_async")
@@ -49,6 +47,7 @@ class HttpSender:
     def __init__(self, config: Config, http: httpx.AsyncClient, user_agent: str) -> None:
         self.interruptible: set[asyncio.Task[Any]] = set()
         self._config = config
+        self._redact = Redactor(config.access_key, config.secret_key)
         self._http = http
         self._user_agent = user_agent
         self._urls = {
@@ -64,7 +63,7 @@ class HttpSender:
             headers = dict(response.headers.items())
             if "retry-after" in headers:
                 headers.setdefault("date", formatdate(usegmt=True))  # RFC 9110, 6.6.1: the time of arrival
-            return parse_response(context.call, response.status_code, headers, body, partial(redact, self._config))
+            return parse_response(context.call, response.status_code, headers, body, self._redact)
         except Exception as error:
             return self._failure(context, error)
         except asyncio.CancelledError:
@@ -124,7 +123,7 @@ class HttpSender:
         """Translate an exception of httpx, h11, TLS or the file system into the result of the attempt."""
         call, links = context.call, _drop_frames(error)
         tls = next((link for link in links if isinstance(link, ssl.SSLError) and not isinstance(link, _TLS_EOF)), None)
-        text = redact(self._config, str(tls or error))  # in full, because a key that was cut would not be found
+        text = self._redact(str(tls or error))  # in full, because a key that was cut would not be found
         if not isinstance(error, BodyFailedError):
             text = f"{type(tls or error).__name__}: {ascii(text)[1:-1][:200]}".removesuffix(": ")
         is_rejected = isinstance(error, ResponseRejectedError) or "buffer too long" in text  # h11: 100 KB of headers
@@ -142,7 +141,7 @@ class HttpSender:
                 failure = _unknown(context, f"its response cannot be used ({text})")
         shown = "".join(f"{link} {link!r} {vars(link)!r} " for link in links)
         # An exception is not kept as the cause if it, or one that it is linked to, quotes a key.
-        failure.__cause__ = error if redact(self._config, shown) == shown else None
+        failure.__cause__ = error if self._redact(shown) == shown else None
         return AttemptResult(outcome=outcome, error=failure, retry=retry)
 
 
@@ -253,23 +252,3 @@ def _drop_frames(error: BaseException) -> list[BaseException]:
             found.append(link)
             waiting += [*getattr(link, "exceptions", ()), link.__context__, link.__cause__]
     return found
-
-
-def redact(config: Config, text: str) -> str:
-    """Replace both keys by ***, also if they are JSON-escaped, URL-encoded or HTML-escaped: an answer may echo them.
-
-    No key is ever a local variable, because crash reporters send the local variables of every frame.
-    """
-    for secret in (config.access_key, config.secret_key):
-        # The usual encodings do not change letters and digits. So the slow search is needed only if the text contains
-        # the key's longest run of letters and digits. A writer that escapes every letter is not recognised.
-        if max(re.findall("[A-Za-z0-9]*", secret.reveal()), key=len) in text:
-            text = re.sub("".join(map(_encodings, secret.reveal())), "***", text)
-    return text
-
-
-def _encodings(character: str) -> str:
-    """Return a pattern for the forms that a character of a key can have in an answer."""
-    code, entity = ord(character), re.escape(html.escape(character))
-    numbers = rf"%{code:02x}|\\{{1,3}}u{code:04x}|&#{code};|&#x{code:x};"
-    return rf"(?:\\{{0,3}}{re.escape(character)}|{entity}|(?i:{numbers}))"
