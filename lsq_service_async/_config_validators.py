@@ -161,7 +161,9 @@ def is_time_zone(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
     """Require a tzinfo (an attrs validator)."""
     if not isinstance(value, tzinfo):
         example = "a tzinfo or a name such as 'Asia/Kolkata'"
-        raise ConfigurationError(f"{attribute.name} must be {example}, not {value!r:.80}")
+        has_zones = isinstance(to_time_zone("Asia/Kolkata"), tzinfo)
+        hint = "" if has_zones else ". This machine has no time zones: pip install tzdata"
+        raise ConfigurationError(f"{attribute.name} must be {example}, not {value!r:.80}{hint}")
 
 
 def without_slash(url: str) -> str:
@@ -188,7 +190,7 @@ def check_origin(url: Any, name: str, *, allow_http: bool) -> None:
     is_http_allowed = scheme == "http" and (allow_http or is_loopback(host))
     rules = {
         "this does not begin with https://": re.fullmatch(r"[a-z]+://[\x21-\x7e]*", text),
-        "the host name is missing or not valid": re.fullmatch(r"(?!xn--)[a-z0-9][a-z0-9.-]{0,252}|[0-9a-f:.]+", host),
+        "the host name is missing or not valid": re.fullmatch(r"(?!xn--)[a-z0-9_][a-z0-9._-]{0,252}|[0-9a-f:.]+", host),
         "remove the path, query, fragment and user": re.fullmatch(r"[a-z]+://[^/?#@]*", text),
         "http is allowed for this machine only, unless Config(allow_http=True)": scheme == "https" or is_http_allowed,
     }

@@ -23,6 +23,7 @@ def one_authority(tmp_path_factory):
     trustme.CA().cert_pem.write_to_path(path)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(certifi, "where", lambda: str(path))
+        patched.delenv("SSL_CERT_FILE", raising=False)
         yield
 
 

@@ -5,7 +5,7 @@ import inspect
 import pickle
 import traceback
 from datetime import UTC
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import attrs
 import pytest
@@ -160,6 +160,12 @@ def test_a_base_url_that_is_not_an_https_origin_is_refused(url):
     assert "CANARY" not in str(caught.value)
 
 
+@pytest.mark.parametrize("host", ["lsq_emulator:8080", "_a.example.com", "apigw_eu.example.com", "example.com."])
+def test_a_host_name_may_have_underscores(host):
+    """Config accepts the host names of containers, which may have underscores."""
+    assert Config(**KEYS, base_url=f"https://{host}").tenant_url == f"https://{host}/api/tenants/22824"
+
+
 @pytest.mark.parametrize("url", ["http://localhost:1", "http://127.0.0.1", "http://[::1]:80"])
 def test_http_is_for_this_machine(url):
     """Config accepts http for a loopback host, and for other hosts only with allow_http=True."""
@@ -203,6 +209,17 @@ def test_a_time_zone_is_a_name_or_a_tzinfo():
     for nonsense in ("Mars/Olympus", "", 5, None, "../etc"):
         with pytest.raises(ConfigurationError, match="time_zone"):
             Config(**KEYS, time_zone=nonsense)
+
+
+def test_missing_time_zones_are_named(monkeypatch):
+    """On a machine without time zones, the error says what to install."""
+
+    def missing(name):
+        raise ZoneInfoNotFoundError(name)
+
+    monkeypatch.setattr("lsq_service_async._config_validators.ZoneInfo", missing)
+    with pytest.raises(ConfigurationError, match=r"^LSQ_TIME_ZONE must be .*'Asia/Kolkata'\. .* pip install tzdata$"):
+        Config.from_env(ENVIRONMENT | {"LSQ_TIME_ZONE": "Asia/Kolkata"})
 
 
 def test_a_limit_of_file_sizes_is_a_number_of_bytes():

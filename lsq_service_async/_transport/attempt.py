@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import ssl
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from email.utils import formatdate
 from typing import Any, cast
@@ -29,7 +30,9 @@ _KEY_HEADERS = {
     Api.METADATA: ("X-LSQ-ACCESS-KEY", "X-LSQ-SECRET-KEY"),
     Api.LEADS: ("x-LSQ-AccessKey", "x-LSQ-SecretKey"),
 }
-_NEVER_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+_NEVER_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+# Answers of a proxy after which another attempt may succeed. The second is that of a SOCKS proxy.
+_PROXY_FAILURE = re.compile(r"(408|425|429|50[0234]) |Proxy Server could not connect(?!.*not (allowed|supported))")
 _TLS_EOF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)  # the next handshake may succeed
 
 
@@ -44,17 +47,18 @@ class HttpSender:
     that is cancelled while it closes a response can leak its connection (httpx 0.28).
     """
 
-    def __init__(self, config: Config, http: httpx.AsyncClient, user_agent: str) -> None:
+    def __init__(
+        self, config: Config, http: httpx.AsyncClient, user_agent: str, proxies: Mapping[str, httpx.Proxy]
+    ) -> None:
         self.interruptible: set[asyncio.Task[Any]] = set()
         self._config = config
         self._redact = Redactor(config.access_key, config.secret_key)
         self._http = http
         self._user_agent = user_agent
-        self._urls = {
-            Api.TENANT: f"{config.base_url}{config.tenant_path}",
-            Api.METADATA: f"{config.metadata_url}{config.tenant_path}",
-            Api.LEADS: config.leads_url,
-        }
+        origins = {Api.TENANT: config.base_url, Api.METADATA: config.metadata_url, Api.LEADS: config.leads_url}
+        self._urls = {api: origin + ("" if api is Api.LEADS else config.tenant_path) for api, origin in origins.items()}
+        # Without its user and password. The proxies of a caller's client are not known.
+        self._proxies = {api: f" {proxies[origin].url}" for api, origin in origins.items() if origin in proxies}
 
     async def send(self, context: CallContext) -> AttemptResult[Any]:
         """Make one attempt. A failure of the network, TLS, a file or the service is a result too."""
@@ -128,7 +132,7 @@ class HttpSender:
             text = f"{type(tls or error).__name__}: {ascii(text)[1:-1][:200]}".removesuffix(": ")
         is_rejected = isinstance(error, ResponseRejectedError) or "buffer too long" in text  # h11: 100 KB of headers
         failure: LSQServiceError
-        if (not_sent := _not_sent(context, error, is_tls=tls is not None)) is not None:
+        if (not_sent := _not_sent(context, error, self._proxies.get(call.api), is_tls=tls is not None)) is not None:
             reason, retry = not_sent
             failure, outcome = NotSentError(f"{reason}: {text}. Nothing was applied."), Outcome.NOT_APPLIED
         else:
@@ -200,7 +204,7 @@ async def _read(context: CallContext, response: httpx.Response, until: float) ->
     return bytes(body)
 
 
-def _not_sent(context: CallContext, error: Exception, *, is_tls: bool) -> tuple[str, Retry] | None:
+def _not_sent(context: CallContext, error: Exception, proxy: str | None, *, is_tls: bool) -> tuple[str, Retry] | None:
     """Return the reason and the retry rule if the service cannot have received the whole request, else None.
 
     A request is not applied before its last byte was sent, because its Content-Length announces more bytes.
@@ -211,8 +215,11 @@ def _not_sent(context: CallContext, error: Exception, *, is_tls: bool) -> tuple[
         return "TLS failed", Retry.NEVER
     if isinstance(error, httpx.UnsupportedProtocol) or (isinstance(error, RuntimeError) and not context.fully_sent):
         return "The request could not be sent", Retry.NEVER
+    if isinstance(error, httpx.ProxyError):
+        retry = Retry.ALWAYS if _PROXY_FAILURE.match(str(error)) else Retry.NEVER
+        return f"The proxy{proxy or ''} refused the connection", retry
     if isinstance(error, _NEVER_CONNECTED):
-        return "No connection to the service", Retry.ALWAYS
+        return f"No connection to the service{(proxy and f' through the proxy{proxy}') or ''}", Retry.ALWAYS
     if context.fully_sent:
         return None
     hint = " (perhaps the request is too large)" if context.call.attachments else ""

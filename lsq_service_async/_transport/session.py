@@ -7,22 +7,21 @@ import os
 import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TypeVar
 
 import httpx
 
 from .._wire import Api, Call
-from ..config import CallOptions, Config, is_loopback
+from ..config import CallOptions, Config
 from ..errors import LSQServiceError, NotSentError
 from ..events import Hook
 from ..limits import Limiter, LocalLimiter
 from .attempt import HttpSender
 from .context import CallContext
+from .network import open_http_client, proxies_of
 from .pipeline import Pipeline
 
 T = TypeVar("T")
-_KEEPALIVE = 3.0  # seconds; shorter than in common gateways, which would close a connection just as it is used again
 
 
 class Session:
@@ -43,9 +42,10 @@ class Session:
         self.closed: bool = False
         self._leads_limiter = LocalLimiter()
         self._own_http = http_client is None
-        self._http = http_client or _own_http_client(config)
+        proxies = proxies_of(config) if http_client is None else {}
+        self._http = http_client or open_http_client(config, proxies)
         limiters = {Api.TENANT: self.limiter, Api.METADATA: self.limiter, Api.LEADS: self._leads_limiter}
-        self._pipeline = Pipeline(config, HttpSender(config, self._http, user_agent), limiters, hooks)
+        self._pipeline = Pipeline(config, HttpSender(config, self._http, user_agent, proxies), limiters, hooks)
         self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._open_lock = asyncio.Lock()
         self._close_task: asyncio.Task[None] | None = None
@@ -126,12 +126,3 @@ class Session:
         if getattr(self, "_is_open", False) and not self.closed:  # a copy that failed midway has no attributes
             client = f"A ServiceClient of {self.config.tenant_url}"
             warnings.warn(f"{client} was never closed. Use async with, or aclose().", ResourceWarning, stacklevel=2)
-
-
-def _own_http_client(config: Config) -> httpx.AsyncClient:
-    # The limiter bounds the number of requests in flight, so the pool does not have to.
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=_KEEPALIVE)
-    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-    # Proxy variables of the environment are ignored for the emulator: a proxy cannot reach this machine's loopback.
-    trust_env = not is_loopback(httpx.URL(config.base_url).host)
-    return httpx.AsyncClient(limits=limits, follow_redirects=False, trust_env=trust_env, cookies=no_cookies)

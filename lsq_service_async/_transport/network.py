@@ -1,0 +1,97 @@
+"""The httpx client that a ServiceClient opens, with the proxies and the certificates that this machine sets."""
+
+from __future__ import annotations
+
+import importlib.util
+import ipaddress
+import os
+import ssl
+from collections.abc import Mapping
+from contextlib import suppress
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from urllib.request import getproxies, proxy_bypass
+
+import httpx
+
+from ..config import Config, is_loopback
+from ..errors import ConfigurationError
+
+_KEEPALIVE = 3.0  # seconds; shorter than in common gateways, which would close a connection just as it is used again
+_PORTS = {"http": 80, "https": 443}
+_CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE", "OPENSSL_CONF")
+
+
+def proxies_of(config: Config) -> dict[str, httpx.Proxy]:
+    """Return the proxy of each origin for which the environment sets one. An origin on this machine never has one.
+
+    Raises ConfigurationError for a proxy that cannot be used, and for one that would receive the keys in clear text.
+    """
+    proxies: dict[str, httpx.Proxy] = {}
+    for setting in ("base_url", "metadata_url", "leads_url"):
+        origin = httpx.URL(getattr(config, setting))
+        environment = {} if is_loopback(origin.host) or _is_excluded(origin) else getproxies()
+        kind = origin.scheme if environment.get(origin.scheme) else "all"
+        if address := environment.get(kind):
+            names = (f"{kind}_proxy", f"{kind.upper()}_PROXY")
+            variable = next((name for name in names if os.environ.get(name)), "the system's proxy setting")
+            if origin.scheme == "http":
+                raise ConfigurationError(
+                    f"{setting} is an http:// origin, so the proxy of {variable} would receive the API keys in clear "
+                    f"text. Use an https:// origin, or add {origin.host} to NO_PROXY"
+                )
+            proxies[getattr(config, setting)] = _proxy(address.strip(), variable)
+    return proxies
+
+
+def _is_excluded(origin: httpx.URL) -> bool:
+    """Whether NO_PROXY, or the system, excludes a host: by its name, a domain, an address or a network."""
+    with suppress(ValueError):
+        address = ipaddress.ip_address(origin.host)
+        for entry in getproxies().get("no", "").split(","):
+            with suppress(ValueError):
+                if address in ipaddress.ip_network(entry.strip().strip("[]"), strict=False):
+                    return True
+    return bool(proxy_bypass(f"{origin.host}:{origin.port or _PORTS[origin.scheme]}"))
+
+
+def _proxy(address: str, variable: str) -> httpx.Proxy:
+    try:
+        proxy = httpx.Proxy(address if "://" in address else f"http://{address}")
+    except (ValueError, httpx.InvalidURL):
+        proxy = None
+    if proxy is None or not proxy.url.host:  # without the address, which may hold a password
+        raise ConfigurationError(
+            f"{variable} must be a URL of a proxy, such as http://, https:// or socks5://host:port"
+        )
+    if proxy.url.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
+        raise ConfigurationError(f'{variable} is a SOCKS proxy, which needs a library: pip install "httpx[socks]"')
+    return proxy
+
+
+def open_http_client(config: Config, proxies: Mapping[str, httpx.Proxy]) -> httpx.AsyncClient:
+    """Return a new httpx client, which does not read the environment again.
+
+    Raises ConfigurationError if the certificates of the authorities cannot be loaded.
+    """
+    # The limiter bounds the number of requests in flight, so the pool does not have to.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=_KEEPALIVE)
+    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+    needs_tls = any(url.startswith("https:") for url in (config.base_url, config.metadata_url, config.leads_url))
+    verify = _authorities() if needs_tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    mounts = {
+        origin: httpx.AsyncHTTPTransport(verify=verify, trust_env=False, limits=limits, proxy=proxy)
+        for origin, proxy in proxies.items()
+    }
+    return httpx.AsyncClient(verify=verify, trust_env=False, limits=limits, mounts=mounts, cookies=no_cookies)
+
+
+def _authorities() -> ssl.SSLContext:
+    folders = os.environ.get("SSL_CERT_DIR", "").split(os.pathsep)
+    try:
+        if not os.environ.get("SSL_CERT_FILE") and any(folders) and not any(map(os.path.isdir, folders)):
+            raise NotADirectoryError("no such folder")
+        return httpx.create_ssl_context()
+    except (OSError, ValueError) as error:
+        names = [f"{name}={os.environ[name]}" for name in _CERTIFICATE_VARIABLES if os.environ.get(name)]
+        check = " and ".join(names) or "the installation of certifi: pip install --force-reinstall certifi"
+        raise ConfigurationError(f"certificates for TLS cannot be loaded ({error}). Check {check}") from None
