@@ -15,11 +15,12 @@ import os
 import secrets
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
+from ctypes import c_int64
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
@@ -39,20 +40,27 @@ _NAMES_1 = {("table", "rows"), ("table", "journal"), ("index", "states")}
 # Every commit is synced; on macOS a plain fsync leaves data in the cache of the disk.
 _DURABLE = "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON"
 _SET_IDENTITY = "PRAGMA user_version = {}"  # random; it changes if SQLite applies another journal's -journal file
+# The tables of version 1, with the columns of this version.
+_ROWS_1 = """SELECT key, digest, state, original AS previous_digest, number, ticket_id, ticket_key, error,
+    0 AS possible_duplicate, NULL AS reference, NULL AS sent_at, NULL AS above FROM main.rows"""
+_HEADER_1 = "SELECT 2 AS version, operation, NULL AS account, 0 AS sum FROM main.journal"
+_READ_1 = (f"CREATE TEMP VIEW rows AS {_ROWS_1}", f"CREATE TEMP VIEW journal AS {_HEADER_1}")
 _UPGRADE = (
     _SET_IDENTITY,
-    "ALTER TABLE rows RENAME TO rows_1",
-    "ALTER TABLE journal RENAME TO journal_1",
+    f"CREATE TEMP TABLE rows_1 AS {_ROWS_1}",
+    f"CREATE TEMP TABLE journal_1 AS {_HEADER_1}",
+    "DROP TABLE rows",
+    "DROP TABLE journal",
     _ROWS,
     _HEADER,
-    "INSERT INTO rows SELECT key, digest, state, original, number, ticket_id, ticket_key, error, 0, NULL, NULL, NULL "
-    "FROM rows_1",
-    "INSERT INTO journal SELECT 2, operation, NULL, 0 FROM journal_1",
-    "DROP TABLE rows_1",
-    "DROP TABLE journal_1",
+    "INSERT INTO rows SELECT * FROM rows_1",
+    "INSERT INTO journal SELECT * FROM journal_1",
 )
 _FOREIGN_ERRORS = (sqlite3.Error, ValueError, TypeError)  # errors that a damaged file can cause while it is read
 PathLike = str | os.PathLike[str]
+
+
+T = TypeVar("T")
 
 
 class State(enum.Enum):
@@ -69,7 +77,8 @@ class State(enum.Enum):
 class Entry:
     """A row as the journal stores it: the fields are the columns.
 
-    ``previous_digest`` is the first digest of a row that was edited. ``error`` is the class of the last error.
+    ``previous_digest`` is the first digest of a row that was edited. ``error`` is the class of the last error,
+    and for a failed row what `journal.summary_of` returns.
     ``reference`` and ``sent_at`` (seconds since 1970) are those of the last send, and ``above`` is the highest ticket
     number that was known before the first send that may have been applied.
     """
@@ -156,11 +165,10 @@ class JournalFile:
                     os.unlink(f"{self.path}.lock")
                 os.close(lock)
 
-    def find(self, key: str) -> Entry | None:
-        """Return the entry of a key."""
+    def query(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call a function that reads the database, which is its first argument."""
         with self._use() as database:
-            row = database.execute("SELECT * FROM rows WHERE key = ?", (key,)).fetchone()
-            return Entry(*row) if row else None
+            return function(database, *arguments)
 
     def write(self, entries: Iterable[Entry]) -> None:
         """Insert or replace entries in one transaction. When this returns all are durable; if it raises, none is.
@@ -175,7 +183,7 @@ class JournalFile:
                     old = database.execute("SELECT * FROM rows WHERE key = ?", (entry.key,)).fetchone()
                     database.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", new)
                     total += _hash(new) - (_hash(old) if old else 0)
-                if _value(database, "SELECT sum FROM journal") != _signed(self._sum):
+                if _value(database, "SELECT sum FROM journal") != c_int64(self._sum).value:
                     raise sqlite3.IntegrityError("another run has changed it")
                 _store_sum(database, total)
             self._sum = total
@@ -187,6 +195,8 @@ class JournalFile:
             raise LSQServiceError(self._failure or f"The journal {self.path!r} is closed.")
         try:
             yield self._database
+        except LSQServiceError:
+            raise
         except _FOREIGN_ERRORS as error:
             self._failure = f"The journal {self.path!r} cannot be used any more, so nothing more is sent: {error}"
             raise LSQServiceError(self._failure) from error
@@ -219,7 +229,7 @@ class JournalFile:
         with suppress(FileNotFoundError):
             os.unlink(new)
         os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        with closing(connect(new)) as database:
+        with closing(_open_sqlite(new, "mode=rw")) as database:
             database.executescript(_DURABLE)
             database.execute("PRAGMA journal_mode = MEMORY")  # a crash must not leave a -journal file behind
             with _transaction(database):
@@ -237,20 +247,11 @@ class JournalFile:
             os.close(folder)
 
     def _open_database(self) -> sqlite3.Connection:
-        """Open the file if its header is that of a journal. It is read first, because SQLite may write on opening."""
-        with open(self.path, "rb") as file:  # safe: the lock is held, and SQLite has no lock to lose yet
-            head = file.read(100)
-        if not head:
-            raise _unusable(self.path, "it is empty")
-        if head[:16] != b"SQLite format 3\0" or int.from_bytes(head[68:72], "big") != _APPLICATION_ID:
-            raise ConfigurationError(f"{self.path!r} is not a journal of a bulk run. Name another file.")
         self._has_wal = _size_of(f"{self.path}-wal") > 0
-        self._database = database = connect(self.path, timeout=30.0)  # s; a reader, such as a backup, delays a commit
+        if self._has_wal:
+            _connect(self.path, mode="ro").close()  # checks it before SQLite writes its content into the file
+        self._database = database = _connect(self.path, timeout=30.0)  # s; a reader, such as a backup, delays a commit
         database.executescript(_DURABLE)
-        if (identity := int.from_bytes(head[60:64], "big")) and _value(database, "PRAGMA user_version") != identity:
-            # Make the sum wrong, so that the next run does not accept the rows of the other journal.
-            database.execute("UPDATE journal SET sum = sum + 1")
-            raise _unusable(self.path, "the -journal file next to it belonged to another journal")
         if _value(database, "PRAGMA integrity_check(1)") != "ok":
             raise _unusable(self.path, "it is damaged")
         return database
@@ -288,7 +289,7 @@ class JournalFile:
             total += _hash(row)
             states[State(row[2])] += 1
             self.highest_number = max(self.highest_number, as_number(row[4]))
-        if (total - stored) % 2**64:
+        if stored != c_int64(total).value:
             raise _unusable(self.path, "its rows do not match their sum")
         if account is not None:
             check_account(self.path, header[2], account)
@@ -305,7 +306,9 @@ class JournalFile:
 
 def checked_path(path: PathLike) -> str:
     """Return the absolute path of a journal. Raises ConfigurationError for anything that is not a regular file."""
-    name = os.fspath(path)
+    name = os.fspath(path) if isinstance(path, str | os.PathLike) else path
+    if not isinstance(name, str) or "\0" in name or not name:
+        raise ConfigurationError(f"A journal is given by the path of its file, as text or Path, not {name!a:.80}.")
     if name == ":memory:" or name.startswith("file:") or (os.path.lexists(name) and not os.path.isfile(name)):
         raise ConfigurationError(f"A journal is a regular file, and {name!r} is not one. Name another file.")
     return os.path.realpath(name)
@@ -319,10 +322,68 @@ def _size_of(path: str) -> int:
         return 0
 
 
-def connect(path: str, *, mode: str = "rw", timeout: float = 5.0) -> sqlite3.Connection:
+def _open_sqlite(path: str, options: str, timeout: float = 5.0) -> sqlite3.Connection:
     """Open an existing database, whatever its name."""
-    url = f"{Path(path).as_uri()}?mode={mode}"
-    return sqlite3.connect(url, uri=True, timeout=timeout, isolation_level=None)
+    return sqlite3.connect(f"{Path(path).as_uri()}?{options}", uri=True, timeout=timeout, isolation_level=None)
+
+
+def _connect(path: str, *, mode: str = "rw", timeout: float = 5.0) -> sqlite3.Connection:
+    """Open a journal, and check that it is one and that its side files are its own.
+
+    Its header is first read without the side files, because SQLite may write to the file when it opens it.
+    """
+    if not os.path.getsize(path):
+        raise _unusable(path, "it is empty")
+    # Not with `open`: closing another descriptor of the file would release the locks of SQLite in this process.
+    with closing(_open_sqlite(path, "mode=ro&immutable=1")) as header:
+        try:
+            application, identity = _value(header, "PRAGMA application_id"), _value(header, "PRAGMA user_version")
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:  # it is not a database
+            application = identity = None
+    if application != _APPLICATION_ID:
+        raise ConfigurationError(f"{path!r} is not a journal of a bulk run. Name another file.")
+    database = _open_sqlite(path, f"mode={mode}", timeout)
+    try:
+        if identity:
+            is_foreign = _value(database, "PRAGMA user_version") != identity
+            if is_foreign and mode == "rw":
+                # Make the sum wrong, so that the rows of the other journal are never taken for those of this one.
+                database.execute("UPDATE journal SET sum = sum + 1")
+        else:
+            is_foreign = _size_of(f"{path}-journal") > 0  # version 1 has no such file
+        if is_foreign:
+            raise _unusable(path, "a -journal or -wal file next to it belonged to another journal")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def open_for_reading(path: str) -> sqlite3.Connection:
+    """Open a journal that a run may be writing. One that does not exist has no rows; version 1 looks like version 2."""
+    if not os.path.exists(path):
+        database = sqlite3.connect(":memory:")
+        database.executescript(f"{_ROWS}; {_HEADER}")
+        return database
+    # Read-only if there is a -wal file, so that it stays: it proves to the next run that no rows are missing.
+    database = _connect(path, mode="ro" if os.path.exists(f"{path}-wal") else "rw")
+    try:
+        version = _value(database, "SELECT version FROM journal")
+        check_version(path, version)
+        for statement in _READ_1 if version == 1 else ():
+            database.execute(statement)
+        return database
+    except BaseException:
+        database.close()
+        raise
+
+
+def entry_of(database: sqlite3.Connection, key: str) -> Entry | None:
+    """Return the entry of a key."""
+    row = database.execute("SELECT * FROM rows WHERE key = ?", (key,)).fetchone()
+    return Entry(*row) if row else None
 
 
 @contextmanager
@@ -384,12 +445,7 @@ def _value(database: sqlite3.Connection, query: str) -> Any:
 
 
 def _store_sum(database: sqlite3.Connection, total: int) -> None:
-    database.execute("UPDATE journal SET sum = ?", (_signed(total),))
-
-
-def _signed(total: int) -> int:
-    """The sum as SQLite stores it: 64 bits with a sign."""
-    return (total + 2**63) % 2**64 - 2**63
+    database.execute("UPDATE journal SET sum = ?", (c_int64(total).value,))  # 64 bits with a sign, as in SQLite
 
 
 def _hash(row: Iterable[Any]) -> int:

@@ -157,31 +157,33 @@ class BulkJob:
 
     async def _process(self, row: Row) -> RowOutcome:
         """Send a row, unless the journal has its result."""
-        entry = await self._journal.register(row, edited=self._retry_failed)
-        match entry.state:
-            case State.DONE:
-                outcome = RowOutcome(entry.key, "skipped", entry.receipt, possible_duplicate=entry.possible_duplicate)
-            case State.FAILED if not self._retry_failed:
-                outcome = RowOutcome(entry.key, "failed", None, previous_error(entry))
-            case State.UNKNOWN if self._on_unknown != "resend":
-                outcome = await self._process_unknown(row, entry)
-            case _:
-                outcome = await self._send(row, entry)
-        self._breaker.record(outcome.error)
+        entry, changed = await self._journal.register(row, edited=self._retry_failed)
+        if entry.state is State.UNKNOWN and self._on_unknown == "stop":
+            raise LSQServiceError(f"Row {entry.key!r} may have been applied by an earlier run. Decide with resolve().")
+        if changed is not None:
+            error = InvalidRequestError(changed, reference=entry.reference)
+            is_unknown = entry.state is State.UNKNOWN
+            outcome = RowOutcome(entry.key, "unknown" if is_unknown else "failed", entry.receipt, error)
+        elif entry.state is State.DONE:
+            outcome = RowOutcome(entry.key, "skipped", entry.receipt, possible_duplicate=entry.possible_duplicate)
+        elif entry.state is State.FAILED and not self._retry_failed:
+            outcome = RowOutcome(entry.key, "failed", None, previous_error(entry))
+        elif entry.state is State.UNKNOWN and self._on_unknown == "skip":
+            outcome = RowOutcome(entry.key, "unknown", None, previous_error(entry))
+        elif entry.state is State.UNKNOWN and callable(self._on_unknown):
+            outcome = await self._look_up(row, entry, self._on_unknown)
+        else:
+            outcome = await self._send(row, entry)
         return attrs.evolve(outcome, row=row.given)
 
-    async def _process_unknown(self, row: Row, entry: Entry) -> RowOutcome:
-        """Follow ``on_unknown`` for a row that may have been applied."""
-        if callable(self._on_unknown):
-            await self._wait_for_earlier_calls()
-            receipt = await self._on_unknown(attrs.evolve(row.given, key=entry.key))
-            if receipt is None:
-                return await self._send(row, attrs.evolve(entry, state=State.PENDING))
-            await self._journal.record(entry, State.DONE, receipt=receipt)
-            return RowOutcome(entry.key, self._setup.verb, receipt)
-        if self._on_unknown == "stop":
-            raise LSQServiceError(f"Row {entry.key!r} may have been applied by an earlier run. Decide with resolve().")
-        return RowOutcome(entry.key, "unknown", None, previous_error(entry))
+    async def _look_up(self, row: Row, entry: Entry, reconcile: Reconcile) -> RowOutcome:
+        """Send a row that may have been applied if the function of the caller does not find its ticket."""
+        await self._wait_for_earlier_calls()
+        receipt = await reconcile(attrs.evolve(row.given, key=entry.key))
+        if receipt is None:
+            return await self._send(row, attrs.evolve(entry, state=State.PENDING))
+        await self._journal.record(entry, State.DONE, receipt=receipt)
+        return RowOutcome(entry.key, self._setup.verb, receipt)
 
     async def _send(self, row: Row, entry: Entry) -> RowOutcome:
         key, verb, sent = entry.key, self._setup.verb, entry
@@ -202,7 +204,8 @@ class BulkJob:
                 raise  # not caused by the row: the client is closed, or its limiter or the journal cannot be used
             # Even if this send was not applied, an earlier one may have been.
             state = State.UNKNOWN if entry.state is State.UNKNOWN else state_for_error(error)
-            await self._journal.record(sent, state, error=error)
+            await self._journal.record(sent, state, error=error, ticket=row.given.ticket)
+            self._breaker.record(error)
             return RowOutcome(key, "unknown" if state is State.UNKNOWN else "failed", None, error)
         else:
             if entry.state is State.UNKNOWN and (verb == "created" or row.given.attachments):
@@ -211,6 +214,7 @@ class BulkJob:
                 text += "applied too: look for a duplicate."
                 _log.warning(text, key, sent.reference, receipt.number, entry.reference)
             await self._journal.record(sent, State.DONE, receipt=receipt)
+            self._breaker.record(None)
             return RowOutcome(key, verb, receipt, possible_duplicate=receipt.possible_duplicate)
         finally:
             self._progress.row_finished(key)
@@ -239,12 +243,13 @@ class Bulk:
         A row that may have been applied is sent again only if you decide so: ``on_unknown="skip"`` reports it, "stop"
         raises, "resend" sends it, and a function ``async (row) -> receipt | None`` looks it up and returns None if the
         row was not applied and is to be sent. A row that was refused is reported as failed; ``retry_failed=True`` sends
-        it again, also with other content under the same key.
+        it again, also with other content under the same key. A row that may have been applied is never sent with other
+        content: it is reported as failed, with its ticket, or as unknown.
 
         The loop raises ConfigurationError if the journal is damaged or belongs to another account, LSQServiceError if
-        it cannot be written, InvalidRequestError for a row whose content has changed and for anything that is not a
-        row, AuthenticationError or PermissionDeniedError if the keys are wrong, and RateLimitError if a daily quota is
-        used up. Every other error is an outcome.
+        it cannot be written, InvalidRequestError for a key that is given twice and for anything that is not a row,
+        AuthenticationError or PermissionDeniedError if the keys are wrong, and RateLimitError if a daily quota is used
+        up. Every other error is an outcome.
         """
         return BulkJob(rows, journal, self._setup_for("created"), on_unknown=on_unknown, retry_failed=retry_failed)
 

@@ -12,23 +12,34 @@ known:
 from __future__ import annotations
 
 import asyncio
-import os
 import re
+import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any, TypeVar
 
 import attrs
 
-from ..errors import InvalidRequestError, LSQServiceError
-from ..records import TicketReceipt
-from ._journal_file import Entry, JournalFile, PathLike, State, as_number, check_version, checked_path, connect, reading
-from .rows import Row, RowKeys
+from ..errors import APIStatusError, InvalidRequestError, LSQServiceError
+from ..records import NewTicket, TicketReceipt, TicketUpdate
+from ._journal_file import (
+    Entry,
+    JournalFile,
+    PathLike,
+    State,
+    as_number,
+    checked_path,
+    entry_of,
+    open_for_reading,
+    reading,
+)
+from .rows import BulkRow, Row, row_of
 
 T = TypeVar("T")
-_EDITABLE = (State.PENDING, State.FAILED)
+AnyRow = TypeVar("AnyRow", bound=BulkRow)
+_NOT_APPLIED = (State.PENDING, State.FAILED)
 _IN_DOUBT = (State.UNKNOWN, State.IN_FLIGHT)  # a row is left in flight by a run that died
 
 
@@ -41,7 +52,7 @@ class Journal:
         self._operation = operation
         self._account = account
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lsq-journal")
-        self._keys = RowKeys()
+        self._matcher = RowMatcher()
         self._highest_number = 0
         self._changes: list[Entry] = []
         self._next_commit: asyncio.Task[LSQServiceError | None] | None = None
@@ -63,30 +74,9 @@ class Journal:
             await self._in_thread(self._file.close)
         self._thread.shutdown(wait=False)
 
-    async def register(self, row: Row, *, edited: bool = False) -> Entry:
-        """Return the entry of a row. If there is none, return a new one, which `mark_in_flight` stores.
-
-        With ``edited``, the content of a row that was certainly not applied may differ from that in the journal. Raises
-        InvalidRequestError for any other change, and for a key that the input has twice.
-        """
-        key = self._keys.key_of(row)
-        found = await self._in_thread(self._file.find, key)
-        if found is None:
-            return Entry(key, row.digest, State.PENDING)
-        # The original input may run again after a row was edited. So the first content of an edited row is accepted
-        # too, unless this run sends the row.
-        is_sent = found.state is not State.DONE and (found.state is not State.FAILED or edited)
-        if row.digest == found.digest or (row.digest == found.previous_digest and not is_sent):
-            return found
-        if edited and found.state in _EDITABLE:
-            first = found.previous_digest or found.digest
-            return attrs.evolve(found, digest=row.digest, previous_digest=first, state=State.PENDING, error=None)
-        text = f"The content of row {key!r} has changed since an earlier run"
-        if found.state in _EDITABLE:
-            text += ", in which it was not applied. To send the new content, use retry_failed (bulk retry)."
-        else:
-            text += f", in which it {'was' if found.state is State.DONE else 'may have been'} applied. Use another key."
-        raise InvalidRequestError(text)
+    async def register(self, row: Row, *, edited: bool = False) -> tuple[Entry, str | None]:
+        """Return what `RowMatcher.match` returns. `mark_in_flight` stores a new entry."""
+        return await self._in_thread(self._file.query, self._matcher.match, row, edited)
 
     async def mark_in_flight(self, entry: Entry, reference: str | None = None) -> Entry:
         """Store the intent to send a row. It is durable when this returns: from now on the row may be applied."""
@@ -97,9 +87,15 @@ class Journal:
         return marked
 
     async def record(
-        self, entry: Entry, state: State, *, receipt: TicketReceipt | None = None, error: LSQServiceError | None = None
+        self,
+        entry: Entry,
+        state: State,
+        *,
+        receipt: TicketReceipt | None = None,
+        error: LSQServiceError | None = None,
+        ticket: NewTicket | TicketUpdate | None = None,
     ) -> None:
-        """Store the result of a row. It is durable when this returns."""
+        """Store the result of a row. It is durable when this returns. An error may name a field of the ``ticket``."""
         changes: dict[str, Any] = {"state": state, "error": None}
         if receipt is not None:
             self._highest_number = max(self._highest_number, as_number(receipt.number))
@@ -109,7 +105,8 @@ class Journal:
                 text = getattr(receipt, name)
                 changes["ticket_key" if name == "key" else name] = text and text.encode(errors="replace").decode()
         if error is not None:
-            changes |= {"error": type(error).__name__, "reference": error.reference or entry.reference}
+            summary = type(error).__name__ if state is not State.FAILED else summary_of(error, ticket)
+            changes |= {"error": summary, "reference": error.reference or entry.reference}
         await self._store(attrs.evolve(entry, **changes))
 
     async def _store(self, entry: Entry) -> None:
@@ -134,6 +131,115 @@ class Journal:
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments))
 
 
+def summary_of(error: LSQServiceError, ticket: NewTicket | TicketUpdate | None = None) -> str:
+    """The class of an error; of an answer also its status and exception type; and the field that the error names.
+
+    It has no other text of the service, which may quote a customer.
+    """
+    words, text = [type(error).__name__], str(error)
+    names = {field.name for field in attrs.fields(type(ticket))} if ticket is not None else set()
+    if isinstance(error, APIStatusError):
+        words.append(f"status {error.status_code}")
+        if re.fullmatch(r"[A-Za-z][A-Za-z0-9_.]{0,99}", error.exception_type or ""):
+            words.append(str(error.exception_type))
+        text = error.reason or ""
+        names = {name.replace("_", " ").title().replace(" ", "") for name in names}  # as the service writes them
+    custom = re.search(r"\b(?:CustomData|LeadDetail)\.[A-Za-z0-9_]{1,100}\b", text)
+    named = custom or next((found for found in re.finditer(r"\b[A-Za-z_]+\b", text) if found[0] in names), None)
+    return ", ".join([*words, *([f"field {named[0]}"] if named else [])])
+
+
+class RowMatcher:
+    """Finds the entry of each row of one input, in the order of the input. Blocks."""
+
+    def __init__(self) -> None:
+        self._has_met = self._has_named = False
+
+    def match(self, database: sqlite3.Connection, row: Row, edited: bool = False) -> tuple[Entry, str | None]:
+        """Return the entry of a row, and the reason if the row must not be sent. A new row gets a new entry.
+
+        It must not be sent if its content or its key has changed since an earlier run. With ``edited``, the content of
+        a row that was certainly not applied may have changed. Raises InvalidRequestError for a key that the input has
+        twice.
+        """
+        key = self._key_of(database, row)
+        found = entry_of(database, key)
+        if found is None:
+            if row.key is None and (lost := self._named(database, row.digest)):
+                return lost, _reason(row, lost)
+            return Entry(key, row.digest, State.PENDING), None
+        # The original input may run again after a row was edited. So the first content of an edited row is accepted
+        # too, unless this run sends the row.
+        is_sent = found.state is not State.DONE and (found.state is not State.FAILED or edited)
+        if row.digest == found.digest or (row.digest == found.previous_digest and not is_sent):
+            return found, None
+        if edited and found.state in _NOT_APPLIED:
+            first = found.previous_digest or found.digest
+            return attrs.evolve(found, digest=row.digest, previous_digest=first, state=State.PENDING, error=None), None
+        return found, _reason(row, found)
+
+    def _key_of(self, database: sqlite3.Connection, row: Row) -> str:
+        """Return the key of a row. A row without a key gets its digest; equal digests are numbered."""
+        key, query = row.key or row.digest, "SELECT times FROM met WHERE key = ?"
+        if not self._has_met:
+            self._has_met = True
+            database.execute("PRAGMA temp_store = MEMORY")  # 44 MB for a million keys; there may be no folder for files
+            database.execute("CREATE TEMP TABLE met (key TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID")
+        met = database.execute(query, (key,)).fetchone()
+        if met is not None and row.key is None:
+            database.execute("UPDATE met SET times = times + 1 WHERE key = ?", (key,))
+            key = f"{key}-{met[0] + 1}"
+            met = database.execute(query, (key,)).fetchone()
+        if met is not None:
+            raise InvalidRequestError(f"The key {key!r} is in this input twice. Give each row its own key.")
+        database.execute("INSERT INTO met VALUES (?, 1)", (key,))
+        return key
+
+    def _named(self, database: sqlite3.Connection, digest: str) -> Entry | None:
+        """Return an entry with this content whose key the user gave and the input does not have so far, each once."""
+        if not self._has_named:
+            self._has_named = True
+            database.execute("CREATE TEMP TABLE named (digest, key, PRIMARY KEY (digest, key)) WITHOUT ROWID")
+            database.execute("INSERT INTO named SELECT digest, key FROM rows WHERE substr(key, 1, 32) != digest")
+        query = "SELECT key FROM named WHERE digest = ? AND key NOT IN (SELECT key FROM met) LIMIT 1"
+        if (found := database.execute(query, (digest,)).fetchone()) is None:
+            return None
+        database.execute("DELETE FROM named WHERE digest = ? AND key = ?", (digest, *found))
+        return entry_of(database, *found)
+
+
+def _reason(row: Row, entry: Entry) -> str:
+    """Explain why a row that has changed is not sent, and how to correct the input."""
+    is_update = isinstance(row.given.ticket, TicketUpdate)
+    what, advice = "was not applied by an earlier run", "to send the new content, use retry_failed (bulk retry)"
+    if entry.state is State.DONE:
+        what = f"ticket {entry.number}" if entry.number else "a ticket whose number is not known"
+        what = f"was applied to {what}" if is_update else f"was created as {what}"
+        advice = "restore the row, or add a new row"
+        if not is_update:
+            advice = "change the ticket with an update, or restore the row"
+    elif entry.state in _IN_DOUBT:
+        what, advice = (
+            "may have been applied by an earlier run",
+            "restore the row, and decide with resolve() (bulk unknown)",
+        )
+    if row.digest == entry.digest:
+        return f"Row {entry.key!r} {what}; the input has the content of this row without its key: restore the key."
+    return f"Row {entry.key!r} {what} with other content; {advice}."
+
+
+def match_rows(path: PathLike, rows: Iterable[AnyRow]) -> Iterator[tuple[AnyRow, Entry, str | None]]:
+    """Yield each row with its entry in a journal, and the reason if a run would not send it. Blocks."""
+    name, matcher = checked_path(path), RowMatcher()
+    with reading(name):
+        database = open_for_reading(name)
+    with closing(database):
+        for row in rows:
+            with reading(name):
+                matched = matcher.match(database, row_of(row))
+            yield row, *matched
+
+
 def states_in(path: PathLike) -> dict[State, int]:
     """Return how many rows of a journal are in each state; an empty dict if the file does not exist. Blocks."""
     query = "SELECT state, count(*) FROM rows GROUP BY state"
@@ -150,25 +256,18 @@ def unknown_in(path: PathLike) -> dict[str, str | None]:
 
 def possible_duplicates_in(path: PathLike) -> dict[str, str | None]:
     """Return the keys of rows that may have been applied twice, each with the ticket number that is known. Blocks."""
-    return _read(path, "SELECT key, number FROM rows WHERE possible_duplicate", dict, since=2)
+    return _read(path, "SELECT key, number FROM rows WHERE possible_duplicate", dict)
 
 
 def account_in(path: PathLike) -> str | None:
     """Return the origin and the org that a journal belongs to; None if neither is recorded. Blocks."""
-    return _read(path, "SELECT account FROM journal", lambda rows: next(iter(rows), (None,))[0], since=2)
+    return _read(path, "SELECT account FROM journal", lambda rows: next(iter(rows), (None,))[0])
 
 
-def _read(path: PathLike, query: str, parse: Callable[[Iterable[Any]], T], *, since: int = 1) -> T:
-    """Read a journal that a run may be writing. The result is empty if its format is older than ``since``."""
-    file = checked_path(path)
-    if not os.path.exists(file):
-        return parse(())
-    # Opened read-only, so that the -wal file of version 1 stays: it proves to the next run that no rows are missing.
-    mode = "ro" if os.path.exists(f"{file}-wal") else "rw"
-    with reading(file), closing(connect(file, mode=mode)) as database:
-        [(version,)] = database.execute("SELECT version FROM journal")
-        check_version(file, version)
-        return parse(database.execute(query) if version >= since else ())
+def _read(path: PathLike, query: str, parse: Callable[[Iterable[Any]], T]) -> T:
+    name = checked_path(path)
+    with reading(name), closing(open_for_reading(name)) as database:
+        return parse(database.execute(query))
 
 
 def resolve(
@@ -188,7 +287,7 @@ def resolve(
         decided: dict[str, Entry] = {}
         decisions = [*(applied or {}).items(), *((key, State.PENDING) for key in not_applied)]
         for key, decision in decisions:
-            decided[key] = _decide(key, decided.get(key) or file.find(key), decision)
+            decided[key] = _decide(key, decided.get(key) or file.query(entry_of, key), decision)
         file.write(decided.values())
     finally:
         file.close()

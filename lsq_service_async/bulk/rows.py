@@ -52,32 +52,11 @@ Source = Iterable[NewTicket | BulkRow] | AsyncIterable[NewTicket | BulkRow]
 
 @attrs.frozen
 class Row:
-    """A row with the digest of its content. If ``key`` is None, `RowKeys` derives a key from the digest."""
+    """A row with the digest of its content, which identifies a row without a key."""
 
     key: str | None
     digest: str
     given: BulkRow
-
-
-class RowKeys:
-    """Assigns a key to each row of one input, in the order of the input."""
-
-    def __init__(self) -> None:
-        self._seen: dict[str, int] = {}
-
-    def key_of(self, row: Row) -> str:
-        """Return the key of a row. A row without a key gets its digest; equal digests are numbered.
-
-        Raises InvalidRequestError if another row has the same key.
-        """
-        key = row.digest if row.key is None else row.key
-        if row.key is None and key in self._seen:
-            self._seen[key] += 1
-            key = f"{key}-{self._seen[key]}"
-        if key in self._seen:
-            raise InvalidRequestError(f"The key {key!r} is in this input twice. Give each row its own key.")
-        self._seen[key] = 1
-        return key
 
 
 async def rows_of(source: Source) -> AsyncIterator[Row]:

@@ -22,6 +22,13 @@ async def run(job):
     return [outcome async for outcome in job]
 
 
+async def registered(journal, row, *, edited=False):
+    """The entry of a row that has not changed, or may have changed."""
+    entry, changed = await journal.register(row, edited=edited)
+    assert changed is None
+    return entry
+
+
 def titles(emulator):
     return sorted(ticket.fields["Title"] for ticket in emulator.tickets.values())
 

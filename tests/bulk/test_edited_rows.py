@@ -1,108 +1,130 @@
-"""A row that was certainly not applied may have other content under its key in the next run."""
+"""Rows that were edited between two runs: none stops a run, and none that may have been applied is sent again."""
 
+import re
+
+import attrs
 import pytest
-from bulk.samples import changed, keyed, lost, run, tickets, titles
+from bulk.samples import changed, keyed, run, tickets, titles
 
-from lsq_service_async import InvalidRequestError
-from lsq_service_async.bulk import State, Summary, states_in
+from lsq_service_async import BulkRow, InvalidRequestError, LSQServiceError, TicketUpdate
+from lsq_service_async.bulk import State, resolve, states_in
+from lsq_service_async.bulk.journal import match_rows
 from lsq_service_async.emulator.faults import AnswerLost, Serve, Status
 
+REFUSED, UNKNOWN, APPLIED = Status(400), AnswerLost(), Serve()
+AS_TICKET_1 = "was created as ticket 1 with other content; change the ticket with an update, or restore the row"
+IN_DOUBT = "may have been applied by an earlier run with other content; restore the row, and decide"
+NOT_APPLIED = "was not applied by an earlier run with other content; to send the new content, use retry_failed"
 
-def test_an_edited_row_is_sent_under_its_key_by_a_retry(play, journal):
-    """Without a retry it stops the run. Once it is done, its old and its new content are skipped."""
+
+def without_key(row):
+    return BulkRow(None, row.ticket)
+
+
+async def outcomes_of(job):
+    return {outcome.key: outcome for outcome in await run(job)}
+
+
+@pytest.mark.parametrize(
+    ("fault", "retry", "state", "number", "words"),
+    [
+        (APPLIED, False, "failed", "1", AS_TICKET_1),
+        (APPLIED, True, "failed", "1", AS_TICKET_1),
+        (UNKNOWN, True, "unknown", None, IN_DOUBT),
+        (REFUSED, False, "failed", None, NOT_APPLIED),
+    ],
+    ids=["applied", "applied, retry", "unknown, retry", "refused"],
+)
+def test_an_edited_row_does_not_stop_the_run(play, journal, fault, retry, state, number, words):
+    """It is not sent, not even by "resend", and its entry stays as it is. The other rows are created."""
 
     async def main(client, emulator):
-        emulator.faults.add(Status(400))
+        emulator.faults.add(fault)
+        row, *others = keyed(3)
+        await run(client.bulk.create([row], journal=journal))
+        before = states_in(journal)
+        job = client.bulk.create([changed(row), *others], journal=journal, retry_failed=retry, on_unknown="resend")
+        outcomes = await outcomes_of(job)
+        edited = outcomes.pop("key-0")
+        assert {outcome.state for outcome in outcomes.values()} == {"created"}
+        assert (edited.state, edited.receipt and edited.receipt.number) == (state, number)
+        assert isinstance(edited.error, InvalidRequestError)
+        assert re.search(words, str(edited.error))
+        assert states_in(journal)[State.DONE] == before.get(State.DONE, 0) + 2
+        assert "row 0, edited" not in titles(emulator)
+        [restored] = await run(client.bulk.create([row], journal=journal))
+        assert restored.state == ("skipped" if number else state)
+
+    play(main)
+
+
+def test_an_unknown_row_that_was_edited_stops_a_run_that_stops_at_unknown_rows(play, journal):
+    """``on_unknown="stop"`` does not depend on the content."""
+
+    async def main(client, emulator):
+        emulator.faults.add(UNKNOWN)
         [row] = keyed(1)
         await run(client.bulk.create([row], journal=journal))
-        with pytest.raises(InvalidRequestError, match=r"'key-0' has changed .* not applied.* retry_failed"):
-            await run(client.bulk.create([changed(row)], journal=journal))
-        assert emulator.tickets == {}
-        [made] = await run(client.bulk.create([changed(row)], journal=journal, retry_failed=True))
-        assert (made.state, titles(emulator)) == ("created", ["row 0, edited"])
-        for again in (row, changed(row)):
-            [skipped] = await run(client.bulk.create([again], journal=journal, retry_failed=True))
-            assert (skipped.state, skipped.receipt.number) == ("skipped", made.receipt.number)
+        with pytest.raises(LSQServiceError, match="may have been applied by an earlier run"):
+            await run(client.bulk.create([changed(row)], journal=journal, on_unknown="stop"))
+
+    play(main)
+
+
+def test_an_edited_update_names_its_ticket(play, journal):
+    """A second update cannot create a duplicate, so a new row is suggested. A number that is not known is not named."""
+
+    async def main(client, emulator):
+        await run(client.bulk.create(tickets(1), journal=journal.with_name("creates")))
+        row = BulkRow("k", TicketUpdate(status="x"), target="1")
+        await run(client.bulk.update([row], journal=journal))
+        edited = BulkRow("k", TicketUpdate(status="y"), target="1")
+        [outcome] = await run(client.bulk.update([edited], journal=journal))
+        text = "Row 'k' was applied to ticket 1 with other content; restore the row, or add a new row."
+        assert (outcome.state, str(outcome.error)) == ("failed", text)
+        emulator.faults.add(UNKNOWN)
+        [row] = keyed(1)
+        await run(client.bulk.create([row], journal=journal.with_name("creates")))
+        resolve(journal.with_name("creates"), applied={"key-0": None})
+        [outcome] = await run(client.bulk.create([changed(row)], journal=journal.with_name("creates")))
+        assert (outcome.receipt, "as a ticket whose number is not known" in str(outcome.error)) == (None, True)
+
+    play(main)
+
+
+def test_a_retry_sends_an_edited_row_under_its_key(play, journal):
+    """It may be edited again and again. Then its last and its first content are reported as the same row."""
+
+    async def main(client, emulator):
+        emulator.faults.add(Status(400, times=3))
+        [row] = keyed(1)
+        twice = changed(changed(row))
+        for given in (row, changed(row), row):
+            [failed] = await run(client.bulk.create([given], journal=journal, retry_failed=True))
+            assert failed.state == "failed"
+        for given in (row, twice):
+            [failed] = await run(client.bulk.create([given], journal=journal))
+            assert failed.state == "failed"
+        [made] = await run(client.bulk.create([twice], journal=journal, retry_failed=True))
+        assert (made.state, titles(emulator)) == ("created", ["row 0, edited, edited"])
+        for given, state in ((row, "skipped"), (twice, "skipped"), (changed(row), "failed")):
+            [outcome] = await run(client.bulk.create([given], journal=journal, retry_failed=True))
+            assert (outcome.state, outcome.receipt.number) == (state, made.receipt.number)
         assert states_in(journal) == {State.DONE: 1}
 
     play(main)
 
 
-def test_an_edited_row_that_fails_again_may_be_edited_again(play, journal):
-    """Its first and its last content are reported as failed, and neither stops a run."""
-
-    async def main(client, emulator):
-        emulator.faults.add(Status(400, times=2))
-        [row] = keyed(1)
-        await run(client.bulk.create([row], journal=journal))
-        await run(client.bulk.create([changed(row)], journal=journal, retry_failed=True))
-        for again in (row, changed(row)):
-            [failed] = await run(client.bulk.create([again], journal=journal))
-            assert failed.state == "failed"
-        twice = changed(changed(row))
-        assert [made.state for made in await run(client.bulk.create([twice], journal=journal, retry_failed=True))] == [
-            "created"
-        ]
-        assert [same.state for same in await run(client.bulk.create([row], journal=journal))] == ["skipped"]
-        assert titles(emulator) == ["row 0, edited, edited"]
-
-    play(main)
-
-
-def test_an_edited_row_may_get_its_first_content_back(play, journal):
-    """A retry sends the content that it is given."""
-
-    async def main(client, emulator):
-        emulator.faults.add(Status(400, times=2))
-        [row] = keyed(1)
-        for given in (row, changed(row), row):
-            await run(client.bulk.create([given], journal=journal, retry_failed=True))
-        assert titles(emulator) == ["row 0"]
-        with pytest.raises(InvalidRequestError, match="was applied"):
-            await run(client.bulk.create([changed(row)], journal=journal, retry_failed=True))
-
-    play(main)
-
-
-@pytest.mark.parametrize(("fault", "words"), [(Serve(), "was applied"), (AnswerLost(), "may have been applied")])
-def test_a_row_that_may_have_been_applied_is_never_sent_with_other_content(play, journal, fault, words):
-    """A retry stops at a row that is done or unknown."""
-
-    async def main(client, emulator):
-        emulator.faults.add(fault)
-        [row] = keyed(1)
-        await run(client.bulk.create([row], journal=journal))
-        with pytest.raises(InvalidRequestError, match=words):
-            await run(client.bulk.create([changed(row)], journal=journal, retry_failed=True, on_unknown="resend"))
-        assert titles(emulator) == ["row 0"]
-
-    play(main)
-
-
 def test_a_row_that_became_unknown_after_it_was_edited_is_not_sent_with_its_first_content(play, journal):
-    """A changed row is rejected even with "resend", because that decision was about the earlier content."""
+    """A decision to send it again is about the content that may have been applied."""
 
     async def main(client, emulator):
-        emulator.faults.add(Status(400), lost())
+        emulator.faults.add(Status(400), UNKNOWN)
         [row] = keyed(1)
         await run(client.bulk.create([row], journal=journal))
         await run(client.bulk.create([changed(row)], journal=journal, retry_failed=True))
-        with pytest.raises(InvalidRequestError, match="may have been applied"):
-            await run(client.bulk.create([row], journal=journal, retry_failed=True, on_unknown="resend"))
-        assert titles(emulator) == ["row 0, edited"]
-
-    play(main)
-
-
-def test_a_key_that_the_input_has_twice_is_not_an_edited_row(play, journal):
-    """The second row is refused, although the first one has failed in this run."""
-
-    async def main(client, emulator):
-        emulator.faults.add(Status(400))
-        [row] = keyed(1)
-        with pytest.raises(InvalidRequestError, match="twice"):
-            await run(client.bulk.create([row, changed(row)], journal=journal, retry_failed=True))
-        assert emulator.tickets == {}
+        [first] = await run(client.bulk.create([row], journal=journal, retry_failed=True, on_unknown="resend"))
+        assert (first.state, titles(emulator)) == ("unknown", ["row 0, edited"])
 
     play(main)
 
@@ -111,11 +133,51 @@ def test_an_edited_row_without_a_key_is_a_new_row(play, journal):
     """The key of such a row is its content."""
 
     async def main(client, emulator):
-        emulator.faults.add(Status(400))
+        emulator.faults.add(REFUSED)
         await run(client.bulk.create(tickets(1), journal=journal))
-        retried = client.bulk.create(tickets(1, start=7), journal=journal, retry_failed=True)
-        await run(retried)
-        assert (retried.summary(), titles(emulator)) == (Summary(created=1), ["row 7"])
-        assert states_in(journal) == {State.FAILED: 1, State.DONE: 1}
+        await run(client.bulk.create(tickets(1, start=7), journal=journal, retry_failed=True))
+        assert (titles(emulator), states_in(journal)) == (["row 7"], {State.FAILED: 1, State.DONE: 1})
+
+    play(main)
+
+
+@pytest.mark.parametrize("fault", [APPLIED, UNKNOWN, REFUSED], ids=["applied", "unknown", "refused"])
+def test_a_row_that_lost_its_key_is_not_sent(play, journal, fault):
+    """It fails under its old key with its ticket number. After its key was restored, the run continues as before."""
+
+    async def main(client, emulator):
+        emulator.faults.add(fault)
+        first, *others = keyed(3)
+        await run(client.bulk.create([first, *others], journal=journal))
+        made = titles(emulator)
+        outcomes = await outcomes_of(client.bulk.create([without_key(first), *others], journal=journal))
+        [(_, entry, dry)] = match_rows(journal, [without_key(first)])
+        lost = outcomes["key-0"]
+        assert (lost.state, entry.key) == ("unknown" if fault is UNKNOWN else "failed", "key-0")
+        assert str(lost.error) == dry
+        assert dry.endswith("; the input has the content of this row without its key: restore the key.")
+        assert (lost.receipt is not None) == (fault is APPLIED)
+        assert titles(emulator) == made
+        assert len(outcomes) == 3
+
+    play(main)
+
+
+def test_equal_rows_of_one_input_are_not_taken_for_rows_that_lost_their_key(play, journal):
+    """Only as many rows without a key are held back as the journal has other keys that the input does not have."""
+    [row] = keyed(1)
+    other = attrs.evolve(row, key="other")
+
+    async def states(client, *rows):
+        return [outcome.state for outcome in await run(client.bulk.create(rows, journal=journal))]
+
+    async def main(client, emulator):
+        assert await states(client, row, without_key(row), without_key(row)) == ["created"] * 3
+        assert await states(client, row, *[without_key(row)] * 3) == ["skipped"] * 3 + ["created"]
+        assert await states(client, other, *[without_key(row)] * 4) == ["skipped"] * 3 + ["failed", "created"]
+        assert (
+            await states(client, *[without_key(row)] * 4, row, other) == ["skipped"] * 3 + ["failed"] + ["skipped"] * 2
+        )
+        assert len(emulator.tickets) == 5
 
     play(main)

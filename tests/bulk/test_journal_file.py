@@ -8,14 +8,15 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
-from bulk.samples import ACCOUNT, watch_statements
+from bulk.samples import ACCOUNT, registered, watch_statements
 
 from lsq_service_async import BulkRow, ConfigurationError, LSQServiceError, NewTicket, TicketReceipt
 from lsq_service_async.bulk import State, account_in, possible_duplicates_in, resolve, row_of, states_in, unknown_in
-from lsq_service_async.bulk._journal_file import Entry, JournalFile
+from lsq_service_async.bulk._journal_file import Entry, JournalFile, entry_of
 from lsq_service_async.bulk.journal import Journal
 
 VERSION_1 = Path(__file__).with_name("version_1.sql").read_text()
@@ -183,12 +184,9 @@ def test_a_file_that_is_not_a_journal_is_refused_and_left_alone(journal, content
     """An empty file is refused too, because a journal that was cut to nothing looks the same."""
     journal.write_bytes(content)
     words = "is not a journal" if content else "it is empty"
-    unreadable = "file is not a database" if len(content) > 1 else "no such table"
-    for use in (lambda: JournalFile(journal).open("created", ACCOUNT), lambda: resolve(journal, not_applied=["a"])):
+    for use in (JournalFile(journal).open, partial(resolve, journal, not_applied=["a"]), partial(states_in, journal)):
         with pytest.raises(ConfigurationError, match=words):
             use()
-    with pytest.raises(ConfigurationError, match=f"cannot be used: {unreadable}"):
-        states_in(journal)
     assert journal.read_bytes() == content
 
 
@@ -269,7 +267,7 @@ def test_a_missing_journal_with_a_full_side_file_is_an_error(journal, suffix):
         ("UPDATE rows SET digest = CAST(x'ff' AS TEXT)", "UTF-8"),
         ("UPDATE journal SET account = 'another'", "sum"),
         ("UPDATE journal SET sum = sum + 1", "sum"),
-        ("UPDATE journal SET sum = 'x'", "unsupported"),
+        ("UPDATE journal SET sum = 'x'", "sum"),
         ("DELETE FROM journal", "unpack"),
         ("INSERT INTO journal SELECT * FROM journal", "unpack"),
         ("DROP TABLE journal", "no such table"),
@@ -366,7 +364,9 @@ def test_a_damaged_journal_never_loses_a_row_silently(journal, seed):
         file.open("created", ACCOUNT)
     except ConfigurationError:
         return
-    assert {key: file.find(key) for key in (item.key for item in entries)} == {item.key: item for item in entries}
+    assert {key: file.query(entry_of, key) for key in (item.key for item in entries)} == {
+        item.key: item for item in entries
+    }
     file.close()
 
 
@@ -392,18 +392,18 @@ async def test_a_journal_of_version_1_is_upgraded(journal, caplog, killed):
         return row_of(BulkRow(key, NewTicket(lead_id="45b5", title=title)))
 
     twin = row_of(NewTicket(lead_id="45b5", title="twin"))
-    numbers = [(await run.register(twin)).receipt.number for _ in range(2)]
+    numbers = [(await registered(run, twin)).receipt.number for _ in range(2)]
     assert numbers == ["2", "3"]
-    assert (await run.register(row("done", "done"))).receipt == TicketReceipt(
+    assert (await registered(run, row("done", "done"))).receipt == TicketReceipt(
         number="1", ticket_id="0598dd6c-6c71-4ac4-912b-844e07df5312", key="#001"
     )
-    edited = await run.register(row("edited", "first"))
+    edited = await registered(run, row("edited", "first"))
     assert (edited.state, edited.error, edited.digest) == (
         State.FAILED,
         "BadRequestError",
         row("edited", "second").digest,
     )
-    marked = await run.mark_in_flight(await run.register(row("new", "new")))
+    marked = await run.mark_in_flight(await registered(run, row("new", "new")))
     assert marked.above == 3
     await run.aclose()
     assert list(journal.parent.iterdir()) == [journal]

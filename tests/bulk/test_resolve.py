@@ -6,7 +6,7 @@ from bulk.samples import ACCOUNT
 
 from lsq_service_async import ConfigurationError, InvalidRequestError, LSQServiceError
 from lsq_service_async.bulk import State, possible_duplicates_in, resolve, states_in, unknown_in
-from lsq_service_async.bulk._journal_file import Entry, JournalFile
+from lsq_service_async.bulk._journal_file import Entry, JournalFile, entry_of
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,7 @@ def rows(journal):
 def stored(path):
     file = JournalFile(path)
     file.open()
-    found = {key: file.find(key) for key in [*(state.value for state in State), "twice"]}
+    found = {key: file.query(entry_of, key) for key in [*(state.value for state in State), "twice"]}
     file.close()
     return found
 
@@ -90,7 +90,7 @@ def test_nothing_is_resolved_while_a_run_uses_the_journal(journal, rows):
     running.open("created", ACCOUNT)
     with pytest.raises(ConfigurationError, match="Another run uses the journal"):
         resolve(journal, applied={"unknown": "143"})
-    assert running.find("unknown") == rows["unknown"]
+    assert running.query(entry_of, "unknown") == rows["unknown"]
     running.close()
     resolve(journal, applied={"unknown": "143"})
 

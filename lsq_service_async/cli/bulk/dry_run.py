@@ -17,6 +17,7 @@ from ... import (
     TicketUpdate,
 )
 from ...bulk import Plan
+from ...bulk.journal import match_rows
 from ..client import client_from_env
 from ..columns import FILES, attachment_paths
 from ..exit_codes import SOME_FAILED
@@ -47,8 +48,8 @@ async def check_rows(file: BulkFile, rows: Rows, results: Results, **options: An
     async with client_from_env() as client:
         plan = file.job(client, rows, **options).plan()  # first, because it rejects the journal of another account
         validate = await _validator(client)
-        for row in rows:
-            problems = [*await validate(row.ticket), *_attachment_problems(row)]
+        for row, _, changed in match_rows(file.journal, rows):
+            problems = [*await validate(row.ticket), *_attachment_problems(row), *filter(None, [changed])]
             if problems:
                 failed += 1
                 results.write_failed(row.line, f"line {row.line.number}: {'; '.join(problems)}")

@@ -13,8 +13,8 @@ from typing import IO, Any
 
 import click
 
-from ...bulk import possible_duplicates_in, resolve, row_of, unknown_in
-from ...bulk.rows import RowKeys
+from ...bulk import possible_duplicates_in, resolve, unknown_in
+from ...bulk.journal import match_rows
 from ..columns import ERROR, KEY
 from ..streams import discard_stdout, print_json
 from .input import UNREADABLE, Csv, InputLine, Jsonl, Rows, escape_formula
@@ -63,11 +63,11 @@ class Results:
         self._report = report
         self._is_lost = False
 
-    def write_failed(self, line: InputLine, error: object, key: str | None = None) -> None:
-        """Write a row that failed because of its content. *key* is its key in the journal."""
+    def write_failed(self, line: InputLine, error: object, key: str | None = None, number: str | None = None) -> None:
+        """Write a row that failed because of its content. *key* is its key in the journal, *number* its ticket."""
         self.rejected += key is not None
         given: Any = line.cells.get(KEY)
-        self.write(key or (str(given) if given else None), line, "failed", error=error)
+        self.write(key or (str(given) if given else None), line, "failed", number, error)
         if self._report:
             try:
                 self._report.add(line, error, key)
@@ -135,8 +135,8 @@ def _keep_earlier(path: Path, *, header_lines: int) -> None:
 def print_unknown(rows: Rows, journal: Path) -> None:
     """Print a JSON line for each unknown row and each possible duplicate: first those of the input, in its order."""
     errors, numbers = unknown_in(journal), possible_duplicates_in(journal)
-    keys, row_keys = {**errors, **numbers}, RowKeys()
-    lines = {key: row.line for row in rows if (key := row_keys.key_of(row_of(row))) in keys}
+    keys = {**errors, **numbers}
+    lines = {entry.key: row.line for row, entry, _ in match_rows(journal, rows) if entry.key in keys}
     for key in [*lines, *(key for key in keys if key not in lines)]:
         line = lines.get(key)
         shown = {

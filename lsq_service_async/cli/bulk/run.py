@@ -83,10 +83,10 @@ class BulkRun:
         line = outcome.row.line if isinstance(outcome.row, FileRow) else None
         # A row that did not cause its error needs no correction: the next run sends it from the original file. In the
         # report it would be a second copy.
+        number = outcome.receipt.number if outcome.receipt else None
         if line and outcome.state == "failed" and not isinstance(outcome.error, _NOT_CAUSED_BY_THE_ROW):
-            self._results.write_failed(line, outcome.error, outcome.key)
+            self._results.write_failed(line, outcome.error, outcome.key, number)
         else:
-            number = outcome.receipt.number if outcome.receipt else None
             marked = outcome.possible_duplicate
             self._results.write(outcome.key, line, outcome.state, number, outcome.error, possible_duplicate=marked)
 

@@ -27,6 +27,25 @@ def test_a_dry_run_names_every_problem(served: Emulator, bulk: Any, file: Path) 
     assert (len(served.tickets), Path("rows.csv.journal").exists()) == (0, False)
 
 
+def test_a_dry_run_reports_rows_that_changed_since_they_were_sent(served: Emulator, bulk: Any, file: Path) -> None:
+    """It reports an edited row and a row that lost its key, as the run does, which also prints their ticket numbers."""
+    rows = "key,title,lead_phone,status\na,one,+91 1,Open\nb,two,+91 2,Open\nc,three,+91 3,Open\n"
+    file.write_text(rows)
+    bulk("run", "rows.csv")
+    numbers = {ticket.fields["Title"]: number for number, ticket in served.tickets.items()}
+    file.write_text(rows.replace(",one,", ",other,").replace("b,", ","))
+    code, dry, err = bulk("run", "rows.csv", "--dry-run")
+    assert (code, "2 of 3 rows would fail" in err, [row["line"] for row in dry]) == (1, True, [2, 3])
+    code, results, _ = bulk("run", "rows.csv", "--errors", "bad.csv")
+    assert (code, states(results)) == (1, {"a": "failed", "b": "failed", "c": "skipped"})
+    for told, result, title in zip(dry, results, ["one", "two"], strict=False):
+        assert result["number"] == numbers[title]
+        assert f"was created as ticket {numbers[title]}" in result["error"]
+        assert result["error"] in told["error"]
+    code, results, _ = bulk("retry", "bad.csv", "--journal", "rows.csv.journal")
+    assert (states(results), len(served.tickets)) == ({"a": "failed", "b": "skipped"}, 3)
+
+
 def test_a_dry_run_counts_the_calls_of_the_real_run(served: Emulator, bulk: Any) -> None:
     """Unknown rows are counted only if they are to be sent again."""
     served.faults.add(AnswerLost())
