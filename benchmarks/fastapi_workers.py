@@ -90,7 +90,7 @@ async def reads(browser: httpx.AsyncClient, number: str) -> list[float]:
 
 
 async def bulk_run(client: ServiceClient, created: list[str]) -> None:
-    tickets = (NewTicket(lead_id="45b5", title=str(number)) for number in range(BULK_ROWS))
+    tickets = (NewTicket(lead_id="45b5", title=str(number), status="Open") for number in range(BULK_ROWS))
     async for outcome in client.bulk.create(tickets, journal=Path(os.environ[LIMIT]).with_name("run.sqlite")):
         created.append(outcome.key)
 
@@ -103,7 +103,7 @@ async def measure(origin: str, pipe: Connection) -> list[Row]:
         ServiceClient.from_env(limiter=HostLimiter(os.environ[LIMIT])) as client,
     ):
         await wait_until_ready(browser)
-        number = (await client.tickets.create(NewTicket(lead_id="45b5", title="Router down"))).number
+        number = (await client.tickets.create(NewTicket(lead_id="45b5", title="Router down", status="Open"))).number
         created: list[str] = []
         alone = row("alone", await reads(browser, number), len(created), pipe)
         run = asyncio.create_task(bulk_run(client, created))

@@ -18,7 +18,7 @@ KINDS: list[Any] = ["sliding", "fixed", "bucket", "estimate"]
 
 async def with_client(emulator: Emulator) -> None:
     async with ServiceClient(Config(**emulator.settings)) as client:
-        tickets = [NewTicket(lead_id="45b5", title=str(number)) for number in range(CALLS)]
+        tickets = [NewTicket(lead_id="45b5", title=str(number), status="Open") for number in range(CALLS)]
         await asyncio.gather(*map(client.tickets.create, tickets))
 
 

@@ -210,7 +210,7 @@ async def test_leads_are_found_for_tickets(client):
     await client.tickets.create(GOOD)
     lead = await client.leads.find_by_email("wim@example.com")
     assert lead.email == "wim@example.com"
-    receipt = await client.tickets.create(NewTicket.for_lead(lead, title="Again"))
+    receipt = await client.tickets.create(NewTicket.for_lead(lead, title="Again", status="Open"))
     assert (await client.tickets.get(receipt)).lead_id == lead.id
     assert await client.leads.find_by_email("nobody@example.com") is None
 

@@ -55,7 +55,7 @@ def test_the_backend_serves(emulator):
     (program,) = [program for program in PROGRAMS if "FastAPI(" in program.parsed]
     program.evaluate()
     with TestClient(program.namespace["app"]) as browser:
-        created = browser.post("/tickets", json={"lead_id": "45b5", "title": "Router down"})
+        created = browser.post("/tickets", json={"lead_id": "45b5", "title": "Router down", "status": "Open"})
         number = created.json()["number"]
         photo = browser.post(f"/tickets/{number}/files", files={"file": ("photo.jpg", bytes(3 << 20))})
         ticket = browser.get(f"/tickets/{number}")

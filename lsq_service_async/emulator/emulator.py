@@ -82,7 +82,7 @@ class Emulator:
         random: randomness.Random | None = None,
         store: TicketStore | None = None,
         admin: bool = True,
-        enforce_mandatory: bool = False,
+        enforce_mandatory: bool = True,
         metadata_offset: OffsetReading = "from_zero",
         facts: Facts | Mapping[str, Any] | str | os.PathLike[str] | None = None,
         keep: int = 50_000,

@@ -29,9 +29,9 @@ def play():
 
 
 def virtual_emulator(**options):
-    """An emulator that uses the clock of the running loop."""
+    """An emulator that uses the clock of the running loop, of an account without mandatory fields."""
     loop = asyncio.get_running_loop()
-    return Emulator(clock=loop.time, sleep=asyncio.sleep, **options)
+    return Emulator(clock=loop.time, sleep=asyncio.sleep, enforce_mandatory=False, **options)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from lsq_service_async import BulkRow, Config, NewTicket, RateLimit, RetryPolicy
 
 
 def row(key: str) -> BulkRow:
-    return BulkRow(key, NewTicket(lead_id="45b5", title=key))
+    return BulkRow(key, NewTicket(lead_id="45b5", title=key, status="Open"))
 
 
 def source(rows: int, done: int) -> Iterator[BulkRow]:

@@ -11,7 +11,7 @@ CAREFUL = RetryPolicy(repeat_creates=False)
 
 
 def tickets(count, start=0):
-    return [NewTicket(lead_id="45b5", title=f"row {number}") for number in range(start, start + count)]
+    return [NewTicket(lead_id="45b5", title=f"row {number}", status="Open") for number in range(start, start + count)]
 
 
 def keyed(count):
@@ -38,7 +38,7 @@ def lost(count=1):
 
 
 def changed(row):
-    return BulkRow(row.key, NewTicket(lead_id="45b5", title=f"{row.ticket.title}, edited"))
+    return BulkRow(row.key, NewTicket(lead_id="45b5", title=f"{row.ticket.title}, edited", status="Open"))
 
 
 def watch_statements(monkeypatch, watch):

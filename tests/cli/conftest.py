@@ -53,9 +53,9 @@ def paper() -> Console:
 def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     """An emulator on a socket, in its own thread because commands run their own loop.
 
-    The environment holds its settings, with a rate limit that costs no time.
+    The environment holds its settings, with a rate limit that costs no time. No field is mandatory.
     """
-    emulator = Emulator(rate_limit=(1000, 1), window=None)
+    emulator = Emulator(rate_limit=(1000, 1), window=None, enforce_mandatory=False)
     opened, stop = threading.Event(), asyncio.Event()
     loops = []
 

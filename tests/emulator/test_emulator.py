@@ -182,7 +182,9 @@ async def test_the_oldest_calls_are_dropped(connect, new_ticket):
 async def test_a_call_that_needs_much_memory_is_cut(client, emulator, new_ticket):
     """Of a path 1,000 characters are kept, and 16 KiB of the texts of the last 1,000 calls."""
     await client.get("/tickets/" + "x" * 5000)
-    await client.post("/tickets", json=new_ticket | {"Fields": [{"SchemaName": "Title", "Value": "x" * 20_000}]})
+    await client.post(
+        "/tickets", json=new_ticket | {"Fields": [*new_ticket["Fields"], {"SchemaName": "Tags", "Value": "x" * 20_000}]}
+    )
     assert (len(emulator.calls[0].path), len(emulator.calls[1].text)) == (1000, 16 << 10)
     assert emulator.calls[1].answer.startswith('{"Status": "Success"')
     await asyncio.gather(*(client.get("/tickets/7") for _ in range(999)))
@@ -204,7 +206,8 @@ async def test_a_store_has_room_for_so_many_characters(connect, new_ticket):
 async def test_after_a_reset_the_numbering_continues(connect, new_ticket):
     """Tickets, leads, calls, faults and the window are as at first, and no number is given twice."""
     emulator = Emulator(rate_limit=(3, 5.0), leads_rate_limit=(1, 5.0))
-    described = {**new_ticket, "LeadId": None, "Fields": [{"SchemaName": "LeadDetail.Phone", "Value": "1"}]}
+    phone = {"SchemaName": "LeadDetail.Phone", "Value": "1"}
+    described = {**new_ticket, "LeadId": None, "Fields": [*new_ticket["Fields"], phone]}
     async with connect(emulator) as client, connect(emulator, marketing=True) as leads:
         for _ in range(3):
             await client.post("/tickets", json=described)

@@ -129,14 +129,14 @@ async def test_an_unknown_ticket_has_the_answer_of_the_account(account, unknown,
 async def test_the_account_has_its_own_fields(account, new_ticket):
     """Missing attributes are filled, the marker field is added once, and mandatory fields are those of the account."""
     own = [{"SchemaName": "Title"}, {"SchemaName": "CustomData.Shop", "ValidationProperties": {"IsMandatory": True}}]
-    for marker, names in (("CustomData.Ref", ["Title", "CustomData.Shop", "CustomData.Ref"]), ("Title", None)):
-        emulator = Emulator(facts={"fields": own, "marker_field": marker}, enforce_mandatory=True)
+    for marker, added in (("CustomData.Ref", ["CustomData.Ref"]), ("Title", [])):
         _, client = account(fields=own, marker_field=marker, metadata_offset="from_one")
         async with client:
             answer = (await client.post(FIELDS_PATH, json={"Limit": 25, "Offset": 1, "SearchText": ""})).json()
-        assert [field["SchemaName"] for field in answer["TicketsFields"]] == (names or ["Title", "CustomData.Shop"])
+            refused = await client.post("/tickets", json=new_ticket)
+        assert [field["SchemaName"] for field in answer["TicketsFields"]] == ["Title", "CustomData.Shop", *added]
         assert {field["DataType"] for field in answer["TicketsFields"]} == {"Text"}
-        assert len(emulator.tickets) == 0
+        assert (refused.status_code, "missing: CustomData.Shop)" in refused.text) == (400, True)
 
 
 async def test_facts_replace_the_window_and_the_limit(connect):

@@ -265,16 +265,18 @@ async def test_some_operations_need_an_administrator(connect, new_ticket, method
 
 
 @pytest.mark.parametrize("empty", [None, ""])
-async def test_mandatory_fields_can_be_enforced(client, connect, new_ticket, empty):
-    """A new ticket without them is a 400 that names them all; by default they are not enforced."""
-    emulator = Emulator(enforce_mandatory=True)
+async def test_mandatory_fields_are_enforced(client, emulator, connect, new_ticket, empty):
+    """A new ticket without them is a 400 that names them all, unless enforce_mandatory=False; an update needs none."""
     incomplete = {**new_ticket, "Fields": fields(Title=empty)}
-    async with connect(emulator) as strict:
-        refused = await strict.post("/tickets", json=incomplete)
-        created = await strict.post("/tickets", json={**new_ticket, "Fields": fields(Title="A", Status="Open")})
-    assert (refused.status_code, "mandatory fields are missing: Title, Status" in refused.text) == (400, True)
-    assert (created.status_code, list(emulator.tickets)) == (200, ["1"])
-    assert (await client.post("/tickets", json=incomplete)).status_code == 200
+    for body in ({"json": incomplete}, {"files": form(incomplete)}):
+        refused = await client.post("/tickets", **body)
+        assert (refused.status_code, "mandatory fields are missing: Title, Status" in refused.text) == (400, True)
+    complete = {**new_ticket, "Fields": fields(Title="A", Status="Open")}
+    assert (await client.post("/tickets", json=complete)).status_code == 200
+    assert (await client.put("/tickets/1/update", files=form(update("1", Priority="Low")))).status_code == 200
+    assert list(emulator.tickets) == ["143", "1"]
+    async with connect(Emulator(enforce_mandatory=False)) as mild:
+        assert (await mild.post("/tickets", json=incomplete)).status_code == 200
 
 
 # State

@@ -21,7 +21,7 @@ async def found(leads, path, **query):
 def described(ticket, **details):
     """The request for a new ticket that describes its lead."""
     entries = [{"SchemaName": f"LeadDetail.{name}", "Value": value} for name, value in details.items()]
-    return {**ticket, "LeadId": None, "Fields": entries}
+    return {**ticket, "LeadId": None, "Fields": ticket["Fields"] + entries}
 
 
 async def test_a_lead_is_a_flat_object_of_texts(sample, leads):

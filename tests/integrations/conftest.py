@@ -10,8 +10,8 @@ from lsq_service_async.emulator import Emulator
 
 @pytest.fixture
 def emulator():
-    """Return an emulator in this process without a rate limit."""
-    return Emulator(window=None)
+    """Return an emulator in this process without a rate limit, of an account without mandatory fields."""
+    return Emulator(window=None, enforce_mandatory=False)
 
 
 @pytest.fixture

@@ -119,7 +119,7 @@ async def test_an_own_lifespan_that_fails_leaves_nothing_open(emulator):
 
 def test_a_second_account_has_a_client_of_the_own_lifespan(emulator):
     """A client for a second account is opened in the lifespan of the app and found in its state."""
-    sandbox = Emulator(window=None)
+    sandbox = Emulator(window=None, enforce_mandatory=False)
 
     @asynccontextmanager
     async def own(app):
@@ -265,7 +265,7 @@ def test_a_background_task_uses_the_client_after_the_response(app, emulator):
 async def test_a_cancelled_request_leaves_its_ticket_to_the_hooks():
     """If 100 handlers are cancelled during a create, hooks get all tickets, and the limiter and the pool recover."""
     told = []
-    async with Emulator(window=None) as emulator:
+    async with Emulator(window=None, enforce_mandatory=False) as emulator:
         emulator.faults.add(Latency(0.2, times=100, method="POST"))
         config = Config(**emulator.settings, rate_limit=WIDE)
         app = backend(config, hooks=[told.append])
