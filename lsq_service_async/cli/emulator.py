@@ -2,27 +2,96 @@
 
 from __future__ import annotations
 
+import re
+import time
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
 import click
+
+from .._private_files import check_private_database
+
+if TYPE_CHECKING:
+    from ..emulator import Call
+
+
+def _limit(context: click.Context, option: click.Parameter, value: str) -> tuple[int, float]:
+    calls, _, seconds = value.partition("/")
+    if re.fullmatch(r"[0-9]{1,9}/[0-9]{1,9}(\.[0-9]{1,9})?", value) and int(calls) and float(seconds):
+        return int(calls), float(seconds)
+    raise click.BadParameter(f"{value!r} is not a limit. Write calls and seconds, such as 25/5.")
 
 
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 selects a free port.")
-def emulator(port: int) -> None:
+@click.option("--limit", callback=_limit, default="25/5", show_default=True, help="Calls and seconds.")
+@click.option(
+    "--window",
+    type=click.Choice(["sliding", "fixed", "bucket", "estimate"]),
+    default="sliding",
+    show_default=True,
+    help="How calls are counted. estimate: as HAProxy does.",
+)
+@click.option("--persist", metavar="FILE", help="Keep tickets and numbering in this SQLite file.")
+@click.option("--seed", metavar="FILE", help="Begin with the tickets of this JSONL file, unless --persist has some.")
+@click.option("--facts", metavar="FILE", help="Behave like the account that `doctor --learn FILE` describes.")
+@click.option("--no-mandatory", is_flag=True, help="Accept new tickets without mandatory fields (Title and Status).")
+def emulator(
+    port: int,
+    limit: tuple[int, float],
+    window: str,
+    persist: str | None,
+    seed: str | None,
+    facts: str | None,
+    no_mandatory: bool,
+) -> None:
     """Serve a local stand-in for the service until Ctrl-C.
 
-    It stores tickets in memory and enforces the rate limit of the service. The settings that connect a client to it
-    are printed on stdout.
+    It enforces the rate limit of the service, and stores tickets in memory unless a file is given. The settings that
+    connect a client to it are printed on stdout, and each request on stderr.
     """
-    from ..emulator import serve
+    from ..emulator import TicketFile, TicketStore, serve
+    from ..emulator import seed as add_tickets
 
     def announce(settings: str) -> None:
         click.echo("Serving until Ctrl-C. Paste these lines into the shell that runs your program:", err=True)
         click.echo(settings)
 
-    try:
-        serve(port, say=announce)
-    except OSError as error:
-        reason = error.strerror or error
-        raise click.ClickException(
-            f"cannot listen on port {port}: {reason}. Pass another --port, or 0 for a free one."
-        ) from error
+    options: dict[str, Any] = {
+        "rate_limit": limit,
+        "window": window,
+        "facts": facts,
+        "enforce_mandatory": not no_mandatory,
+    }
+    with ExitStack() as stack:
+        try:
+            store = TicketStore()
+            if persist is not None:
+                if Path(persist).exists():
+                    check_private_database(persist)
+                store = stack.enter_context(closing(TicketFile(persist)))
+            if seed is not None and not store.tickets and not store.trashed:
+                add_tickets(store, seed)
+            serve(port, say=announce, on_call=_print_call, store=store, **options)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
+        except OSError as error:
+            reason = error.strerror or error
+            if error.filename is not None:
+                raise click.UsageError(f"cannot open {error.filename}: {reason}") from error
+            raise click.ClickException(
+                f"cannot listen on port {port}: {reason}. Pass another --port, or 0 for a free one."
+            ) from error
+
+
+def _print_call(call: Call) -> None:
+    """Print one line: time, method, path, status, milliseconds, and what was wrong on purpose."""
+    fault = "over the limit" if call.refused else type(call.fault).__name__.replace("Serve", "")
+    color = "green" if (call.status or 599) < 400 else "yellow" if (call.status or 599) < 500 else "red"
+    status = click.style(f"{call.status or 'none':>4}", fg=color)
+    milliseconds = f"{1000 * (call.seconds or 0):.0f} ms"
+    # A path may have any character; quoted, it cannot command the terminal.
+    line = f"{time.strftime('%H:%M:%S')} {status} {milliseconds:>8}  {call.method:4} {quote(call.path)}  {fault}"
+    click.echo(line.rstrip(), err=True)

@@ -8,6 +8,7 @@
     faults.py      the faults that a test can add, and their queue
     routes.py      the Starlette application: every operation with its path, check, change and response
     store.py       tickets, conversations and leads
+    files.py       tickets in a SQLite file, and JSONL files of tickets to begin with
     payloads.py    checks JSON bodies against the vendor's pages
     multipart.py   reads bodies of any size in constant memory
     responses.py   documented status codes and their texts
@@ -39,6 +40,7 @@ try:
         StopReading,
         TruncatedAnswer,
     )
+    from .files import TicketFile, seed
     from .store import StoredConversation, StoredTicket, TicketStore
     from .window import FixedWindow, SlidingWindow, TokenBucket, TwoBucketEstimate, Window
 except ModuleNotFoundError as _missing:
@@ -71,10 +73,12 @@ __all__ = [
     "StopReading",
     "StoredConversation",
     "StoredTicket",
+    "TicketFile",
     "TicketStore",
     "TokenBucket",
     "TruncatedAnswer",
     "TwoBucketEstimate",
     "Window",
+    "seed",
     "serve",
 ]

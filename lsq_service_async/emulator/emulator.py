@@ -62,6 +62,7 @@ class Emulator:
     contradicts itself: the number of records before the page ("from_zero"), the position of its first record
     ("from_one"), or the number of the page ("page"). facts: `Facts` about one account, as a mapping or the path of a
     JSON file; they replace the settings above. keep: the number of calls and of their files that ``calls`` keeps.
+    on_call: is called with each call when it has ended.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Emulator:
         metadata_offset: OffsetReading = "from_zero",
         facts: Facts | Mapping[str, Any] | str | os.PathLike[str] | None = None,
         keep: int = 50_000,
+        on_call: Callable[[Call], object] | None = None,
     ) -> None:
         check_loopback(host)
         store = store or TicketStore()
@@ -116,7 +118,7 @@ class Emulator:
             fields=account_fields(facts.fields, facts.marker_field),
             random=random,
         ).service()
-        self._log = CallLog(keep)
+        self._log, self._on_call = CallLog(keep), on_call
         self._late: set[asyncio.Task[object]] = set()
         self._jitter, self._random = jitter, random
         self._clock, self._sleep = clock, sleep
@@ -187,8 +189,8 @@ class Emulator:
         now = self._clock()
         refused = not window.allows(now)
         fault = RateLimited() if refused else self.faults.take(method, path)
-        record = partial(self._log.change, self._log.add(Call(method, path[:PATH_KEPT], now, fault, refused)))
-        store = self._store
+        number = self._log.add(Call(method, path[:PATH_KEPT], now, fault, refused))
+        record, store = partial(self._log.change, number), self._store
 
         async def answer(body: Body) -> Response:
             # No operation waits for anything, so the changes counted here are those of this call.
@@ -210,6 +212,8 @@ class Emulator:
                 await fault.play(Exchange(request, limit, self._pause, send, answer, record, self._travel, self._start))
         finally:
             record(seconds=self._clock() - now)
+            if self._on_call and (call := self._log.kept.get(number)):
+                self._on_call(call)
 
     def _start(self, work: Coroutine[Any, Any, object]) -> None:
         task = asyncio.create_task(work)
@@ -268,15 +272,16 @@ def serve(
     port: int = 8080,
     host: str = "127.0.0.1",
     *,
-    rate_limit: tuple[int, float] = (25, 5.0),
-    window: WindowKind | None = "sliding",
     say: Callable[[str], object] = print,
+    on_call: Callable[[Call], object] | None = None,
+    **options: Any,
 ) -> None:
     """Serve until Ctrl-C. Calls ``say`` once, with the settings as environment variables to paste.
 
-    ValueError if the host is not loopback; OSError if the port is taken.
+    ``on_call`` is called with each request when it has ended. ``options``: further arguments of `Emulator`. ValueError
+    if the host is not loopback; OSError if the port is taken.
     """
-    emulator = Emulator(rate_limit=rate_limit, window=window, host=host, port=port)
+    emulator = Emulator(host=host, port=port, on_call=on_call, **options)
 
     async def serve_until_cancelled() -> None:
         async with emulator:

@@ -110,18 +110,23 @@ class TicketStore:
         fields: Mapping[str, Value],
         files: tuple[ReceivedFile, ...] = (),
         *,
+        number: int | None = None,
+        ticket_id: str | None = None,
         by_others: bool = False,
     ) -> StoredTicket:
-        """Store a new ticket. Without a ``lead_id`` its fields describe the lead."""
-        if not self._drawn:
-            self._drawn = self.draw(self._first_free)
-            self._first_free = max(self._drawn) + 1
-        number = str(self._drawn.pop())
+        """Store a new ticket, by default under the next number and a new GUID.
+
+        Without a ``lead_id`` its fields describe the lead.
+        """
+        if number is None:
+            if not self._drawn:
+                self._drawn = self.draw(self._first_free)
+            number = self._drawn.pop()
+        self._first_free = max(self._first_free, number + 1, *(drawn + 1 for drawn in self._drawn))
         if lead_id is None:
-            details = {name: value for name, value in fields.items() if name.startswith(LEAD_PREFIX)}
-            lead = {name[len(LEAD_PREFIX) :]: None if v is None else str(v) for name, v in details.items()}
-            lead_id = self.leads.find_or_create(lead, self._guid())
-        return self.put(StoredTicket(number, self._guid(), lead_id, fields, files, by_others=by_others))
+            lead_id = self.leads.find_or_create(lead_details(fields), self._guid())
+        ticket_id = ticket_id or self._guid()
+        return self.put(StoredTicket(str(number), ticket_id, lead_id, fields, files, by_others=by_others))
 
     def add_message(self, ticket: StoredTicket, activity_type: ConversationType, **content: Any) -> StoredConversation:
         """Add a message with its text, html and attachments to the ticket. Ids count from 1 across all tickets."""
@@ -158,6 +163,12 @@ class TicketStore:
         self._numbers[ticket.ticket_id.lower()] = ticket.number
         self.changes += 1
         return ticket
+
+
+def lead_details(fields: Mapping[str, Value]) -> Lead:
+    """Return what the fields of a ticket say about its lead."""
+    details = {name: value for name, value in fields.items() if name.startswith(LEAD_PREFIX)}
+    return {name[len(LEAD_PREFIX) :]: None if value is None else str(value) for name, value in details.items()}
 
 
 def _size(ticket: StoredTicket | None) -> int:

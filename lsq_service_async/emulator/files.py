@@ -1,0 +1,185 @@
+"""Tickets in files: a SQLite file that keeps them between two runs, and a JSONL file of tickets to begin with."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from .multipart import ReceivedFile
+from .payloads import Value
+from .store import StoredConversation, StoredTicket, TicketStore, lead_details
+
+_APPLICATION = 0x4C535145
+"""Identifies a file of this emulator: "LSQE" in ASCII."""
+
+_SCHEMA = (
+    f"PRAGMA application_id = {_APPLICATION}",
+    "CREATE TABLE tickets (number INTEGER PRIMARY KEY, is_trashed INTEGER NOT NULL, ticket TEXT NOT NULL)",
+    "CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL)",
+)
+
+_SCHEMA_NAMES = {
+    "title": "Title",
+    "description": "Description",
+    "type": "Type",
+    "sub_type": "SubType",
+    "status": "Status",
+    "priority": "Priority",
+    "channel": "Channel",
+    "cc_emails": "CcEmails",
+    "tags": "Tags",
+    "due_date": "DueDate",
+    "customer_id": "RelatedCustomerId",
+    "agent_id": "RelatedAgentId",
+    "requester": "RelatedRequester",
+    "lead_email": "LeadDetail.EmailAddress",
+    "lead_phone": "LeadDetail.Phone",
+}
+_IDENTITY = {"number": "number", "Id": "number", "ticket_id": "ticket_id", "TicketId": "ticket_id"}
+_IDENTITY |= {"lead_id": "lead_id", "LeadId": "lead_id"}
+_ROW_NAMES = {"key", "attachments", "error", "fields"}
+"""Names in a row of a bulk run that are not fields of its ticket."""
+
+
+class TicketFile(TicketStore):
+    """A store whose tickets, leads and numbering are kept in a SQLite file, also if the process is killed.
+
+    The file is created for this user alone. ValueError if it is another kind of file, or in use by another emulator.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], **options: Any) -> None:
+        super().__init__(**options)
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+        os.close(os.open(path, flags, 0o600))
+        # Without waiting for the disk, a commit outlives the process, but not a power failure.
+        self._file = sqlite3.connect(path, timeout=0, isolation_level=None)
+        try:
+            self._load()
+        except sqlite3.Error as error:
+            self._file.close()
+            reason = "another emulator uses it" if "locked" in str(error) else error
+            raise ValueError(f"{os.fspath(path)} cannot be used for tickets: {reason}. Name another file.") from error
+
+    def _load(self) -> None:
+        for statement in ("PRAGMA locking_mode = EXCLUSIVE", "PRAGMA synchronous = OFF", "BEGIN IMMEDIATE"):
+            self._file.execute(statement)
+        if not self._file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            for statement in _SCHEMA:
+                self._file.execute(statement)
+        if self._file.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
+            raise sqlite3.DatabaseError("it is the database of another program")
+        for is_trashed, text in self._file.execute("SELECT is_trashed, ticket FROM tickets ORDER BY number"):
+            ticket = _ticket(json.loads(text))
+            super().put(ticket)
+            if details := lead_details(ticket.fields):
+                self.leads.find_or_create(details, ticket.lead_id)
+            if is_trashed:
+                super().trash(ticket.number)
+        counters = dict(self._file.execute("SELECT name, value FROM counters"))
+        self._first_free = max(self._first_free, counters.get("first_free", 0))
+        self._messages = counters.get("messages", 0)
+        self._file.execute("COMMIT")
+
+    def put(self, ticket: StoredTicket) -> StoredTicket:
+        super().put(ticket)
+        self._save(ticket, is_trashed=False)
+        return ticket
+
+    def trash(self, number: str) -> bool:
+        is_done = super().trash(number)
+        if is_done:
+            self._save(self.trashed[number], is_trashed=True)
+        return is_done
+
+    def clear(self) -> None:
+        super().clear()
+        self._file.execute("DELETE FROM tickets")
+
+    def close(self) -> None:
+        """Close the file, so that another emulator can use it."""
+        self._file.close()
+
+    def _save(self, ticket: StoredTicket, *, is_trashed: bool) -> None:
+        text = json.dumps(asdict(ticket), default=datetime.isoformat)
+        counters = {"first_free": self._first_free, "messages": self._messages}
+        self._file.execute("BEGIN")
+        self._file.execute("REPLACE INTO tickets VALUES (?, ?, ?)", (int(ticket.number), is_trashed, text))
+        self._file.executemany("REPLACE INTO counters VALUES (?, ?)", counters.items())
+        self._file.execute("COMMIT")
+
+
+def _ticket(saved: Mapping[str, Any]) -> StoredTicket:
+    conversations = (
+        {**each, "created_on": datetime.fromisoformat(each["created_on"]), "attachments": tuple(each["attachments"])}
+        for each in saved["conversations"]
+    )
+    return StoredTicket(
+        **{
+            **saved,
+            "files": tuple(ReceivedFile(**file) for file in saved["files"]),
+            "notes": tuple(saved["notes"]),
+            "conversations": tuple(StoredConversation(**each) for each in conversations),
+        }
+    )
+
+
+def seed(store: TicketStore, path: str | os.PathLike[str]) -> int:
+    """Create a ticket for each line of a JSONL file, and return their number.
+
+    A line is a row of a bulk run, a ticket as `lsq-service ticket get` prints it, or a ticket as the service returns
+    it. With a number it gets that one. ValueError names the line that cannot be used, and then none is created.
+    """
+    entries, numbers = [], set(store.tickets)
+    for place, line in enumerate(Path(path).read_text(encoding="utf-8-sig").splitlines(), 1):
+        if line.strip():
+            try:
+                entry = _seed_entry(json.loads(line))
+                if (number := str(entry.get("number"))) in numbers:
+                    raise ValueError(f"there is a ticket {number} already")
+            except ValueError as error:
+                raise ValueError(f"{os.fspath(path)}, line {place}: {error}") from error
+            entries.append(entry)
+            numbers |= {number} - {"None"}
+    for entry in entries:
+        store.create(**entry)
+    return len(entries)
+
+
+def _seed_entry(line: Any) -> dict[str, Any]:
+    """Return the arguments of `TicketStore.create` for one line."""
+    if not isinstance(line, dict):
+        raise ValueError(f"expected a JSON object, not {type(line).__name__}")
+    identity = {own: line[name] for name, own in _IDENTITY.items() if line.get(name) is not None}
+    if "number" in identity:
+        text = str(identity["number"]).removeprefix("#")
+        if not (text.isascii() and text.isdigit() and int(text) > 0):
+            raise ValueError(f"{identity['number']!r} is not a ticket number")
+        identity["number"] = int(text)
+    return {"lead_id": None, **identity, "fields": dict(_seed_fields(line))}
+
+
+def _seed_fields(line: dict[str, Any]) -> Iterator[tuple[str, Value]]:
+    """Yield the schema names and values of one line, in its order."""
+    try:
+        if "Fields" in line:
+            pairs = [(entry["SchemaName"], entry["Value"]) for entry in line["Fields"]]
+        else:
+            pairs = [(_SCHEMA_NAMES.get(name, name), value) for name, value in line.items() if name not in _IDENTITY]
+            pairs = [*pairs, *dict(line.get("fields", {})).items()]
+    except (TypeError, KeyError, ValueError):
+        raise ValueError("Fields must be a list of objects with a SchemaName and a Value") from None
+    for name, value in pairs:
+        if name in _ROW_NAMES or name[:1].islower():
+            # The output of `ticket get` has every field in "fields", and names here that are not fields.
+            if name not in _ROW_NAMES and "fields" not in line:
+                raise ValueError(f"{name!r} is not a field; use a name such as title, or a schema name")
+        elif isinstance(value, bool) or not isinstance(value, str | int | float | None):
+            raise ValueError(f"the value of {name} must be text, a number or null")
+        else:
+            yield name, value

@@ -1,0 +1,158 @@
+"""Tickets in files: a SQLite file that survives a restart, and a JSONL file of tickets to begin with."""
+
+import json
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from contextlib import closing
+
+import pytest
+
+from lsq_service_async.emulator import Emulator, StoredTicket, TicketFile, TicketStore, seed
+
+PORTAL = {"Text": "Hi", "Direction": "INBOUND"}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "tickets.sqlite"
+
+
+def form(dto):
+    return [("ticketDTO", (None, json.dumps(dto))), ("files", ("a.txt", b"abc", "text/plain"))]
+
+
+async def test_tickets_and_numbering_survive_a_restart(connect, path, new_ticket):
+    """Fields, files, notes, messages, leads and the trash are the same, and all numbers continue."""
+    phone = {"SchemaName": "LeadDetail.Phone", "Value": "+91-5550100099"}
+    described = {**new_ticket, "LeadId": None, "Fields": [*new_ticket["Fields"], phone]}
+    with closing(TicketFile(path, first_number=34)) as store:
+        async with connect(Emulator(store=store)) as client:
+            for ticket in (new_ticket, described, new_ticket):
+                await client.post("/tickets", files=form(ticket))
+            await client.put("/tickets/trash", json={"TicketIds": ["36", "99"]})
+            await client.post("/ticket/34/portal/activity", json=PORTAL)
+            note = {"ActivityType": "CreateInternalNote", "StorageType": "Permament"}
+            await client.post("/internalnote/upload", json={**note, "RelatedTicketId": 34, "TextPart": "Note"})
+        tickets, trashed = dict(store.tickets), dict(store.trashed)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with closing(TicketFile(path)) as store:
+        assert (store.tickets, store.trashed) == (tickets, trashed)
+        assert store.leads.by_phone("5550100099")["ProspectID"] == tickets["35"].lead_id
+        async with connect(Emulator(store=store)) as client:
+            assert (await client.post("/ticket/34/portal/activity", json=PORTAL)).json()["Id"] == "2"
+            assert (await client.post("/tickets", json=new_ticket)).json()["Id"] == "37"
+
+
+async def test_a_reset_is_kept_too(connect, path, new_ticket):
+    """After a reset and a restart there is no ticket, and the numbering continues."""
+    with closing(TicketFile(path)) as store:
+        emulator = Emulator(store=store)
+        async with connect(emulator) as client:
+            await client.post("/tickets", json=new_ticket)
+        emulator.reset()
+    with closing(TicketFile(path)) as store:
+        assert store.tickets == {}
+        assert store.create("lead", {}).number == "2"
+
+
+def test_a_ticket_outlives_a_killed_process(path):
+    """Each change is committed when it is made."""
+    program = (
+        "import os, signal, sys; from lsq_service_async.emulator import TicketFile\n"
+        "TicketFile(sys.argv[1]).create('lead', {'Title': 'x'}); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", program, str(path)], env=env, capture_output=True)
+    assert done.returncode == -signal.SIGKILL
+    with closing(TicketFile(path)) as store:
+        assert store.tickets["1"].fields == {"Title": "x"}
+
+
+def test_a_file_that_cannot_be_used_is_an_error_and_stays_as_it_is(path):
+    """Text, the database of another program, and a file in use are refused with the reason."""
+    path.write_text("hello, this is not a database\n" * 100)
+    with pytest.raises(ValueError, match=r"tickets\.sqlite cannot be used for tickets: file is not a database"):
+        TicketFile(path)
+    assert path.read_text().startswith("hello")
+    path.unlink()
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE photos (name TEXT)")
+    with pytest.raises(ValueError, match="the database of another program"):
+        TicketFile(path)
+    path.unlink()
+    with closing(TicketFile(path)), pytest.raises(ValueError, match="another emulator uses it"):
+        TicketFile(path)
+
+
+def test_a_symbolic_link_is_not_followed(path, tmp_path):
+    """No file is created or changed through a link."""
+    path.symlink_to(tmp_path / "target")
+    with pytest.raises(OSError, match="symbolic"):
+        TicketFile(path)
+    assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "number", "lead_id", "fields"),
+    [
+        pytest.param(
+            {"key": "row-1", "title": "A", "status": "Open", "lead_email": "wim@example.com", "CustomData.X": 5},
+            "1",
+            "8c1f0f4e-3d0b-4f53-9c1b-6a0d5b7e2a01",
+            {"Title": "A", "Status": "Open", "LeadDetail.EmailAddress": "wim@example.com", "CustomData.X": 5},
+            id="a row of a bulk run",
+        ),
+        pytest.param(
+            {"number": "143", "lead_id": "45b5", "permissions": {"a": {}}, "title": "A", "fields": {"Title": "A"}},
+            "143",
+            "45b5",
+            {"Title": "A"},
+            id="the output of ticket get",
+        ),
+        pytest.param(
+            {"Id": "143", "TypeId": "1", "LeadId": "45b5", "Fields": [{"SchemaName": "Title", "Value": "A"}]},
+            "143",
+            "45b5",
+            {"Title": "A"},
+            id="a ticket of the service",
+        ),
+        pytest.param({"number": 34, "lead_id": "45b5"}, "34", "45b5", {}, id="the number as a number"),
+        pytest.param({"number": "#034", "lead_id": "45b5"}, "34", "45b5", {}, id="the number as a key"),
+    ],
+)
+def test_a_line_of_a_seed_becomes_a_ticket(tmp_path, line, number, lead_id, fields):
+    """Rows of bulk runs, printed tickets and tickets of the service are read; the next ticket gets the next number."""
+    path = tmp_path / "seed.jsonl"
+    path.write_text("\ufeff" + json.dumps({**line, "ticket_id": "guid"}) + "\n\n", encoding="utf-8")
+    store = TicketStore()
+    assert seed(store, path) == 1
+    assert store.tickets == {number: StoredTicket(number, "guid", lead_id, fields)}
+    assert store.create("lead", {}).number == str(int(number) + 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "Expecting property name"),
+        ("[]", "expected a JSON object, not list"),
+        ('{"titel": "A"}', "'titel' is not a field"),
+        ('{"Title": ["A"]}', "the value of Title must be text, a number or null"),
+        ('{"Fields": [{"SchemaName": "Title"}]}', "Fields must be a list of objects"),
+        ('{"Fields": 5}', "Fields must be a list of objects"),
+        ('{"fields": 5}', "Fields must be a list of objects"),
+        ('{"number": "A-1"}', "'A-1' is not a ticket number"),
+        ('{"number": 0}', "0 is not a ticket number"),
+        ('{"number": 7}', "there is a ticket 7 already"),
+    ],
+)
+def test_a_line_that_cannot_be_used_is_named(tmp_path, line, message):
+    """The error has the file, the number of the line and the reason, and no ticket is created."""
+    path, store = tmp_path / "seed.jsonl", TicketStore()
+    path.write_text(f'{{"number": 7}}\n{line}\n')
+    with pytest.raises(ValueError, match=f"seed.jsonl, line 2: {message}"):
+        seed(store, path)
+    assert store.tickets == {}
