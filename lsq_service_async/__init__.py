@@ -44,13 +44,17 @@ from .errors import (
 )
 from .events import Hook
 from .records import (
+    Absent,
     ActivityReceipt,
     ActivityType,
     Channel,
     Conversation,
     FieldMetadata,
+    Found,
     Lead,
+    Lookup,
     NewTicket,
+    NumberRange,
     Priority,
     Problem,
     Status,
@@ -59,10 +63,12 @@ from .records import (
     TicketReceipt,
     TicketUpdate,
     TrashResult,
+    Unclear,
 )
 
 __all__ = [
     "APIStatusError",
+    "Absent",
     "ActivityReceipt",
     "ActivityType",
     "Attachment",
@@ -74,15 +80,18 @@ __all__ = [
     "ConfigurationError",
     "Conversation",
     "FieldMetadata",
+    "Found",
     "Hook",
     "InvalidRequestError",
     "LSQServiceError",
     "Lane",
     "Lead",
+    "Lookup",
     "MalformedResponseError",
     "NewTicket",
     "NotFoundError",
     "NotSentError",
+    "NumberRange",
     "OperationFailedError",
     "OutcomeUnknownError",
     "PermissionDeniedError",
@@ -100,5 +109,6 @@ __all__ = [
     "TicketReceipt",
     "TicketUpdate",
     "TrashResult",
+    "Unclear",
     "__version__",
 ]

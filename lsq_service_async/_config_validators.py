@@ -166,6 +166,13 @@ def is_time_zone(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
         raise ConfigurationError(f"{attribute.name} must be {example}, not {value!r:.80}{hint}")
 
 
+def is_field_name(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    """Require None or a schema name (an attrs validator)."""
+    if value is not None and not (isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_.]{1,128}", value)):
+        example = 'the schema name of a field, such as "CustomData.ClientRef"'
+        raise ConfigurationError(f"{attribute.name} must be {example}, not {value!r:.80}")
+
+
 def without_slash(url: str) -> str:
     """Remove a slash from the end of an origin (an attrs converter)."""
     return url.removesuffix("/") if isinstance(url, str) else url

@@ -83,7 +83,8 @@ class ServiceClient:
         self._is_owner = is_owner
         config = session.config
         send: Send = partial(session.send, options=options)
-        self.tickets = Tickets(send, org_id=config.org_id, zone=config.time_zone)
+        own, marker = session.own_tickets, config.marker_field
+        self.tickets = Tickets(send, org_id=config.org_id, zone=config.time_zone, own=own, marker=marker)
         self.metadata = Metadata(send, cache, options.deadline)
         self.leads = Leads(send)
         self.bulk = Bulk(partial(self._bulk_setup, attrs.evolve(options, lane=Lane.BULK)))

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, tzinfo
-from typing import Any, NoReturn, Self
+from typing import Any, Literal, NoReturn, Self
 from urllib.parse import urlsplit
 
 import attrs
@@ -62,18 +62,24 @@ class RetryPolicy:
     """How many times a call is sent at most, and how long it waits between attempts.
 
     ``attempts`` counts the first one too. With ``repeat_creates=False``, a create, note, trash or update with
-    attachments that got a 500, 502, 503 or 504 is not sent again and raises OutcomeUnknownError. Before the n-th retry,
-    the wait is random between 0 and ``backoff * 2**(n-1)`` seconds, at most ``backoff_cap`` (full jitter), and not less
-    than a Retry-After of the service. After a 429, the rate limiter makes all calls wait instead.
+    attachments that got a 500, 502, 503 or 504 is not sent again and raises OutcomeUnknownError. With
+    ``repeat_creates="look"``, a create is looked up first, and sent again if it was certainly not applied. That needs
+    another create of this client that was sent and answered since then. Before the n-th retry, the wait is random
+    between 0 and ``backoff * 2**(n-1)`` seconds, at most ``backoff_cap`` (full jitter), and not less than a Retry-After
+    of the service. After a 429, the rate limiter makes all calls wait instead.
     """
 
     attempts: int = 5
-    repeat_creates: bool = True
+    repeat_creates: bool | Literal["look"] = True
     backoff: float = 0.5
     backoff_cap: float = 20.0
 
     def __attrs_post_init__(self) -> None:
         validators.check_count(self.attempts, "RetryPolicy.attempts")
+        if self.repeat_creates not in (True, False, "look"):
+            raise ConfigurationError(
+                f'RetryPolicy.repeat_creates must be True, False or "look", not {self.repeat_creates!r:.80}'
+            )
         validators.check_number(self.backoff, "RetryPolicy.backoff")
         validators.check_number(self.backoff_cap, "RetryPolicy.backoff_cap")
 
@@ -95,7 +101,8 @@ class Config(metaclass=validators.HidesKeys):
     ``metadata_url`` is the origin of the field metadata, which is cached for ``metadata_ttl`` seconds. ``leads_url`` is
     the origin of the marketing API, which depends on the region of the account (api, api-us11, api-in21, api-in22,
     api-ir31 or api-ca12, each .leadsquared.com); ``leads_rate_limit`` is its separate limit. ``time_zone`` (a tzinfo
-    or a name such as "Asia/Kolkata") is the zone of the dates in records.
+    or a name such as "Asia/Kolkata") is the zone of the dates in records. ``marker_field`` is a custom field, such as
+    "CustomData.ClientRef", in which every create sends its reference, so that a look-up recognises its ticket.
     """
 
     access_key: Secret = attrs.field(converter=validators.to_secret, validator=validators.is_key)
@@ -115,6 +122,7 @@ class Config(metaclass=validators.HidesKeys):
     _leads_url: str | None = attrs.field(default=None, converter=validators.without_slash, alias="leads_url")
     leads_rate_limit: RateLimit = attrs.field(factory=RateLimit, validator=validators.is_a(RateLimit))
     time_zone: tzinfo = attrs.field(default=UTC, converter=validators.to_time_zone, validator=validators.is_time_zone)
+    marker_field: str | None = attrs.field(default=None, validator=validators.is_field_name)
 
     def __attrs_post_init__(self) -> None:
         for name in ("base_url", "metadata_url", "leads_url"):

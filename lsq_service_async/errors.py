@@ -22,6 +22,7 @@ one `lsq_service_async.records.Attempt` for each request.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Literal
 
 
@@ -69,6 +70,10 @@ class OutcomeUnknownError(LSQServiceError):
     ``likely`` is "applied" if the service reported success in a form that is not documented, else None.
     ``safe_to_repeat`` is True if a repeat has no further effect: for reads, and for updates without attachments.
     ``body`` is the decoded JSON of the response, its text if it is not JSON, or None if none arrived.
+
+    After a create, ``ticket`` is the ticket that was given, ``sent_at`` the time when it was sent, and ``above`` the
+    highest ticket number that was known then, or None. ``client.tickets.look_up`` finds out whether it was applied. A
+    pickled error has no ticket.
     """
 
     def __init__(
@@ -84,6 +89,13 @@ class OutcomeUnknownError(LSQServiceError):
         self.likely = likely
         self.safe_to_repeat = safe_to_repeat
         self.body = body
+        self.ticket: Any = None
+        self.sent_at: datetime | None = None
+        self.above: int | None = None
+        self.lost: Any = None  # the `SentCreate`; it gets the answer if one still arrives
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.args, {**vars(self), "ticket": None, "lost": None}
 
 
 class APIStatusError(LSQServiceError):

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import tzinfo
 from functools import partial
 from typing import Any
 
+import attrs
+
 from ._wire.call import Call, Idempotency, Progress, Send
+from ._wire.lookup import OwnTickets, Search, SentCreate
 from ._wire.parse import parse, parse_activity, parse_conversations, parse_ticket, parse_trash_result
 from ._wire.serialize import encode, new_ticket_dto, ticket_number, ticket_ref, update_dto
 from .attachments import Attachable, Attachment, as_attachments
-from .errors import InvalidRequestError
+from .errors import (
+    APIStatusError,
+    AuthenticationError,
+    InvalidRequestError,
+    OutcomeUnknownError,
+    RateLimitError,
+    ServerError,
+)
 from .records import (
     UNSET,
     ActivityReceipt,
@@ -24,23 +36,33 @@ from .records import (
     TicketRef,
     TicketUpdate,
     TrashResult,
+    Verdict,
 )
 
 
 class Tickets:
     """The ticket operations of a client, available as ``client.tickets``."""
 
-    def __init__(self, send: Send, *, org_id: str, zone: tzinfo) -> None:
+    def __init__(self, send: Send, *, org_id: str, zone: tzinfo, own: OwnTickets, marker: str | None = None) -> None:
         self._send = send
+        self._own = own
+        self._marker = marker
         self._org_id = int(org_id) if org_id.isdecimal() else org_id
         self._zone = zone
 
     async def create(
-        self, ticket: NewTicket, *, attachments: Iterable[Attachable] = (), progress: Progress | None = None
+        self,
+        ticket: NewTicket,
+        *,
+        attachments: Iterable[Attachable] = (),
+        reference: str | None = None,
+        progress: Progress | None = None,
     ) -> TicketReceipt:
         """Create a ticket, with or without attachments, and return a receipt with its number.
 
-        ``progress(sent, total)`` is called during an upload with the bytes sent so far and the bytes of the whole body.
+        ``reference`` is the id of the call in events, logs and errors, and is sent in `Config.marker_field`: 1 to 64
+        letters, digits and ``. _ : -``. By default it is random. ``progress(sent, total)`` is called during an upload
+        with the bytes sent so far and the bytes of the whole body.
 
         The request is sent again if the connection broke before all of it was sent, after a 429, and after a 500, 502,
         503 or 504 unless ``RetryPolicy(repeat_creates=False)``. If it was sent and no response arrived, it is not sent
@@ -48,7 +70,30 @@ class Tickets:
 
         Page: apidocs.leadsquared.com/create-tickets, .../create-ticket-with-attachments
         """
-        return await self._send(create_call(ticket, await prepare_attachments(attachments), progress))
+        files = await prepare_attachments(attachments)
+        call = create_call(ticket, files, progress, reference=reference, marker=self._marker)
+        return await self._send(attrs.evolve(call, look_up=self._decide))
+
+    async def look_up(self, error: OutcomeUnknownError, *, quiet: float = 60.0, max_reads: int = 200) -> Verdict:
+        """Find out whether a create that ended in OutcomeUnknownError was applied: `Found`, `Absent` or `Unclear`.
+
+        It reads every ticket number that the create can have, and at most ``max_reads`` tickets. The range of numbers
+        ends with a ticket of this client whose create was sent at least ``quiet`` seconds after the lost one timed out.
+        As long as there is none, the result is `Unclear`: this method does not wait. Without `Config.marker_field`,
+        tickets are compared by content, which is safe only if no other program creates tickets with the same text.
+
+        Raises InvalidRequestError for another error, also for one that was pickled, and the errors of `get` if a ticket
+        cannot be read for a reason other than a refusal.
+        """
+        lost = getattr(error, "lost", None)
+        if not isinstance(lost, SentCreate):
+            raise InvalidRequestError(
+                f"look_up takes the OutcomeUnknownError of a create of this process, not {error!r:.80}"
+            )
+        return await self._decide(lost, quiet, max_reads)
+
+    async def _decide(self, lost: SentCreate, quiet: float, max_reads: int = 200) -> Verdict:
+        return await LookUps(self.get, self._own, quiet=quiet, max_reads=max_reads).decide(lost)
 
     async def get(self, ticket: TicketRef) -> Ticket:
         """Read a ticket by number, GUID or record. Raises NotFoundError if it does not exist.
@@ -176,6 +221,37 @@ class Tickets:
         )
 
 
+class LookUps:
+    """One look-up, or those of a bulk run: reads the tickets of which the search returns the numbers."""
+
+    def __init__(
+        self, get: Callable[[str], Awaitable[Ticket]], own: OwnTickets, *, quiet: float, max_reads: float
+    ) -> None:
+        self._get = get
+        self._own = own
+        self._search = Search(own, quiet=quiet, max_reads=max_reads)
+
+    async def decide(self, lost: SentCreate) -> Verdict:
+        """Find out whether a create was applied. Raises the errors of `Tickets.get`, except refusals."""
+        steps = self._search.decide(lost, asyncio.get_running_loop().time())
+        try:
+            number = next(steps)
+            while True:
+                number = steps.send(await self._read(number))
+        except StopIteration as end:
+            verdict: Verdict = end.value
+            return verdict
+
+    async def _read(self, number: int) -> Ticket | None:
+        try:
+            return await self._get(str(number))
+        except APIStatusError as error:
+            is_transient = isinstance(error, ServerError) and error.exception_type is None
+            if is_transient or isinstance(error, AuthenticationError | RateLimitError):
+                raise
+            return None
+
+
 def _not_blank(text: Any) -> str:
     if not isinstance(text, str) or not text.strip():
         raise InvalidRequestError("the text must not be blank")
@@ -188,12 +264,28 @@ async def prepare_attachments(given: Iterable[Attachable]) -> tuple[Attachment, 
 
 
 def create_call(
-    ticket: NewTicket, attachments: tuple[Attachment, ...] = (), progress: Progress | None = None
+    ticket: NewTicket,
+    attachments: tuple[Attachment, ...] = (),
+    progress: Progress | None = None,
+    *,
+    reference: str | None = None,
+    marker: str | None = None,
 ) -> Call[TicketReceipt]:
-    """Return the call that creates a ticket. Raises InvalidRequestError for a ticket that cannot be valid."""
+    """Return the call that creates a ticket. Raises InvalidRequestError for a ticket that cannot be valid.
+
+    ``reference`` is random by default, and also sent in the field ``marker``.
+    """
     if not isinstance(ticket, NewTicket):
         raise InvalidRequestError(f"create takes a NewTicket, not {type(ticket).__name__}")
+    if reference is None:
+        reference = secrets.token_hex(8)
+    elif not isinstance(reference, str) or not re.fullmatch(r"[A-Za-z0-9._:-]{1,64}", reference):
+        raise InvalidRequestError(f"a reference is 1 to 64 letters, digits and . _ : -, not {reference!r:.80}")
     dto = new_ticket_dto(ticket)
+    if marker is not None:
+        if any(field["SchemaName"] == marker for field in dto["Fields"]):
+            raise InvalidRequestError(f"{marker} is Config.marker_field; give its value as reference=")
+        dto["Fields"].append({"SchemaName": marker, "Value": reference})
     if attachments:
         del dto["Id"]  # create-tickets shows "Id": null; create-ticket-with-attachments shows no Id
     body = encode(dto)
@@ -207,6 +299,7 @@ def create_call(
         dto=body if attachments else None,
         attachments=attachments,
         progress=progress,
+        create=SentCreate(ticket=ticket, reference=reference, marker=marker),
     )
 
 

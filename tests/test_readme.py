@@ -79,6 +79,7 @@ def test_every_section_with_a_program_has_one():
         "# lsq_service_async",
         "Creating and updating tickets",
         "Handling errors",
+        "Retries and duplicates",
         "Sharing the rate limit",
         "Attachments",
         "FastAPI",

@@ -26,7 +26,7 @@ class CallContext:
     clock: Callable[[], float]
     started: float
     deadline: float | None
-    reference: str = attrs.field(factory=partial(secrets.token_hex, 8))
+    reference: str = attrs.field()
     boundary: str = attrs.field(factory=partial(secrets.token_hex, 16))
     attempts: list[Attempt] = attrs.field(factory=list)
     progress: int = 0
@@ -40,3 +40,8 @@ class CallContext:
     """The last byte was passed to the connection. Until then, the service cannot have applied the call."""
     abandoned: bool = False
     """The caller no longer waits for the attempt: it was cancelled, or its deadline passed."""
+
+    @reference.default
+    def _reference(self) -> str:
+        create = self.call.create
+        return secrets.token_hex(8) if create is None else create.reference

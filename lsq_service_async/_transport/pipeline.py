@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from .._wire import Api, Attempt, AttemptResult, Outcome
+import attrs
+
+from .._wire import Api, Attempt, AttemptResult, Found, Outcome, OwnTickets, Retry, Unclear
 from ..config import Config
-from ..errors import NotSentError, RateLimitError
+from ..errors import LSQServiceError, NotSentError, OutcomeUnknownError, RateLimitError
 from ..events import AttemptEnded, AttemptStarted, CallEnded, Event, Hook, LimitPaused
 from ..limits import Limiter, Slot
 from .attempt import HttpSender, unfinished_result
@@ -27,12 +29,18 @@ class Pipeline:
     """Sends calls within the rate limit, with retries, and calls the hooks. Owns the requests in flight."""
 
     def __init__(
-        self, config: Config, sender: HttpSender, limiters: Mapping[Api, Limiter], hooks: Sequence[Hook]
+        self,
+        config: Config,
+        sender: HttpSender,
+        limiters: Mapping[Api, Limiter],
+        hooks: Sequence[Hook],
+        own_tickets: OwnTickets,
     ) -> None:
         self._config = config
         self._sender = sender
         self._limiters = limiters
         self._hooks = list(hooks)
+        self._own_tickets = own_tickets
         self._failed_hooks: set[int] = set()
         self._flights: dict[asyncio.Task[AttemptResult[Any]], CallContext] = {}
         self._queued: set[asyncio.Timeout] = set()
@@ -40,14 +48,15 @@ class Pipeline:
 
     async def send(self, context: CallContext) -> Any:
         """Make attempts until a result is final. Return the record of the call or raise its error."""
-        call, record = context.call, None
+        call, record, result = context.call, None, None
         error: BaseException | None
         try:
             if call.attachments:
                 await prepare(call.attachments, self._config, context.deadline)
             async for attempt in retrying(context):
-                result = await self._attempt(context)
+                result = await self._looked_up(context, result) or await self._attempt(context)
                 attempt.retry_state.set_result(result)
+            assert result is not None  # noqa: S101 -- the loop makes at least one attempt
             error = result.error
             if error is None:
                 record = finished_record(context, result)
@@ -82,6 +91,8 @@ class Pipeline:
         slot = await self._acquire(context)
         context.number += 1
         context.fully_sent = not context.body.length  # without a body, nothing reports that a request was sent
+        if call.create is not None:
+            self._own_tickets.started(call.create, context.clock())
         flight = asyncio.create_task(self._send_once(context, slot), name=f"lsq {call.operation} {context.reference}")
         self._flights[flight] = context
         flight.add_done_callback(self._flights.pop)
@@ -117,6 +128,30 @@ class Pipeline:
             )
         return flight.result() if is_done else result
 
+    async def _looked_up(self, context: CallContext, last: AttemptResult[Any] | None) -> AttemptResult[Any] | None:
+        """Look a create up before it is repeated, if the policy requires it. Return None if the next attempt is due."""
+        call, policy = context.call, context.options.retry
+        if policy.repeat_creates != "look" or last is None or last.retry is not Retry.ON_SERVER_ERROR:
+            return None
+        if call.create is None or call.look_up is None:
+            return None  # a call that can be repeated
+        try:
+            async with asyncio.timeout_at(context.deadline):
+                # A gateway that answers for the service does not know when the service is done with the request.
+                verdict = await call.look_up(call.create, 60.0 if last.status in (502, 504) else 0.0)
+        except (LSQServiceError, TimeoutError) as failure:
+            verdict = Unclear(f"the look-up failed ({failure or 'the deadline passed'})")
+        if isinstance(verdict, Unclear):
+            text = f"{call.operation} may have been applied, and its look-up is unclear: {verdict.reason}."
+            error = OutcomeUnknownError(f"{text} The last attempt failed: {last.error}")
+            return AttemptResult(outcome=Outcome.UNKNOWN, error=error, status=last.status)
+        if isinstance(verdict, Found):
+            context.attempts[-1] = attrs.evolve(context.attempts[-1], outcome=Outcome.APPLIED)
+            return AttemptResult(outcome=Outcome.APPLIED, record=verdict.receipt)
+        context.attempts[-1] = attrs.evolve(context.attempts[-1], outcome=Outcome.NOT_APPLIED)
+        call.create.ended_at = None  # no attempt so far was applied
+        return None
+
     async def _acquire(self, context: CallContext) -> Slot:
         """Wait for a slot, then for ``before_send`` of the call. Raises NotSentError if the client is closed."""
         lane, is_large, is_retry = context.options.lane, context.body.length > LARGE, context.number > 0
@@ -151,6 +186,9 @@ class Pipeline:
         finally:
             is_unused = result is None or (result.status is None and result.outcome is Outcome.NOT_APPLIED)
             slot.cancel() if is_unused and not context.is_started else slot.release()
+        if (create := context.call.create) is not None:
+            is_unknown = result.outcome in (Outcome.UNKNOWN, Outcome.APPLIED)  # applied, but perhaps without a number
+            self._own_tickets.ended(create, context.clock(), result.record, is_unknown=is_unknown)
         limiter = self._limiters[context.call.api]
         if isinstance(refusal := result.error, RateLimitError):
             if refusal.is_quota:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -54,7 +55,8 @@ def overload_pause(result: AttemptResult[Any]) -> float:
 
 def _is_retryable(context: CallContext, result: AttemptResult[Any]) -> bool:
     if result.retry is Retry.ON_SERVER_ERROR:
-        return context.call.repeatable or context.options.retry.repeat_creates
+        policy = context.options.retry.repeat_creates
+        return context.call.repeatable or policy is True or (policy == "look" and context.call.create is not None)
     return result.retry is Retry.ALWAYS or (result.retry is Retry.ON_NO_RESPONSE and context.call.repeatable)
 
 
@@ -82,6 +84,9 @@ def final_error(context: CallContext, error: BaseException) -> BaseException:
         unknown.__cause__ = failure
         failure = unknown
     failure.reference, failure.attempts = context.reference, tuple(attempts)
+    if isinstance(failure, OutcomeUnknownError) and call.create is not None:
+        failure.lost, failure.ticket, failure.above = call.create, call.create.ticket, call.create.above or None
+        failure.sent_at = datetime.now(UTC) - timedelta(seconds=context.clock() - call.create.sent_at)
     return failure
 
 

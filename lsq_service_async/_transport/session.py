@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import httpx
 
-from .._wire import Api, Call
+from .._wire import Api, Call, OwnTickets
 from ..config import CallOptions, Config
 from ..errors import LSQServiceError, NotSentError
 from ..events import Hook
@@ -40,12 +40,14 @@ class Session:
         self.limiter: Limiter = limiter or LocalLimiter()
         self.close_callbacks: set[Callable[[], Awaitable[None]]] = set()
         self.closed: bool = False
+        self.own_tickets: OwnTickets = OwnTickets()
         self._leads_limiter = LocalLimiter()
         self._own_http = http_client is None
         proxies = proxies_of(config) if http_client is None else {}
         self._http = http_client or open_http_client(config, proxies)
         limiters = {Api.TENANT: self.limiter, Api.METADATA: self.limiter, Api.LEADS: self._leads_limiter}
-        self._pipeline = Pipeline(config, HttpSender(config, self._http, user_agent, proxies), limiters, hooks)
+        sender = HttpSender(config, self._http, user_agent, proxies)
+        self._pipeline = Pipeline(config, sender, limiters, hooks, self.own_tickets)
         self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._open_lock = asyncio.Lock()
         self._close_task: asyncio.Task[None] | None = None

@@ -1,7 +1,8 @@
 """The protocol of the service: calls as values, answers as results. Pure: no clock, no network, no asyncio."""
 
-from ..records import Attempt, Outcome
+from ..records import Attempt, Found, Outcome, Unclear
 from .call import Api, AttemptResult, Call, Idempotency, Retry
+from .lookup import OwnTickets
 from .responses import parse_response, retry_after
 
 __all__ = [
@@ -9,9 +10,12 @@ __all__ = [
     "Attempt",
     "AttemptResult",
     "Call",
+    "Found",
     "Idempotency",
     "Outcome",
+    "OwnTickets",
     "Retry",
+    "Unclear",
     "parse_response",
     "retry_after",
 ]

@@ -10,10 +10,12 @@ import attrs
 
 from ..attachments import Attachment
 from ..errors import LSQServiceError
-from ..records import Outcome
+from ..records import Outcome, Verdict
+from .lookup import SentCreate
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
+LookUp = Callable[[SentCreate, float], Awaitable[Verdict]]
 
 
 class Idempotency(enum.Enum):
@@ -40,7 +42,8 @@ class Call(Generic[T]):
     ``json``, else empty. ``parse`` makes the record from the decoded JSON of a successful answer. If the call is
     ``documented``, its answer must be JSON, and a ``Status`` in it that is not "Success" means that the call failed.
     ``before_send`` is awaited with the reference of the call before each attempt, after the limiter granted a slot; if
-    it raises, nothing is sent.
+    it raises, nothing is sent. ``create`` is set if the call creates a ticket. ``look_up`` finds out whether that was
+    applied; its second argument is the number of seconds after which it cannot be applied any more.
     """
 
     operation: str
@@ -56,6 +59,8 @@ class Call(Generic[T]):
     attachments: tuple[Attachment, ...] = ()
     progress: Progress | None = None
     before_send: Callable[[str], Awaitable[None]] | None = None
+    create: SentCreate | None = None
+    look_up: LookUp | None = None
 
     @property
     def repeatable(self) -> bool:

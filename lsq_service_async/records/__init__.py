@@ -6,11 +6,13 @@ are kept in ``extra``.
 
 from .attempts import Attempt, Outcome
 from .constants import UNSET, ActivityType, Channel, FieldValue, Priority, Status, Unset
+from .lookup import Absent, Found, Lookup, NumberRange, Unclear, Verdict
 from .metadata import ActivityReceipt, Conversation, FieldMetadata, Lead, Problem, SubType, TrashResult
 from .tickets import NewTicket, Permission, Ticket, TicketReceipt, TicketRef, TicketUpdate
 
 __all__ = [
     "UNSET",
+    "Absent",
     "ActivityReceipt",
     "ActivityType",
     "Attempt",
@@ -18,8 +20,11 @@ __all__ = [
     "Conversation",
     "FieldMetadata",
     "FieldValue",
+    "Found",
     "Lead",
+    "Lookup",
     "NewTicket",
+    "NumberRange",
     "Outcome",
     "Permission",
     "Priority",
@@ -31,5 +36,7 @@ __all__ = [
     "TicketRef",
     "TicketUpdate",
     "TrashResult",
+    "Unclear",
     "Unset",
+    "Verdict",
 ]

@@ -1,0 +1,61 @@
+"""The question whether a create without an answer was applied, and the possible results of its look-up."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import attrs
+
+from .tickets import TicketReceipt
+
+
+@attrs.frozen(kw_only=True)
+class Lookup:
+    """How a bulk run looks up rows that may have been applied.
+
+    A create that was sent cannot be applied any more ``quiet`` seconds after it timed out. A run makes at most
+    ``max_reads`` reads. With ``fence=True``, a run keeps its last rows back and sends one of them ``quiet`` seconds
+    after the others if the outcome of a row is unknown, so that the last rows can be looked up too.
+    """
+
+    quiet: float = 60.0
+    max_reads: int = 200
+    fence: bool = False
+
+
+@attrs.frozen
+class NumberRange:
+    """The ticket numbers that an unknown create can have: all that are higher than ``above`` and lower than ``below``.
+
+    ``above`` is the highest number that was known when the create was sent. ``below`` is the number of a ticket that
+    was created so late that the unknown create cannot have a higher one, and None as long as no such ticket exists. All
+    four are None if they were not recorded.
+    """
+
+    above: int | None
+    below: int | None
+    sent_at: datetime | None
+    reference: str | None
+
+
+@attrs.frozen
+class Found:
+    """The create was applied. ``receipt`` has the number of its ticket."""
+
+    receipt: TicketReceipt
+
+
+@attrs.frozen
+class Absent:
+    """The create was not applied: every ticket that it could have created was read, and none matches."""
+
+
+@attrs.frozen
+class Unclear:
+    """It is not certain whether the create was applied. ``reason`` is a sentence for people."""
+
+    reason: str
+
+
+Verdict = Found | Absent | Unclear
+"""The result of a look-up."""
