@@ -105,7 +105,7 @@ class BulkRun:
 
     def _stop(self) -> None:
         self._job.stop()
-        self._display.say("Stopping: waiting for the requests in flight. A second Ctrl-C exits at once.")
+        self._display.say("Stopping: waiting for the requests in flight. To exit at once, press Ctrl-C again.")
 
     async def _show_progress(self, interval: float) -> None:
         while True:

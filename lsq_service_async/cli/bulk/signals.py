@@ -1,45 +1,50 @@
-"""SIGINT and SIGTERM: the first signal stops a run gracefully, the second one exits at once."""
+"""SIGINT, SIGTERM and SIGHUP: the first signal stops a run gracefully, a later one exits at once."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
 from ..exit_codes import INTERRUPTED, RESUMABLE
 
 _EXIT_CODES = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: RESUMABLE}
+if hasattr(signal, "SIGHUP"):  # not on Windows
+    _EXIT_CODES[signal.SIGHUP] = RESUMABLE
+_ONE_STOP = 1.0  # s; the end of a session or a key that is held can send several signals
 
 
 class StopSignals:
-    """Calls `stop` on the first signal; on the second, calls `close` and exits."""
+    """Calls `stop` on the first signal. On one that arrives at least a second later, calls `close` and exits."""
 
     def __init__(self) -> None:
         self.stop: Callable[[], None] = lambda: None
         self.close: Callable[[], None] = lambda: None
         self.exit_code: int | None = None
-        """The exit code of the signal that was received, or None."""
+        """The exit code of the first signal, or None."""
+        self._first = 0.0
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
         for number in _EXIT_CODES:
-            loop.add_signal_handler(number, self._receive, number)
+            is_ignored = signal.getsignal(number) is signal.SIG_IGN
+            if not is_ignored or number in (signal.SIGINT, signal.SIGTERM):  # nohup ignores SIGHUP
+                self._before[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        loop = asyncio.get_running_loop()
-        for number in _EXIT_CODES:
-            loop.remove_signal_handler(number)
-            if self.exit_code is not None:
-                # The run has ended; another signal must not change the exit code.
-                signal.signal(number, signal.SIG_IGN)
+        for number, before in self._before.items():
+            # After a signal the process ends, and another one must not change its exit code.
+            signal.signal(number, before if self.exit_code is None else signal.SIG_IGN)
 
-    def _receive(self, number: signal.Signals) -> None:
+    def _receive(self, number: int, frame: object) -> None:
         if self.exit_code is None:
-            self.exit_code = _EXIT_CODES[number]
-            self.stop()
-        else:
+            self.exit_code, self._first = _EXIT_CODES[signal.Signals(number)], time.monotonic()
+            self._loop.call_soon_threadsafe(lambda: self.stop())
+        elif time.monotonic() - self._first >= _ONE_STOP:
             self.close()
-            os._exit(_EXIT_CODES[number])
+            os._exit(self.exit_code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import itertools
 import json
 import os
 import signal
@@ -28,7 +29,7 @@ from lsq_service_async.emulator.faults import Status
 @pytest.fixture(autouse=True)
 def _signal_handlers() -> Iterator[None]:
     """Restore the handlers: a run that was stopped ignores further signals, because its process is about to exit."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -71,7 +72,7 @@ class Signalling(Results):
             signal.raise_signal(number)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75), (signal.SIGHUP, 75)])
 async def test_a_signal_stops_the_run_and_the_next_run_continues(
     send: Any, served: Emulator, paper: Any, capsys: pytest.CaptureFixture[str], number: int, code: int
 ) -> None:
@@ -112,14 +113,6 @@ async def test_a_signal_stops_a_resumed_run_while_it_waits(send: Any, served: Em
     assert 0 < len(served.calls) == sent < 60
 
 
-async def test_the_second_signal_exits_at_once(send: Any, paper: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process exits with the code of the signal; rows in flight are unknown to the next run."""
-    exited = []
-    monkeypatch.setattr(os, "_exit", exited.append)
-    await send("2/0.1", paper, Signalling(2, signal.SIGTERM, signal.SIGTERM))
-    assert exited == [75]
-
-
 async def test_progress_is_shown_in_lines(send: Any, paper: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line has the rows that are done, failed and unknown, the rate and the time left."""
     monkeypatch.setattr(BulkJob, "rate", lambda job: 4.24)
@@ -143,21 +136,33 @@ async def test_progress_is_a_bar_on_a_terminal(send: Any, monkeypatch: pytest.Mo
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+@pytest.mark.parametrize(
+    ("numbers", "code"),
+    [
+        ([signal.SIGINT], 130),
+        ([signal.SIGTERM], 75),
+        ([signal.SIGHUP], 75),
+        ([signal.SIGTERM, signal.SIGINT], 75),
+        ([signal.SIGINT, signal.SIGHUP, signal.SIGTERM], 130),
+    ],
+    ids=["INT", "TERM", "HUP", "TERM, INT", "INT, HUP, TERM"],
+)
 @pytest.mark.parametrize("again", ["never", "at once", "at the end"])
-def test_signals_end_the_process(served: Emulator, file: Path, number: int, code: int, again: str) -> None:
-    """The exit code is that of the first signal, however often it is sent, and the next run completes the file."""
+def test_signals_end_the_process(served: Emulator, file: Path, numbers: list[int], code: int, again: str) -> None:
+    """The exit code is that of the first signal, however many follow, and the next run completes the file."""
     command = [sys.executable, "-m", "lsq_service_async", "bulk", "run", str(file)]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "LSQ_RATE_LIMIT": "10/1"}
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         assert running.stderr is not None
         running.stdout.readline()
-        running.send_signal(number)
-        if again == "at the end":
-            while not running.stderr.readline().startswith("Stopped."):
+        running.send_signal(numbers[0])
+        if again != "never":
+            while not running.stderr.readline().startswith("Stopping" if again == "at once" else "Stopped"):
                 pass
-        while again != "never" and running.poll() is None:
+        for number in itertools.cycle(numbers[1:] or numbers) if again != "never" else ():
+            if running.poll() is not None:
+                break
             running.send_signal(number)
             time.sleep(0.01)
         out, err = running.communicate(timeout=20)
