@@ -25,6 +25,7 @@ Reconcile = Callable[[BulkRow], Awaitable[TicketReceipt | None]]
 OnUnknown = Literal["skip", "stop", "resend"] | Reconcile
 Operation = Callable[[BulkRow, Callable[[str], Awaitable[None]]], Awaitable[TicketReceipt]]
 """Sends one row. Awaits the second argument before each attempt, with the reference of the call."""
+_MOST_WORKERS = 100  # rows in memory and requests in flight; more would not make a run faster
 _log = logging.getLogger("lsq_service_async")
 
 
@@ -126,7 +127,7 @@ class BulkJob:
             self._progress.run_started(states)
             if states:  # calls of an earlier run may still count against the limit
                 self._sends_from = asyncio.get_running_loop().time() + self._setup.rate_limit.per
-            self._pool = WorkerPool(self._pull, self._process, self._setup.rate_limit.calls)
+            self._pool = WorkerPool(self._pull, self._process, min(self._setup.rate_limit.calls, _MOST_WORKERS))
             if self._is_stopping:
                 self._pool.stop()
             async for outcome in self._pool.results():

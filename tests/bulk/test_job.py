@@ -1,8 +1,10 @@
 """A bulk run: every row gets one outcome, and no row is sent twice."""
 
 import asyncio
+from functools import partial
 
 import pytest
+from bulk.conftest import virtual_emulator
 from bulk.samples import keyed, run, tickets, titles
 
 from lsq_service_async import (
@@ -13,11 +15,13 @@ from lsq_service_async import (
     InvalidRequestError,
     LSQServiceError,
     NewTicket,
+    RateLimit,
     ServiceClient,
     TicketUpdate,
 )
 from lsq_service_async.bulk import Plan, Summary
 from lsq_service_async.emulator import Emulator
+from lsq_service_async.emulator.faults import Latency
 
 
 def test_every_row_gets_one_outcome(play, journal):
@@ -73,6 +77,28 @@ def test_rows_are_pulled_one_by_one_from_any_iterable(play, journal):
         assert len(pulled) < 30 + 25 + 5
 
     play(main)
+
+
+@pytest.mark.parametrize(("calls", "workers"), [(25, 25), (100, 100), (5000, 100)])
+def test_a_run_has_at_most_100_workers(play, journal, calls, workers):
+    """A higher rate makes a row wait for fewer calls, and not the service for more requests at once."""
+    pulled = []
+
+    def source():
+        for ticket in tickets(1000):
+            pulled.append(ticket)
+            yield ticket
+
+    async def main(client, emulator):
+        emulator.faults.add(Latency(5.0, times=1000))
+        outcomes = aiter(client.bulk.create(source(), journal=journal))
+        first = asyncio.ensure_future(anext(outcomes))
+        await asyncio.sleep(4)
+        assert len(pulled) == workers
+        await first
+        await outcomes.aclose()
+
+    play(main, emulator=partial(virtual_emulator, window=None), rate_limit=RateLimit(calls, per=5.0))
 
 
 def test_a_run_can_update_tickets(play, journal):
