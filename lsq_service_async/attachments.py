@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Protocol, Self
 import attrs
 
 from ._attachment_sources import BytesSource, FileSource, PathSource, Reader, Source, SpooledSource, checked, chunks_of
-from .errors import InvalidRequestError
+from .errors import InvalidRequestError, printable
 
 __all__ = ["Attachable", "Attachment", "Reader", "as_attachments"]
 
@@ -35,18 +35,18 @@ def _file_name(name: object) -> str:
         raise InvalidRequestError(f"a file name must be text, not {type(name).__name__}")
     base = re.split(r"[/\\]", name)[-1]
     if base in ("", ".", ".."):
-        raise InvalidRequestError(f"this is not a file name: {ascii(name)[:80]}")
+        raise InvalidRequestError(f"this is not a file name: '{printable(name, 80)}'")
     if _BIDI.search(base) or any(unicodedata.category(char) in _INVISIBLE for char in base):
-        raise InvalidRequestError(f"a file name must not contain control or bidi characters: {ascii(base)[:80]}")
+        raise InvalidRequestError(f"a file name must not contain control or bidi characters: '{printable(base, 80)}'")
     if len(base.encode()) > 255:
-        raise InvalidRequestError(f"a file name must have at most 255 bytes in UTF-8: {ascii(base)[:80]}...")
+        raise InvalidRequestError(f"a file name must have at most 255 bytes in UTF-8: '{printable(base, 80)}'")
     return base
 
 
 def _check_content_type(_: Any, attribute: Any, value: Any) -> None:
     """Require a media type (an attrs validator). A line end in it would add a header to the multipart body."""
     if not isinstance(value, str) or not _CONTENT_TYPE.fullmatch(value):
-        raise InvalidRequestError(f"a content type is written like image/png, not {ascii(value)[:80]}")
+        raise InvalidRequestError(f"a content type is written like image/png, not {value!r:.80}")
 
 
 class Upload(Protocol):

@@ -22,8 +22,31 @@ one `lsq_service_async.records.Attempt` for each request.
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any, Literal
+
+# Controls (C0 and C1), line ends, bidi and other invisible marks, and lone surrogates. Joiners and variation
+# selectors are not in it, because emoji and Indic scripts need them.
+INVISIBLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    "\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+
+
+def printable(text: str, limit: int | None = None) -> str:
+    """Escape the invisible characters of a text, so that it cannot control a terminal or add lines to a log.
+
+    They become escapes of JSON, such as ``\\u001b``. With a ``limit``, a longer text is cut to so many characters.
+    """
+    if limit is not None and len(text) > limit:
+        text = f"{text[:limit]}..."
+    return INVISIBLE.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    units = found[0].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
 
 
 class LSQServiceError(Exception):
@@ -31,10 +54,11 @@ class LSQServiceError(Exception):
 
     ``reference`` is the random id of the call, or None if no call was begun. ``attempts`` has one `Attempt` for each
     request. This class is raised directly if a client is used after it was closed, or in another event loop or process.
+    The message is `printable`.
     """
 
     def __init__(self, message: str, *, reference: str | None = None, attempts: tuple[Any, ...] = ()) -> None:
-        super().__init__(message)
+        super().__init__(printable(message))
         self.reference = reference
         # Any, because this module is below the records and cannot import `Attempt`.
         self.attempts = attempts

@@ -17,7 +17,7 @@ import httpx
 
 from .._wire import Api, AttemptResult, Outcome, Retry, parse_response
 from ..config import Config
-from ..errors import LSQServiceError, MalformedResponseError, NotSentError, OutcomeUnknownError
+from ..errors import LSQServiceError, MalformedResponseError, NotSentError, OutcomeUnknownError, printable
 from .context import CallContext
 from .redact import Redactor
 from .upload import BodyFailedError
@@ -129,7 +129,7 @@ class HttpSender:
         tls = next((link for link in links if isinstance(link, ssl.SSLError) and not isinstance(link, _TLS_EOF)), None)
         text = self._redact(str(tls or error))  # in full, because a key that was cut would not be found
         if not isinstance(error, BodyFailedError):
-            text = f"{type(tls or error).__name__}: {ascii(text)[1:-1][:200]}".removesuffix(": ")
+            text = f"{type(tls or error).__name__}: {printable(text, 200)}".removesuffix(": ")
         is_rejected = isinstance(error, ResponseRejectedError) or "buffer too long" in text  # h11: 100 KB of headers
         failure: LSQServiceError
         if (not_sent := _not_sent(context, error, self._proxies.get(call.api), is_tls=tls is not None)) is not None:
@@ -179,7 +179,8 @@ class _Transmission(httpx.AsyncByteStream):
                 except (Exception, asyncio.CancelledError) as error:
                     context.progress = context.body.length  # so that it is not called again
                     with suppress(Exception):
-                        _log.error("A progress callback raised %r. It is not called again for this call.", error)
+                        text = "A progress callback raised %s. It is not called again for this call."
+                        _log.error(text, printable(repr(error), 300))
 
 
 async def _read(context: CallContext, response: httpx.Response, until: float) -> bytes:

@@ -12,7 +12,7 @@ import attrs
 
 from .._wire import Api, Attempt, AttemptResult, Found, Outcome, OwnTickets, Retry, Unclear
 from ..config import Config
-from ..errors import LSQServiceError, NotSentError, OutcomeUnknownError, RateLimitError
+from ..errors import LSQServiceError, NotSentError, OutcomeUnknownError, RateLimitError, printable
 from ..events import AttemptEnded, AttemptStarted, CallEnded, Event, Hook, LimitPaused
 from ..limits import Limiter, Slot
 from .attempt import HttpSender, unfinished_result
@@ -227,7 +227,8 @@ class Pipeline:
                 if index not in self._failed_hooks:
                     self._failed_hooks.add(index)
                     with suppress(Exception):
-                        _log.error("A hook raised %r. Later exceptions of this hook are not logged.", error)
+                        text = "A hook raised %s. Later exceptions of this hook are not logged."
+                        _log.error(text, printable(repr(error), 300))
 
     async def aclose(self, timeout: float) -> None:
         """Reject queued calls, wait up to ``timeout`` seconds for requests in flight, then cancel the others.

@@ -27,6 +27,7 @@ from ..errors import (
     PermissionDeniedError,
     RateLimitError,
     ServerError,
+    printable,
 )
 from ..records import Outcome
 from .call import AttemptResult, Call, Retry
@@ -38,7 +39,6 @@ _BY_STATUS = {400: BadRequestError, 401: AuthenticationError, 403: PermissionDen
 _TRANSIENT = {500, 502, 503, 504}
 _REASONS = ("ReasonForFailure", "ExceptionMessage", "Message", "message", "error")
 _ERROR_FIELDS = {*_REASONS, "Status", "ExceptionType"}
-_MAX_QUOTED = 300
 _MAX_DEPTH = 64
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -84,7 +84,7 @@ def _parse_success(call: Call[T], status: int, answer: _Body, redact: Callable[[
             retry = Retry.ON_NO_RESPONSE if call.repeatable else Retry.NEVER
     redacted = answer.redacted(redact)
     problem = "is not as documented" if is_readable else "is not JSON"
-    message = f"the answer to {call.operation} {problem}; it begins with {_quoted(redacted.text[:80])}"
+    message = f"the answer to {call.operation} {problem}; it begins with {_quoted(redacted.text, 80)}"
     error: MalformedResponseError | OutcomeUnknownError
     if call.repeatable:
         error = MalformedResponseError(message, body=redacted.content)
@@ -124,9 +124,8 @@ def _status_error(
     )
 
 
-def _quoted(text: str) -> str:
-    """Shorten text of the service, and escape line ends and other characters that could forge log lines."""
-    return ascii(text if len(text) <= _MAX_QUOTED else text[:_MAX_QUOTED] + "...")
+def _quoted(text: str, limit: int = 300) -> str:
+    return f"'{printable(text, limit)}'"
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

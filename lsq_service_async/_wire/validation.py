@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-from ..errors import InvalidRequestError
+from ..errors import InvalidRequestError, printable
 from ..records import FieldMetadata, NewTicket, Problem, SubType, TicketUpdate
 from .serialize import field_values
 
@@ -36,7 +36,7 @@ def problems_of(
         if not _is_blank(value):
             found.extend(_text_problems(field, value))
         elif field.mandatory and (is_new or field.schema_name in values):
-            found.append(Problem(field.schema_name, "mandatory", f"{field.schema_name} is mandatory"))
+            found.append(Problem(field.schema_name, "mandatory", f"{printable(field.schema_name, 80)} is mandatory"))
     sub_type, known = values.get("SubType"), {name for option in sub_types for name in (option.value, option.text)}
     if known and not _is_blank(sub_type) and sub_type not in known:
         message = f"SubType must be one of the account's {len(sub_types)} values"
@@ -52,13 +52,19 @@ def _text_problems(field: FieldMetadata, value: Any) -> Iterator[Problem]:
     """Yield the problems of a text. Numbers are not checked: their bounds in the metadata are only defaults."""
     if not isinstance(value, str):
         return
-    name, length = field.schema_name, len(value)
+    name, length = printable(field.schema_name, 80), len(value)
     if field.min_length is not None and length < field.min_length:
-        yield Problem(name, "min_length", f"{name} has {length} characters; at least {field.min_length} are needed")
+        yield Problem(
+            field.schema_name, "min_length", f"{name} has {length} characters; at least {field.min_length} are needed"
+        )
     if field.max_length is not None and 0 < field.max_length < length:
-        yield Problem(name, "max_length", f"{name} has {length} characters; at most {field.max_length} are allowed")
+        yield Problem(
+            field.schema_name, "max_length", f"{name} has {length} characters; at most {field.max_length} are allowed"
+        )
     if field.regex and not _matches(field.regex, value):
-        yield Problem(name, "regex", f"{name} does not match the account's pattern {field.regex[:100]}")
+        yield Problem(
+            field.schema_name, "regex", f"{name} does not match the account's pattern {printable(field.regex, 100)}"
+        )
 
 
 def _matches(pattern: str, value: str) -> bool:
