@@ -17,6 +17,7 @@ from .. import (
     RateLimitError,
     ServiceClient,
 )
+from ..errors import printable
 from .client import LIMIT_FILE
 from .exit_codes import exit_code_for
 
@@ -58,4 +59,4 @@ async def _check(config: Config) -> int:
 
 
 def _print(name: str, value: str) -> None:
-    click.echo(f"{name:<9}{value}")
+    click.echo(f"{name:<9}{printable(value)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
 import click
@@ -13,7 +14,7 @@ from .demo.command import demo
 from .doctor import doctor
 from .emulator import emulator
 from .exit_codes import INTERRUPTED, SOME_FAILED, exit_code_for
-from .streams import discard_stdout, reliable_streams
+from .streams import discard_stdout, printable_lines, reliable_streams
 from .ticket import ticket
 
 
@@ -40,7 +41,9 @@ def run(argv: Sequence[str] | None = None) -> int:
         try:
             return int(commands.main(args=argv, standalone_mode=False) or 0)
         except click.ClickException as error:
-            error.show()
+            shown = io.StringIO()
+            error.show(shown)
+            click.echo(printable_lines(shown.getvalue()), nl=False, err=True)
             return error.exit_code
         except LSQServiceError as error:
             click.echo(f"Error: {error}", err=True)

@@ -12,6 +12,8 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from .streams import printable_lines
+
 _LOG = logging.getLogger("lsq_service_async")
 
 
@@ -26,7 +28,7 @@ class Output(Console):
 
 def print_paragraph(console: Console, text: str, style: str = "") -> None:
     """Print text, wrapped on a terminal and on one line in a file."""
-    console.print(text, style=style, markup=False, soft_wrap=not console.is_terminal)
+    console.print(printable_lines(text), style=style, markup=False, soft_wrap=not console.is_terminal)
 
 
 def format_duration(seconds: float) -> str:

@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, TextIO
 
+from ..errors import printable
+
 
 class _Lenient:
     """A text stream whose write errors are ignored: nothing is left where they could be reported."""
@@ -64,15 +66,18 @@ def print_json(value: Any, *, indent: int | None = None) -> None:
 
 
 def to_json(value: Any, *, encoding: str | None = None, indent: int | None = None) -> str:
-    """Return JSON. If it has characters that *encoding* lacks or that a terminal would obey, all others than ASCII are
-    escaped."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent, default=_as_text)
+    """Return JSON with its invisible characters escaped; if *encoding* lacks others, all but ASCII is escaped."""
+    text = printable_lines(json.dumps(value, ensure_ascii=False, indent=indent, default=_as_text))
     try:
         text.encode(encoding or "utf-8")
-        is_plain = text.replace("\n", "").isprintable()
     except UnicodeEncodeError:
-        is_plain = False
-    return text if is_plain else json.dumps(value, indent=indent, default=_as_text)
+        text = printable_lines(json.dumps(value, indent=indent, default=_as_text))
+    return text
+
+
+def printable_lines(text: str) -> str:
+    """Return text for a terminal or a log, with its line ends."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def _as_text(value: Any) -> str:

@@ -192,3 +192,44 @@ def test_closed_descriptors_do_not_change_a_run(served: Emulator, file: Path, re
     assert (done.returncode, len(served.tickets)) == (0, 3)
     assert said in done.stderr.decode()
     assert b"Traceback" not in done.stderr
+
+
+HOSTILE = "\x1b]52;c;Y3VybA==\x07\x9b31m\u202egpj\x7f\r"
+SAFE = r"\u001b]52;c;Y3VybA==\u0007\u009b31m\u202egpj\u007f\u000d"
+
+
+@pytest.mark.parametrize("command", ["plan", "run", "status", "unknown"])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("twice.csv", f"title,X{HOSTILE},X{HOSTILE}\n1,2,3\n"),
+        ("unknown.csv", f"title,{HOSTILE}abc\n1,2\n"),
+        ("cells.csv", f"key,title\na,b,{HOSTILE}\n{HOSTILE},\n"),
+        ("name.jsonl", '{"key": "k\x9b\u202e", "title": "t", "lead_id": "1", "X\x9b2J": {"a": 1}}\n'),
+        ("surrogate.jsonl", '{"key": "\\ud800", "title": "\\ud800", "T\\ud800": "x", "lead_id": "1"}\n'),
+        (f"file{HOSTILE}.csv", "title,status\nx,y\n"),
+    ],
+)
+def test_a_hostile_file_does_not_reach_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Any, command: str, name: str, content: str
+) -> None:
+    """No command prints control or bidi characters of a file, of its name, or of its column names."""
+    monkeypatch.chdir(tmp_path)
+    for variable, value in {"ACCESS_KEY": "key-1", "SECRET_KEY": "key-2", "ORG_ID": "1"}.items():
+        monkeypatch.setenv(f"LSQ_{variable}", value)
+    monkeypatch.setenv("LSQ_BASE_URL", "http://127.0.0.1:9")
+    Path(name).write_text(content, encoding="utf-8")
+    errors = ["--errors", f"bad-{name}"] if command == "run" else []
+    for _ in range(2):
+        _, out, err = cli("bulk", command, name, *errors)
+        assert out + err
+        assert (out + err).replace("\n", "").isprintable()
+
+
+def test_texts_of_the_service_are_printed_as_json(served: Emulator, cli: Any) -> None:
+    """A ticket is printed with its invisible characters escaped, so that JSON gives the same text again."""
+    cli("ticket", "create", "--lead-id", "45b5", "--status", "Open", "--title", f"नमस्ते {HOSTILE}")
+    code, out, _ = cli("ticket", "get", "1")
+    assert code == 0
+    assert f'"नमस्ते {SAFE}"' in out.replace("\\r", r"\u000d")
+    assert json.loads(out)["title"] == f"नमस्ते {HOSTILE}"

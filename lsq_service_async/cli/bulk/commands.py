@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import click
 
 from ...bulk import State, account_in, states_in
+from ...errors import printable
 from ..streams import print_json
 from .dry_run import check_rows, print_plan
 from .input import BulkFile, has_jsonl_suffix
@@ -147,7 +149,8 @@ def _existing_journal(file: BulkFile) -> Path:
     """Return the path of the journal, and print the account that it belongs to."""
     if not file.journal.exists():
         raise click.UsageError(f'no journal at {str(file.journal)!r}; run "bulk run" first, or pass --journal')
-    click.echo(f"account: {account_in(file.journal) or 'not recorded yet; the next run records it'}", err=True)
+    account = account_in(file.journal) or "not recorded yet; the next run records it"
+    click.echo(f"account: {printable(account, 300)}", err=True)
     return file.journal
 
 
@@ -162,7 +165,8 @@ def _run(file: BulkFile, errors: Path | None, *, dry_run: bool = False, **option
     if results.in_doubt and file.path != "-":
         click.echo(f"To list unknown rows and possible duplicates, run: {_command(file, 'unknown')}", err=True)
     if report and report.rows and not dry_run:
-        click.echo(f"Correct the rows in {errors}, then run: {_command(file, 'retry', errors)}", err=True)
+        text = f"Correct the rows in {printable(str(errors))}, then run: {_command(file, 'retry', errors)}"
+        click.echo(text, err=True)
     elif not report and results.rejected and file.path != "-":
         click.echo(f"To send the failed rows again, run: {_command(file, 'retry')}", err=True)
         click.echo("To correct them first, add --errors FILE, which writes them to a file.", err=True)
@@ -172,9 +176,18 @@ def _run(file: BulkFile, errors: Path | None, *, dry_run: bool = False, **option
 def _command(file: BulkFile, name: str, path: Path | None = None) -> str:
     """Return a command line to paste, with the same journal and the same input options."""
     given = str(path or file.path)
-    words = [str(click.get_current_context().find_root().info_name), "bulk", name, shlex.quote(given)]
-    words += [] if str(file.journal) == f"{given}.journal" else ["--journal", shlex.quote(str(file.journal))]
+    path_to_paste = f"./{given}" if given.startswith("-") else given  # which is not an option
+    words = [str(click.get_current_context().find_root().info_name), "bulk", name, _quoted(path_to_paste)]
+    words += [] if str(file.journal) == f"{given}.journal" else ["--journal", _quoted(str(file.journal))]
     words += ["--operation update"] if file.operation == "update" else []
     words += [] if file.delimiter == "," else ["--delimiter", shlex.quote(file.delimiter)]
     words += ["--format", file.format] if file.format else []
     return " ".join(words)
+
+
+def _quoted(path: str) -> str:
+    """Quote a path for a shell, so that the command stays on one line and has no invisible characters."""
+    if path.isprintable():
+        return shlex.quote(path)
+    plain = bytes(set(range(0x20, 0x7F)) - set(b"'\\"))
+    return "$'" + "".join(chr(byte) if byte in plain else f"\\x{byte:02x}" for byte in os.fsencode(path)) + "'"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -15,8 +14,9 @@ import click
 
 from ...bulk import possible_duplicates_in, resolve, unknown_in
 from ...bulk.journal import match_rows
+from ...errors import printable
 from ..columns import ERROR, KEY
-from ..streams import discard_stdout, print_json
+from ..streams import discard_stdout, print_json, to_json
 from .input import UNREADABLE, Csv, InputLine, Jsonl, Rows, escape_formula
 
 
@@ -44,7 +44,7 @@ class Report:
             )
             self._csv.writerow(map(escape_formula, [*values, str(error)]))
         else:
-            self._file.write(json.dumps({**cells, ERROR: str(error)}, ensure_ascii=False) + "\n")
+            self._file.write(to_json({**cells, ERROR: str(error)}, encoding="utf-8") + "\n")
         self._file.flush()
 
 
@@ -129,7 +129,8 @@ def _keep_earlier(path: Path, *, header_lines: int) -> None:
             return
     other = next(other for number in count(1) if not (other := path.with_name(f"{path.name}.{number}")).exists())
     path.rename(other)
-    click.echo(f"{path} already exists and may contain corrections; renamed to {other}", err=True)
+    text = f"{path} already exists and may contain corrections; renamed to {other}"
+    click.echo(printable(text), err=True)
 
 
 def print_unknown(rows: Rows, journal: Path) -> None:

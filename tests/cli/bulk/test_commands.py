@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sqlite3
 import stat
+import subprocess
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -267,3 +269,29 @@ def test_the_account_of_a_journal_is_printed(served: Emulator, bulk: Any, comman
     bulk("run", "rows.csv")
     code, _, err = bulk(command, "rows.csv")
     assert (code, err) == (0, f"account: {served.settings['base_url']}, org {served.settings['org_id']}\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("rows.csv", "rows.csv"),
+        ("a b'c.csv", "'a b'\"'\"'c.csv'"),
+        ("हिन्दी.csv", "'हिन्दी.csv'"),
+        ("-rows.csv", "./-rows.csv"),
+        ("new\nline'\\.csv", r"$'new\x0aline\x27\x5c.csv'"),
+        (os.fsdecode(b"caf\xe9.csv"), r"$'caf\xe9.csv'"),
+    ],
+)
+def test_a_command_to_paste_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, served: Emulator, cli: Any, name: str, shown: str
+) -> None:
+    """The command that continues a run is one line that can be read, and bash finds the name of the file in it."""
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text("key,lead_id,status\na,,Open\n")
+    _, _, err = cli("bulk", "run", "--", name)
+    [line] = [line for line in err.split("\n") if line.startswith("To send the failed rows again, run: ")]
+    assert f" bulk retry {shown}" in line
+    assert line.isprintable()
+    command = line.partition(" bulk retry ")[2].partition(" --journal")[0]
+    read = subprocess.run(["bash", "-c", f"printf %s {command}"], capture_output=True, check=True).stdout
+    assert os.fsdecode(read).removeprefix("./") == name
