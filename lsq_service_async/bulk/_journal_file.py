@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 
 import attrs
 
+from .._private_files import check_private_database, open_private_file
 from ..errors import ConfigurationError, LSQServiceError
 from ..records import TicketReceipt
 
@@ -36,6 +37,7 @@ _ROWS = """CREATE TABLE rows (
 ) WITHOUT ROWID"""
 _HEADER = "CREATE TABLE journal (version INTEGER NOT NULL, operation TEXT NOT NULL, account TEXT, sum INTEGER NOT NULL)"
 _TABLES = {("table", "rows", _ROWS), ("table", "journal", _HEADER)}
+_WRONG_TABLES = "its tables are not those of a journal"
 _NAMES_1 = {("table", "rows"), ("table", "journal"), ("index", "states")}
 # Every commit is synced; on macOS a plain fsync leaves data in the cache of the disk.
 _DURABLE = "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON"
@@ -206,7 +208,7 @@ class JournalFile:
         # process on it, including SQLite's. The kernel releases this lock when the process ends, even if it is killed.
         path = f"{self.path}.lock"
         while self._lock is None:
-            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            lock = open_private_file(path, os.O_RDWR)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # Another run that ends may remove the file between these two steps.
@@ -228,7 +230,7 @@ class JournalFile:
         new = f"{self.path}.new"
         with suppress(FileNotFoundError):
             os.unlink(new)
-        os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        os.close(open_private_file(new, os.O_RDWR | os.O_EXCL))
         with closing(_open_sqlite(new, "mode=rw")) as database:
             database.executescript(_DURABLE)
             database.execute("PRAGMA journal_mode = MEMORY")  # a crash must not leave a -journal file behind
@@ -273,7 +275,7 @@ class JournalFile:
                     _store_sum(database, _hash(header) + sum(map(_hash, database.execute("SELECT * FROM rows"))))
                 tables = _TABLES
         if tables != _TABLES:
-            raise _unusable(self.path, "its tables are not those of a journal")
+            raise _unusable(self.path, _WRONG_TABLES)
         if operation not in (None, found := _value(database, "SELECT operation FROM journal")):
             text = f"The journal {self.path!r} belongs to a run in which tickets were {found}. Use another file."
             raise ConfigurationError(text)
@@ -305,12 +307,17 @@ class JournalFile:
 
 
 def checked_path(path: PathLike) -> str:
-    """Return the absolute path of a journal. Raises ConfigurationError for anything that is not a regular file."""
+    """Return the absolute path of a journal.
+
+    Raises ConfigurationError for anything that is not a regular file, and if another user could have changed it.
+    """
     name = os.fspath(path) if isinstance(path, str | os.PathLike) else path
     if not isinstance(name, str) or "\0" in name or not name:
         raise ConfigurationError(f"A journal is given by the path of its file, as text or Path, not {name!a:.80}.")
     if name == ":memory:" or name.startswith("file:") or (os.path.lexists(name) and not os.path.isfile(name)):
         raise ConfigurationError(f"A journal is a regular file, and {name!r} is not one. Name another file.")
+    if os.path.lexists(name):
+        check_private_database(name)
     return os.path.realpath(name)
 
 
@@ -332,7 +339,7 @@ def _connect(path: str, *, mode: str = "rw", timeout: float = 5.0) -> sqlite3.Co
 
     Its header is first read without the side files, because SQLite may write to the file when it opens it.
     """
-    if not os.path.getsize(path):
+    if not check_private_database(path).st_size:
         raise _unusable(path, "it is empty")
     # Not with `open`: closing another descriptor of the file would release the locks of SQLite in this process.
     with closing(_open_sqlite(path, "mode=ro&immutable=1")) as header:
@@ -355,6 +362,8 @@ def _connect(path: str, *, mode: str = "rw", timeout: float = 5.0) -> sqlite3.Co
             is_foreign = _size_of(f"{path}-journal") > 0  # version 1 has no such file
         if is_foreign:
             raise _unusable(path, "a -journal or -wal file next to it belonged to another journal")
+        if _value(database, "SELECT count(*) FROM sqlite_master WHERE type NOT IN ('table', 'index')"):
+            raise _unusable(path, _WRONG_TABLES)  # before a view or a trigger could run
     except BaseException:
         database.close()
         raise

@@ -245,6 +245,72 @@ def test_a_link_leads_to_the_same_lock(tmp_path):
     assert (states_in(path), link.is_symlink()) == ({State.DONE: 3}, True)
 
 
+PLANTED = {
+    "Other users can write to .*run.sqlite'": lambda path: path.chmod(0o666),
+    "Other users can write to .*run.sqlite-journal'": lambda path: plant(f"{path}-journal", 0o620),
+    "Other users can write to .*run.sqlite-wal'": lambda path: plant(f"{path}-wal", 0o602),
+    "Other users can write to .*run.sqlite.lock'": lambda path: plant(f"{path}.lock", 0o666),
+    "run.sqlite.lock' is a symbolic link": lambda path: os.symlink(plant(f"{path}.other", 0o600), f"{path}.lock"),
+}
+
+
+def plant(path, mode):
+    path = Path(path)
+    path.write_text("precious")
+    path.chmod(mode)
+    return path
+
+
+@pytest.mark.parametrize("what", PLANTED)
+def test_files_that_another_user_can_change_are_refused(tmp_path, what):
+    """A journal is not used if another user could write to it, or to a file next to it, and no link is followed."""
+    path = tmp_path / "run.sqlite"
+    write(path, entry(1))
+    PLANTED[what](path)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    with pytest.raises(ConfigurationError, match=what):
+        write(path, entry(2))
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_a_journal_of_another_user_is_not_read(tmp_path, monkeypatch):
+    """The owner of the file could write to it while a run uses it."""
+    write(tmp_path / "run.sqlite", entry(1))
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    for use in (JournalFile, states_in, resolve):
+        with pytest.raises(ConfigurationError, match=r"run.sqlite' belongs to the user with the id"):
+            use(tmp_path / "run.sqlite")
+
+
+ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) AS version FROM c"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"CREATE VIEW other AS {ENDLESS}",
+        f"ALTER TABLE journal RENAME TO j; CREATE VIEW journal AS {ENDLESS}",
+        "CREATE TRIGGER t AFTER INSERT ON rows BEGIN UPDATE rows SET state = 'pending'; END",
+    ],
+)
+def test_views_and_triggers_are_refused_before_they_run(tmp_path, statement):
+    """A query of a planted view would not end, and a trigger would change rows."""
+    path = tmp_path / "run.sqlite"
+    write(path, entry(1))
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(statement)
+    for use in (lambda path: write(path, entry(2)), states_in, unknown_in, account_in):
+        with pytest.raises(ConfigurationError, match="its tables are not"):
+            use(path)
+
+
+def test_a_link_in_the_place_of_a_new_journal_is_replaced(tmp_path):
+    """The target of a planted link is not written."""
+    (tmp_path / "run.sqlite.new").symlink_to(plant(tmp_path / "other", 0o600))
+    write(tmp_path / "run.sqlite", entry(1))
+    assert (tmp_path / "other").read_text() == "precious"
+
+
 @pytest.mark.parametrize("suffix", ["-journal", "-wal"])
 def test_a_missing_journal_with_a_full_side_file_is_an_error(journal, suffix):
     """SQLite would apply the side file to the new journal, and the old one is missing by accident."""

@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import click
 
+from ..._private_files import open_private_file
 from ...bulk import possible_duplicates_in, resolve, unknown_in
 from ...bulk.journal import match_rows
 from ...errors import printable
@@ -112,21 +113,25 @@ class Results:
 def open_report(path: Path, format: Csv | Jsonl) -> Iterator[Report]:
     """Create a report that only its owner can read. An earlier report at *path* is renamed."""
     try:
-        _keep_earlier(path, header_lines=1 if isinstance(format, Csv) else 0)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        if path.is_char_device():  # such as /dev/null
+            descriptor = os.open(path, os.O_WRONLY)
+        else:
+            if os.path.lexists(path):
+                _set_aside(path, header_lines=1 if isinstance(format, Csv) else 0)
+            descriptor = open_private_file(path, os.O_WRONLY | os.O_EXCL)
     except OSError as error:
         raise click.ClickException(f"cannot write the report {str(path)!r}: {error.strerror}") from None
-    os.fchmod(descriptor, 0o600)
     with open(descriptor, "w", encoding="utf-8", newline="") as file:
         yield Report(file, format)
 
 
-def _keep_earlier(path: Path, *, header_lines: int) -> None:
-    if not path.is_file() or path.is_symlink():
+def _set_aside(path: Path, *, header_lines: int) -> None:
+    """Rename an earlier report, or delete it if it has no rows. A file of another user is left as it is."""
+    with open(open_private_file(path, os.O_RDONLY), "rb") as file:
+        has_rows = any(islice(file, header_lines, None))
+    if not has_rows:
+        path.unlink()
         return
-    with path.open("rb") as file:
-        if not any(islice(file, header_lines, None)):
-            return
     other = next(other for number in count(1) if not (other := path.with_name(f"{path.name}.{number}")).exists())
     path.rename(other)
     text = f"{path} already exists and may contain corrections; renamed to {other}"

@@ -153,8 +153,32 @@ def test_an_earlier_report_is_renamed(served: Emulator, bulk: Any, file: Path) -
     Path("bad.csv").write_text("key,title,error\n")
     bulk("run", "rows.csv", "--errors", "bad.csv")
     assert stat.S_IMODE(os.stat("bad.csv").st_mode) == 0o600
-    bulk("run", "rows.csv", "--errors", "/dev/null")
+    assert bulk("run", "rows.csv", "--errors", "/dev/null")[0] == 1
     assert not Path("bad.csv.3").exists()
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_link", "owner", "expected"),
+    [
+        (0o600, True, None, "is a symbolic link"),
+        (0o664, False, None, "Other users can write to"),
+        (0o600, False, 4711, "belongs to the user with the id"),
+    ],
+)
+def test_a_report_replaces_no_file_of_others(
+    bulk: Any, file: Path, monkeypatch: pytest.MonkeyPatch, mode: int, is_link: bool, owner: int | None, expected: str
+) -> None:
+    """A report is not written through a link, nor in place of a file that another user owns or can write to."""
+    target = Path("authorized_keys")
+    target.write_text("ssh-ed25519 AAAA me\n" * 3)
+    target.chmod(mode)
+    os.symlink(target, "bad.csv") if is_link else target.rename("bad.csv")
+    if owner is not None:
+        monkeypatch.setattr(os, "geteuid", lambda: owner)
+    code, _, err = bulk("run", "rows.csv", "--errors", "bad.csv")
+    assert (code, err.count(expected)) == (2, 1)
+    assert Path("bad.csv").read_text() == "ssh-ed25519 AAAA me\n" * 3
+    assert not list(Path().glob("bad.csv.*"))
 
 
 def test_a_row_that_was_not_sent_is_not_in_the_report(
