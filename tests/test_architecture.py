@@ -49,7 +49,7 @@ ONLY_IN = {
     "starlette": {"emulator"},
     "uvicorn": {"emulator"},
     "fastapi": {"integrations"},
-    "pydantic": {"integrations"},
+    "pydantic": {"integrations", "records/_pydantic.py"},
     "pydantic_core": {"records/_pydantic.py"},
     "rich": {"cli"},
     "click": {"cli"},

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+from fastapi import HTTPException
 from integrations.browsers import TestClient
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
@@ -14,6 +15,7 @@ from sybil.parsers.markdown import PythonCodeBlockParser
 import lsq_service_async
 from lsq_service_async import Config
 from lsq_service_async.emulator import Emulator
+from lsq_service_async.integrations.fastapi import client_of
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -50,18 +52,80 @@ def test_each_program_runs_as_it_stands(program, emulator, capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_the_backend_serves(emulator):
-    """The FastAPI program creates a ticket, returns it, and accepts a photo for it."""
+@pytest.fixture
+def backend(emulator):
+    """A browser of the FastAPI program, and the names of the program."""
     (program,) = [program for program in PROGRAMS if "FastAPI(" in program.parsed]
     program.evaluate()
     with TestClient(program.namespace["app"]) as browser:
-        created = browser.post("/tickets", json={"lead_id": "45b5", "title": "Router down", "status": "Open"})
-        number = created.json()["number"]
-        photo = browser.post(f"/tickets/{number}/files", files={"file": ("photo.jpg", bytes(3 << 20))})
-        ticket = browser.get(f"/tickets/{number}")
+        yield browser, program.namespace
+
+
+PROBLEM = {"title": "Router down", "description": "No light"}
+
+
+def test_the_backend_serves(backend, emulator):
+    """The FastAPI program creates a ticket, returns it, and accepts a photo for it."""
+    browser, _ = backend
+    created = browser.post("/tickets", json=PROBLEM)
+    number = created.json()["number"]
+    photo = browser.post(f"/tickets/{number}/files", files={"file": ("photo.jpg", bytes(3 << 20))})
+    ticket = browser.get(f"/tickets/{number}")
     assert (created.status_code, photo.status_code, ticket.status_code) == (201, 200, 200)
-    assert ticket.json()["title"] == "Router down"
+    assert ticket.json() == created.json() == {"number": number, "title": "Router down", "status": "Open"}
     assert [file.name for call in emulator.calls for file in call.files] == ["photo.jpg"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"agent_id": "boss"}, {"cc_emails": "a@b.c"}, {"lead_id": "1"}, {"status": "Closed"}, {"fields": {"SLA": 1}},
+     {"title": ""}, {"title": "x" * 201}, {"description": "x" * 5001}, {"title": None}],
+)  # fmt: skip
+def test_a_customer_can_set_only_what_the_backend_names(backend, emulator, more):
+    """A field that the model of the request does not have is a 422, and nothing is sent."""
+    browser, _ = backend
+    assert browser.post("/tickets", json=PROBLEM | more).status_code == 422
+    assert not emulator.calls
+
+
+def test_the_backend_shows_no_ticket_of_another_customer(backend, emulator):
+    """Reads and uploads of a ticket of another lead are a 404. Without authentication, every request is a 401."""
+    browser, names = backend
+    number = browser.post("/tickets", json=PROBLEM).json()["number"]
+    names["app"].dependency_overrides[names["lead_of_customer"]] = lambda: "other-lead"
+    files = {"file": ("photo.jpg", b"x")}
+    answers = browser.get(f"/tickets/{number}"), browser.post(f"/tickets/{number}/files", files=files)
+    assert [answer.status_code for answer in answers] == [404, 404]
+
+    def refuse():
+        raise HTTPException(401)
+
+    names["app"].dependency_overrides[names["lead_of_customer"]] = refuse
+    answers = (
+        browser.get("/tickets/1"),
+        browser.post("/tickets/1/files", files=files),
+        browser.post("/tickets", json=PROBLEM),
+    )
+    assert [answer.status_code for answer in answers] == [401, 401, 401]
+
+
+@pytest.mark.parametrize("headers", [{"content-length": str(21 << 20)}, {"transfer-encoding": "chunked"}])
+def test_the_backend_refuses_large_requests(backend, emulator, headers):
+    """A request that is too large, or does not name its length, is a 413, and nothing is sent."""
+    browser, _ = backend
+    answer = browser.post("/tickets/1/files", content=iter([b"x"]), headers=headers)
+    assert answer.status_code == 413
+    assert not emulator.calls
+
+
+def test_the_backend_refuses_calls_that_would_wait_too_long(backend, emulator):
+    """If the queue of the rate limit is longer than the deadline, the answer is 503 with Retry-After."""
+    browser, names = backend
+    client = browser.portal.call(client_of, names["app"])
+    browser.portal.call(client.limiter.refused, "other", 60.0, None)  # a 429 that pauses all calls
+    for answer in (browser.post("/tickets", json=PROBLEM), browser.get("/tickets/1")):
+        assert (answer.status_code, 0 < int(answer.headers["retry-after"]) <= 60) == (503, True)
+    assert not emulator.calls
 
 
 def test_the_first_two_blocks_are_the_two_commands():

@@ -1,4 +1,4 @@
-"""Makes records usable as pydantic types, and as request and response models of FastAPI.
+"""Makes records usable as pydantic types, as request and response models of FastAPI, and with ``jsonable_encoder``.
 
 The JSON of a record is an object whose keys are the attribute names.
 """
@@ -25,6 +25,17 @@ class Record:
     """The base class of all records. pydantic_core is imported only when pydantic asks for the schema."""
 
     __slots__ = ()
+
+    @property
+    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]  # records have slots
+        """The attributes in the JSON. `vars` returns them, which FastAPI's ``jsonable_encoder`` uses."""
+        return _set_attributes(self)
+
+    @property
+    def __pydantic_serializer__(self) -> Any:
+        """The serializer that pydantic uses for a record in a value of any type, such as a dict."""
+        kind: Any = type(self)
+        return _serializer(kind)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
@@ -84,7 +95,18 @@ def _json_type(hint: Any) -> Any:
     return functools.reduce(operator.or_, (_JSON_TYPES.get(kind, kind) for kind in kinds if kind is not Unset))
 
 
+@functools.cache
+def _serializer(cls: Any) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(cls).serializer
+
+
 def _set_attributes(record: Any) -> dict[str, Any]:
-    values = attrs.asdict(record, recurse=False).items()
+    values = attrs.asdict(record, recurse=False, filter=_is_in_json).items()
     # Mappings become dicts, because pydantic warns about read-only views.
-    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in values if value is not UNSET}
+    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in values}
+
+
+def _is_in_json(attribute: attrs.Attribute[Any], value: Any) -> bool:
+    return value is not UNSET and attribute.metadata != NOT_IN_JSON

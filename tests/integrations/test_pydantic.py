@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from datetime import UTC, datetime
 from types import MappingProxyType
+from typing import Any
 
 import attrs
 import pytest
+from fastapi.encoders import jsonable_encoder
 from pydantic import TypeAdapter, ValidationError
 
+from lsq_service_async import records
 from lsq_service_async.records import (
     ActivityReceipt,
     Attempt,
@@ -51,6 +56,25 @@ def test_a_record_comes_back_from_its_json(record):
     """A record that is serialized to JSON and validated again is equal to the original."""
     adapter = TypeAdapter(type(record))
     assert adapter.validate_json(adapter.dump_json(record)) == record
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
+def test_fastapi_encodes_every_record(record):
+    """``jsonable_encoder`` gives the JSON that pydantic gives, also of a record in a value of any type."""
+    adapter = TypeAdapter(type(record))
+    expected = adapter.dump_python(record, mode="json")
+    assert TypeAdapter(Any).dump_python({"all": [record]}, mode="json") == {"all": [expected]}
+    encoded = jsonable_encoder({"one": record, "all": [record]})
+    assert encoded == {"one": encoded["one"], "all": [encoded["one"]]}
+    assert encoded["one"].keys() == expected.keys()
+    assert adapter.validate_json(json.dumps(encoded["one"])) == record
+    assert copy.copy(record) == pickle.loads(pickle.dumps(record)) == record
+
+
+def test_every_record_is_tested():
+    """The tests of this module have each class of record."""
+    classes = {kind for kind in vars(records).values() if isinstance(kind, type) and attrs.has(kind)}
+    assert classes == {type(record) for record in RECORDS}
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
