@@ -6,11 +6,12 @@ from datetime import datetime
 
 import attrs
 
+from ._pydantic import Record
 from .tickets import TicketReceipt
 
 
 @attrs.frozen(kw_only=True)
-class Lookup:
+class Lookup(Record):
     """How a bulk run looks up rows that may have been applied.
 
     A create that was sent cannot be applied any more ``quiet`` seconds after it timed out. A run makes at most
@@ -24,7 +25,7 @@ class Lookup:
 
 
 @attrs.frozen
-class NumberRange:
+class NumberRange(Record):
     """The ticket numbers that an unknown create can have: all that are higher than ``above`` and lower than ``below``.
 
     ``above`` is the highest number that was known when the create was sent. ``below`` is the number of a ticket that
@@ -39,19 +40,19 @@ class NumberRange:
 
 
 @attrs.frozen
-class Found:
+class Found(Record):
     """The create was applied. ``receipt`` has the number of its ticket."""
 
     receipt: TicketReceipt
 
 
 @attrs.frozen
-class Absent:
+class Absent(Record):
     """The create was not applied: every ticket that it could have created was read, and none matches."""
 
 
 @attrs.frozen
-class Unclear:
+class Unclear(Record):
     """It is not certain whether the create was applied. ``reason`` is a sentence for people."""
 
     reason: str

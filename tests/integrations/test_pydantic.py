@@ -16,12 +16,16 @@ from pydantic import TypeAdapter, ValidationError
 
 from lsq_service_async import records
 from lsq_service_async.records import (
+    Absent,
     ActivityReceipt,
     Attempt,
     Conversation,
     FieldMetadata,
+    Found,
     Lead,
+    Lookup,
     NewTicket,
+    NumberRange,
     Outcome,
     Permission,
     Problem,
@@ -30,6 +34,7 @@ from lsq_service_async.records import (
     TicketReceipt,
     TicketUpdate,
     TrashResult,
+    Unclear,
 )
 
 WHEN = datetime(2026, 1, 31, 9, 0, tzinfo=UTC)
@@ -48,6 +53,11 @@ RECORDS = [
     TicketReceipt(number="143", attempts=(ATTEMPT, ATTEMPT), extra={"New": {"a": 1}}, possible_duplicate=True),
     TicketUpdate(status=None, title="Router up"),
     TrashResult(successful=("160",), failed=("161",)),
+    Absent(),
+    Found(TicketReceipt(number="143")),
+    Lookup(fence=True),
+    NumberRange(143, None, WHEN, "erp-4711"),
+    Unclear("another ticket matches"),
 ]
 
 
