@@ -128,6 +128,18 @@ def test_the_backend_refuses_calls_that_would_wait_too_long(backend, emulator):
     assert not emulator.calls
 
 
+def test_the_recipe_for_crash_reporters_removes_keys(emulator, monkeypatch):
+    """The function of the section Security removes both keys from texts at any depth, and from names."""
+    (program,) = [program for program in PROGRAMS if "def without_keys" in program.parsed]
+    program.evaluate()
+    monkeypatch.setenv("LSQ_ACCESS_KEY", "CANARY-access")
+    monkeypatch.setenv("LSQ_SECRET_KEY", "CANARY-secret")
+    event = {"a": ["CANARY-access", ("x CANARY-secret y",), {"CANARY-secret": None}], "level": 3}
+    assert program.namespace["without_keys"](event, {}) == {"a": ["***", ["x *** y"], {"***": None}], "level": 3}
+    monkeypatch.setenv("LSQ_ACCESS_KEY", "")
+    assert program.namespace["without_keys"]("x") == "x"
+
+
 def test_the_first_two_blocks_are_the_two_commands():
     """The first two console blocks are one line each, and need only Python and pip."""
     blocks = re.findall(r"```console\n(.*?)```", TEXT, re.DOTALL)
@@ -151,6 +163,7 @@ def test_every_section_with_a_program_has_one():
         "Testing with the emulator",
         "Hooks and logging",
         "Every operation",
+        "Security",
     }
 
 
