@@ -12,6 +12,9 @@
     payloads.py    checks JSON bodies against the vendor's pages
     multipart.py   reads bodies of any size in constant memory
     responses.py   documented status codes and their texts
+    control.py     the page and the routes under /__emulator/ that show and drive an emulator
+    fault_json.py  faults as JSON
+    page.html      the page
     data/          invented fields, leads and the sample ticket
 
 It shares no code with the client, so that one mistake cannot be in both. Needs the extra ``emulator``.

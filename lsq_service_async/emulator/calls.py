@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from .faults import Fault
@@ -48,10 +49,15 @@ class CallLog:
         self.kept: OrderedDict[int, Call] = OrderedDict()
         self.total: int = 0
         self.refused: int = 0
+        self.changed: deque[int] = deque(maxlen=5000)
+        """The numbers of the calls that changed last, in the order of the changes."""
+        self.changes: int = 0
+        """The number of changes so far."""
 
     def clear(self) -> None:
         """Forget all calls. Numbers are not used again, because some calls may still be open."""
         self.kept.clear()
+        self.changed.clear()
         self.total = self.refused = self._files = 0
 
     def add(self, call: Call) -> int:
@@ -60,8 +66,9 @@ class CallLog:
         self.total += 1
         self.refused += call.refused
         self.kept[number] = call
-        self.change(number - TEXTS, text=None, answer=None)
-        self._drop()
+        self.change(number)
+        if old := self.kept.get(number - TEXTS):
+            self.kept[number - TEXTS] = replace(old, text=None, answer=None)
         return number
 
     def change(self, number: int, **changes: Any) -> None:
@@ -69,8 +76,14 @@ class CallLog:
         if call := self.kept.get(number):
             self.kept[number] = replace(call, **changes)
             self._files += len(self.kept[number].files) - len(call.files)
-            self._drop()
+            self.changed.append(number)
+            self.changes += 1
+            while len(self.kept) + self._files > self._keep:
+                self._files -= len(self.kept.popitem(last=False)[1].files)
 
-    def _drop(self) -> None:
-        while len(self.kept) + self._files > self._keep:
-            self._files -= len(self.kept.popitem(last=False)[1].files)
+    def changed_since(self, changes: int) -> list[int] | None:
+        """Return the numbers of the calls that changed since there were so many changes; None if some are forgotten."""
+        count = self.changes - changes
+        if count > len(self.changed):
+            return None
+        return sorted({*islice(reversed(self.changed), count)} & self.kept.keys())

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from .calls import Call, CallLog
+from .control import Control, Guard, is_control
 from .facts import Facts, OffsetReading
 from .faults import Exchange, FaultScript, RateLimited
 from .multipart import Body
@@ -120,6 +121,7 @@ class Emulator:
         ).service()
         self._log, self._on_call = CallLog(keep), on_call
         self._late: set[asyncio.Task[object]] = set()
+        self._control = Guard(Control(self, store, self._log, clock).app())
         self._jitter, self._random = jitter, random
         self._clock, self._sleep = clock, sleep
         self._address = (host, port)
@@ -179,8 +181,10 @@ class Emulator:
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application: counts and records a call, and passes it to its fault, which reads and answers it.
 
-        A call that no other fault applies to has the fault `Serve`.
+        A call that no other fault applies to has the fault `Serve`. The page and the control routes are no calls.
         """
+        if is_control(scope):
+            return await self._control(scope, receive, send)
         await self._travel()
         request = Request(scope, receive)
         method, path = request.method, scope["path"]
@@ -202,6 +206,7 @@ class Emulator:
             before = store.changes
             await self._service({**scope, "state": {**scope.get("state", {}), "body": body}}, receive, collect)
             record(applied=store.changes != before)
+            store.keep_contents(body.contents if store.changes != before else {})
             response = Response(b"".join(part["body"] for part in messages[1:]), messages[0]["status"])
             response.raw_headers = messages[0]["headers"]
             return response

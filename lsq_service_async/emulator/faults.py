@@ -26,6 +26,9 @@ from .responses import JSON_TYPE, text_response
 HANG_UP = "lsq_service_async.emulator.hang_up"
 """The key in ``scope["state"]`` of the function that closes the connection: ``(reset: bool) -> None``."""
 
+CONTENT_KEPT = 4 << 20
+"""The largest request in bytes whose files are kept to be shown."""
+
 TEXT_KEPT = 16 << 10
 """The number of bytes of a request's JSON, and of a response, that are kept for the log."""
 
@@ -50,7 +53,12 @@ class Exchange:
 
     async def read(self, *, at_most: float = math.inf, bytes_per_second: float = math.inf) -> None:
         """Read the whole body, or until ``at_most`` bytes have arrived."""
-        reader = self._reader = self._reader or BodyReader(self.request.headers.get("content-type", ""))
+        if self._reader is None:
+            headers = self.request.headers
+            length = headers.get("content-length", "")
+            is_small = length.isdigit() and int(length) <= CONTENT_KEPT
+            self._reader = BodyReader(headers.get("content-type", ""), keep=is_small)
+        reader = self._reader
         async with aclosing(self.request.stream()) as chunks:
             while reader.size < at_most and (chunk := await anext(chunks)):
                 reader.feed(chunk)

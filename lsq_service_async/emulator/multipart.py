@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,7 +34,8 @@ class Body:
     """A whole request body.
 
     ``text`` is the JSON: the body itself, or the part ``ticketDTO`` of a form (None if that part is missing).
-    ``problem`` is the reason why the body does not match the specification, or None.
+    ``problem`` is the reason why the body does not match the specification, or None. ``contents``: those of files by
+    their SHA-256, if they were kept.
     """
 
     media_type: str
@@ -43,12 +44,14 @@ class Body:
     size: int
     sha256: str
     problem: str | None
+    contents: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass
 class _Part:
-    """A JSON body or a part of a form: JSON is kept, a file is counted and hashed."""
+    """A JSON body or a part of a form: JSON is kept, a file is counted and hashed, and kept with ``keep``."""
 
+    keep: bool = False
     file_name: str | None = None
     content_type: str = ""
     size: int = 0
@@ -59,6 +62,7 @@ class _Part:
         self.size += len(chunk)
         if self.file_name is not None:
             self.sha256.update(chunk)
+            self.text += chunk if self.keep else b""
         elif self.size > TEXT_LIMIT:
             raise FormParserError(f"the JSON is longer than {TEXT_LIMIT} bytes")
         else:
@@ -68,16 +72,18 @@ class _Part:
 class BodyReader:
     """Reads a body chunk by chunk. An error is kept as its ``problem``, and the rest is still counted and hashed.
 
-    A form has the parts ``ticketDTO`` (one text) and ``files`` (any number); no other part is documented.
+    A form has the parts ``ticketDTO`` (one text) and ``files`` (any number); no other part is documented. With ``keep``
+    the contents of files are kept too.
     """
 
-    def __init__(self, content_type: str) -> None:
+    def __init__(self, content_type: str, *, keep: bool = False) -> None:
         media_type, options = parse_options_header(content_type)
         self.size: int = 0
         self._media_type = media_type.decode("latin-1").lower()
         self._sha256 = hashlib.sha256()
         self._text: bytes | None = None
         self._files: list[ReceivedFile] = []
+        self._keep, self._contents = keep, dict[str, bytes]()
         self._problem: str | None = None
         self._is_complete = False
         self._headers: dict[str, str] = {}
@@ -120,7 +126,8 @@ class BodyReader:
         elif self._problem is None and not self._is_complete:
             self._problem = "the form has no closing boundary"
         digest = self._sha256.hexdigest()
-        return Body(self._media_type, self._text, tuple(self._files), self.size, digest, self._problem)
+        files = tuple(self._files)
+        return Body(self._media_type, self._text, files, self.size, digest, self._problem, self._contents)
 
     def _begin_part(self) -> None:
         self._headers.clear()
@@ -141,7 +148,7 @@ class BodyReader:
             self._part = _Part()
         elif name == b"files" and is_file:
             file_name = options[b"filename"].decode("utf-8", "replace")
-            self._part = _Part(file_name, self._headers.get("content-type", ""))
+            self._part = _Part(self._keep, file_name, self._headers.get("content-type", ""))
         else:
             raise FormParserError("a form has one plain text part ticketDTO, and file parts called files")
 
@@ -150,4 +157,7 @@ class BodyReader:
         if part.file_name is None:
             self._text = bytes(part.text)
         else:
-            self._files.append(ReceivedFile(part.file_name, part.content_type, part.size, part.sha256.hexdigest()))
+            digest = part.sha256.hexdigest()
+            self._files.append(ReceivedFile(part.file_name, part.content_type, part.size, digest))
+            if part.keep:
+                self._contents[digest] = bytes(part.text)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -18,6 +19,12 @@ from .responses import RefusedError, text_response
 
 ConversationType = Literal["InboundEmail", "OutboundEmail", "PortalInbound", "PortalOutbound"]
 CONVERSATION_TYPES: tuple[str, ...] = get_args(ConversationType)
+
+HISTORY = 20
+"""The number of changes of a ticket that are kept."""
+
+CONTENTS_LIMIT = 16 << 20
+"""The bytes of files that are kept to be shown."""
 
 USER_ID = "5f0c1a52-7d1e-4b8a-9a5e-2f6f1c0d3b77"
 """The invented user that the keys belong to; calls act as that user."""
@@ -81,7 +88,8 @@ class TicketStore:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         limit: int = 1 << 27,
     ) -> None:
-        self._limit, self._size = limit, 0
+        self._limit = limit
+        self._size = self._contents_size = 0
         self._first_free = first_number
         self._drawn: list[int] = []
         self._guid = guid
@@ -97,6 +105,10 @@ class TicketStore:
         self.leads: LeadStore = LeadStore()
         self.changes: int = 0
         """The number of changes so far."""
+        self.history: dict[str, list[tuple[datetime, str]]] = {}
+        """The last changes of each ticket by its number, with the time of each."""
+        self.contents: OrderedDict[str, bytes] = OrderedDict()
+        """The last small files by their SHA-256; the oldest are dropped."""
         self.draw: Callable[[int], list[int]] = lambda first: [first]
         """Returns the next numbers to assign, the last one first, given the lowest one that is free."""
 
@@ -123,10 +135,11 @@ class TicketStore:
                 self._drawn = self.draw(self._first_free)
             number = self._drawn.pop()
         self._first_free = max(self._first_free, number + 1, *(drawn + 1 for drawn in self._drawn))
-        if lead_id is None:
-            lead_id = self.leads.find_or_create(lead_details(fields), self._guid())
         ticket_id = ticket_id or self._guid()
-        return self.put(StoredTicket(str(number), ticket_id, lead_id, fields, files, by_others=by_others))
+        ticket = self.put(StoredTicket(str(number), ticket_id, lead_id or "", fields, files, by_others=by_others))
+        if lead_id is None:  # the lead is stored after its ticket, for which there may be no room
+            ticket = self.put(replace(ticket, lead_id=self.leads.find_or_create(lead_details(fields), self._guid())))
+        return ticket
 
     def add_message(self, ticket: StoredTicket, activity_type: ConversationType, **content: Any) -> StoredConversation:
         """Add a message with its text, html and attachments to the ticket. Ids count from 1 across all tickets."""
@@ -140,7 +153,7 @@ class TicketStore:
         if number not in self._tickets:
             return False
         self._trashed[number] = self._tickets.pop(number)
-        self.changes += 1
+        self._note(number, "trashed")
         return True
 
     def clear(self) -> None:
@@ -148,21 +161,49 @@ class TicketStore:
         self._tickets.clear()
         self._trashed.clear()
         self._numbers.clear()
-        self._size = 0
+        self.history.clear()
+        self.contents.clear()
+        self._size = self._contents_size = 0
         self.leads = LeadStore()
         self.changes += 1
 
     def put(self, ticket: StoredTicket) -> StoredTicket:
         """Store the ticket under its number, replacing the one that has it."""
-        size = self._size + _size(ticket) - _size(self._tickets.get(ticket.number))
+        old = self._tickets.get(ticket.number)
+        size = self._size + _size(ticket) - _size(old)
         if size > self._limit:
             text = f"The emulator is full: its tickets have more than {self._limit} characters. Reset it."
             raise RefusedError(text_response(507, text))
         self._size = size
         self._tickets[ticket.number] = ticket
         self._numbers[ticket.ticket_id.lower()] = ticket.number
-        self.changes += 1
+        self._note(ticket.number, "; ".join(_differences(old, ticket)) if old else "created")
         return ticket
+
+    def keep_contents(self, contents: Mapping[str, bytes]) -> None:
+        """Keep the contents of files by their SHA-256, and drop the oldest beyond 16 MiB."""
+        for digest in contents.keys() - self.contents.keys():
+            self.contents[digest] = contents[digest]
+            self._contents_size += len(contents[digest]) + 200
+        while self._contents_size > CONTENTS_LIMIT:
+            self._contents_size -= len(self.contents.popitem(last=False)[1]) + 200
+
+    def _note(self, number: str, change: str) -> None:
+        self.changes += 1
+        if change:
+            self.history[number] = [*self.history.get(number, ()), (self._now(), change[:300])][-HISTORY:]
+
+
+def _differences(old: StoredTicket, new: StoredTicket) -> Iterator[str]:
+    for name, value in new.fields.items():
+        before = old.fields.get(name)
+        if value != before:
+            yield f"{name}: {str(before or 'empty')[:100]} \N{RIGHTWARDS ARROW} {str(value or 'empty')[:100]}"
+    if old.lead_id and new.lead_id != old.lead_id:
+        yield f"lead: {new.lead_id}"
+    yield from (f"file {file.name} added" for file in new.files[len(old.files) :])
+    yield from ("note added" for _ in new.notes[len(old.notes) :])
+    yield from (f"{message.activity_type} added" for message in new.conversations[len(old.conversations) :])
 
 
 def lead_details(fields: Mapping[str, Value]) -> Lead:

@@ -6,9 +6,11 @@ each call, when the call arrives, with times that never decrease.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import deque
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Literal, Protocol, get_args
 
 WindowKind = Literal["sliding", "fixed", "bucket", "estimate"]
@@ -151,3 +153,16 @@ def create_window(
         kinds = ", ".join(get_args(WindowKind))
         raise ValueError(f"window must be one of {kinds}, a Window or None; not {window!r}")
     return _KINDS[window](*rate_limit, refused_count=refused_count)
+
+
+def kind_of(window: Window) -> str | None:
+    """Return the kind of a window; "custom" for one of another class."""
+    return next((kind for kind, created in _KINDS.items() if type(window) is created), "custom")
+
+
+def free_slots(window: Window, now: float) -> int | None:
+    """Return how many calls would be allowed at once; None without a limit, and above 1,000 calls."""
+    if isinstance(window, Unlimited) or window.calls > 1000:
+        return None
+    trial = copy.deepcopy(window)
+    return sum(1 for _ in takewhile(lambda _: trial.allows(now), range(window.calls)))

@@ -396,7 +396,7 @@ def test_serve_in_another_process():
     )
     try:
         origin = [process.stdout.readline() for _ in range(4)][-1].strip().partition("=")[2]
-        assert httpx.get(origin, trust_env=False).status_code == 401
+        assert httpx.get(f"{origin}/tickets", trust_env=False).status_code == 401
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=10)
     finally:

@@ -183,7 +183,7 @@ async def test_resetting_a_closed_connection_is_not_an_error():
     async with Emulator(sleep=lambda _: slept.wait(), jitter=1.0, window=None) as emulator:
         emulator.faults.add(DropConnection())
         _, writer = await asyncio.open_connection("127.0.0.1", port_of(emulator))
-        writer.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        writer.write(b"GET /tickets HTTP/1.1\r\nhost: localhost\r\n\r\n")
         await writer.drain()
         writer.close()
         await writer.wait_closed()

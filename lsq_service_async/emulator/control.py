@@ -1,0 +1,327 @@
+"""The page at ``/`` and the routes under ``/__emulator/``, which show and drive an emulator over HTTP.
+
+They need no keys, count against no limit, and are not recorded. Pages of other origins cannot use them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from itertools import islice
+from typing import Any, Protocol
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from .calls import Call, CallLog
+from .fault_json import FAULT_SCHEMAS, fault_from_json, fault_to_json
+from .faults import FaultScript, Serve
+from .multipart import ReceivedFile
+from .responses import json_response
+from .server import check_host
+from .store import StoredTicket, TicketStore, load_data
+from .window import Window, WindowKind, free_slots, kind_of
+
+CONTROL = "/__emulator"
+"""Paths with this prefix, and the page at ``/``, are not calls of the service."""
+
+IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
+"""Content types that are shown as images. SVG is not one of them, because it may contain scripts."""
+
+_PERIOD = 0.1
+"""Seconds between two events, which contain everything that changed meanwhile."""
+
+
+class Driven(Protocol):
+    """The part of an emulator that can be driven over HTTP."""
+
+    faults: FaultScript
+    window: Window
+
+    def set_limit(self, rate_limit: tuple[int, float], window: WindowKind | None) -> None: ...
+
+    def reset(self) -> None: ...
+
+
+def is_control(scope: Scope) -> bool:
+    """Whether a request is for the page or a control route."""
+    path: str = scope["path"]
+    return path == CONTROL or path.startswith(f"{CONTROL}/") or (path == "/" and scope["method"] in ("GET", "HEAD"))
+
+
+@dataclass(frozen=True)
+class Control:
+    """The page and the control routes of one emulator."""
+
+    emulator: Driven
+    store: TicketStore
+    log: CallLog
+    clock: Callable[[], float]
+
+    def app(self) -> Starlette:
+        """Return the application. Errors are JSON objects with the attribute ``error``."""
+        routes = [
+            Route("/", _page),
+            Route(f"{CONTROL}/requests", self.list_requests),
+            Route(f"{CONTROL}/requests/{{number}}", self.show_request),
+            Route(f"{CONTROL}/tickets", self.list_tickets),
+            Route(f"{CONTROL}/tickets/{{number}}", self.show_ticket),
+            Route(f"{CONTROL}/files/{{sha256}}", self.show_file),
+            Route(f"{CONTROL}/faults", self.drive_faults, methods=["GET", "POST", "DELETE"]),
+            Route(f"{CONTROL}/limit", self.drive_limit, methods=["GET", "POST"]),
+            Route(f"{CONTROL}/reset", self.reset, methods=["POST"]),
+            Route(f"{CONTROL}/events", self.stream_events),
+            Route(f"{CONTROL}/openapi.json", _openapi),
+        ]
+        handlers: dict[Any, Callable[[Request, Any], Awaitable[Response]]] = {
+            404: _name_nearest,
+            HTTPException: _refuse,
+            ValueError: _refuse,
+        }
+        return Starlette(routes=routes, exception_handlers=handlers)
+
+    async def list_requests(self, request: Request) -> Response:
+        """The last ``limit`` requests (100), in the order of arrival, of those after the number ``after``."""
+        after, limit = _count(request, "after", -1), _count(request, "limit", 100)
+        last = list(islice(reversed(self.log.kept.items()), limit))
+        listed = [_call_json(number, call) for number, call in reversed(last) if number > after]
+        return json_response({**self._counts(), "requests": listed})
+
+    async def show_request(self, request: Request) -> Response:
+        text = request.path_params["number"]
+        number = int(text) if re.fullmatch("[0-9]{1,18}", text) else -1
+        call = self.log.kept.get(number)
+        if call is None:
+            raise HTTPException(404, f"There is no request {text[:20]}, or it was dropped.")
+        described = [self._file_json(file) for file in call.files]
+        return json_response({**_call_json(number, call), "files": described, "text": call.text, "answer": call.answer})
+
+    async def list_tickets(self, request: Request) -> Response:
+        """``limit`` tickets (50) after the first ``offset``, the newest first, in which the text ``search`` occurs."""
+        offset, limit = _count(request, "offset", 0), _count(request, "limit", 50)
+        search = request.query_params.get("search", "").casefold()
+        found = [each for each in self.store.tickets.values() if not search or _matches(each, search)][::-1]
+        listed = [_summary(ticket) for ticket in found[offset : offset + limit]]
+        return json_response({"total": len(found), "trashed": len(self.store.trashed), "tickets": listed})
+
+    async def show_ticket(self, request: Request) -> Response:
+        number = request.path_params["number"]
+        ticket = self.store.tickets.get(number) or self.store.trashed.get(number)
+        if ticket is None:
+            raise HTTPException(404, f"There is no ticket {number[:20]}.")
+        messages = [
+            {"type": each.activity_type, "time": each.created_on.isoformat(), "text": each.text, "html": each.html}
+            for each in ticket.conversations
+        ]
+        return json_response(
+            {
+                **_summary(ticket),
+                "ticket_id": ticket.ticket_id,
+                "is_trashed": number in self.store.trashed,
+                "fields": ticket.fields,
+                "files": [self._file_json(file) for file in ticket.files],
+                "notes": ticket.notes,
+                "conversations": messages,
+                "history": [
+                    {"time": time.isoformat(), "change": change} for time, change in self.store.history.get(number, ())
+                ],
+            }
+        )
+
+    async def show_file(self, request: Request) -> Response:
+        """The content of a file; an image as an image, and everything else as bytes that no browser runs."""
+        content = self.store.contents.get(request.path_params["sha256"])
+        if content is None:
+            raise HTTPException(404, "The content of this file was not kept: the last small files are, up to 16 MiB.")
+        wanted = request.query_params.get("type", "")
+        headers = {"content-security-policy": "default-src 'none'; sandbox", "x-content-type-options": "nosniff"}
+        return Response(content, headers=headers, media_type=wanted if wanted in IMAGES else "application/octet-stream")
+
+    async def drive_faults(self, request: Request) -> Response:
+        """Show the pending faults (GET), add one fault or a list of them (POST), or remove all of them (DELETE)."""
+        if request.method == "POST":
+            given = await _body(request)
+            self.emulator.faults.add(*[fault_from_json(each) for each in (given if type(given) is list else [given])])
+        elif request.method == "DELETE":
+            self.emulator.faults.clear()
+        return json_response({"pending": self._pending()})
+
+    async def drive_limit(self, request: Request) -> Response:
+        """Show the limit (GET), or change ``calls``, ``per`` and ``window`` (POST), each of which is optional."""
+        if request.method == "POST":
+            given = await _body(request)
+            limit = self._limit_json()
+            if not isinstance(given, dict) or not given.keys() <= {"calls", "per", "window"}:
+                raise ValueError("a limit is an object with calls, per and window")
+            calls, per, window = (given.get(name, limit[name]) for name in ("calls", "per", "window"))
+            is_text = isinstance(given.get("window"), str | None)
+            if type(calls) is not int or type(per) not in (int, float) or not is_text:
+                raise ValueError("calls must be a whole number, per a number of seconds, and window a text or null")
+            self.emulator.set_limit((calls, per), window)
+        return json_response(self._limit_json())
+
+    async def reset(self, request: Request) -> Response:
+        """Delete all tickets, requests and pending faults."""
+        self.emulator.reset()
+        return json_response(self._counts())
+
+    async def stream_events(self, request: Request) -> Response:
+        """Server-sent events: at most ten a second, each with the state and the requests that changed."""
+        return StreamingResponse(self._events(), media_type="text/event-stream", headers={"cache-control": "no-store"})
+
+    async def _events(self) -> AsyncIterator[str]:
+        last: object = None
+        changes, silent = -1, 0
+        while True:
+            limit, pending = self._limit_json(), self._pending()
+            state = (self.log.changes, self.store.changes, pending, limit)
+            if state != last:
+                changed = self.log.changed_since(changes) if changes >= 0 else None
+                numbers = list(self.log.kept)[-200:] if changed is None else changed[-200:]
+                calls = [_call_json(number, self.log.kept[number]) for number in numbers]
+                event = {**self._counts(), "limit": limit, "faults": pending, "requests": calls}
+                yield f"data: {json.dumps(event)}\n\n"
+                last, changes, silent = state, self.log.changes, 0
+            elif silent >= 100:
+                yield ": nothing changed\n\n"
+                silent = 0
+            silent += 1
+            await asyncio.sleep(_PERIOD)
+
+    def _counts(self) -> dict[str, Any]:
+        log, store = self.log, self.store
+        return {
+            "now": self.clock(),
+            "total": log.total,
+            "refused": log.refused,
+            "dropped": log.total - len(log.kept),
+            "oldest": next(iter(log.kept), None),
+            "tickets": len(store.tickets),
+            "trashed": len(store.trashed),
+            "changes": store.changes,
+        }
+
+    def _limit_json(self) -> dict[str, Any]:
+        window = self.emulator.window
+        free = free_slots(window, self.clock())
+        return {"calls": window.calls, "per": window.per, "window": kind_of(window), "free": free}
+
+    def _pending(self) -> list[dict[str, Any]]:
+        return [fault_to_json(fault) for fault in self.emulator.faults.pending]
+
+    def _file_json(self, file: ReceivedFile) -> dict[str, Any]:
+        return {**vars(file), "is_kept": file.sha256 in self.store.contents}
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Refuses requests for another host, and those that pages of another origin send."""
+
+    app: Starlette
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Request(scope).headers
+        origin = headers.get("origin")
+        refusal = check_host(scope)
+        if refusal is None and origin not in (None, f"http://{headers['host']}"):
+            refusal = json_response({"error": f"A page of {origin[:100]} must not use the emulator."}, 403)
+        await (refusal or self.app)(scope, receive, send)
+
+
+async def _page(request: Request) -> Response:
+    html, policy = _page_and_policy()
+    return HTMLResponse(html, headers={"content-security-policy": policy, "cache-control": "no-store"})
+
+
+@cache
+def _page_and_policy() -> tuple[str, str]:
+    """Return the page, and a policy by which a browser runs only its own script and style."""
+    html = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    allowed = {"script-src": "script", "style-src": "style"}
+    rules = {"default-src": "'none'", "connect-src": "'self'", "img-src": "'self' data:", "frame-ancestors": "'none'"}
+    for rule, tag in allowed.items():
+        text = html.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]
+        rules[rule] = f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+    return html, "; ".join(f"{rule} {value}" for rule, value in rules.items())
+
+
+async def _openapi(request: Request) -> Response:
+    description = load_data("openapi")
+    description["components"]["schemas"]["Fault"] = {"oneOf": list(FAULT_SCHEMAS.values())}
+    return json_response(description)
+
+
+async def _name_nearest(request: Request, error: HTTPException) -> Response:
+    """Answer 404; if no route has this path, name the nearest one."""
+    if error.detail != "Not Found":
+        return await _refuse(request, error)
+    routes = [route.path for route in request.app.routes if route.path != "/"]
+    near = difflib.get_close_matches(request.url.path, routes, 1, cutoff=0.0)[0]
+    return json_response({"error": f"There is no route {request.url.path[:200]}. Did you mean {near}?"}, 404)
+
+
+async def _refuse(request: Request, error: HTTPException | ValueError) -> Response:
+    if isinstance(error, HTTPException):
+        allowed = (error.headers or {}).get("Allow")
+        text = f"{error.detail}. Use {allowed}." if allowed else error.detail
+        return json_response({"error": text}, error.status_code)
+    return json_response({"error": str(error)}, 400)
+
+
+async def _body(request: Request) -> Any:
+    try:
+        return await request.json()
+    except (ValueError, RecursionError) as error:
+        raise ValueError("the body is not JSON") from error
+
+
+def _count(request: Request, name: str, default: int) -> int:
+    text = request.query_params.get(name, str(default))
+    if not re.fullmatch(r"-?[0-9]{1,9}", text) or int(text) < min(default, 0):
+        raise ValueError(f"{name} must be a whole number, not {text[:20]!r}")
+    return int(text)
+
+
+def _call_json(number: int, call: Call) -> dict[str, Any]:
+    return {
+        "number": number,
+        "time": call.time,
+        "method": call.method,
+        "path": call.path,
+        "status": call.status,
+        "seconds": call.seconds,
+        "refused": call.refused,
+        "fault": None if call.refused or isinstance(call.fault, Serve) else fault_to_json(call.fault),
+        "applied": call.applied,
+        "size": call.size,
+        "sha256": call.sha256,
+        "files": len(call.files),
+    }
+
+
+def _summary(ticket: StoredTicket) -> dict[str, Any]:
+    return {
+        "number": ticket.number,
+        "key": ticket.key,
+        "title": ticket.fields.get("Title"),
+        "status": ticket.fields.get("Status"),
+        "lead_id": ticket.lead_id,
+        "files": len(ticket.files),
+        "by_others": ticket.by_others,
+    }
+
+
+def _matches(ticket: StoredTicket, search: str) -> bool:
+    return any(search in str(text).casefold() for text in (ticket.key, ticket.lead_id, *ticket.fields.values()))

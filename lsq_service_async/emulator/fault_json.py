@@ -1,0 +1,108 @@
+"""Faults as JSON objects, such as ``{"fault": "Status", "status": 500, "times": 2}``."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from . import faults
+from .faults import Fault
+
+_KINDS = {kind.__name__: kind for kind in vars(faults).values() if isinstance(kind, type) and issubclass(kind, Fault)}
+del _KINDS["Fault"]
+_TYPES: dict[object, dict[str, Any]] = {
+    int: {"type": "integer", "minimum": 0},
+    float: {"type": "number", "minimum": 0},
+    str: {"type": "string"},
+    bool: {"type": "boolean"},
+    type(None): {"type": "null"},
+    Mapping: {"type": "object", "additionalProperties": {"type": "string"}},
+}
+
+
+def _schema(hint: Any) -> dict[str, Any]:
+    """Return the JSON schema of an attribute with this type."""
+    if isinstance(hint, UnionType):
+        return {"anyOf": [_schema(each) for each in get_args(hint)]}
+    if get_origin(hint) is Literal:
+        return {"enum": list(get_args(hint))}
+    return _TYPES[get_origin(hint) or hint]
+
+
+def _fault_schema(kind: type[Fault]) -> dict[str, Any]:
+    hints = get_type_hints(kind)
+    required = [each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING]
+    return {
+        "title": kind.__name__,
+        "description": (kind.__doc__ or "").partition("\n")[0],
+        "type": "object",
+        "properties": {
+            "fault": {"const": kind.__name__},
+            **{each.name: _schema(hints[each.name]) for each in fields(kind)},
+        },
+        "required": ["fault", *required],
+        "additionalProperties": False,
+    }
+
+
+FAULT_SCHEMAS = {name: _fault_schema(kind) for name, kind in _KINDS.items()}
+"""The JSON schema of each kind of fault, by its name."""
+
+
+def _fits(value: object, schema: Mapping[str, Any]) -> bool:
+    match schema:
+        case {"anyOf": choices}:
+            return any(_fits(value, choice) for choice in choices)
+        case {"enum": choices}:
+            return value in choices
+        case {"type": "integer"}:
+            return type(value) is int and value >= 0
+        case {"type": "number"}:
+            return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+        case {"type": "object"}:
+            return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
+        case _:
+            return type(value) is {"string": str, "boolean": bool, "null": type(None)}[schema["type"]]
+
+
+def fault_from_json(given: object) -> Fault:
+    """Return the fault that a JSON object describes; ValueError if a part of it cannot be used."""
+    name = given.get("fault") if isinstance(given, dict) else None
+    if not isinstance(given, dict) or not isinstance(name, str) or name not in _KINDS:
+        raise ValueError(
+            f"a fault is an object whose attribute fault is one of {', '.join(_KINDS)}; not {given!r:.100}"
+        )
+    schema = FAULT_SCHEMAS[name]
+    attributes = {key: value for key, value in given.items() if key != "fault"}
+    if missing := [each for each in schema["required"] if each not in given]:
+        raise ValueError(f"{name} needs {', '.join(missing)}")
+    for key, value in attributes.items():
+        if key not in schema["properties"]:
+            raise ValueError(f"{name} has no attribute {key!r:.50}; it has {', '.join(schema['properties'])}")
+        if not _fits(value, schema["properties"][key]):
+            raise ValueError(f"{key} of {name} cannot be {value!r:.50}; expected {schema['properties'][key]}")
+    fault = _KINDS[name](**attributes)
+    # What no HTTP server can send would fail only when the fault is played.
+    headers = {"retry-after": str(attributes.get("retry_after", "")), **attributes.get("headers", {})}
+    if not all(re.fullmatch(r"[A-Za-z0-9-]+", key) and re.fullmatch(r"[ -~]*", text) for key, text in headers.items()):
+        raise ValueError("headers must have names and values of printable ASCII characters")
+    if not 200 <= attributes.get("status", 200) <= 599:
+        raise ValueError(f"status must be from 200 to 599, not {attributes['status']}")
+    if attributes.get("bytes_per_second") == 0:
+        raise ValueError("bytes_per_second must be more than 0")
+    return fault
+
+
+def fault_to_json(fault: Fault) -> dict[str, Any]:
+    """Return the object that describes a fault, without the attributes that have their default."""
+    given = {each.name: (getattr(fault, each.name), each) for each in fields(fault)}
+    changed = {
+        name: value if isinstance(value, str | int | float | bool | dict | None) else repr(value)
+        for name, (value, each) in given.items()
+        if value != (each.default_factory() if each.default_factory is not MISSING else each.default)
+    }
+    return {"fault": type(fault).__name__, **changed}
