@@ -171,7 +171,10 @@ class Limiter(ABC):
             is_retry = True
 
     def pause(self, seconds: float) -> None:
-        """Grant no slot for ``seconds``. A pause that ends later stays in force."""
+        """Grant no slot for ``seconds``. A pause that ends later stays in force.
+
+        Processes that share the limit pause for at most 60 s, or for a window if that is longer.
+        """
         self._check_loop()
         self._state.pause(self._now() + seconds)
         self._publish(pause=seconds)

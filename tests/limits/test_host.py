@@ -229,7 +229,7 @@ async def test_a_file_of_version_0_1_0_is_used_without_exceeding_the_limit(backe
 
 ROWS = {
     "not enough values": "[1, 2]",
-    "convert float infinity": "[[[25,5],[25,5],[12,5],-Infinity,-Infinity],[0,0,[]],[0,0,0,0,[],[]],[],[]]",
+    "convert float infinity": "[[[25,5],[25,5],[12,5],0,0],[Infinity,0,[]],[0,0,0,0,[],[]],[],[]]",
     "must be a whole number": '[[["x",5],[25,5],[25,5],0,0],[0,0,[]],[0,0,0,0,[],[]],[],[]]',
 }
 

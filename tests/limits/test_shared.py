@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import math
 import os
 
 import pytest
@@ -658,6 +660,59 @@ async def test_an_answer_during_an_exchange_is_reported_with_the_next():
         assert limiter.stats().used == 1
         await asyncio.sleep(2)
         assert [len(message.completed) for message in messages] == [0, 0, 0, 1]
+
+
+# Another user writes the state.
+
+NAN, NEVER, DAY = math.nan, -math.inf, 86_400.0
+PLANTED = {
+    "a pause": {(2, 1): 1e15},
+    "a pause that is not a number": {(2, 1): NAN},
+    "a pace": {(2, 2): 1e15},
+    "a round trip": {(2, 3): 1e15},
+    "a negative round trip": {(2, 3): -1e15},
+    "future answers": {(2, 4): [1e15, NAN, *[5e14] * 30]},
+    "future uploads": {(2, 5): [NAN, *[1e15] * 30]},
+    "a higher rate": {(0, 1): [1_000_000, 0.001], (0, 2): [1_000_000, 0.001]},
+    "a rate above the plan": {(0, 2): [1_000_000, 5.0]},
+    "a higher configured rate": {(0, index): [1_000_000, 0.001] for index in range(3)},
+    "a lower rate": {(0, 1): [1, 1e300], (0, 2): [1, 1e300], (0, 6): 1e300},
+    "a lower rate for years": {(0, 2): [1, 5.0], (0, 3): 1e15, (0, 4): 1e15},
+    "a lower plan for years": {(0, 1): [5, 5.0], (0, 2): [5, 5.0], (0, 3): 1e15, (0, 6): 1e15, (0, 7): 1e15},
+    "a lower rate since ever": {(0, 2): [1, 5.0], (0, 3): NEVER, (0, 4): NEVER},
+    "calls in flight": {(3,): [[slot, 1, -1e308, 1e308, True] for slot in range(30)]},
+    "a process": {(4,): [[1, 1e15, 1, 1e300]]},
+    "waiting calls": {(1,): [-1e9, 0, [[1, 0, -5, 1e15, False, 10**30], [1, 1, -5, 1e15, True, 10**30]]]},
+}
+
+
+@pytest.mark.parametrize("planted", PLANTED.values(), ids=PLANTED)
+@virtual
+async def test_a_state_that_another_user_wrote_stops_no_call_for_long_and_exceeds_no_limit(planted):
+    """Every time, pause and rate is bounded when it is read: after a minute calls go on, and the limit holds."""
+    server, service = Server(), SlidingWindow(CALLS, PER)
+    async with processes(1, backends(server)) as [limiter]:
+        assert service.allows(time())
+        await spend(limiter, 1)
+        state = json.loads(server.text)
+        for (part, *index), value in planted.items():
+            (state[part] if index else state)[index[0] if index else part] = value
+        server.text = json.dumps(state)
+        await exchange(limiter)
+        began = time()
+        for lane in (Lane.INTERACTIVE, Lane.BULK) * 25:
+            slot = await limiter.acquire(lane)
+            assert service.allows(time())
+            slot.release()
+        assert time() - began < 60 + 10 * PER
+        slots = await take(limiter, limiter.stats().calls)
+        large = asyncio.create_task(limiter.acquire(Lane.BULK, is_large=True, deadline=time() + 700))
+        await ticks()
+        for slot in slots:
+            slot.release()
+        await large
+        adaptive = server.state.adaptive
+        assert max(adaptive.halved_at, adaptive.quiet_since - 60, adaptive.named_until - DAY) <= time()
 
 
 # The clock of the server is set.

@@ -68,6 +68,13 @@ class AdaptiveRate:
         self._grow(now)
         return self.rate != before
 
+    def is_possible(self) -> bool:
+        """Whether `refused` and `tidy` can have made these rates. Another user may have written them."""
+        plan, most, rounding = self.plan, self.configured, 1.0 + 1e-9
+        most_per_plan = most.calls * plan.per / (plan.calls * most.per)  # how many times as high as the plan
+        is_plan = plan.calls <= most.calls and 1.0 / rounding <= most_per_plan <= LEAST * rounding
+        return is_plan and self.rate.calls <= plan.calls and self.rate.per == plan.per
+
     def _hold(self, now: float, named: tuple[int, float]) -> None:
         """Keep to a named limit for ten minutes, or for twice as long as before if it is the same again."""
         if named != self.named:

@@ -6,23 +6,26 @@ import json
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ...config import Lane, RateLimit
-from ...errors import ConfigurationError
-from .adaptive_rate import AdaptiveRate
-from .fairness import Head, ProcessOrder
+from .adaptive_rate import LONGEST_HOLD, AdaptiveRate
+from .fairness import GRACE, Head, ProcessOrder
 from .messages import LANES, Grant, Request, SyncMessage
 from .state import Flight, LimitState, Presence
 from .window import opens_at
 
+N = TypeVar("N", int, float)
 LEASE = 10.0  # s after which a call counts as answered if its process does not report it again
 PRESENCE = 60.0  # s without a message after which a process no longer uses the limit
-_rate = lru_cache(64)(RateLimit)  # a state is read with each message, and its rates are validated
+LONGEST_PAUSE = 60.0  # s, or a window if that is longer
 _CLOCK_JUMP = 1.0  # s; a smaller step of a server's clock does no harm
 _LONGEST_WAIT = 10.0  # s until the next request at most, because estimates become outdated
 _BLIND_WAIT = 1.0  # s until the next request if no time can be estimated: another process may report an answer
 _SHORTEST_WAIT = 0.25  # tokens until the next request at least, if this one was not granted
+_LONGEST_ROUND_TRIP = 600.0  # s
+_LONGEST_WINDOW = 366 * 86_400.0  # s
+_MOST_IN_A_ROW = 1000  # interactive grants
 _MARGIN = 0.1  # tokens added to an estimate, so that a request is hardly ever too early
 _UNREPORTED = 2.0  # s from an answer to its report at most
 
@@ -49,6 +52,7 @@ def sync(state: LimitState | None, now: float, message: SyncMessage) -> SyncRepl
     elif not state.seen - _CLOCK_JUMP <= now <= message.expected + _CLOCK_JUMP:
         state = restarted(state, now)
     now = state.seen = max(now, state.seen)
+    _bound(state, now)
     state.tidy(now)
     is_known = message.process_id in state.processes
     state.processes = {process: other for process, other in state.processes.items() if other.until > now}
@@ -60,6 +64,37 @@ def sync(state: LimitState | None, now: float, message: SyncMessage) -> SyncRepl
         state.order.line_up(message.process_id, (), (0, 0), now)
         return SyncReply(state, now, Grant(None, _LONGEST_WAIT))
     return SyncReply(state, now, _grant(state, now, message))
+
+
+def _bound(state: LimitState, now: float) -> None:
+    """Bound everything that would stop calls or exceed the limit: another user may have written the state."""
+    adaptive, order, oldest = state.adaptive, state.order, now - LONGEST_HOLD
+    latest = now + max(LONGEST_PAUSE, state.rate.per + 1.0)  # the end of the longest pause
+    if adaptive.is_possible():
+        adaptive.halved_at = _within(oldest, adaptive.halved_at, now)
+        adaptive.quiet_since = _within(oldest, adaptive.quiet_since, latest)
+        adaptive.hold = _within(0.0, adaptive.hold, LONGEST_HOLD)
+        adaptive.named_until = _within(oldest, adaptive.named_until, now + adaptive.hold)
+    else:
+        state.adaptive = AdaptiveRate.of(adaptive.configured)
+    state.paused_until = _within(oldest, state.paused_until, latest)
+    state.paced_until = _within(oldest, state.paced_until, now + 2 * state.token)
+    state.round_trip = _within(0.0, state.round_trip, _LONGEST_ROUND_TRIP)
+    state.answered = sorted(_within(oldest - 2 * state.rate.per, at, now) for at in state.answered)
+    state.uploads = sorted(_within(oldest - state.rate.per, at, now) for at in state.uploads)
+    for slot, flight in state.flights.items():
+        since, until = _within(oldest, flight.since, now), _within(oldest, flight.until, now + LEASE)
+        state.flights[slot] = flight._replace(since=since, until=until)
+    for process_id, process in state.processes.items():
+        state.processes[process_id] = process._replace(until=_within(oldest, process.until, now + PRESENCE))
+    for key, head in order.heads.items():
+        order.heads[key] = head._replace(until=_within(oldest, head.until, now + _LONGEST_WAIT + GRACE))
+    order.row = _within(0, order.row, _MOST_IN_A_ROW)
+
+
+def _within(least: N, value: N, most: N) -> N:
+    """The nearest value in these bounds; ``most`` for NaN."""
+    return min(most, max(value, least))
 
 
 def _joint_rate(rates: set[RateLimit]) -> RateLimit:
@@ -99,7 +134,7 @@ def _grant(state: LimitState, now: float, message: SyncMessage) -> Grant:
         waiting[granted.lane is Lane.BULK] -= 1
     at = _ask_again_at(state, now, message.process_id, requests)
     if granted is None:
-        at = max(at, now + _SHORTEST_WAIT * state.token)
+        at = max(at, now + min(_SHORTEST_WAIT * state.token, _LONGEST_WAIT))
     state.order.line_up(message.process_id, requests, waiting, at)
     return Grant(granted, at - now)
 
@@ -133,6 +168,11 @@ def _ask_again_at(state: LimitState, now: float, process_id: int, requests: Sequ
     return now if first_at <= now else min(first_at + _MARGIN * state.token, now + _LONGEST_WAIT)
 
 
+@lru_cache(64)  # a state is read with each message, and its rates are validated
+def _rate(calls: int, per: float) -> RateLimit:
+    return RateLimit(calls, per=min(per, _LONGEST_WINDOW))
+
+
 def state_to_json(state: LimitState) -> str:
     """Convert a state to JSON: nested lists of numbers."""
     adaptive, order = state.adaptive, state.order
@@ -152,14 +192,17 @@ def state_from_json(text: str) -> LimitState:
         adaptive, (row, turns, heads), moments, flights, processes = json.loads(text)
         # Version 0.1.0 wrote neither the named limit, nor for how long it holds, nor the rate of each process.
         *rates, halved_at, quiet_since, named, named_until, hold = [*adaptive, None, -math.inf, 0.0][:8]
-        configured, plan, rate = (_rate(calls, per=per) for calls, per in rates)
+        configured, plan, rate = (_rate(calls, per) for calls, per in rates)
         named = named and (named[0], named[1])
         seen, paused_until, paced_until, round_trip, answered, uploads = moments
         present = [[*process, *adaptive[0]][:4] for process in processes]
-        order = {(process, LANES[lane]): Head(process, LANES[lane], *rest) for process, lane, *rest in heads}
+        order = {
+            (process, LANES[lane]): Head(process, LANES[lane], int(turn), until, is_large, int(waiting))
+            for process, lane, turn, until, is_large, waiting in heads
+        }
         return LimitState(
             AdaptiveRate(configured, plan, rate, halved_at, quiet_since, named, named_until, hold),
-            ProcessOrder(order, row, turns),
+            ProcessOrder(order, int(row), int(turns)),
             seen=seen,
             paused_until=paused_until,
             paced_until=paced_until,
@@ -167,7 +210,7 @@ def state_from_json(text: str) -> LimitState:
             answered=answered,
             uploads=uploads,
             flights={slot: Flight(*flight) for slot, *flight in flights},
-            processes={process: Presence(until, _rate(calls, per=per)) for process, until, calls, per in present},
+            processes={process: Presence(until, _rate(calls, per)) for process, until, calls, per in present},
         )
-    except (ValueError, TypeError, KeyError, IndexError, ConfigurationError) as error:
+    except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
         raise ValueError(f"not the state of a rate limit: {error}") from error
