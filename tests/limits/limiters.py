@@ -9,6 +9,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
+
 from lsq_service_async.config import Lane, RateLimit
 from lsq_service_async.limits import Limiter, LocalLimiter, Slot
 from lsq_service_async.limits._backend import BackendUnavailableError, SharedLimiter
@@ -211,3 +213,20 @@ async def processes(
             limiters.append(limiter)
         yield limiters
     assert [task for task in asyncio.all_tasks() - before if "limit" in task.get_name()] == []
+
+
+@asynccontextmanager
+async def in_one_process() -> AsyncIterator[tuple[Limiter, Limiter]]:
+    """The same local limiter twice."""
+    async with opened() as limiter:
+        yield limiter, limiter
+
+
+@asynccontextmanager
+async def in_two_processes() -> AsyncIterator[tuple[Limiter, Limiter]]:
+    """Two limiters that share a state in memory."""
+    async with processes(2) as (one, other):
+        yield one, other
+
+
+both_kinds = pytest.mark.parametrize("pair", [in_one_process, in_two_processes])

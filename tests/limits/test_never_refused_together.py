@@ -56,50 +56,39 @@ def check_that_none_is_refused(backend: Callable[[], FakeBackend], *about: objec
     assert run.refused == {}
 
 
-def in_a_file(*about: object) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        check_that_none_is_refused(lambda: FileBackend(Path(folder) / "limit.sqlite"), *about)
+# Each test makes some runs, and 30,000 calls if slow tests are selected.
+SOME, THOROUGH = 150, pytest.param(500, marks=pytest.mark.slow)
 
 
-@many(12)
-@given(counts, shapes_of_traffic, st.just(150), lanes, networks, seeds)
-def test_no_server_refuses_any_call_of_processes_that_share_a_file(count, shapes, calls, lanes, network, seed):
+@pytest.mark.parametrize("calls", [SOME, THOROUGH])
+def test_no_server_refuses_any_call_of_processes_that_share_a_file(calls):
     """No server refuses a call of up to four processes, with any traffic and network."""
-    in_a_file(count, shapes, calls, lanes, network, seed)
 
+    @many(12 if calls == SOME else 60)
+    @given(counts, shapes_of_traffic, lanes, networks, seeds)
+    def run(count, shapes, lanes, network, seed):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "limit.sqlite"
+            check_that_none_is_refused(lambda: FileBackend(path), count, shapes, calls, lanes, network, seed)
 
-@pytest.mark.slow
-@many(60)
-@given(counts, shapes_of_traffic, st.just(500), lanes, networks, seeds)
-def test_no_server_refuses_any_of_30_000_calls_of_processes_that_share_a_file(
-    count, shapes, calls, lanes, network, seed
-):
-    """The same with more calls."""
-    in_a_file(count, shapes, calls, lanes, network, seed)
+    run()
 
 
 # Seconds to Redis and back, and the part of them that is random.
 DELAYS = [(0.0, 0.0, 0.0), (0.002, 0.002, 0.5), (0.05, 0.05, 0.5), (0.0002, 0.29, 0.999), (0.29, 0.0002, 0.999)]
 
 
-@pytest.mark.parametrize("delays", DELAYS, ids=str)
-@many(4)
-@given(counts, shapes_of_traffic, st.just(150), lanes, networks, seeds)
-def test_no_server_refuses_any_call_of_processes_that_share_a_redis(delays, count, shapes, calls, lanes, network, seed):
+@pytest.mark.parametrize("calls", [SOME, THOROUGH])
+def test_no_server_refuses_any_call_of_processes_that_share_a_redis(calls):
     """No server refuses a call, however far away Redis is and however often a process loses a race."""
-    server = FakeRedis(*delays)
-    check_that_none_is_refused(server.backend, count, shapes, calls, lanes, network, seed)
 
+    @many(20 if calls == SOME else 60)
+    @given(st.sampled_from(DELAYS), counts, shapes_of_traffic, lanes, networks, seeds)
+    def run(delays, count, shapes, lanes, network, seed):
+        server = FakeRedis(*delays)
+        check_that_none_is_refused(server.backend, count, shapes, calls, lanes, network, seed)
 
-@pytest.mark.slow
-@many(60)
-@given(counts, shapes_of_traffic, st.just(500), lanes, networks, seeds, st.sampled_from(DELAYS))
-def test_no_server_refuses_any_of_30_000_calls_of_processes_that_share_a_redis(
-    count, shapes, calls, lanes, network, seed, delays
-):
-    """The same with more calls."""
-    server = FakeRedis(*delays)
-    check_that_none_is_refused(server.backend, count, shapes, calls, lanes, network, seed)
+    run()
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 
 import pytest
 from virtual_clock import virtual
@@ -16,15 +15,15 @@ from limits.limiters import (
     FakeBackend,
     Process,
     Server,
+    both_kinds,
     call,
     opened,
-    processes,
     spend,
     take,
     ticks,
     time,
 )
-from lsq_service_async.config import Lane, RateLimit
+from lsq_service_async.config import Lane
 from lsq_service_async.errors import NotSentError, QueueTimeoutError
 from lsq_service_async.limits import LocalLimiter
 from lsq_service_async.limits._engine.messages import Request
@@ -73,32 +72,36 @@ async def test_a_new_call_does_not_take_a_slot_that_returns_for_a_waiting_one():
         assert first.done()
 
 
+@both_kinds
 @virtual
-async def test_bulk_gets_one_grant_in_five_while_interactive_calls_wait():
-    """Of twenty grants four are for bulk, although those calls arrived last."""
-    async with opened() as limiter, asyncio.TaskGroup() as tasks:
+async def test_bulk_gets_one_grant_in_five_while_interactive_calls_wait(pair):
+    """About one grant in five is for bulk, although those calls arrived last; exactly one in a single process."""
+    async with pair() as (one, other):
         order: list[str] = []
-        await spend(limiter)
-        for lane in (Lane.INTERACTIVE, Lane.BULK):
-            for _ in range(40):
-                tasks.create_task(call(limiter, lane, lane.value, order))
-    assert order[:5] == ["interactive"] * 4 + ["bulk"]
-    assert order[:20].count("bulk") == 4
+        await spend(one)
+        async with asyncio.TaskGroup() as tasks:
+            for limiter, lane in ((one, Lane.INTERACTIVE), (other, Lane.BULK)):
+                for _ in range(40):
+                    tasks.create_task(call(limiter, lane, lane.value, order))
+    assert 4 <= order[:25].count("bulk") <= 6
+    assert one is not other or order[:5] == ["interactive"] * 4 + ["bulk"]
 
 
+@both_kinds
 @virtual
-async def test_an_interactive_call_waits_about_one_token_behind_a_bulk_run():
+async def test_an_interactive_call_waits_about_one_token_behind_a_bulk_run(pair):
     """Bulk calls are evenly spaced, so a slot returns every token, and the interactive call is next."""
-    async with opened() as limiter:
-        bulk = [asyncio.create_task(call(limiter, Lane.BULK, "", [])) for _ in range(200)]
+    async with pair() as (one, other):
+        bulk = [asyncio.create_task(call(one, Lane.BULK, "", [])) for _ in range(200)]
         await asyncio.sleep(12.345)
         waits = []
         for _ in range(20):
             began = time()
-            await call(limiter, Lane.INTERACTIVE, "", [])
+            await call(other, Lane.INTERACTIVE, "", [])
             waits.append(time() - began)
             await asyncio.sleep(0.77)
-        assert max(waits) < 1.2 * TOKEN
+        assert sum(waits) / 20 < 1.2 * TOKEN
+        assert max(waits) < (1.2 if one is other else 2) * TOKEN
         await asyncio.gather(*bulk)
 
 
@@ -124,41 +127,24 @@ async def test_a_waiting_call_may_be_cancelled_at_any_moment(steps):
         assert limiter.stats().used == 25
 
 
+@both_kinds
 @virtual
-async def test_a_call_that_is_granted_and_cancelled_in_the_same_turn_returns_the_slot():
-    """The slot is returned, because the cancelled caller never received it."""
-    async with opened() as limiter:
-        slots = await take(limiter, 25)
-        waiting = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE))
+async def test_large_uploads_hold_at_most_half_of_the_slots(pair):
+    """Small calls pass the thirteenth large upload, which is sent when the slot of another one has returned."""
+    async with pair() as (one, other):
+        uploads = [await one.acquire(Lane.INTERACTIVE, is_large=True) for _ in range(12)]
+        waiting = asyncio.create_task(one.acquire(Lane.INTERACTIVE, is_large=True))
         await ticks()
-        await asyncio.sleep(1)
-        slots[0].cancel()
-        await ticks(1)
-        assert limiter.stats().used == 25  # the slot was granted, but the task has not run yet
-
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-        assert limiter.stats().used == 24
-
-
-@virtual
-async def test_large_uploads_hold_at_most_half_of_the_slots():
-    """Small calls pass the third large upload, which is sent when the slot of another one has returned."""
-    async with opened(RateLimit(4, per=1.0)) as limiter:
-        order: list[str] = []
-        uploads = [await limiter.acquire(Lane.INTERACTIVE, is_large=True) for _ in range(2)]
-        third = asyncio.create_task(call(limiter, Lane.INTERACTIVE, "upload", order, is_large=True))
-        await ticks()
-        small = asyncio.create_task(call(limiter, Lane.INTERACTIVE, "small", order))
-        await asyncio.sleep(10)
-        assert order == ["small"]
-
-        uploads[0].release()
         began = time()
-        await asyncio.gather(third, small)
-        assert time() - began == pytest.approx(1.0, abs=0.1)
-        uploads[1].release()
+        await spend(other, 13)
+        assert time() - began < 0.1
+        await asyncio.sleep(6)
+        assert not waiting.done()
+        for slot in uploads:
+            slot.release()
+        began = time()
+        await waiting
+        assert time() - began == pytest.approx(5.0, abs=2 * TOKEN)
 
 
 @virtual
@@ -172,62 +158,18 @@ async def test_a_large_upload_keeps_its_place_before_later_calls():
     assert order == ["1 upload", "2 small", "3 upload"]
 
 
+@pytest.mark.parametrize("is_expected", [True, False])
 @virtual
-async def test_closing_rejects_waiting_calls():
-    """Waiting calls raise NotSentError when the limiter is closed, and no task is left."""
-    limiter = LocalLimiter()
-    await limiter.open(RATE, NAME)
-    await spend(limiter)
-    waiting = [asyncio.create_task(limiter.acquire(lane)) for lane in Lane]
-    await asyncio.sleep(1)
-    await limiter.aclose()
-    for task in waiting:
-        with pytest.raises(NotSentError, match="closed"):
-            await task
-    assert asyncio.all_tasks() == {asyncio.current_task()}
-
-
-@virtual
-async def test_a_grant_for_a_call_that_was_cancelled_meanwhile_is_returned():
-    """A slot is returned if the only waiting call is cancelled while the backend decides."""
-    async with processes(1) as [limiter]:
-        limiter.backend.delay = 0.9
-        waiting = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE))
-        await asyncio.sleep(0.5)
-        waiting.cancel()
-        await asyncio.sleep(3)
-        assert limiter.stats().used == 0
-
-
-def messages_about_waiting(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [r.getMessage() for r in caplog.records if r.name == "lsq_service_async" and r.levelno == logging.INFO]
-
-
-@virtual
-async def test_a_long_wait_is_logged_once(caplog):
-    """A long wait is logged once, when it is expected, with the lane and the seconds."""
+async def test_a_long_wait_is_logged_once(is_expected, caplog):
+    """A long wait is logged with the lane and the seconds: when it is expected, otherwise when it is over."""
     async with opened() as limiter:
-        await spend(limiter)
+        limiter.pause(9 if is_expected else 4)
         waiting = asyncio.create_task(limiter.acquire(Lane.BULK))
         await ticks()
-        [message] = messages_about_waiting(caplog)
-        assert "bulk lane waits about 5.0 s" in message
-        await waiting
-    assert messages_about_waiting(caplog) == [message]
-
-
-@virtual
-async def test_a_wait_that_became_long_is_logged_once(caplog):
-    """A long wait that was not expected is logged once, when it is over."""
-    async with opened() as limiter:
-        limiter.pause(4)
-        waiting = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE))
-        await ticks()
-        assert messages_about_waiting(caplog) == []
+        assert ("bulk lane waits" in caplog.text) is is_expected
         limiter.pause(9)
         await waiting
-    [message] = messages_about_waiting(caplog)
-    assert "interactive lane waits about 9.0 s" in message
+    assert caplog.text.count("bulk lane waits about 9.0 s") == caplog.text.count("waits about") == 1
 
 
 @virtual
@@ -271,12 +213,12 @@ async def test_slots_that_were_granted_and_never_used_are_not_lost():
 
 
 @virtual
-async def test_a_thousand_calls_are_rejected_a_hundred_at_a_time():
-    """Other tasks get a turn after each hundred rejected calls."""
+async def test_closing_rejects_the_waiting_calls_a_hundred_at_a_time():
+    """All raise NotSentError, other tasks get a turn after each hundred, and no task is left."""
     limiter = LocalLimiter()
     await limiter.open(RATE, NAME)
     await spend(limiter)
-    waiting = [asyncio.create_task(limiter.acquire(Lane.BULK)) for _ in range(1000)]
+    waiting = [asyncio.create_task(limiter.acquire(lane)) for lane in [*Lane] * 500]
     await ticks()
     closing = asyncio.create_task(limiter.aclose())
     rejected = []
@@ -285,7 +227,8 @@ async def test_a_thousand_calls_are_rejected_a_hundred_at_a_time():
         rejected.append(sum(task.done() for task in waiting))
     assert max(later - sooner for sooner, later in itertools.pairwise(rejected)) == 100
     ends = await asyncio.gather(*waiting, return_exceptions=True)
-    assert {type(end) for end in ends} == {NotSentError}
+    assert {(type(end), "client was closed" in str(end)) for end in ends} == {(NotSentError, True)}
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 @virtual
