@@ -14,7 +14,7 @@ from typing import Protocol
 import attrs
 
 from ..config import RateLimit
-from ..errors import ConfigurationError, NotSentError
+from ..errors import ConfigurationError, NotSentError, printable
 from ._engine.messages import CompletedCall, Grant, Request, SyncMessage
 from ._engine.state import LimitState
 from ._engine.sync import SyncReply
@@ -31,6 +31,9 @@ _log = logging.getLogger("lsq_service_async")
 
 class BackendUnavailableError(Exception):
     """The backend did not reply, or its state cannot be read. It may or may not have applied the message."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message, 300))
 
 
 class BackendBusyError(Exception):
@@ -161,7 +164,7 @@ class SharedLimiter(Limiter):
                 raise
             except Exception as error:  # the heartbeat continues, whatever a backend raises
                 is_known = isinstance(error, BackendUnavailableError | ConfigurationError)
-                self._failure = str(error) if is_known else repr(error)
+                self._failure = str(error if is_known else BackendUnavailableError(repr(error)))
                 if not self._back_off:
                     _log.warning("Rate-limit backend unavailable; no call is sent until it recovers: %s", self._failure)
                 self._back_off = min(2 * self._back_off or _FIRST_BACK_OFF, _LONGEST_BACK_OFF)

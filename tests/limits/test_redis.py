@@ -250,14 +250,14 @@ async def one_call(limiter):
 
 
 WRONG_PASSWORD = b"-WRONGPASS invalid username-password pair\r\n"
-UNKNOWN_COMMAND = b"-ERR unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'default' 'CANARY'\r\n"
+UNKNOWN_COMMAND = b"-ERR \x1b[31munknown command 'HELLO', with args beginning with: '3' 'AUTH' 'default' 'CANARY'\r\n"
 
 
 @pytest.mark.parametrize(
     ("reply", "error", "message"),
     [
         (WRONG_PASSWORD, ConfigurationError, r"Redis refused the login: .* Check the user and the password"),
-        (UNKNOWN_COMMAND, NotSentError, "Redis: unknown command 'HELLO'$"),
+        (UNKNOWN_COMMAND, NotSentError, r"Redis: \\u001b\[31munknown command 'HELLO'$"),
     ],
     ids=["wrong password", "unknown command"],
 )
@@ -274,6 +274,7 @@ async def test_a_login_that_fails_shows_no_password(reply, error, message, caplo
         with pytest.raises(error, match=message) as caught:
             await one_call(RedisLimiter(address, when_down="fail"))
     assert "CANARY" not in shown(caught) + caplog.text
+    assert "\x1b" not in f"{caught.value.__cause__}{caplog.text}"
 
 
 RIGHTS = ["+evalsha", "+script|load", "+get", "+set", "+time", "~lsq_service_async:limit:*"]
