@@ -152,9 +152,7 @@ class HostBackend:
                 row = self._name, self._boot, state_to_json(reply.state)
                 db.execute("INSERT OR REPLACE INTO limits VALUES (?, ?, ?)", row)
                 return reply
-        except ConfigurationError:
-            raise
-        except Exception as error:  # such as content that another program wrote
+        except Exception as error:  # such as content that another program wrote, or a file that others can write
             raise BackendUnavailableError(f"{self}: {error}") from error
 
     def _is_in_place(self) -> bool:

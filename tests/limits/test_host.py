@@ -271,7 +271,7 @@ async def test_a_file_that_was_deleted_is_created_again(backend, path):
 
 @virtual
 async def test_a_file_that_was_replaced_is_used_from_then_on(backend, path):
-    """A process opens a file that replaced the old one, so that it shares the limit with the others."""
+    """A process opens a file that replaced the old one, and so shares the limit with the others. It is checked, too."""
     async with processes(1, backend) as [old]:
         clear(path.parent)
         async with processes(1, backend) as [new]:
@@ -279,6 +279,12 @@ async def test_a_file_that_was_replaced_is_used_from_then_on(backend, path):
             began = time()
             await old.acquire(Lane.INTERACTIVE)
             assert time() - began > 5.0
+        clear(path.parent)
+        path.touch(0o600)
+        path.chmod(0o666)
+        with pytest.raises(NotSentError, match="Other users can write to"):
+            await old.acquire(Lane.INTERACTIVE)
+        path.unlink()
 
 
 @virtual
