@@ -184,10 +184,11 @@ class RateLimitError(APIStatusError):
 
 
 class ServerError(APIStatusError):
-    """5xx: the service failed. If ``exception_type`` is set, it refused the call and would refuse it again.
+    """5xx: the service failed.
 
-    If ``exception_type`` is None, the call may have been applied. This error is then raised for reads and for updates
-    without attachments only; other calls raise OutcomeUnknownError instead.
+    If ``exception_type`` is set, or if the status is 501, 505 to 508, 510 or 511, it refused the call and would refuse
+    it again. Otherwise the call may have been applied. This error is then raised for reads and for updates without
+    attachments only; other calls raise OutcomeUnknownError instead.
     """
 
 

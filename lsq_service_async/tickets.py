@@ -102,13 +102,15 @@ class Tickets:
 
         Page: apidocs.leadsquared.com/get-a-tickets-details-by-id
         """
+        number = ticket_ref(ticket)
         return await self._send(
             Call(
                 operation="tickets.get",
                 method="GET",
-                path=f"/tickets/{ticket_ref(ticket)}",
+                path=f"/tickets/{number}",
                 idempotency=Idempotency.SAFE,
                 parse=partial(parse_ticket, zone=self._zone),
+                ticket=number,
             )
         )
 
@@ -188,13 +190,14 @@ class Tickets:
 
         Page: apidocs.leadsquared.com/post-an-internal-note-on-a-ticket-2
         """
+        number = ticket_number(ticket)
         note = {
             "TextPart": _not_blank(text),
             "ActivityType": "CreateInternalNote",
             "StorageType": "Permament",  # the vendor's spelling, which the service requires
-            "RelatedTicketId": int(ticket_number(ticket)),
+            "RelatedTicketId": int(number),
         }
-        return await self._add("add_note", "/internalnote/upload", note)
+        return await self._add("add_note", "/internalnote/upload", note, number)
 
     async def add_portal_activity(self, ticket: TicketRef, text: str, *, direction: str = "INBOUND") -> ActivityReceipt:
         """Add a message of the customer portal to a ticket, which is given by number, GUID or record.
@@ -208,7 +211,7 @@ class Tickets:
         # "ticket" is singular in this path only.
         return await self._add("add_portal_activity", f"/ticket/{ticket_ref(ticket)}/portal/activity", activity)
 
-    async def _add(self, operation: str, path: str, body: dict[str, Any]) -> ActivityReceipt:
+    async def _add(self, operation: str, path: str, body: dict[str, Any], ticket: str | None = None) -> ActivityReceipt:
         return await self._send(
             Call(
                 operation=f"tickets.{operation}",
@@ -216,6 +219,7 @@ class Tickets:
                 path=path,
                 idempotency=Idempotency.NON_IDEMPOTENT,
                 parse=parse_activity,
+                ticket=ticket,
                 json=encode(body),
             )
         )
@@ -321,6 +325,7 @@ def update_call(
         path=f"/tickets/{number}/update",
         idempotency=Idempotency.NON_IDEMPOTENT if attachments else Idempotency.IDEMPOTENT,
         parse=partial(parse, TicketReceipt),
+        ticket=number,
         dto=encode(dto),
         attachments=attachments,
         progress=progress,

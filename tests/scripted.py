@@ -1,6 +1,7 @@
 """A transport that plays a list of responses and failures."""
 
 import asyncio
+import itertools
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -51,10 +52,11 @@ def created(number: int = 34) -> httpx.Response:
 
 
 class Script(httpx.AsyncBaseTransport):
-    """Plays its steps in order. The last step is repeated."""
+    """Plays its steps in order. The last step is repeated; each ticket that it creates has the next number from 34."""
 
     def __init__(self, *steps):
         self.steps = list(steps)
+        self._numbers = itertools.count(34)
         self.seen: list[Seen] = []
 
     @property
@@ -80,13 +82,15 @@ class Script(httpx.AsyncBaseTransport):
                 raise error
             case Slow(seconds, answer):
                 await asyncio.sleep(seconds)
-                return _again(answer)
+                return self._again(answer)
             case httpx.Response():
-                return _again(step)
+                return self._again(step)
             case status:
                 return httpx.Response(status)
 
-
-def _again(answer: httpx.Response) -> httpx.Response:
-    """Copy a response, because a response can be read once and a step is played often."""
-    return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
+    def _again(self, answer: httpx.Response) -> httpx.Response:
+        """Copy a response, because a response can be read once and a step is played often."""
+        content = answer.content
+        if content == created().content:
+            content = content.replace(b'"34"', b'"%d"' % next(self._numbers))
+        return httpx.Response(answer.status_code, headers=answer.headers, content=content)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import re
 import ssl
 import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from email.utils import formatdate
 from typing import Any, cast
@@ -15,16 +17,31 @@ from typing import Any, cast
 import attrs
 import httpx
 
-from .._wire import Api, AttemptResult, Outcome, Retry, parse_response
-from ..config import Config
+from .._wire import (
+    MAX_ANSWER,
+    MAX_ERROR,
+    MAX_KEY,
+    MAX_RECEIPT,
+    MAX_VALUES,
+    Api,
+    AttemptResult,
+    Idempotency,
+    Outcome,
+    Retry,
+    TicketNumbers,
+    parse_response,
+)
+from ..config import Config, is_loopback
 from ..errors import LSQServiceError, MalformedResponseError, NotSentError, OutcomeUnknownError, printable
 from .context import CallContext
 from .redact import Redactor
 from .upload import BodyFailedError
 
 _log = logging.getLogger("lsq_service_async")
-MAX_RESPONSE = 8 << 20
 MAX_HEADERS = 256
+_LONGEST_TURN = 0.01  # s; a body of tiny chunks is read without waiting, so the event loop must get its turn
+_PIECE = 64 << 10  # bytes
+_UNREADABLE = {"br", "zstd", "deflate", "compress", "x-compress", "dcb", "dcz", "exi", "pack200-gzip", "aes128gcm"}
 _KEY_HEADERS = {
     Api.TENANT: ("X-LSQ-ACCESS-KEY", "X-LSQ-SECRET-KEY"),
     Api.METADATA: ("X-LSQ-ACCESS-KEY", "X-LSQ-SECRET-KEY"),
@@ -37,7 +54,7 @@ _TLS_EOF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)  # the
 
 
 class ResponseRejectedError(Exception):
-    """The response is too large, or has an encoding that the request does not accept."""
+    """The response is too large or heavy, or has an encoding that the request does not accept."""
 
 
 class HttpSender:
@@ -55,6 +72,8 @@ class HttpSender:
         self._redact = Redactor(config.access_key, config.secret_key)
         self._http = http
         self._user_agent = user_agent
+        self._numbers = TicketNumbers()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="lsq_service_async decode")
         origins = {Api.TENANT: config.base_url, Api.METADATA: config.metadata_url, Api.LEADS: config.leads_url}
         self._urls = {api: origin + ("" if api is Api.LEADS else config.tenant_path) for api, origin in origins.items()}
         # Without its user and password. The proxies of a caller's client are not known.
@@ -63,11 +82,7 @@ class HttpSender:
     async def send(self, context: CallContext) -> AttemptResult[Any]:
         """Make one attempt. A failure of the network, TLS, a file or the service is a result too."""
         try:
-            response, body = await self._exchange(context)
-            headers = dict(response.headers.items())
-            if "retry-after" in headers:
-                headers.setdefault("date", formatdate(usegmt=True))  # RFC 9110, 6.6.1: the time of arrival
-            return parse_response(context.call, response.status_code, headers, body, self._redact)
+            return await self._exchange(context)
         except Exception as error:
             return self._failure(context, error)
         except asyncio.CancelledError:
@@ -76,7 +91,7 @@ class HttpSender:
             _drop_frames(error)
             raise
 
-    async def _exchange(self, context: CallContext) -> tuple[httpx.Response, bytes]:
+    async def _exchange(self, context: CallContext) -> AttemptResult[Any]:
         clock, timeout = context.clock, context.options.timeout
         timer = asyncio.timeout(None)
         request = self._request(context, timer)
@@ -97,13 +112,38 @@ class HttpSender:
             until = timer.when() or clock() + timeout
             # httpx reads this before the body: no single read may take longer than is left for the whole response.
             request.extensions["timeout"]["read"] = max(until - clock(), 0.001)
-            return response, await _read(context, response, until)
+            result = await self._parse(context, response, await _read(context, response, until))
+            if result.must_close and response.http_version != "HTTP/2":  # one of HTTP/2 has other calls in flight
+                with suppress(Exception):
+                    await response.extensions["network_stream"].aclose()
+            return result
         finally:
             self.interruptible.discard(task)
             if context.call.attachments:
                 await context.body.aclose()
             if response is not None:
                 await response.aclose()
+
+    async def _parse(self, context: CallContext, response: httpx.Response, body: bytes) -> AttemptResult[Any]:
+        """Return the result of a response. An answer that takes long to decode is decoded in a thread."""
+        call, headers = context.call, dict(response.headers.items())
+        if "retry-after" in headers:
+            headers.setdefault("date", formatdate(usegmt=True))  # RFC 9110, 6.6.1: the time of arrival
+        about = call, response.status_code, headers, body, self._redact
+        if len(body) <= MAX_ERROR + MAX_KEY:
+            result = parse_response(*about)
+        else:
+            result = await asyncio.get_running_loop().run_in_executor(self._thread, parse_response, *about)
+        if call.create is None or result.record is None or self._numbers.add(result.record.number):
+            return result
+        # A proxy may have mixed up the answers.
+        reason = (
+            f"it was answered with the number of another ticket that this client created, {result.record.number:.40}"
+        )
+        if is_loopback(httpx.URL(self._config.base_url).host):
+            reason += " (a likely cause is that the emulator was restarted: make a new client)"
+        error = _unknown(context, reason)
+        return AttemptResult(outcome=Outcome.UNKNOWN, error=error, status=result.status, must_close=True)
 
     def _request(self, context: CallContext, timer: asyncio.Timeout) -> httpx.Request:
         """Build a request without the client, to leave out the client's own headers, cookies and parameters."""
@@ -119,8 +159,10 @@ class HttpSender:
             headers["Content-Length"] = str(body.length)
         if body.content_type is not None:
             headers["Content-Type"] = body.content_type
-        extensions = {"timeout": httpx.Timeout(context.options.timeout).as_dict()}
         stream = _Transmission(context, timer)
+        extensions: dict[str, Any] = {"timeout": httpx.Timeout(context.options.timeout).as_dict()}
+        if not body.length:
+            extensions["trace"] = stream.trace
         return httpx.Request(call.method, url, headers=headers, stream=stream, extensions=extensions)
 
     def _failure(self, context: CallContext, error: Exception) -> AttemptResult[Any]:
@@ -159,6 +201,12 @@ class _Transmission(httpx.AsyncByteStream):
     context: CallContext
     timer: asyncio.Timeout
 
+    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Start the timer after the headers of a request without a body, because HTTP/2 does not iterate the body."""
+        if event.endswith("send_request_headers.complete"):
+            self.context.is_started = True
+            self.timer.reschedule(self.context.clock() + self.context.options.timeout)
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
         context, sent, timeout = self.context, 0, self.context.options.timeout
         context.is_started = True
@@ -184,25 +232,82 @@ class _Transmission(httpx.AsyncByteStream):
 
 
 async def _read(context: CallContext, response: httpx.Response, until: float) -> bytes:
-    """Read and decode a body. Both its raw and its decoded size are bounded: a few KB of gzip can hold gigabytes."""
-    if len(response.headers.raw) > MAX_HEADERS:
-        raise ResponseRejectedError(f"it has more than {MAX_HEADERS} headers")
+    """Read and decode a body. Both its raw and its decoded size are bounded: a few KB of gzip can hold gigabytes.
+
+    The status of an error decides, so the body of an error is cut where it becomes too large or cannot be read.
+    """
+    call, is_success, body = context.call, response.is_success, bytearray()
+    is_read = call.idempotency is Idempotency.SAFE or not call.documented
+    limit = MAX_ERROR + MAX_KEY if not is_success else MAX_ANSWER if is_read else MAX_RECEIPT
+    try:
+        if len(response.headers.raw) > MAX_HEADERS:
+            raise ResponseRejectedError(f"it has more than {MAX_HEADERS} headers")
+        if await _receive(context, response, body, limit, until) > limit:
+            raise ResponseRejectedError(f"it is larger than {limit >> 20} MiB")
+        if sum(map(body.count, b",[{")) > MAX_VALUES:
+            raise ResponseRejectedError(f"it has more than {MAX_VALUES:,} values")
+    except Exception:
+        if is_success:
+            raise
+    return bytes(body[:limit])
+
+
+async def _receive(context: CallContext, response: httpx.Response, body: bytearray, limit: int, until: float) -> int:
+    """Append the decoded body to ``body``, and return its raw or decoded size. Stop if that is above ``limit``."""
     if response.is_stream_consumed or response.is_closed:
-        return getattr(response, "_content", b"")  # test transports and response hooks read it themselves
-    encoding = response.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("identity", "", "gzip", "x-gzip"):
-        raise ResponseRejectedError(f"it is encoded as {encoding[:40]!r}; only gzip is accepted")
-    gunzip = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress if "gzip" in encoding else None
-    body, raw_size = bytearray(), 0
+        body += getattr(response, "_content", b"")  # test transports and response hooks read and decode it themselves
+        return len(body)
+    codings = "".join(response.headers.get("content-encoding", "").split()).lower().split(",")
+    if unreadable := _UNREADABLE.intersection(codings):  # any other coding except gzip means nothing
+        raise ResponseRejectedError(f"it is encoded as {min(unreadable)}; only gzip is accepted")
+    count = codings.count("gzip") + codings.count("x-gzip")
+    decoders = [_Gunzip() for _ in range(count)] if count else []
+    size, raw_size, turn = 0, 0, context.clock()
     # Not aiter_raw(): it closes the response at the end, where a cancellation could leak the connection.
-    async for raw in response.stream:  # type: ignore[union-attr]  # an AsyncClient has checked that
-        raw_size += len(raw)
-        body += raw if gunzip is None else gunzip(raw, MAX_RESPONSE + 1 - len(body))
-        if context.clock() > until:
-            raise TimeoutError("the response took too long")
-        if max(raw_size, len(body)) > MAX_RESPONSE:
-            raise ResponseRejectedError(f"it is larger than {MAX_RESPONSE >> 20} MiB")
-    return bytes(body)
+    async for chunk in response.stream:  # type: ignore[union-attr]  # an AsyncClient has checked that
+        raw_size += len(chunk)
+        pieces: Iterable[bytes] = [chunk]
+        for decoder in decoders:
+            pieces = decoder.decode(pieces)
+        for piece in itertools.chain(pieces, [b""]):  # a chunk that decodes to nothing counts too
+            body += piece
+            size = max(raw_size, len(body))
+            if size > limit:
+                return size
+            if (now := context.clock()) > until:
+                raise TimeoutError("the response took too long")
+            if now > turn + _LONGEST_TURN:
+                await asyncio.sleep(0)
+                turn = context.clock()
+    return size
+
+
+class _Gunzip:
+    """Decodes gzip as in RFC 1952: one member after the other, perhaps with zeros between them.
+
+    A body that does not begin like gzip is left unchanged: some proxies decode it and keep the header.
+    """
+
+    def __init__(self) -> None:
+        self._member: Any = None
+        self._is_gzip: bool | None = None
+
+    def decode(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the decoded bytes in pieces of at most 64 KiB."""
+        for data in chunks:
+            if self._is_gzip is None and data:
+                self._is_gzip = data.startswith(b"\x1f")
+            if not self._is_gzip:
+                yield data
+                continue
+            while data := data if self._member else data.lstrip(b"\0"):
+                self._member = self._member or zlib.decompressobj(16 + zlib.MAX_WBITS)
+                while piece := self._member.decompress(data, _PIECE):
+                    data = self._member.unconsumed_tail
+                    yield piece
+                data = self._member.unused_data
+                if self._member.eof:
+                    self._member = None
 
 
 def _not_sent(context: CallContext, error: Exception, proxy: str | None, *, is_tls: bool) -> tuple[str, Retry] | None:

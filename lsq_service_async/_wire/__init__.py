@@ -3,9 +3,23 @@
 from ..records import Attempt, Found, Outcome, Unclear
 from .call import Api, AttemptResult, Call, Idempotency, Retry
 from .lookup import OwnTickets
-from .responses import parse_response, retry_after
+from .responses import (
+    MAX_ANSWER,
+    MAX_ERROR,
+    MAX_KEY,
+    MAX_RECEIPT,
+    MAX_VALUES,
+    TicketNumbers,
+    parse_response,
+    retry_after,
+)
 
 __all__ = [
+    "MAX_ANSWER",
+    "MAX_ERROR",
+    "MAX_KEY",
+    "MAX_RECEIPT",
+    "MAX_VALUES",
     "Api",
     "Attempt",
     "AttemptResult",
@@ -15,6 +29,7 @@ __all__ = [
     "Outcome",
     "OwnTickets",
     "Retry",
+    "TicketNumbers",
     "Unclear",
     "parse_response",
     "retry_after",

@@ -41,9 +41,10 @@ class Call(Generic[T]):
     ``path`` is appended to the URL of the ``api``. The body is multipart if there is a ``dto``, JSON if there is
     ``json``, else empty. ``parse`` makes the record from the decoded JSON of a successful answer. If the call is
     ``documented``, its answer must be JSON, and a ``Status`` in it that is not "Success" means that the call failed.
-    ``before_send`` is awaited with the reference of the call before each attempt, after the limiter granted a slot; if
-    it raises, nothing is sent. ``create`` is set if the call creates a ticket. ``look_up`` finds out whether that was
-    applied; its second argument is the number of seconds after which it cannot be applied any more.
+    If ``ticket`` is a number or GUID, the record must be about this ticket. ``before_send`` is awaited with the
+    reference of the call before each attempt, after the limiter granted a slot; if it raises, nothing is sent.
+    ``create`` is set if the call creates a ticket. ``look_up`` finds out whether that was applied; its second argument
+    is the number of seconds after which it cannot be applied any more.
     """
 
     operation: str
@@ -53,6 +54,7 @@ class Call(Generic[T]):
     parse: Callable[[Any], T]
     api: Api = Api.TENANT
     documented: bool = True
+    ticket: str | None = None
     params: Mapping[str, str] = attrs.field(factory=dict)
     json: bytes | None = None
     dto: bytes | None = None
@@ -79,7 +81,10 @@ class Retry(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class AttemptResult(Generic[T]):
-    """The result of one attempt: a record, or an error and the condition for another attempt."""
+    """The result of one attempt: a record, or an error and the condition for another attempt.
+
+    ``must_close``: the connection must not be used again.
+    """
 
     outcome: Outcome
     record: T | None = None
@@ -87,9 +92,13 @@ class AttemptResult(Generic[T]):
     retry: Retry = Retry.NEVER
     status: int | None = None
     retry_after: float | None = None
+    must_close: bool = False
 
 
 class Send(Protocol):
-    """Sends a call and returns its record, or raises one of `errors`. The operations receive it as a parameter."""
+    """Sends a call and returns its record, or raises one of `errors`. The operations receive it as a parameter.
 
-    def __call__(self, call: Call[T], /) -> Awaitable[T]: ...
+    ``until`` is a deadline that several calls share, as a time of the event loop. It replaces that of the options.
+    """
+
+    def __call__(self, call: Call[T], /, *, until: float | None = None) -> Awaitable[T]: ...

@@ -9,7 +9,7 @@ apidocs.leadsquared.com/create-tickets, .../get-a-tickets-details-by-id, .../upd
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Any, TypeVar
 
 import attrs
@@ -27,20 +27,121 @@ from ..records import (
     TicketReceipt,
     TrashResult,
 )
-from . import values
 from .field_map import READ_ONLY, SETTABLE
 
 T = TypeVar("T")
 
+# Readers of single values: strict about identifiers, lenient about everything else. cattrs calls each with the value
+# and the type of the attribute, which is not needed here.
+
+
+def _identifier(value: Any, _: Any = None) -> str:
+    """Return a number or GUID as text without blanks. The pages print numbers as text and as JSON numbers."""
+    number = _whole_number(value)
+    text = value.strip() if isinstance(value, str) else "" if number is None else str(number)
+    if not text:
+        raise ValueError("the identifier of the record is missing")
+    return text
+
+
+def _optional_identifier(value: Any, _: Any = None) -> str | None:
+    """Return a number or GUID as text without blanks, and null or blank text as None."""
+    return None if value is None or (isinstance(value, str) and not value.strip()) else _identifier(value)
+
+
+def _name(value: Any, _: Any = None) -> str:
+    """Return text unchanged, and a number as text."""
+    return value if isinstance(value, str) and value else _identifier(value)
+
+
+def _identifiers(value: Any, _: Any = None) -> tuple[str, ...]:
+    """Return a list of identifiers as a tuple, and null as an empty one."""
+    return tuple(map(_identifier, value or ()))
+
+
+def _text(value: Any, _: Any = None) -> str | None:
+    """Return text or None. cattrs alone would turn null into the text "None"."""
+    if value is None or isinstance(value, str):
+        return value
+    raise TypeError(f"expected text or null, not {type(value).__name__}")
+
+
+def _type_id(value: Any, _: Any = None) -> str | None:
+    """Return text or None. The page get-a-tickets-details-by-id shows the text "null"."""
+    return None if value == "null" else _text(value)
+
+
+def _lenient_text(value: Any, _: Any = None) -> str | None:
+    """Return text or a number as text, and None for anything else."""
+    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+
+
+def _text_or_number(value: Any, _: Any = None) -> str | int | None:
+    """Return text or a whole number, and None for anything else."""
+    return value if isinstance(value, str) else _whole_number(value)
+
+
+def _whole_number(value: Any, _: Any = None) -> int | None:
+    """Return a whole number, also if it is written as 143.0, and None for anything else."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:  # a larger one may have been rounded
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _is_true(value: Any, _: Any = None) -> bool:
+    """Return True for true only: several booleans may be null or missing."""
+    return value is True
+
+
+def _unchanged(value: Any, _: Any = None) -> Any:
+    """Return any value, for attributes whose shape is not documented."""
+    return value
+
+
+def _entries(value: Any, _: Any = None) -> tuple[Any, ...]:
+    """Return the entries of a list, and nothing for any other value."""
+    return tuple(value) if isinstance(value, list) else ()
+
+
+def _json_object(value: Any) -> Mapping[str, Any]:
+    """Return a JSON object. Any other value raises TypeError."""
+    if not isinstance(value, dict):
+        raise TypeError(f"expected an object, not {type(value).__name__}")
+    return value
+
+
+def _json_list(value: Any) -> list[Any]:
+    """Return a JSON array. Any other value raises TypeError."""
+    if not isinstance(value, list):
+        raise TypeError(f"expected an array, not {type(value).__name__}")
+    return value
+
+
+def _date(value: Any, zone: tzinfo = UTC) -> datetime | None:
+    """Return ISO text as a date in ``zone``, and None for anything else.
+
+    Dates have no zone in the answers. The vendor's samples show that they are UTC.
+    """
+    try:
+        parsed = datetime.fromisoformat(value)
+        moment = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    try:
+        return moment.astimezone(zone)
+    except OverflowError:  # 9999-12-31, which often means "never", would be in the year 10000 in an eastern zone
+        return moment
+
+
 _converter = cattrs.Converter(detailed_validation=False)
-_converter.register_structure_hook(str, values.identifier)
-_converter.register_structure_hook(str | None, values.text)
-_converter.register_structure_hook(str | int | None, values.text_or_number)
-_converter.register_structure_hook(int | None, values.whole_number)
-_converter.register_structure_hook(bool, values.is_true)
-_converter.register_structure_hook(bool | None, values.unchanged)
-_converter.register_structure_hook(datetime | None, values.unchanged)
-_converter.register_structure_hook_func(lambda kind: getattr(kind, "__origin__", None) is Mapping, values.unchanged)
+_converter.register_structure_hook(str, _identifier)
+_converter.register_structure_hook(str | None, _text)
+_converter.register_structure_hook(str | int | None, _text_or_number)
+_converter.register_structure_hook(int | None, _whole_number)
+_converter.register_structure_hook(bool, _is_true)
+_converter.register_structure_hook(bool | None, _unchanged)
+_converter.register_structure_hook(datetime | None, _unchanged)
+_converter.register_structure_hook_func(lambda kind: getattr(kind, "__origin__", None) is Mapping, _unchanged)
 
 _wire_names: dict[type[Any], set[str | None]] = {}
 
@@ -63,40 +164,47 @@ def _register(cls: type[Any], *ignored: str, **attributes: Any) -> None:
 
 def parse(cls: type[T], answer: Any, computed: Mapping[str, Any] | None = None) -> T:
     """Return the record of a JSON object. ``computed`` adds values that the caller has converted."""
-    wire = values.json_object(answer)
+    wire = _json_object(answer)
     extra = {name: value for name, value in wire.items() if name not in _wire_names[cls]}
     return _converter.structure({**wire, **(computed or {}), "extra": extra}, cls)
 
 
 _envelope = ("Status", "ReasonForFailure")
 _computed = override()
-_register(TicketReceipt, *_envelope, number="Id", ticket_id="TicketId", key="Key", message="Message")
+_register(
+    TicketReceipt,
+    *_envelope,
+    number="Id",
+    ticket_id=override(rename="TicketId", struct_hook=_optional_identifier),
+    key="Key",
+    message="Message",
+)
 _register(
     ActivityReceipt,
     *_envelope,
-    ticket_number=override(rename="RelatedTicketId", struct_hook=values.optional_identifier),
-    id=override(rename="Id", struct_hook=values.optional_identifier),
+    ticket_number=override(rename="RelatedTicketId", struct_hook=_optional_identifier),
+    id=override(rename="Id", struct_hook=_optional_identifier),
     message="Message",
 )
 _register(
     TrashResult,
-    successful=override(rename="SuccessfulIds", struct_hook=values.identifiers),
-    failed=override(rename="FailedIds", struct_hook=values.identifiers),
+    successful=override(rename="SuccessfulIds", struct_hook=_identifiers),
+    failed=override(rename="FailedIds", struct_hook=_identifiers),
 )
-_register(Permission, allowed="Allowed", scope_filters=override(rename="ScopeFilters", struct_hook=values.unchanged))
+_register(Permission, allowed="Allowed", scope_filters=override(rename="ScopeFilters", struct_hook=_unchanged))
 # The values of ticket fields are in a list. `parse_ticket` adds each with the prefix "Fields.".
 _loose_texts = {
-    name: override(rename=f"Fields.{schema_name}", struct_hook=values.lenient_text)
+    name: override(rename=f"Fields.{schema_name}", struct_hook=_lenient_text)
     for name, schema_name in (SETTABLE | READ_ONLY).items()
 }
 _register(
     Ticket,
     *("Fields", "UserPermissions"),
     number="Id",
-    ticket_id="TicketId",
+    ticket_id=override(rename="TicketId", struct_hook=_optional_identifier),
     lead_id="LeadId",
     opportunity_id="OpportunityId",
-    type_id=override(rename="TypeId", struct_hook=values.type_id),
+    type_id=override(rename="TypeId", struct_hook=_type_id),
     category_id="Fields.TicketCategoryId",
     service_group_id="Fields.RelatedServiceGroupId",
     stage_id="Fields.RelatedStageId",
@@ -108,14 +216,14 @@ _register(
     activity_type="RelatedActivityType",
     text="Text",
     html="Html",
-    attachments=override(rename="Attachments", struct_hook=values.entries),
+    attachments=override(rename="Attachments", struct_hook=_entries),
     created_by="CreatedBy",
     created_on=_computed,
 )
 _register(
     FieldMetadata,
     "ValidationProperties",
-    schema_name="SchemaName",
+    schema_name=override(rename="SchemaName", struct_hook=_name),
     id="Id",
     display_name="DisplayName",
     description="Description",
@@ -126,22 +234,26 @@ _register(
     mandatory="ValidationProperties.IsMandatory",
     min_length="ValidationProperties.MinLength",
     max_length="ValidationProperties.MaxLength",
-    regex=override(rename="ValidationProperties.Regex", struct_hook=values.lenient_text),
+    regex=override(rename="ValidationProperties.Regex", struct_hook=_lenient_text),
     validation=_computed,
 )
-_register(SubType, text="Text", value="Value")
+_register(
+    SubType,
+    text=override(rename="Text", struct_hook=_name),
+    value=override(rename="Value", struct_hook=_name),
+)
 _register(Lead, id="ProspectID", email="EmailAddress", phone="Phone", fields=_computed)
 
 
 def parse_ticket(answer: Any, zone: tzinfo) -> Ticket:
     """Return a ticket with its dates in ``zone``."""
-    wire = values.json_object(answer)
+    wire = _json_object(answer)
     listed = wire.get("Fields") or []
     permissions = wire.get("UserPermissions") or {}
     fields = {field["SchemaName"]: field.get("Value") for field in listed}
     computed = {
         **{f"Fields.{name}": value for name, value in fields.items()},
-        "due_date": values.date(fields.get("DueDate"), zone),
+        "due_date": _date(fields.get("DueDate"), zone),
         "fields": fields,
         "sub_fields": {f["SchemaName"]: f["SubFields"] for f in listed if f.get("SubFields") is not None},
         "permissions": {name: parse(Permission, permission) for name, permission in permissions.items()},
@@ -151,8 +263,8 @@ def parse_ticket(answer: Any, zone: tzinfo) -> Ticket:
 
 def parse_conversations(answer: Any, zone: tzinfo) -> list[Conversation]:
     """Return the conversations of an answer with their dates in ``zone``."""
-    found = values.entries(values.json_object(answer)["ConversationList"])
-    return [parse(Conversation, wire, {"created_on": values.date(wire.get("CreatedOn"), zone)}) for wire in found]
+    found = _entries(_json_object(answer)["ConversationList"])
+    return [parse(Conversation, wire, {"created_on": _date(wire.get("CreatedOn"), zone)}) for wire in found]
 
 
 def parse_activity(answer: Any) -> ActivityReceipt:
@@ -165,7 +277,7 @@ def parse_activity(answer: Any) -> ActivityReceipt:
 
 def parse_trash_result(answer: Any) -> TrashResult:
     """Return which tickets were trashed. Raises ValueError if the answer has neither of the two lists."""
-    if not values.json_object(answer).keys() & {"SuccessfulIds", "FailedIds"}:
+    if not _json_object(answer).keys() & {"SuccessfulIds", "FailedIds"}:
         raise ValueError("the answer has neither SuccessfulIds nor FailedIds")
     return parse(TrashResult, answer)
 
@@ -173,19 +285,19 @@ def parse_trash_result(answer: Any) -> TrashResult:
 def parse_field_page(answer: Any) -> tuple[list[FieldMetadata], int]:
     """Return the fields of one page, and the total number of fields in the account."""
     fields = []
-    for field in values.entries(values.json_object(answer)["TicketsFields"]):
-        rules = dict(values.json_object(field).get("ValidationProperties") or {})
+    for field in _entries(_json_object(answer)["TicketsFields"]):
+        rules = dict(_json_object(field).get("ValidationProperties") or {})
         computed = {f"ValidationProperties.{name}": value for name, value in rules.items()}
         fields.append(parse(FieldMetadata, field, {**computed, "validation": rules}))
-    return fields, values.whole_number(answer.get("Total")) or len(fields)
+    return fields, _whole_number(answer.get("Total")) or len(fields)
 
 
 def parse_sub_types(answer: Any) -> list[SubType]:
     """Return the values of the field SubType."""
-    return [parse(SubType, entry) for entry in values.json_list(answer)]
+    return [parse(SubType, entry) for entry in _json_list(answer)]
 
 
 def parse_first_lead(answer: Any) -> Lead | None:
     """Return the first lead of a list, and None for an empty list."""
-    leads = values.json_list(answer)
-    return parse(Lead, leads[0], {"fields": dict(values.json_object(leads[0]))}) if leads else None
+    leads = _json_list(answer)
+    return parse(Lead, leads[0], {"fields": dict(_json_object(leads[0]))}) if leads else None

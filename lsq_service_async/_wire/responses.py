@@ -8,11 +8,12 @@ status alone decides.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from json.scanner import py_make_scanner  # type: ignore[attr-defined]  # is not in typeshed
+from typing import Any, Literal, TypeVar
+from uuid import UUID
 
 import attrs
 
@@ -31,16 +32,35 @@ from ..errors import (
 )
 from ..records import Outcome
 from .call import AttemptResult, Call, Retry
+from .serialize import finite, finite_int
 
 T = TypeVar("T")
 E = TypeVar("E", bound=APIStatusError)
 
+MAX_ERROR = 64 << 10
+"""Bytes of an error that are used. A larger one is cut, because its status decides."""
+MAX_RECEIPT = 1 << 20
+MAX_ANSWER = 8 << 20
+"""Bytes of the answer to a read, and to a call that is not documented."""
+MAX_VALUES = 200_000
+"""Commas and opening brackets in an answer: decoding takes time for each value, and blocks all threads meanwhile."""
+MAX_KEY = 8 << 10
+"""Characters of an API key in any encoding. So much is read and redacted beyond the end of text that is cut."""
+
 _BY_STATUS = {400: BadRequestError, 401: AuthenticationError, 403: PermissionDeniedError, 404: NotFoundError}
 _TRANSIENT = {500, 502, 503, 504}
-_REASONS = ("ReasonForFailure", "ExceptionMessage", "Message", "message", "error")
-_ERROR_FIELDS = {*_REASONS, "Status", "ExceptionType"}
+# By their definitions in RFC 9110 and RFC 8470, the request was not processed and can be sent on another connection.
+_NOT_PROCESSED = {408, 421, 425}
+# All other registered statuses from 500 on: the server cannot carry out the request, or a proxy (511) refuses it.
+_REFUSED = {501, 505, 506, 507, 508, 510, 511}
+# Lower-case names of the fields of an error, the best first: of the vendor, of RFC 9457 and of common frameworks.
+_MESSAGES = ("reasonforfailure", "exceptionmessage", "message", "errormessage", "msg", "detail", "error_description",
+             "error")  # fmt: skip
+_REASONS = (*_MESSAGES, "errors", "title")
+_ERROR_FIELDS = {*_MESSAGES, "status", "exceptiontype"}
 _MAX_DEPTH = 64
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 _LIMIT_TYPE = "MXAPIRateLimitExceededException".casefold()
 # Matched at the beginning of a message only: further on, the service may quote a ticket that contains this text.
@@ -55,17 +75,28 @@ def parse_response(
     """Return the record of an answer, or its error. ``headers`` has lower-case names.
 
     ``redact`` removes the API keys from a text. It is applied to every text in an error, before the text is cut.
+    If the body is larger than ``MAX_ERROR``, this can take a second, but lets other threads run meanwhile.
     """
-    answer = _Body.of(body)
+    is_success = 200 <= status < 300
+    answer = _Body.of(body, is_error=not is_success)
     if status == 429 or answer.is_rate_limited(status):
         wait, limit = retry_after(headers), answer.limit()
         refusal = _status_error(RateLimitError, status, headers, answer, redact, retry_after=wait, limit=limit)
         retry = Retry.NEVER if refusal.is_quota else Retry.ALWAYS
         return AttemptResult(outcome=Outcome.NOT_APPLIED, error=refusal, retry=retry, status=status, retry_after=wait)
-    is_success = 200 <= status < 300
+    if status in _NOT_PROCESSED and not answer.exception_type:
+        wait, unprocessed = retry_after(headers), _status_error(APIStatusError, status, headers, answer, redact)
+        return AttemptResult(
+            outcome=Outcome.NOT_APPLIED,
+            error=unprocessed,
+            retry=Retry.ALWAYS,
+            status=status,
+            retry_after=wait,
+            must_close=True,
+        )
     if is_success and not answer.exception_type and not (call.documented and answer.reports_failure):
         return _parse_success(call, status, answer, redact)
-    if status >= 500 and not answer.exception_type:
+    if status >= 500 and status not in _REFUSED and not answer.exception_type:
         failure = _status_error(ServerError, status, headers, answer, redact)
         wait, retry = retry_after(headers), Retry.ON_SERVER_ERROR if status in _TRANSIENT else Retry.NEVER
         return AttemptResult(outcome=Outcome.UNKNOWN, error=failure, retry=retry, status=status, retry_after=wait)
@@ -76,21 +107,54 @@ def parse_response(
 
 def _parse_success(call: Call[T], status: int, answer: _Body, redact: Callable[[str], str]) -> AttemptResult[T]:
     is_readable = answer.is_json or (not call.documented and not answer.text.strip())
-    retry = Retry.ON_NO_RESPONSE
+    retry, is_foreign = Retry.ON_NO_RESPONSE, False
+    likely: Literal["applied"] | None = None
+    problem = "is not as documented" if is_readable else "is not JSON"
     if is_readable:
         try:
-            return AttemptResult(outcome=Outcome.APPLIED, record=call.parse(answer.json), status=status)
+            record = call.parse(answer.json)
+            if call.ticket is None or _is_about(record, call.ticket):
+                return AttemptResult(outcome=Outcome.APPLIED, record=record, status=status)
+            problem, is_foreign = f"is about another ticket than {call.ticket}", True
         except Exception:  # of any kind: the service has confirmed the call, so its error must be OutcomeUnknownError
-            retry = Retry.ON_NO_RESPONSE if call.repeatable else Retry.NEVER
+            retry, likely = Retry.ON_NO_RESPONSE if call.repeatable else Retry.NEVER, "applied"
     redacted = answer.redacted(redact)
-    problem = "is not as documented" if is_readable else "is not JSON"
     message = f"the answer to {call.operation} {problem}; it begins with {_quoted(redacted.text, 80)}"
     error: MalformedResponseError | OutcomeUnknownError
     if call.repeatable:
         error = MalformedResponseError(message, body=redacted.content)
     else:
-        error = OutcomeUnknownError(message, likely="applied" if is_readable else None, body=redacted.content)
-    return AttemptResult(outcome=Outcome.UNKNOWN, error=error, retry=retry, status=status)
+        error = OutcomeUnknownError(message, likely=likely, body=redacted.content)
+    return AttemptResult(outcome=Outcome.UNKNOWN, error=error, retry=retry, status=status, must_close=is_foreign)
+
+
+def _is_about(record: Any, ticket: str) -> bool:
+    """Whether a ticket or receipt is that of the ticket. True if it does not have the number or GUID that was asked."""
+    if ticket.isdecimal():
+        number = record.ticket_number if hasattr(record, "ticket_number") else record.number
+        return number is None or not number.isdecimal() or int(number) == int(ticket)
+    try:
+        return record.ticket_id is None or UUID(record.ticket_id) == UUID(ticket)
+    except ValueError:  # one of them is not a GUID
+        return True
+
+
+class TicketNumbers:
+    """The numbers of the last ``kept`` tickets that a client created; at 25 calls in 5 s, those of half an hour."""
+
+    def __init__(self, kept: int = 10_000) -> None:
+        self._kept = kept
+        self._numbers: dict[str, None] = {}  # oldest first
+
+    def add(self, number: str) -> bool:
+        """Add the number of a new ticket, and return False if another ticket has it."""
+        plain = number.lstrip("0")
+        if plain in self._numbers:
+            return False
+        self._numbers[plain] = None
+        if len(self._numbers) > self._kept:
+            del self._numbers[next(iter(self._numbers))]
+        return True
 
 
 def _status_error(
@@ -153,34 +217,29 @@ class _Body:
     json: Any
     text: str
     is_json: bool = attrs.field(kw_only=True)
+    is_long: bool = attrs.field(kw_only=True)
     exception_type: str | None = attrs.field(default=None, kw_only=True)
 
     @classmethod
-    def of(cls, body: bytes) -> _Body:
+    def of(cls, body: bytes, *, is_error: bool) -> _Body:
+        is_long = len(body) > MAX_ERROR
         try:
+            if is_error and is_long:
+                raise ValueError("it is cut")
             text = body.decode("utf-8-sig")
-            value = _decode(text)
+            value = _decode(text, _slow_decoder if is_long else _decoder)
         except Exception:  # also RecursionError and MemoryError
-            return cls(None, body.decode("utf-8-sig", errors="replace"), is_json=False)
+            return cls(None, body.decode("utf-8-sig", errors="replace"), is_json=False, is_long=is_long)
         named = value.get("ExceptionType") if isinstance(value, dict) else None
-        return cls(value, text, is_json=True, exception_type=named if isinstance(named, str) and named else None)
+        exception_type = named if isinstance(named, str) and named else None
+        return cls(value, text, is_json=True, is_long=is_long, exception_type=exception_type)
 
     def redacted(self, redact: Callable[[str], str]) -> _Body:
-        """Return a copy with ``redact`` applied to every text, including the names in objects."""
-        root = [self.json]
-        parents: list[Any] = [root]
-        while parents:
-            parent = parents.pop()
-            for key, value in list(parent.items() if isinstance(parent, dict) else enumerate(parent)):
-                if isinstance(key, str):
-                    del parent[key]
-                    key = redact(key)
-                if isinstance(value, dict | list):
-                    value = value.copy()
-                    parents.append(value)
-                parent[key] = redact(value) if isinstance(value, str) else value
-        exception_type = redact(self.exception_type) if self.exception_type else None
-        return _Body(root[0], redact(self.text), is_json=self.is_json, exception_type=exception_type)
+        """Return a body without the API keys, cut at 64 KiB. If it is cut, its end may have a part of a key."""
+        text = redact(self.text[: MAX_ERROR + MAX_KEY])
+        if self.is_long:
+            return _Body(None, text[:-MAX_KEY][:MAX_ERROR], is_json=False, is_long=False)
+        return self if text == self.text else _Body.of(text.encode(), is_error=True)
 
     @property
     def content(self) -> Any:
@@ -188,13 +247,17 @@ class _Body:
         return self.json if self.is_json else self.text
 
     @property
-    def reason(self) -> str | None:
-        """The message of an error."""
+    def message(self) -> str | None:
+        """The message of an error, without lists of several errors and general titles."""
         if isinstance(self.json, dict):
-            texts = (self.json.get(name) for name in _REASONS)
-            return next((text for text in texts if isinstance(text, str) and text), None)
+            return _message_in(self.json, _MESSAGES) or None
         text = self.text if not self.is_json else self.json if isinstance(self.json, str) else ""
         return text.strip() or None
+
+    @property
+    def reason(self) -> str | None:
+        """The message or messages of an error, or else its title."""
+        return (_message_in(self.json, _REASONS) or None) if isinstance(self.json, dict) else self.message
 
     @property
     def reports_failure(self) -> bool:
@@ -208,7 +271,9 @@ class _Body:
             return True
         # A receipt may contain this text as its message. So a 200 counts as a refusal only if all its fields are those
         # of an error.
-        only_error = isinstance(self.json, str) or (isinstance(self.json, dict) and self.json.keys() <= _ERROR_FIELDS)
+        only_error = isinstance(self.json, str) or (
+            isinstance(self.json, dict) and _ERROR_FIELDS.issuperset(map(str.casefold, self.json))
+        )
         is_error = status >= 400 or not self.is_json or self.reports_failure or only_error
         return is_error and status not in _NOT_THE_LIMIT and self._limit_sentence() is not None
 
@@ -222,12 +287,28 @@ class _Body:
 
     def _limit_sentence(self) -> re.Match[str] | None:
         is_limit_type = (self.exception_type or "").casefold() == _LIMIT_TYPE
-        return (_LIMIT.search if is_limit_type else _LIMIT.match)((self.reason or "").lstrip()[:4096])
+        return (_LIMIT.search if is_limit_type else _LIMIT.match)((self.message or "")[:4096])
 
 
-def _decode(text: str) -> Any:
+def _message_in(value: Any, names: tuple[str, ...], *, by_field: bool = False) -> str:
+    """Return the message in a part of an error: a text, a list of messages, an object with a message or by field."""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, list):
+        return "; ".join(filter(None, (_message_in(part, names) for part in value)))
+    if not isinstance(value, dict):
+        return ""
+    if by_field:
+        messages = {name: _message_in(part, names) for name, part in value.items()}
+        return "; ".join(f"{name}: {message}" for name, message in messages.items() if message)
+    parts = {name.casefold(): part for name, part in value.items()}
+    found = (_message_in(parts.get(name), names, by_field=name == "errors") for name in names)
+    return next(filter(None, found), "")
+
+
+def _decode(text: str, decoder: json.JSONDecoder) -> Any:
     """Decode JSON. More than 64 levels, NaN and numbers that overflow raise ValueError like text that is not JSON."""
-    value = json.loads(text, parse_constant=_finite, parse_float=_finite)
+    value = decoder.decode(text)
     level = [value]
     for _ in range(_MAX_DEPTH + 1):  # level by level, because recursion has a limit of its own
         parents = [parent for parent in level if isinstance(parent, dict | list)]
@@ -236,15 +317,21 @@ def _decode(text: str) -> Any:
             break
     else:
         raise ValueError(f"nested deeper than {_MAX_DEPTH} levels")
-    if not _SURROGATE.search(text):
-        return value
-    # Text that was cut inside an emoji ends with a lone surrogate, which files, sockets and databases reject.
-    whole = json.dumps(value, ensure_ascii=False).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return json.loads(whole)
+    return _without_surrogates(value) if _ESCAPED_SURROGATE.search(text) else value
 
 
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text:.40} is not a finite number")
+def _without_surrogates(value: Any) -> Any:
+    """Replace lone surrogates, with which text ends that was cut inside an emoji: files and databases reject them."""
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_without_surrogates(part) for part in value]
+    if isinstance(value, dict):
+        return {_without_surrogates(name): _without_surrogates(part) for name, part in value.items()}
     return value
+
+
+_decoder = json.JSONDecoder(parse_float=finite, parse_int=finite_int, parse_constant=finite)
+# The scanner in C blocks all threads until it is done. That in Python takes longer, but the event loop runs meanwhile.
+_slow_decoder = json.JSONDecoder(parse_float=finite, parse_int=finite_int, parse_constant=finite)
+_slow_decoder.scan_once = py_make_scanner(_slow_decoder)  # type: ignore[attr-defined]  # is not in typeshed

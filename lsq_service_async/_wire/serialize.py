@@ -15,11 +15,32 @@ from .field_map import LEAD_FIELDS, SETTABLE
 
 
 def encode(value: Any) -> bytes:
-    """Return compact UTF-8 JSON. NaN, lone surrogates and types unknown to JSON raise InvalidRequestError."""
+    """Return compact UTF-8 JSON.
+
+    NaN, numbers that overflow, lone surrogates and types unknown to JSON raise InvalidRequestError.
+    """
     try:
-        return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        if re.search("[0-9]{300}", text):  # json.dumps writes whole numbers of any size
+            json.loads(text, parse_int=finite_int)
+        return text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequestError(f"this cannot be sent as JSON: {error}") from None
+
+
+def finite(text: str) -> float:
+    """Read a number of JSON. NaN and a number that overflows raise ValueError."""
+    value = float(text)
+    if not abs(value) < float("inf"):
+        raise ValueError(f"{text:.40} is not a finite number")
+    return value
+
+
+def finite_int(text: str) -> int:
+    """Read a whole number of JSON. Like 1e400, one that does not fit into a double raises ValueError."""
+    if len(text) > 300:
+        finite(text)
+    return int(text)
 
 
 def new_ticket_dto(ticket: NewTicket) -> dict[str, Any]:

@@ -86,10 +86,11 @@ def state_for_error(error: LSQServiceError) -> State:
     """The state of a row whose call raised an error. Pending and failed rows were not applied by any attempt."""
     if any(attempt.outcome is Outcome.UNKNOWN for attempt in error.attempts):
         return State.UNKNOWN
-    if isinstance(error, NotSentError | AuthenticationError | RateLimitError):  # not caused by the row
-        return State.PENDING
+    last = error.attempts[-1].outcome if error.attempts else None
+    if isinstance(error, NotSentError | AuthenticationError | RateLimitError) or last is Outcome.NOT_APPLIED:
+        return State.PENDING  # not caused by the row
     is_refused = isinstance(error, APIStatusError | InvalidRequestError)
-    is_broken = isinstance(error, ServerError) and error.exception_type is None
+    is_broken = isinstance(error, ServerError) and error.exception_type is None and last is not Outcome.REFUSED
     return State.FAILED if is_refused and not is_broken else State.UNKNOWN
 
 

@@ -1,5 +1,7 @@
 """Failures inside an attempt raise errors of the package and return the slot."""
 
+import asyncio
+
 import attrs
 import httpx
 import pytest
@@ -196,3 +198,48 @@ async def test_an_attachment_that_fails_while_it_is_copied_is_not_sent(config):
             attachment = Attachment.from_async_iterable(broken(error), name="a")
             with pytest.raises(expected):
                 await client.tickets.create(TICKET, attachments=[attachment])
+
+
+@pytest.mark.parametrize("event", ["http11.send_request_headers.complete", "http2.send_request_headers.complete"])
+def test_the_timeout_of_a_request_without_a_body_starts_after_its_headers(config, event):
+    """A read ends at its timeout, also over HTTP/2, where httpx does not iterate a body that is empty."""
+
+    class Silent(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request):
+            await request.extensions["trace"](event.replace("complete", "started"), {})
+            await asyncio.sleep(50)
+            await request.extensions["trace"](event, {})
+            await asyncio.sleep(10_000)
+
+    async def main(client, _):
+        started = asyncio.get_running_loop().time()
+        with pytest.raises(LSQServiceError):
+            await client.with_options(retry=ONCE, timeout=20.0).tickets.get("143")
+        return asyncio.get_running_loop().time() - started
+
+    assert play(config, Silent(), main)[0] == pytest.approx(70, abs=0.1)
+
+
+@pytest.mark.parametrize("base_url", ["http://127.0.0.1:9", "https://service.test"])
+def test_a_create_that_is_answered_with_the_number_of_another_is_unknown(config, base_url):
+    """A number that this client received for another create does not prove that the ticket was created. The message
+    names a restarted emulator as the cause on a loopback origin."""
+    numbered = [httpx.Response(200, json={"Id": number}) for number in ("101", "0102", 102, "103", "101")]
+
+    async def main(client, _):
+        results = [await outcome_of(client.tickets.create(TICKET)) for _ in numbered]
+        return [result if isinstance(result, Exception) else result.number for result in results]
+
+    first, second, third, fourth, last = play(attrs.evolve(config, base_url=base_url), Script(*numbered), main)[0]
+    assert (first, second, fourth) == ("101", "0102", "103")
+    for error, number in ((third, "102"), (last, "101")):
+        assert (type(error), error.likely) == (OutcomeUnknownError, None)
+        assert f"another ticket that this client created, {number}" in str(error)
+        assert ("emulator" in str(error)) == ("127" in base_url)
+
+
+async def outcome_of(call):
+    try:
+        return await call
+    except LSQServiceError as error:
+        return error

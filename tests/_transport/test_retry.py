@@ -105,7 +105,10 @@ ONCE = [
     ("truncated JSON", httpx.Response(200, content=b'{"Id": "1'), 2, 2, 1),
     ("list for object", httpx.Response(200, content=b"[]"), 2, 2, 1),
     ("no number", httpx.Response(200, content=b'{"Status": "Success"}'), 2, 2, 1),
+    ("408", 408, 2, 2, 2),
     ("501", 501, 1, 1, 1),
+    ("511", 511, 1, 1, 1),
+    ("520", 520, 1, 1, 1),
 ]
 
 
@@ -128,7 +131,9 @@ STAYS = [
     ("garbage", httpx.Response(200, content=b"<"), MalformedResponseError, MalformedResponseError, OutcomeUnknownError),
     ("400", 400, BadRequestError, BadRequestError, BadRequestError),
     ("200 failed", answer({"Status": "No"}), OperationFailedError, OperationFailedError, OperationFailedError),
-    ("501", 501, ServerError, ServerError, OutcomeUnknownError),
+    ("421", 421, APIStatusError, APIStatusError, APIStatusError),
+    ("501", 501, ServerError, ServerError, ServerError),
+    ("520", 520, ServerError, ServerError, OutcomeUnknownError),
 ]
 
 

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsq_service_async import Ticket, TicketReceipt
-from lsq_service_async._wire.parse import parse, parse_ticket
+from lsq_service_async._wire.parse import (
+    parse,
+    parse_activity,
+    parse_field_page,
+    parse_sub_types,
+    parse_ticket,
+    parse_trash_result,
+)
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 
@@ -57,7 +64,20 @@ def test_the_answers_of_create_and_update_become_receipts(name):
 
 
 @pytest.mark.parametrize(
-    "wire", [{}, {"Id": None}, {"Id": ""}, {"Id": True}, {"Id": 1.5}, {"Id": ["1"]}, [], "text", None]
+    "wire",
+    [
+        {},
+        {"Id": None},
+        {"Id": ""},
+        {"Id": " "},
+        {"Id": True},
+        {"Id": 1.5},
+        {"Id": 2.0**53},
+        {"Id": ["1"]},
+        [],
+        "text",
+        None,
+    ],
 )
 @pytest.mark.parametrize("read", [ticket_of, receipt_of])
 def test_a_record_without_its_number_is_refused(read, wire):
@@ -66,9 +86,21 @@ def test_a_record_without_its_number_is_refused(read, wire):
         read(wire)
 
 
-def test_an_identifier_may_be_a_json_number():
-    """An identifier is text in the record, also if the service sends a number."""
-    assert receipt_of({"Id": 34}).number == "34"
+@pytest.mark.parametrize("wire", [34, 34.0, " 34 ", "34\n"])
+def test_an_identifier_may_be_a_json_number(wire):
+    """An identifier is text without blanks in the record, also if the service sends a number, whole or as 34.0."""
+    assert receipt_of({"Id": wire}).number == "34"
+    assert ticket_of({"Id": wire, "TicketId": " a-b "}).ticket_id == "a-b"
+    assert receipt_of({"Id": "1", "TicketId": " "}).ticket_id is None
+    assert parse_activity({"RelatedTicketId": wire}).ticket_number == "34"
+    assert parse_trash_result({"SuccessfulIds": [wire]}).successful == ("34",)
+
+
+def test_names_keep_their_blanks():
+    """Blanks in a schema name and in the value of a sub-type are kept, because they are compared and sent."""
+    [sub_type] = parse_sub_types([{"Text": " a ", "Value": "b "}])
+    [field], _ = parse_field_page({"TicketsFields": [{"SchemaName": "C "}]})
+    assert (sub_type.text, sub_type.value, field.schema_name) == (" a ", "b ", "C ")
 
 
 def test_everything_else_may_be_missing_null_or_of_another_type():

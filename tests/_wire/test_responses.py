@@ -11,6 +11,7 @@ from lsq_service_async import (
     APIStatusError,
     AuthenticationError,
     BadRequestError,
+    InvalidRequestError,
     MalformedResponseError,
     NotFoundError,
     OperationFailedError,
@@ -20,22 +21,25 @@ from lsq_service_async import (
     ServerError,
     TicketReceipt,
 )
-from lsq_service_async._wire import Call, Idempotency, Outcome, Retry, parse_response, retry_after
+from lsq_service_async._wire import Call, Idempotency, Outcome, Retry, TicketNumbers, parse_response, retry_after
 from lsq_service_async._wire.parse import parse, parse_activity, parse_ticket, parse_trash_result
+from lsq_service_async._wire.serialize import encode
 
 LIMIT = "API calls exceeded the limit of 25 in 5 second(s)"
 NOW = "Sat, 21 Nov 2026 10:00:00 GMT"
 RECEIPT = partial(parse, TicketReceipt)
 SUCCESS = {"Status": "Success", "Id": "34"}
+GUID = "5af882cc-49c8-403f-8dba-c7e356e9baf7"
 
 
-def call(idempotency=Idempotency.NON_IDEMPOTENT, parse=RECEIPT):
+def call(idempotency=Idempotency.NON_IDEMPOTENT, parse=RECEIPT, ticket=None):
     return Call(
         operation="tickets.test",
         method="POST",
         path="/tickets",
         idempotency=idempotency,
         parse=parse,
+        ticket=ticket,
     )
 
 
@@ -63,9 +67,10 @@ def test_a_success_becomes_a_record():
         ("whole \U0001f600 \\\\ud83d", "whole \U0001f600 \\ud83d"),
     ],
 )
-def test_half_an_emoji_is_read_as_a_replacement_character(given, read_as):
+@pytest.mark.parametrize("padding", ["", " " * 70_000], ids=["short", "long"])
+def test_half_an_emoji_is_read_as_a_replacement_character(given, read_as, padding):
     """Half of an emoji, as in text that was cut, is read as a replacement character."""
-    result = read(200, f'{{"Status": "Success", "Id": "34", "Key": "{given}"}}')
+    result = read(200, f'{{"Status": "Success", "Id": "34", "Key": "{given}", "x": [1]}}{padding}')
     assert result.record.key == read_as
     assert read(400, f'{{"Message": "{given}"}}').error.body == {"Message": read_as}
 
@@ -176,6 +181,12 @@ def test_a_record_that_quotes_the_limit_is_not_a_rate_limit():
         (413, "too large", APIStatusError),
         (422, "{}", APIStatusError),
         (418, "null", APIStatusError),
+        *(
+            (status, "", APIStatusError)
+            for status in (402, *range(405, 408), *range(410, 418), 423, 424, 426, 428, 431, 451)
+        ),
+        *((status, "", ServerError) for status in (501, 505, 506, 507, 508, 510, 511)),
+        (408, {"ExceptionType": "MXInvalidException"}, APIStatusError),
         (500, {"ExceptionType": "MXInvalidException", "ExceptionMessage": "no such field"}, ServerError),
         (400, {"ExceptionType": "MXInvalidException"}, BadRequestError),
         (200, {"ExceptionType": "MXInvalidException"}, OperationFailedError),
@@ -230,13 +241,125 @@ def test_a_transient_server_error_is_an_unknown_outcome(status, body):
     assert result.retry_after == 7.0
 
 
-@pytest.mark.parametrize("status", [501, 505, 520])
+@pytest.mark.parametrize("status", [520, 599])
 def test_other_server_errors_are_not_repeated(status):
-    """Any other status from 500 on is not repeated."""
-    assert read(status, "").retry is Retry.NEVER
+    """The outcome of a status from 500 on that is not registered is unknown, and it is not repeated."""
+    assert (read(status, "").outcome, read(status, "").retry) == (Outcome.UNKNOWN, Retry.NEVER)
 
 
-NOT_JSON = ["", "<html>", b"\xff", "NaN", '{"Id": NaN}', '{"Id": 1e400}', "[" * 200_000, "1" * 5000, '{"Id": "3']
+@pytest.mark.parametrize("status", [408, 421, 425])
+def test_a_request_that_was_not_processed_is_repeated_on_a_new_connection(status):
+    """A status that says that the request was not processed is repeated for every call, on a new connection."""
+    result = read(status, "", {"retry-after": "7"})
+    assert (result.outcome, result.retry) == (Outcome.NOT_APPLIED, Retry.ALWAYS)
+    assert (type(result.error), result.retry_after, result.must_close) == (APIStatusError, 7.0, True)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"title": "Errors occurred.", "status": 400, "detail": "LeadId is no GUID"}, "LeadId is no GUID"),
+        ({"title": "Errors", "errors": {"Title": ["Too long.", "Odd."], "Type": "Unknown."}},
+         "Title: Too long.; Odd.; Type: Unknown."),
+        ({"errors": [{"title": "Invalid", "detail": "Unknown lead"}, "Odd"]}, "Unknown lead; Odd"),
+        ({"error": {"code": 5, "message": "Unknown lead"}}, "Unknown lead"),
+        ({"Error": {"Message": "Unknown lead"}}, "Unknown lead"),
+        ({"timestamp": 1, "error": "Bad Request", "message": "Unknown lead"}, "Unknown lead"),
+        ({"error": "invalid", "error_description": "Unknown lead"}, "Unknown lead"),
+        ({"ErrorMessage": " Unknown lead "}, "Unknown lead"),
+        ({"detail": [{"loc": ["body"], "msg": "Unknown lead"}]}, "Unknown lead"),
+        ({"Message": "", "title": "Bad Request", "errors": {"": []}}, "Bad Request"),
+        ({"Message": 5, "status": 400}, None),
+    ],
+)  # fmt: skip
+def test_the_reason_is_found_in_every_common_format(body, reason):
+    """The reason is read from the vendor's fields, problem+json, and the formats of common frameworks and gateways."""
+    assert read(400, body).error.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("asked", "body", "is_accepted"),
+    [
+        ("143", {"Id": "143"}, True),
+        ("143", {"Id": 143.0}, True),
+        ("143", {"Id": "0143", "TicketId": GUID}, True),
+        ("143", {"Id": GUID}, True),
+        ("143", {"Id": "999", "TicketId": "143"}, False),
+        (GUID, {"Id": "999"}, True),
+        (GUID, {"Id": "999", "TicketId": GUID.upper()}, True),
+        (GUID, {"Id": "999", "TicketId": "999"}, True),
+        (GUID, {"Id": GUID, "TicketId": GUID.replace("4", "5")}, False),
+        ("word", {"Id": "999", "TicketId": GUID}, True),
+    ],
+)
+@pytest.mark.parametrize("parse", [partial(parse_ticket, zone=UTC), RECEIPT])
+def test_an_answer_belongs_to_the_ticket_that_was_asked_for(asked, body, is_accepted, parse):
+    """An answer is about another ticket if it has another number, or another GUID, than the call asked with."""
+    result = read(200, body, parse=parse, idempotency=Idempotency.IDEMPOTENT, ticket=asked)
+    assert result.must_close is not is_accepted
+    if not is_accepted:
+        assert (type(result.error), result.retry) == (MalformedResponseError, Retry.ON_NO_RESPONSE)
+        assert (result.outcome, asked in str(result.error)) == (Outcome.UNKNOWN, True)
+
+
+@pytest.mark.parametrize(("body", "is_accepted"), [({"RelatedTicketId": 143}, True), ({"Id": "9"}, True),
+                                                   ({"RelatedTicketId": "9"}, False)])  # fmt: skip
+def test_a_note_belongs_to_its_ticket(body, is_accepted):
+    """A note for another ticket is unknown; one whose answer does not name the ticket is accepted."""
+    result = read(200, body, parse=parse_activity, ticket="143")
+    assert (result.error is None) == is_accepted
+    assert is_accepted or (type(result.error), result.error.likely) == (OutcomeUnknownError, None)
+
+
+def test_the_last_numbers_are_compared():
+    """A number is new unless one of the last tickets has it, with or without zeros before it."""
+    numbers = TicketNumbers(kept=3)
+    assert [numbers.add(number) for number in ("1", "2", "03", "3", "1", "4", "1")] == [True] * 3 + [False] * 2 + [
+        True
+    ] * 2
+
+
+def hiding(text):
+    return text.replace("KEY" * 100, "***")
+
+
+@pytest.mark.parametrize("start", [0, 65_000, 65_400, 65_536, 73_700])
+def test_an_error_that_is_cut_has_no_part_of_a_key(start):
+    """The body of an error is cut at 64 KiB, and a key that the cut divides leaves nothing."""
+    for letter in ("x", "\u00e9"):
+        body = (letter * start + "KEY" * 100 + letter * 100_000).encode()[: (64 + 8) << 10]
+        error = parse_response(call(), 400, {}, body, hiding).error
+        assert len(error.body) <= 64 << 10
+        assert "KEY" not in f"{error.body} {error.reason} {error}"
+    assert len(read(400, "x" * 200_000).error.body) == 64 << 10
+
+
+def test_the_body_of_a_success_that_cannot_be_used_is_cut_too():
+    """The error of a large answer keeps 64 KiB of its text."""
+    assert len(read(200, {"Text": "x" * 200_000}).error.body) == 64 << 10
+
+
+def test_a_key_in_a_name_or_a_value_of_an_error_is_hidden():
+    """The body of an error is redacted as text, and is still JSON."""
+    body = {"KEY" * 100: ["KEY" * 100], "Message": "x"}
+    assert parse_response(call(), 400, {}, json.dumps(body).encode(), hiding).error.body == {
+        "***": ["***"],
+        "Message": "x",
+    }
+
+
+NOT_JSON = [
+    "",
+    "<html>",
+    b"\xff",
+    "NaN",
+    '{"Id": NaN}',
+    '{"Id": 1e400}',
+    "[" * 200_000,
+    "1" * 5000,
+    "1" * 400,
+    '{"Id": "3',
+]
 
 
 @pytest.mark.parametrize("body", NOT_JSON, ids=range(len(NOT_JSON)))
@@ -247,6 +370,14 @@ def test_garbage_in_a_200_is_an_unknown_outcome(body):
     assert result.outcome is Outcome.UNKNOWN
     assert read(200, body, idempotency=Idempotency.SAFE).retry is Retry.ON_NO_RESPONSE
     assert type(read(200, body, idempotency=Idempotency.SAFE).error) is MalformedResponseError
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), 10**400, [{"x": -(10**400)}], 10**5000], ids=range(5))
+def test_a_number_that_overflows_is_not_sent_either(value):
+    """NaN and numbers that do not fit into a double raise an error. A text of many digits is sent."""
+    with pytest.raises(InvalidRequestError, match="cannot be sent as JSON"):
+        encode(value)
+    assert encode(["1" * 400, 10**300]) == f'["{"1" * 400}",{10**300}]'.encode()
 
 
 @pytest.mark.parametrize("body", [{"Status": "Success"}, [], "5", "null", {"Id": None}, {"Id": "1", "Key": 5}])

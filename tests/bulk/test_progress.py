@@ -7,6 +7,7 @@ import pytest
 from bulk.samples import keyed, lost, run
 
 from lsq_service_async import (
+    APIStatusError,
     AuthenticationError,
     BadRequestError,
     BulkRow,
@@ -146,6 +147,20 @@ def test_the_rate_of_a_finished_run_does_not_change(play, journal):
 def test_an_error_decides_the_state_of_its_row(error, state):
     """A row is pending if it was not sent, failed if it was refused, and else unknown."""
     assert state_for_error(error) is state
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "state"),
+    [
+        (APIStatusError, Outcome.NOT_APPLIED, State.PENDING),
+        (ServerError, Outcome.REFUSED, State.FAILED),
+        (ServerError, Outcome.UNKNOWN, State.UNKNOWN),
+    ],
+)
+def test_the_last_attempt_decides_the_state_of_its_row(error, outcome, state):
+    """A row is pending after a 408, failed after a 501 and unknown after a 520, none of which has an exception type."""
+    attempt = Attempt(number=1, outcome=outcome, status=500, seconds=0.1)
+    assert state_for_error(error("x", attempts=(attempt,))) is state
 
 
 @pytest.mark.parametrize("kind", [NotSentError, BadRequestError, InvalidRequestError])
