@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import attrs
@@ -19,11 +19,13 @@ from ._wire.call import Api, Call, Idempotency, Send
 from ._wire.parse import parse_field_page, parse_sub_types
 from ._wire.serialize import encode
 from ._wire.validation import problems_of
-from .errors import InvalidRequestError, NotSentError
+from .errors import InvalidRequestError, MalformedResponseError, NotSentError
 from .records import FieldMetadata, NewTicket, Problem, SubType, TicketUpdate
 
 _log = logging.getLogger("lsq_service_async")
 _PAGE_SIZE = 25
+_MAX_PAGES = 400
+_MAX_FIELDS = _MAX_PAGES * _PAGE_SIZE
 _MAX_CACHED = 64  # answers; each search text has its own
 
 
@@ -46,15 +48,15 @@ class MetadataCache:
         self._ttl = ttl
         self._entry = lru_cache(maxsize=_MAX_CACHED)(lambda key: _CacheEntry())
 
-    async def get(self, key: str, load: Callable[[], Awaitable[Any]], timeout: float | None) -> Any:
+    async def get(self, key: str, load: Callable[[], Awaitable[Any]], until: float | None) -> Any:
         """Return the cached answer, or load it.
 
-        Raises NotSentError after waiting ``timeout`` seconds for another call that loads the same answer.
+        Raises NotSentError if another call still loads the same answer at the time ``until`` of the loop.
         """
         clock = asyncio.get_running_loop().time
         entry = self._entry(key)
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout_at(until):
                 await entry.lock.acquire()
         except TimeoutError:
             raise NotSentError("The deadline passed while another call read this metadata. Nothing was sent.") from None
@@ -84,7 +86,7 @@ class Metadata:
         """
         if not isinstance(search, str):
             raise InvalidRequestError(f"search must be text, not {type(search).__name__}")
-        for field in await self._cache.get(f"fields {search}", lambda: self._read_fields(search), self._deadline):
+        for field in await self._fields(search, self._until()):
             yield field
 
     async def sub_types(self) -> list[SubType]:
@@ -92,6 +94,13 @@ class Metadata:
 
         Page: apidocs.leadsquared.com/?p=5102
         """
+        return await self._sub_types(self._until())
+
+    def _until(self) -> float | None:
+        """Return the deadline of an operation that begins now and can take several calls."""
+        return None if self._deadline is None else asyncio.get_running_loop().time() + self._deadline
+
+    async def _sub_types(self, until: float | None) -> list[SubType]:
         call = Call(
             operation="metadata.sub_types",
             method="GET",
@@ -99,7 +108,7 @@ class Metadata:
             idempotency=Idempotency.SAFE,
             parse=parse_sub_types,
         )
-        return list(await self._cache.get("sub types", lambda: self._send(call), self._deadline))
+        return list(await self._cache.get("sub types", lambda: self._send(call, until=until), until))
 
     async def validate(self, ticket: NewTicket | TicketUpdate) -> list[Problem]:
         """Return the problems for which the account would reject this ticket, or an empty list.
@@ -116,26 +125,36 @@ class Metadata:
         self, tickets: Iterable[NewTicket | TicketUpdate] | AsyncIterable[NewTicket | TicketUpdate]
     ) -> list[list[Problem]]:
         """Return a list of problems for each ticket, in order. The metadata is read once for all tickets."""
-        fields = [field async for field in self.fields()]
-        sub_types = await self.sub_types()
+        until = self._until()
+        fields, sub_types = await self._fields("", until), await self._sub_types(until)
         return [problems_of(_checked(ticket), fields, sub_types) async for ticket in _each(tickets)]
 
-    async def _read_fields(self, search: str) -> list[FieldMetadata]:
-        """Read all pages.
+    async def _fields(self, search: str, until: float | None) -> list[FieldMetadata]:
+        read = partial(self._read_fields, search, until)
+        fields: list[FieldMetadata] = await self._cache.get(f"fields {search}", read, until)
+        return fields
+
+    async def _read_fields(self, search: str, until: float | None) -> list[FieldMetadata]:
+        """Read all pages. Raises MalformedResponseError if the service returns more than 400 pages or 10,000 fields.
 
         The documentation of Offset contradicts itself: the sample begins at 0, the text at 1. So the number of fields
         read so far is tried first, and page numbers from 1 if that does not return every field.
         """
         found: dict[str, FieldMetadata] = {}
-        total = 1
+        total, pages = 1, 0
         for offsets in (iter(lambda: len(found), -1), itertools.count(1)):
             pages_without_news = 0
             while len(found) < total and pages_without_news < 2:
-                fields, total = await self._send(_field_page(search, next(offsets)))
+                fields, total = await self._send(_field_page(search, next(offsets)), until=until)
+                pages += 1
                 known = len(found)
                 for field in fields:
                     found.setdefault(field.schema_name, field)
                 pages_without_news = pages_without_news + 1 if len(found) == known else 0
+                if len(found) > _MAX_FIELDS or pages > _MAX_PAGES:
+                    raise MalformedResponseError(
+                        f"The service reports {total:,} fields; at most {_MAX_FIELDS:,} on {_MAX_PAGES} pages are read."
+                    )
         if len(found) < total:
             _log.warning("The service reports %d fields but returned %d.", total, len(found))
         return list(found.values())

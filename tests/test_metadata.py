@@ -13,6 +13,7 @@ from virtual_clock import run_virtual
 from lsq_service_async import (
     Config,
     FieldMetadata,
+    LSQServiceError,
     MalformedResponseError,
     NewTicket,
     NotSentError,
@@ -148,6 +149,51 @@ def test_a_service_that_counts_wrong_is_named(config, caplog):
     assert [json.loads(seen.body)["Offset"] for seen in script.seen] == [0, 1, 1, 1, 2]
     [warning] = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert "9 fields but returned 1" in warning
+
+
+class Endless(httpx.AsyncBaseTransport):
+    """Each page of fields takes ``seconds``, and has ``size`` new fields of very many."""
+
+    def __init__(self, size, seconds=0.0):
+        self.size, self.seconds, self.pages = size, seconds, 0
+
+    async def handle_async_request(self, request):
+        await asyncio.sleep(self.seconds)
+        self.pages += 1
+        fields = [{"SchemaName": f"F{self.pages}-{number}"} for number in range(self.size)]
+        return httpx.Response(200, json={"Total": 10**9, "TicketsFields": fields})
+
+
+@pytest.mark.parametrize(("size", "pages"), [(1, 401), (25, 401), (3000, 4)])
+def test_the_pages_of_fields_are_bounded(config, size, pages):
+    """Metadata of a service that never runs out of fields raise an error after 400 pages or 10,000 fields."""
+    service = Endless(size)
+
+    async def main():
+        quick = attrs.evolve(config, rate_limit=RateLimit(1000))
+        async with httpx.AsyncClient(transport=service) as http, ServiceClient(quick, http_client=http) as client:
+            with pytest.raises(
+                MalformedResponseError, match="reports 1,000,000,000 fields; at most 10,000 on 400 pages"
+            ):
+                await all_fields(client)
+
+    run_virtual(main())
+    assert service.pages == pages
+
+
+@pytest.mark.parametrize("seconds", [0.7, 10.0])
+def test_a_deadline_bounds_all_pages_together(config, seconds):
+    """The deadline of validate bounds all of its calls together: pages of fields and sub-types."""
+
+    async def main():
+        async with httpx.AsyncClient(transport=Endless(1, seconds)) as http:
+            async with ServiceClient(config, http_client=http) as client:
+                started = asyncio.get_running_loop().time()
+                with pytest.raises(LSQServiceError):
+                    await client.with_options(deadline=3.0).metadata.validate(GOOD)
+                return asyncio.get_running_loop().time() - started
+
+    assert run_virtual(main()) == pytest.approx(3.0, abs=0.05)
 
 
 @pytest.mark.parametrize("answer", [{"Total": 1}, {"TicketsFields": [{"Id": 1}]}, {"TicketsFields": [5]}, [], 5])

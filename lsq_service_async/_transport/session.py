@@ -52,11 +52,14 @@ class Session:
         self._open_lock = asyncio.Lock()
         self._close_task: asyncio.Task[None] | None = None
 
-    async def send(self, call: Call[T], options: CallOptions) -> T:
-        """Send a call and return its record. The first call opens the session; the deadline bounds that too."""
+    async def send(self, call: Call[T], options: CallOptions, *, until: float | None = None) -> T:
+        """Send a call and return its record. The first call opens the session; the deadline bounds that too.
+
+        ``until`` replaces the deadline of the options.
+        """
         loop = asyncio.get_running_loop()
         started = loop.time()
-        deadline = None if options.deadline is None else started + options.deadline
+        deadline = started + options.deadline if until is None and options.deadline is not None else until
         if not self._is_open or self.closed or self._owner != (os.getpid(), loop):
             await self.open(deadline)
         context = CallContext(call=call, options=options, clock=loop.time, started=started, deadline=deadline)
