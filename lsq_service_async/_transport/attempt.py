@@ -232,37 +232,51 @@ class _Transmission(httpx.AsyncByteStream):
 
 
 async def _read(context: CallContext, response: httpx.Response, until: float) -> bytes:
-    """Read and decode a body. Both its raw and its decoded size are bounded: a few KB of gzip can hold gigabytes.
+    """Read and decode a body. Its size and the number of its values are bounded: a few KB of gzip can hold gigabytes.
 
     The status of an error decides, so the body of an error is cut where it becomes too large or cannot be read.
     """
-    call, is_success, body = context.call, response.is_success, bytearray()
-    is_read = call.idempotency is Idempotency.SAFE or not call.documented
-    limit = MAX_ERROR + MAX_KEY if not is_success else MAX_ANSWER if is_read else MAX_RECEIPT
+    is_success = response.is_success
+    is_read = context.call.idempotency is Idempotency.SAFE or not context.call.documented
+    body = _BoundedBody(MAX_ERROR + MAX_KEY if not is_success else MAX_ANSWER if is_read else MAX_RECEIPT)
     try:
         if len(response.headers.raw) > MAX_HEADERS:
             raise ResponseRejectedError(f"it has more than {MAX_HEADERS} headers")
-        if await _receive(context, response, body, limit, until) > limit:
-            raise ResponseRejectedError(f"it is larger than {limit >> 20} MiB")
-        if sum(map(body.count, b",[{")) > MAX_VALUES:
-            raise ResponseRejectedError(f"it has more than {MAX_VALUES:,} values")
+        await _receive(context, response, body, until)
     except Exception:
         if is_success:
             raise
-    return bytes(body[:limit])
+    return bytes(body.content[: body.limit])
 
 
-async def _receive(context: CallContext, response: httpx.Response, body: bytearray, limit: int, until: float) -> int:
-    """Append the decoded body to ``body``, and return its raw or decoded size. Stop if that is above ``limit``."""
+class _BoundedBody:
+    """A body of at most ``limit`` bytes. It is received piece by piece."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.content = bytearray()
+        self._values = 0
+
+    def add(self, piece: bytes, raw_size: int) -> None:
+        """Append decoded bytes. ``raw_size`` is the number of all bytes so far, before they were decoded."""
+        self.content += piece
+        if max(raw_size, len(self.content)) > self.limit:
+            raise ResponseRejectedError(f"it is larger than {self.limit >> 20} MiB")
+        self._values += sum(map(piece.count, b",[{"))
+        if self._values > MAX_VALUES:
+            raise ResponseRejectedError(f"it has more than {MAX_VALUES:,} values")
+
+
+async def _receive(context: CallContext, response: httpx.Response, body: _BoundedBody, until: float) -> None:
     if response.is_stream_consumed or response.is_closed:
-        body += getattr(response, "_content", b"")  # test transports and response hooks read and decode it themselves
-        return len(body)
+        body.add(getattr(response, "_content", b""), 0)  # test transports and response hooks read and decode it
+        return
     codings = "".join(response.headers.get("content-encoding", "").split()).lower().split(",")
     if unreadable := _UNREADABLE.intersection(codings):  # any other coding except gzip means nothing
         raise ResponseRejectedError(f"it is encoded as {min(unreadable)}; only gzip is accepted")
     count = codings.count("gzip") + codings.count("x-gzip")
     decoders = [_Gunzip() for _ in range(count)] if count else []
-    size, raw_size, turn = 0, 0, context.clock()
+    raw_size, turn = 0, context.clock()
     # Not aiter_raw(): it closes the response at the end, where a cancellation could leak the connection.
     async for chunk in response.stream:  # type: ignore[union-attr]  # an AsyncClient has checked that
         raw_size += len(chunk)
@@ -270,16 +284,12 @@ async def _receive(context: CallContext, response: httpx.Response, body: bytearr
         for decoder in decoders:
             pieces = decoder.decode(pieces)
         for piece in itertools.chain(pieces, [b""]):  # a chunk that decodes to nothing counts too
-            body += piece
-            size = max(raw_size, len(body))
-            if size > limit:
-                return size
+            body.add(piece, raw_size)
             if (now := context.clock()) > until:
                 raise TimeoutError("the response took too long")
             if now > turn + _LONGEST_TURN:
                 await asyncio.sleep(0)
                 turn = context.clock()
-    return size
 
 
 class _Gunzip:
