@@ -194,7 +194,7 @@ class Pipeline:
             if refusal.is_quota:
                 _log.warning("A quota of the account is used up: %s was refused (reference %s): %s",
                              context.call.operation, context.reference, refusal)  # fmt: skip
-            for event in limiter.refused(context.reference, refusal.retry_after, refusal.limit):
+            for event in limiter.refused(context.reference, refusal.retry_after, refusal.limit, sent=started):
                 self._emit(event)
         elif seconds := overload_pause(result):
             limiter.pause(seconds)

@@ -143,7 +143,9 @@ class SharedLimiter(Limiter):
         if not is_sent:
             self._wake()  # an unused slot is free at once, earlier than the last reply expected
 
-    def _publish(self, *, pause: float = -math.inf, refusals: Sequence[tuple[int, float] | None] = ()) -> None:
+    def _publish(
+        self, *, pause: float = -math.inf, refusals: Sequence[tuple[tuple[int, float] | None, float]] = ()
+    ) -> None:
         self._leases.pause(self._time() + pause)
         self._leases.refusals.extend(refusals)
         self._urgent.set()

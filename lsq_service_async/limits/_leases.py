@@ -46,7 +46,7 @@ class Leases:
     ``next_at`` is the time of the next message for a waiting call, or None if no call waits.
     """
 
-    refusals: list[tuple[int, float] | None] = attrs.field(factory=list)
+    refusals: list[tuple[tuple[int, float] | None, float]] = attrs.field(factory=list)
     next_at: float | None = None
     _active: dict[int, _Active] = attrs.field(factory=dict)
     _completed: dict[int, _Completed] = attrs.field(factory=dict)
@@ -92,7 +92,7 @@ class Leases:
         for slot, call in self._active.items():
             if now >= call.until - LEASE + _RENEW or slot not in flights:
                 active.append(ActiveCall(slot, now - call.since, call.is_large))
-        pause, refusals = self._paused_until - now, tuple(self.refusals)
+        pause, refusals = self._paused_until - now, [(named, now - sent) for named, sent in self.refusals]
         return SyncMessage(completed=completed, active=active, pause=pause, refusals=refusals, **about)
 
     def acknowledge(self, message: SyncMessage, sent: float) -> None:

@@ -180,25 +180,42 @@ class Limiter(ABC):
         self._publish(pause=seconds)
         self._wake()
 
-    def refused(self, reference: str, retry_after: float | None, named: tuple[int, float] | None) -> list[Event]:
+    def refused(
+        self,
+        reference: str,
+        retry_after: float | None,
+        named: tuple[int, float] | None,
+        *,
+        sent: float | None = None,
+    ) -> list[Event]:
         """Pause and lower the rate, because the service refused the call ``reference``. Returns events for the hooks.
 
         ``retry_after``: the seconds that the service asked to wait, or None. ``named``: the calls and seconds that it
-        named as its limit, or None. A daily quota does not change the rate.
+        named as its limit, or None. ``sent``: when the call was sent, by the loop's clock; without it, a window ago. A
+        daily quota does not change the rate.
         """
-        is_quota, rate = named is not None and named[1] >= _DAY, self._state.adaptive.configured
-        if is_quota and retry_after is None:
-            return []
-        seconds = rate.per + random.uniform(0, 1) if retry_after is None else retry_after
+        if named is not None and named[1] >= _DAY:
+            if retry_after is None:
+                return []
+            self.pause(retry_after)
+            return [LimitPaused(reference=reference, seconds=retry_after)]
+        state, rate, now = self._state, self._state.adaptive.configured, self._now()
+        state.tidy(now)
+        was_full = state.adaptive.rate == rate
+        is_dated, sent = sent is not None, self._time() - rate.per if sent is None else sent
+        is_lowered = state.refused(now, named, sent + self._offset)
+        self._publish(refusals=[(named, sent)])
+        if retry_after is not None:
+            seconds = retry_after
+        elif is_dated and state.adaptive.is_mild and state.is_filled():
+            # This client alone fills the limit, so the service counts in another way: a lower rate is enough.
+            seconds = rate.per * random.uniform(0.1, 0.2)
+        else:
+            seconds = rate.per + random.uniform(0, 1)
         self.pause(seconds)
         events: list[Event] = [LimitPaused(reference=reference, seconds=seconds)]
-        if is_quota:
-            return events
-        self._state.tidy(self._now())
-        was_full, is_lowered = self._state.rate == rate, self._state.refused(self._now(), named)
-        self._publish(refusals=[named])
         is_lower = named is not None and named[0] * rate.per < rate.calls * named[1]
-        lowered = self._state.rate
+        lowered = state.adaptive.rate
         if was_full or (is_lower and is_lowered):
             _warn(rate, lowered, named if is_lower else None)
         if is_lowered:
@@ -211,15 +228,15 @@ class Limiter(ABC):
         self._check_loop()
         state, now = self._state, self._now()
         state.tidy(now)
-        used = state.used(now)
+        used, rate = state.used(now), state.adaptive.rate
         return LimiterStats(
-            calls=state.rate.calls,
-            per=state.rate.per,
+            calls=rate.calls,
+            per=rate.per,
             used=used,
-            free=max(0, state.rate.calls - used),
+            free=max(0, rate.calls - used),
             waiting=MappingProxyType({lane: self._queues.waiting(lane) for lane in Lane}),
             estimated_wait=MappingProxyType(
-                {lane: self._due(Request(lane, is_large=False)) - self._time() for lane in Lane}
+                {lane: max(0.0, self._due(Request(lane, is_large=False)) - self._time()) for lane in Lane}
             ),
         )
 
@@ -253,7 +270,9 @@ class Limiter(ABC):
     def _end(self, slot: int, *, is_sent: bool) -> None:
         """Return a slot: after ``per`` seconds if the call was sent, else at once."""
 
-    def _publish(self, *, pause: float = -math.inf, refusals: Sequence[tuple[int, float] | None] = ()) -> None:
+    def _publish(
+        self, *, pause: float = -math.inf, refusals: Sequence[tuple[tuple[int, float] | None, float]] = ()
+    ) -> None:
         """Report a pause or refusals to the other processes."""
         return
 

@@ -8,7 +8,7 @@ import logging
 import pytest
 from virtual_clock import virtual
 
-from limits.limiters import TOKEN, opened, spend, time
+from limits.limiters import TOKEN, opened, spend, take, time
 from lsq_service_async.config import Lane
 from lsq_service_async.errors import QueueTimeoutError
 from lsq_service_async.events import LimitLowered, LimitPaused
@@ -25,7 +25,7 @@ async def test_no_call_is_sent_for_as_long_as_the_service_asked():
         began = time()
         assert limiter.refused("r", 7.0, None) == [
             LimitPaused(reference="r", seconds=7.0),
-            LimitLowered(reference="r", cause="other traffic", calls=12, per=5.0),
+            LimitLowered(reference="r", cause="other traffic", calls=24, per=5.0),
         ]
         await limiter.acquire(Lane.INTERACTIVE)
         assert time() - began == pytest.approx(7.0, abs=0.01)
@@ -49,25 +49,57 @@ async def test_calls_that_are_refused_together_lower_the_rate_once(caplog):
         assert [type(event) for event in events].count(LimitLowered) == 1
         [warning] = warnings(caplog)
         assert "another program uses the same account" in warning
-        assert warning.endswith("set LSQ_RATE_LIMIT=12/5")
+        assert warning.endswith("set LSQ_RATE_LIMIT=24/5")
         await asyncio.sleep(5 * 14)
         limiter.refused("r", 1.0, None)
         assert len(warnings(caplog)) == 2
 
 
 @virtual
-async def test_the_lower_rate_is_used_and_grows():
-    """Twelve calls are sent in the first window after the pause, and about one more in each later one."""
+async def test_after_a_first_refusal_calls_are_evenly_spaced_until_the_burst_returns():
+    """24 calls take a window, the 25th returns after a window without a refusal, and the burst after another one."""
     async with opened() as limiter:
-        limiter.refused("r", 5.0, None)
         began = time()
-        await spend(limiter, 12)
-        assert time() - began < 6
-        for _ in range(200):
-            await spend(limiter, 1)
-        assert 45 < time() - began < 75
-        await asyncio.sleep(100)
-        assert limiter.stats().calls == 25
+        limiter.refused("r", 0.0, None)
+        await spend(limiter, 5)
+        assert time() - began == pytest.approx(4 * 5 / 24, abs=0.01)
+        assert limiter.stats().estimated_wait[Lane.INTERACTIVE] == pytest.approx(5 / 24, abs=0.01)
+        calls = []
+        for second in (4.9, 5.1, 9.9):
+            await asyncio.sleep(began + second - time())
+            calls.append(limiter.stats().calls)
+        assert calls == [24, 25, 25]
+        await asyncio.sleep(began + 20 - time())
+        began = time()
+        await spend(limiter, 25)
+        assert time() - began < 0.001
+
+
+@virtual
+async def test_refusals_of_calls_that_were_sent_before_the_first_one_was_known_belong_to_it():
+    """Of 25 calls that are sent together, all may be refused; a call that was sent later halves the rate."""
+    async with opened() as limiter:
+        await take(limiter, 25)
+        sent = time()
+        await asyncio.sleep(0.1)
+        for _ in range(25):
+            limiter.refused("r", 1.0, None, sent=sent)
+            await asyncio.sleep(0.5)
+        assert limiter.stats().calls == 24
+        lowered = limiter.refused("r", 1.0, None, sent=time() - 1)[1]
+        assert (lowered.calls, lowered.per) == (12, 5.0)
+
+
+@pytest.mark.parametrize(("calls", "least", "most"), [(24, 5.0, 6.0), (25, 0.5, 1.0)])
+@virtual
+async def test_a_first_refusal_pauses_only_shortly_if_this_client_alone_fills_the_limit(calls, least, most):
+    """The service then counts in another way, and the lower rate is enough. A later refusal pauses for a window."""
+    async with opened() as limiter:
+        await spend(limiter, calls)
+        sent = time()
+        assert least <= limiter.refused("r", None, None, sent=sent)[0].seconds <= most
+        await asyncio.sleep(2)
+        assert 5.0 <= limiter.refused("r", None, None, sent=sent + 1)[0].seconds <= 6.0
 
 
 @virtual
@@ -90,21 +122,21 @@ async def test_a_lower_limit_that_the_service_names_is_kept_for_ten_minutes(capl
 
 
 @virtual
-async def test_a_named_limit_after_a_halved_rate_is_reported_too(caplog):
-    """A named limit is logged and reported to hooks, although the rate was halved before."""
+async def test_a_named_limit_after_a_lowered_rate_is_reported_too(caplog):
+    """A named limit is logged and reported to hooks, although the rate was lowered before."""
     async with opened() as limiter:
         limiter.refused("r", 1.0, None)
         limiter.refused("r", 1.0, (1, 60))
-        assert [warning.rpartition("=")[2] for warning in warnings(caplog)] == ["12/5", "5/5"]
+        assert [warning.rpartition("=")[2] for warning in warnings(caplog)] == ["24/5", "5/5"]
 
 
 @pytest.mark.parametrize("named", [(0, 0), (10, 0)])
 @virtual
 async def test_a_limit_that_makes_no_sense_is_ignored(named):
-    """A named limit that makes no sense is ignored, and the rate is halved."""
+    """A named limit that makes no sense is ignored, and the refusal counts as one without a limit."""
     async with opened() as limiter:
         assert limiter.refused("r", 1.0, named)[1].cause == "other traffic"
-        assert limiter.stats().calls == 12
+        assert limiter.stats().calls == 24
 
 
 @pytest.mark.parametrize("named", [(1, 86_400), (10_000, 86_400), (300_000, 2_592_000)])

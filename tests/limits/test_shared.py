@@ -166,13 +166,23 @@ async def test_a_process_that_dies_while_it_waits_delays_the_others_by_half_a_se
 
 @virtual
 async def test_a_refusal_lowers_the_rate_of_all_processes():
-    """A refusal halves the rate of every process, and the rate grows back by one call per window."""
+    """A refusal takes the burst and a call from every process, and a later one of any process halves the rate."""
     async with processes(2) as [one, other]:
+        slot = await other.acquire(Lane.INTERACTIVE)
+        sent = time()
         one.refused("r", 1.0, None)
-        assert one.stats().calls == 12
         await ticks()
-        await spend(other, 1)
-        assert other.stats().calls == 12
+        other.refused("r", 1.0, None, sent=sent)
+        await ticks()
+        assert (one.stats().calls, other.stats().calls) == (24, 24)
+        slot.release()
+        began = time()
+        await asyncio.gather(spend(one, 3), spend(other, 3))
+        assert time() - began == pytest.approx(1.0 + 5 * 5 / 24, abs=0.1)
+        other.refused("r", 1.0, None, sent=began + 1)
+        await ticks()
+        await exchange(one)
+        assert (one.stats().calls, other.stats().calls) == (12, 12)
         await asyncio.sleep(5.1)
         assert (one.stats().calls, other.stats().calls) == (13, 13)
 
@@ -255,7 +265,7 @@ async def test_a_refusal_is_reported_when_the_backend_is_back():
         one.backend.down = False
         await asyncio.sleep(2.1)
         await exchange(other)
-        assert other.stats().calls == 12
+        assert other.stats().calls == 24
 
 
 @virtual

@@ -69,7 +69,7 @@ def test_the_round_trip_is_that_of_ordinary_calls():
 def test_another_rate_forgets_past_refusals():
     """Opening with another rate restores the full rate; opening with the same rate does not."""
     state = LimitState.of(RATE)
-    state.refused(0.0, (10, 5))
+    state.refused(0.0, (10, 5), 0.0)
     state.configure(RATE)
     assert state.rate.calls == 10
     state.configure(RateLimit(10, per=5.0))

@@ -28,7 +28,8 @@ def random_message(random: Random, slots: list[int], now: float) -> SyncMessage:
     requests = [Request(random.choice(LANES), random.random() < 0.2) for _ in range(random.randint(0, 4))]
     completed = [slots.pop(random.randrange(len(slots))) for _ in range(min(len(slots), random.randint(0, 4)))]
     active = random.sample(slots, min(len(slots), random.randint(0, 2)))
-    refusals = [random.choice([None, (3, 5), (10, 1), (1, 3600)])] if random.random() < 0.2 else []
+    named = random.choice([None, None, (3, 5), (10, 1), (1, 3600)])
+    refusals = [(named, random.uniform(0, 5))] if random.random() < 0.2 else []
     return message(
         random.randint(1, 4), 2**52 + len(slots), *requests, refusals=refusals,
         completed=[CompletedCall(slot, random.choice([None, 0.0, 0.5]), random.random() < 0.2) for slot in completed],

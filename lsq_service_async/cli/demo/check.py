@@ -72,7 +72,7 @@ def _check_calls(result: DemoResult) -> Iterator[Check]:
     yield Check("faults", f"{played} of {played + missing}", "played on purpose", problem)
 
     least = f"{len(calls)} calls at {rate.calls} in {rate.per:g} s take {len(calls) * rate.per / rate.calls:.1f} s"
-    meaning = f"{least}; a resumed run first waits {rate.per:g} s, and a 429 halves the rate"
+    meaning = f"{least}; a resumed run first waits {rate.per:g} s, and a 429 lowers the rate"
     problem = f"more than {TIME_LIMIT:g}" if result.seconds > TIME_LIMIT else ""
     yield Check("seconds", f"{result.seconds:.1f}", meaning, problem)
 

@@ -44,7 +44,7 @@ FAULTS = (
     Status(500, method="POST"),
     Serve(times=15, method="POST"),
     Latency(2.0, method="POST"),
-    # Late, because a 429 halves the rate of all later calls.
+    # Late, because a 429 lowers the rate of all later calls.
     Serve(times=27, method="POST"),
     RateLimited(retry_after=1, method="POST"),
 )

@@ -1,4 +1,8 @@
-"""The rate after refusals. AIMD: halve it after a refusal, add one call after each window without one."""
+"""The rate after refusals.
+
+A first refusal costs the burst and one call per window: the service may only count in another way. A later one halves
+the rate. The rate grows by one call after each window without a refusal (AIMD), and then the burst returns.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from ...config import RateLimit
 LEAST = 5  # the rate is never lowered below a fifth of the configured one
 FIRST_HOLD = 600.0  # s; how long a limit that a refusal named is kept; doubled each time it is named again
 LONGEST_HOLD = 86_400.0  # s
+_TRIAL_GROWS = 4  # times as long without a burst, if the next first refusal is less than ten minutes later
 
 
 @attrs.define
@@ -20,7 +25,9 @@ class AdaptiveRate:
 
     ``rate`` is in use now. It grows up to ``plan``: the configured rate, or a lower one that a refusal ``named``.
 
-    A named limit holds until ``named_until``, that is for ``hold`` seconds.
+    A named limit holds until ``named_until``, that is for ``hold`` seconds. If the rate ``is_paced``, calls are evenly
+    spaced, and `in_use` is below the configured rate, until the rate was full for ``trial`` seconds without a refusal.
+    ``known_at`` is when the last refusal that counted was known: those of calls sent before it belong to it.
     """
 
     configured: RateLimit
@@ -31,34 +38,56 @@ class AdaptiveRate:
     named: tuple[int, float] | None = None
     named_until: float = -math.inf
     hold: float = 0.0
+    is_paced: bool = False
+    known_at: float = -math.inf
+    trial: float = 0.0
 
     @classmethod
     def of(cls, rate: RateLimit) -> Self:
         """Make the state before any refusal."""
         return cls(rate, rate, rate)
 
-    def refused(self, now: float, named: tuple[int, float] | None) -> bool:
-        """Lower the rate after a refusal at ``now``. Return whether the rate is lower than before.
+    @property
+    def in_use(self) -> RateLimit:
+        """The rate at which calls are sent. While they are paced, it is at least one call less than configured."""
+        calls = min(self.rate.calls, max(1, self.configured.calls - self.is_paced))
+        return RateLimit(calls, per=self.rate.per) if calls < self.rate.calls else self.rate
 
-        If the refusal ``named`` a lower limit, use that. Otherwise halve the rate, at most once per window.
+    @property
+    def is_mild(self) -> bool:
+        """Whether the last refusal that counted was a first one, so that it did not halve the rate."""
+        return self.halved_at < self.known_at
+
+    def refused(self, now: float, named: tuple[int, float] | None, sent: float) -> bool:
+        """Lower the rate after a refusal at ``now`` of a call that was ``sent`` then. Return whether it is lower.
+
+        If the refusal ``named`` a lower limit, use that. Otherwise a first refusal costs the burst and one call, and a
+        later one halves the rate, at most once per window.
         """
-        self.quiet_since = now
-        named = _credible(named, self.configured)
+        self.quiet_since, before = max(self.quiet_since, now), self.rate.calls
+        named, least = _credible(named, self.configured), math.ceil(self.plan.calls / LEAST)
         if named is not None and _is_lower(named, self.configured) and not _is_lower(_pair(self.plan), named):
             self._hold(now, named)
             if _is_lower(named, self.plan):
-                self.plan, self.halved_at = RateLimit(named[0], per=named[1]), now
-                self._keep_to(min(self.rate.calls, named[0]))
+                self.plan = RateLimit(named[0], per=named[1])
+                self.halved_at = self.known_at = now
+                self._keep_to(min(before, named[0]))
                 return True
-        before = self.rate.calls
-        if now >= self.halved_at + self.plan.per:
-            self.halved_at = now
-            self._keep_to(max(self.rate.calls // 2, math.ceil(self.plan.calls / LEAST)))
+        if sent < self.known_at:
+            return False
+        if self.rate == self.configured and not self.is_paced:
+            is_repeated = now < self.known_at + self.trial + FIRST_HOLD
+            self.trial = min(_TRIAL_GROWS * self.trial, FIRST_HOLD) if is_repeated else self.plan.per
+            self.known_at, self.is_paced = now, True
+            self._keep_to(max(before - 1, least))
+        elif now >= self.halved_at + self.plan.per:
+            self.halved_at = self.known_at = now
+            self._keep_to(max(before // 2, least))
         return self.rate.calls < before
 
     def tidy(self, now: float) -> bool:
-        """Add one call for each window without a refusal. Return whether the rate changed."""
-        before = self.rate
+        """Add one call for each window without a refusal, then return to bursts. Return whether the rate changed."""
+        before = self.rate, self.is_paced
         if self.plan != self.configured and now >= self.named_until:
             self._grow(self.named_until)
             shorter = min(1.0, self.configured.per / self.rate.per)
@@ -66,7 +95,7 @@ class AdaptiveRate:
             self._keep_to(max(1, int(self.rate.calls * shorter)))
             self.quiet_since = max(self.quiet_since, self.named_until)
         self._grow(now)
-        return self.rate != before
+        return (self.rate, self.is_paced) != before
 
     def is_possible(self) -> bool:
         """Whether `refused` and `tidy` can have made these rates. Another user may have written them."""
@@ -87,10 +116,12 @@ class AdaptiveRate:
 
     def _grow(self, now: float) -> None:
         missing = self.plan.calls - self.rate.calls
-        quiet = math.floor((now - self.quiet_since) / self.plan.per) if missing else 0
-        if quiet > 0:
-            self.quiet_since += quiet * self.plan.per
-            self._keep_to(self.rate.calls + min(quiet, missing))
+        steps = min(missing, math.floor((now - self.quiet_since) / self.plan.per)) if missing else 0
+        if steps > 0:
+            self.quiet_since += steps * self.plan.per
+            self._keep_to(self.rate.calls + steps)
+        if self.is_paced and steps == missing and now >= self.quiet_since + self.trial:
+            self.is_paced = False
 
     def _keep_to(self, calls: int) -> None:
         self.rate = RateLimit(calls, per=self.plan.per)

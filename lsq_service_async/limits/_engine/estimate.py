@@ -30,9 +30,10 @@ class Estimate:
         if made_of[0] is not state or made_of[1] != state.revision or start > self._start + SLACK:
             self._begin(state, start)
         sent_at = max(start, self._nth(ahead[1] // self._bunch))
-        if lane is Lane.INTERACTIVE:
+        is_paced = state.adaptive.is_paced
+        if lane is Lane.INTERACTIVE and not is_paced:
             return sent_at
-        return max(sent_at, max(start, state.paced_until) + ahead[0] * state.token)
+        return max(sent_at, max(start, state.paced_until) + ahead[is_paced] * state.token)
 
     def _begin(self, state: LimitState, start: float) -> None:
         rate, self._round_trip, self._start = state.rate, state.round_trip, start

@@ -55,9 +55,9 @@ class SyncMessage:
     same ``process_id``, so if the reply is lost, a process undoes the grant by reporting the slot as never sent.
     ``requests``: at most the first two waiting calls of each queue, in the order in which they are to be served.
     ``waiting``: the number of all waiting calls, interactive and bulk. ``pause``: seconds for which no call is sent.
-    ``refusals``: the limit that the service named in each refusal, or None. ``is_returning``: this process has used the
-    limit before and has not left since. ``is_leaving``: it leaves now. ``expected``: the time on the clock of the
-    state, as this process computes it from the last reply, or ``inf``.
+    ``refusals``: for each refusal, the limit that the service named, or None, and how long ago the call was sent.
+    ``is_returning``: this process has used the limit before and has not left since. ``is_leaving``: it leaves now.
+    ``expected``: the time on the clock of the state, as this process computes it from the last reply, or ``inf``.
     """
 
     process_id: int
@@ -68,7 +68,7 @@ class SyncMessage:
     completed: Sequence[CompletedCall] = ()
     active: Sequence[ActiveCall] = ()
     pause: float = -math.inf
-    refusals: Sequence[tuple[int, float] | None] = ()
+    refusals: Sequence[tuple[tuple[int, float] | None, float]] = ()
     is_returning: bool = False
     is_leaving: bool = False
     expected: float = math.inf

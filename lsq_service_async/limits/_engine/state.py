@@ -39,9 +39,10 @@ class LimitState:
     """The state of a limit. Times are seconds on one clock that never runs backwards; ``seen`` is the latest of them.
 
     ``answered`` holds the times of the answers in the last two windows, ``uploads`` those of large uploads in the last
-    window, both oldest first. No call is granted before ``paused_until``, and no bulk call before ``paced_until``.
-    ``processes`` are those that use the limit; their configured rates all hold. ``round_trip``: the recent mean time in
-    seconds from the grant to the answer, without large uploads. ``revision`` changes if an estimate may have changed.
+    window, both oldest first. No call is granted before ``paused_until``, and no bulk call before ``paced_until``; after
+    a refusal, no call at all. ``processes`` are those that use the limit; their configured rates all hold.
+    ``round_trip``: the recent mean time in seconds from the grant to the answer, without large uploads. ``revision``
+    changes if an estimate may have changed.
     """
 
     adaptive: AdaptiveRate
@@ -54,21 +55,18 @@ class LimitState:
     uploads: list[float] = attrs.field(factory=list)
     flights: dict[int, Flight] = attrs.field(factory=dict)
     processes: dict[int, Presence] = attrs.field(factory=dict)
+    rate: RateLimit = attrs.field(init=False, eq=False)
+    """The rate at which calls are sent now."""
     revision: int = attrs.field(default=0, init=False, eq=False)
     _always_room: int = attrs.field(init=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
-        self._always_room = int(room_beside_one(self.rate))
+        self._rate_changed()
 
     @classmethod
     def of(cls, rate: RateLimit) -> Self:
         """A state without any calls."""
         return cls(AdaptiveRate.of(rate))
-
-    @property
-    def rate(self) -> RateLimit:
-        """The rate in use now."""
-        return self.adaptive.rate
 
     @property
     def token(self) -> float:
@@ -103,12 +101,13 @@ class LimitState:
             self._give_up(slot, now)
 
     def pause(self, until: float) -> None:
-        """Grant no call before ``until``. A pause that ends later stays in force."""
+        """Grant no call before ``until``. A pause that ends later stays in force. The rate does not grow meanwhile."""
         self.paused_until = max(self.paused_until, until)
+        self.adaptive.quiet_since = max(self.adaptive.quiet_since, until - self.rate.per)
 
-    def refused(self, now: float, named: tuple[int, float] | None) -> bool:
+    def refused(self, now: float, named: tuple[int, float] | None, sent: float) -> bool:
         """Lower the rate after a refusal, which may have ``named`` a limit. Return whether it is lower than before."""
-        is_lower = self.adaptive.refused(now, named)
+        is_lower = self.adaptive.refused(now, named, sent)
         self._rate_changed()
         return is_lower
 
@@ -133,6 +132,7 @@ class LimitState:
         self.answer(slot, moment, is_large=self.flights.pop(slot).is_large)  # its round trip is not known
 
     def _rate_changed(self) -> None:
+        self.rate = self.adaptive.in_use
         self._always_room = int(room_beside_one(self.rate))
         self.revision += 1
 
@@ -145,7 +145,7 @@ class LimitState:
         request, at = self._first(now, process_id, requests)
         if request is None or at > now:
             return None, at
-        if request.lane is Lane.BULK:
+        if request.lane is Lane.BULK or self.adaptive.is_paced:
             # If a call is a little late, the next one follows a little sooner. Otherwise the delays would add up.
             in_time = now - self.paced_until < self.token / 2
             self.paced_until = (self.paced_until if in_time else now) + self.token
@@ -159,7 +159,8 @@ class LimitState:
         """The request that may be sent first, and when (``inf``: not before another answer is reported)."""
         first, first_at = None, math.inf
         for request in self.order.in_turn(requests) if len(requests) > 1 else requests:
-            if not self.order.heads and request.lane is Lane.INTERACTIVE and not request.is_large:
+            is_simple = request.lane is Lane.INTERACTIVE and not request.is_large and not self.adaptive.is_paced
+            if is_simple and not self.order.heads:
                 at = max(self.paused_until, self.opens_at())
             else:
                 at = self._ready_at(now, process_id, request)
@@ -173,14 +174,16 @@ class LimitState:
         uploads_at = self.uploads_at(now) if request.is_large or self.order.heads else now
         interactive, bulk = self.order.ahead(process_id, request.lane, uploads_may_go=uploads_at <= now)
         if request.lane is Lane.INTERACTIVE:
-            ahead, at = interactive, self.paused_until
+            ahead = interactive
             if bulk and self.order.is_turn_of_bulk(interactive) and self.paced_until <= now:
                 ahead += 1
         else:
             ahead = bulk + self.order.passed_by(Lane.BULK, bulk, interactive)
-            paced_at = max(now, self.paced_until) + bulk * self.token if bulk else self.paced_until
-            at = max(paced_at, self.paused_until)
-        return max(at, self.opens_at(ahead), uploads_at if request.is_large else -math.inf)
+        at = max(self.paused_until, self.opens_at(ahead), uploads_at if request.is_large else -math.inf)
+        if request.lane is Lane.BULK or self.adaptive.is_paced:
+            before = ahead if self.adaptive.is_paced else bulk
+            at = max(at, max(now, self.paced_until) + before * self.token if before else self.paced_until)
+        return at
 
     def opens_at(self, ahead: int = 0) -> float:
         """The time from which one more call fits into the window if ``ahead`` others go first; ``-inf`` if at once."""
@@ -191,7 +194,12 @@ class LimitState:
 
     def is_idle(self, now: float) -> bool:
         """Whether an interactive call is sent at once, and no process waits."""
-        return not self.order.heads and self.paused_until <= now and self.opens_at() <= now
+        start = max(self.paused_until, self.paced_until if self.adaptive.is_paced else -math.inf)
+        return not self.order.heads and start <= now and self.opens_at() <= now
+
+    def is_filled(self) -> bool:
+        """Whether the calls of the last two windows fill the configured limit once."""
+        return len(self.flights) + len(self.answered) >= self.adaptive.configured.calls
 
     def used(self, now: float) -> int:
         """The number of slots in use: by calls in flight, and by calls answered less than ``per`` seconds ago."""

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ...config import Lane, RateLimit
 from .adaptive_rate import LONGEST_HOLD, AdaptiveRate
@@ -27,6 +27,7 @@ _LONGEST_ROUND_TRIP = 600.0  # s
 _LONGEST_WINDOW = 366 * 86_400.0  # s
 _MOST_IN_A_ROW = 1000  # interactive grants
 _MARGIN = 0.1  # tokens added to an estimate, so that a request is hardly ever too early
+_UNWRITTEN: list[Any] = [None, -math.inf, 0.0, False, -math.inf, 0.0]  # what earlier versions did not write
 _UNREPORTED = 2.0  # s from an answer to its report at most
 
 
@@ -122,8 +123,8 @@ def _apply_reports(state: LimitState, now: float, message: SyncMessage, is_known
     for slot, age, is_large in message.active:
         state.enter(slot, Flight(message.process_id, now - age, now + LEASE, is_large))
     state.pause(now + message.pause)
-    for named in message.refusals:
-        state.refused(now, named)
+    for named, age in message.refusals:
+        state.refused(now, named, now - age)
 
 
 def _grant(state: LimitState, now: float, message: SyncMessage) -> Grant:
@@ -156,6 +157,8 @@ def _ask_again_at(state: LimitState, now: float, process_id: int, requests: Sequ
         if request.lane is Lane.INTERACTIVE:
             ahead = interactive + state.order.passed_by(Lane.INTERACTIVE, interactive, bulk)
             at = max(at, opens_at(answered, in_flight + ahead, state.rate))
+            if state.adaptive.is_paced:
+                at = max(at, max(now, state.paced_until) + ahead * state.token)
         else:
             paced_at = state.paced_until
             for place in range(bulk + 1):
@@ -178,7 +181,8 @@ def state_to_json(state: LimitState) -> str:
     adaptive, order = state.adaptive, state.order
     rates = [(rate.calls, rate.per) for rate in (adaptive.configured, adaptive.plan, adaptive.rate)]
     return json.dumps([
-        [*rates, adaptive.halved_at, adaptive.quiet_since, adaptive.named, adaptive.named_until, adaptive.hold],
+        [*rates, adaptive.halved_at, adaptive.quiet_since, adaptive.named, adaptive.named_until, adaptive.hold,
+         adaptive.is_paced, adaptive.known_at, adaptive.trial],
         [order.row, order.turns, [[head[0], LANES.index(head.lane), *head[2:]] for head in order.heads.values()]],
         [state.seen, state.paused_until, state.paced_until, state.round_trip, state.answered, state.uploads],
         [[slot, *flight] for slot, flight in state.flights.items()],
@@ -190,9 +194,9 @@ def state_from_json(text: str) -> LimitState:
     """Read a state that `state_to_json` of this version or of 0.1.0 wrote. Raises ValueError for other text."""
     try:
         adaptive, (row, turns, heads), moments, flights, processes = json.loads(text)
-        # Version 0.1.0 wrote neither the named limit, nor for how long it holds, nor the rate of each process.
-        *rates, halved_at, quiet_since, named, named_until, hold = [*adaptive, None, -math.inf, 0.0][:8]
+        rates, (halved_at, quiet_since), rest = adaptive[:3], adaptive[3:5], adaptive[5:]
         configured, plan, rate = (_rate(calls, per) for calls, per in rates)
+        named, named_until, hold, is_paced, known_at, trial = rest + _UNWRITTEN[len(rest) :]
         named = named and (named[0], named[1])
         seen, paused_until, paced_until, round_trip, answered, uploads = moments
         present = [[*process, *adaptive[0]][:4] for process in processes]
@@ -201,7 +205,9 @@ def state_from_json(text: str) -> LimitState:
             for process, lane, turn, until, is_large, waiting in heads
         }
         return LimitState(
-            AdaptiveRate(configured, plan, rate, halved_at, quiet_since, named, named_until, hold),
+            AdaptiveRate(
+                configured, plan, rate, halved_at, quiet_since, named, named_until, hold, is_paced, known_at, trial
+            ),
             ProcessOrder(order, int(row), int(turns)),
             seen=seen,
             paused_until=paused_until,
