@@ -57,6 +57,10 @@ class ResponseRejectedError(Exception):
     """The response is too large or heavy, or has an encoding that the request does not accept."""
 
 
+class LeaseEndedError(Exception):
+    """The process stood still until the slot of the attempt no longer belonged to it."""
+
+
 class HttpSender:
     """Sends the requests of a client over httpx, one for each call of `send`.
 
@@ -83,6 +87,10 @@ class HttpSender:
         """Make one attempt. A failure of the network, TLS, a file or the service is a result too."""
         try:
             return await self._exchange(context)
+        except LeaseEndedError:
+            context.is_lease_ended = True
+            reason = "The process stood still before the request was sent, so its slot ended. Nothing was applied."
+            return AttemptResult(outcome=Outcome.NOT_APPLIED, error=NotSentError(reason))
         except Exception as error:
             return self._failure(context, error)
         except asyncio.CancelledError:
@@ -102,6 +110,7 @@ class HttpSender:
             try:
                 request.headers[access] = self._config.access_key.reveal()
                 request.headers[secret] = self._config.secret_key.reveal()
+                _check_lease(context)  # here too, because some transports report no events
                 async with timer:
                     response = await self._http.send(request, auth=None, follow_redirects=False, stream=True)
             except httpx.HTTPStatusError as error:
@@ -160,9 +169,7 @@ class HttpSender:
         if body.content_type is not None:
             headers["Content-Type"] = body.content_type
         stream = _Transmission(context, timer)
-        extensions: dict[str, Any] = {"timeout": httpx.Timeout(context.options.timeout).as_dict()}
-        if not body.length:
-            extensions["trace"] = stream.trace
+        extensions = {"timeout": httpx.Timeout(context.options.timeout).as_dict(), "trace": stream.trace}
         return httpx.Request(call.method, url, headers=headers, stream=stream, extensions=extensions)
 
     def _failure(self, context: CallContext, error: Exception) -> AttemptResult[Any]:
@@ -202,8 +209,13 @@ class _Transmission(httpx.AsyncByteStream):
     timer: asyncio.Timeout
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Start the timer after the headers of a request without a body, because HTTP/2 does not iterate the body."""
-        if event.endswith("send_request_headers.complete"):
+        """Check the lease just before the first byte, and start the timer after the headers if there is no body.
+
+        HTTP/2 does not iterate a body without bytes.
+        """
+        if event.endswith("send_request_headers.started"):
+            _check_lease(self.context)
+        elif event.endswith("send_request_headers.complete") and not self.context.body.length:
             self.context.is_started = True
             self.timer.reschedule(self.context.clock() + self.context.options.timeout)
 
@@ -229,6 +241,12 @@ class _Transmission(httpx.AsyncByteStream):
                     with suppress(Exception):
                         text = "A progress callback raised %s. It is not called again for this call."
                         _log.error(text, printable(repr(error), 300))
+
+
+def _check_lease(context: CallContext) -> None:
+    is_valid = getattr(context.slot, "is_valid", None)  # a slot that the caller has wrapped may have no such method
+    if is_valid is not None and not is_valid():
+        raise LeaseEndedError
 
 
 async def _read(context: CallContext, response: httpx.Response, until: float) -> bytes:

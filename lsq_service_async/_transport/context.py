@@ -11,6 +11,7 @@ import attrs
 
 from .._wire import Attempt, Call
 from ..config import CallOptions
+from ..limits import Slot
 from .upload import RequestBody
 
 
@@ -34,6 +35,9 @@ class CallContext:
 
     number: int = 0
     body: RequestBody = attrs.field(init=False)
+    slot: Slot = attrs.field(init=False)
+    is_lease_ended: bool = False
+    """The slot did not belong to this process any more when the request was to be sent, so it was not sent."""
     is_started: bool = False
     """The connection has begun to send the request."""
     fully_sent: bool = False

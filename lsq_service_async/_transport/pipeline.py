@@ -55,6 +55,8 @@ class Pipeline:
                 await prepare(call.attachments, self._config, context.deadline)
             async for attempt in retrying(context):
                 result = await self._looked_up(context, result) or await self._attempt(context)
+                while context.is_lease_ended:  # it was not sent, so it queues again
+                    result = await self._attempt(context)
                 attempt.retry_state.set_result(result)
             assert result is not None  # noqa: S101 -- the loop makes at least one attempt
             error = result.error
@@ -85,10 +87,10 @@ class Pipeline:
         a create may still be applied. The hooks get the result.
         """
         call, options, asked = context.call, context.options, context.clock()
-        context.fully_sent = context.is_started = False
+        context.fully_sent = context.is_started = context.is_lease_ended = False
         hash_files = self._config.attachment_digests
         context.body = RequestBody(call, context.boundary, hash_files=hash_files, timeout=options.timeout)
-        slot = await self._acquire(context)
+        context.slot = slot = await self._acquire(context)
         context.number += 1
         context.fully_sent = not context.body.length  # without a body, nothing reports that a request was sent
         if call.create is not None:

@@ -180,8 +180,8 @@ class SharedLimiter(Limiter):
                 _log.warning("Rate-limit backend available again")
             self._failure, self._back_off, self._retry_at = "", 0.0, -math.inf
             self._warn_of_other_rates(reply.state)
-            self._leases.acknowledge(message, sent)
             now = self._last_sync = self._time()
+            self._leases.acknowledge(message, sent, now)
             self._state, self._offset = reply.state, reply.now - now
             for completed in self._leases.unacknowledged(now):
                 self._note(completed)

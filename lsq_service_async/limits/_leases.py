@@ -18,9 +18,12 @@ _WORTH_WAITING = 1.0  # s; a report waits longer if a message for a waiting call
 
 @attrs.define
 class _Active:
+    """``has_lapsed``: the lease ended before it was renewed, so another call may have got the slot meanwhile."""
+
     since: float
     until: float
     is_large: bool
+    has_lapsed: bool = False
 
 
 @attrs.define
@@ -57,8 +60,9 @@ class Leases:
         self._active[slot] = _Active(asked, asked + LEASE, is_large)
 
     def is_valid(self, slot: int, now: float) -> bool:
-        """Whether the lease of a call has not expired."""
-        return now < self._active[slot].until
+        """Whether the lease of a call has not expired, also not before it was renewed."""
+        call = self._active.get(slot)
+        return call is not None and now < call.until and not call.has_lapsed
 
     def end(self, slot: int, now: float, *, is_sent: bool) -> CompletedCall:
         """Move a call to the completed ones and return its report. The call may never have been granted."""
@@ -95,14 +99,17 @@ class Leases:
         pause, refusals = self._paused_until - now, [(named, now - sent) for named, sent in self.refusals]
         return SyncMessage(completed=completed, active=active, pause=pause, refusals=refusals, **about)
 
-    def acknowledge(self, message: SyncMessage, sent: float) -> None:
-        """Drop the reports of a message that the backend has applied, and extend the leases that it renewed."""
+    def acknowledge(self, message: SyncMessage, sent: float, now: float) -> None:
+        """Drop the reports of a message that the backend has applied, and extend the leases that it renewed.
+
+        The message was ``sent`` then, and the reply arrived ``now``.
+        """
         for completed in message.completed:
             del self._completed[completed.slot]
         del self.refusals[: len(message.refusals)]
         for slot, _, _ in message.active:
-            if slot in self._active:
-                self._active[slot].until = sent + LEASE
+            if (call := self._active.get(slot)) is not None:
+                call.has_lapsed, call.until = call.has_lapsed or now >= call.until, sent + LEASE
 
     def due_at(self) -> float:
         """The time at which a message must be sent; ``inf`` if nothing is to be reported or renewed."""

@@ -59,6 +59,14 @@ class Slot:
         self._limiter: Limiter | None = limiter
         self._number = number
 
+    def is_valid(self) -> bool:
+        """Whether the attempt may be sent. Check it just before the first byte.
+
+        It is False after `release` and `cancel`, and if this process stood still until its lease on the slot ended.
+        Then call `cancel`, and acquire another slot.
+        """
+        return self._limiter is not None and self._limiter._is_valid(self._number)
+
     def release(self) -> None:
         """Return the slot in ``per`` seconds. Call this when an attempt that may have reached the service ends."""
         limiter, self._limiter = self._limiter, None

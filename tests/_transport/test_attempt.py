@@ -1,6 +1,7 @@
 """Failures inside an attempt raise errors of the package and return the slot."""
 
 import asyncio
+from types import SimpleNamespace
 
 import attrs
 import httpx
@@ -138,6 +139,44 @@ def test_an_interrupt_passes_unchanged_and_gives_the_slot_back(config, stop):
         play(config, Script(AfterBody(stop())), main, limiter=Watched(), hooks=[events.append])
     assert len(ended) == 1
     assert [(type(event), event.outcome) for event in events[1:]] == [(AttemptEnded, "unknown"), (CallEnded, "unknown")]
+
+
+HTTP_1, HTTP_2 = "http11.send_request_headers.started", "http2.send_request_headers.started"
+
+
+@pytest.mark.parametrize(
+    ("event", "leases"),
+    [
+        pytest.param(None, [False, True], id="before send"),
+        pytest.param(HTTP_1, [True, False, True, True], id="before the headers of HTTP/1.1"),
+        pytest.param(HTTP_2, [True, False, True, False, True, True], id="before the headers of HTTP/2, twice"),
+        pytest.param("connection.connect_tcp.started", [True], id="not at other events"),
+    ],
+)
+def test_a_request_whose_lease_has_ended_is_not_sent_and_queues_again(config, event, leases):
+    """The lease is checked just before the first byte. The call is sent with a new slot, even without retries."""
+    grants, left, script = [], list(leases), Script(created(7))
+
+    class Leased(LocalLimiter):
+        async def acquire(self, *args, is_retry, **kwargs):
+            slot = await super().acquire(*args, is_retry=is_retry, **kwargs)
+            grants.append((is_retry, self.stats().used))
+            return SimpleNamespace(release=slot.release, cancel=slot.cancel, is_valid=lambda: left.pop(0))
+
+    class Reporting(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request):
+            if event is not None:
+                await request.extensions["trace"](event, {})
+            return await script.handle_async_request(request)
+
+    async def main(client, _):
+        return await client.tickets.create(TICKET)
+
+    receipt, events = play(attrs.evolve(config, retry=ONCE), Reporting(), main, limiter=Leased())
+    assert (left, len(script.seen), receipt.possible_duplicate) == ([], 1, False)
+    ends = [event.outcome for event in of(AttemptEnded, events)]
+    assert ends == ["not applied"] * leases.count(False) + ["applied"]
+    assert grants == [(False, 1)] + [(True, 1)] * leases.count(False)
 
 
 class Failing(LocalLimiter):

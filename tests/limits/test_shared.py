@@ -103,6 +103,27 @@ async def test_a_slot_whose_lease_ended_before_it_was_handed_over_is_not_used(tm
 
 
 @virtual
+async def test_a_lease_that_ended_is_never_valid_again():
+    """A slot stays invalid after its lease has ended, although the process then reports the call as in flight."""
+    async with processes(2) as [one, other]:
+        [slot] = await take(one, 1)
+        one.backend.down = True  # as if it stood still
+        await asyncio.sleep(9.9)
+        assert slot.is_valid()
+        await asyncio.sleep(0.2)
+        assert not slot.is_valid()
+        one.backend.down = False
+        await asyncio.sleep(5)
+        await exchange(other)
+        assert (slot.is_valid(), other.stats().used) == (False, 1)
+        messages = len(one.backend.messages)
+        await asyncio.sleep(10)
+        assert len(one.backend.messages) <= messages + 4
+        slot.cancel()
+        assert not slot.is_valid()
+
+
+@virtual
 async def test_reports_are_sent_with_the_next_request_or_after_a_second():
     """Ten calls cost one message each, and the last is reported a second later. Then one is sent every 20 s."""
     async with processes(1) as [limiter]:

@@ -39,10 +39,10 @@ class LimitState:
     """The state of a limit. Times are seconds on one clock that never runs backwards; ``seen`` is the latest of them.
 
     ``answered`` holds the times of the answers in the last two windows, ``uploads`` those of large uploads in the last
-    window, both oldest first. No call is granted before ``paused_until``, and no bulk call before ``paced_until``; after
-    a refusal, no call at all. ``processes`` are those that use the limit; their configured rates all hold.
-    ``round_trip``: the recent mean time in seconds from the grant to the answer, without large uploads. ``revision``
-    changes if an estimate may have changed.
+    window, both oldest first. No call is granted before ``paused_until``. No bulk call is granted before
+    ``paced_until``, and after a refusal no interactive one either. ``processes`` are those that use the limit; their
+    configured rates all hold. ``round_trip``: the recent mean time in seconds from the grant to the answer, without
+    large uploads. ``revision`` changes if an estimate may have changed.
     """
 
     adaptive: AdaptiveRate
