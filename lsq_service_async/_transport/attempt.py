@@ -115,8 +115,12 @@ class HttpSender:
                     response = await self._http.send(request, auth=None, follow_redirects=False, stream=True)
             except httpx.HTTPStatusError as error:
                 response = error.response  # a response hook of the caller's client raised it
+            except (httpx.ReadTimeout, httpx.WriteTimeout, TimeoutError):
+                context.silence = clock() - context.sent_at
+                raise
             finally:
                 del request.headers[access], request.headers[secret]
+            context.silence = None
             response.next_request = None  # httpx would copy the keys to the target of a redirect
             until = timer.when() or clock() + timeout
             # httpx reads this before the body: no single read may take longer than is left for the whole response.
@@ -247,6 +251,7 @@ def _check_lease(context: CallContext) -> None:
     is_valid = getattr(context.slot, "is_valid", None)  # a slot that the caller has wrapped may have no such method
     if is_valid is not None and not is_valid():
         raise LeaseEndedError
+    context.sent_at = context.clock()
 
 
 async def _read(context: CallContext, response: httpx.Response, until: float) -> bytes:

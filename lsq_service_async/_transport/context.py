@@ -42,6 +42,9 @@ class CallContext:
     """The connection has begun to send the request."""
     fully_sent: bool = False
     """The last byte was passed to the connection. Until then, the service cannot have applied the call."""
+    sent_at: float = 0.0
+    silence: float | None = 0.0
+    """None once a response has arrived. Else the seconds from the send to the time-out, or 0 if it did not time out."""
     abandoned: bool = False
     """The caller no longer waits for the attempt: it was cancelled, or its deadline passed."""
 

@@ -88,6 +88,7 @@ class Pipeline:
         """
         call, options, asked = context.call, context.options, context.clock()
         context.fully_sent = context.is_started = context.is_lease_ended = False
+        context.silence = 0.0
         hash_files = self._config.attachment_digests
         context.body = RequestBody(call, context.boundary, hash_files=hash_files, timeout=options.timeout)
         context.slot = slot = await self._acquire(context)
@@ -187,7 +188,12 @@ class Pipeline:
             result = unfinished_result(context, f"this client failed with {type(error).__name__}")
         finally:
             is_unused = result is None or (result.status is None and result.outcome is Outcome.NOT_APPLIED)
-            slot.cancel() if is_unused and not context.is_started else slot.release()
+            if is_unused and not context.is_started:
+                slot.cancel()
+            elif result is None or context.silence is None:
+                slot.release()
+            else:
+                slot.release(silence=context.silence)
         if (create := context.call.create) is not None:
             is_unknown = result.outcome in (Outcome.UNKNOWN, Outcome.APPLIED)  # applied, but perhaps without a number
             self._own_tickets.ended(create, context.clock(), result.record, is_unknown=is_unknown)

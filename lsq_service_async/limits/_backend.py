@@ -18,7 +18,7 @@ from ..errors import ConfigurationError, NotSentError, printable
 from ._engine.messages import CompletedCall, Grant, Request, SyncMessage
 from ._engine.state import LimitState
 from ._engine.sync import SyncReply
-from ._leases import Leases
+from ._leases import RENEW, Leases
 from .limiter import Limiter
 
 _TICK = 0.25  # s between checks whether a message is due
@@ -138,10 +138,13 @@ class SharedLimiter(Limiter):
     def _is_valid(self, slot: int) -> bool:
         return self._leases.is_valid(slot, self._time())
 
-    def _end(self, slot: int, *, is_sent: bool) -> None:
-        self._note(self._leases.end(slot, self._time(), is_sent=is_sent))
-        if not is_sent:
-            self._wake()  # an unused slot is free at once, earlier than the last reply expected
+    def _end(self, slot: int, *, is_sent: bool, silence: float | None = None) -> None:
+        stood_still = self._state.stands_still
+        self._note(self._leases.end(slot, self._time(), is_sent=is_sent, silence=silence))
+        if stood_still or self._state.stands_still:
+            self._urgent.set()  # all processes wait for the probe, or must stop to send
+        if not is_sent or stood_still:
+            self._wake()  # a slot may be free earlier than the last reply expected
 
     def _publish(
         self, *, pause: float = -math.inf, refusals: Sequence[tuple[tuple[int, float] | None, float]] = ()
@@ -213,7 +216,8 @@ class SharedLimiter(Limiter):
         if completed.age is None:
             self._state.forget(completed.slot)
         else:
-            self._state.answer(completed.slot, self._now() - completed.age, is_large=completed.is_large)
+            moment = self._now() - completed.age
+            self._state.end(completed.slot, moment, completed.silence, is_large=completed.is_large)
 
     async def _send_messages(self) -> None:
         """Send the messages that are due: reports, renewals of leases, and heartbeats."""
@@ -222,7 +226,8 @@ class SharedLimiter(Limiter):
                 async with asyncio.timeout(_TICK):
                     await self._urgent.wait()
             await asyncio.sleep(self._retry_at - self._time())
-            heartbeat_at = -math.inf if self._last_sync is None else self._last_sync + _HEARTBEAT
+            beat = RENEW if self._state.stands_still else _HEARTBEAT  # stuck calls have leases, too
+            heartbeat_at = -math.inf if self._last_sync is None else self._last_sync + beat
             if self._urgent.is_set() or min(self._leases.due_at(), heartbeat_at) <= self._time():
                 self._urgent.clear()
                 try:

@@ -11,7 +11,7 @@ import attrs
 from ._engine.messages import ActiveCall, CompletedCall, SyncMessage
 from ._engine.sync import LEASE
 
-_RENEW = 3.0  # s after which a lease is renewed
+RENEW = 3.0  # s after which a lease is renewed
 _REPORT = 1.0  # s that a report waits for a message that is sent anyway
 _WORTH_WAITING = 1.0  # s; a report waits longer if a message for a waiting call is expected within this time
 
@@ -34,11 +34,12 @@ class _Completed:
     is_sent: bool
     is_large: bool
     was_leased: bool
+    silence: float | None
     was_reported: bool = False
 
     def report(self, slot: int, now: float) -> CompletedCall:
         age = now - self.at if self.is_sent else None
-        return CompletedCall(slot, age, self.is_large, self.was_reported and self.was_leased)
+        return CompletedCall(slot, age, self.is_large, self.was_reported and self.was_leased, self.silence)
 
 
 @attrs.define
@@ -64,11 +65,11 @@ class Leases:
         call = self._active.get(slot)
         return call is not None and now < call.until and not call.has_lapsed
 
-    def end(self, slot: int, now: float, *, is_sent: bool) -> CompletedCall:
+    def end(self, slot: int, now: float, *, is_sent: bool, silence: float | None = None) -> CompletedCall:
         """Move a call to the completed ones and return its report. The call may never have been granted."""
         active = self._active.pop(slot, None)
         is_large, was_leased = active is not None and active.is_large, active is not None and now < active.until
-        self._completed[slot] = completed = _Completed(now, is_sent, is_large, was_leased)
+        self._completed[slot] = completed = _Completed(now, is_sent, is_large, was_leased, silence)
         return completed.report(slot, now)
 
     def expire(self, now: float) -> None:
@@ -94,7 +95,7 @@ class Leases:
         for ended in self._completed.values():
             ended.was_reported = True
         for slot, call in self._active.items():
-            if now >= call.until - LEASE + _RENEW or slot not in flights:
+            if now >= call.until - LEASE + RENEW or slot not in flights:
                 active.append(ActiveCall(slot, now - call.since, call.is_large))
         pause, refusals = self._paused_until - now, [(named, now - sent) for named, sent in self.refusals]
         return SyncMessage(completed=completed, active=active, pause=pause, refusals=refusals, **about)
@@ -113,7 +114,7 @@ class Leases:
 
     def due_at(self) -> float:
         """The time at which a message must be sent; ``inf`` if nothing is to be reported or renewed."""
-        renew_at = min((call.until for call in self._active.values()), default=math.inf) - LEASE + _RENEW
+        renew_at = min((call.until for call in self._active.values()), default=math.inf) - LEASE + RENEW
         if not self._completed:
             return renew_at
         report_at = next(iter(self._completed.values())).at + _REPORT

@@ -67,11 +67,16 @@ class Slot:
         """
         return self._limiter is not None and self._limiter._is_valid(self._number)
 
-    def release(self) -> None:
-        """Return the slot in ``per`` seconds. Call this when an attempt that may have reached the service ends."""
+    def release(self, *, silence: float | None = None) -> None:
+        """Return the slot in ``per`` seconds. Call this when an attempt that may have reached the service ends.
+
+        ``silence`` is for attempts without an answer: the seconds from the send to the time-out, or 0 if the connection
+        broke. If no other answer arrived in that time, the service stands still: then one call at a time is sent until
+        an answer arrives, and the slots of calls that timed out return ``per`` seconds after that answer.
+        """
         limiter, self._limiter = self._limiter, None
         if limiter is not None:
-            limiter._end(self._number, is_sent=True)
+            limiter._end(self._number, is_sent=True, silence=silence)
 
     def cancel(self) -> None:
         """Return the slot at once. Call this if nothing was sent."""
@@ -168,7 +173,7 @@ class Limiter(ABC):
         if loop is not None and self._server is None and (deadline is None or deadline > loop.time()):
             number = self._take_at_once(request) if not self._has_unsent or self._has_room() else None
             if number is not None:
-                await self._bucket.acquire()  # has room, so this does not wait
+                await self._take_token()
                 return Slot(self, number)
         self._check_loop()
         while True:
@@ -275,8 +280,8 @@ class Limiter(ABC):
         return True
 
     @abstractmethod
-    def _end(self, slot: int, *, is_sent: bool) -> None:
-        """Return a slot: after ``per`` seconds if the call was sent, else at once."""
+    def _end(self, slot: int, *, is_sent: bool, silence: float | None = None) -> None:
+        """Return a slot: after ``per`` seconds if the call was sent, else at once. ``silence``: see `Slot.release`."""
 
     def _publish(
         self, *, pause: float = -math.inf, refusals: Sequence[tuple[tuple[int, float] | None, float]] = ()
@@ -366,7 +371,7 @@ class Limiter(ABC):
         self._ask_at = asyncio.get_running_loop().time() + wait
         if request is None:
             return
-        await self._bucket.acquire()  # has room, so this does not wait
+        await self._take_token()
         waiter = self._queues.next(request)
         if waiter is None:
             self._cancel(slot)
@@ -376,6 +381,10 @@ class Limiter(ABC):
         self._must_ask = self._must_ask or not set(self._queues.requests()) <= set(requests)
         self._is_lined_up = bool(requests)
         await asyncio.sleep(0)  # one by one, so that a burst does not block the loop
+
+    async def _take_token(self) -> None:
+        if self._bucket.has_capacity():  # else the call is a probe, which is sent in any case
+            await self._bucket.acquire()  # has room, so this does not wait
 
     def _wake(self) -> None:
         """Ask for a slot again, because one may be free earlier than expected."""

@@ -45,10 +45,10 @@ class LocalLimiter(Limiter):
         request, at = self._state.take(now, ALONE, slot, requests, math.inf)
         return slot, Grant(request, at - now)
 
-    def _end(self, slot: int, *, is_sent: bool) -> None:
+    def _end(self, slot: int, *, is_sent: bool, silence: float | None = None) -> None:
         flight = self._state.flights.get(slot)
         if is_sent and flight is not None:
-            self._state.answer(slot, self._time(), is_large=flight.is_large)
+            self._state.end(slot, self._time(), silence, is_large=flight.is_large)
         else:
             self._state.forget(slot)
         self._must_ask = True

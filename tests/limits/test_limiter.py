@@ -119,6 +119,16 @@ async def test_stats_show_the_slots_the_queues_and_the_expected_waits():
         await asyncio.gather(*waiting)
 
 
+@virtual
+async def test_an_expected_wait_is_never_negative():
+    """While calls are sent at once, a new call waits for exactly 0 seconds."""
+    async with opened() as limiter:
+        for _ in range(20):
+            assert set(limiter.stats().estimated_wait.values()) == {0.0}
+            await spend(limiter, 1)
+            await asyncio.sleep(1)
+
+
 @pytest.mark.parametrize(
     ("used", "lane", "expected"),
     [(0, Lane.BULK, (0.0, 20 * TOKEN)), (25, Lane.INTERACTIVE, (5.0 + 20 * TOKEN, 5.0 + 4 * TOKEN))],

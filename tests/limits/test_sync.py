@@ -58,6 +58,31 @@ def test_a_limit_that_version_0_1_0_named_grows_back_at_once():
     assert (state.rate, state.answered) == (RateLimit(11, per=5.0), [99.0])
 
 
+def test_a_state_without_a_pace_and_a_standstill_can_be_read():
+    """A state that an earlier version stored has bursts, and the service answers."""
+    old = (
+        "[[[25,5.0],[25,5.0],[12,5.0],90.0,95.0,null,-Infinity,0.0],[0,0,[]],[100.0,-Infinity,-Infinity,0.1,[99.0],[]],"
+    )
+    state = state_from_json(old + "[[7,1,98.0,108.0,false]],[[1,150.0]]]")
+    assert (state.rate.calls, state.is_paced, state.stands_still, len(state.flights)) == (12, False, False, 1)
+
+
+def test_a_standstill_and_its_probe_are_stored():
+    """All processes see the standstill, and one of them gets the probe. A repeated report changes nothing."""
+    report = CompletedCall(7, 0.0, False, is_repeated=True, silence=1.5)
+    state, grants = sync(None, 100.0, message(1, 7, INTERACTIVE)).state, []
+    for number in range(3):
+        state = state_from_json(state_to_json(state))
+        state = sync(state, 102.0 + number, message(1, 8, completed=[report])).state
+        assert (state.stands_still, state.used(102.0)) == (True, 1 + bool(number))
+        grants.append(sync(state, 102.5 + number, message(2, 9 + number, INTERACTIVE)).grant.request)
+    assert grants == [INTERACTIVE, None, None]
+    state = sync(state, 105.0, message(2, 20, completed=[CompletedCall(19, 5.5, False)])).state
+    assert state.stands_still  # this answer arrived before
+    state = sync(state, 106.0, message(2, 20, completed=[CompletedCall(9, 0.5, False)])).state
+    assert (state.stands_still, state.answered[1:], state.flights) == (False, [105.5, 105.5], {})
+
+
 def test_a_message_that_is_repeated_takes_one_slot():
     """A repeated message gets the same slot, so a process without a reply can send it again or return the slot."""
     state, _, grant = sync(None, 100.0, message(1, 7, INTERACTIVE))

@@ -77,7 +77,8 @@ class AdaptiveRate:
             return False
         if self.rate == self.configured and not self.is_paced:
             is_repeated = now < self.known_at + self.trial + FIRST_HOLD
-            self.trial = min(_TRIAL_GROWS * self.trial, FIRST_HOLD) if is_repeated else self.plan.per
+            longer = min(_TRIAL_GROWS * self.trial, FIRST_HOLD) if is_repeated else 0.0
+            self.trial = max(self.plan.per, longer)
             self.known_at, self.is_paced = now, True
             self._keep_to(max(before - 1, least))
         elif now >= self.halved_at + self.plan.per:

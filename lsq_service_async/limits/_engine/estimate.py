@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ...config import Lane, RateLimit
 from .state import LimitState
 from .window import SLACK, opens_at, slack_of
@@ -26,11 +28,13 @@ class Estimate:
         ``ahead`` has the number of calls that are sent before it: in its lane, and in both lanes.
         """
         start = max(now, state.paused_until)
+        if state.stands_still and not ahead[1] and state.opens_at() == -math.inf:
+            return max(start, state.paced_until)  # the next probe
         made_of, self._made_of = self._made_of, (state, state.revision)
         if made_of[0] is not state or made_of[1] != state.revision or start > self._start + SLACK:
             self._begin(state, start)
         sent_at = max(start, self._nth(ahead[1] // self._bunch))
-        is_paced = state.adaptive.is_paced
+        is_paced = state.is_paced
         if lane is Lane.INTERACTIVE and not is_paced:
             return sent_at
         return max(sent_at, max(start, state.paced_until) + ahead[is_paced] * state.token)

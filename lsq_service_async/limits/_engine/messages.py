@@ -28,15 +28,17 @@ class Grant(NamedTuple):
 
 
 class CompletedCall(NamedTuple):
-    """The report that the call of ``slot`` was answered ``age`` seconds ago. With None, it was never sent.
+    """The report that the call of ``slot`` ended ``age`` seconds ago. With None, it was never sent.
 
-    ``is_repeated``: an earlier report of it may have arrived, and the call was answered before its lease expired.
+    ``is_repeated``: an earlier report of it may have arrived, and the call ended before its lease expired. ``silence``:
+    None if it was answered, the seconds from the send to the time-out, or 0 if its connection broke.
     """
 
     slot: int
     age: float | None
     is_large: bool
     is_repeated: bool = False
+    silence: float | None = None
 
 
 class ActiveCall(NamedTuple):

@@ -19,12 +19,16 @@ ALONE = 0  # the process id if there is one process only
 
 
 class Flight(NamedTuple):
-    """A call in flight. It was granted at ``since``. Without a report it counts as answered at ``until``."""
+    """A call in flight. It was granted at ``since``. Without a report it counts as answered at ``until``.
+
+    ``is_stuck``: it timed out while the service stood still, which has not counted it yet.
+    """
 
     process_id: int
     since: float
     until: float
     is_large: bool
+    is_stuck: bool = False
 
 
 class Presence(NamedTuple):
@@ -42,7 +46,10 @@ class LimitState:
     window, both oldest first. No call is granted before ``paused_until``. No bulk call is granted before
     ``paced_until``, and after a refusal no interactive one either. ``processes`` are those that use the limit; their
     configured rates all hold. ``round_trip``: the recent mean time in seconds from the grant to the answer, without
-    large uploads. ``revision`` changes if an estimate may have changed.
+    large uploads. ``heard_at`` is the time of the last answer. ``revision`` changes if an estimate may have changed.
+
+    The service `stands_still` if a call timed out and no answer arrived since it was sent. Then one call at a time is
+    sent as a ``probe``, although no slot is free. Any answer ends this.
     """
 
     adaptive: AdaptiveRate
@@ -55,6 +62,9 @@ class LimitState:
     uploads: list[float] = attrs.field(factory=list)
     flights: dict[int, Flight] = attrs.field(factory=dict)
     processes: dict[int, Presence] = attrs.field(factory=dict)
+    heard_at: float = -math.inf
+    probe: int = -1
+    stands_still: bool = attrs.field(init=False, eq=False)
     rate: RateLimit = attrs.field(init=False, eq=False)
     """The rate at which calls are sent now."""
     revision: int = attrs.field(default=0, init=False, eq=False)
@@ -62,11 +72,17 @@ class LimitState:
 
     def __attrs_post_init__(self) -> None:
         self._rate_changed()
+        self._find_stuck()
 
     @classmethod
     def of(cls, rate: RateLimit) -> Self:
         """A state without any calls."""
         return cls(AdaptiveRate.of(rate))
+
+    @property
+    def is_paced(self) -> bool:
+        """Whether interactive calls are evenly spaced, too: after a refusal, and while the service stands still."""
+        return self.adaptive.is_paced or self.stands_still
 
     @property
     def token(self) -> float:
@@ -90,6 +106,38 @@ class LimitState:
             insort(self.uploads, moment)
         self.revision += 1
 
+    def end(self, slot: int, moment: float, silence: float | None, *, is_large: bool) -> None:
+        """End a call that was sent. ``silence``: see `CompletedCall`."""
+        flight = self.flights.get(slot)
+        if silence is None:
+            self.answer(slot, moment, is_large=is_large)
+            self._hear(moment)
+        elif flight is not None and (self.stands_still or (silence and self.heard_at < moment - silence)):
+            self.enter(slot, flight._replace(is_stuck=True))
+            self.stands_still = True
+        else:
+            self.flights.pop(slot, None)  # its round trip is not known
+            self.answer(slot, moment, is_large=is_large)
+
+    def _hear(self, moment: float) -> None:
+        """The service answered at ``moment``, so it has counted the calls that timed out before."""
+        self.heard_at = max(self.heard_at, moment)
+        if self.stands_still:
+            for slot, flight in list(self.flights.items()):
+                if flight.is_stuck and flight.since <= moment:  # else the report is late
+                    self._give_up(slot, moment)
+                    self.adaptive.known_at = max(self.adaptive.known_at, moment)  # refused probes do not lower the rate
+            self._find_stuck()
+
+    def _find_stuck(self) -> None:
+        self.stands_still = any(flight.is_stuck for flight in self.flights.values())
+
+    def renew(self, process_id: int, until: float) -> None:
+        """Extend the leases of the stuck calls of a process, which reports them only once."""
+        for slot, flight in self.flights.items():
+            if flight.is_stuck and flight.process_id == process_id:
+                self.flights[slot] = flight._replace(until=until)
+
     def forget(self, slot: int) -> None:
         """Return the slot of a call that was never sent."""
         self.flights.pop(slot, None)
@@ -99,6 +147,7 @@ class LimitState:
         """Count all calls in flight as answered now, because their answers can no longer be reported."""
         for slot in list(self.flights):
             self._give_up(slot, now)
+        self.stands_still = False
 
     def pause(self, until: float) -> None:
         """Grant no call before ``until``. A pause that ends later stays in force. The rate does not grow meanwhile."""
@@ -114,15 +163,22 @@ class LimitState:
     def configure(self, rate: RateLimit) -> None:
         """Use ``rate``. Past calls still count, and past refusals if the rate is the same."""
         if rate != self.adaptive.configured:
-            self.adaptive = AdaptiveRate.of(rate)
-            self._rate_changed()
+            self.adopt(AdaptiveRate.of(rate))
+
+    def adopt(self, adaptive: AdaptiveRate) -> None:
+        """Use another rate, with other past refusals."""
+        self.adaptive = adaptive
+        self._rate_changed()
 
     def tidy(self, now: float) -> None:
         """Delete what is too old to matter, and let the rate grow back."""
         if self.adaptive.tidy(now):
             self._rate_changed()
-        for slot in [slot for slot, flight in self.flights.items() if flight.until <= now]:
+        expired = [slot for slot, flight in self.flights.items() if flight.until <= now]
+        for slot in expired:
             self._give_up(slot, self.flights[slot].until)
+        if expired and self.stands_still:
+            self._find_stuck()
         del self.answered[: bisect_left(self.answered, now - 2 * self.rate.per)]
         del self.uploads[: bisect_left(self.uploads, now - self.rate.per)]
         if self.order.heads:
@@ -145,12 +201,14 @@ class LimitState:
         request, at = self._first(now, process_id, requests)
         if request is None or at > now:
             return None, at
-        if request.lane is Lane.BULK or self.adaptive.is_paced:
+        if request.lane is Lane.BULK or self.is_paced:
             # If a call is a little late, the next one follows a little sooner. Otherwise the delays would add up.
             in_time = now - self.paced_until < self.token / 2
             self.paced_until = (self.paced_until if in_time else now) + self.token
         if self.order.heads or self.order.row or len(requests) > 1:
             self.order.granted(process_id, request, requests)
+        if self.stands_still:
+            self.probe = slot
         self.flights[slot] = Flight(process_id, now, until, request.is_large)
         self.revision += 1
         return request, now
@@ -159,7 +217,7 @@ class LimitState:
         """The request that may be sent first, and when (``inf``: not before another answer is reported)."""
         first, first_at = None, math.inf
         for request in self.order.in_turn(requests) if len(requests) > 1 else requests:
-            is_simple = request.lane is Lane.INTERACTIVE and not request.is_large and not self.adaptive.is_paced
+            is_simple = request.lane is Lane.INTERACTIVE and not request.is_large and not self.is_paced
             if is_simple and not self.order.heads:
                 at = max(self.paused_until, self.opens_at())
             else:
@@ -180,13 +238,19 @@ class LimitState:
         else:
             ahead = bulk + self.order.passed_by(Lane.BULK, bulk, interactive)
         at = max(self.paused_until, self.opens_at(ahead), uploads_at if request.is_large else -math.inf)
-        if request.lane is Lane.BULK or self.adaptive.is_paced:
-            before = ahead if self.adaptive.is_paced else bulk
+        if request.lane is Lane.BULK or self.is_paced:
+            before = ahead if self.is_paced else bulk
             at = max(at, max(now, self.paced_until) + before * self.token if before else self.paced_until)
         return at
 
     def opens_at(self, ahead: int = 0) -> float:
-        """The time from which one more call fits into the window if ``ahead`` others go first; ``-inf`` if at once."""
+        """The time from which one more call fits into the window if ``ahead`` others go first; ``-inf`` if at once.
+
+        While the service stands still, this is ``-inf`` for the next probe and ``inf`` for all other calls.
+        """
+        if self.stands_still:
+            probe = self.flights.get(self.probe)
+            return -math.inf if not ahead and (probe is None or probe.is_stuck) else math.inf
         in_flight = len(self.flights) + ahead
         if in_flight + len(self.answered) <= self._always_room:
             return -math.inf
@@ -194,7 +258,7 @@ class LimitState:
 
     def is_idle(self, now: float) -> bool:
         """Whether an interactive call is sent at once, and no process waits."""
-        start = max(self.paused_until, self.paced_until if self.adaptive.is_paced else -math.inf)
+        start = max(self.paused_until, self.paced_until if self.is_paced else -math.inf)
         return not self.order.heads and start <= now and self.opens_at() <= now
 
     def is_filled(self) -> bool:
@@ -207,7 +271,7 @@ class LimitState:
 
     def uploads_room(self, now: float) -> int:
         """How many more large uploads may be sent now: at most half of the slots are for them."""
-        in_flight = sum(flight.is_large for flight in self.flights.values())
+        in_flight = sum(flight.is_large and not flight.is_stuck for flight in self.flights.values())
         recent = len(self.uploads) - bisect_right(self.uploads, now - self.rate.per)
         return max(0, max(1, self.rate.calls // 2) - in_flight - recent)
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 from ...config import Lane, RateLimit
-from .adaptive_rate import LONGEST_HOLD, AdaptiveRate
+from .adaptive_rate import FIRST_HOLD, LONGEST_HOLD, AdaptiveRate
 from .fairness import GRACE, Head, ProcessOrder
 from .messages import LANES, Grant, Request, SyncMessage
 from .state import Flight, LimitState, Presence
@@ -76,8 +76,11 @@ def _bound(state: LimitState, now: float) -> None:
         adaptive.quiet_since = _within(oldest, adaptive.quiet_since, latest)
         adaptive.hold = _within(0.0, adaptive.hold, LONGEST_HOLD)
         adaptive.named_until = _within(oldest, adaptive.named_until, now + adaptive.hold)
+        adaptive.known_at = _within(oldest, adaptive.known_at, now)
+        adaptive.trial = _within(0.0, adaptive.trial, max(FIRST_HOLD, adaptive.plan.per))
     else:
-        state.adaptive = AdaptiveRate.of(adaptive.configured)
+        state.adopt(AdaptiveRate.of(adaptive.configured))
+    state.heard_at = _within(oldest, state.heard_at, now)
     state.paused_until = _within(oldest, state.paused_until, latest)
     state.paced_until = _within(oldest, state.paced_until, now + 2 * state.token)
     state.round_trip = _within(0.0, state.round_trip, _LONGEST_ROUND_TRIP)
@@ -115,13 +118,15 @@ def restarted(state: LimitState, now: float) -> LimitState:
 
 
 def _apply_reports(state: LimitState, now: float, message: SyncMessage, is_known: bool) -> None:
-    for slot, age, is_large, is_repeated in message.completed:
+    for slot, age, is_large, is_repeated, silence in message.completed:
         if age is None:
             state.forget(slot)
         elif slot in state.flights or not (is_repeated and is_known):  # else it was counted before
-            state.answer(slot, now - age, is_large=is_large)
+            state.end(slot, now - age, silence, is_large=is_large)
     for slot, age, is_large in message.active:
         state.enter(slot, Flight(message.process_id, now - age, now + LEASE, is_large))
+    if state.stands_still:
+        state.renew(message.process_id, now + LEASE)
     state.pause(now + message.pause)
     for named, age in message.refusals:
         state.refused(now, named, now - age)
@@ -146,6 +151,8 @@ def _ask_again_at(state: LimitState, now: float, process_id: int, requests: Sequ
     If the estimate is too early, the request is repeated. It is much too late only if the answers to calls in flight do
     not arrive as expected.
     """
+    if state.stands_still:
+        return now + _BLIND_WAIT
     expected = [flight.since + state.round_trip for flight in state.flights.values()]
     soon = [answer for answer in expected if answer > now - _UNREPORTED]
     answered, in_flight = sorted([*state.answered, *soon]), len(expected) - len(soon)
@@ -157,7 +164,7 @@ def _ask_again_at(state: LimitState, now: float, process_id: int, requests: Sequ
         if request.lane is Lane.INTERACTIVE:
             ahead = interactive + state.order.passed_by(Lane.INTERACTIVE, interactive, bulk)
             at = max(at, opens_at(answered, in_flight + ahead, state.rate))
-            if state.adaptive.is_paced:
+            if state.is_paced:
                 at = max(at, max(now, state.paced_until) + ahead * state.token)
         else:
             paced_at = state.paced_until
@@ -184,7 +191,8 @@ def state_to_json(state: LimitState) -> str:
         [*rates, adaptive.halved_at, adaptive.quiet_since, adaptive.named, adaptive.named_until, adaptive.hold,
          adaptive.is_paced, adaptive.known_at, adaptive.trial],
         [order.row, order.turns, [[head[0], LANES.index(head.lane), *head[2:]] for head in order.heads.values()]],
-        [state.seen, state.paused_until, state.paced_until, state.round_trip, state.answered, state.uploads],
+        [state.seen, state.paused_until, state.paced_until, state.round_trip, state.answered, state.uploads,
+         state.heard_at, state.probe],
         [[slot, *flight] for slot, flight in state.flights.items()],
         [[process, until, rate.calls, rate.per] for process, (until, rate) in state.processes.items()],
     ])  # fmt: skip
@@ -198,7 +206,7 @@ def state_from_json(text: str) -> LimitState:
         configured, plan, rate = (_rate(calls, per) for calls, per in rates)
         named, named_until, hold, is_paced, known_at, trial = rest + _UNWRITTEN[len(rest) :]
         named = named and (named[0], named[1])
-        seen, paused_until, paced_until, round_trip, answered, uploads = moments
+        seen, paused_until, paced_until, round_trip, answered, uploads, heard_at, probe = [*moments, -math.inf, -1][:8]
         present = [[*process, *adaptive[0]][:4] for process in processes]
         order = {
             (process, LANES[lane]): Head(process, LANES[lane], int(turn), until, is_large, int(waiting))
@@ -216,6 +224,8 @@ def state_from_json(text: str) -> LimitState:
             answered=answered,
             uploads=uploads,
             flights={slot: Flight(*flight) for slot, *flight in flights},
+            heard_at=heard_at,
+            probe=probe,
             processes={process: Presence(until, _rate(calls, per)) for process, until, calls, per in present},
         )
     except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
