@@ -1,6 +1,6 @@
 """Print pip constraints that pin every dependency of the package to the lowest version that pyproject.toml allows.
 
-The extra ``test`` is left out: test tools are installed in their current versions.
+The extras ``test`` and ``browser`` are left out: test tools are installed in their current versions.
 """
 
 import re
@@ -11,7 +11,10 @@ from pathlib import Path
 def lowest_versions(project):
     """Return one ``name==version`` for each requirement with a ``>=``; the highest floor if a name has several."""
     extras = project.get("optional-dependencies", {})
-    requirements = [*project["dependencies"], *(line for name in extras if name != "test" for line in extras[name])]
+    requirements = [
+        *project["dependencies"],
+        *(line for name in extras if name not in {"test", "browser"} for line in extras[name]),
+    ]
     floors = {}
     for name, version in re.findall(r"^([\w.-]+)(?:\[.*\])?>=([\d.]+)", "\n".join(requirements), re.MULTILINE):
         floors[name] = max(floors.get(name, version), version, key=lambda text: [int(part) for part in text.split(".")])

@@ -58,6 +58,7 @@ class CallLog:
         """Forget all calls. Numbers are not used again, because some calls may still be open."""
         self.kept.clear()
         self.changed.clear()
+        self.changes += 1
         self.total = self.refused = self._files = 0
 
     def add(self, call: Call) -> int:

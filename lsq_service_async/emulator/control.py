@@ -40,9 +40,6 @@ CONTROL = "/__emulator"
 IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 """Content types that are shown as images. SVG is not one of them, because it may contain scripts."""
 
-_PERIOD = 0.1
-"""Seconds between two events, which contain everything that changed meanwhile."""
-
 
 class Driven(Protocol):
     """The part of an emulator that can be driven over HTTP."""
@@ -63,12 +60,13 @@ def is_control(scope: Scope) -> bool:
 
 @dataclass(frozen=True)
 class Control:
-    """The page and the control routes of one emulator."""
+    """The page and the control routes of one emulator. ``period``: seconds between two events."""
 
     emulator: Driven
     store: TicketStore
     log: CallLog
     clock: Callable[[], float]
+    period: float = 0.1
 
     def app(self) -> Starlette:
         """Return the application. Errors are JSON objects with the attribute ``error``."""
@@ -178,7 +176,7 @@ class Control:
         return json_response(self._counts())
 
     async def stream_events(self, request: Request) -> Response:
-        """Server-sent events: at most ten a second, each with the state and the requests that changed."""
+        """Server-sent events, each with the state and the requests that changed since the one before."""
         return StreamingResponse(self._events(), media_type="text/event-stream", headers={"cache-control": "no-store"})
 
     async def _events(self) -> AsyncIterator[str]:
@@ -198,7 +196,7 @@ class Control:
                 yield ": nothing changed\n\n"
                 silent = 0
             silent += 1
-            await asyncio.sleep(_PERIOD)
+            await asyncio.sleep(self.period)
 
     def _counts(self) -> dict[str, Any]:
         log, store = self.log, self.store

@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import time
 
 import httpx
 import pytest
 
 from lsq_service_async.emulator import (
     AppliedLater,
+    Call,
     Emulator,
     Fault,
     FixedWindow,
@@ -20,7 +22,9 @@ from lsq_service_async.emulator import (
     TicketStore,
     faults,
 )
-from lsq_service_async.emulator.control import CONTROL
+from lsq_service_async.emulator.calls import CallLog
+from lsq_service_async.emulator.control import CONTROL, Control
+from lsq_service_async.emulator.server import listen
 
 PNG = b"\x89PNG, not really"
 
@@ -323,11 +327,8 @@ async def test_another_web_page_cannot_drive_the_emulator(control, emulator, hea
 async def test_openapi_describes_every_route_and_every_fault(control, emulator):
     """The document has the methods of all routes, and each example of a fault has the attributes of its schema."""
     description = (await control.get("/openapi.json")).json()
-    routes = {
-        route.path: {method.lower() for method in route.methods - {"HEAD"}}
-        for route in emulator._control.app.routes
-        if route.path != "/"
-    }
+    app = Control(emulator, TicketStore(), CallLog(1), time.monotonic).app()
+    routes = {route.path: {name.lower() for name in route.methods - {"HEAD"}} for route in app.routes[1:]}
     assert {path: set(methods) for path, methods in description["paths"].items()} == routes
     schemas = {schema["title"]: schema for schema in description["components"]["schemas"]["Fault"]["oneOf"]}
     kinds = {name for name, kind in vars(faults).items() if isinstance(kind, type) and issubclass(kind, Fault)}
@@ -350,39 +351,51 @@ async def test_the_page_needs_no_other_address(control):
     assert [word for word in ("http:", "https:", "src=", "@import", "url(") if word in addresses] == []
 
 
-async def test_events_show_what_changed(connect, new_ticket, monkeypatch):
+async def test_events_show_what_changed(emulator):
     """The first event has the last requests, later ones those that changed; silence is broken by a comment."""
-    monkeypatch.setattr("lsq_service_async.emulator.control._PERIOD", 0.001)
-    async with Emulator(rate_limit=(2, 60.0)) as emulator, connect(emulator) as client:
-        await client.post("/tickets", json=new_ticket)
-        events = []
-        async with client.stream("GET", f"{emulator.settings['base_url']}{CONTROL}/events") as response:
-            assert response.headers["content-type"].startswith("text/event-stream")
-            lines = response.aiter_lines()
+    store, log = TicketStore(), CallLog(1000)
+    listener = await listen(Control(emulator, store, log, time.monotonic, period=0.001).app(), "127.0.0.1", 0)
+    call = Call("GET", "/tickets/1", 1.0, Status(500), refused=False)
+    lines = []
+    async with httpx.AsyncClient(base_url=f"{listener.origin}{CONTROL}", trust_env=False) as client:
+        async with client.stream("GET", "/events") as response:
+            stream = response.aiter_lines()
 
             async def event():
-                while not (line := await anext(lines)).startswith("data: "):
-                    events.append(line)
+                async with asyncio.timeout(10):
+                    while not (line := await anext(stream)).startswith("data: "):
+                        lines.append(line)
                 return json.loads(line.removeprefix("data: "))
 
             first = await event()
-            assert [(call["number"], call["status"]) for call in first["requests"]] == [(0, 200)]
-            assert (first["tickets"], first["limit"]["free"]) == (1, 1)
-            await client.get("/tickets/1")
-            await client.get("/tickets/1")
-            seen = {}
-            while len(seen) < 2 or seen[2]["seconds"] is None:
-                last = await event()
-                seen |= {call["number"]: call for call in last["requests"]}
-            assert (sorted(seen), seen[2]["refused"], last["refused"], last["limit"]["free"]) == ([1, 2], True, 1, 0)
-            events.clear()
-            while ": nothing changed" not in events:
-                events.append(await anext(lines))
-            for _ in range(2000):
-                emulator._log.change(2)
-            for _ in range(4000):
-                emulator._log.change(1)
-            assert {call["number"] for call in (await event())["requests"]} == {0, 1, 2}, "too many changes to list"
+            assert (first["requests"], first["oldest"], first["limit"]["free"]) == ([], None, None)
+            for _ in range(300):
+                log.add(call)
+            assert [each["number"] for each in (await event())["requests"]] == list(range(100, 300))
+            log.change(7, status=500)
+            (changed,) = (await event())["requests"]
+            assert (changed["number"], changed["status"], changed["fault"]["status"]) == (7, 500, 500)
+            store.create("45b5", {})
+            emulator.faults.add(Status(500))
+            last = await event()
+            assert (last["requests"], last["tickets"], len(last["faults"])) == ([], 1, 1)
+            while ": nothing changed" not in lines:
+                lines.append(await anext(stream))
+            log.clear()
+            assert (await event())["oldest"] is None
+    assert response.headers["content-type"].startswith("text/event-stream")
+    await listener.close()
+
+
+def test_a_reader_that_is_far_behind_gets_no_list_of_changes():
+    """Of more changes than are remembered, it is unknown which requests they concern."""
+    log = CallLog(10)
+    for _ in range(20):
+        number = log.add(Call("GET", "/", 1.0, Status(500), refused=False))
+    assert (log.changed_since(19), log.changed_since(0), log.changed_since(20)) == ([19], list(range(10, 20)), [])
+    for _ in range(6000):
+        log.change(number, status=200)
+    assert (log.changed_since(0), log.changed_since(log.changes - 1)) == (None, [19])
 
 
 async def test_closing_ends_open_events():
