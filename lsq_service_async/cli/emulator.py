@@ -56,7 +56,9 @@ def emulator(
     from ..emulator import seed as add_tickets
 
     def announce(settings: str) -> None:
-        click.echo("Serving until Ctrl-C. Paste these lines into the shell that runs your program:", err=True)
+        origin = settings.rpartition("=")[2]
+        click.echo(f"Serving until Ctrl-C. Requests and tickets are shown at {origin}/", err=True)
+        click.echo("Paste these lines into the shell that runs your program:", err=True)
         click.echo(settings)
 
     options: dict[str, Any] = {

@@ -57,7 +57,8 @@ def served(cli: Any, monkeypatch: pytest.MonkeyPatch, _sigint_enabled: None) -> 
 def test_each_request_is_a_line_on_stderr(served: Any) -> None:
     """A line has time, status, duration, method, path and the reason of a refusal; no path commands the terminal."""
     _, _, err = served(["--limit", "1/60", "--window", "fixed"], ("GET", "/a%1b[2J", None), ("GET", "/b", None))
-    first, second = err.splitlines()[1:]
+    serving, _, first, second = err.splitlines()
+    assert re.fullmatch(r"Serving until Ctrl-C\. Requests and tickets are shown at http://127\.0\.0\.1:\d+/", serving)
     assert re.fullmatch(r"\d\d:\d\d:\d\d +404 +\d+ ms  GET  /api/tenants/22824/a%1B%5B2J", first)
     assert re.fullmatch(r"\d\d:\d\d:\d\d +429 +\d+ ms  GET  /api/tenants/22824/b  over the limit", second)
 

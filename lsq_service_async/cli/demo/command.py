@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import sys
+import webbrowser
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -29,7 +30,8 @@ RATE = RateLimit()
 
 
 @click.command()
-def demo() -> int:
+@click.option("--open", "open_page", is_flag=True, help="Open the page of the stand-in in your web browser.")
+def demo(open_page: bool) -> int:
     """Create 60 tickets at the real rate limit, without an account.
 
     They are sent to a stand-in for the service on this machine, which fails a few times on purpose. The bulk run is
@@ -39,10 +41,11 @@ def demo() -> int:
 
     # A proxy from the environment would send the requests to another machine.
     os.environ["no_proxy"] = "*"
-    return 0 if asyncio.run(run_demo(Output(highlight=False), demo_emulator(RATE), RATE)) else SOME_FAILED
+    passed = asyncio.run(run_demo(Output(highlight=False), demo_emulator(RATE), RATE, open_page=open_page))
+    return 0 if passed else SOME_FAILED
 
 
-async def run_demo(console: Console, emulator: Emulator, rate: RateLimit) -> bool:
+async def run_demo(console: Console, emulator: Emulator, rate: RateLimit, *, open_page: bool = False) -> bool:
     """Open the emulator, run the demo against it and print the checks. Returns whether all of them passed."""
     from .check import check_result
     from .demo import FAULTS_IN_WORDS, demo_rows, play
@@ -56,9 +59,14 @@ async def run_demo(console: Console, emulator: Emulator, rate: RateLimit) -> boo
             f"Creating {len(rows)} tickets in a local stand-in for LeadSquared Service CRM. "
             "No account is used, and nothing leaves this machine."
         )
-        say(f"It refuses calls over {rate.calls} in {rate.per:g} s. On purpose, it {FAULTS_IN_WORDS}.\n")
-        with ProgressDisplay(console, "tickets", len(rows)) as display:
-            result = await play(emulator, rows, rate, display)
+        say(f"It refuses calls over {rate.calls} in {rate.per:g} s. On purpose, it {FAULTS_IN_WORDS}.")
+        async with emulator:
+            page = f"{emulator.settings['base_url']}/"
+            say(f"Watch it while it runs: {page}\n")
+            if open_page:
+                await asyncio.to_thread(webbrowser.open, page)
+            with ProgressDisplay(console, "tickets", len(rows)) as display:
+                result = await play(emulator, rows, rate, display)
     checks = check_result(result)
     console.print("", _table(checks), "")
     failed = ", ".join(check.name for check in checks if check.problem)

@@ -94,10 +94,10 @@ class DemoResult:
 
 
 async def play(emulator: Emulator, rows: Sequence[BulkRow], rate: RateLimit, display: ProgressDisplay) -> DemoResult:
-    """Open the emulator and send all rows to it. An error of one call is recorded and does not stop the others."""
+    """Send all rows to the open emulator. An error of one call is recorded and does not stop the others."""
     result = DemoResult(rows=rows, emulator=emulator, rate=rate)
     clock = asyncio.get_running_loop().time
-    async with emulator, ServiceClient(Config(**emulator.settings, rate_limit=rate)) as client:
+    async with ServiceClient(Config(**emulator.settings, rate_limit=rate)) as client:
         started = clock()
         with TemporaryDirectory() as folder:
             journal = Path(folder, "journal")

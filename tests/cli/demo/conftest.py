@@ -41,6 +41,7 @@ def played(rows: list[BulkRow], paper: Console) -> Any:
     async def call(emulator: Emulator, given: list[BulkRow] | None = None) -> DemoResult:
         chosen = [*rows[:7], rows[22]] if given is None else given
         with ProgressDisplay(paper, "tickets", len(chosen)) as display:
-            return await play(emulator, chosen, RATE, display)
+            async with emulator:
+                return await play(emulator, chosen, RATE, display)
 
     return call

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from rich.console import Console
 
@@ -46,6 +47,18 @@ def test_the_exit_code_is_0_if_all_checks_pass(quick_demo: Any, cli: Any) -> Non
     """The last lines confirm it, and stderr is empty."""
     code, out, err = cli("demo")
     assert (code, "\nAll checks passed.\n" in out, err) == (0, True, "")
+
+
+def test_the_page_is_opened_on_request(quick_demo: Any, cli: Any) -> None:
+    """With --open the web browser gets the printed address, at which the page is served at that time."""
+    served = []
+    quick_demo.setattr("webbrowser.open", lambda url: served.append((url, httpx.get(url, trust_env=False).text)))
+    assert cli("demo")[0] == 0
+    assert served == []
+    _, out, _ = cli("demo", "--open")
+    ((url, page),) = served
+    assert f"Watch it while it runs: {url}\n" in out
+    assert page.startswith("<!doctype html>")
 
 
 def test_the_exit_code_is_1_if_a_check_fails(quick_demo: Any, cli: Any) -> None:
@@ -83,10 +96,11 @@ async def test_the_output_describes_the_demo(quick: Any, paper: Any, faults: tup
     """A file gets each paragraph on one line: the start, a possible duplicate if there is one, and the next steps."""
     assert await run_demo(paper, quick(*faults), RATE)
     text = paper.file.getvalue()
-    first, second, *_ = text.splitlines()
+    first, second, third, *_ = text.splitlines()
     assert first.startswith("Creating 60 tickets in a local stand-in for LeadSquared Service CRM.")
     assert "nothing leaves this machine" in first
     assert "over 10 in 0.01 s. On purpose, it answers one call with 500" in second
+    assert re.fullmatch(r"Watch it while it runs: http://127\.0\.0\.1:\d+/", third)
     marked = re.findall(r"^Marked as a possible duplicate: demo-\d\d\. A create.*doubled", text, re.M)
     assert len(marked) == len(faults[:1])
     program, _, emulator, account, doctor = text.partition("Next steps:\n")[2].splitlines()
