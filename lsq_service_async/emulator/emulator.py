@@ -150,7 +150,7 @@ class Emulator:
 
     @property
     def calls(self) -> tuple[Call, ...]:
-        """The requests so far, in the order of arrival; of a great many, the last ones."""
+        """The requests so far, in the order of arrival; the oldest are dropped beyond ``keep``."""
         return tuple(self._log.kept.values())
 
     @property
@@ -181,7 +181,7 @@ class Emulator:
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application: counts and records a call, and passes it to its fault, which reads and answers it.
 
-        A call that no other fault applies to has the fault `Serve`. The page and the control routes are no calls.
+        A call that no other fault applies to has the fault `Serve`. The page and the control routes do not count.
         """
         if is_control(scope):
             return await self._control(scope, receive, send)

@@ -34,8 +34,8 @@ class Facts:
     gaps: the share of numbers that are skipped. numbers_ascend: if False, each ten numbers are assigned in random
     order. others: the share of tickets that other users create, each just before one of ours. neighbours_readable: if
     False, those cannot be read. unreadable: the share of all numbers that cannot be read. unreadable_status: of the
-    response for such a ticket. rewrites: fields that automation changes right after a create, with their values, in
-    which ``{value}`` stands for what was sent and ``{number}`` for the ticket's number.
+    response for such a ticket. rewrites: fields that automation changes right after a create, with their values.
+    ``{value}`` in a value is replaced by the value that was sent, and ``{number}`` by the ticket's number.
 
     metadata_offset, fields and marker_field describe the field metadata. window and rate_limit replace those of the
     emulator.
@@ -97,7 +97,7 @@ class Facts:
         return numbers
 
     def add_others(self, store: TicketStore, random: randomness.Random) -> None:
-        """Create the tickets of other users that come before our next one."""
+        """Create the tickets of other users before our next one."""
         while random.random() < self.others:
             store.create("other-lead", {"Title": "Ticket of another user", "Status": "Open"}, by_others=True)
 

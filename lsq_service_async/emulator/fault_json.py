@@ -86,7 +86,7 @@ def fault_from_json(given: object) -> Fault:
         if not _fits(value, schema["properties"][key]):
             raise ValueError(f"{key} of {name} cannot be {value!r:.50}; expected {schema['properties'][key]}")
     fault = _KINDS[name](**attributes)
-    # What no HTTP server can send would fail only when the fault is played.
+    # A header or status that no server can send would otherwise fail only when the fault is played.
     headers = {"retry-after": str(attributes.get("retry_after", "")), **attributes.get("headers", {})}
     if not all(re.fullmatch(r"[A-Za-z0-9-]+", key) and re.fullmatch(r"[ -~]*", text) for key, text in headers.items()):
         raise ValueError("headers must have names and values of printable ASCII characters")

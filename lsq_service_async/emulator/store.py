@@ -137,7 +137,7 @@ class TicketStore:
         self._first_free = max(self._first_free, number + 1, *(drawn + 1 for drawn in self._drawn))
         ticket_id = ticket_id or self._guid()
         ticket = self.put(StoredTicket(str(number), ticket_id, lead_id or "", fields, files, by_others=by_others))
-        if lead_id is None:  # the lead is stored after its ticket, for which there may be no room
+        if lead_id is None:  # last, because a ticket that does not fit into the store must not leave a lead in it
             ticket = self.put(replace(ticket, lead_id=self.leads.find_or_create(lead_details(fields), self._guid())))
         return ticket
 
@@ -207,7 +207,7 @@ def _differences(old: StoredTicket, new: StoredTicket) -> Iterator[str]:
 
 
 def lead_details(fields: Mapping[str, Value]) -> Lead:
-    """Return what the fields of a ticket say about its lead."""
+    """Return the details of the lead among the fields of a ticket."""
     details = {name: value for name, value in fields.items() if name.startswith(LEAD_PREFIX)}
     return {name[len(LEAD_PREFIX) :]: None if value is None else str(value) for name, value in details.items()}
 
