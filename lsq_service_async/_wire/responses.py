@@ -323,7 +323,8 @@ def _decode(text: str, decoder: json.JSONDecoder) -> Any:
 def _without_surrogates(value: Any) -> Any:
     """Replace lone surrogates, with which text ends that was cut inside an emoji: files and databases reject them."""
     if isinstance(value, str):
-        return _SURROGATE.sub("\ufffd", value)
+        parts = (value[start : start + MAX_ERROR] for start in range(0, len(value), MAX_ERROR))  # each blocks threads
+        return "".join(_SURROGATE.sub("\ufffd", part) for part in parts)
     if isinstance(value, list):
         return [_without_surrogates(part) for part in value]
     if isinstance(value, dict):

@@ -8,16 +8,15 @@ from typing import Any
 
 from rich.console import Console
 
-from ... import AuthenticationError, LSQServiceError, NotSentError, RateLimitError
-from ...bulk import BulkJob, RowOutcome
+from ... import AuthenticationError, LSQServiceError
+from ...bulk import BulkJob, RowOutcome, State
+from ...bulk.progress import state_for_error
 from ..client import client_from_env
 from ..exit_codes import RESUMABLE, SOME_FAILED, exit_code_for
 from ..progress import Output, ProgressDisplay, format_duration
 from .input import BulkFile, FileRow, InputLine, Rows
 from .output import Results
 from .signals import StopSignals
-
-_NOT_CAUSED_BY_THE_ROW = NotSentError | AuthenticationError | RateLimitError
 
 
 async def send_rows(
@@ -84,7 +83,8 @@ class BulkRun:
         # A row that did not cause its error needs no correction: the next run sends it from the original file. In the
         # report it would be a second copy.
         number = outcome.receipt.number if outcome.receipt else None
-        if line and outcome.state == "failed" and not isinstance(outcome.error, _NOT_CAUSED_BY_THE_ROW):
+        is_pending = outcome.error is not None and state_for_error(outcome.error) is State.PENDING
+        if line and outcome.state == "failed" and not is_pending:
             self._results.write_failed(line, outcome.error, outcome.key, number)
         else:
             marked = outcome.possible_duplicate
