@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -75,7 +75,7 @@ def field_values(ticket: NewTicket | TicketUpdate) -> dict[str, Any]:
             raise InvalidRequestError(f"a schema name in fields must be printable text, not {name!r:.80}")
     values = {**named, **ticket.fields}
     for name, value in values.items():
-        values[name] = _date(name, value) if isinstance(value, datetime) else _uuid_as_text(value)
+        values[name] = _date(name, value) if isinstance(value, date) else _uuid_as_text(value)
     return values
 
 
@@ -84,20 +84,27 @@ def _named_values(ticket: NewTicket | TicketUpdate) -> dict[str, Any]:
     names, not_given = (SETTABLE | LEAD_FIELDS, None) if is_new else (SETTABLE, UNSET)
     given = {name: value for name in ("lead_id", *names) if (value := getattr(ticket, name)) is not not_given}
     for name, value in given.items():
-        is_date = name == "due_date" and isinstance(value, datetime)
+        if name == "due_date" and isinstance(value, str):  # the record could not read it
+            raise InvalidRequestError(f"due_date: {value!r:.40} is not a date with a time zone; {_DATES}")
+        is_date = name == "due_date" and isinstance(value, date)
         if not (is_date or value is None or isinstance(value, str | UUID)):
             raise InvalidRequestError(f"{name} must be text or None, not {type(value).__name__}")
     return {names[name]: value for name, value in given.items() if name != "lead_id"}
 
 
-def _date(name: str, date: datetime) -> str:
+_DATES = "write datetime(2026, 1, 31, 9, 0, tzinfo=UTC) or '2026-01-31T09:00:00+00:00'"
+
+
+def _date(name: str, moment: date) -> str:
     """Return a date in the format of the service's own dates: UTC without a zone, whole seconds or milliseconds."""
-    if date.tzinfo is None:
-        raise InvalidRequestError(f"{name}: the date has no time zone; write datetime(2026, 1, 31, 9, 0, tzinfo=UTC)")
+    if not isinstance(moment, datetime):
+        raise InvalidRequestError(f"{name}: the date {moment} has no time; {_DATES}")
+    if moment.tzinfo is None:
+        raise InvalidRequestError(f"{name}: the date has no time zone; {_DATES}")
     try:
-        utc = date.astimezone(UTC).replace(tzinfo=None)
+        utc = moment.astimezone(UTC).replace(tzinfo=None)
     except OverflowError:
-        raise InvalidRequestError(f"{name}: this date is outside the years 1 to 9999 in UTC: {date}") from None
+        raise InvalidRequestError(f"{name}: this date is outside the years 1 to 9999 in UTC: {moment}") from None
     return utc.isoformat(timespec="milliseconds" if utc.microsecond else "seconds")
 
 

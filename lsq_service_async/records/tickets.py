@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
@@ -20,13 +21,23 @@ def _copied(fields: Any) -> Any:
     return dict(fields) if isinstance(fields, Mapping) else fields
 
 
+def _date(given: Any) -> Any:
+    """Read ISO text that has a time zone. Other text, and all other types, are rejected on sending."""
+    if isinstance(given, str):
+        with suppress(ValueError):
+            date = datetime.fromisoformat(given)
+            return date if date.tzinfo else given
+    return given
+
+
 @attrs.frozen(kw_only=True)
 class NewTicket(Record):
     """A ticket to create. It needs ``lead_id``, ``lead_email`` or ``lead_phone``, and the account's mandatory fields.
 
-    ``lead_id`` is the GUID of the lead, and ``due_date`` must have a time zone. ``fields`` takes all other fields by
-    schema name, including custom fields: ``{"CustomData.SRC_CS_2": "Online"}``. Sending a ticket that has a field both
-    as an attribute and in ``fields`` raises InvalidRequestError.
+    ``lead_id`` is the GUID of the lead. ``due_date`` must have a time zone, also as ISO text, which is converted:
+    "2026-01-31T09:00:00+05:30". ``fields`` takes all other fields by schema name, including custom fields:
+    ``{"CustomData.SRC_CS_2": "Online"}``. Sending a ticket that has a field both as an attribute and in ``fields``
+    raises InvalidRequestError.
 
     Page: apidocs.leadsquared.com/create-tickets
     """
@@ -44,7 +55,7 @@ class NewTicket(Record):
     channel: str | None = None
     cc_emails: str | None = None
     tags: str | None = None
-    due_date: datetime | None = None
+    due_date: datetime | None = attrs.field(default=None, converter=_date)
     agent_id: str | None = None
     fields: Mapping[str, FieldValue] = attrs.field(factory=dict, converter=_copied)
 
@@ -80,7 +91,7 @@ class TicketUpdate(Record):
     channel: str | Unset | None = UNSET
     cc_emails: str | Unset | None = UNSET
     tags: str | Unset | None = UNSET
-    due_date: datetime | Unset | None = UNSET
+    due_date: datetime | Unset | None = attrs.field(default=UNSET, converter=_date)
     agent_id: str | Unset | None = UNSET
     fields: Mapping[str, FieldValue] = attrs.field(factory=dict, converter=_copied)
 

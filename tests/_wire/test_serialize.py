@@ -1,7 +1,7 @@
 """Arguments of callers become the JSON of the documentation, or an InvalidRequestError."""
 
 import json
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from uuid import UUID
 
@@ -49,15 +49,16 @@ def test_an_update_sends_the_given_values_and_null_for_none():
 
 
 @pytest.mark.parametrize(
-    ("date", "text"),
+    ("when", "text"),
     [
         (datetime(2024, 8, 29, 10, 36, 23, tzinfo=UTC), "2024-08-29T10:36:23"),
         (datetime(2024, 8, 29, 16, 6, 23, 198000, tzinfo=IST), "2024-08-29T10:36:23.198"),
     ],
 )
-def test_dates_are_sent_as_the_service_prints_them(date, text):
+@pytest.mark.parametrize("given", [lambda when: when, datetime.isoformat], ids=["datetime", "text"])
+def test_dates_are_sent_as_the_service_prints_them(when, text, given):
     """A date is sent in UTC, without a zone, with no decimals or three, as an attribute and in fields."""
-    dto = new_ticket_dto(NewTicket(lead_id=LEAD, due_date=date, fields={"CustomData.When": date}))
+    dto = new_ticket_dto(NewTicket(lead_id=LEAD, due_date=given(when), fields={"CustomData.When": when}))
     assert dto["Fields"] == [
         {"SchemaName": "DueDate", "Value": text},
         {"SchemaName": "CustomData.When", "Value": text},
@@ -92,6 +93,19 @@ def test_a_guid_may_be_a_uuid():
         (NewTicket(fields={"LeadDetail.Phone": None}), "lead_id"),
         (NewTicket(lead_id=5), "lead_id must be text"),
         (NewTicket(lead_id=LEAD, title=5), "title must be text"),
+        (
+            NewTicket(lead_id=LEAD, due_date="01/02/2026"),
+            "due_date: '01/02/2026' is not a date with a time zone; write",
+        ),
+        (
+            NewTicket(lead_id=LEAD, due_date="2026-12-01T09:00"),
+            "due_date: '2026-12-01T09:00' is not a date with a time",
+        ),
+        (
+            NewTicket(lead_id=LEAD, due_date=date(2026, 1, 1)),
+            "DueDate: the date 2026-01-01 has no time; write datetime",
+        ),
+        (NewTicket(lead_id=LEAD, fields={"CustomData.On": date(2026, 1, 1)}), "CustomData.On: the date .* has no time"),
         (NewTicket(lead_id=LEAD, due_date=5), "due_date must be text"),
         (NewTicket(lead_id=LEAD, title="a", fields={"Title": "b"}), "both by attribute and in fields.*Title"),
         (NewTicket(lead_id=LEAD, fields={"": "b"}), "schema name"),
