@@ -24,6 +24,7 @@ import attrs
 from .errors import InvalidRequestError
 
 _CHUNK_SIZE = 1 << 20
+_OPEN_FOLDER = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
 
 
 class Reader(Protocol):
@@ -77,32 +78,84 @@ class PathSource(Source):
     path: Path
     length: int
     follow: bool
+    identity: tuple[int, int] | None = attrs.field(default=None, repr=False)
+    """The device and the inode of the file, once it was checked. Another file with its path is not sent."""
 
     @classmethod
     def of(cls, path: Path, *, follow: bool) -> Self:
         """Check that the path is a regular file that can be read, else raise InvalidRequestError."""
-        source = cls(path, 0, follow)
-        try:
-            with source.open() as reader:
-                return cls(path, os.fstat(reader.fileno()).st_size, follow)
-        except OSError as error:
-            reason = str(error.strerror)
-            if error.errno == errno.ELOOP:
-                reason = "it is a symbolic link, which follow_symlinks=False forbids"
-            elif error.errno in (errno.ENXIO, errno.EISDIR):
-                reason = "only regular files can be sent"
-        except ValueError as error:
-            reason = str(error)
-        raise InvalidRequestError(f"cannot attach {str(path)!r}: {reason}")
+        found = _stat(cls(path, 0, follow))
+        return cls(path, found.st_size, follow, (found.st_dev, found.st_ino))
 
     def open(self) -> BinaryIO:
-        # Non-blocking, because opening a FIFO would wait for a writer.
-        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if self.follow else os.O_NOFOLLOW)
-        descriptor = os.open(self.path, flags)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise ValueError("only regular files can be sent")
-        return open(descriptor, "rb", buffering=0)
+        file = _open_regular(self.path, 0 if self.follow else os.O_NOFOLLOW)
+        found = os.fstat(file.fileno())
+        if self.identity not in (None, (found.st_dev, found.st_ino)):
+            file.close()
+            raise ValueError("another file has its path now")
+        return file
+
+
+@attrs.define(eq=False)
+class FolderSource(Source):
+    """A regular file below a folder, which untrusted text names. No symlink leads out of the folder.
+
+    `prepare` checks the file, because a bulk run makes the attachments of a row long before it sends them.
+    """
+
+    folder: Path
+    path: str
+    max_bytes: int | None
+    length: int | None = None
+
+    async def prepare(self, max_bytes: int | None) -> None:
+        self.length = (await asyncio.to_thread(_stat, self)).st_size
+        for bound in (self.max_bytes, max_bytes):
+            _check_length(self.length, bound)
+
+    def open(self) -> BinaryIO:
+        folder = os.path.realpath(self.folder)
+        path = os.path.realpath(os.path.join(folder, self.path), strict=True)
+        if os.path.commonpath([folder, path]) != folder:
+            raise ValueError("it is not below this folder; move it there, or use another folder")
+        if os.open not in os.supports_dir_fd:
+            return _open_regular(path, 0)
+        # Part by part, so that no folder can be replaced by a symlink after the check.
+        *folders, name = Path(path).relative_to(folder).parts or (".",)
+        directory = os.open(folder, _OPEN_FOLDER)
+        try:
+            for part in folders:
+                outer, directory = directory, os.open(part, _OPEN_FOLDER | os.O_NOFOLLOW, dir_fd=directory)
+                os.close(outer)
+            return _open_regular(name, os.O_NOFOLLOW, directory)
+        finally:
+            os.close(directory)
+
+
+def _stat(source: PathSource | FolderSource) -> os.stat_result:
+    """Return the status of a file. Raises InvalidRequestError if it cannot be read or is not a regular file."""
+    try:
+        with source.open() as reader:
+            return os.fstat(reader.fileno())
+    except OSError as error:
+        reason = str(error.strerror)
+        if error.errno == errno.ELOOP and isinstance(source, PathSource) and not source.follow:
+            reason = "it is a symbolic link, which follow_symlinks=False forbids"
+        elif error.errno in (errno.ENXIO, errno.EISDIR):
+            reason = "only regular files can be sent"
+    except ValueError as error:
+        reason = str(error)
+    origin = f" from {str(source.folder)!r}" if isinstance(source, FolderSource) else ""
+    raise InvalidRequestError(f"cannot attach {str(source.path)!r}{origin}: {reason}")
+
+
+def _open_regular(path: str | Path, flags: int, directory: int | None = None) -> BinaryIO:
+    # Non-blocking, because opening a FIFO would wait for a writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags, dir_fd=directory)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError("only regular files can be sent")
+    return open(descriptor, "rb", buffering=0)
 
 
 @attrs.frozen(eq=False)

@@ -16,7 +16,17 @@ from typing import Any, BinaryIO, Protocol, Self
 
 import attrs
 
-from ._attachment_sources import BytesSource, FileSource, PathSource, Reader, Source, SpooledSource, checked, chunks_of
+from ._attachment_sources import (
+    BytesSource,
+    FileSource,
+    FolderSource,
+    PathSource,
+    Reader,
+    Source,
+    SpooledSource,
+    checked,
+    chunks_of,
+)
 from .errors import InvalidRequestError, printable
 
 __all__ = ["Attachable", "Attachment", "Reader", "as_attachments"]
@@ -71,7 +81,7 @@ class Attachment:
 
     @property
     def length(self) -> int | None:
-        """The number of bytes, or None for a stream that was not read yet."""
+        """The number of bytes, or None for a stream that was not read, or a file that was not checked yet."""
         return self.source.length
 
     @classmethod
@@ -90,6 +100,16 @@ class Attachment:
         """
         source = PathSource.of(Path(path), follow=follow_symlinks)
         return cls._make(Path(path).name if name is None else name, content_type, source)
+
+    @classmethod
+    def from_folder(cls, folder: str | os.PathLike[str], path: str, *, max_file_bytes: int | None = None) -> Self:
+        """Attach a regular file below a folder, when untrusted text such as a cell of a table names the file.
+
+        ``path`` is relative to ``folder``. The file is checked when it is sent. If it is not below ``folder``, also
+        after symbolic links are followed, or has more than ``max_file_bytes``, the call raises InvalidRequestError. To
+        check it earlier, await the attachment.
+        """
+        return cls._make(path, None, FolderSource(Path(folder), path, max_file_bytes))
 
     @classmethod
     def from_bytes(cls, data: bytes, *, name: str, content_type: str | None = None) -> Self:
@@ -129,7 +149,7 @@ class Attachment:
         return cls(base, guessed if content_type is None else content_type, source)
 
     def __await__(self) -> Generator[Any, Any, Self]:
-        """Copy a stream to its temporary file now, and return the attachment. Other sources need no copy."""
+        """Copy a stream to its temporary file, or check a file of `from_folder`, now, and return the attachment."""
         yield from self.source.prepare(None).__await__()
         return self
 

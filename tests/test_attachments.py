@@ -54,6 +54,78 @@ async def test_a_path_is_opened_for_each_reader(path):
     assert whole(attachment) == whole(attachment) == DATA
 
 
+async def test_a_file_that_was_replaced_is_not_sent(path):
+    """Another file with the path and the length of the one that was attached may be anything."""
+    attachment = Attachment.from_path(path)
+    (path.parent / "other").write_bytes(bytes(len(DATA)))
+    (path.parent / "other").replace(path)
+    with pytest.raises(ValueError, match="another file has its path now"):
+        attachment.source.open()
+
+
+@pytest.mark.parametrize("has_dir_fd", [True, False])
+async def test_a_file_below_a_folder_is_checked_when_it_is_sent(path, tmp_path, monkeypatch, has_dir_fd):
+    """A name from untrusted text is relative to the folder; links inside of the folder are followed."""
+    if not has_dir_fd:  # Windows
+        monkeypatch.setattr(os, "supports_dir_fd", set())
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    attachment = Attachment.from_folder(tmp_path, "in/deep/data.bin")
+    assert (attachment.name, attachment.length) == ("data.bin", None)
+    with pytest.raises(InvalidRequestError, match=f"cannot attach 'in/deep/data.bin' from '{tmp_path}': No such file"):
+        await attachment
+    (tmp_path / "in" / "deep" / "data.bin").symlink_to(path)
+    assert whole(await attachment) == DATA
+    assert attachment.length == len(DATA)
+    for bound, setting in ((None, 5), (5, None)):
+        with pytest.raises(InvalidRequestError, match="more than the 5 bytes"):
+            await prepared(Attachment.from_folder(tmp_path, "data.bin", max_file_bytes=bound), setting)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("../data.bin", "it is not below this folder"),
+        ("/etc/passwd", "it is not below this folder"),
+        ("out", "it is not below this folder"),
+        ("outer/data.bin", "it is not below this folder"),
+        ("loop", "Too many levels of symbolic links"),
+        ("here", "only regular files can be sent"),
+        ("fifo", "only regular files can be sent"),
+    ],
+)
+async def test_no_name_and_no_link_leads_out_of_a_folder(path, tmp_path, name, reason):
+    """The error names the folder."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "out").symlink_to(path)
+    (folder / "outer").symlink_to(tmp_path)
+    (folder / "loop").symlink_to("loop")
+    (folder / "here").symlink_to(".")
+    os.mkfifo(folder / "fifo")
+    with pytest.raises(InvalidRequestError, match=reason):
+        await Attachment.from_folder(folder, name)
+
+
+async def test_a_folder_that_becomes_a_link_after_the_check_is_not_followed(path, tmp_path, monkeypatch):
+    """Each folder of a path is opened without following links, so that no moment is left for an exchange."""
+    folder = tmp_path / "in"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "data.bin").write_bytes(b"inner")
+    attachment = await Attachment.from_folder(folder, "deep/data.bin")
+    resolve = os.path.realpath
+
+    def exchange(name, **options):
+        found = resolve(name, **options)
+        if str(name).endswith("data.bin"):
+            (folder / "deep").rename(folder / "moved")
+            (folder / "deep").symlink_to(tmp_path)
+        return found
+
+    monkeypatch.setattr(os.path, "realpath", exchange)
+    with pytest.raises(InvalidRequestError, match=r"Too many levels|Not a directory"):
+        await attachment
+
+
 async def test_bytes_are_copied():
     """A bytearray that changes later does not change the attachment."""
     data = bytearray(b"hello")
