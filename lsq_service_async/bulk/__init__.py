@@ -5,11 +5,13 @@ workers.py           the tasks that process rows
 journal.py           the state of each row; decisions between runs
 _journal_file.py     the SQLite file, and the checks that detect damage
 rows.py              rows from any iterable, each with a key and a digest
+columns.py           rows from the columns of a file, a database or a DataFrame
 progress.py          plan, outcomes, summary, rate and time left
 circuit_breaker.py   pauses the run while the service fails
 """
 
 from ._journal_file import State
+from .columns import rows_from
 from .job import Bulk, BulkJob, Setup
 from .journal import account_in, possible_duplicates_in, resolve, states_in, unknown_in
 from .progress import Plan, RowOutcome, Summary
@@ -28,6 +30,7 @@ __all__ = [
     "possible_duplicates_in",
     "resolve",
     "row_of",
+    "rows_from",
     "states_in",
     "unknown_in",
 ]

@@ -74,7 +74,8 @@ def row_of(item: Any) -> Row:
     """The row of a ticket or a `BulkRow`."""
     row = BulkRow(None, item) if isinstance(item, NewTicket) else item
     if not isinstance(row, BulkRow) or not isinstance(row.ticket, NewTicket | TicketUpdate):
-        raise InvalidRequestError(f"A bulk row is a NewTicket or a BulkRow, not {type(item).__name__}.")
+        text = f"A bulk row is a NewTicket or a BulkRow, not {type(item).__name__}."
+        raise InvalidRequestError(f"{text} To make rows of mappings, use bulk.rows_from.")
     key = row.key
     if key is not None and not (isinstance(key, str) and key.strip() and re.fullmatch(_KEY, key)):
         raise InvalidRequestError(f"The key of a bulk row is text of 1 to {KEY_LENGTH} characters, not {key!a:.80}.")

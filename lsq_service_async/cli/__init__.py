@@ -8,7 +8,6 @@
     emulator.py      emulator: serve a local stand-in for the service
     demo/            demo: a bulk run against the emulator, without an account
     client.py        the client of a command, and calls whose result is printed
-    columns.py       turns column names and values into a ticket
     progress.py      progress bar or progress lines
     streams.py       stdout and stderr: closed, full, of any encoding
     exit_codes.py    exit codes

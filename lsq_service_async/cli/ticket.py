@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from .. import ActivityType, NewTicket, ServiceClient, TicketUpdate
+from ..bulk.columns import ColumnError, TicketType, field_names, fields_of, make_ticket
 from .client import print_result
-from .columns import ColumnError, TicketType, check_columns, field_names, make_ticket
 
 
 @click.group()
@@ -125,7 +125,7 @@ def _ticket(
         raise click.UsageError(f"field {min(both)}: both set and cleared; remove one of the two options")
     pairs = [*given, *((name, None) for name in clear)]
     try:
-        check_columns((name for name, _ in pairs), ticket_type)
-        return make_ticket(dict(pairs), ticket_type)
+        names = fields_of([name for name, _ in pairs], ticket_type)
+        return make_ticket(dict(zip(names, (value for _, value in pairs), strict=True)), ticket_type)
     except ColumnError as error:
         raise click.UsageError(str(error).replace("column", "field", 1)) from None

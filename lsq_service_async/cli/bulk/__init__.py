@@ -3,7 +3,8 @@
 commands.py   plan, run, retry, status, unknown              <- start reading here
 run.py        run and retry: results, report, progress, exit code
 dry_run.py    plan and run --dry-run: nothing is sent
-input.py      reads rows from a CSV or JSONL file or a pipe
+input.py      reads rows from a file or a pipe
+formats.py    CSV, workbooks and JSONL: each record becomes a line
 output.py     results on stdout, the report of failed rows, unknown rows
 signals.py    SIGINT and SIGTERM: stop a run, or exit at once
 """

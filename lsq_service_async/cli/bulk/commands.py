@@ -6,16 +6,19 @@ import asyncio
 import os
 import shlex
 from contextlib import nullcontext
+from datetime import tzinfo
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ... import InvalidRequestError
 from ...bulk import State, account_in, states_in
+from ...bulk.columns import time_zone_of
 from ...errors import printable
 from ..streams import print_json
 from .dry_run import check_rows, print_plan
-from .input import BulkFile, has_jsonl_suffix
+from .input import BulkFile, has_jsonl_suffix, is_regular
 from .output import Results, open_report, print_unknown, resolve_unknown
 from .run import send_rows
 
@@ -24,9 +27,9 @@ from .run import send_rows
 def bulk() -> None:
     """Create or update a ticket for each row of a file.
 
-    FILE is CSV or JSONL (.jsonl, .ndjson), or - for a pipe. Columns are fields, such as title, lead_email or status,
-    or schema names, such as CustomData.X. The column "key" identifies a row permanently, "target" is the number of the
-    ticket to update, and "attachments" lists files (a.jpg;b.pdf).
+    FILE is CSV, JSONL (.jsonl, .ndjson) or an Excel workbook, or - for a pipe. Columns are fields, such as title, lead
+    email or status, or schema names, such as CustomData.X. The column "key" identifies a row permanently, "target" is
+    the number of the ticket to update, and "attachments" lists files (a.jpg;b.pdf) in the folder of FILE or below it.
 
     A journal records every row, so that the same command continues after an interruption and skips finished rows.
 
@@ -44,13 +47,29 @@ def bulk() -> None:
     """
 
 
-def _one_character(context: click.Context, parameter: click.Parameter, value: str) -> str:
-    value = value.replace("\\t", "\t")
-    if len(value) != 1 or value in '"\r\n':
+def _one_character(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    value = value and value.replace("\\t", "\t")
+    if value is not None and (len(value) != 1 or value in '"\r\n'):
         raise click.BadParameter("expected one character, such as ; or \\t")
     return value
 
 
+def _text_encoding(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    try:
+        "".encode(value or "utf-8")
+    except (LookupError, ValueError):
+        raise click.BadParameter(f"{value!r} is not an encoding; write one such as cp1252 or utf-16") from None
+    return value
+
+
+def _time_zone(context: click.Context, parameter: click.Parameter, value: str | None) -> tzinfo | None:
+    try:
+        return time_zone_of(value)
+    except InvalidRequestError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+_MAX_FILE_BYTES = 100 << 20
 _PATH = click.Path(dir_okay=False, path_type=Path)
 _ON_UNKNOWN = click.Choice(["skip", "stop", "resend"])
 _FILE: list[click.Parameter] = [
@@ -63,8 +82,29 @@ _FILE: list[click.Parameter] = [
         show_default=True,
         help="Create a ticket for each row, or update the ticket that a row names.",
     ),
-    click.Option(["--delimiter"], default=",", show_default=True, callback=_one_character, help="Separates CSV cells."),
+    click.Option(
+        ["--delimiter"], callback=_one_character, help="Separates CSV cells. Default: found in the first line."
+    ),
+    click.Option(["--encoding"], callback=_text_encoding, help="Encoding of FILE, such as cp1252. Default: UTF-8."),
     click.Option(["--format"], type=click.Choice(["csv", "jsonl"]), help="Format of FILE. Default: by its suffix."),
+    click.Option(
+        ["--time-zone"],
+        envvar="LSQ_TIME_ZONE",
+        callback=_time_zone,
+        help="Zone of dates without one, such as Asia/Kolkata. Default: LSQ_TIME_ZONE, else such a date is an error.",
+    ),
+    click.Option(
+        ["--attachments-from"],
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="Folder of the attachments. Default: the folder of FILE, or the current folder for a pipe.",
+    ),
+    click.Option(
+        ["--max-file-bytes"],
+        type=click.IntRange(min=1),
+        default=_MAX_FILE_BYTES,
+        show_default=True,
+        help="Length of the largest attachment.",
+    ),
 ]
 _SEND: list[click.Parameter] = [
     click.Option(
@@ -140,8 +180,9 @@ def unknown(applied: tuple[str, ...], not_applied: tuple[str, ...], **options: A
 
 
 def _bulk_file(path: str, journal: Path | None, **options: Any) -> BulkFile:
-    if journal is None and path == "-":
-        raise click.UsageError("rows from a pipe (-) need --journal")
+    is_file = is_regular(path) or os.path.isdir(path) or not os.path.exists(path)  # the others cannot be read
+    if journal is None and (path == "-" or not is_file):
+        raise click.UsageError(f"rows from a pipe or a device ({path}) need --journal")
     return BulkFile(path=path, journal=journal or Path(f"{path}.journal"), **options)
 
 
@@ -159,6 +200,8 @@ def _run(file: BulkFile, errors: Path | None, *, dry_run: bool = False, **option
         raise click.UsageError("--errors would overwrite the input or its journal; use another name")
     if errors and not file.format and has_jsonl_suffix(errors) != has_jsonl_suffix(file.path):
         raise click.UsageError("--errors is written in the format of FILE; use the same suffix")
+    if errors and errors.suffix.lower().startswith((".xls", ".ods")):
+        raise click.UsageError("--errors of a workbook is written as CSV; use a name that ends with .csv")
     with file.open() as rows, open_report(errors, rows.format) if errors else nullcontext() as report:
         results = Results(report)
         code = asyncio.run((check_rows if dry_run else send_rows)(file, rows, results, **options))
@@ -180,8 +223,10 @@ def _command(file: BulkFile, name: str, path: Path | None = None) -> str:
     words = [str(click.get_current_context().find_root().info_name), "bulk", name, _quoted(path_to_paste)]
     words += [] if str(file.journal) == f"{given}.journal" else ["--journal", _quoted(str(file.journal))]
     words += ["--operation update"] if file.operation == "update" else []
-    words += [] if file.delimiter == "," else ["--delimiter", shlex.quote(file.delimiter)]
-    words += ["--format", file.format] if file.format else []
+    for option in ("delimiter", "encoding", "format", "time_zone", "attachments_from"):
+        if (value := getattr(file, option)) is not None:
+            words += [f"--{option.replace('_', '-')}", _quoted(str(value))]
+    words += [] if file.max_file_bytes == _MAX_FILE_BYTES else ["--max-file-bytes", str(file.max_file_bytes)]
     return " ".join(words)
 
 

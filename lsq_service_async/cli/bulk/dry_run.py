@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import click
@@ -16,10 +16,10 @@ from ... import (
     ServiceClient,
     TicketUpdate,
 )
-from ...bulk import Plan
+from ...bulk import Plan, State
+from ...bulk.columns import FILES
 from ...bulk.journal import match_rows
 from ..client import client_from_env
-from ..columns import FILES, attachment_paths
 from ..exit_codes import SOME_FAILED
 from ..progress import format_duration
 from .input import BulkFile, FileRow, Rows
@@ -30,8 +30,16 @@ Validate = Callable[[NewTicket | TicketUpdate], Awaitable[list[str]]]
 
 async def print_plan(file: BulkFile, rows: Rows) -> None:
     """Print how many calls a run would make and how long they take."""
+    files = _Files()
     async with client_from_env() as client:
         _print_plan(file.job(client, rows).plan())
+        open_rows = (row for row, entry, _ in match_rows(file.journal, rows) if entry.state is not State.DONE)
+        failed = [row for row in open_rows if await files.problems_of(row)]
+    files.print()
+    if failed:
+        click.echo(
+            f"Rows with files that cannot be sent: {len(failed)}. To print the reasons, use run --dry-run.", err=True
+        )
     if rows.bad:
         click.echo(f"Invalid rows, not counted: {rows.bad}. To print the reasons, use run --dry-run.", err=True)
 
@@ -43,17 +51,20 @@ def _print_plan(plan: Plan) -> None:
 
 async def check_rows(file: BulkFile, rows: Rows, results: Results, **options: Any) -> int:
     """Write each row that would fail, print the plan, and return the exit code."""
-    failed = rows.bad
+    failed, files = rows.bad, _Files()
     rows.on_bad = lambda line: results.write_failed(line, line.error)
     async with client_from_env() as client:
         plan = file.job(client, rows, **options).plan()  # first, because it rejects the journal of another account
         validate = await _validator(client)
-        for row, _, changed in match_rows(file.journal, rows):
-            problems = [*await validate(row.ticket), *_attachment_problems(row), *filter(None, [changed])]
+        for row, entry, changed in match_rows(file.journal, rows):
+            problems = [*await validate(row.ticket), *filter(None, [changed])]
+            if entry.state is not State.DONE:
+                problems += await files.problems_of(row)
             if problems:
                 failed += 1
                 results.write_failed(row.line, f"line {row.line.number}: {'; '.join(problems)}")
     _print_plan(plan)
+    files.print()
     click.echo(f"{failed} of {rows.total} rows would fail; nothing was sent", err=True)
     return SOME_FAILED if failed else 0
 
@@ -82,9 +93,23 @@ async def _validator(client: ServiceClient) -> Validate:
     return by_metadata
 
 
-def _attachment_problems(row: FileRow) -> Iterator[str]:
-    for path in attachment_paths(row.line.cells):
-        try:
-            Attachment.from_path(path)
-        except InvalidRequestError as error:
-            yield f"column {FILES}: {error}"
+class _Files:
+    """Counts the attachments of rows and their bytes."""
+
+    def __init__(self) -> None:
+        self._lengths: list[int] = []
+
+    async def problems_of(self, row: FileRow) -> list[str]:
+        """Check the attachments of a row, and return the reasons why files cannot be sent."""
+        problems = []
+        for file in row.attachments:
+            try:
+                assert isinstance(file, Attachment)  # noqa: S101 -- the column of a file names files only
+                self._lengths.append((await file).length or 0)
+            except InvalidRequestError as error:
+                problems.append(f"column {FILES}: {error}")
+        return problems
+
+    def print(self) -> None:
+        if self._lengths:
+            click.echo(f"{len(self._lengths)} files to attach, {sum(self._lengths):,} bytes", err=True)

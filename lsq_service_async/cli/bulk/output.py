@@ -14,25 +14,26 @@ import click
 
 from ..._private_files import open_private_file
 from ...bulk import possible_duplicates_in, resolve, unknown_in
+from ...bulk.columns import ERROR, KEY
 from ...bulk.journal import match_rows
 from ...errors import printable
-from ..columns import ERROR, KEY
 from ..streams import discard_stdout, print_json, to_json
-from .input import UNREADABLE, Csv, InputLine, Jsonl, Rows, escape_formula
+from .formats import UNREADABLE, InputLine, Jsonl, Table, escape_formula
+from .input import Rows
 
 
 class Report:
     """A file of failed rows, to be corrected and sent again: the format of the input, plus key and `error`."""
 
-    def __init__(self, file: IO[str], format: Csv | Jsonl) -> None:
+    def __init__(self, file: IO[str], format: Table | Jsonl) -> None:
         self.rows: int = 0
         """Number of rows written."""
         self._file = file
-        columns = [name for name in format.columns if name != ERROR]
-        self._columns = columns if KEY in columns else [*columns, KEY]
-        self._csv = csv.writer(file, delimiter=format.delimiter) if isinstance(format, Csv) else None
+        self._columns = {field: name for field, name in format.columns.items() if field != ERROR}
+        self._columns.setdefault(KEY, KEY)
+        self._csv = csv.writer(file, delimiter=format.delimiter) if isinstance(format, Table) else None
         if self._csv:
-            self._csv.writerow([*self._columns, ERROR])
+            self._csv.writerow(map(escape_formula, [*self._columns.values(), ERROR]))
 
     def add(self, line: InputLine, error: object, key: str | None = None) -> None:
         """Write a row and flush. *key* is the journal's key, which still identifies the row after a correction."""
@@ -40,10 +41,9 @@ class Report:
         cells = {**line.cells, KEY: key} if key else line.cells
         if self._csv:
             # A row with too many cells is written with all of them, so that it is rejected again until it is corrected.
-            values = (
-                [*cells[UNREADABLE], ""] if UNREADABLE in cells else [cells.get(name, "") for name in self._columns]
-            )
-            self._csv.writerow(map(escape_formula, [*values, str(error)]))
+            given = cells.get(UNREADABLE)
+            values = [*given, ""] if given else [cells.get(field, "") for field in self._columns]
+            self._csv.writerow(escape_formula(str(value)) for value in (*values, error))
         else:
             self._file.write(to_json({**cells, ERROR: str(error)}, encoding="utf-8") + "\n")
         self._file.flush()
@@ -110,14 +110,14 @@ class Results:
 
 
 @contextmanager
-def open_report(path: Path, format: Csv | Jsonl) -> Iterator[Report]:
+def open_report(path: Path, format: Table | Jsonl) -> Iterator[Report]:
     """Create a report that only its owner can read. An earlier report at *path* is renamed."""
     try:
         if path.is_char_device():  # such as /dev/null
             descriptor = os.open(path, os.O_WRONLY)
         else:
             if os.path.lexists(path):
-                _set_aside(path, header_lines=1 if isinstance(format, Csv) else 0)
+                _set_aside(path, header_lines=1 if isinstance(format, Table) else 0)
             descriptor = open_private_file(path, os.O_WRONLY | os.O_EXCL)
     except OSError as error:
         raise click.ClickException(f"cannot write the report {str(path)!r}: {error.strerror}") from None

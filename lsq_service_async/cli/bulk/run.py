@@ -14,7 +14,8 @@ from ...bulk.progress import state_for_error
 from ..client import client_from_env
 from ..exit_codes import RESUMABLE, SOME_FAILED, exit_code_for
 from ..progress import Output, ProgressDisplay, format_duration
-from .input import BulkFile, FileRow, InputLine, Rows
+from .formats import InputLine
+from .input import BulkFile, FileRow, Rows
 from .output import Results
 from .signals import StopSignals
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import os
 import sys
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 
 from lsq_service_async.emulator import Emulator
 
-from .conftest import ROWS
+from .conftest import ROWS, states
 
 
 def test_rows_may_come_from_a_pipe(served: Emulator, bulk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,7 +34,7 @@ def test_a_fifo_is_read_like_a_pipe(served: Emulator, bulk: Any, file: Path) -> 
     if os.fork() == 0:
         Path("fifo").write_text(ROWS)
         os._exit(0)
-    assert bulk("run", "fifo")[0] == 0
+    assert bulk("run", "fifo", "--journal", "j")[0] == 0
     os.wait()
     assert len(served.tickets) == 3
 
@@ -44,6 +46,9 @@ def test_a_fifo_is_read_like_a_pipe(served: Emulator, bulk: Any, file: Path) -> 
         pytest.param(b'"a\n', "line 1 cannot be read as CSV", id="header"),
         pytest.param(b"key,titel\n", "line 1, column titel: no such field; did you mean title?", id="column"),
         pytest.param(b"title\nfine\nM\xfcller\n", "line 3 is not UTF-8; save the file as UTF-8", id="latin-1"),
+        pytest.param(b"\xff\xfek\0e\0y", "line 1 is not UTF-16; save", id="half of UTF-16"),
+        pytest.param(b"title,x y\n", "line 1, column x y: no such field; use one of", id="no schema name"),
+        pytest.param(b"PK\x03\x04junk", "the workbook cannot be read: ", id="no workbook"),
         pytest.param(b'title\nfine\n"open\nx\n', "line 3 cannot be read as CSV", id="open quote"),
         pytest.param(b"key,lead_id\na,1\n b ,2\n,3\nb,4\n", "lines 3 and 5 have the same key 'b'", id="doubled key"),
     ],
@@ -71,6 +76,15 @@ def test_a_missing_file_exits_with_2(bulk: Any) -> None:
         pytest.param("[1]", "line 1: not an object", id="list"),
         pytest.param('{"key": NaN}', "line 1: not JSON (NaN is not a JSON number)", id="NaN"),
         pytest.param("[" * 5000, "line 1: not JSON", id="deep"),
+        pytest.param('{"key": ' + "[" * 9 + "]" * 9 + "}", "line 1: not JSON (its values are nested too", id="nested"),
+        pytest.param('{"key": 1e400}', "line 1: not JSON (1e400 is too large a number)", id="overflow"),
+        pytest.param(
+            '{"title": "a", "title": "b"}', "line 1, column title: the object has this name twice", id="twice"
+        ),
+        pytest.param('{"Title": "a", "title": "b"}', "line 1, column title: same field as Title", id="same field"),
+        pytest.param('{"title": "\\ud83d"}', r"line 1, column title: '\ud83d' contains half", id="half"),
+        pytest.param('{"key": "\\ud83d"}', r"line 1, column key: '\ud83d' contains half", id="half in the key"),
+        pytest.param('{"X.\\ud83d": 1}', r"line 1, column 'X.\ud83d': no such field", id="half in a name"),
         pytest.param('{"title": 5}', "line 1, column title: expected text, not int", id="type"),
         pytest.param('{"key": ["x"]}', "line 1, column key: expected text, not list", id="key"),
         pytest.param(
@@ -81,10 +95,165 @@ def test_a_missing_file_exits_with_2(bulk: Any) -> None:
 )
 def test_a_line_that_is_not_a_row_fails_alone(served: Emulator, bulk: Any, line: str, error: str) -> None:
     """The error names its line, and the next line becomes a ticket."""
-    Path("rows.jsonl").write_text(line + '\n{"key": "b", "lead_email": "a@b.c"}\n')
-    code, results, _ = bulk("run", "rows.jsonl")
+    Path("rows.jsonl").write_text(line + '\n{"key": "b", "lead_email": "a@b.c", "CustomData.X": 1.5}\n')
+    code, results, _ = bulk("run", "rows.jsonl", "--errors", "bad.jsonl")
+    assert len(Path("bad.jsonl").read_text().splitlines()) == 1
     assert (code, sorted(result["state"] for result in results), len(served.tickets)) == (1, ["created", "failed"], 1)
     assert next(result["error"] for result in results if result["line"] == 1).startswith(error)
+
+
+TABLE = "key,title,lead_email\n1,Gerät,a@b.c\n2,zwei,a@b.c\n"
+SEMICOLONS = TABLE.replace(",", ";")
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "notice"),
+    [
+        pytest.param(SEMICOLONS.encode(), [], "Cells are separated by ';'", id="semicolon"),
+        pytest.param(TABLE.replace(",", "\t").encode(), [], r"Cells are separated by '\t'", id="tab"),
+        pytest.param(f"sep=;\r\n{SEMICOLONS}".encode(), [], "Cells are separated by ';'", id="sep"),
+        pytest.param(f"sep=;\r\n{SEMICOLONS}".encode(), ["--delimiter", ";"], "", id="sep and delimiter"),
+        pytest.param(SEMICOLONS.replace("key", '"key"').encode(), [], "Cells are separated by ';'", id="quotes"),
+        pytest.param(TABLE.replace("\n", "\r").encode(), [], "", id="CR"),
+        pytest.param(TABLE.replace("\n", "\r\r\n").encode(), [], "", id="CR CR LF"),
+        pytest.param(b"\xef\xbb\xbf" * 2 + TABLE.encode(), [], "", id="two byte order marks"),
+        pytest.param(TABLE.encode("utf-16"), [], "", id="UTF-16"),
+        pytest.param(TABLE.encode("utf-32"), [], "", id="UTF-32"),
+        pytest.param(TABLE.encode("utf-16-le"), ["--encoding", "utf-16-le"], "", id="UTF-16 without a mark"),
+        pytest.param(TABLE.encode("cp1252"), ["--encoding", "cp1252"], "", id="cp1252"),
+        pytest.param(f"\n ,,\n{TABLE}\n , ,\n,,\n\x1a".encode(), [], "", id="blank rows"),
+        pytest.param(TABLE.replace("\n", ",,\n").encode(), [], "", id="columns without a name"),
+        pytest.param(TABLE.replace("a@b.c\n", "a@b.c, ,\n").encode(), [], "", id="blank cells"),
+        pytest.param(TABLE.replace("lead_email", "Lead-E Mail").replace("key", "KEY").encode(), [], "", id="names"),
+    ],
+)
+def test_a_table_is_read_as_programs_write_it(
+    served: Emulator, bulk: Any, file: Path, content: bytes, options: list[str], notice: str
+) -> None:
+    """A delimiter that is not a comma is printed once."""
+    file.write_bytes(content)
+    code, results, err = bulk("run", "rows.csv", *options)
+    assert (code, sorted(result["key"] for result in results)) == (0, ["1", "2"])
+    assert {str(ticket.fields["Title"]) for ticket in served.tickets.values()} == {"Gerät", "zwei"}
+    assert err.startswith(notice or "rows: 2 of 2")
+    assert err.count("Cells are separated") == bool(notice)
+
+
+def test_a_cell_may_be_long_and_text_may_begin_with_a_quote(served: Emulator, bulk: Any, file: Path) -> None:
+    """The bound of the csv module does not apply, and only quotes that the report has added are removed."""
+    file.write_text(f"title,lead_email,description\n'+' is stuck,a@b.c,{'x' * 131_073}\n")
+    assert bulk("run", "rows.csv")[0] == 0
+    [ticket] = served.tickets.values()
+    assert (ticket.fields["Title"], len(str(ticket.fields["Description"]))) == ("'+' is stuck", 131_073)
+
+
+def test_text_in_a_column_without_a_name_fails_its_row(served: Emulator, bulk: Any, file: Path) -> None:
+    """Otherwise the text would be lost. The report keeps it, and rejects the row again until it is corrected."""
+    file.write_text("title,,lead_email\nx,lost,a@b.c\n")
+    _, results, _ = bulk("run", "rows.csv", "--errors", "bad.csv")
+    assert results[0]["error"] == "line 2: text in a column without a name; name the column in line 1"
+    assert bulk("run", "bad.csv")[0] == 1
+    assert not served.tickets
+
+
+def _workbook(path: str, *rows: list[Any], hidden: bool = False) -> None:
+    book = openpyxl.Workbook()
+    if hidden:
+        book.create_sheet("Lists", 0).sheet_state = "hidden"
+        book.create_sheet("More")
+    for row in rows:
+        book["Sheet"].append(row)
+    book.save(path)
+
+
+def test_rows_come_from_a_workbook(served: Emulator, bulk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first visible sheet is read. Whole numbers are text in text fields; dates are in --time-zone."""
+    names = ["Key", "Title", "Lead Phone", "Due Date", "CustomData.PinCode", "CustomData.Ratio", None]
+    first = [1, 7, 919876543210, datetime(2026, 11, 25, 9), 560001, 0.5, None]  # noqa: DTZ001 -- cells have no zone
+    _workbook("rows.xlsx", [], names, first, [None], ["b", "x", "+91 2", date(2026, 11, 25), None], hidden=True)
+    code, results, err = bulk("run", "rows.xlsx", "--time-zone", "Asia/Kolkata")
+    assert (code, [result["line"] for result in results]) == (0, [3, 5])
+    assert err.startswith("Reading only the first sheet, 'Sheet'\n")
+    one, two = ({**ticket.fields} for ticket in served.tickets.values())
+    assert (one["Title"], one["LeadDetail.Phone"], one["DueDate"]) == ("7", "919876543210", "2026-11-25T03:30:00")
+    assert (one["CustomData.PinCode"], one["CustomData.Ratio"]) == (560001, 0.5)
+    assert two["DueDate"] == "2026-11-24T18:30:00"
+    monkeypatch.setenv("LSQ_TIME_ZONE", "UTC")
+    assert bulk("run", "rows.xlsx", "--journal", "j")[0] == 0
+    monkeypatch.setitem(sys.modules, "python_calamine", None)
+    code, _, err = bulk("plan", "rows.xlsx")
+    assert (code, 'pip install "lsq-service-async[excel]"' in err) == (2, True)
+
+
+def test_the_report_of_a_workbook_is_csv(served: Emulator, bulk: Any) -> None:
+    """A date without a zone is an error. The corrected report has the dates and numbers of the workbook."""
+    due = datetime(2026, 11, 25, 9)  # noqa: DTZ001 -- cells have no zone
+    _workbook("rows.xlsx", ["Lead Phone", "Due Date"], [919876543210, due])
+    assert bulk("run", "rows.xlsx", "--errors", "bad.xlsx")[0] == 2
+    code, results, _ = bulk("run", "rows.xlsx", "--errors", "bad.csv")
+    assert (code, "has no time zone; write it like" in results[0]["error"]) == (1, True)
+    assert Path("bad.csv").read_text().startswith("Lead Phone,Due Date,key,error\n919876543210,2026-11-25 09:00:00,,")
+    assert bulk("run", "bad.csv", "--time-zone", "UTC")[0] == 0
+    assert served.tickets["1"].fields["DueDate"] == "2026-11-25T09:00:00"
+    Path("none.xlsx").write_bytes(b"")
+    _workbook("none.xlsx")
+    assert "the first line is empty" in bulk("plan", "none.xlsx")[2]
+
+
+@pytest.mark.parametrize(
+    "options", [["--encoding", "base64"], ["--encoding", "x"], ["--time-zone", "Mars"]], ids=" ".join
+)
+def test_an_option_with_an_unknown_name_is_refused(bulk: Any, options: list[str]) -> None:
+    """Encodings and time zones have the names that Python knows."""
+    code, _, err = bulk("plan", "rows.csv", *options)
+    assert (code, repr(options[1]) in err) == (2, True)
+
+
+def test_a_device_needs_a_journal(served: Emulator, bulk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No journal is made beside a pipe or a device, also if a shell has opened a regular file there."""
+    os.mkfifo("fifo")
+    with open("rows.csv") as opened:
+        for name in ("fifo", "/dev/null", f"/dev/fd/{opened.fileno()}", f"/proc/self/fd/{opened.fileno()}"):
+            code, _, err = bulk("run", name)
+            assert (code, f"rows from a pipe or a device ({name}) need --journal" in err) == (2, True)
+        assert bulk("run", f"/dev/fd/{opened.fileno()}", "--journal", "j")[0] == 0
+    assert "Is a directory" in bulk("run", ".")[2]
+    monkeypatch.setattr(sys, "stdin", None)
+    assert "stdin is closed" in bulk("run", "-", "--journal", "j")[2]
+
+
+def test_files_lie_below_the_folder_of_the_input(served: Emulator, bulk: Any, tmp_path: Path) -> None:
+    """Paths are relative to this folder. --attachments-from names another one; for a pipe it is the current folder."""
+    Path("in").mkdir()
+    Path("in/a.txt").write_bytes(b"inner")
+    Path("a.txt").write_bytes(b"outer")
+    Path("in/link.txt").symlink_to(tmp_path / "a.txt")
+    names = ["a.txt", "../a.txt", str(tmp_path / "a.txt"), "link.txt", "/etc/passwd", str(tmp_path / "in/a.txt")]
+    lines = [f"{number},x,a@b.c,{name}\n" for number, name in enumerate(names)]
+    Path("in/rows.csv").write_text("key,title,lead_email,attachments\n" + "".join(lines))
+    code, results, err = bulk("run", "in/rows.csv", "--dry-run")
+    failed = [result["key"] for result in results if "not below this folder; move it there" in result["error"]]
+    assert (code, failed) == (1, ["1", "2", "3", "4"])
+    assert "2 files to attach, 10 bytes\n" in err
+    assert states(bulk("run", "in/rows.csv")[1]) == {
+        key: "created" if key in "05" else "failed" for key in ("0", "1", "2", "3", "4", "5")
+    }
+    assert {file.size for ticket in served.tickets.values() for file in ticket.files} == {5}
+    err = bulk("plan", "in/rows.csv", "--attachments-from", ".", "--journal", "j")[2]
+    assert "3 files to attach, 15 bytes\nRows with files that cannot be sent: 3." in err
+
+
+def test_a_file_has_at_most_100_mib(served: Emulator, bulk: Any) -> None:
+    """--max-file-bytes changes the bound, for the plan, the dry run and the run. The printed command repeats it."""
+    with open("big", "wb") as big:
+        big.truncate((100 << 20) + 1)
+    Path("rows.csv").write_text("title,lead_email,attachments\nx,a@b.c,big\n")
+    for command in (["run", "--dry-run"], ["run"]):
+        _, results, _ = bulk(*command, "rows.csv")
+        assert "more than the 104,857,600 bytes that max_file_bytes allows" in results[0]["error"]
+    assert "1 files to attach, 104,857,601 bytes" in bulk("plan", "rows.csv", "--max-file-bytes", "104857601")[2]
+    err = bulk("run", "rows.csv", "--max-file-bytes", "5", "--journal", "j")[2]
+    assert "bulk retry rows.csv --journal j --max-file-bytes 5\n" in err
 
 
 def test_a_csv_of_targets_creates_nothing(served: Emulator, bulk: Any, file: Path) -> None:

@@ -1,0 +1,302 @@
+"""Turns columns, from a file, a database or options, into tickets and rows. Reads and sends nothing."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import math
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, tzinfo
+from decimal import Decimal
+from functools import lru_cache, partial
+from typing import Any, Literal
+from uuid import UUID
+
+import attrs
+
+from .._config_validators import to_time_zone
+from ..attachments import Attachable, Attachment
+from ..errors import InvalidRequestError
+from ..records import NewTicket, TicketUpdate
+from .rows import KEY_LENGTH, BulkRow
+
+TicketType = type[NewTicket] | type[TicketUpdate]
+Attach = Callable[[str], Attachment]
+KEY, TARGET, FILES, ERROR = "key", "target", "attachments", "error"
+RESERVED = (KEY, TARGET, FILES, ERROR)
+"""Columns that are not fields of the ticket."""
+_DUE_DATE = "due_date"
+_SCHEMA_NAME = re.compile(r"[A-Za-z]\w*(?:\.\w+)*", re.ASCII)
+_PHONE = re.compile("phone|mobile", re.IGNORECASE)
+_SCIENTIFIC = re.compile(r"\s*\+?[0-9]+(?:[.,][0-9]*)?[eE]\+?[0-9]+\s*")
+
+
+class ColumnError(ValueError):
+    """A column has a name or a value that cannot be used. The message contains the fix."""
+
+    def __init__(self, column: object, message: str) -> None:
+        shown = column if isinstance(column, str) and column.isprintable() else ascii(column)
+        super().__init__(f"column {shown}: {message}")
+
+
+def field_names(ticket_type: TicketType) -> tuple[str, ...]:
+    """The fields with a Python name, such as title and lead_email."""
+    return tuple(field.name for field in attrs.fields(ticket_type) if field.name != "fields")
+
+
+_TEXTS = {KEY, TARGET, *field_names(NewTicket)} - {_DUE_DATE}
+
+
+def fields_of(names: Iterable[Any], ticket_type: TicketType, *, in_file: bool = False) -> tuple[str, ...]:
+    """Return the field, the reserved column or the schema name that each column stands for.
+
+    "Lead Email", "lead-email" and "LEAD_EMAIL" stand for lead_email. Every other name must be a schema name, such as
+    CustomData.SRC_CS_2, which only the account can check. Raises ColumnError for a name that is neither, or that stands
+    for the same field as another one.
+    """
+    known = _known(ticket_type is TicketUpdate, in_file)
+    found: dict[str, str] = {}
+    fields = []
+    for name in names:
+        if not isinstance(name, str):
+            raise ColumnError(name, "the name of a column must be text")
+        field = known.get(_folded(name)) or _schema_name(name, known)
+        if field.lower() in found:
+            raise ColumnError(name, f"same field as {found[field.lower()]}; remove one of the two")
+        found[field.lower()] = name
+        fields.append(field)
+    return tuple(fields)
+
+
+@lru_cache
+def _known(is_update: bool, in_file: bool) -> Mapping[str, str]:
+    """Return the fields and reserved columns that have a Python name, by their folded names."""
+    reserved = [name for name in RESERVED if in_file and (is_update or name != TARGET)]
+    return {_folded(name): name for name in (*field_names(TicketUpdate if is_update else NewTicket), *reserved)}
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[\s_-]", "", name).lower()
+
+
+def _schema_name(name: str, known: Mapping[str, str]) -> str:
+    stripped = name.strip()
+    if not stripped:
+        raise ColumnError("?", "the column has no name; name it or remove it")
+    if _folded(name) == TARGET:
+        raise ColumnError(name, "only an update has a target; add --operation update, or remove the column")
+    if _SCHEMA_NAME.fullmatch(stripped) and not stripped.islower():
+        return stripped
+    close = difflib.get_close_matches(_folded(name), known, 1)
+    others = f"use one of {', '.join(known.values())}, or a schema name, such as CustomData.X"
+    raise ColumnError(name, f"no such field; {f'did you mean {known[close[0]]}?' if close else others}")
+
+
+def make_ticket(
+    record: Mapping[str, Any], ticket_type: TicketType, zone: tzinfo | None = None
+) -> NewTicket | TicketUpdate:
+    """Return a ticket with all values that are not empty. The names of *record* are those of `fields_of`.
+
+    Dates without a time zone are in *zone*. Raises ColumnError for a value that cannot be sent.
+    """
+    names = field_names(ticket_type)
+    named: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
+    for name, value in record.items():
+        if name not in RESERVED and not (isinstance(value, str) and not value):
+            (named if name in names else fields)[name] = _checked(name, value, zone, is_text=name in names)
+    return ticket_type(**named, fields=fields)
+
+
+def _checked(name: str, value: Any, zone: tzinfo | None, *, is_text: bool) -> Any:
+    """Return a value as it is put into a ticket."""
+    if isinstance(value, str):
+        check_text(name, value)
+    if name == _DUE_DATE:
+        return _due_date(value, zone)
+    if is_text and value is not None and not isinstance(value, str):
+        raise ColumnError(
+            name, f"expected text, not {type(value).__name__}; put the value in quotes, or format the cell as text"
+        )
+    if isinstance(value, datetime):
+        return _in_zone(name, value, zone)
+    if not isinstance(value, str | int | float | None):
+        kind = type(value).__name__
+        raise ColumnError(name, f"a field holds one value: text, a number, true, false or null, not a {kind}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ColumnError(name, f"{value} is not a finite number")
+    return value
+
+
+def check_text(name: str, text: str) -> None:
+    """Raise ColumnError for text that cannot be sent, and for a phone number that a spreadsheet has rounded."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ColumnError(name, f"{text!a:.80} contains half of a surrogate pair; correct the text") from None
+    if _PHONE.search(name) and _SCIENTIFIC.fullmatch(text):
+        raise ColumnError(
+            name, f"{text!r} was rounded by a spreadsheet; format the column as text and enter the phone number again"
+        )
+
+
+def _due_date(value: Any, zone: tzinfo | None) -> datetime | None:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.strip())
+        except ValueError:
+            text = f"{value!r:.40} is not a date; write it like 2026-01-31T09:00:00+05:30"
+            raise ColumnError(_DUE_DATE, text) from None
+    if not isinstance(value, datetime | None):
+        day = "a date has no time; " if isinstance(value, date) else ""
+        text = f"expected text, not {type(value).__name__}; {day}write it like 2026-01-31T09:00:00+05:30"
+        raise ColumnError(_DUE_DATE, text)
+    return value and _in_zone(_DUE_DATE, value, zone)
+
+
+def _in_zone(name: str, moment: datetime, zone: tzinfo | None) -> datetime:
+    if moment.tzinfo is not None or zone is not None:
+        return moment if moment.tzinfo else moment.replace(tzinfo=zone)
+    text = f"{str(moment)!r} has no time zone; write it like 2026-01-31T09:00:00+05:30, or name the zone of such dates"
+    raise ColumnError(name, f"{text} (--time-zone, LSQ_TIME_ZONE, or time_zone= in a program)")
+
+
+def attachments_of(record: Mapping[str, Any], attach: Attach) -> tuple[Attachable, ...]:
+    """Return the attachments of a record. *attach* gets each path of a text, separated by `;`, or of a list of texts.
+
+    A path that contains `;` is in double quotes. Objects that a program has put into the list are not changed.
+    """
+    given = record.get(FILES) or ()
+    try:
+        if isinstance(given, str):
+            given = next(csv.reader([given], delimiter=";", skipinitialspace=True, strict=True))
+        items = [item.strip() if isinstance(item, str) else item for item in given]
+        if isinstance(given, Mapping) or not all(isinstance(item, str | os.PathLike | Attachment) for item in items):
+            raise TypeError
+        return tuple(attach(item) if isinstance(item, str) else item for item in items if item)
+    except (TypeError, csv.Error):
+        text = "expected paths as text, separated by ;, with double quotes around a path that contains ;"
+        raise ColumnError(FILES, text) from None
+    except InvalidRequestError as error:
+        raise ColumnError(FILES, str(error)) from None
+
+
+def text_value(record: Mapping[str, Any], name: str) -> str | None:
+    """Return a key or ticket number as text (JSON may have a number); None if the column is empty or missing."""
+    value = record.get(name)
+    if isinstance(value, bool) or not isinstance(value, str | int | None):
+        raise ColumnError(name, f"expected text, not {type(value).__name__}")
+    if value is None:
+        return None
+    check_text(name, str(value))
+    return str(value).strip() or None
+
+
+def row_arguments(
+    record: Mapping[str, Any], ticket_type: TicketType, attach: Attach, zone: tzinfo | None
+) -> dict[str, Any]:
+    """Return the arguments of a `BulkRow`. The names of *record* are those of `fields_of`."""
+    key, target = text_value(record, KEY), text_value(record, TARGET)
+    if key and len(key) > KEY_LENGTH:
+        raise ColumnError(KEY, f"{len(key)} characters; a key has at most {KEY_LENGTH}")
+    if ticket_type is TicketUpdate and not target:
+        raise ColumnError(TARGET, "it is empty; enter the number of the ticket to change")
+    ticket, files = make_ticket(record, ticket_type, zone), attachments_of(record, attach)
+    return {"key": key, "ticket": ticket, "attachments": files, "target": target}
+
+
+def rows_from(
+    records: Any,
+    *,
+    key: str | None = None,
+    columns: Mapping[str, str | None] | None = None,
+    operation: Literal["create", "update"] = "create",
+    attachments_from: str | os.PathLike[str] = ".",
+    time_zone: str | tzinfo | None = None,
+) -> Iterator[BulkRow]:
+    """Make a row of each record: of a ``csv.DictReader``, a list of ``sqlite3.Row``, a pandas or polars DataFrame, ...
+
+    The names of a record are those of a file: ``title``, "Lead Email", ``CustomData.SRC_CS_2``. ``key`` is the name of
+    the column that identifies a row. ``columns`` maps names that differ, such as ``{"Subject": "title"}``, and None
+    leaves a column out. Values that are None, NaN, NaT or empty are absent. Numbers become text in text fields. A date
+    without a time zone is in ``time_zone``.
+
+    Text in the column ``attachments`` names files below the folder ``attachments_from``. A `Path` or an `Attachment` in
+    a list is used as it is.
+
+    Rows are made one at a time, while they are sent. InvalidRequestError names the record that cannot be used. To check
+    all records before any is sent, pass ``list(rows_from(...))`` to `create`.
+    """
+    if operation not in ("create", "update"):
+        raise InvalidRequestError(f'operation is "create" or "update", not {operation!r:.80}.')
+    zone = time_zone_of(time_zone)
+    if hasattr(records, "to_dicts"):  # polars
+        records = records.to_dicts()
+    elif hasattr(records, "to_dict"):  # pandas
+        records = records.to_dict("records")
+    renamed = {**(columns or {}), **({} if key is None else {key: KEY})}
+    ticket_type = NewTicket if operation == "create" else TicketUpdate
+    return _rows(records, key, renamed, ticket_type, partial(Attachment.from_folder, attachments_from), zone)
+
+
+def _rows(
+    records: Iterable[Any],
+    key: str | None,
+    renamed: Mapping[str, str | None],
+    ticket_type: TicketType,
+    attach: Attach,
+    zone: tzinfo | None,
+) -> Iterator[BulkRow]:
+    for number, record in enumerate(records, 1):
+        if not hasattr(record, "keys"):
+            raise InvalidRequestError(f"record {number} is not a mapping of names to values, but {record!r:.80}")
+        try:
+            names = [name for name in record.keys() if renamed.get(name, "") is not None]  # noqa: SIM118 -- sqlite3.Row
+            if key is not None and key not in names:
+                raise ColumnError(key, "the record does not have this column, which identifies the row")
+            fields = fields_of([renamed.get(name, name) for name in names], ticket_type, in_file=True)
+            cells = cells_of(fields, [record[name] for name in names])
+            row = BulkRow(**row_arguments(cells, ticket_type, attach, zone))
+        except ColumnError as error:
+            raise InvalidRequestError(f"record {number}, {error}") from None
+        yield row
+
+
+def cells_of(fields: Iterable[str], values: Sequence[Any]) -> dict[str, Any]:
+    """Return the values of a workbook, a database or a DataFrame that are present, as Python's own types.
+
+    Whole numbers that are stored as float become int, and numbers in text fields become text.
+    """
+    return {name: _plain(name, value) for name, value in zip(fields, values, strict=False) if not _is_absent(value)}
+
+
+def _is_absent(value: Any) -> bool:
+    try:
+        return value is None or bool(value == "") or bool(value != value)  # as NaN and NaT are
+    except TypeError:  # NA of pandas has no truth value
+        return True
+    except ValueError:  # an array of numpy has none either
+        return False
+
+
+def _plain(name: str, value: Any) -> Any:
+    if isinstance(value, str):
+        return value
+    if getattr(value, "ndim", None) == 0:  # a scalar of numpy
+        value = value.item()
+    if hasattr(value, "to_pydatetime"):  # a Timestamp of pandas
+        value = value.to_pydatetime(warn=False)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(value) if isinstance(value, Decimal | UUID) or (is_number and name in _TEXTS) else value
+
+
+def time_zone_of(given: str | tzinfo | None) -> tzinfo | None:
+    """Return a time zone by its name. Raises InvalidRequestError for a name that is not known."""
+    zone = None if given is None else to_time_zone(given)
+    if not isinstance(zone, tzinfo | None):
+        raise InvalidRequestError(f"time_zone is a tzinfo or a name such as 'Asia/Kolkata', not {given!r:.80}")
+    return zone

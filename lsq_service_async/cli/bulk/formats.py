@@ -1,0 +1,267 @@
+"""The formats of an input: CSV, workbooks of Excel or LibreOffice, and JSONL. Each record becomes an `InputLine`."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import date, datetime, time
+from typing import Any, BinaryIO, NoReturn
+
+import attrs
+import click
+
+from ...bulk.columns import ColumnError, TicketType, cells_of, fields_of
+from ..exit_codes import USAGE
+
+UNREADABLE = "unreadable"
+"""The name of the cell that keeps a line that cannot be parsed."""
+_FORMULA = re.compile(r"\s*[=+\-@|\uff0b\uff0d\uff1d\uff20]|[\t\r\n]|'\t")
+_QUOTE = "'\t"  # text of people begins with a quote now and then, but not with a quote and a tab
+_BOMS = {
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_DELIMITERS = ",;\t|"
+_SEPARATOR_LINE = re.compile(r'"?sep=([^"\r\n])"?\s*')  # written by Excel before the names of the columns
+_WORKBOOK = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # .xlsx, .xlsm, .xlsb and .ods; .xls
+
+csv.field_size_limit((1 << 31) - 1)  # by default, a cell of over 131,072 characters is an error
+
+Records = Iterator[tuple[int, Sequence[Any]]]
+"""The records of a table, each with the number of its first line."""
+
+
+class InputError(click.ClickException):
+    """The input as a whole cannot be read. Nothing was sent."""
+
+    exit_code = USAGE
+
+
+@attrs.frozen
+class InputLine:
+    """A record of the input, and the number of its first line. `error`: the reason if it is not a valid row.
+
+    The names of `cells` are fields, reserved columns and schema names. Empty cells of a table are left out.
+    """
+
+    number: int
+    cells: Mapping[str, Any]
+    error: str | None = None
+
+
+def escape_formula(cell: str) -> str:
+    """Put a quote and a tab before a cell that a spreadsheet would evaluate. `csv_records` removes them again."""
+    return f"{_QUOTE}{cell}" if _FORMULA.match(cell) else cell
+
+
+class Table:
+    """A table whose first record names the columns. Blank records are skipped.
+
+    `columns` maps the field of each column that has a name to this name.
+    """
+
+    def __init__(self, records: Callable[[], Records], ticket_type: TicketType, delimiter: str = ",") -> None:
+        """Read the names of the columns. `delimiter` separates the cells of a report."""
+        self.delimiter = delimiter
+        self._records = records
+        self._first, names = first_record(records())
+        try:
+            named = [name for name in names if not _is_blank([name])]
+            fields = iter(fields_of(named, ticket_type, in_file=True))
+        except ColumnError as error:
+            raise InputError(f"line {self._first}, {error}") from None
+        self._fields = tuple("" if _is_blank([name]) else next(fields) for name in names)
+        self.columns = {field: name for field, name in zip(self._fields, names, strict=True) if field}
+
+    def lines(self) -> Iterator[InputLine]:
+        """Yield every record after the first one. Raises InputError if the rest cannot be split into records."""
+        for number, cells in self._records():
+            if number > self._first and not _is_blank(cells):
+                yield self._line(number, cells)
+
+    def _line(self, number: int, cells: Sequence[Any]) -> InputLine:
+        width = len(self._fields)
+        if _is_blank(cells[width:]):
+            cells = cells[:width]
+        record = cells_of(self._fields, cells)
+        has_extra = record.pop("", None) is not None or len(cells) > width
+        counts = f"line {number}: {len(cells)} cells under {width} columns"
+        if len(cells) < width:
+            return InputLine(number, record, f"{counts}; cells are missing")
+        if not has_extra:
+            return InputLine(number, record)
+        # The report keeps all cells: without the extra ones, this line would be a valid row with wrong content.
+        advice = f"put quotes around cells that contain {self.delimiter!r}"
+        if len(cells) == width:
+            counts, advice = f"line {number}: text in a column without a name", "name the column in line 1"
+        return InputLine(number, {**record, UNREADABLE: cells}, f"{counts}; {advice}")
+
+
+def first_record(records: Records) -> tuple[int, Sequence[Any]]:
+    """Return the record that names the columns, with its line number."""
+    for number, cells in records:
+        if not _is_blank(cells) and not (number == 1 and str(cells[0]).startswith("sep=")):
+            return number, cells
+    raise InputError("the first line is empty; it must name the columns, such as title,lead_email")
+
+
+def _is_blank(cells: Iterable[Any]) -> bool:
+    # MS-DOS ended text files with Control-Z, and some exports still do.
+    return all(cell is None or not str(cell).replace("\x1a", "").strip() for cell in cells)
+
+
+def csv_records(file: BinaryIO, encoding: str | None, delimiter: str) -> Records:
+    """Yield the records of a CSV file, without the quotes of `escape_formula`."""
+    reader = csv.reader(decode(file, encoding), delimiter=delimiter, strict=True)
+    begin = 1
+    try:
+        for cells in reader:
+            yield begin, [cell.removeprefix(_QUOTE) for cell in cells]
+            begin = reader.line_num + 1
+    except csv.Error as error:
+        raise InputError(f"line {begin} cannot be read as CSV ({error}); look for an unclosed quote") from None
+
+
+def detect_delimiter(file: BinaryIO, encoding: str | None) -> str:
+    """Return the delimiter that a line `sep=;` names, or the one that splits the first line into most cells."""
+    if match := _SEPARATOR_LINE.fullmatch(next(decode(file, encoding), "")):
+        return match[1]
+
+    def cells(delimiter: str) -> int:
+        try:
+            return len(first_record(csv_records(file, encoding, delimiter))[1])
+        except InputError:
+            return 0
+
+    return max(_DELIMITERS, key=cells)
+
+
+def workbook_records(file: BinaryIO) -> Callable[[], Records]:
+    """Return a function that yields the rows of the first visible sheet."""
+    try:
+        from python_calamine import CalamineError, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
+    except ImportError:
+        advice = 'to read it, run: pip install "lsq-service-async[excel]"; or save it as CSV'
+        raise InputError(f"the input is a workbook; {advice}") from None
+    file.seek(0)
+    try:
+        workbook = CalamineWorkbook.from_filelike(file)
+        sheets = [
+            sheet.name
+            for sheet in workbook.sheets_metadata
+            if (sheet.typ, sheet.visible) == (SheetTypeEnum.WorkSheet, SheetVisibleEnum.Visible)
+        ]
+        if len(sheets) > 1:
+            click.echo(f"Reading only the first sheet, {sheets[0]!r}", err=True)
+        sheet = workbook.get_sheet_by_name(sheets[0])
+    except (CalamineError, IndexError) as error:
+        raise InputError(f"the workbook cannot be read: {error}; save it again, or save it as CSV") from None
+    return lambda: ((number, [_with_time(cell) for cell in row]) for number, row in enumerate(sheet.iter_rows(), 1))
+
+
+def _with_time(cell: Any) -> Any:
+    """Return the first moment of a day: a date of a workbook is a time, too, which is shown or not."""
+    return datetime.combine(cell, time()) if isinstance(cell, date) and not isinstance(cell, datetime) else cell
+
+
+def is_workbook(file: BinaryIO) -> bool:
+    """Whether a file begins like a workbook, however it is named."""
+    file.seek(0)
+    return file.read(4) in _WORKBOOK
+
+
+class Jsonl:
+    """One JSON object on each line; its names are the columns."""
+
+    def __init__(self, file: BinaryIO, encoding: str | None, ticket_type: TicketType) -> None:
+        self.columns: dict[str, str] = {}
+        self._file = file
+        self._encoding = encoding
+        self._ticket_type = ticket_type
+
+    def lines(self) -> Iterator[InputLine]:
+        """Yield a record for every line that is not blank."""
+        for number, text in enumerate(decode(self._file, self._encoding), 1):
+            if not _is_blank([text]):
+                yield self._line(number, text.rstrip("\r\n"))
+
+    def _line(self, number: int, text: str) -> InputLine:
+        cells: dict[str, Any] = {UNREADABLE: text}
+        try:
+            record = json.loads(text, object_pairs_hook=_object, parse_float=_finite, parse_constant=_reject_constant)
+            if _is_deep(record):
+                raise RecursionError("its values are nested too deeply")
+            if isinstance(record, dict):
+                cells = record
+                fields = fields_of(record, self._ticket_type, in_file=True)
+                return InputLine(number, dict(zip(fields, record.values(), strict=True)))
+            reason = ': not an object; write it like {"title": "..."}'
+        except ColumnError as error:
+            reason = f", {error}"
+        except (ValueError, RecursionError) as error:
+            reason = f": not JSON ({error}); write one object on each line"
+        return InputLine(number, cells, f"line {number}{reason}")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object. Raises ColumnError for a name that it has twice, of which `json` would keep the last."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ColumnError(name, "the object has this name twice; remove one of the two")
+        found[name] = value
+    return found
+
+
+def _is_deep(record: Any) -> bool:
+    """Whether values are nested more deeply than any row needs, so that printing them could exceed the stack."""
+    level = [record]
+    for _ in range(8):
+        level = [inner for value in level if isinstance(value, dict | list) for inner in _values(value)]
+    return bool(level)
+
+
+def _values(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
+
+
+def _finite(text: str) -> float:
+    if math.isinf(number := float(text)):
+        raise ValueError(f"{text:.40} is too large a number")
+    return number
+
+
+def _reject_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def decode(file: BinaryIO, encoding: str | None) -> Iterator[str]:
+    """Yield the lines of a file from its beginning. They may end with LF, CR or both.
+
+    A byte order mark names the encoding; without one, and without *encoding*, it is UTF-8. InputError names the first
+    line that cannot be decoded.
+    """
+    file.seek(0)
+    start = file.read(4)
+    file.seek(0)
+    name = encoding or next((name for mark, name in _BOMS.items() if start.startswith(mark)), "utf-8")
+    text, number = io.TextIOWrapper(file, name, newline=""), 0
+    try:
+        for number, line in enumerate(text, 1):
+            yield line.lstrip("\ufeff") if number == 1 else line
+    except UnicodeError as error:
+        before = error.object[: error.start] if isinstance(error, UnicodeDecodeError) else b""
+        bad = number + len(f"{before.decode(name, 'replace')}.".splitlines())
+        advice = "save the file as UTF-8, or name its encoding with --encoding, such as cp1252 for Excel on Windows"
+        raise InputError(f"line {bad} is not {name.upper()}; {advice}") from None
+    finally:
+        with suppress(ValueError):  # the file is closed already, if the lines were not read to their end
+            text.detach()
