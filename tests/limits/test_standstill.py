@@ -13,7 +13,7 @@ import pytest
 from scripted import created
 from virtual_clock import run_virtual, virtual
 
-from limits.limiters import FakeBackend, FileBackend, Process, Server, opened, processes, spend, take, time
+from limits.limiters import FakeBackend, FakeRedis, FileBackend, Process, Server, opened, processes, spend, take, time
 from lsq_service_async import RateLimit, ServiceClient
 from lsq_service_async.config import Lane
 from lsq_service_async.emulator import SlidingWindow
@@ -37,7 +37,13 @@ def two_processes_with_a_file(tmp_path):
     return processes(2, lambda: FileBackend(tmp_path / "limit.sqlite"))
 
 
-kinds = pytest.mark.parametrize("kind", [one_process, two_processes, two_processes_with_a_file])
+def two_processes_with_redis(tmp_path):
+    return processes(2, FakeRedis(0.002, 0.002, 0.5).backend)
+
+
+kinds = pytest.mark.parametrize(
+    "kind", [one_process, two_processes, two_processes_with_a_file, two_processes_with_redis]
+)
 
 
 async def time_out(slots, *, silence=TIMEOUT):
@@ -126,6 +132,16 @@ async def test_only_an_answer_ends_a_standstill():
         await limiter.acquire(Lane.INTERACTIVE)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(limiter.acquire(Lane.INTERACTIVE), 60)
+
+
+@virtual
+async def test_a_probe_is_sent_although_the_token_bucket_is_empty():
+    """The bucket is empty if calls time out sooner than a token returns."""
+    async with opened() as limiter:
+        await time_out(await take(limiter, 25), silence=0.05)
+        began = time()
+        await take(limiter, 1)
+        assert time() - began < 0.01
 
 
 @virtual
