@@ -14,17 +14,31 @@ import stat
 import tempfile
 import threading
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, Self
+from typing import Any, BinaryIO, Protocol, Self, TypeVar
 
 import attrs
 
 from .errors import InvalidRequestError
 
+T = TypeVar("T")
 _CHUNK_SIZE = 1 << 20
 _OPEN_FOLDER = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
+_THREADS = 32
+
+
+@cache
+def _threads(process: int) -> ThreadPoolExecutor:
+    """The threads of a process that read files. A fork does not copy threads, so each process has its own."""
+    return ThreadPoolExecutor(_THREADS, thread_name_prefix="lsq_service_async files")
+
+
+def in_thread(function: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
+    """Call a function that blocks in a thread of the package: the default executor may be full of other work."""
+    return asyncio.get_running_loop().run_in_executor(_threads(os.getpid()), function, *arguments)
 
 
 class Reader(Protocol):
@@ -237,11 +251,11 @@ class SpooledSource(Source):
                 async for chunk in chunks:
                     length += len(chunk)
                     _check_length(length, max_bytes)
-                    await asyncio.to_thread(file.write, chunk)
-                await asyncio.to_thread(file.flush)
+                    await in_thread(file.write, chunk)
+                await in_thread(file.flush)
         except BaseException:
             # Closing waits for a thread that is still writing, because a buffered file has a lock.
-            await asyncio.shield(asyncio.to_thread(_discard, file))
+            await asyncio.shield(in_thread(_discard, file))
             raise
         spool = FileSource(file, 0, length)
         weakref.finalize(spool, file.close)
@@ -254,13 +268,14 @@ class SpooledSource(Source):
 
 
 async def _temporary_file() -> BinaryIO:
-    def close(creating: asyncio.Task[BinaryIO]) -> None:
+    def close(creating: asyncio.Future[Any]) -> None:
         with contextlib.suppress(OSError, asyncio.CancelledError):  # it was not created
             creating.result().close()
 
-    creating = asyncio.create_task(asyncio.to_thread(tempfile.TemporaryFile, "w+b"))
+    creating: asyncio.Future[Any] = in_thread(tempfile.TemporaryFile, "w+b")
     try:
-        return await asyncio.shield(creating)
+        file: BinaryIO = await asyncio.shield(creating)
+        return file
     except asyncio.CancelledError:
         creating.add_done_callback(close)
         raise

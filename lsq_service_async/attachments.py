@@ -26,10 +26,11 @@ from ._attachment_sources import (
     SpooledSource,
     checked,
     chunks_of,
+    in_thread,
 )
 from .errors import InvalidRequestError, printable
 
-__all__ = ["Attachable", "Attachment", "Reader", "as_attachments"]
+__all__ = ["Attachable", "Attachment", "Reader", "as_attachments", "as_tuple", "in_thread"]
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,127}"
 _PARAMETER = rf'; ?{_WORD}=(?:{_WORD}|"[ !#-\[\]-~]{{0,127}}")'
@@ -158,11 +159,16 @@ Attachable = Attachment | Path | BinaryIO | Upload
 """Everything that a call accepts as an attachment."""
 
 
-def as_attachments(given: Iterable[Attachable]) -> tuple[Attachment, ...]:
-    """Return the arguments of a call as attachments. Opening files may block."""
+def as_tuple(given: Iterable[Attachable]) -> tuple[Attachable, ...]:
+    """Return the attachments of a call as a tuple, without opening them."""
     if isinstance(given, str | bytes | os.PathLike | Attachment | io.IOBase) or not isinstance(given, Iterable):
         raise InvalidRequestError("attachments must be a list, also for one file: attachments=[Path('photo.jpg')]")
-    return tuple(map(_as_attachment, given))
+    return tuple(given)
+
+
+def as_attachments(given: Iterable[Attachable]) -> tuple[Attachment, ...]:
+    """Return the attachments of a call as `Attachment`. Opening files may block."""
+    return tuple(map(_as_attachment, as_tuple(given)))
 
 
 def _as_attachment(item: Any) -> Attachment:

@@ -24,7 +24,7 @@ from .leads import Leads
 from .limits import Limiter
 from .metadata import Metadata, MetadataCache
 from .records import TicketReceipt
-from .tickets import Tickets, create_call, prepare_attachments, update_call
+from .tickets import Tickets, create_call, update_call
 
 _USER_AGENT = f"lsq-service-async/{__version__} httpx/{httpx.__version__} python/{platform.python_version()}"
 
@@ -182,7 +182,7 @@ class ServiceClient:
         url = httpx.URL(config.base_url)
 
         async def send(row: BulkRow, before_send: Callable[[str], Awaitable[None]]) -> TicketReceipt:
-            files = await prepare_attachments(row.attachments)
+            files = row.attachments
             ticket: Any = row.ticket  # the call checks its type
             call = create_call(ticket, files) if verb == "created" else update_call(row.target or "", ticket, files)
             return await self._session.send(attrs.evolve(call, before_send=before_send), options)

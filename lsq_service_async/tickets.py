@@ -16,7 +16,7 @@ from ._wire.call import Call, Idempotency, Progress, Send
 from ._wire.lookup import OwnTickets, Search, SentCreate
 from ._wire.parse import parse, parse_activity, parse_conversations, parse_ticket, parse_trash_result
 from ._wire.serialize import encode, new_ticket_dto, ticket_number, ticket_ref, update_dto
-from .attachments import Attachable, Attachment, as_attachments
+from .attachments import Attachable, as_tuple
 from .errors import (
     APIStatusError,
     AuthenticationError,
@@ -70,8 +70,7 @@ class Tickets:
 
         Page: apidocs.leadsquared.com/create-tickets, .../create-ticket-with-attachments
         """
-        files = await prepare_attachments(attachments)
-        call = create_call(ticket, files, progress, reference=reference, marker=self._marker)
+        call = create_call(ticket, attachments, progress, reference=reference, marker=self._marker)
         return await self._send(attrs.evolve(call, look_up=self._decide))
 
     async def look_up(self, error: OutcomeUnknownError, *, quiet: float = 60.0, max_reads: int = 200) -> Verdict:
@@ -132,7 +131,7 @@ class Tickets:
 
         Page: apidocs.leadsquared.com/update-a-ticket-with-attachments
         """
-        return await self._send(update_call(ticket, update, await prepare_attachments(attachments), progress))
+        return await self._send(update_call(ticket, update, attachments, progress))
 
     async def trash(self, tickets: Iterable[TicketRef]) -> TrashResult:
         """Trash tickets by number or record. The keys must belong to an admin.
@@ -262,14 +261,9 @@ def _not_blank(text: Any) -> str:
     return text
 
 
-async def prepare_attachments(given: Iterable[Attachable]) -> tuple[Attachment, ...]:
-    """Open attachments in a thread, because that can block. Most calls have none and need no thread."""
-    return await asyncio.to_thread(as_attachments, given) if given else ()
-
-
 def create_call(
     ticket: NewTicket,
-    attachments: tuple[Attachment, ...] = (),
+    attachments: Iterable[Attachable] = (),
     progress: Progress | None = None,
     *,
     reference: str | None = None,
@@ -285,12 +279,12 @@ def create_call(
         reference = secrets.token_hex(8)
     elif not isinstance(reference, str) or not re.fullmatch(r"[A-Za-z0-9._:-]{1,64}", reference):
         raise InvalidRequestError(f"a reference is 1 to 64 letters, digits and . _ : -, not {reference!r:.80}")
-    dto = new_ticket_dto(ticket)
+    dto, files = new_ticket_dto(ticket), as_tuple(attachments or ())
     if marker is not None:
         if any(field["SchemaName"] == marker for field in dto["Fields"]):
             raise InvalidRequestError(f"{marker} is Config.marker_field; give its value as reference=")
         dto["Fields"].append({"SchemaName": marker, "Value": reference})
-    if attachments:
+    if files:
         del dto["Id"]  # create-tickets shows "Id": null; create-ticket-with-attachments shows no Id
     body = encode(dto)
     return Call(
@@ -299,23 +293,23 @@ def create_call(
         path="/tickets",
         idempotency=Idempotency.NON_IDEMPOTENT,
         parse=partial(parse, TicketReceipt),
-        json=None if attachments else body,
-        dto=body if attachments else None,
-        attachments=attachments,
+        json=None if files else body,
+        dto=body if files else None,
+        attachments=files,
         progress=progress,
         create=SentCreate(ticket=ticket, reference=reference, marker=marker),
     )
 
 
 def update_call(
-    ticket: TicketRef, update: TicketUpdate, attachments: tuple[Attachment, ...] = (), progress: Progress | None = None
+    ticket: TicketRef, update: TicketUpdate, attachments: Iterable[Attachable] = (), progress: Progress | None = None
 ) -> Call[TicketReceipt]:
     """Return the call that updates a ticket. Raises InvalidRequestError for an update that cannot be valid."""
     if not isinstance(update, TicketUpdate):
         raise InvalidRequestError(f"update takes a TicketUpdate, not {type(update).__name__}")
     number = ticket_number(ticket)
-    dto = update_dto(number, update)
-    if not dto["Fields"] and not attachments and update.lead_id is UNSET:
+    dto, files = update_dto(number, update), as_tuple(attachments or ())
+    if not dto["Fields"] and not files and update.lead_id is UNSET:
         raise InvalidRequestError("the update changes nothing: give a field or an attachment")
     if isinstance(ticket, Ticket) and ticket.lead_id and update.lead_id is UNSET:
         dto["LeadId"] = ticket.lead_id
@@ -323,10 +317,10 @@ def update_call(
         operation="tickets.update",
         method="PUT",
         path=f"/tickets/{number}/update",
-        idempotency=Idempotency.NON_IDEMPOTENT if attachments else Idempotency.IDEMPOTENT,
+        idempotency=Idempotency.NON_IDEMPOTENT if files else Idempotency.IDEMPOTENT,
         parse=partial(parse, TicketReceipt),
         ticket=number,
         dto=encode(dto),
-        attachments=attachments,
+        attachments=files,
         progress=progress,
     )

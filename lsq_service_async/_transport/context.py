@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from .._wire import Attempt, Call
+from ..attachments import Attachment
 from ..config import CallOptions
 from ..limits import Slot
 from .upload import RequestBody
@@ -29,6 +30,8 @@ class CallContext:
     deadline: float | None
     reference: str = attrs.field()
     boundary: str = attrs.field(factory=partial(secrets.token_hex, 16))
+    attachments: tuple[Attachment, ...] = ()
+    """The attachments of the call, ready to be read."""
     attempts: list[Attempt] = attrs.field(factory=list)
     progress: int = 0
     """The largest number of bytes that was reported to the caller. It does not decrease when an attempt is repeated."""

@@ -52,7 +52,7 @@ class Pipeline:
         error: BaseException | None
         try:
             if call.attachments:
-                await prepare(call.attachments, self._config, context.deadline)
+                context.attachments = await prepare(call.attachments, self._config, context.deadline)
             async for attempt in retrying(context):
                 result = await self._looked_up(context, result) or await self._attempt(context)
                 while context.is_lease_ended:  # it was not sent, so it queues again
@@ -90,7 +90,9 @@ class Pipeline:
         context.fully_sent = context.is_started = context.is_lease_ended = False
         context.silence = 0.0
         hash_files = self._config.attachment_digests
-        context.body = RequestBody(call, context.boundary, hash_files=hash_files, timeout=options.timeout)
+        context.body = RequestBody(
+            call, context.attachments, context.boundary, hash_files=hash_files, timeout=options.timeout
+        )
         context.slot = slot = await self._acquire(context)
         context.number += 1
         context.fully_sent = not context.body.length  # without a body, nothing reports that a request was sent

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from .._wire import Call
-from ..attachments import Attachment, Reader
+from ..attachments import Attachable, Attachment, Reader, as_attachments, in_thread
 from ..config import Config
 from ..errors import InvalidRequestError, LSQServiceError, NotSentError
 
@@ -21,14 +21,16 @@ class BodyFailedError(Exception):
     """The body could not be completed, so the service did not receive the whole request."""
 
 
-async def prepare(attachments: tuple[Attachment, ...], config: Config, deadline: float | None) -> None:
-    """Make every attachment ready to be read any number of times.
+async def prepare(given: tuple[Attachable, ...], config: Config, deadline: float | None) -> tuple[Attachment, ...]:
+    """Open attachments and make each of them ready to be read any number of times.
 
-    Raises InvalidRequestError if they are too large, and NotSentError if a copy fails or the deadline passes.
+    Raises InvalidRequestError if one cannot be sent or they are too large, and NotSentError if a copy fails or the
+    deadline passes.
     """
     name = ""
     try:
         async with asyncio.timeout_at(deadline) as bound:
+            attachments = await in_thread(as_attachments, given)
             for attachment in attachments:
                 name = attachment.name
                 await attachment.source.prepare(config.max_file_bytes)
@@ -36,13 +38,14 @@ async def prepare(attachments: tuple[Attachment, ...], config: Config, deadline:
         raise
     except Exception as error:  # an iterable of the caller may raise anything
         if bound.expired():
-            raise NotSentError("The deadline passed while attachments were copied. Nothing was sent.") from None
+            raise NotSentError("The deadline passed while attachments were prepared. Nothing was sent.") from None
         raise NotSentError(f"Attachment {name!r} could not be copied to a temporary file: {error!r}.") from error
     total = sum(attachment.length or 0 for attachment in attachments)
     if config.max_upload_bytes is not None and total > config.max_upload_bytes:
         raise InvalidRequestError(
             f"The attachments have {total:,} bytes together, more than max_upload_bytes={config.max_upload_bytes:,}."
         )
+    return attachments
 
 
 class RequestBody:
@@ -51,7 +54,15 @@ class RequestBody:
     ``digests`` has the SHA-256 of each attachment that was read completely, unless ``hash_files`` is False.
     """
 
-    def __init__(self, call: Call[Any], boundary: str, *, hash_files: bool, timeout: float) -> None:
+    def __init__(
+        self,
+        call: Call[Any],
+        attachments: tuple[Attachment, ...],
+        boundary: str,
+        *,
+        hash_files: bool,
+        timeout: float,
+    ) -> None:
         self.content_type: str | None = None
         self.length = 0
         self.digests: list[str] = []
@@ -61,7 +72,7 @@ class RequestBody:
         self._reader: FileReader | None = None
         if call.dto is not None:
             self.content_type = f"multipart/form-data; boundary={boundary}"
-            self._parts = _multipart(call.dto, call.attachments, boundary)
+            self._parts = _multipart(call.dto, attachments, boundary)
             self.length = sum(len(part) if isinstance(part, bytes) else part.length or 0 for part in self._parts)
         elif call.json is not None:
             self.content_type = "application/json"
@@ -143,11 +154,11 @@ class FileReader:
         if self._next is not None:
             self._next.add_done_callback(asyncio.Future.exception)  # so that asyncio does not log it
         if not is_reading and self._file is not None:
-            await asyncio.to_thread(self._file.close)
+            await in_thread(self._file.close)
 
     def _read_ahead(self) -> None:
         self._is_reading = True
-        self._next = asyncio.get_running_loop().run_in_executor(None, self._read_in_thread)
+        self._next = in_thread(self._read_in_thread)
 
     def _read_in_thread(self) -> bytes:
         try:

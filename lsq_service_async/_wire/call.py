@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import attrs
 
-from ..attachments import Attachment
+from ..attachments import Attachable
 from ..errors import LSQServiceError
 from ..records import Outcome, Verdict
 from .lookup import SentCreate
@@ -58,7 +58,7 @@ class Call(Generic[T]):
     params: Mapping[str, str] = attrs.field(factory=dict)
     json: bytes | None = None
     dto: bytes | None = None
-    attachments: tuple[Attachment, ...] = ()
+    attachments: tuple[Attachable, ...] = ()
     progress: Progress | None = None
     before_send: Callable[[str], Awaitable[None]] | None = None
     create: SentCreate | None = None

@@ -184,7 +184,7 @@ def test_a_deadline_bounds_the_copying_of_attachments_too(config):
     async def main(client, events):
         started = asyncio.get_running_loop().time()
         attachment = Attachment.from_async_iterable(hanging(), name="a")
-        with pytest.raises(NotSentError, match="attachments were copied") as caught:
+        with pytest.raises(NotSentError, match="attachments were prepared") as caught:
             await client.with_options(deadline=0.2).tickets.create(TICKET, attachments=[attachment])
         assert asyncio.get_running_loop().time() - started < 10
         return caught.value.reference

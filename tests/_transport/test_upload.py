@@ -7,6 +7,7 @@ import os
 import tempfile
 import threading
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import attrs
 import httpx
@@ -29,6 +30,7 @@ from lsq_service_async import (
 )
 from lsq_service_async._transport.upload import BodyFailedError, FileReader, RequestBody
 from lsq_service_async._wire import Call, Idempotency
+from lsq_service_async.attachments import in_thread
 from lsq_service_async.emulator import Emulator
 from lsq_service_async.emulator.faults import AnswerLost, EarlyStatus, ResetMidway, SlowRead, Status, StopReading
 
@@ -282,7 +284,48 @@ def test_a_file_that_outlives_its_loop_is_closed_by_its_thread():
         threading.Timer(0.1, allowed.set).start()
 
     asyncio.run(main())
-    assert closed.is_set()
+    assert closed.wait(10)
+
+
+async def test_a_full_default_executor_delays_no_upload(client, emulator, path):
+    """Files are opened, copied, read and closed in threads of the package."""
+    loop, released = asyncio.get_running_loop(), threading.Event()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    work = loop.run_in_executor(None, released.wait, 60)
+    try:
+        with path.open("rb") as file:
+            stream = Attachment.from_async_iterable(pieces(DATA), name="stream")
+            async with asyncio.timeout(30):
+                await client.tickets.create(TICKET, attachments=[path, file, stream])
+    finally:
+        released.set()
+        await work
+    assert [file.sha256 for file in emulator.calls[-1].files] == [sha(DATA)] * 3
+
+
+async def test_the_deadline_covers_opening_the_files(client, emulator):
+    """A file that blocks while it is opened ends at the deadline, and nothing is sent."""
+    released = threading.Event()
+
+    class Blocking(io.BytesIO):
+        def seekable(self):
+            return released.wait(60)
+
+    try:
+        async with asyncio.timeout(30):
+            with pytest.raises(NotSentError, match="deadline passed while attachments were prepared"):
+                await client.with_options(deadline=0.05).tickets.create(TICKET, attachments=[Blocking(b"x")])
+    finally:
+        released.set()
+    assert emulator.calls == ()
+
+
+async def test_each_process_has_its_own_threads(monkeypatch):
+    """A forked process does not have the threads of its parent, so it must not wait for them."""
+    await in_thread(os.getpid)
+    before, pid = set(threading.enumerate()), os.getpid()
+    monkeypatch.setattr(os, "getpid", lambda: -pid)
+    assert await in_thread(threading.current_thread) not in before
 
 
 async def test_a_file_that_is_closed_too_early_is_an_error(client, emulator, path):
@@ -431,7 +474,7 @@ async def test_a_slow_disk_does_not_stop_the_loop(client, emulator):
 
 def body_of(call):
     async def collect():
-        body = RequestBody(call, "b" * 32, hash_files=True, timeout=1.0)
+        body = RequestBody(call, call.attachments, "b" * 32, hash_files=True, timeout=1.0)
         chunks = [chunk async for chunk in body]
         return body, b"".join(chunks)
 
