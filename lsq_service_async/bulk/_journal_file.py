@@ -158,7 +158,7 @@ class JournalFile:
         database, self._database, lock, self._lock = self._database, None, self._lock, None
         try:
             if database is not None:
-                with closing(database), suppress(sqlite3.Error):  # a -journal file that is not empty has to stay
+                with closing(database), suppress(*_FOREIGN_ERRORS):  # a -journal file that is not empty has to stay
                     if _value(database, "PRAGMA journal_mode") == "truncate":
                         database.execute("PRAGMA journal_mode = DELETE")  # removes the empty -journal file
         finally:
