@@ -58,6 +58,7 @@ _UPGRADE = (
     "INSERT INTO rows SELECT * FROM rows_1",
     "INSERT INTO journal SELECT * FROM journal_1",
 )
+_FOREIGN = "a -journal or -wal file next to it belonged to another journal"
 _FOREIGN_ERRORS = (sqlite3.Error, ValueError, TypeError)  # errors that a damaged file can cause while it is read
 PathLike = str | os.PathLike[str]
 
@@ -356,12 +357,12 @@ def _connect(path: str, *, mode: str = "rw", timeout: float = 5.0) -> sqlite3.Co
         if identity:
             is_foreign = _value(database, "PRAGMA user_version") != identity
             if is_foreign and mode == "rw":
-                # Make the sum wrong, so that the rows of the other journal are never taken for those of this one.
-                database.execute("UPDATE journal SET sum = sum + 1")
+                # The file now has rows of the other journal, which must not be taken for its own later.
+                database.execute("UPDATE journal SET version = 0")
         else:
             is_foreign = _size_of(f"{path}-journal") > 0  # version 1 has no such file
         if is_foreign:
-            raise _unusable(path, "a -journal or -wal file next to it belonged to another journal")
+            raise _unusable(path, _FOREIGN)
         if _value(database, "SELECT count(*) FROM sqlite_master WHERE type NOT IN ('table', 'index')"):
             raise _unusable(path, _WRONG_TABLES)  # before a view or a trigger could run
     except BaseException:
@@ -409,7 +410,9 @@ def reading(path: str) -> Iterator[None]:
 
 
 def check_version(path: str, version: object) -> None:
-    """Raise ConfigurationError for a journal of a newer version."""
+    """Raise ConfigurationError for a journal of a newer version, or that was mixed with another one."""
+    if version == 0:
+        raise _unusable(path, _FOREIGN)
     if version not in (1, _VERSION):
         text = f"The journal {path!r} has format {version!r}, and this version of the package reads 1 to {_VERSION}."
         raise ConfigurationError(f"{text} Upgrade lsq-service-async.")

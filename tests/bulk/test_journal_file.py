@@ -31,6 +31,11 @@ def write(path, *entries, keep_open=False):
     return file.close()
 
 
+def open_for_a_run(path):
+    file = JournalFile(path)
+    return file.open("created", ACCOUNT), file.close()
+
+
 def entry(number, state="done"):
     return Entry(f"key-{number}", "d" * 32, state, number=str(number))
 
@@ -196,16 +201,17 @@ def test_a_database_of_another_program_is_left_alone(journal):
         database.execute("CREATE TABLE rows (key)")
         database.execute("PRAGMA journal_mode = WAL")
     before = journal.read_bytes()
-    with pytest.raises(ConfigurationError, match="is not a journal"):
-        JournalFile(journal).open("created", ACCOUNT)
+    for use in (JournalFile(journal).open, partial(states_in, journal)):
+        with pytest.raises(ConfigurationError, match="is not a journal"):
+            use()
     assert journal.read_bytes() == before
 
 
-@pytest.mark.parametrize("name", [":memory:", "file:run.sqlite"])
-def test_a_name_that_sqlite_understands_in_another_way_is_refused(name):
-    """Such a journal would not be a file, or not the file of that name."""
-    for use in (JournalFile, states_in):
-        with pytest.raises(ConfigurationError, match="is a regular file"):
+@pytest.mark.parametrize("name", [":memory:", "file:run.sqlite", "", "a\0b", b"run.sqlite", 5, None])
+def test_a_name_that_is_not_the_path_of_a_file_is_refused(name):
+    """Some are no paths, and SQLite would take others for something else than a file of that name."""
+    for use in (JournalFile, states_in, partial(resolve, not_applied=["a"])):
+        with pytest.raises(ConfigurationError, match=r"is a regular file|is given by the path"):
             use(name)
 
 
@@ -388,52 +394,77 @@ def test_a_commit_that_was_cut_off_and_lost_its_side_file_is_an_error(journal):
         JournalFile(copy).open("created", ACCOUNT)
 
 
-def test_the_side_file_of_another_journal_is_noticed(journal):
-    """SQLite applies it without a check, which turns a small journal into the other one: it is refused from then on."""
-    copy = hot(journal, [entry(1)], [entry(number) for number in range(2, 400)])
+@pytest.mark.parametrize("first", [states_in, account_in, open_for_a_run], ids=lambda use: use.__name__)
+@pytest.mark.parametrize("suffix", ["-journal", "-wal"])
+def test_the_side_file_of_another_journal_is_noticed(journal, suffix, first):
+    """SQLite takes it without a check, so that one journal turns into the other: it is refused, also by readers."""
+    if suffix == "-wal":
+        make_version_1(other := journal.with_name("other"))
+    else:
+        other = hot(journal, [entry(1)], [entry(number) for number in range(2, 400)])
     mine = journal.with_name("mine")
     write(mine, entry(1000))
-    side(copy, "-journal").rename(side(mine, "-journal"))
-    for _ in range(2):  # it stays an error
-        with pytest.raises(ConfigurationError, match="restore a copy"):
-            JournalFile(mine).open("created", ACCOUNT)
+    side(other, suffix).rename(side(mine, suffix))
+    for use in (first, states_in, open_for_a_run, open_for_a_run):  # it stays an error
+        with pytest.raises(ConfigurationError, match=r"belonged to another journal.*restore a copy"):
+            use(mine)
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_a_damaged_journal_never_loses_a_row_silently(journal, seed):
-    """After bytes were changed or cut, or a side file was removed, the file opens with all rows or is an error."""
-    chance = random.Random(seed)
-    entries = list(map(entry, range(chance.choice([3, 60, 300]))))
-    source = journal
-    if chance.random() < 0.5:
-        source = hot(journal, entries, [entry(number, "failed") for number in range(100)])
-        if chance.random() < 0.5:
-            side(source, "-journal").unlink()
-    else:
-        write(journal, *entries)
-    content = bytearray(source.read_bytes())
-    damage = chance.choice(["bytes", "sector", "cut", "nothing"])
-    start = chance.randrange(len(content))
+def test_a_journal_that_cannot_be_read_when_it_is_closed_is_an_error(journal):
+    """SQLite returns text that is not UTF-8 in the message of an error."""
+    write(journal, entry(1))
+    content = bytearray(journal.read_bytes())
+    at = content.index(b"CREATE TABLE rows")
+    content[at : at + 6] = b"\xa8REATE"[:6]
+    journal.write_bytes(content)
+    with pytest.raises(ConfigurationError, match="restore a copy"):
+        JournalFile(journal).open("created", ACCOUNT)
+
+
+def damaged(content, damage, chance):
+    content, start = bytearray(content), chance.randrange(len(content))
     if damage == "bytes":
-        for _ in range(chance.choice([1, 1, 8])):
+        for _ in range(chance.choice([1, 1, 8, 60])):
             content[chance.randrange(len(content))] ^= chance.randrange(1, 256)
     elif damage == "sector":
         content[start : start + 512] = bytes(len(content[start : start + 512]))
     elif damage == "cut":
         del content[start:]
-    source.write_bytes(content)
-    for read in (states_in, unknown_in, possible_duplicates_in, account_in):
+    return content
+
+
+SEEDS = [*range(20), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(20, 220))]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_damaged_journal_never_loses_a_row_silently(journal, seed):
+    """Readers may have read it before. Then it opens with all rows as they were, or it is an error, also later."""
+    chance = random.Random(seed)
+    damage = chance.choice(["nothing", "bytes", "sector", "cut", "side file removed", "side file of another journal"])
+    other = hot(journal.with_name("other"), [entry(1)], [entry(number) for number in range(2, 400)])
+    foreign = side(other, "-journal").read_bytes()
+    entries = list(map(entry, range(chance.choice([3, 60, 300]))))
+    source = journal
+    if chance.random() < 0.5:
+        source = hot(journal, entries, [entry(number, "failed") for number in range(100)])
+    else:
+        write(journal, *entries)
+    if "side file" in damage:
+        side(source, "-journal").unlink(missing_ok=True)
+        if damage == "side file of another journal":
+            side(source, "-journal").write_bytes(foreign)
+    else:
+        target = chance.choice([path for path in (source, side(source, "-journal")) if path.exists()])
+        target.write_bytes(damaged(target.read_bytes(), damage, chance))
+    for read in (states_in, unknown_in, possible_duplicates_in, account_in) if chance.random() < 0.5 else ():
         with suppress(ConfigurationError):
             read(source)
-    file = JournalFile(source)
-    try:
-        file.open("created", ACCOUNT)
-    except ConfigurationError:
-        return
-    assert {key: file.query(entry_of, key) for key in (item.key for item in entries)} == {
-        item.key: item for item in entries
-    }
-    file.close()
+    for _ in range(2):
+        file = JournalFile(source)
+        with suppress(ConfigurationError):
+            file.open("created", ACCOUNT)
+            assert [file.query(entry_of, item.key) for item in entries] == entries
+            file.close()
 
 
 # --- version 1 ------------------------------------------------------------------------------------------------------
