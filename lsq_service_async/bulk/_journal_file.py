@@ -41,6 +41,7 @@ _WRONG_TABLES = "its tables are not those of a journal"
 _NAMES_1 = {("table", "rows"), ("table", "journal"), ("index", "states")}
 # Every commit is synced; on macOS a plain fsync leaves data in the cache of the disk.
 _DURABLE = "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON"
+_SET_SUM = "UPDATE journal SET sum = ?"  # 64 bits with a sign, as SQLite has them
 _SET_IDENTITY = "PRAGMA user_version = {}"  # random; it changes if SQLite applies another journal's -journal file
 # The tables of version 1, with the columns of this version.
 _ROWS_1 = """SELECT key, digest, state, original AS previous_digest, number, ticket_id, ticket_key, error,
@@ -124,7 +125,6 @@ class JournalFile:
         self.highest_number: int = 0
         """The highest ticket number in the file when it was opened."""
         self._sum = 0
-        self._has_wal = False
         self._lock: int | None = None
         self._database: sqlite3.Connection | None = None
         self._failure: str | None = None
@@ -142,8 +142,14 @@ class JournalFile:
                 self._acquire_lock()
                 if operation is not None and not os.path.exists(self.path):
                     self._create(operation, account)
-                database = self._open_database()
-                self._check_format(database, operation)
+                if has_wal := _size_of(f"{self.path}-wal") > 0:
+                    _connect(self.path, mode="ro").close()  # checks it before SQLite writes its content into the file
+                # A reader, such as a backup, may delay a commit.
+                self._database = database = _connect(self.path, timeout=30.0)
+                database.executescript(_DURABLE)
+                if _value(database, "PRAGMA integrity_check(1)") != "ok":
+                    raise _unusable(self.path, "it is damaged")
+                self._check_format(database, operation, has_wal=has_wal)
                 states = self._check_rows(database, account)
                 if operation is not None and states.pop(State.IN_FLIGHT, 0):
                     left = database.execute("SELECT * FROM rows WHERE state = 'in_flight'").fetchall()
@@ -188,7 +194,7 @@ class JournalFile:
                     total += _hash(new) - (_hash(old) if old else 0)
                 if _value(database, "SELECT sum FROM journal") != c_int64(self._sum).value:
                     raise sqlite3.IntegrityError("another run has changed it")
-                _store_sum(database, total)
+                database.execute(_SET_SUM, (c_int64(total).value,))
             self._sum = total
 
     @contextmanager
@@ -240,8 +246,8 @@ class JournalFile:
                 database.execute(_SET_IDENTITY.format(secrets.randbelow(2**31 - 1) + 1))
                 database.execute(_ROWS)
                 database.execute(_HEADER)
-                database.execute("INSERT INTO journal VALUES (?, ?, ?, 0)", (_VERSION, operation, account))
-                _store_sum(database, _hash((_VERSION, operation, account)))
+                header = (_VERSION, operation, account)
+                database.execute("INSERT INTO journal VALUES (?, ?, ?, ?)", (*header, c_int64(_hash(header)).value))
         os.rename(new, self.path)
         folder = os.open(os.path.dirname(self.path), os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -249,31 +255,22 @@ class JournalFile:
         finally:
             os.close(folder)
 
-    def _open_database(self) -> sqlite3.Connection:
-        self._has_wal = _size_of(f"{self.path}-wal") > 0
-        if self._has_wal:
-            _connect(self.path, mode="ro").close()  # checks it before SQLite writes its content into the file
-        self._database = database = _connect(self.path, timeout=30.0)  # s; a reader, such as a backup, delays a commit
-        database.executescript(_DURABLE)
-        if _value(database, "PRAGMA integrity_check(1)") != "ok":
-            raise _unusable(self.path, "it is damaged")
-        return database
-
-    def _check_format(self, database: sqlite3.Connection, operation: str | None) -> None:
+    def _check_format(self, database: sqlite3.Connection, operation: str | None, *, has_wal: bool) -> None:
         """Check the tables, upgrade them if they are of version 1, and make every commit durable."""
         tables = set(database.execute("SELECT type, name, sql FROM sqlite_master"))
         version = _value(database, "SELECT version FROM journal") if tables else 1
         check_version(self.path, version)
         if version == 1:
             # Its last commits are in its -wal file, unless its last run has closed it.
-            if not tables or not (self._has_wal or _value(database, "SELECT total(state = 'in_flight') = 0 FROM rows")):
+            if not tables or not (has_wal or _value(database, "SELECT total(state = 'in_flight') = 0 FROM rows")):
                 raise _unusable(self.path, "its last run did not close it, and its -wal file is missing")
             if {table[:2] for table in tables} == _NAMES_1:
                 with _transaction(database):
                     for statement in _UPGRADE:
                         database.execute(statement.format(secrets.randbelow(2**31 - 1) + 1))
                     header = database.execute("SELECT version, operation, account FROM journal").fetchone()
-                    _store_sum(database, _hash(header) + sum(map(_hash, database.execute("SELECT * FROM rows"))))
+                    total = _hash(header) + sum(map(_hash, database.execute("SELECT * FROM rows")))
+                    database.execute(_SET_SUM, (c_int64(total).value,))
                 tables = _TABLES
         if tables != _TABLES:
             raise _unusable(self.path, _WRONG_TABLES)
@@ -300,7 +297,7 @@ class JournalFile:
                 total += _hash((*header[:2], account)) - _hash(header)
                 with _transaction(database):
                     database.execute("UPDATE journal SET account = ?", (account,))
-                    _store_sum(database, total)
+                    database.execute(_SET_SUM, (c_int64(total).value,))
                 text = "The journal %r was written by an earlier version, without its account. It now belongs to %s."
                 _log.warning(text, self.path, account)
         self._sum = total
@@ -454,10 +451,6 @@ def _value(database: sqlite3.Connection, query: str) -> Any:
     """The only value that a query returns."""
     [(value,)] = database.execute(query)
     return value
-
-
-def _store_sum(database: sqlite3.Connection, total: int) -> None:
-    database.execute("UPDATE journal SET sum = ?", (c_int64(total).value,))  # 64 bits with a sign, as in SQLite
 
 
 def _hash(row: Iterable[Any]) -> int:

@@ -112,15 +112,12 @@ class BulkJob:
         if self._pool is not None:
             self._pool.stop()
 
-    def __aiter__(self) -> AsyncIterator[RowOutcome]:
+    async def __aiter__(self) -> AsyncIterator[RowOutcome]:
         if self._has_begun:
             raise LSQServiceError(
                 "This bulk job was iterated before. Make another job with the same journal to continue."
             )
         self._has_begun = True
-        return self._run()
-
-    async def _run(self) -> AsyncIterator[RowOutcome]:
         self._setup.before_closing.add(self._wait_until_recorded)
         try:
             states = await self._journal.open()

@@ -45,12 +45,14 @@ def test_every_row_gets_one_outcome(play, journal):
 
 
 def test_plain_tickets_are_known_by_their_content(play, journal):
-    """Equal tickets are numbered, in this run and in the next."""
-    rows = [NewTicket(lead_id="45b5", title="same")] * 4 + tickets(2)
+    """Equal tickets are numbered, in this run and in the next. A ticket is the same row as a BulkRow without a key."""
+    same = NewTicket(lead_id="45b5", title="same")
+    rows = [same, same, BulkRow(None, same), same, *tickets(2)]
 
     async def main(client, emulator):
         outcomes = await run(client.bulk.create(rows, journal=journal))
         assert len({outcome.key for outcome in outcomes}) == 6
+        assert [outcome.row for outcome in outcomes].count(BulkRow(None, same)) == 4
         again = client.bulk.create([*rows, rows[0]], journal=journal)
         await run(again)
         assert again.summary() == Summary(created=1, skipped=6)
@@ -132,19 +134,6 @@ async def test_attachments_of_a_row_are_sent(journal, tmp_path):
         assert [file.name for file in emulator.calls[0].files] == ["photo.jpg", "x.txt"]
 
 
-def test_rows_can_come_from_an_async_generator(play, journal):
-    """All of its rows are done when it ends."""
-
-    async def source():
-        for ticket in tickets(3):
-            yield ticket
-
-    async def main(client, emulator):
-        assert len(await run(client.bulk.create(source(), journal=journal))) == 3
-
-    play(main)
-
-
 def test_a_job_is_iterated_once(play, journal):
     """A second loop over the same job is an error."""
 
@@ -172,18 +161,3 @@ def test_an_interactive_call_waits_for_one_slot_behind_a_run(play, journal):
         return waits
 
     assert max(play(main)) < 0.6
-
-
-def test_a_row_without_a_key_is_known_by_its_content(play, journal):
-    """The outcome has the row that was given."""
-    rows = [BulkRow(None, tickets(1)[0]), BulkRow(None, tickets(1)[0]), tickets(1)[0]]
-
-    async def main(client, emulator):
-        outcomes = await run(client.bulk.create(rows, journal=journal))
-        assert len({outcome.key for outcome in outcomes}) == 3
-        assert all(outcome.row == BulkRow(None, tickets(1)[0]) for outcome in outcomes)
-        again = client.bulk.create(rows, journal=journal)
-        await run(again)
-        assert again.summary() == Summary(skipped=3)
-
-    play(main)

@@ -45,22 +45,6 @@ def test_a_run_that_is_stopped_is_continued_by_the_next_one(play, journal, after
     play(main)
 
 
-def test_a_loop_that_is_left_early_loses_nothing(play, journal):
-    """Rows that were in flight at a break are in the journal, and the next run sends the others."""
-
-    async def main(client, emulator):
-        job = client.bulk.create(keyed(60), journal=journal)
-        outcomes = aiter(job)
-        await anext(outcomes)
-        await outcomes.aclose()
-        made = len(emulator.tickets)
-        assert 0 < made < 60
-        await run(client.bulk.create(keyed(60), journal=journal))
-        assert titles(emulator) == sorted(ticket.title for ticket in tickets(60))
-
-    play(main)
-
-
 def test_a_job_that_is_stopped_before_it_begins_does_nothing(play, journal):
     """The loop over the job ends at once, without a call."""
 

@@ -19,7 +19,7 @@ from lsq_service_async import (
     TicketUpdate,
 )
 from lsq_service_async.bulk import Summary, possible_duplicates_in, resolve, unknown_in
-from lsq_service_async.emulator.faults import DropConnection, Status
+from lsq_service_async.emulator.faults import Status
 
 
 def test_a_refused_row_fails_and_waits_for_a_retry(play, journal):
@@ -80,22 +80,6 @@ def test_a_row_stays_unknown_until_it_is_done_or_resolved(play, journal, monkeyp
     play(main)
 
 
-def test_a_row_that_a_look_up_did_not_find_is_sent_like_a_new_one(play, journal):
-    """The result of its send is the result of the row."""
-
-    async def main(client, emulator):
-        emulator.faults.add(DropConnection(), Status(400))
-
-        async def not_there(row):
-            return None
-
-        await run(client.bulk.create(keyed(1), journal=journal))
-        [outcome] = await run(client.bulk.create(keyed(1), journal=journal, on_unknown=not_there))
-        assert outcome.state == "failed"
-
-    play(main)
-
-
 def test_an_unknown_row_is_never_sent_again_by_itself(play, journal):
     """Neither this run nor the next one sends a row that may have been applied."""
 
@@ -115,32 +99,27 @@ def test_an_unknown_row_is_never_sent_again_by_itself(play, journal):
     play(main)
 
 
-def test_the_user_decides_what_a_run_does_with_unknown_rows(play, journal):
-    """ "stop" raises, a function returns the receipt or None, and "resend" sends the row."""
+def test_a_run_stops_at_an_unknown_row_or_looks_it_up(play, journal):
+    """A function returns the receipt, or None for a row that was not applied: it is sent, and its result counts."""
 
     async def main(client, emulator):
-        emulator.faults.add(lost(2))
-        await run(client.bulk.create(keyed(3), journal=journal))
+        emulator.faults.add(lost(), Status(502), Status(400))
+        once = client.with_options(retry=RetryPolicy(attempts=1))
+        await run(once.bulk.create(keyed(2), journal=journal))
+        assert unknown_in(journal) == dict.fromkeys(["key-0", "key-1"], "OutcomeUnknownError")
         with pytest.raises(LSQServiceError, match="may have been applied"):
-            await run(client.bulk.create(keyed(3), journal=journal, on_unknown="stop"))
-        asked = []
+            await run(client.bulk.create(keyed(2), journal=journal, on_unknown="stop"))
 
         async def look(row):
-            asked.append(row.key)
-            for number, ticket in emulator.tickets.items():
-                if ticket.fields["Title"] == row.ticket.title and len(asked) == 1:
-                    return TicketReceipt(number=number)
-            return None
+            found = [
+                number for number, ticket in emulator.tickets.items() if ticket.fields["Title"] == row.ticket.title
+            ]
+            return TicketReceipt(number=found[0]) if found else None
 
-        found = client.bulk.create(keyed(3), journal=journal, on_unknown=look)
-        await run(found)
-        assert (len(asked), found.summary()) == (2, Summary(created=2, skipped=1))
-        assert len(emulator.tickets) == 4
-        emulator.faults.add(lost())
-        await run(client.bulk.create([BulkRow("one more", tickets(1)[0])], journal=journal))
-        resent = client.bulk.create([BulkRow("one more", tickets(1)[0])], journal=journal, on_unknown="resend")
-        await run(resent)
-        assert resent.summary() == Summary(created=1, possible_duplicates=1)
+        outcomes = await run(client.bulk.create(keyed(2), journal=journal, on_unknown=look))
+        assert {outcome.key: outcome.state for outcome in outcomes} == {"key-0": "created", "key-1": "failed"}
+        [again] = await run(client.bulk.create(keyed(1), journal=journal, on_unknown=look))
+        assert (again.state, again.receipt.number, titles(emulator)) == ("skipped", "1", ["row 0"])
 
     play(main)
 
@@ -158,30 +137,6 @@ def test_resolved_rows_are_skipped_or_sent(play, journal):
         assert titles(emulator) == ["row 0", "row 1", "row 2", "row 2"]
 
     play(main)
-
-
-def test_an_update_that_ended_with_500_is_unknown(play, journal):
-    """A 500 without an exception type is not a refusal."""
-
-    async def main(client, emulator):
-        emulator.faults.add(Status(500, times=9))
-        once = client.with_options(retry=RetryPolicy(attempts=1))
-        [outcome] = await run(once.bulk.update([BulkRow("k", TicketUpdate(status="x"), target="1")], journal=journal))
-        assert outcome.state == "unknown"
-
-    play(main)
-
-
-def test_unknown_rows_can_be_listed(play, journal):
-    """The list of unknown rows has their keys and the class of each error."""
-
-    async def main(client, emulator):
-        emulator.faults.add(lost())
-        await run(client.bulk.create(keyed(1), journal=journal))
-
-    assert unknown_in(journal) == {}
-    play(main)
-    assert unknown_in(journal) == {"key-0": "OutcomeUnknownError"}
 
 
 def test_a_create_that_was_repeated_after_a_500_is_a_possible_duplicate(play, journal):
