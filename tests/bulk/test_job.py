@@ -53,7 +53,12 @@ def test_plain_tickets_are_known_by_their_content(play, journal):
         outcomes = await run(client.bulk.create(rows, journal=journal))
         assert len({outcome.key for outcome in outcomes}) == 6
         assert [outcome.row for outcome in outcomes].count(BulkRow(None, same)) == 4
-        again = client.bulk.create([*rows, rows[0]], journal=journal)
+
+        async def source():
+            for row in [*rows, rows[0]]:
+                yield row
+
+        again = client.bulk.create(source(), journal=journal)
         await run(again)
         assert again.summary() == Summary(created=1, skipped=6)
         assert titles(emulator) == ["row 0", "row 1", *["same"] * 5]

@@ -97,6 +97,19 @@ def test_a_file_system_without_rollback_journals_is_refused(journal, monkeypatch
         JournalFile(journal).open("created", ACCOUNT)
 
 
+def test_a_journal_that_the_system_does_not_open_is_not_taken_for_another_file(journal, monkeypatch):
+    """The reason of the system is in the message."""
+
+    def refuse(statement):
+        if statement == "PRAGMA application_id":
+            raise sqlite3.OperationalError("unable to open database file")
+
+    write(journal, entry(1))
+    watch_statements(monkeypatch, refuse)
+    with pytest.raises(ConfigurationError, match="cannot be used: unable to open"):
+        states_in(journal)
+
+
 def test_a_reader_does_not_make_a_commit_fail(journal):
     """A commit waits for a reader, such as a backup."""
     file = write(journal, entry(1), keep_open=True)
@@ -558,9 +571,12 @@ def test_a_journal_of_version_1_whose_tables_were_in_its_wal_file_is_refused(jou
         JournalFile(journal).open("created", ACCOUNT)
 
 
-def test_a_journal_of_version_1_with_a_trigger_is_refused(journal):
+@pytest.mark.parametrize(
+    "statement", ["CREATE TRIGGER t AFTER UPDATE ON rows BEGIN DELETE FROM rows; END", "CREATE TABLE other (key)"]
+)
+def test_a_journal_of_version_1_with_a_trigger_or_another_table_is_refused(journal, statement):
     """A file with a prepared trigger is not upgraded."""
-    make_version_1(journal, "CREATE TRIGGER t AFTER UPDATE ON rows BEGIN DELETE FROM rows; END", killed=False)
+    make_version_1(journal, statement, killed=False)
     with pytest.raises(ConfigurationError, match="tables"):
         JournalFile(journal).open("created", ACCOUNT)
 

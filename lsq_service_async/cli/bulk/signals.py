@@ -11,9 +11,10 @@ from typing import Any, Self
 
 from ..exit_codes import INTERRUPTED, RESUMABLE
 
-_EXIT_CODES = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: RESUMABLE}
-if hasattr(signal, "SIGHUP"):  # not on Windows
-    _EXIT_CODES[signal.SIGHUP] = RESUMABLE
+_CODES = {"SIGINT": INTERRUPTED, "SIGTERM": RESUMABLE, "SIGHUP": RESUMABLE}
+_EXIT_CODES = {
+    number: _CODES[number.name] for number in signal.Signals if number.name in _CODES
+}  # no SIGHUP on Windows
 _ONE_STOP = 1.0  # s; the end of a session or a key that is held can send several signals
 
 
