@@ -423,6 +423,25 @@ def test_the_side_file_of_another_journal_is_noticed(journal, suffix, first):
             use(mine)
 
 
+@pytest.mark.parametrize("suffix", ["-journal", "-wal"])
+def test_a_foreign_side_file_that_is_recognised_in_time_changes_nothing(journal, suffix):
+    """A journal has no -wal file since version 2, and had no -journal file before. Without it the journal opens."""
+    if suffix == "-wal":
+        make_version_1(other := journal.with_name("other"))
+        write(journal, entry(1))
+    else:
+        other = hot(journal.with_name("other"), [entry(1)], [entry(number) for number in range(2, 400)])
+        make_version_1(journal, killed=False)
+    states, content = states_in(journal), journal.read_bytes()
+    side(other, suffix).rename(side(journal, suffix))
+    for use in (open_for_a_run, states_in):
+        with pytest.raises(ConfigurationError, match="belonged to another journal"):
+            use(journal)
+    assert journal.read_bytes() == content
+    side(journal, suffix).unlink()
+    assert open_for_a_run(journal)[0] == states
+
+
 def test_a_journal_that_cannot_be_read_when_it_is_closed_is_an_error(journal):
     """SQLite returns text that is not UTF-8 in the message of an error."""
     write(journal, entry(1))
