@@ -57,7 +57,7 @@ class Results:
 
     def __init__(self, report: Report | None) -> None:
         self.rejected: int = 0
-        """Number of rows in the journal that failed because of their content."""
+        """Number of rows in the journal that failed because of their content, and that `retry` can send."""
         self.in_doubt: int = 0
         """Number of rows that are unknown or may have been applied twice."""
         self.on_lost: Callable[[str, OSError], None] = self._print_lost
@@ -66,7 +66,7 @@ class Results:
 
     def write_failed(self, line: InputLine, error: object, key: str | None = None, number: str | None = None) -> None:
         """Write a row that failed because of its content. *key* is its key in the journal, *number* its ticket."""
-        self.rejected += key is not None
+        self.rejected += key is not None and number is None
         given: Any = line.cells.get(KEY)
         self.write(key or (str(given) if given else None), line, "failed", number, error)
         if self._report:

@@ -36,6 +36,7 @@ def test_a_dry_run_reports_rows_that_changed_since_they_were_sent(served: Emulat
     file.write_text(rows.replace(",one,", ",other,").replace("b,", ","))
     code, dry, err = bulk("run", "rows.csv", "--dry-run")
     assert (code, "2 of 3 rows would fail" in err, [row["line"] for row in dry]) == (1, True, [2, 3])
+    assert "bulk retry" not in bulk("run", "rows.csv")[2]  # it would not send them
     code, results, _ = bulk("run", "rows.csv", "--errors", "bad.csv")
     assert (code, states(results)) == (1, {"a": "failed", "b": "failed", "c": "skipped"})
     for told, result, title in zip(dry, results, ["one", "two"], strict=False):
