@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "bulk": {"records", "attachments", "config", "errors", "events", "_private_files"},
     "client": CORE | {"_version"},
     "integrations": {"__init__", "bulk", "limits", "emulator"},
-    "cli": {"__init__", "bulk", "errors", "limits", "emulator", "_private_files"},
+    "cli": {"__init__", "bulk", "errors", "events", "limits", "emulator", "_private_files"},
     "__main__": {"__init__", "bulk", "limits", "emulator", "cli"},
     "__init__": CORE | {"client", "_version"},
 }

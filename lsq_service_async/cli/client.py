@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import attrs
 import click
 
-from .. import ServiceClient
+from .. import Hook, ServiceClient
 from ..limits import HostLimiter
 from .exit_codes import SOME_FAILED
 from .streams import discard_stdout, print_json, to_json
@@ -17,10 +17,10 @@ from .streams import discard_stdout, print_json, to_json
 LIMIT_FILE = "LSQ_LIMIT_FILE"
 
 
-def client_from_env() -> ServiceClient:
+def client_from_env(hooks: Sequence[Hook] = ()) -> ServiceClient:
     """Return a client that shares the rate limit through LSQ_LIMIT_FILE, if that is set."""
     path = os.environ.get(LIMIT_FILE)
-    return ServiceClient.from_env(limiter=HostLimiter(path) if path else None)
+    return ServiceClient.from_env(limiter=HostLimiter(path) if path else None, hooks=hooks)
 
 
 async def print_result(

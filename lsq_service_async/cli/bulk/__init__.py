@@ -5,6 +5,8 @@ run.py        run and retry: results, report, progress, exit code
 dry_run.py    plan and run --dry-run: nothing is sent
 input.py      reads rows from a file or a pipe
 formats.py    CSV, workbooks and JSONL: each record becomes a line
+report.py     a page about a run
+report.html   the page
 output.py     results on stdout, the report of failed rows, unknown rows
 signals.py    SIGINT and SIGTERM: stop a run, or exit at once
 """

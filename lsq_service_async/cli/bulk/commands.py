@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-from contextlib import nullcontext
+from contextlib import ExitStack
 from datetime import tzinfo
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ..streams import print_json
 from .dry_run import check_rows, print_plan
 from .input import BulkFile, has_jsonl_suffix, is_regular
 from .output import Results, open_report, print_unknown, resolve_unknown
+from .report import open_page
 from .run import send_rows
 
 
@@ -115,6 +116,7 @@ _SEND: list[click.Parameter] = [
         help="Action for rows that may have been applied.",
     ),
     click.Option(["--errors"], type=_PATH, help="Write failed rows to this file."),
+    click.Option(["--report"], type=_PATH, help="Write a page about the run to this .html file."),
 ]
 
 
@@ -128,19 +130,19 @@ def plan(**options: Any) -> None:
 
 @bulk.command(params=[*_FILE, *_SEND])
 @click.option("--dry-run", is_flag=True, help="Check every row and send nothing.")
-def run(dry_run: bool, errors: Path | None, on_unknown: str, **options: Any) -> int:
+def run(dry_run: bool, errors: Path | None, report: Path | None, on_unknown: str, **options: Any) -> int:
     """Send all rows that are not finished. Prints one JSON line for each row."""
-    return _run(_bulk_file(**options), errors, dry_run=dry_run, on_unknown=on_unknown)
+    return _run(_bulk_file(**options), errors, report, dry_run=dry_run, on_unknown=on_unknown)
 
 
 @bulk.command(params=[*_FILE, *_SEND])
-def retry(errors: Path | None, on_unknown: str, **options: Any) -> int:
+def retry(errors: Path | None, report: Path | None, on_unknown: str, **options: Any) -> int:
     """Send failed rows again, and all rows that are not finished.
 
     FILE is the file that was run, or its corrected --errors report with the --journal of that run. A corrected row
     keeps its key.
     """
-    return _run(_bulk_file(**options), errors, on_unknown=on_unknown, retry_failed=True)
+    return _run(_bulk_file(**options), errors, report, on_unknown=on_unknown, retry_failed=True)
 
 
 @bulk.command(params=[*_FILE])
@@ -195,15 +197,17 @@ def _existing_journal(file: BulkFile) -> Path:
     return file.journal
 
 
-def _run(file: BulkFile, errors: Path | None, *, dry_run: bool = False, **options: Any) -> int:
+def _run(file: BulkFile, errors: Path | None, page: Path | None, *, dry_run: bool = False, **options: Any) -> int:
     if errors and errors.resolve() in (Path(file.path).resolve(), file.journal.resolve()):
         raise click.UsageError("--errors would overwrite the input or its journal; use another name")
     if errors and not file.format and has_jsonl_suffix(errors) != has_jsonl_suffix(file.path):
         raise click.UsageError("--errors is written in the format of FILE; use the same suffix")
     if errors and errors.suffix.lower().startswith((".xls", ".ods")):
         raise click.UsageError("--errors of a workbook is written as CSV; use a name that ends with .csv")
-    with file.open() as rows, open_report(errors, rows.format) if errors else nullcontext() as report:
-        results = Results(report)
+    with ExitStack() as stack:
+        rows = stack.enter_context(file.open())
+        report = stack.enter_context(open_report(errors, rows.format)) if errors else None
+        results = Results(report, stack.enter_context(open_page(page, file.path)) if page else None)
         code = asyncio.run((check_rows if dry_run else send_rows)(file, rows, results, **options))
     if results.in_doubt and file.path != "-":
         click.echo(f"To list unknown rows and possible duplicates, run: {_command(file, 'unknown')}", err=True)

@@ -20,6 +20,7 @@ from ...errors import printable
 from ..streams import discard_stdout, print_json, to_json
 from .formats import UNREADABLE, InputLine, Jsonl, Table, escape_formula
 from .input import Rows
+from .report import RunPage
 
 
 class Report:
@@ -55,12 +56,14 @@ class Results:
     If a row cannot be written, `on_lost` is called once with the error, and later rows are not written there.
     """
 
-    def __init__(self, report: Report | None) -> None:
+    def __init__(self, report: Report | None, page: RunPage | None = None) -> None:
         self.rejected: int = 0
         """Number of rows in the journal that failed because of their content, and that `retry` can send."""
         self.in_doubt: int = 0
         """Number of rows that are unknown or may have been applied twice."""
         self.on_lost: Callable[[str, OSError], None] = self._print_lost
+        self.page = page
+        """The page about the run, if one is written."""
         self._report = report
         self._is_lost = False
 
@@ -88,8 +91,6 @@ class Results:
     ) -> None:
         """Write a row to stdout and flush."""
         self.in_doubt += state == "unknown" or possible_duplicate
-        if self._is_lost:
-            return
         result = {
             "key": key,
             "line": line and line.number,
@@ -98,8 +99,11 @@ class Results:
             "error": None if error is None else str(error),
             "possible_duplicate": possible_duplicate,
         }
+        if self.page:
+            self.page.add(result, line.cells if line else {})
         try:
-            print_json(result)
+            if not self._is_lost:
+                print_json(result)
         except OSError as failure:
             self._is_lost = True
             discard_stdout()

@@ -36,7 +36,9 @@ async def send_rows(
     """
     # The signal handlers stay until the client is closed, which takes time too.
     with StopSignals() as signals:
-        async with client_from_env() as client:
+        async with client_from_env(hooks=[results.page.note] if results.page else []) as client:
+            if results.page:
+                results.page.limit = client.limiter.stats()
             with ProgressDisplay(console or Output(stderr=True, highlight=False), "rows", rows.total) as display:
                 run = BulkRun(file.job(client, rows, **options), rows, results, display, signals)
                 return await run.finish(interval or (0.5 if display.is_live else 10.0))
