@@ -83,8 +83,9 @@ class Facts:
 
     def can_read(self, ticket: StoredTicket) -> bool:
         """Whether this user can read the ticket. The unreadable numbers are always the same, and spread evenly."""
-        is_visible = int(ticket.number) * _GOLDEN % 1 >= self.unreadable
-        return is_visible and (self.neighbours_readable or not ticket.by_others)
+        if self.unreadable and int(ticket.number) * _GOLDEN % 1 < self.unreadable:
+            return False
+        return self.neighbours_readable or not ticket.by_others
 
     def next_numbers(self, first: int, random: randomness.Random) -> list[int]:
         """Return the next numbers to assign, the last one first, of which ``first`` is the lowest possible."""
@@ -116,22 +117,34 @@ def _is_share(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
 
 
+def _is_status(value: object) -> bool:
+    return isinstance(value, int) and 200 <= value <= 599
+
+
 def _is_list_of(kind: Any, values: object) -> bool:
     return isinstance(values, list | tuple) and all(isinstance(value, kind) for value in values)
 
 
 _SHARE, _FLAG = ("a number from 0 to below 1", _is_share), ("true or false", lambda value: isinstance(value, bool))
-_OBJECT = ("an object", lambda value: isinstance(value, Mapping))
 _FORMS = (["number"], ["guid"], ["number", "guid"], ["guid", "number"])
 _RULES: dict[str, tuple[str, Callable[[Any], object]]] = {
     "ids_in_urls": ('["number"], ["guid"] or both', lambda value: _is_list_of(str, value) and list(value) in _FORMS),
-    "unknown_ticket": _OBJECT,
+    "unknown_ticket": (
+        "an object with a status and perhaps a body",
+        lambda value: isinstance(value, Mapping) and _is_status(value.get("status", 404)),
+    ),
     "gaps": _SHARE,
     "numbers_ascend": _FLAG,
     "others": _SHARE,
     "neighbours_readable": _FLAG,
     "unreadable": ("a number from 0 to 1", lambda value: value == 1 or _is_share(value)),
-    "rewrites": _OBJECT,
-    "fields": ("a list of objects", lambda value: _is_list_of(Mapping, value)),
+    "unreadable_status": ("a status from 200 to 599", _is_status),
+    "rewrites": ("an object", lambda value: isinstance(value, Mapping)),
+    "fields": (
+        "a list of objects with a SchemaName",
+        lambda value: _is_list_of(Mapping, value) and all(isinstance(each.get("SchemaName"), str) for each in value),
+    ),
+    "marker_field": ("a schema name", lambda value: isinstance(value, str)),
+    "rate_limit": ("[calls, seconds]", lambda value: _is_list_of(int | float, value) and len(value) == 2),
 }
 """The kinds of values, so that a mistake in a file is found when the emulator starts."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -13,6 +14,7 @@ from typing import Any
 
 from .multipart import ReceivedFile
 from .payloads import Value
+from .responses import RefusedError, text_response
 from .store import StoredConversation, StoredTicket, TicketStore, lead_details
 
 _APPLICATION = 0x4C535145
@@ -108,10 +110,13 @@ class TicketFile(TicketStore):
     def _save(self, ticket: StoredTicket, *, is_trashed: bool) -> None:
         text = json.dumps(asdict(ticket), default=datetime.isoformat)
         counters = {"first_free": self._first_free, "messages": self._messages}
-        self._file.execute("BEGIN")
-        self._file.execute("REPLACE INTO tickets VALUES (?, ?, ?)", (int(ticket.number), is_trashed, text))
-        self._file.executemany("REPLACE INTO counters VALUES (?, ?)", counters.items())
-        self._file.execute("COMMIT")
+        try:
+            with self._file:
+                self._file.execute("BEGIN")
+                self._file.execute("REPLACE INTO tickets VALUES (?, ?, ?)", (int(ticket.number), is_trashed, text))
+                self._file.executemany("REPLACE INTO counters VALUES (?, ?)", counters.items())
+        except sqlite3.Error as error:
+            raise RefusedError(text_response(507, f"The emulator cannot write its file of tickets: {error}")) from error
 
 
 def _ticket(saved: Mapping[str, Any]) -> StoredTicket:
@@ -140,9 +145,10 @@ def seed(store: TicketStore, path: str | os.PathLike[str]) -> int:
         if line.strip():
             try:
                 entry = _seed_entry(json.loads(line))
+                json.dumps(entry, allow_nan=False, ensure_ascii=False).encode()  # no response can have other values
                 if (number := str(entry.get("number"))) in numbers:
                     raise ValueError(f"there is a ticket {number} already")
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ValueError(f"{os.fspath(path)}, line {place}: {error}") from error
             entries.append(entry)
             numbers |= {number} - {"None"}
@@ -158,7 +164,7 @@ def _seed_entry(line: Any) -> dict[str, Any]:
     identity = {own: line[name] for name, own in _IDENTITY.items() if line.get(name) is not None}
     if "number" in identity:
         text = str(identity["number"]).removeprefix("#")
-        if not (text.isascii() and text.isdigit() and int(text) > 0):
+        if not re.fullmatch("[0-9]{1,18}", text) or int(text) == 0:
             raise ValueError(f"{identity['number']!r} is not a ticket number")
         identity["number"] = int(text)
     return {"lead_id": None, **identity, "fields": dict(_seed_fields(line))}

@@ -1,4 +1,4 @@
-"""The control routes: what they show and change, and which requests they refuse."""
+"""The control routes: results, changes of the emulator, and requests that are refused."""
 
 import asyncio
 import contextlib
@@ -231,7 +231,7 @@ async def test_a_custom_fault_is_shown(control, emulator):
     ],
 )
 async def test_the_limit_can_be_changed(control, emulator, given, limit):
-    """What is not given stays, and the free slots are shown up to 1,000 calls."""
+    """Attributes that are not given stay, and the free slots are shown up to 1,000 calls."""
     emulator.set_limit((25, 5.0))
     assert (await control.post("/limit", json=given)).json() == (await control.get("/limit")).json() == limit
     assert (emulator.window.calls, emulator.window.per) == (limit["calls"], limit["per"])

@@ -88,6 +88,19 @@ def test_a_file_that_cannot_be_used_is_an_error_and_stays_as_it_is(path):
         TicketFile(path)
 
 
+async def test_a_file_that_cannot_be_written_is_a_507(connect, path, new_ticket):
+    """The answer has the reason, and the emulator serves the next call."""
+    store = TicketFile(path)
+    store.close()
+    async with connect(Emulator(store=store)) as client:
+        response = await client.post("/tickets", json=new_ticket)
+        assert (response.status_code, "cannot write its file of tickets: Cannot operate" in response.text) == (
+            507,
+            True,
+        )
+        assert (await client.get("/tickets/7")).status_code == 404
+
+
 def test_a_symbolic_link_is_not_followed(path, tmp_path):
     """No file is created or changed through a link."""
     path.symlink_to(tmp_path / "target")
@@ -147,6 +160,11 @@ def test_a_line_of_a_seed_becomes_a_ticket(tmp_path, line, number, lead_id, fiel
         ('{"number": "A-1"}', "'A-1' is not a ticket number"),
         ('{"number": 0}', "0 is not a ticket number"),
         ('{"number": 7}', "there is a ticket 7 already"),
+        ('{"number": 1e30}', "1e\\+30 is not a ticket number"),
+        (f'{{"number": "{"9" * 5000}"}}', "'9+' is not a ticket number"),
+        ('{"Title": NaN}', "Out of range float values"),
+        (r'{"Title": "\ud800"}', "'utf-8' codec"),
+        ("[" * 200_000, "maximum recursion depth"),
     ],
 )
 def test_a_line_that_cannot_be_used_is_named(tmp_path, line, message):

@@ -1,4 +1,4 @@
-"""The page in a real browser: what it shows of requests, tickets, faults and the limit, and who can use it."""
+"""The page in a real browser: requests, tickets, faults and the limit, keyboard and accessibility."""
 
 import asyncio
 import json
@@ -184,7 +184,7 @@ async def test_requests_can_be_filtered_and_paused(page, client, emulator, new_t
 
 
 async def test_the_page_connects_again_to_an_emulator_that_was_restarted(page, client, emulator, new_ticket):
-    """It says that the emulator is not reachable, and then shows the new state and nothing of the old one."""
+    """It shows that the emulator is not reachable, and later the new state and nothing of the old one."""
     await client.post("/tickets", json=new_ticket)
     await shows(page, "#requests tr", "200")
     port = int(emulator.settings["base_url"].rpartition(":")[2])

@@ -1,4 +1,4 @@
-"""`bulk run --report`: a page about the run, which is safe whatever the rows contain."""
+"""`bulk run --report`: a page about the run, which is safe for rows with any text."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _no_read(original: Any) -> Any:
 
 
 def test_many_rows_are_counted_and_the_first_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond 1,000 rows of a kind the page says how many there are, and a page of a long run stays small."""
+    """Beyond 1,000 rows of a kind the page has only their number, so that the page of a long run stays small."""
     page = RunPage("rows.csv")
     for number in range(1500):
         result = {
