@@ -28,7 +28,7 @@ from starlette.types import Receive, Scope, Send
 from .calls import Call, CallLog
 from .fault_json import FAULT_SCHEMAS, fault_from_json, fault_to_json
 from .faults import FaultScript, Serve
-from .multipart import ReceivedFile
+from .multipart import TEXT_LIMIT, ReceivedFile
 from .responses import json_response
 from .server import check_host
 from .store import StoredTicket, TicketStore, load_data
@@ -165,8 +165,8 @@ class Control:
                 raise ValueError("a limit is an object with calls, per and window")
             calls, per, window = (given.get(name, limit[name]) for name in ("calls", "per", "window"))
             is_text = isinstance(given.get("window"), str | None)
-            if type(calls) is not int or type(per) not in (int, float) or not is_text:
-                raise ValueError("calls must be a whole number, per a number of seconds, and window a text or null")
+            if type(calls) is not int or calls > 1_000_000 or type(per) not in (int, float) or not is_text:
+                raise ValueError("calls must be a number up to 1000000, per are seconds, and window is a text or null")
             self.emulator.set_limit((calls, per), window)
         return json_response(self._limit_json())
 
@@ -279,10 +279,18 @@ async def _refuse(request: Request, error: HTTPException | ValueError) -> Respon
 
 
 async def _body(request: Request) -> Any:
+    """Return the JSON of a request; ValueError if it is long, or has values that no response can have."""
+    text = bytearray()
+    async for chunk in request.stream():
+        text += chunk
+        if len(text) > TEXT_LIMIT:
+            raise ValueError(f"the body is longer than {TEXT_LIMIT} bytes")
     try:
-        return await request.json()
+        given = json.loads(text)
+        json.dumps(given, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
         raise ValueError("the body is not JSON") from error
+    return given
 
 
 def _count(request: Request, name: str, default: int) -> int:

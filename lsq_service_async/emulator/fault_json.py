@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
@@ -12,11 +11,14 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from . import faults
 from .faults import Fault
 
+MAXIMUM = 10**9
+"""The largest number of bytes, seconds or times."""
+
 _KINDS = {kind.__name__: kind for kind in vars(faults).values() if isinstance(kind, type) and issubclass(kind, Fault)}
 del _KINDS["Fault"]
 _TYPES: dict[object, dict[str, Any]] = {
-    int: {"type": "integer", "minimum": 0},
-    float: {"type": "number", "minimum": 0},
+    int: {"type": "integer", "minimum": 0, "maximum": MAXIMUM},
+    float: {"type": "number", "minimum": 0, "maximum": MAXIMUM},
     str: {"type": "string"},
     bool: {"type": "boolean"},
     type(None): {"type": "null"},
@@ -60,9 +62,9 @@ def _fits(value: object, schema: Mapping[str, Any]) -> bool:
         case {"enum": choices}:
             return value in choices
         case {"type": "integer"}:
-            return type(value) is int and value >= 0
+            return type(value) is int and 0 <= value <= MAXIMUM
         case {"type": "number"}:
-            return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+            return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAXIMUM
         case {"type": "object"}:
             return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
         case _:

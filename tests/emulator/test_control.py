@@ -191,7 +191,11 @@ async def test_faults_are_added_shown_and_removed(control, emulator, given, faul
         ({"fault": "Status", "status": 500, "headers": {"a b": "c"}}, "printable ASCII"),
         ({"fault": "RateLimited", "retry_after": "a\nb"}, "printable ASCII"),
         ({"fault": "Latency", "seconds": -1}, "seconds of Latency cannot be -1"),
-        ({"fault": "Latency", "seconds": float("inf")}, "seconds of Latency cannot be inf"),
+        ({"fault": "Latency", "seconds": float("inf")}, "the body is not JSON"),
+        ({"fault": "Latency", "seconds": 10**400}, "seconds of Latency cannot be 1000"),
+        ({"fault": "Serve", "times": 10**10}, "times of Serve cannot be 10000000000"),
+        ({"fault": "BadJson", "text": "\ud800"}, "the body is not JSON"),
+        ({"fault": "BadJson", "text": "x" * (1 << 20)}, "the body is longer than 1048576 bytes"),
         ({"fault": "SlowRead", "bytes_per_second": 0}, "bytes_per_second must be more than 0"),
         ({"fault": "Serve", "times": 0}, "times must be at least 1, not 0"),
         ({"fault": "DropConnection", "when": "later"}, "when of DropConnection cannot be 'later'"),
@@ -241,7 +245,7 @@ async def test_the_limit_can_be_changed(control, emulator, given, limit):
     "given",
     [
         *([], 5, {"call": 5}, {"calls": 0}, {"calls": 2.5}, {"calls": True}, {"calls": "5"}, {"per": 0}, {"per": "5"}),
-        *({"per": None}, {"window": "rolling"}, {"window": 5}, {"window": "custom"}),
+        *({"per": None}, {"window": "rolling"}, {"window": 5}, {"window": "custom"}, {"calls": 10**30}),
     ],
 )
 async def test_a_limit_that_cannot_be_used_is_a_400(control, emulator, given):
