@@ -159,7 +159,7 @@ def _stat(source: PathSource | FolderSource) -> os.stat_result:
             reason = "only regular files can be sent"
     except ValueError as error:
         reason = str(error)
-    origin = f" from {str(source.folder)!r}" if isinstance(source, FolderSource) else ""
+    origin = f" from {os.path.realpath(source.folder)!r}" if isinstance(source, FolderSource) else ""
     raise InvalidRequestError(f"cannot attach {str(source.path)!r}{origin}: {reason}")
 
 
