@@ -6,11 +6,10 @@ Nothing here waits for the network. Reading blocks, so the transport reads in wo
 from __future__ import annotations
 
 import io
-import mimetypes
 import os
 import re
-import unicodedata
 from collections.abc import AsyncIterable, Generator, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, Self
 
@@ -28,16 +27,14 @@ from ._attachment_sources import (
     chunks_of,
     in_thread,
 )
-from .errors import InvalidRequestError, printable
+from ._attachment_types import content_type_of
+from .errors import INVISIBLE, InvalidRequestError, printable
 
 __all__ = ["Attachable", "Attachment", "Reader", "as_attachments", "as_tuple", "in_thread"]
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,127}"
 _PARAMETER = rf'; ?{_WORD}=(?:{_WORD}|"[ !#-\[\]-~]{{0,127}}")'
 _CONTENT_TYPE = re.compile(rf"{_WORD}/{_WORD}(?:{_PARAMETER}){{0,4}}")
-_BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-# Controls, lone surrogates and line ends. Joiners are allowed: emoji and Indic scripts need them.
-_INVISIBLE = {"Cc", "Cs", "Zl", "Zp"}
 
 
 def _file_name(name: object) -> str:
@@ -47,8 +44,8 @@ def _file_name(name: object) -> str:
     base = re.split(r"[/\\]", name)[-1]
     if base in ("", ".", ".."):
         raise InvalidRequestError(f"this is not a file name: '{printable(name, 80)}'")
-    if _BIDI.search(base) or any(unicodedata.category(char) in _INVISIBLE for char in base):
-        raise InvalidRequestError(f"a file name must not contain control or bidi characters: '{printable(base, 80)}'")
+    if INVISIBLE.search(base):
+        raise InvalidRequestError(f"a file name must not have invisible characters: '{printable(base, 80)}'")
     if len(base.encode()) > 255:
         raise InvalidRequestError(f"a file name must have at most 255 bytes in UTF-8: '{printable(base, 80)}'")
     return base
@@ -61,9 +58,8 @@ def _check_content_type(_: Any, attribute: Any, value: Any) -> None:
 
 
 class Upload(Protocol):
-    """An uploaded file, such as Starlette's ``UploadFile``."""
+    """An uploaded file of a web framework: its bytes are in ``file`` (Starlette) or ``stream`` (Quart, Flask)."""
 
-    file: BinaryIO
     filename: str | None
 
 
@@ -71,9 +67,10 @@ class Upload(Protocol):
 class Attachment:
     """A file to send. Each attempt of a call sends it completely.
 
-    Use one of the ``from_`` methods. ``name`` is a file name of at most 255 bytes without control or bidi characters;
-    the folders of a path are removed. ``content_type`` is guessed from the name by default. A name or content type that
-    is not valid raises InvalidRequestError.
+    Use one of the ``from_`` methods. ``name`` is a file name of at most 255 bytes without control, bidi and other
+    invisible characters; the folders of a path are removed. ``content_type`` is guessed from the name by default; a
+    compressed file has the type of its compression. A name or content type that is not valid raises
+    InvalidRequestError.
     """
 
     name: str = attrs.field(converter=_file_name)
@@ -146,8 +143,7 @@ class Attachment:
     @classmethod
     def _make(cls, name: str, content_type: str | None, source: Source) -> Self:
         base = _file_name(name)
-        guessed = mimetypes.guess_type(base)[0] or "application/octet-stream"
-        return cls(base, guessed if content_type is None else content_type, source)
+        return cls(base, content_type_of(base) if content_type is None else content_type, source)
 
     def __await__(self) -> Generator[Any, Any, Self]:
         """Copy a stream to its temporary file, or check a file of `from_folder`, now, and return the attachment."""
@@ -155,8 +151,8 @@ class Attachment:
         return self
 
 
-Attachable = Attachment | Path | BinaryIO | Upload
-"""Everything that a call accepts as an attachment."""
+Attachable = Attachment | Path | BinaryIO | Upload | tuple[str, bytes | BinaryIO] | tuple[str, bytes | BinaryIO, str]
+"""Everything that a call accepts as an attachment. A tuple has the name, the bytes or an open file, and the type."""
 
 
 def as_tuple(given: Iterable[Attachable]) -> tuple[Attachable, ...]:
@@ -178,11 +174,28 @@ def _as_attachment(item: Any) -> Attachment:
         return Attachment.from_path(item)
     if isinstance(item, bytes | bytearray):
         raise InvalidRequestError("bytes need a name: use Attachment.from_bytes(data, name='note.txt')")
-    if hasattr(item, "filename") and hasattr(item, "file"):
-        return Attachment.from_file(item.file, name=item.filename, content_type=getattr(item, "content_type", None))
+    if type(item) is tuple and len(item) in (2, 3):
+        name, content, content_type = (*item, None)[:3]
+        if hasattr(content, "read"):
+            return Attachment.from_file(content, name=name, content_type=content_type)
+        return Attachment.from_bytes(content, name=name, content_type=content_type)
+    file = next((getattr(item, name) for name in ("file", "stream") if hasattr(item, name)), None)
+    if hasattr(item, "filename") and file is not None:
+        return _from_upload(file, item.filename, getattr(item, "content_type", None))
     if hasattr(item, "read"):
         return Attachment.from_file(item)
-    raise InvalidRequestError(f"an attachment must be a Path, an open binary file or an Attachment, not {item!r:.80}")
+    what = "a Path, an open binary file, an Attachment or a tuple (name, bytes, type)"
+    raise InvalidRequestError(f"an attachment must be {what}, not {item!r:.80}")
+
+
+def _from_upload(file: Any, name: Any, content_type: str | None) -> Attachment:
+    """Attach all of a file that was uploaded, also if it was read before. Its name is cleaned: users choose it."""
+    with suppress(AttributeError, OSError, ValueError):
+        file.seek(0)
+    if not name:
+        raise InvalidRequestError("the upload has no file name; perhaps no file was chosen in the form")
+    name = INVISIBLE.sub("", name) if isinstance(name, str) else name
+    return Attachment.from_file(file, name=name, content_type=content_type or None)
 
 
 def _source_of(file: Any) -> Source:

@@ -39,7 +39,11 @@ MAY_IMPORT = {
     "__init__": CORE | {"client", "_version"},
 }
 DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-PRIVATE_PART = {"_attachment_sources": "attachments", "_config_validators": "config"}
+PRIVATE_PART = {
+    "_attachment_sources": "attachments",
+    "_attachment_types": "attachments",
+    "_config_validators": "config",
+}
 ONLY_IN = {
     "httpx": {"_transport", "client", "integrations/fastapi.py"},  # which passes a client of httpx on
     "tenacity": {"_transport/retry.py"},

@@ -3,10 +3,12 @@
 import asyncio
 import gc
 import io
+import mimetypes
 import os
 import socket
 import tempfile
 import threading
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
@@ -382,6 +384,123 @@ async def test_each_kind_of_attachment_is_accepted(path):
     plain.file.close()
 
 
+class FileStorage:
+    """An uploaded file as Quart and Flask pass it: ``name`` is that of the form field, and the rest is the stream's."""
+
+    def __init__(self, stream, filename, content_type=""):
+        self.stream, self.filename, self.content_type, self.name = stream, filename, content_type, "evidence"
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+
+
+@pytest.mark.parametrize("make", [io.BytesIO, lambda data: Uploaded(data, "x").file], ids=["memory", "spooled"])
+@pytest.mark.parametrize("storage", [False, True], ids=["Starlette", "Quart"])
+@pytest.mark.parametrize("read", [0, 4, -1])
+def test_an_upload_is_sent_from_its_beginning(make, storage, read):
+    """An upload keeps its name and type, and is sent completely, also if a handler has read some or all of it."""
+    stream = make(b"%PDF-1.7 and more")
+    upload = FileStorage(stream, "photo.jpg", "image/jpeg")
+    if not storage:
+        upload = Uploaded(b"", "photo.jpg", "image/jpeg")
+        upload.file.close()
+        upload.file = stream
+    stream.read(read)
+    [attachment] = as_attachments([upload])
+    assert (attachment.name, attachment.content_type) == ("photo.jpg", "image/jpeg")
+    assert whole(attachment) == b"%PDF-1.7 and more"
+    stream.close()
+
+
+@pytest.mark.parametrize(
+    ("given_name", "sent"),
+    [
+        ("\u200ephoto.jpg", "photo.jpg"),
+        ("in\u202egpj.exe", "ingpj.exe"),
+        ("C:\\a\r\nX: y\x00\u2028.txt", "aX: y.txt"),
+        ("\ufeffa\u200b\xad\u2060\u3164\U000e0041.txt", "a.txt"),
+        ("\ud800क्‍ष👨‍👩‍👧.txt", "क्‍ष👨‍👩‍👧.txt"),
+    ],
+)
+def test_the_name_of_an_upload_is_cleaned(given_name, sent):
+    """Invisible marks, which some systems add to names, are removed from an upload, and refused elsewhere."""
+    [attachment] = as_attachments([FileStorage(io.BytesIO(b"x"), given_name)])
+    assert attachment.name == sent
+    with pytest.raises(InvalidRequestError, match="must not have invisible characters"):
+        as_attachments([(given_name, b"x")])
+
+
+@pytest.mark.parametrize("name", ["", None, "\u200e", "..", 5])
+def test_an_upload_without_a_name_is_refused(name):
+    """An upload has no name if no file was chosen in a form."""
+    with pytest.raises(InvalidRequestError, match=r"file name|no name"):
+        as_attachments([FileStorage(io.BytesIO(b""), name)])
+
+
+def test_a_stream_that_cannot_be_rewound_is_copied():
+    """An upload may be a stream that has no positions; it is attached from where it stands."""
+
+    class Stream:
+        def read(self, size):
+            return b""
+
+    [attachment] = as_attachments([FileStorage(Stream(), "a.txt")])
+    assert (attachment.name, attachment.length) == ("a.txt", None)
+
+
+def test_a_tuple_is_an_attachment():
+    """A tuple has the name, the bytes or an open file, and optionally the content type."""
+    file = io.BytesIO(b"from here")
+    file.seek(5)
+    items = as_attachments([("note.txt", b"hello", "text/x-log"), ("a/b.csv", bytearray(b"1")), ("c", file, None)])
+    assert [(item.name, item.content_type, whole(item)) for item in items] == [
+        ("note.txt", "text/x-log", b"hello"),
+        ("b.csv", "text/csv", b"1"),
+        ("c", "application/octet-stream", b"here"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [(), ("a",), ("a", b"", "text/plain", {}), ("a", "text"), ("a", None), (b"a", b""), ("a", b"", "a b"),
+     namedtuple("File", "type body name")("image/jpeg", b"", "a.jpg")],
+)  # fmt: skip
+def test_a_tuple_of_another_kind_is_refused(wrong):
+    """A tuple that is not (name, bytes, type) raises InvalidRequestError."""
+    with pytest.raises(InvalidRequestError, match=r"an attachment|file name|content type"):
+        as_attachments([wrong])
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ("a.docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+        ("a.xlsx A.XLSX", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+        ("a.odt", "application/vnd.oasis.opendocument.text"),
+        ("a.jpg a.JPEG a.jfif", "image/jpeg"),
+        ("a.heic", "image/heic"),
+        ("a.webp", "image/webp"),
+        ("a.txt a.log", "text/plain"),
+        ("a.md", "text/markdown"),
+        ("a.msg", "application/vnd.ms-outlook"),
+        ("a.m4a", "audio/mp4"),
+        ("a.zip", "application/zip"),
+        ("a.csv.gz a.tar.gz a.tgz a.svgz", "application/gzip"),
+        ("a.tar.xz a.txt.xz", "application/x-xz"),
+        ("a.json.bz2", "application/x-bzip2"),
+        ("a.csv.zst", "application/zstd"),
+        ("a.csv.Z", "application/x-compress"),
+        (".gz a.gz. a.unknown data:,x a", "application/octet-stream"),
+    ],
+)
+def test_content_types_of_common_files(names, expected):
+    """The content type depends on the last suffix only: on neither the machine nor the rest of the name."""
+    mimetypes.add_type("text/x-machine", ".docx")
+    for name in names.split():
+        assert Attachment.from_bytes(b"", name=name).content_type == expected
+    mimetypes.init()
+
+
 def test_a_link_is_followed_unless_that_is_forbidden(path, tmp_path):
     """A symbolic link is followed unless follow_symlinks is False."""
     link = tmp_path / "link.txt"
@@ -418,7 +537,6 @@ NOT_TO_ATTACH = {
     "a path alone": (lambda tmp: tmp, "must be a list"),
     "a file alone": (lambda tmp: io.BytesIO(b"x"), "must be a list"),
     "nameless": (lambda tmp: [io.BytesIO(b"x")], "has no name"),
-    "upload without a name": (lambda tmp: [Uploaded(b"x", None)], "has no name"),
 }
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from ..errors import InvalidRequestError
 from ..records import UNSET, NewTicket, Ticket, TicketReceipt, TicketRef, TicketUpdate
+from ..records.tickets import number_of
 from .field_map import LEAD_FIELDS, SETTABLE
 
 
@@ -109,14 +110,15 @@ def _date(name: str, moment: date) -> str:
 
 
 def ticket_ref(ticket: TicketRef) -> str:
-    """Return a ticket's number or GUID for a URL."""
+    """Return a ticket's number or GUID for a URL. A key is accepted as a number."""
     text = ticket.number if isinstance(ticket, Ticket | TicketReceipt) else ticket
     if isinstance(text, UUID) or (isinstance(text, int) and not isinstance(text, bool) and text > 0):
         text = str(text)
+    text = number_of(text) if isinstance(text, str) else text
     # Stricter than quoting, because a quoted ".." leaves the path of the tenant too.
     if not isinstance(text, str) or not re.fullmatch(r"[A-Za-z0-9-]{1,64}", text):
-        hint = "; leave out the # and the zeros of a key" if str(text).startswith("#") else ""
-        raise InvalidRequestError(f"a ticket must be given by number, such as '143', or GUID, not {text!r:.80}{hint}")
+        what = "by number, such as '143', key, such as '#143', or GUID"
+        raise InvalidRequestError(f"a ticket must be given {what}, not {text!r:.80}")
     return text
 
 

@@ -24,6 +24,7 @@ import attrs
 
 from ..errors import APIStatusError, InvalidRequestError, LSQServiceError
 from ..records import NewTicket, TicketReceipt, TicketUpdate
+from ..records.tickets import number_of
 from ._journal_file import (
     Entry,
     JournalFile,
@@ -296,6 +297,7 @@ def resolve(
 def _decide(key: str, entry: Entry | None, decision: str | State | None) -> Entry:
     if entry is None:
         raise InvalidRequestError(f"There is no row {key!r} in the journal. Nothing was changed.")
+    decision = number_of(decision) if isinstance(decision, str) else decision
     if isinstance(decision, str) and not re.fullmatch(r"[0-9]{1,64}", decision):
         raise InvalidRequestError(f"A ticket number is digits, such as 143, not {decision!r:.40}. Nothing was changed.")
     is_doubled = entry.possible_duplicate and isinstance(decision, str)

@@ -19,6 +19,7 @@ from .._attachment_sources import SpooledSource
 from ..attachments import Attachable
 from ..errors import InvalidRequestError
 from ..records import NewTicket, TicketRef, TicketUpdate
+from ..records.tickets import number_of
 
 KEY_LENGTH = 200
 _KEY = f"(?s)[^\ud800-\udfff]{{1,{KEY_LENGTH}}}"  # an unpaired surrogate cannot be stored
@@ -89,7 +90,7 @@ def digest_of(ticket: NewTicket | TicketUpdate, target: TicketRef | None = None,
     for field in attrs.fields(type(ticket)):
         if (value := getattr(ticket, field.name)) is not field.default:
             given.append((field.name, _plain(value)))
-    number = None if target is None else str(getattr(target, "number", target))
+    number = None if target is None else number_of(str(getattr(target, "number", target)))
     parts = [type(ticket).__name__, repr(sorted(given, key=itemgetter(0))), repr(number)]
     for file in files:
         # If a source can be read only once, its length is not known before it has been read.

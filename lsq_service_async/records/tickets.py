@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -163,4 +164,9 @@ class TicketReceipt(Record):
 
 
 TicketRef = Ticket | TicketReceipt | str | int | UUID
-"""A ticket as an argument: a record, its number, or its GUID if the operation allows one."""
+"""A ticket as an argument: a record, its number, its key, or its GUID if the operation allows one."""
+
+
+def number_of(key: str) -> str:
+    """Return the ticket number "34" for the key "#034", and any other text unchanged."""
+    return re.sub("^#0*([1-9][0-9]*)$", r"\1", key)

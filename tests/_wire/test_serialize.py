@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from lsq_service_async import InvalidRequestError, NewTicket, TicketUpdate
-from lsq_service_async._wire.serialize import new_ticket_dto, update_dto
+from lsq_service_async._wire.serialize import new_ticket_dto, ticket_number, ticket_ref, update_dto
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 LEAD = "45b5fded-e696-45a6-9fbb-c6af6178229e"
@@ -131,3 +131,19 @@ def test_an_update_that_cannot_be_valid_is_refused(update, message):
     """An update with a wrong value raises an error that names the field, before it is sent."""
     with pytest.raises(InvalidRequestError, match=message):
         update_dto("143", update)
+
+
+@pytest.mark.parametrize(
+    ("given", "number"),
+    [("#143", "143"), ("#034", "34"), ("#0001000", "1000"), ("143", "143"), ("034", "034"), (143, "143")],
+)
+def test_a_key_is_a_number(given, number):
+    """A key is accepted wherever a number is; its zeros are removed."""
+    assert ticket_ref(given) == ticket_number(given) == number
+
+
+@pytest.mark.parametrize("wrong", ["#", "#000", "#14a", "##1", "# 1", "#1\n", "1#", "#-1"])
+def test_text_that_is_not_a_key_is_refused(wrong):
+    """A key is # and digits."""
+    with pytest.raises(InvalidRequestError, match="a ticket must be given by number, such as '143', key, such as"):
+        ticket_ref(wrong)

@@ -32,9 +32,10 @@ def stored(path):
 
 
 @pytest.mark.parametrize("key", ["unknown", "in_flight"])
-def test_a_row_in_doubt_is_resolved_with_its_number(journal, rows, key):
+@pytest.mark.parametrize("number", ["143", "#143", "#0143"])
+def test_a_row_in_doubt_is_resolved_with_its_number(journal, rows, key, number):
     """The row is done, its error is cleared, and nothing else changes. A run that died leaves rows in flight."""
-    resolve(journal, applied={key: "143"})
+    resolve(journal, applied={key: number})
     assert stored(journal) == {**rows, key: attrs.evolve(rows[key], state=State.DONE, number="143", error=None)}
 
 
@@ -69,7 +70,7 @@ def test_a_possible_duplicate_is_cleared_by_its_number(journal, number, ticket):
         ({"not_applied": ["twice"]}, "'twice' is done, not unknown"),
         ({"applied": {"stranger": None}}, "There is no row 'stranger'"),
         ({"not_applied": ["unknown"]}, "'unknown' is done, not unknown"),
-        ({"applied": {"in_flight": "#143"}}, "digits, such as 143, not '#143'"),
+        ({"applied": {"in_flight": "#x"}}, "digits, such as 143, not '#x'"),
         ({"applied": {"in_flight": ""}}, "digits, such as 143, not ''"),
     ],
 )
