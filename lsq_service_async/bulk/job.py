@@ -11,7 +11,7 @@ from typing import Literal
 import attrs
 
 from ..config import RateLimit
-from ..errors import InvalidRequestError, LSQServiceError, NotSentError
+from ..errors import InvalidRequestError, LSQServiceError, NotSentError, printable
 from ..records import TicketReceipt
 from ._journal_file import Entry, PathLike, State, check_account
 from .circuit_breaker import CircuitBreaker
@@ -210,7 +210,9 @@ class BulkJob:
                 receipt = attrs.evolve(receipt, possible_duplicate=True)
                 text = "Row %r was sent again (reference %s, ticket %s). Its earlier send (reference %s) may have been "
                 text += "applied too: look for a duplicate."
-                _log.warning(text, key, sent.reference, receipt.number, entry.reference)
+                _log.warning(
+                    text, key, sent.reference, printable(receipt.number, 64), printable(str(entry.reference), 64)
+                )
             await self._journal.record(sent, State.DONE, receipt=receipt)
             self._breaker.record(None)
             return RowOutcome(key, verb, receipt, possible_duplicate=receipt.possible_duplicate)

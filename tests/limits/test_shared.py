@@ -30,6 +30,7 @@ from limits.strict_servers import CALLS, PER
 from lsq_service_async.config import Lane, RateLimit
 from lsq_service_async.emulator import SlidingWindow
 from lsq_service_async.errors import ConfigurationError, NotSentError, QueueTimeoutError
+from lsq_service_async.limits._backend import BackendUnavailableError
 
 SLOW = 0.05  # s; how long a call takes
 
@@ -287,6 +288,22 @@ async def test_a_refusal_is_reported_when_the_backend_is_back():
         await asyncio.sleep(2.1)
         await exchange(other)
         assert other.stats().calls == 24
+
+
+@virtual
+async def test_text_of_a_backend_is_escaped_and_cut_in_the_log(caplog):
+    """The text of a backend can neither add lines to the log nor fill it."""
+
+    def explode(message):
+        raise BackendUnavailableError("\x1b[2J\n" + "x" * 999)
+
+    async with processes(1) as [limiter]:
+        decide, limiter.backend.decide = limiter.backend.decide, explode
+        with pytest.raises(NotSentError):
+            await limiter.acquire(Lane.INTERACTIVE)
+        limiter.backend.decide = decide
+    assert r": \u001b[2J\u000axxx" in warnings(caplog)[0]
+    assert len(warnings(caplog)[0]) < 400
 
 
 @virtual
