@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from ..errors import InvalidRequestError, printable
 from ..records import FieldMetadata, NewTicket, Problem, SubType, TicketUpdate
+from .patterns import is_found
 from .serialize import field_values
-
-# Longer values are not matched, because a match cannot be interrupted. If a value almost matches, the time can grow
-# with a power of its length, or double with each character if the pattern repeats a group, as in "^(\w+[.-]?)+$".
-_MAX_LENGTH = 256  # at most 0.1 s for the patterns that people write
-_MAX_LENGTH_FOR_GROUPS = 16
-_REPEATED_GROUP = re.compile(r"\)[*+{]")
 
 
 def problems_of(
@@ -61,20 +55,7 @@ def _text_problems(field: FieldMetadata, value: Any) -> Iterator[Problem]:
         yield Problem(
             field.schema_name, "max_length", f"{name} has {length} characters; at most {field.max_length} are allowed"
         )
-    if field.regex and not _matches(field.regex, value):
+    if field.regex and not is_found(field.regex, value):
         yield Problem(
             field.schema_name, "regex", f"{name} does not match the account's pattern {printable(field.regex, 100)}"
         )
-
-
-def _matches(pattern: str, value: str) -> bool:
-    """Return whether the pattern occurs in the value, and True if that cannot be decided.
-
-    That is so if Python does not accept the pattern, or if the value is too long for it.
-    """
-    if len(value) > (_MAX_LENGTH_FOR_GROUPS if _REPEATED_GROUP.search(pattern) else _MAX_LENGTH):
-        return True
-    try:
-        return re.search(pattern, value) is not None
-    except re.error:
-        return True

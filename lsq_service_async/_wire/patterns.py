@@ -1,0 +1,145 @@
+"""Searches patterns of the account in time proportional to the text, which ``re`` cannot promise.
+
+A pattern becomes a graph of states, and all states that are possible at a position are followed at the same time. So no
+pattern can block the event loop, as those with nested or many repetitions do in ``re``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from re import _constants, _parser  # type: ignore[attr-defined]  # typeshed has no stubs for them
+from typing import Any
+
+import attrs
+
+_MAX_PATTERN = 1000  # characters
+_MAX_STATES = 2000
+_MAX_STEPS = 30_000  # about 0.05 s
+_CATEGORIES = {
+    _constants.CATEGORY_DIGIT: r"\d", _constants.CATEGORY_NOT_DIGIT: r"\D", _constants.CATEGORY_SPACE: r"\s",
+    _constants.CATEGORY_NOT_SPACE: r"\S", _constants.CATEGORY_WORD: r"\w", _constants.CATEGORY_NOT_WORD: r"\W",
+}  # fmt: skip
+_POSITIONS = {
+    _constants.AT_BEGINNING: r"\A", _constants.AT_BEGINNING_STRING: r"\A", _constants.AT_END: "$",
+    _constants.AT_END_STRING: r"\Z", _constants.AT_BOUNDARY: r"\b", _constants.AT_NON_BOUNDARY: r"\B",
+}  # fmt: skip
+
+
+class _UndecidableError(Exception):
+    """The pattern has a part that is not supported, or is too large for this value."""
+
+
+@attrs.define(eq=False)
+class _State:
+    """Consumes a character that passes ``test``, or none if there is only a ``position`` or neither."""
+
+    following: list[_State]
+    test: Callable[[str], bool] | None = None
+    position: re.Pattern[str] | None = None
+
+
+def is_found(pattern: str, text: str) -> bool:
+    """Return whether a pattern occurs in a text, and True if that cannot be decided quickly."""
+    try:
+        if len(pattern) > _MAX_PATTERN:
+            return True
+        parsed = _parser.parse(pattern)
+        if parsed.state.flags & (re.IGNORECASE | re.MULTILINE | re.DOTALL | re.ASCII):
+            return True
+        return _Graph(parsed).is_found(text)
+    except (re.error, OverflowError, RecursionError, _UndecidableError):
+        return True
+
+
+class _Graph:
+    def __init__(self, parsed: Any) -> None:
+        self._states = 0
+        self._end = _State([])
+        self._start = self._chain(parsed, self._end)
+
+    def is_found(self, text: str) -> bool:
+        states: set[_State] = set()
+        steps = 0
+        for index in range(len(text) + 1):
+            reached = self._closure([self._start, *states], text, index)
+            steps += len(reached)
+            if self._end in reached:
+                return True
+            if steps > _MAX_STEPS:
+                raise _UndecidableError
+            character = text[index : index + 1]
+            states = {
+                following
+                for state in reached
+                if state.test is not None and character and state.test(character)
+                for following in state.following
+            }
+        return False
+
+    def _closure(self, states: Iterable[_State], text: str, index: int) -> set[_State]:
+        """Return the states, and all that are reached from them without a character."""
+        reached: set[_State] = set()
+        waiting = list(states)
+        while waiting:
+            state = waiting.pop()
+            if state not in reached and (state.position is None or state.position.match(text, index)):
+                reached.add(state)
+                waiting += state.following if state.test is None else ()
+        return reached
+
+    def _state(self, *args: Any, **more: Any) -> _State:
+        self._states += 1
+        if self._states > _MAX_STATES:
+            raise _UndecidableError
+        return _State(*args, **more)
+
+    def _chain(self, items: Iterable[Any], after: _State) -> _State:
+        for operation, argument in reversed(list(items)):
+            after = self._node(operation, argument, after)
+        return after
+
+    def _node(self, operation: Any, argument: Any, after: _State) -> _State:
+        if operation in (_constants.MAX_REPEAT, _constants.MIN_REPEAT):
+            return self._repeat(argument, after)
+        if operation is _constants.SUBPATTERN and not argument[1] and not argument[2]:
+            return self._chain(argument[3], after)
+        if operation is _constants.BRANCH:
+            return self._state([self._chain(branch, after) for branch in argument[1]])
+        if operation is _constants.AT:
+            return self._state([after], position=re.compile(_POSITIONS[argument]))
+        return self._state([after], test=_test(operation, argument))
+
+    def _repeat(self, bounds: Any, after: _State) -> _State:
+        least, most, items = bounds
+        if most is _constants.MAXREPEAT:
+            loop = self._state([after])
+            loop.following.append(self._chain(items, loop))
+            after = loop
+        else:
+            end = after
+            for _ in range(most - least):
+                after = self._state([end, self._chain(items, after)])
+        for _ in range(least):
+            after = self._chain(items, after)
+        return after
+
+
+def _test(operation: Any, argument: Any) -> Callable[[str], bool]:
+    """Return the test for one character of a pattern."""
+    if operation is _constants.ANY:
+        return lambda character: character != "\n"
+    if operation is _constants.LITERAL:
+        return lambda character: ord(character) == argument
+    if operation is _constants.NOT_LITERAL:
+        return lambda character: ord(character) != argument
+    if operation is _constants.RANGE:
+        return lambda character: argument[0] <= ord(character) <= argument[1]
+    if operation is _constants.CATEGORY:
+        category = re.compile(_CATEGORIES[argument])
+        return lambda character: category.match(character) is not None
+    if operation is not _constants.IN:
+        raise _UndecidableError
+    is_negated = argument[0][0] is _constants.NEGATE
+    tests = [_test(*item) for item in argument[is_negated:]]
+    return lambda character: any(test(character) for test in tests) != is_negated
