@@ -58,7 +58,7 @@ class LSQServiceError(Exception):
     """
 
     def __init__(self, message: str, *, reference: str | None = None, attempts: tuple[Any, ...] = ()) -> None:
-        super().__init__(printable(message))
+        super().__init__(printable(message, 4000))
         self.reference = reference
         # Any, because this module is below the records and cannot import `Attempt`.
         self.attempts = attempts

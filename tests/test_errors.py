@@ -34,3 +34,4 @@ def test_a_long_text_is_cut():
 def test_no_message_can_forge_a_log_line(kind):
     """The message of every error is one line of printable text."""
     assert str(kind("no\n2026-01-01 ERROR \x9b31m")) == r"no\u000a2026-01-01 ERROR \u009b31m"
+    assert len(str(kind("x" * 100_000))) < 5000

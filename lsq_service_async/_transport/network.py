@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import ipaddress
 import os
+import re
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
@@ -57,12 +58,12 @@ def _is_excluded(origin: httpx.URL) -> bool:
 def _proxy(address: str, variable: str) -> httpx.Proxy:
     try:
         proxy = httpx.Proxy(address if "://" in address else f"http://{address}")
+        is_valid = re.fullmatch("[A-Za-z0-9._:-]+", proxy.url.host) and (proxy.url.port or 0) < 1 << 16
     except (ValueError, httpx.InvalidURL):
-        proxy = None
-    if proxy is None or not proxy.url.host:  # without the address, which may hold a password
-        raise ConfigurationError(
-            f"{variable} must be a URL of a proxy, such as http://, https:// or socks5://host:port"
-        )
+        is_valid = False
+    if not is_valid:  # the message has no address, which may hold a password
+        example = "such as http://, https:// or socks5://host:port"
+        raise ConfigurationError(f"{variable} must be a URL of a proxy, {example}")
     if proxy.url.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
         raise ConfigurationError(f'{variable} is a SOCKS proxy, which needs a library: pip install "httpx[socks]"')
     return proxy

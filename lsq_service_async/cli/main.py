@@ -43,7 +43,7 @@ def run(argv: Sequence[str] | None = None) -> int:
         except click.ClickException as error:
             shown = io.StringIO()
             error.show(shown)
-            click.echo(printable_lines(shown.getvalue()), nl=False, err=True)
+            click.echo(printable_lines(shown.getvalue(), 4000), nl=False, err=True)
             return error.exit_code
         except LSQServiceError as error:
             click.echo(f"Error: {error}", err=True)

@@ -28,7 +28,7 @@ class Output(Console):
 
 def print_paragraph(console: Console, text: str, style: str = "") -> None:
     """Print text, wrapped on a terminal and on one line in a file."""
-    console.print(printable_lines(text), style=style, markup=False, soft_wrap=not console.is_terminal)
+    console.print(printable_lines(text, 4000), style=style, markup=False, soft_wrap=not console.is_terminal)
 
 
 def format_duration(seconds: float) -> str:

@@ -75,9 +75,9 @@ def to_json(value: Any, *, encoding: str | None = None, indent: int | None = Non
     return text
 
 
-def printable_lines(text: str) -> str:
-    """Return text for a terminal or a log, with its line ends."""
-    return "\n".join(map(printable, text.split("\n")))
+def printable_lines(text: str, limit: int | None = None) -> str:
+    """Return text for a terminal or a log, with its line ends. Each line is cut to the *limit*."""
+    return "\n".join(printable(line, limit) for line in text.split("\n"))
 
 
 def _as_text(value: Any) -> str:

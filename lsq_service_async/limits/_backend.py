@@ -169,8 +169,7 @@ class SharedLimiter(Limiter):
                 raise
             except Exception as error:  # the heartbeat continues, whatever a backend raises
                 is_known = isinstance(error, BackendUnavailableError | ConfigurationError)
-                text = str(error if is_known else BackendUnavailableError(repr(error)))
-                self._failure = printable(text, 300)
+                self._failure = str(error if is_known else BackendUnavailableError(repr(error)))
                 if not self._back_off:
                     _log.warning("Rate-limit backend unavailable; no call is sent until it recovers: %s", self._failure)
                 self._back_off = min(2 * self._back_off or _FIRST_BACK_OFF, _LONGEST_BACK_OFF)

@@ -96,7 +96,17 @@ async def test_an_origin_on_this_machine_has_no_proxy(monkeypatch, setting, loca
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "all_proxy"])
 @pytest.mark.parametrize(
     "address",
-    ["socks://127.0.0.1:7890/", "ftp://u:CANARY-p@127.0.0.1", "http://", "http://127.0.0.1:port", "socks4://x:1"],
+    [
+        "socks://127.0.0.1:7890/",
+        "ftp://u:CANARY-p@127.0.0.1",
+        "http://",
+        "http://127.0.0.1:port",
+        "socks4://x:1",
+        "http://xn--a:1",
+        "http://a b:1",
+        "http://x:99999",
+        " ",
+    ],
 )
 def test_a_proxy_that_cannot_be_used_is_named(monkeypatch, variable, address):
     """The error names the variable, and does not repeat its value, which may hold a password."""
