@@ -16,7 +16,7 @@ from uuid import UUID
 import attrs
 
 from .._attachment_sources import SpooledSource
-from ..attachments import Attachable
+from ..attachments import Attachable, as_attachments
 from ..errors import InvalidRequestError
 from ..records import NewTicket, TicketRef, TicketUpdate
 from ..records.tickets import number_of
@@ -30,7 +30,7 @@ def _files(given: Iterable[Attachable] | None) -> tuple[Attachable, ...]:
         return ()
     if isinstance(given, str | bytes | os.PathLike) or not isinstance(given, Iterable):
         raise InvalidRequestError(f"attachments is a list, even for a single file, not {given!r:.80}")
-    return tuple(given)
+    return tuple(as_attachments([file])[0] if isinstance(file, tuple) else file for file in given)
 
 
 @attrs.frozen

@@ -11,7 +11,7 @@ from bulk.samples import run
 
 from lsq_service_async import Attachment, BulkRow, InvalidRequestError, NewTicket, TicketReceipt
 from lsq_service_async import Status as TicketStatus
-from lsq_service_async.bulk.rows import digest_of, rows_of
+from lsq_service_async.bulk.rows import digest_of, row_of, rows_of
 
 UTC_NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 LEAD = UUID("45b5fded-e696-45a6-9fbb-c6af6178229e")
@@ -74,6 +74,7 @@ def test_a_digest_covers_the_whole_row(tmp_path):
         digest_of(base, files=[Attachment.from_bytes(b"xy", name="f.txt")]),
     ]
     assert len(set(others)) == len(others)
+    assert row_of(BulkRow("1", base, [("f.txt", b"xy")])).digest == others[-1]
     assert digest_of(base) == digest_of(NewTicket(title="t", lead_id="a", fields={"y": 2, "x": 1}))
     for same in (TicketReceipt(number="1"), 1, "#001"):
         assert digest_of(base, target=same) == digest_of(base, target="1")
