@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import string
 from bisect import bisect_left
 from itertools import accumulate
 
@@ -15,28 +16,30 @@ _CODE = rf"u{_HEX}{{4}}|x{_HEX}{{2}}"
 _ESCAPE = re.compile(
     rf"(\\+(?:{_CODE})?|%(?:{_CODE}|{_HEX}{{2}})|&(?:#(?:[0-9]{{1,9}}|[xX]{_HEX}{{1,8}})|[a-zA-Z]{{2,31}});)"
 )
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)  # of the same length, unlike str.lower
 _Ends = list[int]
 
 
 class Redactor:
-    r"""Replaces secrets in a text by ``***``, also if some or all characters are written as \u0041, %41 or &#65;.
+    r"""Replaces secrets in a text by ``***``, also in another case, or if written with escapes: \u0041, %41, &#65;.
 
     The time is proportional to the length of the text. No secret is ever a local variable, because crash reporters send
     the local variables of every frame.
     """
 
     def __init__(self, *secrets: Secret) -> None:
-        self._secrets = list(secrets)
+        self._secrets = [Secret(secret.reveal().translate(_LOWER)) for secret in secrets]
         for secret in secrets:
             # A key may contain text that looks like an escape. It is decoded along with the text around it.
-            decoded = Secret(_decode(secret.reveal())[0])
-            self._secrets += [decoded] if decoded != secret and decoded.fits(".{8,}") else []
+            decoded = Secret(_decode(secret.reveal())[0].translate(_LOWER))
+            self._secrets += [decoded] if decoded not in self._secrets and decoded.fits(".{8,}") else []
 
     def __call__(self, text: str) -> str:
         decoded, levels, found = text, list[list[_Ends]](), list[tuple[int, int]]()
         while True:
+            lower = decoded.translate(_LOWER)
             for secret in self._secrets:
-                for span in secret.spans_in(decoded):
+                for span in secret.spans_in(lower):
                     for level in reversed(levels):
                         span = _origin(span[0], *level), _origin(span[1], *level)
                     found.append(span)

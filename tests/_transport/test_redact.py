@@ -47,6 +47,12 @@ def test_a_key_is_found_in_every_encoding(first, second):
     assert redact(f"\\n 5%25 {encoded}&lt;{encoded} \\") == "\\n 5%25 ***&lt;*** \\"
 
 
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_key_is_found_in_another_case(encoding):
+    """Gateways and logs may change the case of what they repeat."""
+    assert redact(f"İ {ENCODINGS[encoding](KEY.swapcase())} Ab") == "İ *** Ab"
+
+
 def test_every_character_can_be_escaped_alone():
     """A key is found if one of its characters is escaped, whichever it is."""
     for index, form in itertools.product(range(len(KEY)), ("\\u{:04x}", "%{:02x}", "&#{};")):
