@@ -14,6 +14,7 @@ import attrs
 
 from . import _config_validators as validators
 from ._config_validators import Secret, is_loopback
+from ._logging import LOG_LEVEL, log_to_stderr
 from .errors import ConfigurationError
 
 __all__ = ["CallOptions", "Config", "Lane", "RateLimit", "RetryPolicy", "Secret", "is_loopback"]
@@ -139,18 +140,21 @@ class Config(metaclass=validators.HidesKeys):
 
         LSQ_ACCESS_KEY, LSQ_SECRET_KEY and LSQ_ORG_ID are required; LSQ_BASE_URL, LSQ_METADATA_URL, LSQ_LEADS_URL,
         LSQ_RATE_LIMIT (such as "25/5") and LSQ_TIME_ZONE are optional. ``overrides`` are arguments of this class, such
-        as ``timeout=10.0``. A ConfigurationError names every variable that is missing.
+        as ``timeout=10.0``. A ConfigurationError names every variable that is missing. With LSQ_LOG, the log of this
+        package is also printed on stderr, from the level ``info`` or ``debug`` on.
         """
         # Crash reporters send local variables: nothing may raise before the keys are wrapped and the mapping deleted.
         is_mapping = isinstance(environ, Mapping | None)
         source = os.environ if environ is None else environ if is_mapping else {}
         variables = [(name, f"LSQ_{name.upper()}") for name in _IN_ENVIRONMENT if name not in overrides]
         settings: dict[str, Any] = {name: source[variable] for name, variable in variables if source.get(variable)}
+        log_level = source.get(LOG_LEVEL)
         del environ, source
         validators.hide_keys(settings, cls)
         validators.hide_keys(overrides, cls)
         if not is_mapping:
             raise ConfigurationError("from_env takes a mapping of variables, such as os.environ")
+        log_to_stderr(log_level)
         missing = [f"LSQ_{name.upper()}" for name in _REQUIRED if name not in settings and name not in overrides]
         if missing:
             raise ConfigurationError(f"missing settings: {', '.join(missing)}. {validators.WITHOUT_AN_ACCOUNT}")

@@ -6,6 +6,7 @@
       NotSentError                       nothing was applied: the call can be repeated
         QueueTimeoutError                the deadline is too short for the queue of the rate limit
       OutcomeUnknownError                sent, but without a usable answer: it may have been applied
+      NoAnswerError                      a read was sent, but not answered: it can be repeated
       APIStatusError                     the service answered with an error
         BadRequestError                  400
         AuthenticationError              401
@@ -17,12 +18,13 @@
       MalformedResponseError             a read, or an update without files, got an undocumented response
 
 An error of a call has its ``reference``, the random id that is also in events and log messages, and its ``attempts``,
-one `lsq_service_async.records.Attempt` for each request.
+one `lsq_service_async.records.Attempt` for each request. Every error has ``safe_to_repeat``.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -53,15 +55,28 @@ class LSQServiceError(Exception):
     """The base class of all errors of this package.
 
     ``reference`` is the random id of the call, or None if no call was begun. ``attempts`` has one `Attempt` for each
-    request. This class is raised directly if a client is used after it was closed, or in another event loop or process.
-    The message is `printable`.
+    request. ``safe_to_repeat`` is True if a repeat cannot apply the call twice. ``headers`` has the HTTP headers of the
+    response to the last attempt, without API keys and cookies; it is empty if none arrived. Names are not
+    case-sensitive.
+
+    This class is raised directly if a client is used after it was closed, or in another event loop or process. The
+    message is `printable`.
     """
 
-    def __init__(self, message: str, *, reference: str | None = None, attempts: tuple[Any, ...] = ()) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        reference: str | None = None,
+        attempts: tuple[Any, ...] = (),
+        safe_to_repeat: bool = True,
+    ) -> None:
         super().__init__(printable(message, 4000))
         self.reference = reference
         # Any, because this module is below the records and cannot import `Attempt`.
         self.attempts = attempts
+        self.safe_to_repeat = safe_to_repeat
+        self.headers: Mapping[str, str] = {}
 
 
 class ConfigurationError(LSQServiceError, ValueError):
@@ -92,8 +107,8 @@ class OutcomeUnknownError(LSQServiceError):
     """The call was sent and got no usable answer, so it may have been applied. Check before you repeat it.
 
     ``likely`` is "applied" if the service reported success in a form that is not documented, else None.
-    ``safe_to_repeat`` is True if a repeat has no further effect: for reads, and for updates without attachments.
-    ``body`` is the decoded JSON of the response, its text if it is not JSON, or None if none arrived.
+    ``safe_to_repeat`` is True for updates without attachments, because a repeat has no further effect. ``body`` is the
+    decoded JSON of the response, its text if it is not JSON, or None if none arrived.
 
     After a create, ``ticket`` is the ticket that was given, ``sent_at`` the time when it was sent, and ``above`` the
     highest ticket number that was known then, or None. ``client.tickets.look_up`` finds out whether it was applied. A
@@ -109,9 +124,8 @@ class OutcomeUnknownError(LSQServiceError):
         body: Any = None,
         **about: Any,
     ) -> None:
-        super().__init__(message, **about)
+        super().__init__(message, safe_to_repeat=safe_to_repeat, **about)
         self.likely = likely
-        self.safe_to_repeat = safe_to_repeat
         self.body = body
         self.ticket: Any = None
         self.sent_at: datetime | None = None
@@ -120,6 +134,13 @@ class OutcomeUnknownError(LSQServiceError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), self.args, {**vars(self), "ticket": None, "lost": None}
+
+
+class NoAnswerError(LSQServiceError):
+    """A read was sent, but no answer arrived: the connection was lost, or a timeout or the deadline passed.
+
+    A read changes nothing, so it can be repeated.
+    """
 
 
 class APIStatusError(LSQServiceError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import attrs
@@ -23,7 +24,8 @@ class AttemptEnded:
 
     ``outcome`` is "applied", "refused", "not applied" or "unknown"; ``seconds`` is the duration. ``result`` is the
     record of the answer or None; a receipt has no ``attempts`` yet. ``abandoned`` is True if the caller was cancelled
-    or ran into its deadline and did not get the result.
+    or ran into its deadline and did not get the result. ``headers`` has the HTTP headers of the response, without API
+    keys and cookies; it is empty if none arrived.
     """
 
     reference: str
@@ -35,14 +37,16 @@ class AttemptEnded:
     error: Exception | None
     result: Any
     abandoned: bool
+    headers: Mapping[str, str] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)
 class CallEnded:
     """A call ended. ``error`` is the exception that its caller gets, or None.
 
-    ``outcome`` is "applied" or the worst outcome of the attempts. ``attempts`` is the number of requests, ``seconds``
-    the duration with queue and waits. If the caller stopped waiting, the last attempt may end later.
+    ``outcome`` is "applied" or the worst outcome of the attempts; a read is "not applied" instead of "unknown".
+    ``attempts`` is the number of requests, ``seconds`` the duration with queue and waits. If the caller stopped
+    waiting, the last attempt may end later.
     """
 
     reference: str

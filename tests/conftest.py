@@ -35,6 +35,15 @@ def config():
     )
 
 
+@pytest.fixture
+def package_log():
+    """The logger of the package. The handler and the level that LSQ_LOG sets are removed at the end."""
+    logger = logging.getLogger("lsq_service_async")
+    yield logger
+    logger.handlers.clear()
+    logger.setLevel(logging.NOTSET)
+
+
 @pytest.fixture(autouse=True)
 def no_key_is_logged(caplog):
     """Fail a test if any logger has a key in a record, at any level."""

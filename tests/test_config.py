@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import logging
 import pickle
 import traceback
 from datetime import UTC
@@ -100,6 +101,7 @@ def test_one_limit_has_one_name(url, name):
         ("LSQ_ACCESS_KEY", "CAN ARY", "LSQ_ACCESS_KEY must be printable ASCII"),
         ("LSQ_RATE_LIMIT", "fast", "LSQ_RATE_LIMIT: a rate limit is written as calls/seconds"),
         ("LSQ_TIME_ZONE", "Mars", "LSQ_TIME_ZONE must be a tzinfo or a name"),
+        ("LSQ_LOG", "loud", "LSQ_LOG must be info or debug, not 'loud'"),
         ("LSQ_RATE_LIMIT", "0/5", "LSQ_RATE_LIMIT: RateLimit.calls must be"),
     ],
 )
@@ -310,6 +312,25 @@ FRAMES_WITHOUT_SECRETS = {
     "client of a dict": lambda: ServiceClient(KEYS),
     "lifespan of a dict": lambda: lifespan(KEYS),
 }
+
+
+@pytest.mark.parametrize(("level", "lines"), [("info", ["retry"]), (" DEBUG", ["detail", "retry"]), ("", [])])
+def test_lsq_log_prints_the_log_of_the_package(package_log, capsys, level, lines):
+    """from_env prints the log on stderr once, however often it is called. The logger above keeps its level."""
+    for _ in range(2):
+        Config.from_env(ENVIRONMENT | {"LSQ_LOG": level})
+    package_log.debug("detail")
+    package_log.info("retry")
+    logging.getLogger().info("of the application")
+    assert [line.rpartition(" ")[2] for line in capsys.readouterr().err.splitlines()] == lines
+
+
+def test_only_from_env_reads_lsq_log(package_log, monkeypatch):
+    """A Config that is made with keyword arguments leaves the logging of the application alone."""
+    monkeypatch.setenv("LSQ_LOG", "debug")
+    Config(**KEYS)
+    Config.from_env(ENVIRONMENT)
+    assert (package_log.handlers, package_log.level) == ([], logging.NOTSET)
 
 
 def shown(frame):

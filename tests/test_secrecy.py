@@ -206,8 +206,9 @@ ESCAPED = "".join(f"\\u{ord(character):04x}" for character in "CANARY-access-u$r
 
 
 def echo(status, name="ExceptionMessage", **more):
-    """Return an answer that repeats both keys in a value and in the name of a value."""
-    return httpx.Response(status, json={name: ECHO, "CANARY-secret": ["CANARY-access-u$r"], **more})
+    """Return an answer that repeats both keys in a value, in the name of a value and in its headers."""
+    body = {name: ECHO, "CANARY-secret": ["CANARY-access-u$r"], **more}
+    return httpx.Response(status, headers={"X-Echo": f"{ECHO} {ESCAPED}", "CANARY-secret": "x"}, json=body)
 
 
 async def create(client):
@@ -242,6 +243,7 @@ CASES = {
     errors.NotSentError: (create, BeforeBody(httpx.ConnectError(f"refused {ECHO} {ESCAPED}"))),
     errors.QueueTimeoutError: (create_in_a_full_queue, created()),
     errors.OutcomeUnknownError: (create, echo(500)),
+    errors.NoAnswerError: (read, AfterBody(httpx.ReadError(f"lost {ECHO} {ESCAPED}"))),
     errors.APIStatusError: (create, echo(409)),
     errors.BadRequestError: (create, httpx.Response(400, text=f"<p>{ECHO} {ESCAPED}")),
     errors.AuthenticationError: (create, echo(401, name="Message")),

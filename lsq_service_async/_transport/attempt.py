@@ -32,7 +32,14 @@ from .._wire import (
     parse_response,
 )
 from ..config import Config, is_loopback
-from ..errors import LSQServiceError, MalformedResponseError, NotSentError, OutcomeUnknownError, printable
+from ..errors import (
+    LSQServiceError,
+    MalformedResponseError,
+    NoAnswerError,
+    NotSentError,
+    OutcomeUnknownError,
+    printable,
+)
 from .context import CallContext
 from .redact import Redactor
 from .upload import BodyFailedError
@@ -86,18 +93,21 @@ class HttpSender:
     async def send(self, context: CallContext) -> AttemptResult[Any]:
         """Make one attempt. A failure of the network, TLS, a file or the service is a result too."""
         try:
-            return await self._exchange(context)
+            result = await self._exchange(context)
         except LeaseEndedError:
             context.is_lease_ended = True
             reason = "The process stood still before the request was sent, so its slot ended. Nothing was applied."
             return AttemptResult(outcome=Outcome.NOT_APPLIED, error=NotSentError(reason))
         except Exception as error:
-            return self._failure(context, error)
+            result = self._failure(context, error)
         except asyncio.CancelledError:
             return unfinished_result(context, "the client was closed")
         except BaseException as error:
             _drop_frames(error)
             raise
+        if result.error is not None:
+            result.error.headers = context.headers
+        return result
 
     async def _exchange(self, context: CallContext) -> AttemptResult[Any]:
         clock, timeout = context.clock, context.options.timeout
@@ -120,7 +130,7 @@ class HttpSender:
                 raise
             finally:
                 del request.headers[access], request.headers[secret]
-            context.silence = None
+            context.silence, context.headers = None, self._headers(response)
             response.next_request = None  # httpx would copy the keys to the target of a redirect
             until = timer.when() or clock() + timeout
             # httpx reads this before the body: no single read may take longer than is left for the whole response.
@@ -136,6 +146,15 @@ class HttpSender:
                 await context.body.aclose()
             if response is not None:
                 await response.aclose()
+
+    def _headers(self, response: httpx.Response) -> Mapping[str, str]:
+        """Return the headers of a response in a printable form, without API keys and cookies."""
+        lines = []
+        for name, value in response.headers.multi_items():
+            shown = "***" if name.lower() == "set-cookie" else value
+            lines.append(printable(f"{name}: {shown}"))
+        parts = (line.partition(": ") for line in self._redact("\n".join(lines)).split("\n"))
+        return httpx.Headers([(name.encode(), value.encode()) for name, _, value in parts if name])
 
     async def _parse(self, context: CallContext, response: httpx.Response, body: bytes) -> AttemptResult[Any]:
         """Return the result of a response. An answer that takes long to decode is decoded in a thread."""
@@ -155,7 +174,7 @@ class HttpSender:
         )
         if is_loopback(httpx.URL(self._config.base_url).host):
             reason += " (a likely cause is that the emulator was restarted: make a new client)"
-        error = _unknown(context, reason)
+        error = _unanswered(context, reason)
         return AttemptResult(outcome=Outcome.UNKNOWN, error=error, status=result.status, must_close=True)
 
     def _request(self, context: CallContext, timer: asyncio.Timeout) -> httpx.Request:
@@ -191,11 +210,11 @@ class HttpSender:
         else:
             retry, outcome = Retry.NEVER if is_rejected else Retry.ON_NO_RESPONSE, Outcome.UNKNOWN
             if not is_rejected and not isinstance(error, zlib.error | httpx.DecodingError):
-                failure = _unknown(context, f"no response arrived ({text})")
+                failure = _unanswered(context, f"no response arrived ({text})")
             elif call.repeatable:
                 failure = MalformedResponseError(f"The response to {call.operation} cannot be used: {text}.")
             else:
-                failure = _unknown(context, f"its response cannot be used ({text})")
+                failure = _unanswered(context, f"its response cannot be used ({text})")
         shown = "".join(f"{link} {link!r} {vars(link)!r} " for link in links)
         # An exception is not kept as the cause if it, or one that it is linked to, quotes a key.
         failure.__cause__ = error if self._redact(shown) == shown else None
@@ -374,14 +393,17 @@ def unfinished_result(context: CallContext, reason: str) -> AttemptResult[Any]:
 def unfinished(context: CallContext, reason: str) -> LSQServiceError:
     """Return the error of an attempt that ended before its response was read."""
     if context.fully_sent:
-        return _unknown(context, f"{reason} before its response was read")
+        return _unanswered(context, f"{reason} before its response was read")
     return NotSentError(f"{reason[0].upper()}{reason[1:]} before the request was sent in full. Nothing was applied.")
 
 
-def _unknown(context: CallContext, reason: str) -> OutcomeUnknownError:
-    safe = context.call.repeatable
+def _unanswered(context: CallContext, reason: str) -> LSQServiceError:
+    """Return the error of a request that was sent and has no usable response."""
+    call, safe = context.call, context.call.repeatable
     advice = "It is safe to repeat." if safe else "It may have been applied: check before you repeat it."
-    return OutcomeUnknownError(f"{context.call.operation} was sent, but {reason}. {advice}", safe_to_repeat=safe)
+    text = f"{call.operation} was sent, but {reason}. {advice}"
+    is_read = call.idempotency is Idempotency.SAFE
+    return NoAnswerError(text) if is_read else OutcomeUnknownError(text, safe_to_repeat=safe)
 
 
 def _drop_frames(error: BaseException) -> list[BaseException]:

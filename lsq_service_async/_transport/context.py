@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -45,6 +45,10 @@ class CallContext:
     """The connection has begun to send the request."""
     fully_sent: bool = False
     """The last byte was passed to the connection. Until then, the service cannot have applied the call."""
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    """The headers of the response, without API keys and cookies."""
+    pause: float = 0.0
+    """The seconds for which the limiter pauses all calls because of the response."""
     sent_at: float = 0.0
     silence: float | None = 0.0
     """None once a response has arrived. Else the seconds from the send to the time-out, or 0 if it did not time out."""

@@ -88,7 +88,7 @@ class Pipeline:
         """
         call, options, asked = context.call, context.options, context.clock()
         context.fully_sent = context.is_started = context.is_lease_ended = False
-        context.silence = 0.0
+        context.silence, context.headers, context.pause = 0.0, {}, 0.0
         hash_files = self._config.attachment_digests
         context.body = RequestBody(
             call, context.attachments, context.boundary, hash_files=hash_files, timeout=options.timeout
@@ -199,19 +199,25 @@ class Pipeline:
         if (create := context.call.create) is not None:
             is_unknown = result.outcome in (Outcome.UNKNOWN, Outcome.APPLIED)  # applied, but perhaps without a number
             self._own_tickets.ended(create, context.clock(), result.record, is_unknown=is_unknown)
-        limiter = self._limiters[context.call.api]
-        if isinstance(refusal := result.error, RateLimitError):
-            if refusal.is_quota:
-                _log.warning("A quota of the account is used up: %s was refused (reference %s): %s",
-                             context.call.operation, context.reference, refusal)  # fmt: skip
-            for event in limiter.refused(context.reference, refusal.retry_after, refusal.limit, sent=started):
-                self._emit(event)
+        if isinstance(result.error, RateLimitError):
+            self._pause_and_slow_down(context, result.error, started)
         elif seconds := overload_pause(result):
-            limiter.pause(seconds)
+            context.pause = seconds
+            self._limiters[context.call.api].pause(seconds)
             self._emit(LimitPaused(reference=context.reference, seconds=seconds))
         if context.abandoned:
             self._emit_attempt_end(context, result, context.clock() - started)
         return result
+
+    def _pause_and_slow_down(self, context: CallContext, refusal: RateLimitError, sent: float) -> None:
+        if refusal.is_quota:
+            _log.warning("A quota of the account is used up: %s was refused (reference %s): %s",
+                         context.call.operation, context.reference, refusal)  # fmt: skip
+        limiter = self._limiters[context.call.api]
+        for event in limiter.refused(context.reference, refusal.retry_after, refusal.limit, sent=sent):
+            if isinstance(event, LimitPaused):
+                context.pause = event.seconds
+            self._emit(event)
 
     def _emit_attempt_end(self, context: CallContext, result: AttemptResult[Any], seconds: float) -> None:
         self._emit(
@@ -225,6 +231,7 @@ class Pipeline:
                 error=result.error,
                 result=result.record,
                 abandoned=context.abandoned,
+                headers=context.headers,
             )
         )
 
@@ -243,7 +250,7 @@ class Pipeline:
     async def aclose(self, timeout: float) -> None:
         """Reject queued calls, wait up to ``timeout`` seconds for requests in flight, then cancel the others.
 
-        A call whose request was sent in full then raises OutcomeUnknownError.
+        A call whose request was sent in full then raises OutcomeUnknownError, and a read NoAnswerError.
         """
         self._is_closing = True
         for queued in self._queued:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -39,10 +40,21 @@ def retrying(context: CallContext) -> AsyncRetrying:
         longest = min(policy.backoff_cap, policy.backoff * 2.0 ** min(state.attempt_number - 1, 60))
         return max(random.uniform(0, longest), result.retry_after or 0.0)  # full jitter
 
+    def log(state: RetryCallState) -> None:
+        result: AttemptResult[Any] = state.outcome.result()  # type: ignore[union-attr]  # is set by now
+        pause, number = max(state.upcoming_sleep, context.pause), context.number
+        level = logging.WARNING if state.attempt_number >= 3 or pause > 10 else logging.INFO
+        about = {"reference": context.reference, "operation": context.call.operation, "attempt": number}
+        text = "%s is sent again in %.1f s (reference %s), because attempt %d failed: %s"
+        with suppress(Exception):  # a handler of the application must not end the call
+            _log.log(level, text, context.call.operation, pause, context.reference, number, result.error,
+                     extra={**about, "status": result.status, "pause": pause})  # fmt: skip
+
     return AsyncRetrying(
         retry=retry_if_result(partial(_is_retryable, context)),
         stop=stop,
         wait=wait,
+        before_sleep=log,
         retry_error_callback=lambda _: None,  # out of attempts or time: the last result counts
         reraise=True,
     )
@@ -83,7 +95,7 @@ def final_error(context: CallContext, error: BaseException) -> BaseException:
         unknown = OutcomeUnknownError(text, safe_to_repeat=call.repeatable, body=getattr(failure, "body", None))
         unknown.__cause__ = failure
         failure = unknown
-    failure.reference, failure.attempts = context.reference, tuple(attempts)
+    failure.reference, failure.attempts, failure.headers = context.reference, tuple(attempts), context.headers
     if isinstance(failure, OutcomeUnknownError) and call.create is not None:
         failure.lost, failure.ticket, failure.above = call.create, call.create.ticket, call.create.above or None
         failure.sent_at = datetime.now(UTC) - timedelta(seconds=context.clock() - call.create.sent_at)
@@ -91,10 +103,15 @@ def final_error(context: CallContext, error: BaseException) -> BaseException:
 
 
 def final_outcome(context: CallContext, error: BaseException) -> Outcome:
-    """Return the outcome of a call that failed: the worst of its attempts, unless the last one was applied."""
+    """Return the outcome of a call that failed: the worst of its attempts, unless the last one was applied.
+
+    A read without a usable answer was not applied, because it changes nothing.
+    """
     outcomes = [attempt.outcome for attempt in context.attempts] or [Outcome.NOT_APPLIED]
     is_unknown = Outcome.UNKNOWN in outcomes and outcomes[-1] is not Outcome.APPLIED
-    return Outcome.UNKNOWN if is_unknown or isinstance(error, OutcomeUnknownError) else outcomes[-1]
+    if not is_unknown and not isinstance(error, OutcomeUnknownError):
+        return outcomes[-1]
+    return Outcome.NOT_APPLIED if context.call.idempotency is Idempotency.SAFE else Outcome.UNKNOWN
 
 
 def finished_record(context: CallContext, result: AttemptResult[Any]) -> Any:

@@ -97,7 +97,7 @@ def parse_response(
     if is_success and not answer.exception_type and not (call.documented and answer.reports_failure):
         return _parse_success(call, status, answer, redact)
     if status >= 500 and status not in _REFUSED and not answer.exception_type:
-        failure = _status_error(ServerError, status, headers, answer, redact)
+        failure = _status_error(ServerError, status, headers, answer, redact, safe_to_repeat=call.repeatable)
         wait, retry = retry_after(headers), Retry.ON_SERVER_ERROR if status in _TRANSIENT else Retry.NEVER
         return AttemptResult(outcome=Outcome.UNKNOWN, error=failure, retry=retry, status=status, retry_after=wait)
     default = OperationFailedError if is_success else ServerError if status >= 500 else APIStatusError

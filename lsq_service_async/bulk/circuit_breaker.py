@@ -11,6 +11,7 @@ from ..errors import (
     AuthenticationError,
     LSQServiceError,
     MalformedResponseError,
+    NoAnswerError,
     NotSentError,
     OutcomeUnknownError,
     PermissionDeniedError,
@@ -70,7 +71,7 @@ class CircuitBreaker:
                 await self._probe()
             except (AuthenticationError, PermissionDeniedError):
                 raise
-            except (NotSentError, OutcomeUnknownError, MalformedResponseError, ServerError) as error:
+            except (NotSentError, NoAnswerError, MalformedResponseError, ServerError) as error:
                 if not pause:
                     _log.warning("The service fails (%s). The run pauses until a probe succeeds. The next is in %g s.",
                                  error, self._first_pause)  # fmt: skip

@@ -157,10 +157,11 @@ class BulkJob:
         """Send a row, unless the journal has its result."""
         entry, changed = await self._journal.register(row, edited=self._retry_failed)
         if entry.state is State.UNKNOWN and self._on_unknown == "stop":
-            raise LSQServiceError(f"Row {entry.key!r} may have been applied by an earlier run. Decide with resolve().")
+            text = f"Row {entry.key!r} may have been applied by an earlier run. Decide with resolve()."
+            raise LSQServiceError(text, reference=entry.reference, safe_to_repeat=False)
         if changed is not None:
-            error = InvalidRequestError(changed, reference=entry.reference)
-            is_unknown = entry.state is State.UNKNOWN
+            is_unknown, is_failed = entry.state is State.UNKNOWN, entry.state is State.FAILED
+            error = InvalidRequestError(changed, reference=entry.reference, safe_to_repeat=is_failed)
             outcome = RowOutcome(entry.key, "unknown" if is_unknown else "failed", entry.receipt, error)
         elif entry.state is State.DONE:
             outcome = RowOutcome(entry.key, "skipped", entry.receipt, possible_duplicate=entry.possible_duplicate)

@@ -79,7 +79,8 @@ def previous_error(entry: Entry) -> LSQServiceError:
     """The error of a row that failed or became unknown in an earlier run, and that this run does not send."""
     what = "failed" if entry.state is State.FAILED else "may or may not have been applied"
     reason = f" ({entry.error})" if entry.error else ""
-    return LSQServiceError(f"Row {entry.key!r} {what} in an earlier run{reason}.", reference=entry.reference)
+    text, is_safe = f"Row {entry.key!r} {what} in an earlier run{reason}.", entry.state is State.FAILED
+    return LSQServiceError(text, reference=entry.reference, safe_to_repeat=is_safe)
 
 
 def state_for_error(error: LSQServiceError) -> State:

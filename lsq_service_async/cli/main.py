@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Sequence
 
 import click
 
 from .. import LSQServiceError, __version__
+from .._logging import LOG_LEVEL, log_to_stderr
 from .account import fields, lead, sub_types
 from .bulk.commands import bulk
 from .demo.command import demo
@@ -23,8 +25,9 @@ from .ticket import ticket
 def commands() -> None:
     """Work with LeadSquared Service CRM tickets from the command line.
 
-    Start with "demo": it needs no account.
+    Start with "demo": it needs no account. LSQ_LOG=info logs retries and waits on stderr.
     """
+    log_to_stderr(os.environ.get(LOG_LEVEL))
 
 
 for _command in (demo, emulator, doctor, ticket, lead, fields, sub_types, bulk):

@@ -76,7 +76,8 @@ class ProgressDisplay:
         self._handler = _LogHandler(self)
 
     def __enter__(self) -> Self:
-        _LOG.addHandler(self._handler)
+        if not _LOG.handlers:  # LSQ_LOG has one, which prints the warnings already
+            _LOG.addHandler(self._handler)
         if self.is_live:
             self._bar.start()
         return self

@@ -29,6 +29,7 @@ from .. import (
     Hook,
     InvalidRequestError,
     LSQServiceError,
+    NoAnswerError,
     NotFoundError,
     OutcomeUnknownError,
     QueueTimeoutError,
@@ -154,10 +155,10 @@ def install_error_handlers(app: FastAPI) -> None:
     """Convert errors of this package to responses.
 
     The status is 404 for NotFoundError, 422 for InvalidRequestError, 503 with Retry-After for QueueTimeoutError and
-    RateLimitError, and 502 for every other LSQServiceError. The body has a ``detail``, as in errors of FastAPI, and a
-    ``reference``; the error is logged with the same reference. The body does not quote the service. The ``detail`` of a
-    422 is the message of the error, which may quote an argument of the handler. An error in a background task is raised
-    after the response, so catch it there. A mounted app needs its own handlers.
+    RateLimitError, 504 for NoAnswerError, and 502 for every other LSQServiceError. The body has a ``detail``, as in
+    errors of FastAPI, and a ``reference``; the error is logged with the same reference. The body does not quote the
+    service. The ``detail`` of a 422 is the message of the error, which may quote an argument of the handler. An error
+    in a background task is raised after the response, so catch it there. A mounted app needs its own handlers.
     """
     app.add_exception_handler(LSQServiceError, _answer)
 
@@ -172,12 +173,14 @@ async def _answer(request: Request, error: Exception) -> JSONResponse:
     elif isinstance(error, QueueTimeoutError | RateLimitError):
         seconds = math.ceil(min(error.retry_after or _WINDOW, _MAX_RETRY_AFTER))
         status, detail, headers = 503, "The ticket service is busy.", {"Retry-After": str(seconds)}
+    elif isinstance(error, NoAnswerError):
+        status, detail = 504, "The ticket service did not answer. The request can be repeated."
     elif isinstance(error, OutcomeUnknownError) and error.safe_to_repeat:
         detail = "The ticket service gave no usable answer. The request can be repeated."
     elif isinstance(error, OutcomeUnknownError):
         detail = "The request may have been applied. Check before you repeat it."
     reference = getattr(error, "reference", None)
-    level = logging.WARNING if status == 502 else logging.INFO
+    level = logging.WARNING if status in (502, 504) else logging.INFO
     method = request.scope.get("method", "WEBSOCKET")
     path = quote(request.scope["path"])  # a path must not add lines to the log
     _log.log(level, "%s %s: %d, because of %r (%s)", method, path, status, error, reference)

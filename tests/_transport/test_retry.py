@@ -1,6 +1,8 @@
 """Which attempts are repeated, when, and the final result of several attempts. All on a virtual clock."""
 
 import asyncio
+import logging
+import pickle
 import ssl
 
 import attrs
@@ -16,6 +18,7 @@ from lsq_service_async import (
     BadRequestError,
     MalformedResponseError,
     NewTicket,
+    NoAnswerError,
     NotSentError,
     OperationFailedError,
     OutcomeUnknownError,
@@ -26,7 +29,7 @@ from lsq_service_async import (
     ServiceClient,
     TicketUpdate,
 )
-from lsq_service_async.events import LimitPaused
+from lsq_service_async.events import AttemptEnded, CallEnded, LimitPaused
 
 TICKET = {"Id": "143", "Fields": []}
 RESET = httpx.ReadError("reset")
@@ -121,13 +124,14 @@ def test_what_is_repeated(config, row, act, column):
     assert isinstance(result, Exception) == (row[column] == NEVER)
 
 
+UNKNOWN = {"500", "garbage", "520"}
 # fault that stays, error of a read, an update and a create
 STAYS = [
     ("429", 429, RateLimitError, RateLimitError, RateLimitError),
     ("500", 500, ServerError, ServerError, OutcomeUnknownError),
     ("refused", BeforeBody(REFUSED), NotSentError, NotSentError, NotSentError),
     ("TLS", BeforeBody(tls_error()), NotSentError, NotSentError, NotSentError),
-    ("unanswered", AfterBody(LATE), OutcomeUnknownError, OutcomeUnknownError, OutcomeUnknownError),
+    ("unanswered", AfterBody(LATE), NoAnswerError, OutcomeUnknownError, OutcomeUnknownError),
     ("garbage", httpx.Response(200, content=b"<"), MalformedResponseError, MalformedResponseError, OutcomeUnknownError),
     ("400", 400, BadRequestError, BadRequestError, BadRequestError),
     ("200 failed", answer({"Status": "No"}), OperationFailedError, OperationFailedError, OperationFailedError),
@@ -147,8 +151,97 @@ def test_what_a_fault_that_stays_ends_in(config, row, act, column):
     assert len(result.attempts) == len(script.seen)
     assert [attempt.number for attempt in result.attempts] == list(range(1, len(script.seen) + 1))
     assert {event.reference for event in events} == {result.reference}
-    if isinstance(result, OutcomeUnknownError):
-        assert result.safe_to_repeat == (act is not create)
+    is_unknown = isinstance(result, OutcomeUnknownError)
+    assert result.safe_to_repeat == (not is_unknown or act is not create)
+    assert (of(CallEnded, events)[0].outcome == "unknown") == (is_unknown or (act is update and row[0] in UNKNOWN))
+    for error in (event.error for event in of(AttemptEnded, events)):
+        assert error.safe_to_repeat or act is create
+
+
+@pytest.mark.parametrize("status", [500, 520])
+def test_an_attempt_of_a_create_that_may_have_been_applied_says_so(config, status):
+    """The error of an attempt is not safe to repeat either, although its class is that of a read, too."""
+    result, _, events = run(config, create, status)
+    assert {event.error.safe_to_repeat for event in of(AttemptEnded, events)} == {False}
+    assert (type(result.__cause__), result.__cause__.safe_to_repeat) == (ServerError, False)
+
+
+async def search(client):
+    return [field async for field in client.metadata.fields()]
+
+
+async def find(client):
+    return await client.leads.find_by_email("wim@example.com")
+
+
+async def get(client):
+    return await client.request("GET", "tickets/1/x")
+
+
+@pytest.mark.parametrize("act", [read, search, find, get])
+@pytest.mark.parametrize("step", [AfterBody(LATE), AfterBody(RESET), Slow(100, answer())], ids=["late", "lost", "slow"])
+def test_a_read_without_an_answer_is_never_unknown(config, act, step):
+    """Each kind of read that was sent and got no answer raises NoAnswerError. It changed nothing."""
+    result, _, events = run(config, act, step, deadline=20.0)
+    assert (type(result), result.safe_to_repeat, result.headers) == (NoAnswerError, True, {})
+    assert [call.outcome for call in of(CallEnded, events)] == ["not applied"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "logged"),
+    [
+        ([500] * 4, [("INFO", 1, 500, 1.0), ("INFO", 2, 500, 2.0), ("WARNING", 3, 500, 4.0), ("WARNING", 4, 500, 8.0)]),
+        ([BeforeBody(REFUSED)], [("INFO", 1, None, 1.0)]),
+        ([answer(status=502, **{"Retry-After": "10"})], [("INFO", 1, 502, 10.0)]),
+        ([answer(status=502, **{"Retry-After": "11"})], [("WARNING", 1, 502, 11.0)]),
+        ([answer(status=503, **{"Retry-After": "12"})], [("WARNING", 1, 503, 12.0)]),
+        ([answer(status=429, **{"Retry-After": "7"}), 500], [("INFO", 1, 429, 7.0), ("INFO", 2, 500, 2.0)]),
+        ([429], [("INFO", 1, 429, 6.0)]),
+    ],
+    ids=["500s", "not sent", "10 s", "11 s", "a pause of all calls", "a refusal, then a 500", "a refusal"],
+)
+def test_each_retry_is_one_line_of_the_log(config, caplog, monkeypatch, steps, logged):
+    """Each retry is logged once, from the third on or with a pause over 10 s as a warning, with its facts as fields."""
+    monkeypatch.setattr("random.uniform", lambda low, high: high)
+    policy = RetryPolicy(attempts=5, backoff=1.0)
+    _, _, events = run(config, read, *steps, answer(), retry=policy)
+    lines = [line for line in caplog.records if "is sent again" in line.getMessage()]
+    assert [(line.levelname, line.attempt, line.status, line.pause) for line in lines] == logged
+    assert {(line.name, line.operation, line.reference) for line in lines} == {
+        ("lsq_service_async", "tickets.get", events[0].reference)
+    }
+    assert all(line.reference in line.getMessage() for line in lines)
+
+
+def test_a_log_handler_that_raises_does_not_end_a_call(config):
+    """A handler of the application that fails does not affect the retry."""
+
+    class Broken(logging.Handler):
+        def emit(self, record):
+            raise ZeroDivisionError
+
+    logger, broken = logging.getLogger("lsq_service_async"), Broken()
+    logger.addHandler(broken)
+    try:
+        result, script, _ = run(config, read, 500, answer())
+    finally:
+        logger.removeHandler(broken)
+    assert (result.number, len(script.seen)) == ("143", 2)
+
+
+def test_an_error_and_its_attempts_have_the_headers_of_the_service(config):
+    """The headers help the support of the vendor. Errors have those of the last attempt, events those of each."""
+    steps = (answer(status=500, **{"X-Request-Id": "a1", "Set-Cookie": "session=1"}), BeforeBody(REFUSED), answer())
+    _, _, events = run(config, read, *steps)
+    ended = of(AttemptEnded, events)
+    assert [event.headers.get("x-request-id") for event in ended] == ["a1", None, None]
+    assert ended[0].error.headers["X-REQUEST-ID"] == "a1"
+    assert (ended[0].headers["set-cookie"], ended[2].headers["content-type"]) == ("***", "application/json")
+    odd = answer(status=400, **{"X-Request-Id": "b\x1b\xe9".encode(), "Via": "1.1 a"})
+    result, _, _ = run(config, create, *steps[:1], odd)
+    assert type(result) is OutcomeUnknownError
+    assert dict(result.headers) | {"x-request-id": "b\\u001b\xe9", "via": "1.1 a"} == dict(result.headers)
+    assert pickle.loads(pickle.dumps(result)).headers == result.headers
 
 
 def test_a_connection_that_ended_in_a_handshake_may_be_made_again(config):
@@ -394,7 +487,7 @@ def test_a_deadline_bounds_queue_sends_and_waits_together(config):
 
     async def timed(client):
         started = asyncio.get_running_loop().time()
-        with pytest.raises((ServerError, NotSentError, OutcomeUnknownError)) as caught:
+        with pytest.raises((ServerError, NotSentError, NoAnswerError)) as caught:
             await read(client)
         return type(caught.value), asyncio.get_running_loop().time() - started
 
@@ -403,7 +496,7 @@ def test_a_deadline_bounds_queue_sends_and_waits_together(config):
         return await timed(client)
 
     kind, seconds = run(config, timed, Slow(100, answer()), deadline=2.0)[0]
-    assert (kind, seconds) == (OutcomeUnknownError, pytest.approx(2.0, abs=0.05))
+    assert (kind, seconds) == (NoAnswerError, pytest.approx(2.0, abs=0.05))
     kind, seconds = run(config, timed, httpx.Response(503, headers={"retry-after": "9"}), deadline=2.0)[0]
     assert kind is ServerError
     assert seconds < 0.05

@@ -9,9 +9,9 @@ from lsq_service_async import (
     AuthenticationError,
     BadRequestError,
     MalformedResponseError,
+    NoAnswerError,
     NotFoundError,
     NotSentError,
-    OutcomeUnknownError,
     PermissionDeniedError,
     QueueTimeoutError,
     ServerError,
@@ -34,7 +34,7 @@ def breaker(*answers):
 @virtual
 async def test_a_breaker_probes_until_the_service_works():
     """The pauses between the probes double, up to the longest."""
-    errors = [NotSentError("x"), OutcomeUnknownError("x"), MalformedResponseError("x"), ServerError("x")]
+    errors = [NotSentError("x"), NoAnswerError("x"), MalformedResponseError("x"), ServerError("x")]
     circuit, times = breaker(*errors, NotFoundError("x"))
     circuit.record(ServerError("x"))
     await circuit.wait_until_closed()

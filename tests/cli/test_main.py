@@ -10,12 +10,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lsq_service_async import __version__
 from lsq_service_async.__main__ import main
+from lsq_service_async.emulator import Status
 
 
 @pytest.fixture
@@ -30,6 +32,23 @@ def fresh_import(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch
 def test_version_is_that_of_the_package(cli: Any) -> None:
     """`--version` prints the version of the package and exits with 0."""
     assert cli("--version") == (0, f"lsq-service-async {__version__}\n", "")
+
+
+def test_lsq_log_shows_retries_once(
+    cli: Any, served: Any, package_log: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With LSQ_LOG, each command prints the log of the package on stderr, and a bulk run no warning twice."""
+    monkeypatch.setenv("LSQ_LOG", "info")
+    served.faults.add(Status(500), Status(503))
+    code, _, err = cli("ticket", "create", "--lead-email", "wim@example.com", "--title", "x")
+    assert (code, err.count("INFO lsq_service_async: tickets.create is sent again")) == (0, 2)
+    served.faults.add(Status(500, times=3))
+    (tmp_path / "rows.csv").write_text("title,lead_email\nx,wim@example.com\n")
+    code, _, err = cli("bulk", "run", str(tmp_path / "rows.csv"))
+    assert (code, err.count("is sent again"), err.count("twice")) == (1, 3, 1)
+    monkeypatch.setenv("LSQ_LOG", "loud")
+    code, _, err = cli("demo")
+    assert (code, err) == (2, "Error: LSQ_LOG must be info or debug, not 'loud'\n")
 
 
 def test_help_names_every_command(cli: Any) -> None:

@@ -87,18 +87,19 @@ def test_a_read_without_an_answer_may_be_repeated(app, emulator):
     emulator.faults.add(AnswerLost())
     with TestClient(app) as browser:
         answer = browser.get("/tickets/1")
-    assert answer.status_code == 502
+    assert answer.status_code == 504
     assert "can be repeated" in answer.json()["detail"]
 
 
 def test_a_failing_gateway_is_logged_as_a_warning(app, emulator, caplog):
-    """A 502 is logged as a warning, and an error that the caller caused as information."""
-    emulator.faults.add(Status(401))
+    """A 502 or 504 is logged as a warning, and an error that the caller caused as information."""
+    emulator.faults.add(Status(401), AnswerLost())
     with TestClient(app) as browser:
+        browser.get("/tickets/1")
         browser.get("/tickets/1")
         browser.get("/tickets/404")
     told = [(line.levelno, line.args[2]) for line in caplog.records if "because of" in line.msg]
-    assert told == [(logging.WARNING, 502), (logging.INFO, 404)]
+    assert told == [(logging.WARNING, 502), (logging.WARNING, 504), (logging.INFO, 404)]
 
 
 @pytest.mark.parametrize("headers", [{}, {"Host": "["}], ids=["a plain host", "no host at all"])

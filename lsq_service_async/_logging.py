@@ -1,0 +1,34 @@
+"""LSQ_LOG: the log of the package on stderr, for programs that do not configure logging."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+from .errors import ConfigurationError
+
+LOG_LEVEL = "LSQ_LOG"
+
+
+class _StderrHandler(logging.StreamHandler[Any]):
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr  # a progress bar replaces it for a while
+        super().emit(record)
+
+
+def log_to_stderr(level: str | None) -> None:
+    """Print the log of this package on stderr, from ``level`` on: "info" or "debug", the value of LSQ_LOG.
+
+    Nothing is changed if it is empty. Other values raise ConfigurationError.
+    """
+    if not level:
+        return
+    if str(level).strip().lower() not in ("info", "debug"):
+        raise ConfigurationError(f"{LOG_LEVEL} must be info or debug, not {level!r:.40}")
+    logger = logging.getLogger("lsq_service_async")
+    logger.setLevel(str(level).strip().upper())
+    if not any(isinstance(handler, _StderrHandler) for handler in logger.handlers):
+        handler = _StderrHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logger.addHandler(handler)
