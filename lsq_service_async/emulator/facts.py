@@ -145,6 +145,9 @@ _RULES: dict[str, tuple[str, Callable[[Any], object]]] = {
         lambda value: _is_list_of(Mapping, value) and all(isinstance(each.get("SchemaName"), str) for each in value),
     ),
     "marker_field": ("a schema name", lambda value: isinstance(value, str)),
-    "rate_limit": ("[calls, seconds]", lambda value: _is_list_of(int | float, value) and len(value) == 2),
+    "rate_limit": (
+        "[calls, seconds]",
+        lambda value: _is_list_of(int | float, value) and len(value) == 2 and type(value[0]) is int,
+    ),
 }
 """The kinds of values, so that a mistake in a file is found when the emulator starts."""

@@ -175,6 +175,7 @@ def test_facts_are_read_from_a_file(tmp_path):
         ({"marker_field": 5}, "marker_field must be a schema name"),
         ({"rate_limit": "25/5"}, "rate_limit must be .calls, seconds., not '25/5'"),
         ({"rate_limit": [25]}, "rate_limit must be"),
+        ({"rate_limit": [2.5, 5]}, "rate_limit must be"),
         ({"unreadable_status": "403"}, "unreadable_status must be a status"),
         ({"unknown_ticket": {"status": 99}}, "unknown_ticket must be an object with a status"),
         ({"unknown_ticket": 404}, "unknown_ticket must be"),
