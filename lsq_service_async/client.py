@@ -45,7 +45,8 @@ class ServiceClient:
     Use ``async with ServiceClient(config) as client``, or call `aclose` at the end. ``limiter`` is a rate limiter that
     is shared with other clients; by default each client has its own. ``leads`` uses a second limiter, which is never
     shared. ``http_client`` is an httpx.AsyncClient with your proxies, CA bundle and connection pool; the caller closes
-    it. ``hooks`` are called with each event of `lsq_service_async.events`. A wrong argument raises ConfigurationError.
+    it. ``hooks`` are called with each event of `lsq_service_async.events`; if a hook has a method ``attach``, that is
+    called with the new client. A wrong argument raises ConfigurationError.
     """
 
     tickets: Tickets
@@ -75,6 +76,9 @@ class ServiceClient:
         session = Session(config, limiter, http_client, hooks, _USER_AGENT)
         options = CallOptions(deadline=config.deadline, timeout=config.timeout, retry=config.retry)
         self._wire_up(session, MetadataCache(config.metadata_ttl), options, is_owner=True)
+        for hook in hooks:
+            if callable(attach := getattr(hook, "attach", None)):
+                attach(self)
 
     def _wire_up(self, session: Session, cache: MetadataCache, options: CallOptions, *, is_owner: bool) -> None:
         self._session = session
@@ -127,6 +131,11 @@ class ServiceClient:
     def limiter(self) -> Limiter:
         """The rate limiter of this client. Its ``stats()`` shows the use of the limit and the waiting calls."""
         return self._session.limiter
+
+    @property
+    def http_client(self) -> httpx.AsyncClient:
+        """The client that sends the requests: the argument ``http_client``, or one that this client made."""
+        return self._session.http_client
 
     async def check(self) -> None:
         """Check host, org id, keys and API with one read, which takes at most 30 seconds.

@@ -1,4 +1,8 @@
-"""Events for the hooks of a client. A hook is a plain callable; it is not awaited. Its first exception is logged."""
+"""Events for the hooks of a client. A hook is a plain callable; it is not awaited. Its first exception is logged.
+
+The hooks of one call run in a copy of the caller's context (`contextvars`). A context variable that a hook sets is seen
+by the later events of the call and by its requests, but not by the caller.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,29 @@ import attrs
 
 
 @attrs.frozen(kw_only=True)
+class CallStarted:
+    """A call starts: its attachments are prepared next, then it waits for the rate limit."""
+
+    reference: str
+    operation: str
+
+
+@attrs.frozen(kw_only=True)
 class AttemptStarted:
-    """An attempt of a call starts. ``queued`` is the seconds that it waited for the rate limit."""
+    """An attempt of a call starts. ``queued`` is the seconds that it waited for the rate limit.
+
+    ``path_template`` is the path of the request with names instead of ids, such as
+    ``/api/tenants/{org_id}/tickets/{ticket}``; None for a path that was passed to ``client.request``.
+    """
 
     reference: str
     operation: str
     number: int
     queued: float
+    method: str
+    host: str
+    port: int
+    path_template: str | None
 
 
 @attrs.frozen(kw_only=True)
@@ -47,6 +67,7 @@ class CallEnded:
     ``outcome`` is "applied" or the worst outcome of the attempts; a read is "not applied" instead of "unknown".
     ``attempts`` is the number of requests, ``seconds`` the duration with queue and waits. If the caller stopped
     waiting, the last attempt may end later.
+    ``possible_duplicate`` is True if the call was applied, and an earlier attempt may have been applied too.
     """
 
     reference: str
@@ -55,6 +76,7 @@ class CallEnded:
     attempts: int
     seconds: float
     error: BaseException | None
+    possible_duplicate: bool
 
 
 @attrs.frozen(kw_only=True)
@@ -82,7 +104,7 @@ class LimitLowered:
     per: float
 
 
-Event = AttemptStarted | AttemptEnded | CallEnded | LimitPaused | LimitLowered
+Event = CallStarted | AttemptStarted | AttemptEnded | CallEnded | LimitPaused | LimitLowered
 
 
 class Hook(Protocol):

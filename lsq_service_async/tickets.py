@@ -107,6 +107,7 @@ class Tickets:
                 operation="tickets.get",
                 method="GET",
                 path=f"/tickets/{number}",
+                template="/tickets/{ticket}",
                 idempotency=Idempotency.SAFE,
                 parse=partial(parse_ticket, zone=self._zone),
                 ticket=number,
@@ -196,7 +197,7 @@ class Tickets:
             "StorageType": "Permament",  # the vendor's spelling, which the service requires
             "RelatedTicketId": int(number),
         }
-        return await self._add("add_note", "/internalnote/upload", note, number)
+        return await self._add("add_note", "/internalnote/upload", note, ticket=number)
 
     async def add_portal_activity(self, ticket: TicketRef, text: str, *, direction: str = "INBOUND") -> ActivityReceipt:
         """Add a message of the customer portal to a ticket, which is given by number, GUID or record.
@@ -208,14 +209,18 @@ class Tickets:
         """
         activity = {"Text": _not_blank(text), "Direction": _not_blank(direction)}
         # "ticket" is singular in this path only.
-        return await self._add("add_portal_activity", f"/ticket/{ticket_ref(ticket)}/portal/activity", activity)
+        path, template = f"/ticket/{ticket_ref(ticket)}/portal/activity", "/ticket/{ticket}/portal/activity"
+        return await self._add("add_portal_activity", path, activity, template=template)
 
-    async def _add(self, operation: str, path: str, body: dict[str, Any], ticket: str | None = None) -> ActivityReceipt:
+    async def _add(
+        self, operation: str, path: str, body: dict[str, Any], *, ticket: str | None = None, template: str | None = None
+    ) -> ActivityReceipt:
         return await self._send(
             Call(
                 operation=f"tickets.{operation}",
                 method="POST",
                 path=path,
+                template=template,
                 idempotency=Idempotency.NON_IDEMPOTENT,
                 parse=parse_activity,
                 ticket=ticket,
@@ -317,6 +322,7 @@ def update_call(
         operation="tickets.update",
         method="PUT",
         path=f"/tickets/{number}/update",
+        template="/tickets/{ticket}/update",
         idempotency=Idempotency.NON_IDEMPOTENT if files else Idempotency.IDEMPOTENT,
         parse=partial(parse, TicketReceipt),
         ticket=number,

@@ -34,8 +34,8 @@ MAY_IMPORT = {
     "_transport": {"_wire", "attachments", "config", "errors", "events", "limits"},
     "bulk": {"records", "attachments", "config", "errors", "events", "_private_files"},
     "client": CORE | {"_version"},
-    "integrations": {"__init__", "bulk", "limits", "emulator"},
-    "cli": {"__init__", "bulk", "errors", "events", "limits", "emulator", "_private_files", "_logging"},
+    "integrations": {"__init__", "bulk", "events", "limits", "emulator"},
+    "cli": {"__init__", "bulk", "errors", "events", "limits", "emulator", "records", "_private_files", "_logging"},
     "__main__": {"__init__", "bulk", "limits", "emulator", "cli"},
     "__init__": CORE | {"client", "_version"},
 }
@@ -57,6 +57,7 @@ ONLY_IN = {
     "pydantic": {"integrations", "records/_pydantic.py"},
     "pydantic_core": {"records/_pydantic.py"},
     "rich": {"cli"},
+    "opentelemetry": {"integrations/opentelemetry.py"},
     "click": {"cli"},
     "python_calamine": {"cli/bulk/formats.py"},
 }

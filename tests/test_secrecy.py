@@ -284,7 +284,7 @@ async def test_no_key_is_in_any_event(config):
         async with ServiceClient(settings, http_client=http, hooks=[events.append]) as client:
             await client.with_options(retry=RetryPolicy(backoff=0.001)).tickets.create(TICKET)
             assert "CANARY" not in repr(client) + repr(vars(client)) + repr(client.limiter)
-    assert len(events) == 9
+    assert len(events) == 10
     assert "CANARY" not in repr(events)
 
 

@@ -40,6 +40,7 @@ from ..errors import (
     OutcomeUnknownError,
     printable,
 )
+from ..events import AttemptStarted
 from .context import CallContext
 from .redact import Redactor
 from .upload import BodyFailedError
@@ -87,6 +88,7 @@ class HttpSender:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lsq_service_async decode")
         origins = {Api.TENANT: config.base_url, Api.METADATA: config.metadata_url, Api.LEADS: config.leads_url}
         self._urls = {api: origin + ("" if api is Api.LEADS else config.tenant_path) for api, origin in origins.items()}
+        self._hosts = {api: httpx.URL(origin) for api, origin in origins.items()}
         # Without its user and password. The proxies of a caller's client are not known.
         self._proxies = {api: f" {proxies[origin].url}" for api, origin in origins.items() if origin in proxies}
 
@@ -108,6 +110,23 @@ class HttpSender:
         if result.error is not None:
             result.error.headers = context.headers
         return result
+
+    def started(self, context: CallContext, queued: float) -> AttemptStarted:
+        """Return the event for an attempt that starts now."""
+        call, url = context.call, self._hosts[context.call.api]
+        template = call.template or (call.path if call.documented else None)
+        if template is not None and call.api is not Api.LEADS:
+            template = f"/api/tenants/{{org_id}}{template}"
+        return AttemptStarted(
+            reference=context.reference,
+            operation=call.operation,
+            number=context.number,
+            queued=queued,
+            method=call.method,
+            host=url.host,
+            port=url.port or (443 if url.scheme == "https" else 80),
+            path_template=template,
+        )
 
     async def _exchange(self, context: CallContext) -> AttemptResult[Any]:
         clock, timeout = context.clock, context.options.timeout

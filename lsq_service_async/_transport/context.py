@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import secrets
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -33,6 +34,8 @@ class CallContext:
     attachments: tuple[Attachment, ...] = ()
     """The attachments of the call, ready to be read."""
     attempts: list[Attempt] = attrs.field(factory=list)
+    hook_context: contextvars.Context = attrs.field(factory=contextvars.copy_context)
+    """The hooks run in it, so that what they set reaches the requests and later events, but not the caller."""
     progress: int = 0
     """The largest number of bytes that was reported to the caller. It does not decrease when an attempt is repeated."""
 

@@ -13,7 +13,7 @@ import attrs
 from .._wire import Api, Attempt, AttemptResult, Found, Outcome, OwnTickets, Retry, Unclear
 from ..config import Config
 from ..errors import LSQServiceError, NotSentError, OutcomeUnknownError, RateLimitError, printable
-from ..events import AttemptEnded, AttemptStarted, CallEnded, Event, Hook, LimitPaused
+from ..events import AttemptEnded, CallEnded, CallStarted, Event, Hook, LimitPaused
 from ..limits import Limiter, Slot
 from .attempt import HttpSender, unfinished_result
 from .context import CallContext
@@ -50,6 +50,7 @@ class Pipeline:
         """Make attempts until a result is final. Return the record of the call or raise its error."""
         call, record, result = context.call, None, None
         error: BaseException | None
+        self._emit(context, CallStarted(reference=context.reference, operation=call.operation))
         try:
             if call.attachments:
                 context.attachments = await prepare(call.attachments, self._config, context.deadline)
@@ -67,6 +68,7 @@ class Pipeline:
         if error is not None:
             error = final_error(context, error)
         self._emit(
+            context,
             CallEnded(
                 reference=context.reference,
                 operation=call.operation,
@@ -74,7 +76,8 @@ class Pipeline:
                 attempts=context.number,
                 seconds=context.clock() - context.started,
                 error=error,
-            )
+                possible_duplicate=getattr(record, "possible_duplicate", False),
+            ),
         )
         if error is not None:
             raise error
@@ -98,12 +101,13 @@ class Pipeline:
         context.fully_sent = not context.body.length  # without a body, nothing reports that a request was sent
         if call.create is not None:
             self._own_tickets.started(call.create, context.clock())
-        flight = asyncio.create_task(self._send_once(context, slot), name=f"lsq {call.operation} {context.reference}")
+        started = context.clock()
+        self._emit(context, self._sender.started(context, started - asked))
+        # In a copy, because the hooks cannot run in a context that a task is running in.
+        name, variables = f"lsq {call.operation} {context.reference}", context.hook_context.copy()
+        flight = asyncio.create_task(self._send_once(context, slot), name=name, context=variables)
         self._flights[flight] = context
         flight.add_done_callback(self._flights.pop)
-        started = context.clock()
-        about: dict[str, Any] = {"reference": context.reference, "operation": call.operation, "number": context.number}
-        self._emit(AttemptStarted(**about, queued=started - asked))
         reason = "the deadline passed"
         try:
             await asyncio.wait([flight], timeout=None if context.deadline is None else context.deadline - started)
@@ -204,7 +208,7 @@ class Pipeline:
         elif seconds := overload_pause(result):
             context.pause = seconds
             self._limiters[context.call.api].pause(seconds)
-            self._emit(LimitPaused(reference=context.reference, seconds=seconds))
+            self._emit(context, LimitPaused(reference=context.reference, seconds=seconds))
         if context.abandoned:
             self._emit_attempt_end(context, result, context.clock() - started)
         return result
@@ -217,10 +221,11 @@ class Pipeline:
         for event in limiter.refused(context.reference, refusal.retry_after, refusal.limit, sent=sent):
             if isinstance(event, LimitPaused):
                 context.pause = event.seconds
-            self._emit(event)
+            self._emit(context, event)
 
     def _emit_attempt_end(self, context: CallContext, result: AttemptResult[Any], seconds: float) -> None:
         self._emit(
+            context,
             AttemptEnded(
                 reference=context.reference,
                 operation=context.call.operation,
@@ -232,14 +237,14 @@ class Pipeline:
                 result=result.record,
                 abandoned=context.abandoned,
                 headers=context.headers,
-            )
+            ),
         )
 
-    def _emit(self, event: Event) -> None:
+    def _emit(self, context: CallContext, event: Event) -> None:
         """Call every hook. An exception of a hook is logged once and does not affect the call."""
         for index, hook in enumerate(self._hooks):
             try:
-                hook(event)
+                context.hook_context.run(hook, event)
             except (Exception, asyncio.CancelledError) as error:
                 if index not in self._failed_hooks:
                     self._failed_hooks.add(index)

@@ -44,9 +44,9 @@ class Session:
         self._leads_limiter = LocalLimiter()
         self._own_http = http_client is None
         proxies = proxies_of(config) if http_client is None else {}
-        self._http = http_client or open_http_client(config, proxies)
+        self.http_client: httpx.AsyncClient = http_client or open_http_client(config, proxies)
         limiters = {Api.TENANT: self.limiter, Api.METADATA: self.limiter, Api.LEADS: self._leads_limiter}
-        sender = HttpSender(config, self._http, user_agent, proxies)
+        sender = HttpSender(config, self.http_client, user_agent, proxies)
         self._pipeline = Pipeline(config, sender, limiters, hooks, self.own_tickets)
         self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._open_lock = asyncio.Lock()
@@ -121,7 +121,7 @@ class Session:
                         await callback()
         finally:
             if self._own_http:
-                await self._http.aclose()
+                await self.http_client.aclose()
             async with self._open_lock:  # another task may be opening the limiters
                 if self._is_open:
                     await self.limiter.aclose()

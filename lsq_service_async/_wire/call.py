@@ -38,13 +38,13 @@ class Api(enum.Enum):
 class Call(Generic[T]):
     """One operation with its arguments, ready to be sent any number of times.
 
-    ``path`` is appended to the URL of the ``api``. The body is multipart if there is a ``dto``, JSON if there is
-    ``json``, else empty. ``parse`` makes the record from the decoded JSON of a successful answer. If the call is
-    ``documented``, its answer must be JSON, and a ``Status`` in it that is not "Success" means that the call failed.
-    If ``ticket`` is a number or GUID, the record must be about this ticket. ``before_send`` is awaited with the
-    reference of the call before each attempt, after the limiter granted a slot; if it raises, nothing is sent.
-    ``create`` is set if the call creates a ticket. ``look_up`` finds out whether that was applied; its second argument
-    is the number of seconds after which it cannot be applied any more.
+    ``path`` is appended to the URL of the ``api``; if it has ids, ``template`` has their names instead. The body is
+    multipart if there is a ``dto``, JSON if there is ``json``, else empty. ``parse`` makes the record from the decoded
+    JSON of a successful answer. If the call is ``documented``, its answer must be JSON, and a ``Status`` in it that is
+    not "Success" means that the call failed. If ``ticket`` is a number or GUID, the record must be about this ticket.
+    ``before_send`` is awaited with the reference of the call before each attempt, after the limiter granted a slot; if
+    it raises, nothing is sent. ``create`` is set if the call creates a ticket. ``look_up`` finds out whether that was
+    applied; its second argument is the number of seconds after which it cannot be applied any more.
     """
 
     operation: str
@@ -53,6 +53,7 @@ class Call(Generic[T]):
     idempotency: Idempotency
     parse: Callable[[Any], T]
     api: Api = Api.TENANT
+    template: str | None = None
     documented: bool = True
     ticket: str | None = None
     params: Mapping[str, str] = attrs.field(factory=dict)

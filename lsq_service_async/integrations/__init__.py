@@ -1,4 +1,5 @@
 """Integrations with optional libraries. The rest of the package does not import them.
 
-fastapi.py    one client per app, opened in the lifespan and available as a dependency; extra ``fastapi``
+fastapi.py         one client per app, opened in the lifespan and available as a dependency; extra ``fastapi``
+opentelemetry.py   spans and metrics of calls and attempts; extra ``otel``
 """

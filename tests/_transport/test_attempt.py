@@ -138,7 +138,7 @@ def test_an_interrupt_passes_unchanged_and_gives_the_slot_back(config, stop):
     with pytest.raises(stop):
         play(config, Script(AfterBody(stop())), main, limiter=Watched(), hooks=[events.append])
     assert len(ended) == 1
-    assert [(type(event), event.outcome) for event in events[1:]] == [(AttemptEnded, "unknown"), (CallEnded, "unknown")]
+    assert [(type(event), event.outcome) for event in events[2:]] == [(AttemptEnded, "unknown"), (CallEnded, "unknown")]
 
 
 HTTP_1, HTTP_2 = "http11.send_request_headers.started", "http2.send_request_headers.started"

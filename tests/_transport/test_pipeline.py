@@ -198,7 +198,7 @@ def test_a_deadline_bounds_the_copying_of_attachments_too(config):
     # Real time: the copy is written by a thread.
     with asyncio.Runner() as runner:
         reference, events = runner.run(whole())
-    assert [event.reference for event in events] == [reference]
+    assert [event.reference for event in events] == [reference, reference]
 
 
 def test_a_time_out_of_the_callers_source_is_its_own(config):
@@ -243,7 +243,7 @@ def test_a_hook_that_raises_is_logged_once(config, caplog):
         return await client.tickets.create(TICKET)
 
     assert play(config, Script(created()), main, hooks=[broken, heard.append])[0].number == "35"
-    assert len(heard) == 6
+    assert len(heard) == 8
     assert [record.levelno for record in caplog.records if "a broken hook" in record.getMessage()] == [logging.ERROR]
 
 

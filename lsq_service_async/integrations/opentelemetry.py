@@ -1,0 +1,209 @@
+"""Traces and metrics of a client, by the semantic conventions of OpenTelemetry for HTTP::
+
+    ServiceClient(config, hooks=[OpenTelemetryHook()])
+
+Spans and metrics have no keys, no content of requests or responses, and no address of a lead. Needs the extra ``otel``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Any
+from weakref import WeakSet
+
+import attrs
+
+from .. import LSQServiceError, RateLimitError, ServiceClient, __version__
+from ..events import AttemptEnded, AttemptStarted, CallEnded, CallStarted, Event
+from ..limits import Limiter, LimiterStats
+
+try:
+    from opentelemetry import context as otel_context
+    from opentelemetry import metrics, trace
+    from opentelemetry.metrics import CallbackOptions, Observation
+except ImportError as _error:
+    raise ImportError(
+        "integrations.opentelemetry needs OpenTelemetry: pip install 'lsq-service-async[otel]'"
+    ) from _error
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_STATS_TIMEOUT = 0.2  # s for which the thread of a metric reader waits for the event loop of the client
+
+
+@attrs.define(eq=False)
+class _OpenCall:
+    """The spans of a call that has not ended, and its waits."""
+
+    span: trace.Span
+    context: otel_context.Context
+    attempt: trace.Span | None = None
+    limit_wait: float = 0.0
+    ended_at: float | None = None
+    is_sending: bool = False
+    is_ended: bool = False
+
+
+class OpenTelemetryHook:
+    """A hook that makes spans and metrics. One hook can serve several clients.
+
+    Each call has an INTERNAL span such as ``lsq tickets.create``, and each of its attempts a CLIENT span such as ``POST
+    /api/tenants/{org_id}/tickets``. If ``opentelemetry-instrumentation-httpx`` is active, its CLIENT spans are children
+    of the call's span, and this hook makes none.
+
+    Histograms, in seconds: ``lsq.limit.wait`` for the rate limit, ``lsq.send.duration`` of an attempt,
+    ``lsq.backoff.wait`` between two attempts. Gauges: ``lsq.limit.slots.used`` and ``lsq.limit.slots.free``. Counters:
+    ``lsq.refusals`` by the rate limit, ``lsq.retries``, ``lsq.unknown_outcomes``, ``lsq.possible_duplicates``.
+
+    The providers are those that OpenTelemetry has set globally, unless they are given.
+    """
+
+    def __init__(
+        self,
+        tracer_provider: trace.TracerProvider | None = None,
+        meter_provider: metrics.MeterProvider | None = None,
+    ) -> None:
+        self._tracer = trace.get_tracer("lsq_service_async", __version__, tracer_provider)
+        meter = metrics.get_meter("lsq_service_async", __version__, meter_provider)
+        self._limit_wait, self._send_duration, self._backoff_wait = (
+            meter.create_histogram(name, "s", text, explicit_bucket_boundaries_advisory=_SECONDS)
+            for name, text in (
+                ("lsq.limit.wait", "Time that an attempt waited for the rate limit"),
+                ("lsq.send.duration", "Time from the start of a request to the end of its response"),
+                ("lsq.backoff.wait", "Time between two attempts, without the wait for the rate limit"),
+            )
+        )
+        self._refusals, self._retries, self._unknown, self._duplicates = (
+            meter.create_counter(name, unit, text)
+            for name, unit, text in (
+                ("lsq.refusals", "{attempt}", "Attempts that the service refused because of its rate limit"),
+                ("lsq.retries", "{attempt}", "Attempts after the first one of a call"),
+                ("lsq.unknown_outcomes", "{call}", "Calls that may or may not have been applied"),
+                ("lsq.possible_duplicates", "{call}", "Calls that may have been applied twice"),
+            )
+        )
+        for name, text in (("used", "Slots of the rate limit in use"), ("free", "Slots of the rate limit not in use")):
+            meter.create_observable_gauge(f"lsq.limit.slots.{name}", [partial(self._observe, name)], "{slot}", text)
+        self._calls: dict[str, _OpenCall] = {}
+        self._clients: WeakSet[ServiceClient] = WeakSet()
+        self._loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+
+    def attach(self, client: ServiceClient) -> None:
+        """Observe the rate limit of a client. The client calls this."""
+        self._clients.add(client)
+
+    def __call__(self, event: Event, /) -> None:
+        if isinstance(event, CallStarted):
+            self._start_call(event)
+        elif isinstance(event, AttemptStarted):
+            self._start_attempt(event)
+        elif isinstance(event, AttemptEnded):
+            self._end_attempt(event)
+        elif isinstance(event, CallEnded):
+            self._end_call(event)
+
+    def _start_call(self, event: CallStarted) -> None:
+        self._loops.add(asyncio.get_running_loop())
+        attributes = {"lsq.operation": _operation(event), "lsq.reference": event.reference}
+        span = self._tracer.start_span(f"lsq {_operation(event)}", attributes=attributes)
+        self._calls[event.reference] = call = _OpenCall(span, trace.set_span_in_context(span))
+        otel_context.attach(call.context)  # of this call alone, so it needs no detach
+
+    def _start_attempt(self, event: AttemptStarted) -> None:
+        call, labels = self._calls[event.reference], {"lsq.operation": _operation(event)}
+        call.limit_wait, call.is_sending = call.limit_wait + event.queued, True
+        self._limit_wait.record(event.queued, labels)
+        if call.ended_at is not None:
+            self._backoff_wait.record(max(0.0, time.perf_counter() - call.ended_at - event.queued), labels)
+            self._retries.add(1, labels)
+        if self._makes_client_spans():
+            attributes: dict[str, Any] = {
+                "http.request.method": event.method,
+                "server.address": event.host,
+                "server.port": event.port,
+            }
+            if event.path_template is not None:
+                attributes["url.template"] = event.path_template
+            if event.number > 1:
+                attributes["http.request.resend_count"] = event.number - 1
+            name = f"{event.method} {event.path_template or ''}".rstrip()
+            span = self._tracer.start_span(name, call.context, trace.SpanKind.CLIENT, attributes)
+            call.attempt = span
+            otel_context.attach(trace.set_span_in_context(span, call.context))
+
+    def _end_attempt(self, event: AttemptEnded) -> None:
+        call, labels = self._calls[event.reference], {"lsq.operation": _operation(event)}
+        call.ended_at = time.perf_counter()
+        self._send_duration.record(event.seconds, {**labels, "lsq.outcome": event.outcome})
+        if isinstance(event.error, RateLimitError):
+            self._refusals.add(1, labels)
+        if call.attempt is not None:
+            if event.status is not None:
+                call.attempt.set_attribute("http.response.status_code", event.status)
+            is_failed = event.status is not None and event.status >= 400
+            _end(call.attempt, event.error, str(event.status) if is_failed else None)
+            call.attempt = None
+            otel_context.attach(call.context)
+        call.is_sending = False
+        if call.is_ended:
+            del self._calls[event.reference]
+
+    def _end_call(self, event: CallEnded) -> None:
+        call, labels = self._calls[event.reference], {"lsq.operation": _operation(event)}
+        if event.outcome == "unknown":
+            self._unknown.add(1, labels)
+        if event.possible_duplicate:
+            self._duplicates.add(1, labels)
+        call.span.set_attributes(
+            {"lsq.attempts": event.attempts, "lsq.outcome": event.outcome, "lsq.limit.wait": call.limit_wait}
+        )
+        _end(call.span, event.error)
+        call.is_ended = True
+        if not call.is_sending:  # else a request that its caller left still runs
+            del self._calls[event.reference]
+
+    def _makes_client_spans(self) -> bool:
+        """Whether no instrumentation of httpx makes them. It is not imported if the application did not do that."""
+        module = sys.modules.get("opentelemetry.instrumentation.httpx")
+        if module is None:
+            return True
+        marked = [module.HTTPXClientInstrumentor(), *(client.http_client for client in self._clients)]
+        return not any(getattr(one, "_is_instrumented_by_opentelemetry", False) for one in marked)
+
+    def _observe(self, name: str, options: CallbackOptions) -> Iterator[Observation]:
+        """Yield the number of slots, added up over the clients. A metric reader calls this in its own thread."""
+        found = [stats for limiter in {client.limiter for client in self._clients} if (stats := self._stats(limiter))]
+        if found:
+            yield Observation(sum(getattr(stats, name) for stats in found))
+
+    def _stats(self, limiter: Limiter) -> LimiterStats | None:
+        """Return the stats of a limiter, which only its event loop may read; None if no loop has it open."""
+
+        async def read() -> LimiterStats:
+            return limiter.stats()
+
+        with suppress(RuntimeError, LSQServiceError):
+            asyncio.get_running_loop()
+            return limiter.stats()
+        for loop in list(self._loops):
+            if loop.is_running():
+                with suppress(LSQServiceError, TimeoutError):
+                    return asyncio.run_coroutine_threadsafe(read(), loop).result(_STATS_TIMEOUT)
+        return None
+
+
+def _operation(event: CallStarted | AttemptStarted | AttemptEnded | CallEnded) -> str:
+    """The operation; "request" for `client.request`, whose operation contains its path."""
+    return "request" if " " in event.operation else event.operation
+
+
+def _end(span: trace.Span, error: BaseException | None, error_type: str | None = None) -> None:
+    """End a span. The message of an error is left out, because it may quote the service."""
+    if error is not None:
+        span.set_attribute("error.type", error_type or type(error).__qualname__)
+        span.set_status(trace.StatusCode.ERROR)
+    span.end()
