@@ -3,7 +3,7 @@
 A folder is a layer, and imports point down only. The modules, from top to bottom:
 
     cli/            the command line and the demo
-    integrations/   one optional library each: FastAPI
+    integrations/   one optional library each: FastAPI, OpenTelemetry, pytest
     client.py       ServiceClient: opens, connects and closes the parts below      <- start reading here
     bulk/           many calls: runs that can be stopped and continued without sending a row twice
     tickets.py      one method per documented ticket operation
@@ -20,52 +20,57 @@ A folder is a layer, and imports point down only. The modules, from top to botto
     emulator/       a stand-in for the service that shares no code with the rest
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from ._version import __version__
-from .attachments import Attachment
-from .bulk import BulkRow
-from .client import ServiceClient
-from .config import Config, Lane, RateLimit, RetryPolicy
-from .errors import (
-    APIStatusError,
-    AuthenticationError,
-    BadRequestError,
-    ConfigurationError,
-    InvalidRequestError,
-    LSQServiceError,
-    MalformedResponseError,
-    NoAnswerError,
-    NotFoundError,
-    NotSentError,
-    OperationFailedError,
-    OutcomeUnknownError,
-    PermissionDeniedError,
-    QueueTimeoutError,
-    RateLimitError,
-    ServerError,
-)
-from .events import Hook
-from .records import (
-    Absent,
-    ActivityReceipt,
-    ActivityType,
-    Channel,
-    Conversation,
-    FieldMetadata,
-    Found,
-    Lead,
-    Lookup,
-    NewTicket,
-    NumberRange,
-    Priority,
-    Problem,
-    Status,
-    SubType,
-    Ticket,
-    TicketReceipt,
-    TicketUpdate,
-    TrashResult,
-    Unclear,
-)
+
+if TYPE_CHECKING:
+    from .attachments import Attachment
+    from .bulk import BulkRow
+    from .client import ServiceClient
+    from .config import Config, Lane, RateLimit, RetryPolicy
+    from .errors import (
+        APIStatusError,
+        AuthenticationError,
+        BadRequestError,
+        ConfigurationError,
+        InvalidRequestError,
+        LSQServiceError,
+        MalformedResponseError,
+        NoAnswerError,
+        NotFoundError,
+        NotSentError,
+        OperationFailedError,
+        OutcomeUnknownError,
+        PermissionDeniedError,
+        QueueTimeoutError,
+        RateLimitError,
+        ServerError,
+    )
+    from .events import Hook
+    from .records import (
+        Absent,
+        ActivityReceipt,
+        ActivityType,
+        Channel,
+        Conversation,
+        FieldMetadata,
+        Found,
+        Lead,
+        Lookup,
+        NewTicket,
+        NumberRange,
+        Priority,
+        Problem,
+        Status,
+        SubType,
+        Ticket,
+        TicketReceipt,
+        TicketUpdate,
+        TrashResult,
+        Unclear,
+    )
 
 __all__ = [
     "APIStatusError",
@@ -114,3 +119,35 @@ __all__ = [
     "Unclear",
     "__version__",
 ]
+
+_MODULES = (
+    "errors",
+    "events",
+    "config",
+    "attachments",
+    "records",
+    "client",
+    "bulk",
+    "tickets",
+    "metadata",
+    "leads",
+    "limits",
+)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a module of the package when one of its public names is first used.
+
+    So pytest can load the fixtures of the package without its dependencies.
+    """
+    if name in (*_MODULES, "tickets", "metadata", "leads", "limits"):
+        return import_module(f"{__name__}.{name}")
+    for module in _MODULES if name in __all__ else ():
+        if hasattr(found := import_module(f"{__name__}.{module}"), name):
+            globals()[name] = getattr(found, name)
+            return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

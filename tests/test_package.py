@@ -2,7 +2,11 @@
 
 import importlib.metadata
 import re
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 import lsq_service_async
 from lsq_service_async import errors
@@ -21,6 +25,19 @@ def test_all_names_exist_and_are_sorted():
     names = lsq_service_async.__all__
     assert names == sorted(set(names))
     assert [name for name in names if not hasattr(lsq_service_async, name)] == []
+
+
+def test_modules_are_imported_when_they_are_needed(monkeypatch):
+    """The import of the package loads no dependency; its modules and names are there when they are used."""
+    code = "import lsq_service_async as p, sys; print('attrs' in sys.modules)"
+    code += "; print(p.limits.HostLimiter, p.errors.LSQServiceError, p.ServiceClient, 'attrs' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout.split()[0], done.stdout.split()[-1]) == ("False", "True")
+    assert set(lsq_service_async.__all__) <= set(dir(lsq_service_async))
+    monkeypatch.delattr(lsq_service_async, "leads", raising=False)
+    assert lsq_service_async.leads.Leads
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = lsq_service_async.nothing
 
 
 def test_every_error_is_public_and_drawn_in_the_tree():

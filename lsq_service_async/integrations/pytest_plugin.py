@@ -1,0 +1,116 @@
+"""Fixtures for pytest: an emulator in the process of the tests, and clients whose waits take no time::
+
+    async def test_a_ticket_is_created(lsq_client, lsq_emulator):
+        receipt = await lsq_client.tickets.create(NewTicket(lead_id="45b5", title="Router down", status="Open"))
+        assert lsq_emulator.tickets[receipt.number].fields["Title"] == "Router down"
+
+They work with pytest-asyncio, anyio and `asyncio.run`. pytest loads this module in every run, so it imports the package
+only in a fixture. Needs the extra ``emulator``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import pytest
+
+if TYPE_CHECKING:
+    from .. import Config, ServiceClient
+    from ..emulator import Emulator
+
+_GRACE = 0.002  # s for which the loop waits for sockets and threads before its clock jumps
+
+
+_real_time = asyncio.BaseEventLoop.time
+_ahead: WeakKeyDictionary[asyncio.AbstractEventLoop, float] = WeakKeyDictionary()
+"""The seconds by which the clocks of event loops are ahead. They stay ahead, because such a clock must not go back."""
+
+
+def _time(loop: asyncio.BaseEventLoop) -> float:
+    return _real_time(loop) + _ahead.get(loop, 0.0)
+
+
+class _JumpingClock:
+    """Makes the clocks of event loops jump to the next timer while calls are open and nothing happens. It is a hook."""
+
+    def __init__(self) -> None:
+        self.loops: dict[asyncio.AbstractEventLoop, int] = {}
+        """The loops that have made calls, and the number of open calls of each."""
+
+    def __call__(self, event: object, /) -> None:
+        loop: Any = asyncio.get_running_loop()
+        if loop not in self.loops:
+            with suppress(AttributeError):  # uvloop has no selector, so its time is real
+                loop._selector.select = partial(self._jump, loop, type(loop._selector).select)
+        change = {"CallStarted": 1, "CallEnded": -1}.get(type(event).__name__, 0)
+        self.loops[loop] = self.loops.get(loop, 0) + change
+
+    def _jump(self, loop: Any, select: Callable[[Any, float | None], Any], timeout: float | None) -> Any:
+        if timeout is None or timeout <= _GRACE or not self.loops[loop]:
+            return select(loop._selector, timeout)
+        events = select(loop._selector, _GRACE)
+        _ahead[loop] = _ahead.get(loop, 0.0) + (0.0 if events else timeout - _GRACE)
+        return events
+
+
+@pytest.fixture
+def _lsq_clock() -> _JumpingClock:
+    asyncio.BaseEventLoop.time = _time  # type: ignore[method-assign, assignment]
+    return _JumpingClock()
+
+
+@pytest.fixture
+def lsq_emulator() -> Emulator:
+    """An emulator without a socket: ``tickets`` and ``calls`` to look at, ``faults.add(...)`` for what should fail."""
+    from ..emulator import Emulator
+
+    return Emulator(clock=lambda: asyncio.get_running_loop().time())
+
+
+@pytest.fixture
+def lsq_config(lsq_emulator: Emulator, _lsq_clock: _JumpingClock, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """Settings for the emulator. During the test, every client that is made with them calls it without a socket."""
+    import httpx
+
+    from .. import Config, ServiceClient
+
+    class InProcess(httpx.ASGITransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            try:
+                return await super().handle_async_request(request)
+            except ConnectionResetError as error:  # how the emulator drops a connection that it does not have
+                raise httpx.ReadError(str(error), request=request) from error
+
+    settings = lsq_emulator.settings
+    make = ServiceClient.__init__
+
+    def make_in_process(
+        self: ServiceClient, config: Any, *, http_client: Any = None, hooks: Any = (), **rest: Any
+    ) -> None:
+        if http_client is None and isinstance(config, Config) and config.base_url == settings["base_url"]:
+            http_client = httpx.AsyncClient(transport=InProcess(lsq_emulator.app))
+            hooks = [*hooks, _lsq_clock] if isinstance(hooks, Sequence) else hooks
+        make(self, config, http_client=http_client, hooks=hooks, **rest)
+
+    monkeypatch.setattr(ServiceClient, "__init__", make_in_process)
+    return Config(**settings)
+
+
+@pytest.fixture
+def lsq_client(lsq_config: Config, _lsq_clock: _JumpingClock) -> Iterator[ServiceClient]:
+    """A client of the emulator. It need not be opened or closed, and its waits take no time."""
+    from .. import ServiceClient
+
+    client = ServiceClient(lsq_config)
+    yield client
+    for loop in _lsq_clock.loops:
+        if loop.is_closed():
+            with suppress(StopIteration):  # nothing is left to wait for
+                client.aclose().send(None)
+        else:
+            loop.run_until_complete(client.aclose())
