@@ -21,7 +21,7 @@ from .config import CallOptions, Config, Lane, RetryPolicy
 from .errors import ConfigurationError, InvalidRequestError, NotFoundError
 from .events import Hook
 from .leads import Leads
-from .limits import Limiter
+from .limits import Limiter, limiter_from_env
 from .metadata import Metadata, MetadataCache
 from .records import TicketReceipt
 from .tickets import Tickets, create_call, update_call
@@ -103,9 +103,13 @@ class ServiceClient:
     ) -> Self:
         """Make a client with the settings of the environment, as `Config.from_env` reads them.
 
+        Without ``limiter``, LSQ_LIMIT_FILE makes it share the rate limit through that file (`HostLimiter`), and
+        LSQ_LIMIT_REDIS through a Redis server (`RedisLimiter`).
+
         Raises ConfigurationError if a setting is missing or wrong.
         """
-        return cls(Config.from_env(), limiter=limiter, http_client=http_client, hooks=hooks)
+        config = Config.from_env()
+        return cls(config, limiter=limiter or limiter_from_env(), http_client=http_client, hooks=hooks)
 
     def with_options(
         self,

@@ -1,33 +1,23 @@
-"""The client of a command, configured by the environment; calls whose result is printed as JSON."""
+"""Calls whose result is printed as JSON."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import attrs
 import click
 
-from .. import Hook, ServiceClient
-from ..limits import HostLimiter
+from .. import ServiceClient
 from .exit_codes import SOME_FAILED
 from .streams import discard_stdout, print_json, to_json
-
-LIMIT_FILE = "LSQ_LIMIT_FILE"
-
-
-def client_from_env(hooks: Sequence[Hook] = ()) -> ServiceClient:
-    """Return a client that shares the rate limit through LSQ_LIMIT_FILE, if that is set."""
-    path = os.environ.get(LIMIT_FILE)
-    return ServiceClient.from_env(limiter=HostLimiter(path) if path else None, hooks=hooks)
 
 
 async def print_result(
     operation: Callable[[ServiceClient], Awaitable[Any]], is_ok: Callable[[Any], bool] = lambda record: True
 ) -> int:
     """Call *operation* with a client, print its record or its list of records as JSON, and return the exit code."""
-    async with client_from_env() as client:
+    async with ServiceClient.from_env() as client:
         record = await operation(client)
     shown = [_shown(one) for one in record] if isinstance(record, list) else _shown(record)
     try:

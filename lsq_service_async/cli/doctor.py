@@ -18,7 +18,7 @@ from .. import (
     ServiceClient,
 )
 from ..errors import printable
-from .client import LIMIT_FILE
+from ..limits import limiter_from_env
 from .exit_codes import exit_code_for
 
 _ADVICE = {
@@ -41,13 +41,16 @@ def doctor() -> int:
 
 
 async def _check(config: Config) -> int:
-    rate, limit_file = config.rate_limit, os.environ.get(LIMIT_FILE)
+    rate, limiter = config.rate_limit, limiter_from_env()
+    shared = "no (set LSQ_LIMIT_FILE or LSQ_LIMIT_REDIS to share the limit between programs)"
+    if limiter is not None:
+        shared = f"through the file {file}" if (file := os.environ.get("LSQ_LIMIT_FILE")) else "through Redis"
     _print("keys", "set by LSQ_ACCESS_KEY and LSQ_SECRET_KEY")
     _print("org id", config.org_id)
     _print("host", config.base_url)
     _print("limit", f"{rate.calls} calls in {rate.per:g} s (set LSQ_RATE_LIMIT to change it)")
-    _print("shared", f"through {limit_file}" if limit_file else f"no (set {LIMIT_FILE} to share it between programs)")
-    async with ServiceClient(config) as client:
+    _print("shared", shared)
+    async with ServiceClient(config, limiter=limiter) as client:
         try:
             await client.check()
         except LSQServiceError as error:

@@ -36,7 +36,7 @@ from .. import (
     RateLimitError,
     ServiceClient,
 )
-from ..limits import Limiter
+from ..limits import Limiter, limiter_from_env
 
 try:
     from fastapi import Depends, FastAPI
@@ -76,9 +76,10 @@ def lifespan(
     ``config`` is a Config, or a function such as ``Config.from_env``, so that the app can be imported without settings.
     ``own`` is your own lifespan: it runs while the client is open, can get the client with `client_of`, and its state
     is kept. To use a second account, open a second client in it. ``limiter`` and ``hooks`` are arguments of
-    `ServiceClient`; with several workers, use a HostLimiter or a RedisLimiter. ``http_client`` is a function that
-    returns an httpx.AsyncClient: it is called in the event loop of the app when the app starts, and the client is
-    closed when the app stops. Wrong arguments raise ConfigurationError.
+    `ServiceClient`; with several workers, use a HostLimiter or a RedisLimiter. If ``config`` is a function and there is
+    no ``limiter``, LSQ_LIMIT_FILE and LSQ_LIMIT_REDIS are used as in `ServiceClient.from_env`. ``http_client`` is a
+    function that returns an httpx.AsyncClient: it is called in the event loop of the app when the app starts, and the
+    client is closed when the app stops. Wrong arguments raise ConfigurationError.
     """
     # With FastAPI(lifespan=lifespan), which is a mistake, ``config`` is the app. An app is callable too.
     if not isinstance(config, Config) and (isinstance(config, FastAPI) or not callable(config)):
@@ -93,10 +94,12 @@ def lifespan(
 
     @asynccontextmanager
     async def opened(app: FastAPI) -> AsyncIterator[State]:
-        settings = config if isinstance(config, Config) else config()
+        settings, shared = config, limiter
+        if not isinstance(settings, Config):
+            settings, shared = settings(), limiter or limiter_from_env()
         async with (
             (http_client or nullcontext)() as http,
-            ServiceClient(settings, limiter=limiter, http_client=http, hooks=hooks) as client,
+            ServiceClient(settings, limiter=shared, http_client=http, hooks=hooks) as client,
             _stored(app, client) as state,
             own(app) if own else nullcontext() as more,
         ):

@@ -5,13 +5,15 @@ queues.py     queues of waiting calls
 local.py      LocalLimiter: the state of one process, in memory
 host.py       HostLimiter: the processes of one host, in a SQLite file
 redis.py      RedisLimiter: many hosts, in Redis
+_from_env.py  the limiter that LSQ_LIMIT_FILE or LSQ_LIMIT_REDIS names
 _backend.py   SharedLimiter, and the interface of the backends that it uses: a file or Redis
 _leases.py    leases on the calls in flight of this process, and reports of completed calls
 _engine/      every decision, as pure functions
 """
 
+from ._from_env import limiter_from_env
 from .host import HostLimiter
 from .limiter import Limiter, LimiterStats, Slot
 from .local import LocalLimiter
 
-__all__ = ["HostLimiter", "Limiter", "LimiterStats", "LocalLimiter", "Slot"]
+__all__ = ["HostLimiter", "Limiter", "LimiterStats", "LocalLimiter", "Slot", "limiter_from_env"]

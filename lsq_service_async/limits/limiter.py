@@ -491,7 +491,8 @@ def _fail(waiter: Waiter, error: Exception) -> None:
 
 
 def _warn(rate: RateLimit, now: RateLimit, named: tuple[int, float] | None) -> None:
-    why, hold = "another program uses the same account, or the plan allows less", ""
+    why, hold = "another program uses the same account (set LSQ_LIMIT_FILE in both to share the limit), or", ""
+    why += " the plan allows less"
     if named:
         why, hold = f"the service named a limit of {named[0]} calls in {named[1]:g} s", " for ten minutes or longer"
     _log.warning(

@@ -41,7 +41,8 @@ def bulk() -> None:
         bulk run rows.csv --errors bad.csv
         bulk retry bad.csv --journal rows.csv.journal
 
-    Set LSQ_LIMIT_FILE to a file to share the rate limit with other programs on this machine.
+    Set LSQ_LIMIT_FILE to a file to share the rate limit with other programs on this machine, or LSQ_LIMIT_REDIS to the
+    address of a Redis server.
 
     Exit codes: 0 all rows done, 1 rows failed, are unknown or may have been applied twice, 2 wrong usage or settings,
     4 rejected keys, 75 stopped and can continue, 130 Ctrl-C.

@@ -19,7 +19,6 @@ from ... import (
 from ...bulk import Plan, State
 from ...bulk.columns import FILES
 from ...bulk.journal import match_rows
-from ..client import client_from_env
 from ..exit_codes import SOME_FAILED
 from ..progress import format_duration
 from .input import BulkFile, FileRow, Rows
@@ -31,7 +30,7 @@ Validate = Callable[[NewTicket | TicketUpdate], Awaitable[list[str]]]
 async def print_plan(file: BulkFile, rows: Rows) -> None:
     """Print how many calls a run would make and how long they take."""
     files = _Files()
-    async with client_from_env() as client:
+    async with ServiceClient.from_env() as client:
         _print_plan(file.job(client, rows).plan())
         open_rows = (row for row, entry, _ in match_rows(file.journal, rows) if entry.state is not State.DONE)
         failed = [row for row in open_rows if await files.problems_of(row)]
@@ -53,7 +52,7 @@ async def check_rows(file: BulkFile, rows: Rows, results: Results, **options: An
     """Write each row that would fail, print the plan, and return the exit code."""
     failed, files = rows.bad, _Files()
     rows.on_bad = lambda line: results.write_failed(line, line.error)
-    async with client_from_env() as client:
+    async with ServiceClient.from_env() as client:
         plan = file.job(client, rows, **options).plan()  # first, because it rejects the journal of another account
         validate = await _validator(client)
         for row, entry, changed in match_rows(file.journal, rows):

@@ -8,10 +8,9 @@ from typing import Any
 
 from rich.console import Console
 
-from ... import AuthenticationError, LSQServiceError
+from ... import AuthenticationError, LSQServiceError, ServiceClient
 from ...bulk import BulkJob, RowOutcome, State
 from ...bulk.progress import state_for_error
-from ..client import client_from_env
 from ..exit_codes import RESUMABLE, SOME_FAILED, exit_code_for
 from ..progress import Output, ProgressDisplay, format_duration
 from .formats import InputLine
@@ -36,7 +35,7 @@ async def send_rows(
     """
     # The signal handlers stay until the client is closed, which takes time too.
     with StopSignals() as signals:
-        async with client_from_env(hooks=[results.page.note] if results.page else []) as client:
+        async with ServiceClient.from_env(hooks=[results.page.note] if results.page else []) as client:
             if results.page:
                 results.page.limit = client.limiter.stats()
             with ProgressDisplay(console or Output(stderr=True, highlight=False), "rows", rows.total) as display:
