@@ -26,7 +26,6 @@ from .errors import InvalidRequestError
 
 T = TypeVar("T")
 _CHUNK_SIZE = 1 << 20
-_OPEN_FOLDER = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
 _THREADS = 32
 
 
@@ -102,7 +101,7 @@ class PathSource(Source):
         return cls(path, found.st_size, follow, (found.st_dev, found.st_ino))
 
     def open(self) -> BinaryIO:
-        file = _open_regular(self.path, 0 if self.follow else os.O_NOFOLLOW)
+        file = _open_regular(self.path, follow=self.follow)
         found = os.fstat(file.fileno())
         if self.identity not in (None, (found.st_dev, found.st_ino)):
             file.close()
@@ -132,16 +131,17 @@ class FolderSource(Source):
         path = os.path.realpath(os.path.join(folder, self.path), strict=True)
         if os.path.commonpath([folder, path]) != folder:
             raise ValueError("it is not below this folder; move it there, or use another folder")
-        if os.open not in os.supports_dir_fd:
-            return _open_regular(path, 0)
+        if os.open not in os.supports_dir_fd:  # on Windows
+            return _open_regular(path, follow=False)
         # Part by part, so that no folder can be replaced by a symlink after the check.
         *folders, name = Path(path).relative_to(folder).parts or (".",)
-        directory = os.open(folder, _OPEN_FOLDER)
+        flags = os.O_DIRECTORY | getattr(os, "O_PATH", os.O_RDONLY)
+        directory = os.open(folder, flags)
         try:
             for part in folders:
-                outer, directory = directory, os.open(part, _OPEN_FOLDER | os.O_NOFOLLOW, dir_fd=directory)
+                outer, directory = directory, os.open(part, flags | os.O_NOFOLLOW, dir_fd=directory)
                 os.close(outer)
-            return _open_regular(name, os.O_NOFOLLOW, directory)
+            return _open_regular(name, follow=False, directory=directory)
         finally:
             os.close(directory)
 
@@ -163,9 +163,15 @@ def _stat(source: PathSource | FolderSource) -> os.stat_result:
     raise InvalidRequestError(f"cannot attach {str(source.path)!r}{origin}: {reason}")
 
 
-def _open_regular(path: str | Path, flags: int, directory: int | None = None) -> BinaryIO:
+def _open_regular(path: str | Path, *, follow: bool, directory: int | None = None) -> BinaryIO:
+    if directory is None and not hasattr(os, "O_NOFOLLOW"):  # on Windows, which cannot open a folder either
+        if not follow and os.path.islink(path):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        if os.path.isdir(path):
+            raise ValueError("only regular files can be sent")
     # Non-blocking, because opening a FIFO would wait for a writer.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags, dir_fd=directory)
+    flags = getattr(os, "O_NONBLOCK", 0) | (0 if follow else getattr(os, "O_NOFOLLOW", 0))
+    descriptor = os.open(path, os.O_RDONLY | flags, dir_fd=directory)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise ValueError("only regular files can be sent")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from .errors import ConfigurationError
 
-_FLAGS = ("O_CREAT", "O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC")  # Windows has only the first; a pipe must not block
+_FLAGS = ("O_CREAT", "O_NOFOLLOW", "O_NONBLOCK")  # Windows has only the first; a pipe must not block
 _SIDES = ("-wal", "-shm", "-journal")  # the files that SQLite keeps next to a database
 PathLike = str | os.PathLike[str]
 
@@ -32,6 +34,50 @@ def open_private_file(path: PathLike, flags: int) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def lock_private_file(path: str) -> Callable[[], None] | None:
+    """Create a file and lock it. Return the function that removes and unlocks it.
+
+    Returns None if another process, or another journal of this one, has locked it. The system ends the lock when the
+    process ends, even if it is killed.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return _lock_on_windows(path)
+    while True:
+        lock, is_locked = open_private_file(path, os.O_RDWR), False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Another process that ends may remove the file between these two steps.
+            is_locked = os.path.exists(path) and os.path.samestat(os.stat(path), os.fstat(lock))
+        except BlockingIOError:
+            return None
+        finally:
+            if not is_locked:
+                os.close(lock)
+        if is_locked:
+            return partial(_unlock, path, lock)
+
+
+def _unlock(path: str, lock: int) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+    os.close(lock)
+
+
+def _lock_on_windows(path: str) -> Callable[[], None] | None:
+    try:
+        from filelock import FileLock, Timeout
+    except ImportError:
+        raise ConfigurationError("On this platform, a journal needs filelock. Run: pip install filelock") from None
+    lock = FileLock(path, thread_local=False)  # several threads use a journal
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return None
+    return lock.release
 
 
 def check_private_database(path: PathLike) -> os.stat_result:

@@ -65,6 +65,23 @@ async def test_a_file_that_was_replaced_is_not_sent(path):
         attachment.source.open()
 
 
+@pytest.mark.parametrize("follow", [True, False])
+def test_a_path_is_checked_without_the_flags_of_posix(path, tmp_path, monkeypatch, follow):
+    """On Windows, which has neither flag, folders and links are recognised before the file is opened."""
+    monkeypatch.delattr(os, "O_NOFOLLOW")
+    monkeypatch.delattr(os, "O_NONBLOCK")
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    assert whole(Attachment.from_path(path, follow_symlinks=follow)) == DATA
+    with pytest.raises(InvalidRequestError, match="only regular files can be sent"):
+        Attachment.from_path(tmp_path, follow_symlinks=follow)
+    if follow:
+        assert whole(Attachment.from_path(link)) == DATA
+    else:
+        with pytest.raises(InvalidRequestError, match="symbolic link"):
+            Attachment.from_path(link, follow_symlinks=False)
+
+
 @pytest.mark.parametrize("has_dir_fd", [True, False])
 async def test_a_file_below_a_folder_is_checked_when_it_is_sent(path, tmp_path, monkeypatch, has_dir_fd):
     """A name from untrusted text is relative to the folder; links inside of the folder are followed."""

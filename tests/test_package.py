@@ -54,3 +54,10 @@ def test_the_top_level_is_what_was_agreed():
     expected.add("PKG-INFO")  # which a source distribution brings
     found = {path.name for path in ROOT.iterdir() if not path.name.startswith(".") and path.name != "dist"}
     assert found - expected == set()
+
+
+def test_the_package_works_without_what_only_posix_has(tmp_path):
+    """Calls, uploads, bulk runs with a journal and the command line work as on Windows; HostLimiter is refused."""
+    program = Path(__file__).with_name("on_windows.py")
+    ran = subprocess.run([sys.executable, program, tmp_path], capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stdout.splitlines()[-1]) == (0, "locks with SoftFileLock"), ran.stderr

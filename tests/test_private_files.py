@@ -2,10 +2,12 @@
 
 import os
 import stat
+import sys
 
+import filelock
 import pytest
 
-from lsq_service_async._private_files import check_private_database, open_private_file
+from lsq_service_async._private_files import check_private_database, lock_private_file, open_private_file
 from lsq_service_async.errors import ConfigurationError
 
 
@@ -99,3 +101,24 @@ def test_on_windows_owner_and_mode_are_not_checked(path, monkeypatch):
     monkeypatch.delattr(os, "geteuid")
     write(path)
     check_private_database(path)
+
+
+@pytest.mark.parametrize("modules", [{}, {"fcntl": None}], ids=["POSIX", "Windows"])
+def test_a_lock_has_one_owner(tmp_path, monkeypatch, modules):
+    """A lock file is free again when its owner has released it. Without fcntl, filelock is used."""
+    assert filelock.FileLock is filelock.UnixFileLock  # imported before fcntl is blocked
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    path = str(tmp_path / "run.lock")
+    for _ in range(2):
+        release = lock_private_file(path)
+        assert lock_private_file(path) is None
+        release()
+
+
+def test_a_missing_filelock_is_named(tmp_path, monkeypatch):
+    """Without fcntl and filelock, the error has the command that installs it."""
+    for name in ("fcntl", "filelock"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ConfigurationError, match="pip install filelock"):
+        lock_private_file(str(tmp_path / "run.lock"))

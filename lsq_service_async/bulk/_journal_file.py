@@ -9,7 +9,6 @@ that no row is sent twice.
 from __future__ import annotations
 
 import enum
-import fcntl
 import logging
 import os
 import secrets
@@ -24,7 +23,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from .._private_files import check_private_database, open_private_file
+from .._private_files import check_private_database, lock_private_file, open_private_file
 from ..errors import ConfigurationError, LSQServiceError
 from ..records import TicketReceipt
 
@@ -125,7 +124,7 @@ class JournalFile:
         self.highest_number: int = 0
         """The highest ticket number in the file when it was opened."""
         self._sum = 0
-        self._lock: int | None = None
+        self._unlock: Callable[[], None] | None = None
         self._database: sqlite3.Connection | None = None
         self._failure: str | None = None
 
@@ -162,17 +161,15 @@ class JournalFile:
 
     def close(self) -> None:
         """Release the file. Calling it again does nothing."""
-        database, self._database, lock, self._lock = self._database, None, self._lock, None
+        database, self._database, unlock, self._unlock = self._database, None, self._unlock, None
         try:
             if database is not None:
                 with closing(database), suppress(*_FOREIGN_ERRORS):  # a -journal file that is not empty has to stay
                     if _value(database, "PRAGMA journal_mode") == "truncate":
                         database.execute("PRAGMA journal_mode = DELETE")  # removes the empty -journal file
         finally:
-            if lock is not None:
-                with suppress(FileNotFoundError):
-                    os.unlink(f"{self.path}.lock")
-                os.close(lock)
+            if unlock is not None:
+                unlock()
 
     def query(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call a function that reads the database, which is its first argument."""
@@ -212,21 +209,10 @@ class JournalFile:
 
     def _acquire_lock(self) -> None:
         # A separate file is locked, because closing any descriptor of the journal would release all POSIX locks of this
-        # process on it, including SQLite's. The kernel releases this lock when the process ends, even if it is killed.
-        path = f"{self.path}.lock"
-        while self._lock is None:
-            lock = open_private_file(path, os.O_RDWR)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # Another run that ends may remove the file between these two steps.
-                if os.path.exists(path) and os.path.samestat(os.stat(path), os.fstat(lock)):
-                    self._lock = lock
-            except BlockingIOError:
-                text = f"Another run uses the journal {self.path!r}. Wait until it ends, or stop it."
-                raise ConfigurationError(text) from None
-            finally:
-                if self._lock is None:
-                    os.close(lock)
+        # process on it, including SQLite's.
+        self._unlock = lock_private_file(f"{self.path}.lock")
+        if self._unlock is None:
+            raise ConfigurationError(f"Another run uses the journal {self.path!r}. Wait until it ends, or stop it.")
 
     def _create(self, operation: str, account: str | None) -> None:
         """Write a new file under another name, then rename it. So an empty file is an error and never a new journal."""
@@ -249,11 +235,12 @@ class JournalFile:
                 header = (_VERSION, operation, account)
                 database.execute("INSERT INTO journal VALUES (?, ?, ?, ?)", (*header, c_int64(_hash(header)).value))
         os.rename(new, self.path)
-        folder = os.open(os.path.dirname(self.path), os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        if hasattr(os, "O_DIRECTORY"):  # Windows cannot sync a folder
+            folder = os.open(os.path.dirname(self.path), os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
     def _check_format(self, database: sqlite3.Connection, operation: str | None, *, has_wal: bool) -> None:
         """Check the tables, upgrade them if they are of version 1, and make every commit durable."""

@@ -75,8 +75,9 @@ class Listener:
         """Abort every connection, cancel every open call, and free the port, without waiting for callers."""
         # A connection that is being accepted while its asyncio server closes stays open and unread. So stop accepting
         # first, and give the loop the three turns that a started accept takes.
-        for listening in self._server.sockets:
-            self._server.get_loop().remove_reader(listening.fileno())
+        with suppress(NotImplementedError):  # on Windows
+            for listening in self._server.sockets:
+                self._server.get_loop().remove_reader(listening.fileno())
         for _ in range(3):
             await asyncio.sleep(0)
         self._server.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import math
 import os
 import sqlite3
@@ -36,8 +37,8 @@ class HostLimiter(SharedLimiter):
     can read it. Delete it only while no process uses it. If it is deleted or replaced in use, the processes change to
     the new file. If one of them creates it, no call is sent for a window. If a process dies, its calls in flight count
     as answered when their leases expire, after at most ten seconds. While the file cannot be used, calls raise
-    NotSentError. Opening raises ConfigurationError if the file is not the file of a limit or cannot be written, if
-    another user owns it or can write to it, or on a platform other than Linux and macOS.
+    NotSentError. Opening raises ConfigurationError if the file is not the file of a limit or cannot be written, or if
+    another user owns it or can write to it. On Windows, this class raises ConfigurationError.
 
     If processes are configured with different rates, all of these hold, and a warning is logged.
 
@@ -46,6 +47,11 @@ class HostLimiter(SharedLimiter):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        if not sys.platform.startswith(("linux", "darwin")) or importlib.util.find_spec("fcntl") is None:
+            raise ConfigurationError(
+                "HostLimiter needs a monotonic clock that all processes share, as on Linux and macOS. "
+                f"On {sys.platform} use RedisLimiter, or LocalLimiter in a single process"
+            )
         super().__init__(HostBackend(Path(path)))
 
 
@@ -191,17 +197,9 @@ def _is_empty(db: sqlite3.Connection) -> bool:
 
 
 def boot_id() -> str:
-    """Return an id that changes each time this machine starts. Raises ConfigurationError on other platforms.
-
-    Linux and macOS have such an id, and their monotonic clock is the same for all processes.
-    """
-    if sys.platform.startswith("linux"):
+    """Return an id that changes each time this machine starts."""
+    if sys.platform != "darwin":
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    if sys.platform == "darwin":
-        command = ["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 -- a fixed command
-        return done.stdout.strip()
-    raise ConfigurationError(
-        "HostLimiter needs a monotonic clock that all processes share, as on Linux and macOS. "
-        f"On {sys.platform} use RedisLimiter, or LocalLimiter in a single process"
-    )
+    command = ["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 -- a fixed command
+    return done.stdout.strip()

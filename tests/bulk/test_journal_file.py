@@ -142,6 +142,13 @@ def test_one_run_at_a_time_has_the_file(journal):
     write(journal, entry(2))
 
 
+def test_a_folder_that_cannot_be_synced_is_left_as_it_is(journal, monkeypatch):
+    """Windows has no descriptors of folders, so only the file is synced."""
+    monkeypatch.delattr(os, "O_DIRECTORY")
+    write(journal, entry(1))
+    assert states_in(journal) == {State.DONE: 1}
+
+
 def test_a_lock_file_that_a_dead_process_left_is_no_lock(journal):
     """The lock ends with its process, and so does one whose file was removed in the meantime."""
     side(journal, ".lock").write_bytes(b"")

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import sys
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -101,7 +102,10 @@ def _table(checks: list[Check]) -> Table:
 
 def _print_command(console: Console, name: str) -> None:
     """Print a command to paste, on one line, with the shortest path to this Python."""
-    python = shlex.quote(min(sys.executable, os.path.relpath(sys.executable), key=len))
+    python = sys.executable
+    with suppress(ValueError):  # on Windows, it can be on another drive
+        python = min(python, os.path.relpath(python), key=len)
+    python = shlex.quote(python)
     if shutil.which("python") == sys.executable:
         python = "python"
     console.print(f"  {python} -m lsq_service_async {name}", soft_wrap=True, markup=False, highlight=False)
