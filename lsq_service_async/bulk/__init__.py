@@ -13,7 +13,7 @@ circuit_breaker.py   pauses the run while the service fails
 from ._journal_file import State
 from .columns import rows_from
 from .job import Bulk, BulkJob, Setup
-from .journal import account_in, possible_duplicates_in, resolve, states_in, unknown_in
+from .journal import account_in, operation_in, possible_duplicates_in, resolve, states_in, unknown_in
 from .progress import Plan, RowOutcome, Summary
 from .rows import BulkRow, row_of
 
@@ -27,6 +27,7 @@ __all__ = [
     "State",
     "Summary",
     "account_in",
+    "operation_in",
     "possible_duplicates_in",
     "resolve",
     "row_of",

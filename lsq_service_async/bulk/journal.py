@@ -265,6 +265,11 @@ def account_in(path: PathLike) -> str | None:
     return _read(path, "SELECT account FROM journal", lambda rows: next(iter(rows), (None,))[0])
 
 
+def operation_in(path: PathLike) -> str | None:
+    """Return "created" or "updated", the operation of the rows in a journal; None if it does not exist. Blocks."""
+    return _read(path, "SELECT operation FROM journal", lambda rows: next(iter(rows), (None,))[0])
+
+
 def _read(path: PathLike, query: str, parse: Callable[[Iterable[Any]], T]) -> T:
     name = checked_path(path)
     with reading(name), closing(open_for_reading(name)) as database:

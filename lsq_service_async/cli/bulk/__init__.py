@@ -2,6 +2,7 @@
 
 commands.py   plan, run, retry, status, unknown              <- start reading here
 run.py        run and retry: results, report, progress, exit code
+first.py      run --first: sends a few rows and compares their tickets
 dry_run.py    plan and run --dry-run: nothing is sent
 input.py      reads rows from a file or a pipe
 formats.py    CSV, workbooks and JSONL: each record becomes a line

@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
+from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from datetime import tzinfo
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ... import InvalidRequestError
-from ...bulk import State, account_in, states_in
+from ...bulk import State, account_in, operation_in, states_in
 from ...bulk.columns import time_zone_of
 from ...errors import printable
 from ..streams import print_json
 from .dry_run import check_rows, print_plan
-from .input import BulkFile, has_jsonl_suffix, is_regular
-from .output import Results, open_report, print_unknown, resolve_unknown
+from .first import send_first
+from .input import BulkFile, Rows, has_jsonl_suffix, is_regular
+from .output import NUMBER, Results, open_report, print_unknown, resolve_unknown
 from .report import open_page
 from .run import send_rows
 
@@ -80,9 +83,7 @@ _FILE: list[click.Parameter] = [
     click.Option(
         ["--operation"],
         type=click.Choice(["create", "update"]),
-        default="create",
-        show_default=True,
-        help="Create a ticket for each row, or update the ticket that a row names.",
+        help="Create a ticket for each row, or update the one that it names. Default: that of the journal, or create.",
     ),
     click.Option(
         ["--delimiter"], callback=_one_character, help="Separates CSV cells. Default: found in the first line."
@@ -118,6 +119,7 @@ _SEND: list[click.Parameter] = [
     ),
     click.Option(["--errors"], type=_PATH, help="Write failed rows to this file."),
     click.Option(["--report"], type=_PATH, help="Write a page about the run to this .html file."),
+    click.Option(["--results", "applied"], type=_PATH, help="Write the other rows to this file, with ticket numbers."),
 ]
 
 
@@ -131,19 +133,28 @@ def plan(**options: Any) -> None:
 
 @bulk.command(params=[*_FILE, *_SEND])
 @click.option("--dry-run", is_flag=True, help="Check every row and send nothing.")
-def run(dry_run: bool, errors: Path | None, report: Path | None, on_unknown: str, **options: Any) -> int:
+@click.option(
+    "--first",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Send N rows, print which fields came back changed, and ask before the others are sent.",
+)
+def run(dry_run: bool, first: int | None, on_unknown: str, **options: Any) -> int:
     """Send all rows that are not finished. Prints one JSON line for each row."""
-    return _run(_bulk_file(**options), errors, report, dry_run=dry_run, on_unknown=on_unknown)
+    if dry_run:
+        return _run(partial(check_rows, on_unknown=on_unknown), is_dry_run=True, **options)
+    send = partial(send_first, first=first) if first else send_rows
+    return _run(partial(send, on_unknown=on_unknown), **options)
 
 
 @bulk.command(params=[*_FILE, *_SEND])
-def retry(errors: Path | None, report: Path | None, on_unknown: str, **options: Any) -> int:
+def retry(on_unknown: str, **options: Any) -> int:
     """Send failed rows again, and all rows that are not finished.
 
     FILE is the file that was run, or its corrected --errors report with the --journal of that run. A corrected row
     keeps its key.
     """
-    return _run(_bulk_file(**options), errors, report, on_unknown=on_unknown, retry_failed=True)
+    return _run(partial(send_rows, on_unknown=on_unknown, retry_failed=True), **options)
 
 
 @bulk.command(params=[*_FILE])
@@ -182,11 +193,14 @@ def unknown(applied: tuple[str, ...], not_applied: tuple[str, ...], **options: A
             print_unknown(rows, journal)
 
 
-def _bulk_file(path: str, journal: Path | None, **options: Any) -> BulkFile:
+def _bulk_file(path: str, journal: Path | None, operation: str | None, **options: Any) -> BulkFile:
     is_file = is_regular(path) or os.path.isdir(path) or not os.path.exists(path)  # the others cannot be read
     if journal is None and (path == "-" or not is_file):
         raise click.UsageError(f"rows from a pipe or a device ({path}) need --journal")
-    return BulkFile(path=path, journal=journal or Path(f"{path}.journal"), **options)
+    journal = journal or Path(f"{path}.journal")
+    recorded = operation_in(journal)
+    is_update = operation == "update" or (operation is None and recorded == "updated")
+    return BulkFile(path=path, journal=journal, operation="update" if is_update else "create", **options)
 
 
 def _existing_journal(file: BulkFile) -> Path:
@@ -198,24 +212,39 @@ def _existing_journal(file: BulkFile) -> Path:
     return file.journal
 
 
-def _run(file: BulkFile, errors: Path | None, page: Path | None, *, dry_run: bool = False, **options: Any) -> int:
-    if errors and errors.resolve() in (Path(file.path).resolve(), file.journal.resolve()):
-        raise click.UsageError("--errors would overwrite the input or its journal; use another name")
-    if errors and not file.format and has_jsonl_suffix(errors) != has_jsonl_suffix(file.path):
-        raise click.UsageError("--errors is written in the format of FILE; use the same suffix")
-    if errors and errors.suffix.lower().startswith((".xls", ".ods")):
-        raise click.UsageError("--errors of a workbook is written as CSV; use a name that ends with .csv")
+def _run(
+    send: Callable[[BulkFile, Rows, Results], Coroutine[Any, Any, int]],
+    errors: Path | None,
+    applied: Path | None,
+    report: Path | None,
+    *,
+    is_dry_run: bool = False,
+    **options: Any,
+) -> int:
+    file = _bulk_file(**options)
+    paths = {Path(file.path).resolve(): "the input", file.journal.resolve(): "its journal"}
+    for option, path in (("--errors", errors), ("--results", applied)):
+        if path is None:
+            continue
+        if path.resolve() in paths:
+            raise click.UsageError(f"{option} would overwrite {paths[path.resolve()]}; use another name")
+        if not file.format and has_jsonl_suffix(path) != has_jsonl_suffix(file.path):
+            raise click.UsageError(f"{option} is written in the format of FILE; use the same suffix")
+        if path.suffix.lower().startswith((".xls", ".ods")):
+            raise click.UsageError(f"{option} of a workbook is written as CSV; use a name that ends with .csv")
+        paths[path.resolve()] = f"the file of {option}"
     with ExitStack() as stack:
         rows = stack.enter_context(file.open())
-        report = stack.enter_context(open_report(errors, rows.format)) if errors else None
-        results = Results(report, stack.enter_context(open_page(page, file.path)) if page else None)
-        code = asyncio.run((check_rows if dry_run else send_rows)(file, rows, results, **options))
+        failed = stack.enter_context(open_report(errors, rows.format)) if errors else None
+        done = stack.enter_context(open_report(applied, rows.format, NUMBER)) if applied else None
+        results = Results(failed, stack.enter_context(open_page(report, file.path)) if report else None, done)
+        code = asyncio.run(send(file, rows, results))
     if results.in_doubt and file.path != "-":
         click.echo(f"To list unknown rows and possible duplicates, run: {_command(file, 'unknown')}", err=True)
-    if report and report.rows and not dry_run:
+    if failed and failed.rows and not is_dry_run:
         text = f"Correct the rows in {printable(str(errors))}, then run: {_command(file, 'retry', errors)}"
         click.echo(text, err=True)
-    elif not report and results.rejected and file.path != "-":
+    elif not failed and results.rejected and file.path != "-":
         click.echo(f"To send the failed rows again, run: {_command(file, 'retry')}", err=True)
         click.echo("To correct them first, add --errors FILE, which writes them to a file.", err=True)
     return code
@@ -227,7 +256,6 @@ def _command(file: BulkFile, name: str, path: Path | None = None) -> str:
     path_to_paste = f"./{given}" if given.startswith("-") else given  # which is not an option
     words = [str(click.get_current_context().find_root().info_name), "bulk", name, _quoted(path_to_paste)]
     words += [] if str(file.journal) == f"{given}.journal" else ["--journal", _quoted(str(file.journal))]
-    words += ["--operation update"] if file.operation == "update" else []
     for option in ("delimiter", "encoding", "format", "time_zone", "attachments_from"):
         if (value := getattr(file, option)) is not None:
             words += [f"--{option.replace('_', '-')}", _quoted(str(value))]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import click
@@ -21,9 +23,11 @@ from ...bulk.columns import FILES
 from ...bulk.journal import match_rows
 from ..exit_codes import SOME_FAILED
 from ..progress import format_duration
+from .formats import InputLine
 from .input import BulkFile, FileRow, Rows
 from .output import Results
 
+_MAX_PROBLEMS = 20  # different ones that are printed
 Validate = Callable[[NewTicket | TicketUpdate], Awaitable[list[str]]]
 
 
@@ -49,9 +53,19 @@ def _print_plan(plan: Plan) -> None:
 
 
 async def check_rows(file: BulkFile, rows: Rows, results: Results, **options: Any) -> int:
-    """Write each row that would fail, print the plan, and return the exit code."""
+    """Write each row that would fail, print how often each problem occurs and the plan, and return the exit code."""
     failed, files = rows.bad, _Files()
-    rows.on_bad = lambda line: results.write_failed(line, line.error)
+    counts: Counter[str] = Counter()
+    first: dict[str, int] = {}
+
+    def write(line: InputLine, problems: Iterable[str]) -> None:
+        for problem in problems:
+            counts[problem] += 1
+            first.setdefault(problem, line.number)
+        results.write_failed(line, line.error or f"line {line.number}: {'; '.join(problems)}")
+
+    # An error of the format begins with the number of its line.
+    rows.on_bad = lambda line: write(line, [re.sub(r"^line \d+[,:] ", "", line.error or "")])
     async with ServiceClient.from_env() as client:
         plan = file.job(client, rows, **options).plan()  # first, because it rejects the journal of another account
         validate = await _validator(client)
@@ -61,7 +75,11 @@ async def check_rows(file: BulkFile, rows: Rows, results: Results, **options: An
                 problems += await files.problems_of(row)
             if problems:
                 failed += 1
-                results.write_failed(row.line, f"line {row.line.number}: {'; '.join(problems)}")
+                write(row.line, problems)
+    for problem, count in counts.most_common(_MAX_PROBLEMS):
+        click.echo(f"{count:,} rows: {problem} (first: line {first[problem]})", err=True)
+    if len(counts) > _MAX_PROBLEMS:
+        click.echo(f"{len(counts) - _MAX_PROBLEMS:,} more problems; the results have those of each row", err=True)
     _print_plan(plan)
     files.print()
     click.echo(f"{failed} of {rows.total} rows would fail; nothing was sent", err=True)

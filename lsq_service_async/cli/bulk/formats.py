@@ -30,6 +30,7 @@ _BOMS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 _DELIMITERS = ",;\t|"
+_NO_NAME = re.compile(r"[^\w\s.\-\"]")
 _SEPARATOR_LINE = re.compile(r'"?sep=([^"\r\n])"?\s*')  # written by Excel before the names of the columns
 _WORKBOOK = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # .xlsx, .xlsm, .xlsb and .ods; .xls
 
@@ -131,7 +132,10 @@ def csv_records(file: BinaryIO, encoding: str | None, delimiter: str) -> Records
 
 
 def detect_delimiter(file: BinaryIO, encoding: str | None) -> str:
-    """Return the delimiter that a line `sep=;` names, or the one that splits the first line into most cells."""
+    """Return the delimiter that a line `sep=;` names, or the one that splits the first line into most cells.
+
+    If none of the common ones splits it, every other character that cannot be in the name of a column is tried.
+    """
     if match := _SEPARATOR_LINE.fullmatch(next(decode(file, encoding), "")):
         return match[1]
 
@@ -141,7 +145,11 @@ def detect_delimiter(file: BinaryIO, encoding: str | None) -> str:
         except InputError:
             return 0
 
-    return max(_DELIMITERS, key=cells)
+    found = max(_DELIMITERS, key=cells)
+    if cells(found) > 1:
+        return found
+    rare: list[str] = _NO_NAME.findall(next(decode(file, encoding), ""))
+    return max([found, *rare], key=cells)
 
 
 def workbook_records(file: BinaryIO) -> Callable[[], Records]:

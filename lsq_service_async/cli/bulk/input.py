@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import tzinfo
 from functools import partial
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO
@@ -50,12 +51,16 @@ class Rows:
         self.format = format
         self.total: int = 0
         self.bad: int = 0
+        self.last_line: int = 0
+        """The number of the line that was read last."""
         self.on_bad: Callable[[InputLine], None] = lambda line: None
         self._ticket_type = ticket_type
         self._attach = attach
         self._zone = zone
+        self._after: int = 0
+        self._first: int | None = None
         seen: set[bytes] = set()
-        for line in format.lines():
+        for line in self._lines():
             self.total += 1
             self.bad += isinstance(self._row(line), InputLine)
             digest = _key_digest(line)
@@ -66,11 +71,23 @@ class Rows:
             if digest:
                 seen.add(digest)
 
+    def narrow(self, *, after: int = 0, first: int | None = None) -> None:
+        """Leave out the lines up to the number *after*. Of the others, keep the *first* ones only."""
+        self._after, self._first = after, first
+        self.total = self.bad = 0
+        for line in self._lines():
+            self.total += 1
+            self.bad += isinstance(self._row(line), InputLine)
+
+    def _lines(self) -> Iterator[InputLine]:
+        return islice((line for line in self.format.lines() if line.number > self._after), self._first)
+
     def __len__(self) -> int:
         return self.total - self.bad
 
     def __iter__(self) -> Iterator[FileRow]:
-        for line in self.format.lines():
+        for line in self._lines():
+            self.last_line = line.number
             row = self._row(line)
             if isinstance(row, FileRow):
                 yield row

@@ -22,21 +22,29 @@ from .formats import UNREADABLE, InputLine, Jsonl, Table, escape_formula
 from .input import Rows
 from .report import RunPage
 
+NUMBER = "number"
+"""The column of the file of results that has the ticket numbers."""
+_FAILED, _APPLIED = "the report of failed rows", "the file of results"
+
 
 class Report:
-    """A file of failed rows, to be corrected and sent again: the format of the input, plus key and `error`."""
+    """A file of rows in the format of the input, plus key and one more column.
 
-    def __init__(self, file: IO[str], format: Table | Jsonl) -> None:
+    It has the failed rows with their `error`, to be corrected and sent again, or the others with their ticket `number`.
+    """
+
+    def __init__(self, file: IO[str], format: Table | Jsonl, column: str = ERROR) -> None:
         self.rows: int = 0
         """Number of rows written."""
         self._file = file
+        self._column = column
         self._columns = {field: name for field, name in format.columns.items() if field != ERROR}
         self._columns.setdefault(KEY, KEY)
         self._csv = csv.writer(file, delimiter=format.delimiter) if isinstance(format, Table) else None
         if self._csv:
-            self._csv.writerow(map(escape_formula, [*self._columns.values(), ERROR]))
+            self._csv.writerow(map(escape_formula, [*self._columns.values(), column]))
 
-    def add(self, line: InputLine, error: object, key: str | None = None) -> None:
+    def add(self, line: InputLine, value: object, key: str | None = None) -> None:
         """Write a row and flush. *key* is the journal's key, which still identifies the row after a correction."""
         self.rows += 1
         cells = {**line.cells, KEY: key} if key else line.cells
@@ -44,19 +52,19 @@ class Report:
             # A row with too many cells is written with all of them, so that it is rejected again until it is corrected.
             given = cells.get(UNREADABLE)
             values = [*given, ""] if given else [cells.get(field, "") for field in self._columns]
-            self._csv.writerow(escape_formula(str(value)) for value in (*values, error))
+            self._csv.writerow(escape_formula(str(cell)) for cell in (*values, value))
         else:
-            self._file.write(to_json({**cells, ERROR: str(error)}, encoding="utf-8") + "\n")
+            self._file.write(to_json({**cells, self._column: str(value)}, encoding="utf-8") + "\n")
         self._file.flush()
 
 
 class Results:
-    """Writes one JSON line for each row to stdout, and failed rows to the report as well.
+    """Writes one JSON line for each row to stdout, and also failed rows to a report and the others to another file.
 
     If a row cannot be written, `on_lost` is called once with the error, and later rows are not written there.
     """
 
-    def __init__(self, report: Report | None, page: RunPage | None = None) -> None:
+    def __init__(self, report: Report | None, page: RunPage | None = None, applied: Report | None = None) -> None:
         self.rejected: int = 0
         """Number of rows in the journal that failed because of their content, and that `retry` can send."""
         self.in_doubt: int = 0
@@ -64,7 +72,7 @@ class Results:
         self.on_lost: Callable[[str, OSError], None] = self._print_lost
         self.page = page
         """The page about the run, if one is written."""
-        self._report = report
+        self._reports = {name: file for name, file in ((_FAILED, report), (_APPLIED, applied)) if file}
         self._is_lost = False
 
     def write_failed(self, line: InputLine, error: object, key: str | None = None, number: str | None = None) -> None:
@@ -72,12 +80,7 @@ class Results:
         self.rejected += key is not None and number is None
         given: Any = line.cells.get(KEY)
         self.write(key or (str(given) if given else None), line, "failed", number, error)
-        if self._report:
-            try:
-                self._report.add(line, error, key)
-            except OSError as failure:
-                self._report = None
-                self.on_lost("the report of failed rows", failure)
+        self._add(_FAILED, line, error, key)
 
     def write(
         self,
@@ -91,6 +94,8 @@ class Results:
     ) -> None:
         """Write a row to stdout and flush."""
         self.in_doubt += state == "unknown" or possible_duplicate
+        if line and state in ("created", "updated", "skipped"):
+            self._add(_APPLIED, line, number or "", key)
         result = {
             "key": key,
             "line": line and line.number,
@@ -109,12 +114,21 @@ class Results:
             discard_stdout()
             self.on_lost("stdout", failure)
 
+    def _add(self, name: str, line: InputLine, value: object, key: str | None) -> None:
+        """Add a row to one of the files, if there is one."""
+        if report := self._reports.get(name):
+            try:
+                report.add(line, value, key)
+            except OSError as failure:
+                del self._reports[name]
+                self.on_lost(name, failure)
+
     def _print_lost(self, name: str, error: OSError) -> None:
         click.echo(f"Cannot write to {name}: {error.strerror}.", err=True)
 
 
 @contextmanager
-def open_report(path: Path, format: Table | Jsonl) -> Iterator[Report]:
+def open_report(path: Path, format: Table | Jsonl, column: str = ERROR) -> Iterator[Report]:
     """Create a report that only its owner can read. An earlier report at *path* is renamed."""
     try:
         if path.is_char_device():  # such as /dev/null
@@ -126,7 +140,7 @@ def open_report(path: Path, format: Table | Jsonl) -> Iterator[Report]:
     except OSError as error:
         raise click.ClickException(f"cannot write the report {str(path)!r}: {error.strerror}") from None
     with open(descriptor, "w", encoding="utf-8", newline="") as file:
-        yield Report(file, format)
+        yield Report(file, format, column)
 
 
 def _set_aside(path: Path, *, header_lines: int) -> None:
@@ -145,6 +159,8 @@ def _set_aside(path: Path, *, header_lines: int) -> None:
 def print_unknown(rows: Rows, journal: Path) -> None:
     """Print a JSON line for each unknown row and each possible duplicate: first those of the input, in its order."""
     errors, numbers = unknown_in(journal), possible_duplicates_in(journal)
+    if not errors and not numbers:
+        click.echo("no unknown rows", err=True)
     keys = {**errors, **numbers}
     lines = {entry.key: row.line for row, entry, _ in match_rows(journal, rows) if entry.key in keys}
     for key in [*lines, *(key for key in keys if key not in lines)]:

@@ -26,12 +26,13 @@ async def send_rows(
     *,
     console: Console | None = None,
     interval: float | None = None,
+    applied: list[RowOutcome] | None = None,
     **options: Any,
 ) -> int:
     """Send all rows that are not finished, stop on a signal, and return the exit code.
 
     *options* are those of `client.bulk.create`. Progress is shown every *interval* seconds: by default 0.5 with a bar,
-    else 10.
+    else 10. Rows that this run has applied are added to *applied*.
     """
     # The signal handlers stay until the client is closed, which takes time too.
     with StopSignals() as signals:
@@ -39,7 +40,7 @@ async def send_rows(
             if results.page:
                 results.page.limit = client.limiter.stats()
             with ProgressDisplay(console or Output(stderr=True, highlight=False), "rows", rows.total) as display:
-                run = BulkRun(file.job(client, rows, **options), rows, results, display, signals)
+                run = BulkRun(file.job(client, rows, **options), rows, results, display, signals, applied)
                 return await run.finish(interval or (0.5 if display.is_live else 10.0))
 
 
@@ -47,12 +48,19 @@ class BulkRun:
     """Iterates a job once, writes the result of each row, and shows the progress."""
 
     def __init__(
-        self, job: BulkJob, rows: Rows, results: Results, display: ProgressDisplay, signals: StopSignals
+        self,
+        job: BulkJob,
+        rows: Rows,
+        results: Results,
+        display: ProgressDisplay,
+        signals: StopSignals,
+        applied: list[RowOutcome] | None,
     ) -> None:
         self._job = job
         self._results = results
         self._display = display
         self._signals = signals
+        self._applied = applied
         self._bad: int = 0
         rows.on_bad = self._write_bad
         results.on_lost = self._continue_without
@@ -82,6 +90,8 @@ class BulkRun:
 
     def _write(self, outcome: RowOutcome) -> None:
         line = outcome.row.line if isinstance(outcome.row, FileRow) else None
+        if self._applied is not None and outcome.state in ("created", "updated"):
+            self._applied.append(outcome)
         # A row that did not cause its error needs no correction: the next run sends it from the original file. In the
         # report it would be a second copy.
         number = outcome.receipt.number if outcome.receipt else None

@@ -268,7 +268,8 @@ def test_the_account_of_a_journal_is_printed(served: Emulator, bulk: Any, comman
     """The origin and the org are printed on stderr."""
     bulk("run", "rows.csv")
     code, _, err = bulk(command, "rows.csv")
-    assert (code, err) == (0, f"account: {served.settings['base_url']}, org {served.settings['org_id']}\n")
+    account = f"account: {served.settings['base_url']}, org {served.settings['org_id']}\n"
+    assert (code, err) == (0, account if command == "status" else f"{account}no unknown rows\n")
 
 
 @pytest.mark.parametrize(
