@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -24,7 +25,7 @@ from .leads import Leads
 from .limits import Limiter, limiter_from_env
 from .metadata import Metadata, MetadataCache
 from .records import TicketReceipt
-from .tickets import Tickets, create_call, update_call
+from .tickets import LookUps, Tickets, create_call, update_call
 
 _USER_AGENT = f"lsq-service-async/{__version__} httpx/{httpx.__version__} python/{platform.python_version()}"
 
@@ -194,11 +195,23 @@ class ServiceClient:
         config = self._session.config
         url = httpx.URL(config.base_url)
 
-        async def send(row: BulkRow, before_send: Callable[[str], Awaitable[None]]) -> TicketReceipt:
+        tickets = self.with_options(lane=Lane.BULK).tickets
+
+        async def send(
+            row: BulkRow, before_send: Callable[[str], Awaitable[None]], reference: str | None
+        ) -> TicketReceipt:
             files = row.attachments
             ticket: Any = row.ticket  # the call checks its type
-            call = create_call(ticket, files) if verb == "created" else update_call(row.target or "", ticket, files)
+            if verb == "created":
+                call = create_call(ticket, files, reference=reference, marker=config.marker_field)
+                call = attrs.evolve(call, look_up=tickets.decide)
+            else:
+                call = update_call(row.target or "", ticket, files)
             return await self._session.send(attrs.evolve(call, before_send=before_send), options)
+
+        def look_ups(quiet: float, max_reads: float) -> LookUps:
+            session, how = self._session, {"quiet": quiet, "max_reads": max_reads}
+            return LookUps(tickets.get, session.own_tickets, **how, day_offset=lambda: session.day_offset)
 
         async def probe() -> object:  # any response is enough, even a 404 for this ticket
             return await self.with_options(lane=Lane.BULK, retry=RetryPolicy(attempts=1)).tickets.get("1")
@@ -207,6 +220,9 @@ class ServiceClient:
             verb=verb,
             account=f"{url.scheme}://{url.netloc.decode('ascii')}, org {config.org_id}",
             send=send,
+            marker=config.marker_field,
+            look_ups=look_ups,
+            now=lambda: self._session.day_offset + asyncio.get_running_loop().time(),
             probe=probe,
             rate_limit=config.rate_limit,
             estimated_wait=lambda: self.limiter.stats().estimated_wait[Lane.BULK],

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import tzinfo
+from datetime import UTC, datetime, tzinfo
 from functools import partial
 from typing import Any
 
@@ -31,6 +32,7 @@ from .records import (
     ActivityType,
     Conversation,
     NewTicket,
+    NumberRange,
     Ticket,
     TicketReceipt,
     TicketRef,
@@ -71,7 +73,7 @@ class Tickets:
         Page: apidocs.leadsquared.com/create-tickets, .../create-ticket-with-attachments
         """
         call = create_call(ticket, attachments, progress, reference=reference, marker=self._marker)
-        return await self._send(attrs.evolve(call, look_up=self._decide))
+        return await self._send(attrs.evolve(call, look_up=self.decide))
 
     async def look_up(self, error: OutcomeUnknownError, *, quiet: float = 60.0, max_reads: int = 200) -> Verdict:
         """Find out whether a create that ended in OutcomeUnknownError was applied: `Found`, `Absent` or `Unclear`.
@@ -89,9 +91,10 @@ class Tickets:
             raise InvalidRequestError(
                 f"look_up takes the OutcomeUnknownError of a create of this process, not {error!r:.80}"
             )
-        return await self._decide(lost, quiet, max_reads)
+        return await self.decide(lost, quiet, max_reads)
 
-    async def _decide(self, lost: SentCreate, quiet: float, max_reads: int = 200) -> Verdict:
+    async def decide(self, lost: SentCreate, quiet: float, max_reads: int = 200) -> Verdict:
+        """For the package: look up a create that was sent."""
         return await LookUps(self.get, self._own, quiet=quiet, max_reads=max_reads).decide(lost)
 
     async def get(self, ticket: TicketRef) -> Ticket:
@@ -230,22 +233,83 @@ class Tickets:
 
 
 class LookUps:
-    """One look-up, or those of a bulk run: reads the tickets of which the search returns the numbers."""
+    """One look-up, or those of a bulk run: reads the tickets of which the search returns the numbers.
+
+    ``day_offset`` returns the time of the day, in seconds since 1970, when the time of the event loop was 0.
+    """
 
     def __init__(
-        self, get: Callable[[str], Awaitable[Ticket]], own: OwnTickets, *, quiet: float, max_reads: float
+        self,
+        get: Callable[[str], Awaitable[Ticket]],
+        own: OwnTickets,
+        *,
+        quiet: float,
+        max_reads: float,
+        day_offset: Callable[[], float] = float,
     ) -> None:
         self._get = get
+        self._day_offset = day_offset
         self._own = own
         self._search = Search(own, quiet=quiet, max_reads=max_reads)
+
+    @property
+    def highest(self) -> int:
+        """The highest ticket number that is known."""
+        return self._own.highest
+
+    def remember(self, highest: int, numbers: Iterable[tuple[int, float | None, int | None]]) -> None:
+        """Take the tickets of earlier runs: the number of each, when it was sent, and the highest number then."""
+        self._own.highest = max(self._own.highest, highest)
+        for number, sent_at, above in numbers:
+            self._search.remember(number, -math.inf if sent_at is None else sent_at - self._day_offset(), above)
+
+    def recall(self, ticket: NewTicket, *, sent_at: float | None, ended_at: float | None, **sent: Any) -> SentCreate:
+        """Return a create of an earlier run. Its times are those of the day."""
+        begun = -math.inf if sent_at is None else sent_at - self._day_offset()
+        ended = None if ended_at is None else ended_at - self._day_offset()
+        create = SentCreate(ticket=ticket, sent_at=begun, ended_at=ended, **sent)
+        lost = self._own.lost if create.reference else ()
+        same = (other for other in lost if (other.reference, other.ticket) == (create.reference, ticket))
+        known = next(same, None)  # this client has sent it, in an earlier run
+        if create.receipt is None and known is None:
+            self._own.lose(create)
+        elif create.receipt is not None and known is not None:
+            self._own.find(known, create.receipt)
+        return known or create
+
+    def number_range(self, create: SentCreate) -> NumberRange:
+        """Return the ticket numbers that a create can have."""
+        if create.above is None:
+            return NumberRange(None, None, None, create.reference or None)
+        sent_at = datetime.fromtimestamp(create.sent_at + self._day_offset(), UTC)
+        return NumberRange(create.above, self._search.fence(create), sent_at, create.reference)
+
+    def is_ready(self, create: SentCreate) -> bool:
+        """Whether a look-up can decide now what became of a create."""
+        below = self._search.fence(create)
+        return below is not None and not self._search.has_rival(create, below)
+
+    def seconds_left(self, create: SentCreate) -> float:
+        """The seconds until a create cannot be applied any more."""
+        return self._search.seconds_left(create, asyncio.get_running_loop().time())
+
+    def reads_for(self, create: SentCreate) -> float:
+        """The number of reads that a look-up would take."""
+        return self._search.reads_for(create)
 
     async def decide(self, lost: SentCreate) -> Verdict:
         """Find out whether a create was applied. Raises the errors of `Tickets.get`, except refusals."""
         steps = self._search.decide(lost, asyncio.get_running_loop().time())
         try:
-            number = next(steps)
+            numbers = next(steps)
             while True:
-                number = steps.send(await self._read(number))
+                tickets: dict[int, Ticket | None] = {}
+                results = await asyncio.gather(*map(self._read, numbers), return_exceptions=True)
+                for number, result in zip(numbers, results, strict=True):
+                    if isinstance(result, BaseException):
+                        raise result
+                    tickets[number] = result
+                numbers = steps.send(tickets)
         except StopIteration as end:
             verdict: Verdict = end.value
             return verdict

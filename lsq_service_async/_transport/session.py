@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import cached_property
 from typing import TypeVar
 
 import httpx
@@ -51,6 +53,11 @@ class Session:
         self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._open_lock = asyncio.Lock()
         self._close_task: asyncio.Task[None] | None = None
+
+    @cached_property
+    def day_offset(self) -> float:
+        """The time of the day, in seconds since 1970, when the time of the event loop was 0. It does not jump."""
+        return time.time() - asyncio.get_running_loop().time()
 
     async def send(self, call: Call[T], options: CallOptions, *, until: float | None = None) -> T:
         """Send a call and return its record. The first call opens the session; the deadline bounds that too.

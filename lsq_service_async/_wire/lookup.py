@@ -11,8 +11,9 @@ import html
 import math
 import re
 from collections import deque
-from collections.abc import Generator
-from typing import Any
+from collections.abc import Generator, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, TypeVar
 
 import attrs
 
@@ -20,7 +21,11 @@ from ..errors import InvalidRequestError
 from ..records import Absent, Found, NewTicket, Ticket, TicketReceipt, Unclear, Verdict
 from .serialize import field_values
 
+T = TypeVar("T")
+Steps = Generator[Sequence[int], Mapping[int, Ticket | None], T]
+"""Yields the numbers of tickets to read, takes the tickets (None for one that cannot be read), and returns a result."""
 _KEPT_NUMBERS = 10_000
+_AT_ONCE = 10  # reads; they wait together for the rate limit
 _SAMPLES = 4
 _LEAD = "LeadId"  # not a field of the ticket, but compared like one
 _TITLE = "Title"
@@ -71,9 +76,11 @@ class OwnTickets:
         self.in_flight: set[SentCreate] = set()
         self.sent_at: dict[int, float] = {}
         """When the create of each ticket was sent. A ticket that a look-up has found was sent at minus infinity."""
+        self.latest: float = -math.inf
         self.forgotten: int = 0
         """The highest number that is not kept any more."""
-        self.claims: dict[int, SentCreate] = {}
+        self.lost: dict[SentCreate, None] = {}
+        """Creates that may have been applied, until a look-up decides."""
         self._samples: deque[SentCreate] = deque(maxlen=_SAMPLES)
 
     @property
@@ -95,28 +102,40 @@ class OwnTickets:
             self.add(create)
         elif is_unknown:
             create.ended_at, create.samples = now, self.samples
+            self.lose(create)
 
     def add(self, create: SentCreate) -> None:
         """Remember a ticket that was created."""
         if not (number := create.number):
             return
-        if number <= (create.above or 0):
-            self.disorder = f"ticket {number} was created after ticket {create.above}"
+        self.check_order(number, create.above)
         self._samples.append(create)
         self._keep(number, create.sent_at)
         self.highest = max(self.highest, number)
 
-    def claim(self, number: int, create: SentCreate) -> None:
-        """Remember that a ticket answers for a create, and for no other one."""
-        self.claims[number] = create
-        self._keep(number, -math.inf)  # it may have been created by another program, so it is never a fence
+    def check_order(self, number: int, above: int | None) -> None:
+        """Note whether a ticket has a lower number than one that was created before it."""
+        if above is not None and number <= above:
+            self.disorder = f"ticket {number} was created after ticket {above}"
+
+    def lose(self, create: SentCreate) -> None:
+        """Remember a create that may have been applied."""
+        self.lost[create] = None
+        if len(self.lost) > _KEPT_NUMBERS:
+            del self.lost[next(iter(self.lost))]
+
+    def find(self, create: SentCreate, receipt: TicketReceipt) -> None:
+        """Remember that a ticket answers for a create, and so for no other one."""
+        create.receipt = receipt
+        self.lost.pop(create, None)
+        self._keep(create.number, -math.inf)  # it may be that of another program, so it is never a fence
 
     def _keep(self, number: int, sent_at: float) -> None:
         self.sent_at[number] = sent_at
+        self.latest = max(self.latest, sent_at)
         if len(self.sent_at) > _KEPT_NUMBERS:
             oldest = next(iter(self.sent_at))
             del self.sent_at[oldest]
-            self.claims.pop(oldest, None)
             self.forgotten = max(self.forgotten, oldest)
 
 
@@ -127,8 +146,8 @@ class Search:
         for name, value in (("quiet", quiet), ("max_reads", max_reads)):
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
                 raise InvalidRequestError(f"{name} must be a number from 0 up, not {value!r:.80}")
-        self.earlier: dict[int, float] = {}
-        """Tickets of earlier runs: when the create of each was sent."""
+        self._earlier: dict[int, float] = {}
+        self._latest = -math.inf
         self.reads_left: float = max_reads
         self._max_reads = max_reads
         self._quiet = quiet
@@ -137,45 +156,80 @@ class Search:
         self._unchanged: frozenset[str] = frozenset()
         self._calibrated_for = math.inf
 
+    def remember(self, number: int, sent_at: float, above: int | None) -> None:
+        """Take a ticket of an earlier run."""
+        self._earlier[number] = sent_at
+        self._latest = max(self._latest, sent_at)
+        self._own.check_order(number, above)
+
     def fence(self, lost: SentCreate) -> int | None:
         """Return the number of the ticket that ends the range of a create; None if no ticket does yet."""
         if lost.above is None or lost.ended_at is None:
             return None
-        after, sent = lost.ended_at + self._quiet, (self._own.sent_at, self.earlier)
-        late = (number for known in sent for number, sent_at in known.items() if sent_at >= after)
-        return min((number for number in late if number > lost.above), default=None)
+        after, numbers = lost.ended_at + self._quiet, []
+        for latest, sent in ((self._own.latest, self._own.sent_at), (self._latest, self._earlier)):
+            if latest >= after:
+                numbers += [number for number, sent_at in sent.items() if sent_at >= after and number > lost.above]
+        return min(numbers, default=None)
 
     def has_rival(self, lost: SentCreate, below: int) -> bool:
         """Whether a create in flight may turn out to have made a ticket in the range with the same title."""
         rivals = (other for other in self._own.in_flight if other.ticket.title == lost.ticket.title)
         return any((other.above or 0) < below for other in rivals)
 
-    def decide(self, lost: SentCreate, now: float) -> Generator[int, Ticket | None, Verdict]:
-        """Yield the number of each ticket to read; take it, or None if it cannot be read; and return the verdict."""
-        if lost.receipt is not None:  # its answer arrived after the caller had stopped waiting
+    def decide(self, lost: SentCreate, now: float) -> Steps[Verdict]:
+        """Find out whether a create was applied."""
+        if lost.receipt is not None:  # found before, or answered after the caller had stopped waiting
             return Found(lost.receipt)
-        if lost.above is None or lost.ended_at is None or lost in self._own.in_flight:
-            in_flight = lost in self._own.in_flight
-            return Unclear("its request is still in flight" if in_flight else "its number range was not recorded")
-        if now < lost.ended_at + self._quiet:
-            return Unclear(f"it may still be applied; look it up {self._quiet:g} s after it ended or later")
         below = self.fence(lost)
-        if below is None:
-            later = f"at least {self._quiet:g} s after it ended" if self._quiet else "after it ended"
-            text = "has been answered yet; look it up again after the next create"
-            return Unclear(f"no create of this client that was sent {later} {text}")
-        if self._own.disorder is not None:
-            return Unclear(f"this account does not assign ascending ticket numbers: {self._own.disorder}")
-        if lost.above < self._own.forgotten:
-            return Unclear(f"this client has created more than {_KEPT_NUMBERS:,} tickets since then")
+        if (reason := self._missing(lost, below, now)) is not None:
+            return Unclear(reason)
         names = yield from self._names_to_compare(lost)
         if isinstance(names, Unclear):
             return names
-        if lost.marker not in names and self.has_rival(lost, below):
+        if lost.marker not in names and self.has_rival(lost, below or 0):
             return Unclear("a create with the same title is still in flight; look it up again when that has ended")
-        return (yield from self._scan(lost, range(lost.above + 1, below), names))
+        verdict: Verdict = Absent()
+        for create, end in self._equal_to(lost, names):
+            verdict = yield from self._scan(create, range((create.above or 0) + 1, end), names)
+        if isinstance(verdict, Absent):
+            self._own.lost.pop(lost, None)
+        return verdict
 
-    def _names_to_compare(self, lost: SentCreate) -> Generator[int, Ticket | None, frozenset[str] | Unclear]:
+    def _missing(self, lost: SentCreate, below: int | None, now: float) -> str | None:
+        """Return what is missing for a look-up, or None if it can begin."""
+        if lost in self._own.in_flight:
+            return "its request is still in flight"
+        if lost.above is None or lost.ended_at is None:
+            return "its number range was not recorded"
+        if self.seconds_left(lost, now):
+            return f"it may still be applied; look it up {self._quiet:g} s after it ended or later"
+        if below is None:
+            later = f"at least {self._quiet:g} s after it ended" if self._quiet else "after it ended"
+            text = "has been answered yet; look it up again after the next create"
+            return f"no create of this client that was sent {later} {text}"
+        if self._own.disorder is not None:
+            return f"this account does not assign ascending ticket numbers: {self._own.disorder}"
+        if lost.above < self._own.forgotten:
+            return f"this client has created more than {_KEPT_NUMBERS:,} tickets since then"
+        return None
+
+    def _equal_to(self, lost: SentCreate, names: frozenset[str]) -> list[tuple[SentCreate, int]]:
+        """Return the creates that the same ticket could answer for, each with the end of its range, in this order.
+
+        If each takes the lowest ticket that matches, in this order, every ticket answers for a create if that is
+        possible at all.
+        """
+        values = lost.values()
+        equal = []
+        for create in {**self._own.lost, lost: None}:
+            sent, end = create.values(), self.fence(create)
+            if end is not None and all(name in sent and sent[name] == values[name] for name in names):
+                equal.append((create, end))
+        equal.sort(key=itemgetter(1))
+        return equal[: [create for create, _ in equal].index(lost) + 1]
+
+    def _names_to_compare(self, lost: SentCreate) -> Steps[frozenset[str] | Unclear]:
         """Return the fields that identify a ticket: the marker alone, or else all that reach the service unchanged.
 
         To find these fields, up to four own tickets are compared with the values that were sent. They are as old as the
@@ -187,8 +241,9 @@ class Search:
             same: set[str] = set()
             changed: set[str] = set()
             count = 0
+            yield from self._read([sample.number for sample in samples])
             for sample in samples:
-                if (ticket := (yield from self._read(sample.number))) is not None:
+                if (ticket := self._tickets.get(sample.number)) is not None:
                     count += 1
                     values = sample.values()
                     kept = {name for name, value in values.items() if _is_same(ticket, name, value)}
@@ -202,44 +257,59 @@ class Search:
             return self._unchanged & lost.values().keys()
         return Unclear("neither a title nor a marker is stored as it was sent, so the ticket could not be recognised")
 
-    def _scan(self, lost: SentCreate, numbers: range, names: frozenset[str]) -> Generator[int, Ticket | None, Verdict]:
+    def _scan(self, lost: SentCreate, numbers: range, names: frozenset[str]) -> Steps[Verdict]:
         """Read the numbers in the range. The lowest match is taken, so that equal creates get one ticket each."""
-        known = len(self._own.sent_at) + len(self.earlier) + len(self._tickets)
-        is_long = len(numbers) - known > self.reads_left  # too long even to look at each number
-        if is_long or sum(self._is_unread(number, lost) for number in numbers) > self.reads_left:
+        if self._unread(numbers) > self.reads_left:
             left = f"{self.reads_left:g} of {self._max_reads:g} reads are left"
             return Unclear(f"{len(numbers):,} ticket numbers are in question, and {left}")
-        values, missing = lost.values(), 0
-        for number in numbers:
-            ticket = None if self._is_taken(number, lost) else (yield from self._read(number))
-            if self._is_taken(number, lost):
-                continue
-            if ticket is None:
-                missing += 1
-            elif all(_is_same(ticket, name, values[name]) for name in names):
-                self._own.claim(number, lost)
-                return Found(TicketReceipt(number=ticket.number, ticket_id=ticket.ticket_id, key=ticket.key))
-            elif any(_resembles(ticket, name, values[name]) for name in names & {_TITLE, lost.marker}):
-                return Unclear(f"ticket {number} resembles it, but is not equal")
+        values, missing, similar = lost.values(), 0, None
+        for start in range(0, len(numbers), _AT_ONCE):
+            batch = numbers[start : start + _AT_ONCE]
+            yield from self._read([number for number in batch if not self._is_own(number)])
+            for number in batch:
+                ticket = self._tickets.get(number)
+                if self._is_own(number):
+                    continue
+                if ticket is None:
+                    missing += 1
+                elif all(_is_same(ticket, name, values[name]) for name in names):
+                    receipt = TicketReceipt(number=ticket.number, ticket_id=ticket.ticket_id, key=ticket.key)
+                    self._own.find(lost, receipt)
+                    return Found(receipt)
+                elif any(_resembles(ticket, name, values[name]) for name in names & {_TITLE, lost.marker}):
+                    similar = number
+        if similar is not None:
+            return Unclear(f"ticket {similar} resembles it, but is not equal")
         if missing:
             return Unclear(f"{missing} of {len(numbers)} tickets from {numbers[0]} to {numbers[-1]} cannot be read")
         return Absent()
 
-    def _is_taken(self, number: int, lost: SentCreate) -> bool:
+    def _is_own(self, number: int) -> bool:
         """Whether a ticket answers for another create."""
-        is_own = number in self._own.sent_at or number in self.earlier
-        return is_own and self._own.claims.get(number) is not lost
+        return number in self._own.sent_at or number in self._earlier
 
-    def _is_unread(self, number: int, lost: SentCreate) -> bool:
-        return number not in self._tickets and not self._is_taken(number, lost)
+    def _unread(self, numbers: range) -> int:
+        """The number of reads that a look-up takes; of a very long range, that of all numbers."""
+        if len(numbers) > 2 * _KEPT_NUMBERS + len(self._earlier):
+            return len(numbers)
+        return sum(number not in self._tickets and not self._is_own(number) for number in numbers)
 
-    def _read(self, number: int) -> Generator[int, Ticket | None, Ticket | None]:
-        """Read a ticket once. A number without a ticket is read again, because it may be assigned later."""
-        if number not in self._tickets and self.reads_left > 0:
-            self.reads_left -= 1
-            if (ticket := (yield number)) is not None:
-                self._tickets[number] = ticket
-        return self._tickets.get(number)
+    def reads_for(self, lost: SentCreate) -> float:
+        """The number of reads that a look-up would take now, within the number of reads that are left."""
+        end = self.fence(lost) or self._own.highest + 1
+        return min(self.reads_left, self._unread(range((lost.above or 0) + 1, end)))
+
+    def seconds_left(self, lost: SentCreate, now: float) -> float:
+        """The seconds until a create cannot be applied any more."""
+        return 0.0 if lost.ended_at is None else max(0.0, lost.ended_at + self._quiet - now)
+
+    def _read(self, numbers: Sequence[int]) -> Steps[None]:
+        """Read tickets, each once. A number without a ticket is read again, because it may be assigned later."""
+        unread = [number for number in numbers if number not in self._tickets][: int(self.reads_left)]
+        if unread:
+            self.reads_left -= len(unread)
+            tickets = yield unread
+            self._tickets |= {number: ticket for number, ticket in tickets.items() if ticket is not None}
 
 
 def _found(ticket: Ticket, name: str) -> Any:

@@ -4,6 +4,7 @@ job.py               the run: the steps of each row, in order                   
 workers.py           the tasks that process rows
 journal.py           the state of each row; decisions between runs
 _journal_file.py     the SQLite file, and the checks that detect damage
+lookup.py            rows that may have been applied, and wait for their look-up
 rows.py              rows from any iterable, each with a key and a digest
 columns.py           rows from the columns of a file, a database or a DataFrame
 progress.py          plan, outcomes, summary, rate and time left

@@ -32,7 +32,8 @@ _APPLICATION_ID = 0x4C535142  # "LSQB", in the header of the file
 _VERSION = 2
 _ROWS = """CREATE TABLE rows (
     key TEXT PRIMARY KEY, digest TEXT NOT NULL, state TEXT NOT NULL, previous_digest TEXT, number TEXT, ticket_id TEXT,
-    ticket_key TEXT, error TEXT, possible_duplicate INTEGER NOT NULL, reference TEXT, sent_at REAL, above INTEGER
+    ticket_key TEXT, error TEXT, possible_duplicate INTEGER NOT NULL, reference TEXT, sent_at REAL, above INTEGER,
+    ended_at REAL, marker TEXT
 ) WITHOUT ROWID"""
 _HEADER = "CREATE TABLE journal (version INTEGER NOT NULL, operation TEXT NOT NULL, account TEXT, sum INTEGER NOT NULL)"
 _TABLES = {("table", "rows", _ROWS), ("table", "journal", _HEADER)}
@@ -44,7 +45,8 @@ _SET_SUM = "UPDATE journal SET sum = ?"  # 64 bits with a sign, as SQLite has th
 _SET_IDENTITY = "PRAGMA user_version = {}"  # random; it changes if SQLite applies another journal's -journal file
 # The tables of version 1, with the columns of this version.
 _ROWS_1 = """SELECT key, digest, state, original AS previous_digest, number, ticket_id, ticket_key, error,
-    0 AS possible_duplicate, NULL AS reference, NULL AS sent_at, NULL AS above FROM main.rows"""
+    0 AS possible_duplicate, NULL AS reference, NULL AS sent_at, NULL AS above, NULL AS ended_at, NULL AS marker
+    FROM main.rows"""
 _HEADER_1 = "SELECT 2 AS version, operation, NULL AS account, 0 AS sum FROM main.journal"
 _READ_1 = (f"CREATE TEMP VIEW rows AS {_ROWS_1}", f"CREATE TEMP VIEW journal AS {_HEADER_1}")
 _UPGRADE = (
@@ -83,7 +85,8 @@ class Entry:
     ``previous_digest`` is the first digest of a row that was edited. ``error`` is the class of the last error,
     and for a failed row what `journal.summary_of` returns.
     ``reference`` and ``sent_at`` (seconds since 1970) are those of the last send, and ``above`` is the highest ticket
-    number that was known before the first send that may have been applied.
+    number that was known before the first send that may have been applied. ``ended_at`` is when the last send ended;
+    None if the ticket number is not from the service. ``marker`` is the field in which the reference was sent.
     """
 
     key: str
@@ -98,6 +101,8 @@ class Entry:
     reference: str | None = None
     sent_at: float | None = None
     above: int | None = None
+    ended_at: float | None = None
+    marker: str | None = None
 
     @property
     def receipt(self) -> TicketReceipt | None:
@@ -112,7 +117,7 @@ class Entry:
     def as_row(self) -> tuple[Any, ...]:
         """The values of the columns."""
         row = (self.key, self.digest, self.state.value, self.previous_digest, self.number, self.ticket_id)
-        sent = (int(self.possible_duplicate), self.reference, self.sent_at, self.above)
+        sent = (int(self.possible_duplicate), self.reference, self.sent_at, self.above, self.ended_at, self.marker)
         return (*row, self.ticket_key, self.error, *sent)
 
 
@@ -122,19 +127,21 @@ class JournalFile:
     def __init__(self, path: PathLike) -> None:
         self.path: str = checked_path(path)
         self.highest_number: int = 0
-        """The highest ticket number in the file when it was opened."""
+        """The highest ticket number that the service answered with, when the file was opened."""
         self._sum = 0
         self._unlock: Callable[[], None] | None = None
         self._database: sqlite3.Connection | None = None
         self._failure: str | None = None
 
-    def open(self, operation: str | None = None, account: str | None = None) -> dict[State, int]:
+    def open(
+        self, operation: str | None = None, account: str | None = None, now: float | None = None
+    ) -> dict[State, int]:
         """Lock the file, check all of it, and return how many rows are in each state.
 
         With ``operation`` and ``account``, for a run, the file is created if it does not exist, and rows that the last
-        run left in flight become unknown. Without them, the file must exist, and may belong to any run. A file of
-        version 1 is upgraded. Raises ConfigurationError if another run uses the file, if it is damaged or not a
-        journal, or if it belongs to another operation or account.
+        run left in flight become unknown, with ``now`` as their end. Without them, the file must exist, and may belong
+        to any run. A file of version 1 is upgraded. Raises ConfigurationError if another run uses the file, if it is
+        damaged or not a journal, or if it belongs to another operation or account.
         """
         try:
             with reading(self.path):
@@ -152,7 +159,7 @@ class JournalFile:
                 states = self._check_rows(database, account)
                 if operation is not None and states.pop(State.IN_FLIGHT, 0):
                     left = database.execute("SELECT * FROM rows WHERE state = 'in_flight'").fetchall()
-                    self.write([attrs.evolve(Entry(*row), state=State.UNKNOWN) for row in left])
+                    self.write([attrs.evolve(Entry(*row), state=State.UNKNOWN, ended_at=now) for row in left])
                     states[State.UNKNOWN] += len(left)
                 return states
         except BaseException:
@@ -187,7 +194,9 @@ class JournalFile:
                 for entry in entries:
                     new = entry.as_row()
                     old = database.execute("SELECT * FROM rows WHERE key = ?", (entry.key,)).fetchone()
-                    database.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", new)
+                    database.execute(
+                        "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", new
+                    )
                     total += _hash(new) - (_hash(old) if old else 0)
                 if _value(database, "SELECT sum FROM journal") != c_int64(self._sum).value:
                     raise sqlite3.IntegrityError("another run has changed it")
@@ -275,7 +284,8 @@ class JournalFile:
         for row in database.execute("SELECT * FROM rows"):
             total += _hash(row)
             states[State(row[2])] += 1
-            self.highest_number = max(self.highest_number, as_number(row[4]))
+            if row[12] is not None:  # the service answered with this number; people may be wrong
+                self.highest_number = max(self.highest_number, as_number(row[4]))
         if stored != c_int64(total).value:
             raise _unusable(self.path, "its rows do not match their sum")
         if account is not None:

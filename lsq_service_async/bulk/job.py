@@ -12,30 +12,36 @@ import attrs
 
 from ..config import RateLimit
 from ..errors import InvalidRequestError, LSQServiceError, NotSentError, printable
-from ..records import TicketReceipt
+from ..records import Absent, Found, Lookup, TicketReceipt, Unclear
 from ._journal_file import Entry, PathLike, State, check_account
 from .circuit_breaker import CircuitBreaker
 from .journal import Journal, account_in, states_in
+from .lookup import Reconcile, RowLookUps, RowQueue, UnknownRow
 from .progress import Plan, Progress, RowOutcome, Summary, previous_error, state_for_error
 from .rows import BulkRow, Row, Source, rows_of
 from .workers import WorkerPool
 
 Verb = Literal["created", "updated"]
-Reconcile = Callable[[BulkRow], Awaitable[TicketReceipt | None]]
-OnUnknown = Literal["skip", "stop", "resend"] | Reconcile
-Operation = Callable[[BulkRow, Callable[[str], Awaitable[None]]], Awaitable[TicketReceipt]]
-"""Sends one row. Awaits the second argument before each attempt, with the reference of the call."""
+OnUnknown = Literal["skip", "stop", "resend"] | Lookup | Reconcile
+Operation = Callable[[BulkRow, Callable[[str], Awaitable[None]], str | None], Awaitable[TicketReceipt]]
+"""Sends one row. Awaits the second argument before each attempt, with the reference of the call, which is the third."""
 _MOST_WORKERS = 100  # rows in memory and requests in flight; more would not make a run faster
 _log = logging.getLogger("lsq_service_async")
 
 
 @attrs.frozen(kw_only=True)
 class Setup:
-    """The parts of a client that a job uses. The client awaits the functions in ``before_closing`` before it closes."""
+    """The parts of a client that a job uses. The client awaits the functions in ``before_closing`` before it closes.
+
+    ``marker`` is the field that carries the references of creates. ``now`` returns seconds since 1970 that do not jump.
+    """
 
     verb: Verb
     account: str
     send: Operation
+    marker: str | None
+    look_ups: Callable[[float, float], RowLookUps]
+    now: Callable[[], float]
     probe: Callable[[], Awaitable[object]]
     rate_limit: RateLimit
     estimated_wait: Callable[[], float]
@@ -59,46 +65,56 @@ class BulkJob:
         *,
         on_unknown: OnUnknown = "skip",
         retry_failed: bool = False,
+        only_look_up: bool = False,
     ) -> None:
-        if on_unknown not in ("skip", "stop", "resend") and not callable(on_unknown):
-            raise InvalidRequestError(f'on_unknown is "skip", "stop", "resend" or a function, not {on_unknown!r:.80}.')
+        is_known = on_unknown in ("skip", "stop", "resend") or isinstance(on_unknown, Lookup) or callable(on_unknown)
+        if not is_known:
+            text = f'on_unknown is "skip", "stop", "resend", a Lookup or a function, not {on_unknown!r:.80}.'
+            raise InvalidRequestError(text)
+        if isinstance(on_unknown, Lookup) and setup.verb == "updated":
+            raise InvalidRequestError("A Lookup finds creates only. For updates, pass a function.")
         if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable | AsyncIterable):
             raise InvalidRequestError(f"rows are an iterable of NewTicket or BulkRow, not {type(rows).__name__}.")
         kept = {State.DONE} if retry_failed else {State.DONE, State.FAILED}
         if on_unknown in ("skip", "stop"):
             kept |= {State.UNKNOWN, State.IN_FLIGHT}
         self._rows = rows_of(rows)
-        self._journal = Journal(journal, setup.verb, setup.account)
+        self._queue = None if isinstance(on_unknown, str) else RowQueue(self._rows, on_unknown, setup.look_ups)
+        self._journal = Journal(journal, setup.verb, setup.account, setup.now)
         self._setup = setup
         self._on_unknown = on_unknown
         self._retry_failed = retry_failed
+        self._only_look_up = only_look_up
         self._seconds_per_call = setup.rate_limit.per / setup.rate_limit.calls
         self._progress = Progress(rows, kept)
         self._breaker = CircuitBreaker(setup.probe)
-        self._pool: WorkerPool[Row, RowOutcome] | None = None
+        self._pool: WorkerPool[Row | UnknownRow, RowOutcome] | None = None
         self._sends_from = -math.inf
         self._is_stopping = self._has_begun = False
         self._ending: asyncio.Task[None] | None = None
         self._recorded = asyncio.Event()
 
     def plan(self) -> Plan:
-        """The calls and seconds of a run that begins now. Blocks while it reads the journal.
+        """The calls and seconds of a run that begins now, with reads of look-ups. Blocks while it reads the journal.
 
         Raises ConfigurationError if the journal belongs to another account.
         """
         path = self._journal.path
         check_account(path, account_in(path), self._setup.account)
-        return self._progress.plan(states_in(path), self._seconds_per_call)
+        states = states_in(path)
+        has_unknown = bool(states.keys() & {State.UNKNOWN, State.IN_FLIGHT})
+        reads = self._on_unknown.max_reads if has_unknown and isinstance(self._on_unknown, Lookup) else 0
+        return self._progress.plan(states, self._seconds_per_call, reads)
 
     def summary(self) -> Summary:
         """The number of rows in each state so far."""
         return self._progress.summary()
 
     def eta(self) -> float | None:
-        """Seconds until the last row is sent, at the rate limit; None if the length of the input is not known."""
-        left = self._progress.remaining()
-        if not left:
-            return None if left is None else 0.0
+        """Seconds until the last call is sent, at the rate limit; None if the length of the input is not known."""
+        left: float | None = self._progress.remaining()
+        if left is None or not (left := left + (self._queue.reads() if self._queue is not None else 0)):
+            return left
         first = max(self._setup.estimated_wait(), self._sends_from - asyncio.get_running_loop().time())
         return first + (left - 1) * self._seconds_per_call
 
@@ -124,10 +140,16 @@ class BulkJob:
             self._progress.run_started(states)
             if states:  # calls of an earlier run may still count against the limit
                 self._sends_from = asyncio.get_running_loop().time() + self._setup.rate_limit.per
+            if self._queue is not None:
+                self._queue.look_ups.remember(*await self._journal.numbers())
             self._pool = WorkerPool(self._pull, self._process, min(self._setup.rate_limit.calls, _MOST_WORKERS))
             if self._is_stopping:
                 self._pool.stop()
             async for outcome in self._pool.results():
+                self._progress.outcome_delivered(outcome)
+                yield outcome
+            for unknown in self._queue.waiting if self._queue is not None else ():  # if the run was stopped
+                outcome = RowOutcome(unknown.entry.key, "unknown", None, unknown.error, unknown.row.given)
                 self._progress.outcome_delivered(outcome)
                 yield outcome
         finally:
@@ -149,42 +171,94 @@ class BulkJob:
         if self._ending is not None:
             await asyncio.wait([self._ending])
 
-    async def _pull(self) -> Row | None:
+    async def _pull(self) -> Row | UnknownRow | None:
         await self._breaker.wait_until_closed()
-        return await anext(self._rows, None)
+        return await (anext(self._rows, None) if self._queue is None else self._queue.pull())
 
-    async def _process(self, row: Row) -> RowOutcome:
+    async def _process(self, item: Row | UnknownRow) -> RowOutcome | None:
+        """Return the outcome of a row; None if the row waits for a look-up."""
+        try:
+            if isinstance(item, UnknownRow):
+                outcome, row = await self._look_up(item), item.row
+            else:
+                outcome, row = await self._process_row(item), item
+            return outcome and attrs.evolve(outcome, row=row.given)
+        finally:
+            if self._queue is not None:
+                self._queue.finished()
+
+    async def _process_row(self, row: Row) -> RowOutcome | None:
         """Send a row, unless the journal has its result."""
         entry, changed = await self._journal.register(row, edited=self._retry_failed)
-        if entry.state is State.UNKNOWN and self._on_unknown == "stop":
-            text = f"Row {entry.key!r} may have been applied by an earlier run. Decide with resolve()."
-            raise LSQServiceError(text, reference=entry.reference, safe_to_repeat=False)
-        if changed is not None:
-            is_unknown, is_failed = entry.state is State.UNKNOWN, entry.state is State.FAILED
-            error = InvalidRequestError(changed, reference=entry.reference, safe_to_repeat=is_failed)
-            outcome = RowOutcome(entry.key, "unknown" if is_unknown else "failed", entry.receipt, error)
-        elif entry.state is State.DONE:
-            outcome = RowOutcome(entry.key, "skipped", entry.receipt, possible_duplicate=entry.possible_duplicate)
-        elif entry.state is State.FAILED and not self._retry_failed:
-            outcome = RowOutcome(entry.key, "failed", None, previous_error(entry))
-        elif entry.state is State.UNKNOWN and self._on_unknown == "skip":
-            outcome = RowOutcome(entry.key, "unknown", None, previous_error(entry))
-        elif entry.state is State.UNKNOWN and callable(self._on_unknown):
-            outcome = await self._look_up(row, entry, self._on_unknown)
-        else:
-            outcome = await self._send(row, entry)
-        return attrs.evolve(outcome, row=row.given)
+        is_unknown, is_failed = entry.state is State.UNKNOWN, entry.state is State.FAILED
+        if changed is not None and not (is_unknown and self._on_unknown == "stop"):
+            error: LSQServiceError = InvalidRequestError(changed, reference=entry.reference, safe_to_repeat=is_failed)
+            return RowOutcome(entry.key, "unknown" if is_unknown else "failed", entry.receipt, error)
+        if is_unknown and self._on_unknown != "resend":
+            return self._leave(row, entry, previous_error(entry), is_earlier=True)
+        if entry.state is State.DONE and self._queue is not None:
+            self._queue.skipped(row, entry)
+        if self._only_look_up:
+            return None
+        if entry.state is State.DONE:
+            return RowOutcome(entry.key, "skipped", entry.receipt, possible_duplicate=entry.possible_duplicate)
+        if is_failed and not self._retry_failed:
+            return RowOutcome(entry.key, "failed", None, previous_error(entry))
+        return await self._send(row, entry)
 
-    async def _look_up(self, row: Row, entry: Entry, reconcile: Reconcile) -> RowOutcome:
-        """Send a row that may have been applied if the function of the caller does not find its ticket."""
-        await self._wait_for_earlier_calls()
-        receipt = await reconcile(attrs.evolve(row.given, key=entry.key))
-        if receipt is None:
-            return await self._send(row, attrs.evolve(entry, state=State.PENDING))
-        await self._journal.record(entry, State.DONE, receipt=receipt)
-        return RowOutcome(entry.key, self._setup.verb, receipt)
+    def _leave(self, row: Row, entry: Entry, error: LSQServiceError, *, is_earlier: bool = False) -> RowOutcome | None:
+        """Return the outcome of a row that may have been applied; None if it waits for a look-up."""
+        if self._queue is not None:
+            self._queue.add(row, entry, error, is_earlier=is_earlier)
+            return None
+        if self._on_unknown == "stop":
+            if is_earlier:
+                text = (
+                    f"Row {entry.key!r} may have been applied by an earlier run. Decide with resolve() (bulk unknown)."
+                )
+                raise LSQServiceError(text, reference=entry.reference, safe_to_repeat=False)
+            _log.warning("The run stops, because row %r may have been applied (on_unknown is stop).", entry.key)
+            self.stop()
+        return RowOutcome(entry.key, "unknown", None, error)
 
-    async def _send(self, row: Row, entry: Entry) -> RowOutcome:
+    async def _look_up(self, unknown: UnknownRow) -> RowOutcome | None:
+        """Look up a row that may have been applied, and send it if it was not."""
+        assert self._queue is not None  # noqa: S101 -- the row comes from it
+        row, entry = unknown.row, unknown.entry
+        if entry.state is State.PENDING:
+            return await self._send(row, entry)
+        try:
+            await self._wait_for_earlier_calls()
+            verdict = await self._queue.decide(unknown)
+        except asyncio.CancelledError:
+            self._queue.waiting.append(unknown)
+            raise
+        except Exception as error:
+            verdict = Unclear(f"the look-up failed with {type(error).__name__}: {error}")
+        if isinstance(verdict, Found):
+            await self._journal.record(entry, State.DONE, receipt=verdict.receipt, is_answer=False)
+            return RowOutcome(entry.key, self._setup.verb, verdict.receipt)
+        pending = attrs.evolve(entry, state=State.PENDING)
+        if isinstance(verdict, Absent) and self._only_look_up:
+            await self._journal.record(pending, State.PENDING, is_answer=False)
+            text = f"Row {entry.key!r} was not applied. The next run sends it."
+            return RowOutcome(entry.key, "failed", None, NotSentError(text, reference=entry.reference))
+        if isinstance(verdict, Absent):
+            return None if self._queue.hold(unknown) else await self._send(row, pending)
+        unknown.error.args = (f"{unknown.error} Looking it up had no certain result: {verdict.reason}.",)
+        return RowOutcome(entry.key, "unknown", None, unknown.error)
+
+    async def _send(self, row: Row, entry: Entry) -> RowOutcome | None:
+        outcome, stored = await self._send_once(row, entry)
+        if stored.state is not State.UNKNOWN or outcome.error is None:
+            return outcome
+        if self._on_unknown == "resend" and entry.state is not State.UNKNOWN:
+            await self._breaker.wait_until_closed()
+            return (await self._send_once(row, stored))[0]
+        return self._leave(row, stored, outcome.error)
+
+    async def _send_once(self, row: Row, entry: Entry) -> tuple[RowOutcome, Entry]:
+        """Send a row, and return its outcome and its new entry in the journal."""
         key, verb, sent = entry.key, self._setup.verb, entry
 
         async def before_send(reference: str) -> None:
@@ -192,20 +266,22 @@ class BulkJob:
             if sent is entry:  # the first attempt of the call
                 assert self._pool is not None  # noqa: S101 -- a worker of the pool runs this
                 self._pool.protect()
-                sent = await self._journal.mark_in_flight(entry, reference)
+                sent = await self._journal.mark_in_flight(entry, reference, self._setup.marker)
                 self._progress.row_started(key)
 
         await self._wait_for_earlier_calls()
         try:
-            receipt = await self._setup.send(row.given, before_send)
+            # A row keeps its reference, so that a look-up recognises the ticket of each of its sends by the marker.
+            reference = entry.reference if self._setup.marker is not None else None
+            receipt = await self._setup.send(row.given, before_send, reference)
         except LSQServiceError as error:
             if sent is entry and not isinstance(error, NotSentError | InvalidRequestError):
                 raise  # not caused by the row: the client is closed, or its limiter or the journal cannot be used
             # Even if this send was not applied, an earlier one may have been.
             state = State.UNKNOWN if entry.state is State.UNKNOWN else state_for_error(error)
-            await self._journal.record(sent, state, error=error, ticket=row.given.ticket)
+            stored = await self._journal.record(sent, state, error=error, ticket=row.given.ticket)
             self._breaker.record(error)
-            return RowOutcome(key, "unknown" if state is State.UNKNOWN else "failed", None, error)
+            return RowOutcome(key, "unknown" if state is State.UNKNOWN else "failed", None, error), stored
         else:
             if entry.state is State.UNKNOWN and (verb == "created" or row.given.attachments):
                 receipt = attrs.evolve(receipt, possible_duplicate=True)
@@ -214,9 +290,9 @@ class BulkJob:
                 _log.warning(
                     text, key, sent.reference, printable(receipt.number, 64), printable(str(entry.reference), 64)
                 )
-            await self._journal.record(sent, State.DONE, receipt=receipt)
+            stored = await self._journal.record(sent, State.DONE, receipt=receipt)
             self._breaker.record(None)
-            return RowOutcome(key, verb, receipt, possible_duplicate=receipt.possible_duplicate)
+            return RowOutcome(key, verb, receipt, possible_duplicate=receipt.possible_duplicate), stored
         finally:
             self._progress.row_finished(key)
             self._recorded.set()
@@ -241,11 +317,15 @@ class Bulk:
         if it does not exist. A second run with it skips rows that are done, and sends rows that an earlier run did
         not send.
 
-        A row that may have been applied is sent again only if you decide so: ``on_unknown="skip"`` reports it, "stop"
-        raises, "resend" sends it, and a function ``async (row) -> receipt | None`` looks it up and returns None if the
-        row was not applied and is to be sent. A row that was refused is reported as failed; ``retry_failed=True`` sends
-        it again, also with other content under the same key. A row that may have been applied is never sent with other
-        content: it is reported as failed, with its ticket, or as unknown.
+        A row that may have been applied, in this run or an earlier one, is sent again only if you decide so:
+        ``on_unknown="skip"`` reports it; "stop" ends the run, and raises for a row of an earlier run; "resend" sends it
+        once more; a `Lookup` looks it up, and sends it if it was certainly not applied. An ``async`` function can look
+        it up instead: it takes the row and its `NumberRange`, and returns `Found`, `Absent` or `Unclear`; or it takes
+        the row alone, and returns a receipt, or None if the row is to be sent. A row whose look-up fails stays unknown.
+
+        A row that was refused is reported as failed; ``retry_failed=True`` sends it again, also with other content
+        under the same key. A row that may have been applied is never sent with other content: it is reported as
+        failed, with its ticket, or as unknown.
 
         The loop raises ConfigurationError if the journal is damaged or belongs to another account, LSQServiceError if
         it cannot be written, InvalidRequestError for a key that is given twice and for anything that is not a row,
@@ -253,6 +333,15 @@ class Bulk:
         up. Every other error is an outcome.
         """
         return BulkJob(rows, journal, self._setup_for("created"), on_unknown=on_unknown, retry_failed=retry_failed)
+
+    def look_up(self, rows: Source, *, journal: PathLike, lookup: Lookup | Reconcile) -> BulkJob:
+        """Look up the rows of a run of `create` that may have been applied, and send nothing.
+
+        The outcomes are those rows only: created, still unknown, or failed with NotSentError. The next run sends those.
+        """
+        if isinstance(lookup, str):
+            raise InvalidRequestError(f"lookup is a Lookup or a function, not {lookup!r:.80}.")
+        return BulkJob(rows, journal, self._setup_for("created"), on_unknown=lookup, only_look_up=True)
 
     def update(
         self, rows: Source, *, journal: PathLike, on_unknown: OnUnknown = "skip", retry_failed: bool = False

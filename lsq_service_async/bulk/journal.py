@@ -47,7 +47,8 @@ _IN_DOUBT = (State.UNKNOWN, State.IN_FLIGHT)  # a row is left in flight by a run
 class Journal:
     """The journal of one run, which locks the file. SQLite is used in one worker thread."""
 
-    def __init__(self, path: PathLike, operation: str, account: str) -> None:
+    def __init__(self, path: PathLike, operation: str, account: str, now: Callable[[], float] = time.time) -> None:
+        self._now = now
         self._file = JournalFile(path)
         self.path: str = self._file.path
         self._operation = operation
@@ -65,7 +66,7 @@ class Journal:
         Raises ConfigurationError if another run uses the file, if it is damaged or not a journal, or if it belongs to
         another operation or account.
         """
-        states = await self._in_thread(self._file.open, self._operation, self._account)
+        states = await self._in_thread(self._file.open, self._operation, self._account, self._now())
         self._highest_number = self._file.highest_number
         return states
 
@@ -79,13 +80,24 @@ class Journal:
         """Return what `RowMatcher.match` returns. `mark_in_flight` stores a new entry."""
         return await self._in_thread(self._file.query, self._matcher.match, row, edited)
 
-    async def mark_in_flight(self, entry: Entry, reference: str | None = None) -> Entry:
+    async def numbers(self) -> tuple[int, list[tuple[int, float | None, int | None]]]:
+        """Return the highest number, and those tickets of earlier runs that an unknown row may be confused with.
+
+        Each has its number, when it was sent, and the highest number then; both are None if a person gave the number.
+        """
+        return self._highest_number, await self._in_thread(self._file.query, _numbers)
+
+    async def mark_in_flight(self, entry: Entry, reference: str | None = None, marker: str | None = None) -> Entry:
         """Store the intent to send a row. It is durable when this returns: from now on the row may be applied."""
         above = entry.above if entry.state is State.UNKNOWN else self._highest_number or None
-        now = time.time()
-        marked = attrs.evolve(entry, state=State.IN_FLIGHT, reference=reference, sent_at=now, above=above)
-        await self._store(marked)
-        return marked
+        sent: dict[str, Any] = {
+            "reference": reference,
+            "marker": marker,
+            "sent_at": self._now(),
+            "ended_at": None,
+            "above": above,
+        }
+        return await self._store(attrs.evolve(entry, state=State.IN_FLIGHT, **sent))
 
     async def record(
         self,
@@ -95,11 +107,15 @@ class Journal:
         receipt: TicketReceipt | None = None,
         error: LSQServiceError | None = None,
         ticket: NewTicket | TicketUpdate | None = None,
-    ) -> None:
-        """Store the result of a row. It is durable when this returns. An error may name a field of the ``ticket``."""
-        changes: dict[str, Any] = {"state": state, "error": None}
+        is_answer: bool = True,
+    ) -> Entry:
+        """Store the result of a row. It is durable when this returns. An error may name a field of the ``ticket``.
+
+        A result that is not the answer of the service, but that of a look-up, has a number that may be wrong.
+        """
+        changes: dict[str, Any] = {"state": state, "error": None, "ended_at": self._now() if is_answer else None}
         if receipt is not None:
-            self._highest_number = max(self._highest_number, as_number(receipt.number))
+            self._highest_number = max(self._highest_number, as_number(receipt.number) if is_answer else 0)
             changes["possible_duplicate"] = receipt.possible_duplicate
             for name in ("number", "ticket_id", "key"):
                 # An unpaired surrogate cannot be stored, and must not stop the run after the ticket was created.
@@ -108,15 +124,16 @@ class Journal:
         if error is not None:
             summary = type(error).__name__ if state is not State.FAILED else summary_of(error, ticket)
             changes |= {"error": summary, "reference": error.reference or entry.reference}
-        await self._store(attrs.evolve(entry, **changes))
+        return await self._store(attrs.evolve(entry, **changes))
 
-    async def _store(self, entry: Entry) -> None:
+    async def _store(self, entry: Entry) -> Entry:
         """Write an entry in one commit with all others that wait. If the commit fails, it fails for all of them."""
         self._changes.append(entry)
         if self._next_commit is None:
             self._next_commit = asyncio.create_task(self._commit())
         if error := await asyncio.shield(self._next_commit):
             raise LSQServiceError(str(error)) from error.__cause__  # a new error for each call
+        return entry
 
     async def _commit(self) -> LSQServiceError | None:
         async with self._committing:  # while the previous commit runs, changes are added to this one
@@ -130,6 +147,13 @@ class Journal:
     async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         # Shielded: a cancelled caller does not stop a commit.
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments))
+
+
+def _numbers(database: sqlite3.Connection) -> list[tuple[int, float | None, int | None]]:
+    [(lowest,)] = database.execute("SELECT min(ifnull(above, 0)) FROM rows WHERE state = 'unknown'")
+    rows = database.execute("SELECT number, sent_at, above, ended_at FROM rows WHERE state = 'done'")
+    known = [(as_number(number), *(row[:2] if row[2] else (None, None))) for number, *row in rows]
+    return [entry for entry in known if lowest is not None and entry[0] > lowest]
 
 
 def summary_of(error: LSQServiceError, ticket: NewTicket | TicketUpdate | None = None) -> str:
@@ -312,4 +336,4 @@ def _decide(key: str, entry: Entry | None, decision: str | State | None) -> Entr
         return attrs.evolve(entry, state=decision, error=None)
     if decision is None or decision != entry.number:
         entry = attrs.evolve(entry, number=decision, ticket_id=None, ticket_key=None)
-    return attrs.evolve(entry, state=State.DONE, error=None, possible_duplicate=False)
+    return attrs.evolve(entry, state=State.DONE, error=None, possible_duplicate=False, ended_at=None)

@@ -109,12 +109,12 @@ class Progress:
         self._first_send: float | None = None
         self._last_result = 0.0
 
-    def plan(self, states: Mapping[State, int], seconds_per_call: float) -> Plan:
+    def plan(self, states: Mapping[State, int], seconds_per_call: float, reads: int = 0) -> Plan:
         """The plan of a run. ``states`` has the number of rows of the journal in each state."""
         done = states.get(State.DONE, 0)
         if not isinstance(self._rows, Sized):
             return Plan(None, None, done)
-        calls = max(0, len(self._rows) - sum(states.get(state, 0) for state in self._kept))
+        calls = max(0, len(self._rows) - sum(states.get(state, 0) for state in self._kept)) + reads
         return Plan(calls, calls * seconds_per_call, done)
 
     def run_started(self, states: Mapping[State, int]) -> None:

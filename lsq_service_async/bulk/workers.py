@@ -13,12 +13,12 @@ Result = TypeVar("Result")
 class WorkerPool(Generic[Item, Result]):
     """Processes items in ``size`` tasks, until ``pull`` returns None, `stop` is called, or one of the tasks fails.
 
-    One worker at a time pulls an item. A result, which must not be None, waits until it is read, so that a slow reader
-    slows the workers down.
+    One worker at a time pulls an item. A result that is not None waits until it is read, so that a slow reader slows
+    the workers down.
     """
 
     def __init__(
-        self, pull: Callable[[], Awaitable[Item | None]], process: Callable[[Item], Awaitable[Result]], size: int
+        self, pull: Callable[[], Awaitable[Item | None]], process: Callable[[Item], Awaitable[Result | None]], size: int
     ) -> None:
         self._pull = pull
         self._process = process
@@ -66,7 +66,8 @@ class WorkerPool(Generic[Item, Result]):
                     return
                 result = await self._process(item)
                 self._protected.add(worker)
-                await self._results.put(result)
+                if result is not None:
+                    await self._results.put(result)
                 self._protected.discard(worker)
         except Exception as error:
             self._error = self._error or error

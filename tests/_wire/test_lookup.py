@@ -67,10 +67,10 @@ class Account:
     def decide(self, lost, search=None):
         steps = (search or self.search()).decide(lost, self.now)
         try:
-            number = next(steps)
+            numbers = next(steps)
             while True:
-                self.reads.append(number)
-                number = steps.send(self.tickets.get(number))
+                self.reads += numbers
+                numbers = steps.send({number: self.tickets.get(number) for number in numbers})
         except StopIteration as end:
             return end.value
 
@@ -258,7 +258,7 @@ def with_numbers_that_are_none(account):
 
 def in_a_new_account(account):
     """The first create is lost, so no own ticket is older."""
-    account = Account(5000)
+    account = Account(50_000)
     lost = account.lose(account.send("Lost"))
     account.fence()
     account.fence()
@@ -280,7 +280,7 @@ def in_a_new_account(account):
         (without_order, "does not assign ascending ticket numbers: ticket 1 was created after ticket 2"),
         (beyond_the_budget, "5 ticket numbers are in question, and 4 of 6 reads are left"),
         (with_numbers_that_are_none, "has been answered yet"),
-        (in_a_new_account, "4,999 ticket numbers are in question"),
+        (in_a_new_account, "49,999 ticket numbers are in question"),
     ],
 )
 def test_a_verdict_that_is_not_certain_is_unclear(account, case, reason):
@@ -313,6 +313,12 @@ def test_a_repeat_after_a_refusal_has_a_new_range(account):
     account.own.ended(create, account.now, None, is_unknown=False)
     assert (create.above, account.decide(create)) == (3, Found(TicketReceipt(number="4", ticket_id="g4")))
     assert account.search().fence(SentCreate(ticket=create.ticket, reference="")) is None
+
+
+def test_a_client_keeps_a_bounded_number_of_lost_creates(account):
+    """The oldest ones are forgotten; they can still be looked up with their errors."""
+    lost = [account.lose(account.send("Lost")) for _ in range(10_001)]
+    assert list(account.own.lost) == lost[1:]
 
 
 def test_the_marker_alone_identifies_a_ticket(account):

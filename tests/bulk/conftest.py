@@ -10,22 +10,21 @@ from lsq_service_async import Config, ServiceClient
 from lsq_service_async.emulator import Emulator
 
 
-@pytest.fixture
-def play():
+def virtual_play(main, *, emulator=None, commit_seconds=0.0, **settings):
     """Run ``main(client, emulator)`` on a virtual clock. Each use of the journal takes ``commit_seconds``."""
 
-    def run(main, *, emulator=None, commit_seconds=0.0, **settings):
-        async def whole():
-            service = emulator() if emulator else virtual_emulator()
-            transport = httpx.ASGITransport(app=service.app)
-            async with httpx.AsyncClient(transport=transport) as http:
-                config = Config(**service.settings, **settings)
-                async with ServiceClient(config, http_client=http) as client:
-                    return await main(client, service)
+    async def whole():
+        service = emulator() if emulator else virtual_emulator()
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=service.app)) as http:
+            async with ServiceClient(Config(**service.settings, **settings), http_client=http) as client:
+                return await main(client, service)
 
-        return run_virtual(whole(), thread_seconds=commit_seconds)
+    return run_virtual(whole(), thread_seconds=commit_seconds)
 
-    return run
+
+@pytest.fixture
+def play():
+    return virtual_play
 
 
 def virtual_emulator(**options):

@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections.abc import Iterator
 
-from lsq_service_async import BulkRow, Config, NewTicket, RateLimit, RetryPolicy, ServiceClient
+from lsq_service_async import BulkRow, Config, Lookup, NewTicket, RateLimit, RetryPolicy, ServiceClient
 
 
 def row(key: str) -> BulkRow:
@@ -28,8 +28,9 @@ async def main(base_url: str, journal: str, rows: int, done: int, on_unknown: st
         rate_limit=RateLimit(8, per=0.01),  # eight workers, so that a kill finds several rows in flight
         retry=RetryPolicy(repeat_creates=False),
     )
+    answer = Lookup(quiet=0.3, fence=True) if on_unknown == "look" else on_unknown
     async with ServiceClient(config) as client:
-        async for outcome in client.bulk.create(source(rows, done), journal=journal, on_unknown=on_unknown):
+        async for outcome in client.bulk.create(source(rows, done), journal=journal, on_unknown=answer):
             if outcome.state != "skipped":
                 print(outcome.key, outcome.state, flush=True)
 

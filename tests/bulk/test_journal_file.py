@@ -389,7 +389,7 @@ def hot(path, entries, more):
         database.execute("UPDATE journal SET sum = 0")
         database.execute("PRAGMA user_version = 1")
         for new in more:
-            database.execute(f"INSERT OR REPLACE INTO rows VALUES ({', '.join('?' * 12)})", new.as_row())
+            database.execute(f"INSERT OR REPLACE INTO rows VALUES ({', '.join('?' * 14)})", new.as_row())
         shutil.copy(path, copy)
         shutil.copy(side(path, "-journal"), side(copy, "-journal"))
         database.execute("ROLLBACK")
@@ -540,7 +540,7 @@ async def test_a_journal_of_version_1_is_upgraded(journal, caplog, killed):
         row("edited", "second").digest,
     )
     marked = await run.mark_in_flight(await registered(run, row("new", "new")))
-    assert marked.above == 3
+    assert marked.above is None  # people may have given the numbers of version 1
     await run.aclose()
     assert list(journal.parent.iterdir()) == [journal]
     caplog.clear()

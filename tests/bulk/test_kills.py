@@ -81,6 +81,14 @@ async def test_a_killed_run_sends_no_row_twice_and_loses_none(tmp_path, runs, ki
     assert max(unknown for _, _, unknown in results) <= kills * IN_FLIGHT
 
 
+@pytest.mark.parametrize(("runs", "kills"), [(1, 2), pytest.param(10, 6, marks=pytest.mark.slow)])
+async def test_a_killed_look_up_doubles_and_loses_nothing(tmp_path, runs, kills):
+    """Rows that were in flight at a kill, and rows that were looked up, are decided by the next run."""
+    results = await killed_runs(tmp_path, runs, kills, on_unknown="look")
+    assert [(twice, lost) for twice, lost, _ in results] == [(0, 0)] * runs
+    assert max(unknown for _, _, unknown in results) <= IN_FLIGHT
+
+
 @pytest.mark.slow
 async def test_the_kills_find_rows_that_are_sent_twice(tmp_path):
     """The control of the test above: with ``on_unknown="resend"`` the same kills do create tickets twice."""

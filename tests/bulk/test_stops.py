@@ -154,7 +154,7 @@ def test_on_unknown_is_checked_before_the_run(play, journal, on_unknown):
     """A misspelt word is not taken for "skip"."""
 
     async def main(client, emulator):
-        with pytest.raises(InvalidRequestError, match='"skip", "stop", "resend" or a function'):
+        with pytest.raises(InvalidRequestError, match='"skip", "stop", "resend", a Lookup or a function'):
             client.bulk.create(keyed(1), journal=journal, on_unknown=on_unknown)
 
     play(main)

@@ -1,0 +1,200 @@
+"""Rows that may have been applied. They wait in the queue of a run until a look-up can decide what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import attrs
+
+from ..errors import InvalidRequestError, LSQServiceError
+from ..records import Absent, Found, Lookup, NewTicket, NumberRange, TicketReceipt, Unclear, Verdict
+from ._journal_file import Entry, State
+from .rows import BulkRow, Row
+
+Reconcile = Callable[[BulkRow], Awaitable[TicketReceipt | None]] | Callable[[BulkRow, NumberRange], Awaitable[Verdict]]
+"""A function of the caller that looks up a row."""
+_HELD = 4  # rows; if the answer to one of them is lost, another one is the fence
+_SAMPLES = 4
+_FIRST = 5  # rows that are sent one by one at most, until the number of a ticket is known
+
+
+class RowLookUps(Protocol):
+    """The look-ups of one run, as the client makes them. To a run, a create that was sent is an opaque value."""
+
+    @property
+    def highest(self) -> int:
+        """The highest ticket number that is known."""
+
+    def remember(self, highest: int, numbers: Iterable[tuple[int, float | None, int | None]]) -> None:
+        """Take the tickets of earlier runs: the number of each, when it was sent, and the highest number then."""
+
+    def recall(self, ticket: NewTicket, *, sent_at: float | None, ended_at: float | None, **sent: Any) -> Any:
+        """Return a create of an earlier run."""
+
+    def number_range(self, create: Any) -> NumberRange:
+        """Return the ticket numbers that the create can have."""
+
+    def is_ready(self, create: Any) -> bool:
+        """Whether a look-up can decide now what became of the create."""
+
+    def seconds_left(self, create: Any) -> float:
+        """The seconds until the create cannot be applied any more."""
+
+    def reads_for(self, create: Any) -> float:
+        """The number of reads that its look-up would take."""
+
+    async def decide(self, create: Any) -> Verdict:
+        """Find out whether the create was applied."""
+
+
+@attrs.frozen
+class UnknownRow:
+    """A row that may have been applied. ``create`` is None for an update. An absent row is pending."""
+
+    row: Row
+    entry: Entry
+    error: LSQServiceError
+    create: Any
+    is_earlier: bool
+
+
+class RowQueue:
+    """The rows of a run in the order in which they are processed. Rows that can be looked up come first."""
+
+    def __init__(
+        self, rows: AsyncIterator[Row], on_unknown: Lookup | Reconcile, look_ups: Callable[[float, float], RowLookUps]
+    ) -> None:
+        lookup = on_unknown if isinstance(on_unknown, Lookup) else Lookup()
+        self.look_ups = look_ups(lookup.quiet, lookup.max_reads)
+        self.waiting: list[UnknownRow] = []
+        self._rows = rows
+        self._reconcile = None if isinstance(on_unknown, Lookup) else on_unknown
+        self._hold = _HELD if lookup.fence else 0
+        self._held: deque[Row | UnknownRow] = deque()
+        self._samples: deque[Any] = deque(maxlen=_SAMPLES)
+        self._is_exhausted = False
+        self._active = self._finished = 0
+        self._changed = asyncio.Event()
+        self._deciding = asyncio.Lock()
+
+    async def pull(self) -> Row | UnknownRow | None:
+        """Return the next row to process, and None at the end. One worker at a time may call this."""
+        item: Row | UnknownRow | None
+        while (item := self._pop_ready()) is None:
+            is_alone = not self.look_ups.highest and self._active and self._finished < _FIRST
+            if not is_alone and (item := await self._read()) is not None:
+                break
+            if not self._active:
+                item = await self._pop_last()
+                break
+            self._changed.clear()
+            await self._changed.wait()
+        self._active += item is not None
+        return item
+
+    def finished(self) -> None:
+        """Call this when a row that was pulled has been processed."""
+        self._active -= 1
+        self._finished += 1
+        self._changed.set()
+
+    def skipped(self, row: Row, entry: Entry) -> None:
+        """Use a row that an earlier run has created as a sample, unless a person has given its number."""
+        if entry.receipt is None or not isinstance(row.given.ticket, NewTicket):
+            return
+        sample = self._recall(row, entry)
+        if entry.ended_at is not None:
+            self._samples.append(sample)
+            for unknown in self.waiting:
+                if unknown.is_earlier and len(unknown.create.samples) < _SAMPLES:
+                    unknown.create.samples = (*unknown.create.samples, sample)
+
+    def add(self, row: Row, entry: Entry, error: LSQServiceError, *, is_earlier: bool = False) -> None:
+        """Add a row that may have been applied, in this run or in an earlier one."""
+        create = getattr(error, "lost", None)
+        if create is None and isinstance(row.given.ticket, NewTicket):
+            create = self._recall(row, entry, samples=tuple(self._samples))
+        self.waiting.append(UnknownRow(row, entry, error, create, is_earlier and create is not None))
+
+    def hold(self, unknown: UnknownRow) -> bool:
+        """Keep a row that was not applied back at the end of the run, so that it can be the fence of another one."""
+        if self._hold and self._is_exhausted:
+            self._held.append(attrs.evolve(unknown, entry=attrs.evolve(unknown.entry, state=State.PENDING)))
+            return True
+        return False
+
+    async def decide(self, unknown: UnknownRow) -> Verdict:
+        """Look a row up. Raises the errors of the function of the caller, and those of reads."""
+        if self._reconcile is None:
+            async with self._deciding:  # one at a time, because the next one may need the same tickets
+                return await self.look_ups.decide(unknown.create)
+        function: Any = self._reconcile
+        arguments: list[Any] = [attrs.evolve(unknown.row.given, key=unknown.entry.key)]
+        if _takes_range(function):
+            arguments.append(self._range_of(unknown))
+        result = await function(*arguments)
+        if result is None or isinstance(result, TicketReceipt):
+            return Absent() if result is None else Found(result)
+        if not isinstance(result, Found | Absent | Unclear):
+            raise InvalidRequestError(f"it returns Found, Absent or Unclear, not {type(result).__name__}")
+        return result
+
+    def reads(self) -> float:
+        """The number of reads that the look-ups of the waiting rows will take."""
+        if self._reconcile is not None:
+            return 0
+        return sum(self.look_ups.reads_for(unknown.create) for unknown in self.waiting)
+
+    def _pop_ready(self) -> UnknownRow | None:
+        for unknown in self.waiting:
+            has_samples = self._is_exhausted or not unknown.is_earlier or len(unknown.create.samples) > 1
+            if unknown.create is not None and has_samples and self.look_ups.is_ready(unknown.create):
+                self.waiting.remove(unknown)
+                return unknown
+        return None
+
+    async def _read(self) -> Row | UnknownRow | None:
+        """Return the next row of the input. The last rows are held back if they may be needed as fences."""
+        while not self._is_exhausted and len(self._held) <= self._hold:
+            row = await anext(self._rows, None)
+            if row is None:
+                self._is_exhausted = True
+            else:
+                self._held.append(row)
+        return self._held.popleft() if len(self._held) > self._hold else None
+
+    async def _pop_last(self) -> Row | UnknownRow | None:
+        """Return a row at the end of the run, when no other row is processed."""
+        if self._held:
+            await asyncio.sleep(
+                max([self.look_ups.seconds_left(unknown.create) for unknown in self.waiting], default=0)
+            )
+            return self._held.popleft()
+        return self.waiting.pop(0) if self.waiting else None
+
+    def _recall(self, row: Row, entry: Entry, **about: Any) -> Any:
+        ticket: Any = row.given.ticket  # a NewTicket
+        about |= {"reference": entry.reference or "", "marker": entry.marker, "receipt": entry.receipt}
+        about["above"] = None if entry.sent_at is None else entry.above or 0
+        return self.look_ups.recall(ticket, sent_at=entry.sent_at, ended_at=entry.ended_at, **about)
+
+    def _range_of(self, unknown: UnknownRow) -> NumberRange:
+        if unknown.create is not None:
+            return self.look_ups.number_range(unknown.create)
+        sent_at = unknown.entry.sent_at
+        when = None if sent_at is None else datetime.fromtimestamp(sent_at, UTC)
+        return NumberRange(None, None, when, unknown.entry.reference)
+
+
+def _takes_range(function: Callable[..., Any]) -> bool:
+    """Whether a function takes a row and a number range; functions of earlier versions take the row only."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(function).parameters.values()
+    return sum(p.kind in kinds and p.default is p.empty for p in parameters) > 1 or any(
+        p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters
+    )
