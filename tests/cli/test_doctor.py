@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from lsq_service_async.emulator import DropConnection, Emulator, Fault, RateLimited, Status
+from lsq_service_async.limits import LocalLimiter
 
 
 def test_working_settings_are_shown_without_the_keys(served: Emulator, cli: Any) -> None:
@@ -18,6 +19,25 @@ def test_working_settings_are_shown_without_the_keys(served: Emulator, cli: Any)
     assert "shared   no (set LSQ_LIMIT_FILE" in out
     assert "OK: the keys work, and the service answered a read" in out
     assert served.settings["access_key"] not in out
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("FILE", "limit.sqlite", "through the file limit.sqlite"),
+        ("REDIS", "redis://:hunter2@127.0.0.1:1", "through Redis"),
+    ],
+)
+def test_the_shared_limit_is_shown(
+    served: Emulator, cli: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, name: str, value: str, shown: str
+) -> None:
+    """The address of Redis may have a password, so it is not printed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(f"LSQ_LIMIT_{name}", value)
+    if name == "REDIS":
+        monkeypatch.setattr("lsq_service_async.cli.doctor.limiter_from_env", LocalLimiter)
+    code, out, _ = cli("doctor")
+    assert (code, f"shared   {shown}" in out, "hunter2" in out) == (0, True, False)
 
 
 def test_an_existing_ticket_is_fine_too(served: Emulator, cli: Any) -> None:
