@@ -80,7 +80,7 @@ class Table:
         except ColumnError as error:
             raise InputError(f"line {self._first}, {error}") from None
         self._fields = tuple("" if _is_blank([name]) else next(fields) for name in names)
-        self.columns = {field: name for field, name in zip(self._fields, names, strict=True) if field}
+        self.columns: dict[str, str] = {field: name for field, name in zip(self._fields, names, strict=True) if field}
 
     def lines(self) -> Iterator[InputLine]:
         """Yield every record after the first one. Raises InputError if the rest cannot be split into records."""
