@@ -14,7 +14,7 @@ circuit_breaker.py   pauses the run while the service fails
 from ._journal_file import State
 from .columns import rows_from
 from .job import Bulk, BulkJob, Setup
-from .journal import account_in, operation_in, possible_duplicates_in, resolve, states_in, unknown_in
+from .journal import account_in, operation_in, possible_duplicates_in, ranges_in, resolve, states_in, unknown_in
 from .progress import Plan, RowOutcome, Summary
 from .rows import BulkRow, row_of
 
@@ -30,6 +30,7 @@ __all__ = [
     "account_in",
     "operation_in",
     "possible_duplicates_in",
+    "ranges_in",
     "resolve",
     "row_of",
     "rows_from",

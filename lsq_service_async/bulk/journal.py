@@ -12,18 +12,20 @@ known:
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import attrs
 
 from ..errors import APIStatusError, InvalidRequestError, LSQServiceError
-from ..records import NewTicket, TicketReceipt, TicketUpdate
+from ..records import NewTicket, NumberRange, TicketReceipt, TicketUpdate
 from ..records.tickets import number_of
 from ._journal_file import (
     Entry,
@@ -277,6 +279,23 @@ def unknown_in(path: PathLike) -> dict[str, str | None]:
     Rows that a run has in flight are among them, because they would be unknown if it died.
     """
     return _read(path, "SELECT key, error FROM rows WHERE state IN ('unknown', 'in_flight')", dict)
+
+
+def ranges_in(path: PathLike, quiet: float = 60.0) -> dict[str, NumberRange]:
+    """Return the ticket numbers that each unknown row can have. Blocks.
+
+    A create is not applied any more ``quiet`` seconds after it ended.
+    """
+    done = "SELECT number, sent_at FROM rows WHERE state = 'done' AND ended_at IS NOT NULL"
+    own = _read(path, done, lambda rows: [(as_number(number), sent_at) for number, sent_at in rows])
+    query = "SELECT key, above, sent_at, ended_at, reference FROM rows WHERE state IN ('unknown', 'in_flight')"
+    ranges = {}
+    for key, above, sent_at, ended_at, reference in _read(path, query, list):
+        after = math.inf if ended_at is None else ended_at + quiet
+        below = min((number for number, sent in own if sent >= after and number > (above or 0)), default=None)
+        when = None if sent_at is None else datetime.fromtimestamp(sent_at, UTC)
+        ranges[key] = NumberRange(above, below, when, reference)
+    return ranges
 
 
 def possible_duplicates_in(path: PathLike) -> dict[str, str | None]:

@@ -1,4 +1,4 @@
-"""The group `bulk`: plan, run, retry, status and unknown."""
+"""The group `bulk`: plan, run, retry, look, status and unknown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from ... import InvalidRequestError
+from ... import InvalidRequestError, Lookup
 from ...bulk import State, account_in, operation_in, states_in
 from ...bulk.columns import time_zone_of
 from ...errors import printable
@@ -76,7 +76,7 @@ def _time_zone(context: click.Context, parameter: click.Parameter, value: str | 
 
 _MAX_FILE_BYTES = 100 << 20
 _PATH = click.Path(dir_okay=False, path_type=Path)
-_ON_UNKNOWN = click.Choice(["skip", "stop", "resend"])
+_ON_UNKNOWN = click.Choice(["skip", "stop", "resend", "look"])
 _FILE: list[click.Parameter] = [
     click.Argument(["path"], metavar="FILE"),
     click.Option(["--journal"], type=_PATH, help="Records every row. Default: FILE.journal."),
@@ -109,14 +109,29 @@ _FILE: list[click.Parameter] = [
         help="Length of the largest attachment.",
     ),
 ]
+_LOOK: list[click.Parameter] = [
+    click.Option(["--marker"], metavar="FIELD", help="A custom field that carries the reference of each create."),
+    click.Option(
+        ["--quiet"],
+        type=click.FloatRange(0, 3600),
+        default=60.0,
+        show_default=True,
+        help="Seconds after which a create that timed out cannot be applied any more.",
+    ),
+    click.Option(
+        ["--max-reads"], type=click.IntRange(0), default=200, show_default=True, help="Most reads of all look-ups."
+    ),
+]
 _SEND: list[click.Parameter] = [
     click.Option(
         ["--on-unknown"],
         type=_ON_UNKNOWN,
         default="skip",
         show_default=True,
-        help="Action for rows that may have been applied.",
+        help="Action for rows that may have been applied. look: read the tickets that they can have created.",
     ),
+    *_LOOK,
+    click.Option(["--fence"], is_flag=True, help="Keep the last rows back to look up those before them."),
     click.Option(["--errors"], type=_PATH, help="Write failed rows to this file."),
     click.Option(["--report"], type=_PATH, help="Write a page about the run to this .html file."),
     click.Option(["--results", "applied"], type=_PATH, help="Write the other rows to this file, with ticket numbers."),
@@ -139,22 +154,41 @@ def plan(**options: Any) -> None:
     metavar="N",
     help="Send N rows, print which fields came back changed, and ask before the others are sent.",
 )
-def run(dry_run: bool, first: int | None, on_unknown: str, **options: Any) -> int:
+def run(dry_run: bool, first: int | None, **options: Any) -> int:
     """Send all rows that are not finished. Prints one JSON line for each row."""
+    how = _on_unknown(options)
     if dry_run:
-        return _run(partial(check_rows, on_unknown=on_unknown), is_dry_run=True, **options)
+        return _run(partial(check_rows, **how), is_dry_run=True, **options)
     send = partial(send_first, first=first) if first else send_rows
-    return _run(partial(send, on_unknown=on_unknown), **options)
+    return _run(partial(send, **how), **options)
 
 
 @bulk.command(params=[*_FILE, *_SEND])
-def retry(on_unknown: str, **options: Any) -> int:
+def retry(**options: Any) -> int:
     """Send failed rows again, and all rows that are not finished.
 
     FILE is the file that was run, or its corrected --errors report with the --journal of that run. A corrected row
     keeps its key.
     """
-    return _run(partial(send_rows, on_unknown=on_unknown, retry_failed=True), **options)
+    how = _on_unknown(options)
+    return _run(partial(send_rows, **how, retry_failed=True), **options)
+
+
+@bulk.command(params=[*_FILE, *_LOOK])
+def look(**options: Any) -> int:
+    """Look up unknown rows. Sends nothing.
+
+    Reads every ticket number that an unknown row can have. Prints one JSON line for each unknown row: created, with its
+    ticket; still unknown, with the reason; or failed if it was certainly not applied, so that the next run sends it.
+    Rows that were sent last can be looked up after the next run.
+    """
+    options |= {"on_unknown": "look", "fence": False}
+    how = _on_unknown(options)
+    file = _bulk_file(**options)
+    if file.operation == "update":
+        raise click.UsageError("look finds created tickets only; these rows are updates")
+    _existing_journal(file)
+    return _run(partial(send_rows, **how, only_look_up=True), None, None, None, **options)
 
 
 @bulk.command(params=[*_FILE])
@@ -175,8 +209,10 @@ def unknown(applied: tuple[str, ...], not_applied: tuple[str, ...], **options: A
     """List or resolve unknown rows and possible duplicates.
 
     An unknown row may have been applied, and a possible duplicate may have been applied twice. Look for their tickets
-    in the service, then record each result with the key that the list shows. If a key or a ticket number is invalid,
-    no result is recorded:
+    in the service, then record each result with the key that the list shows. "bulk look" does that for you, if it can.
+    For an unknown row, the list has the time when it was sent, and the ticket numbers in question: above "above", and
+    below "below" if that is known. "lead_tickets" is the page of the web application with all tickets of the lead. If a
+    key or a ticket number is invalid, no result is recorded:
 
     \b
         bulk unknown rows.csv --applied 17=143 --not-applied 18
@@ -191,6 +227,13 @@ def unknown(applied: tuple[str, ...], not_applied: tuple[str, ...], **options: A
     else:
         with file.open() as rows:
             print_unknown(rows, journal)
+
+
+def _on_unknown(options: dict[str, Any]) -> dict[str, Any]:
+    """Take the options about unknown rows out of *options*, and return those of `send_rows`."""
+    marker, on_unknown = options.pop("marker"), options.pop("on_unknown")
+    lookup = Lookup(**{name: options.pop(name) for name in ("quiet", "max_reads", "fence")})
+    return {"marker": marker, "on_unknown": lookup if on_unknown == "look" else on_unknown}
 
 
 def _bulk_file(path: str, journal: Path | None, operation: str | None, **options: Any) -> BulkFile:

@@ -52,7 +52,7 @@ def _print_plan(plan: Plan) -> None:
     click.echo(f"{plan.calls} calls, at least {seconds} at the rate limit; {plan.done} rows are done", err=True)
 
 
-async def check_rows(file: BulkFile, rows: Rows, results: Results, **options: Any) -> int:
+async def check_rows(file: BulkFile, rows: Rows, results: Results, marker: str | None = None, **options: Any) -> int:
     """Write each row that would fail, print how often each problem occurs and the plan, and return the exit code."""
     failed, files = rows.bad, _Files()
     counts: Counter[str] = Counter()

@@ -144,8 +144,10 @@ class BulkFile:
             click.echo(f"Cells are separated by {delimiter!r} (from the first line; --delimiter changes it)", err=True)
         return Table(lambda: csv_records(file, self.encoding, delimiter), ticket_type, delimiter)
 
-    def job(self, client: ServiceClient, rows: Rows, **options: Any) -> BulkJob:
-        """Return the job that sends the rows."""
+    def job(self, client: ServiceClient, rows: Rows, *, only_look_up: bool = False, **options: Any) -> BulkJob:
+        """Return the job that sends the rows, or only looks up unknown ones."""
+        if only_look_up:
+            return client.bulk.look_up(rows, journal=self.journal, lookup=options["on_unknown"])
         start = client.bulk.create if self.operation == "create" else client.bulk.update
         return start(rows, journal=self.journal, **options)
 

@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from itertools import count, islice
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import quote
 
 import click
 
 from ..._private_files import open_private_file
-from ...bulk import possible_duplicates_in, resolve, unknown_in
+from ...bulk import account_in, possible_duplicates_in, ranges_in, resolve, unknown_in
 from ...bulk.columns import ERROR, KEY
 from ...bulk.journal import match_rows
 from ...errors import printable
@@ -25,6 +26,8 @@ from .report import RunPage
 NUMBER = "number"
 """The column of the file of results that has the ticket numbers."""
 _FAILED, _APPLIED = "the report of failed rows", "the file of results"
+_APP = "https://app.service-in.leadsquared.com"
+"""The web application. Its help page 'display support tickets on the lead details page' has no other host."""
 
 
 class Report:
@@ -161,10 +164,13 @@ def print_unknown(rows: Rows, journal: Path) -> None:
     errors, numbers = unknown_in(journal), possible_duplicates_in(journal)
     if not errors and not numbers:
         click.echo("no unknown rows", err=True)
-    keys = {**errors, **numbers}
+    keys, ranges = {**errors, **numbers}, ranges_in(journal)
+    origin = (account_in(journal) or "").partition(", org ")[0]
+    app = origin.replace("//apigw.", "//app.", 1) if "//apigw." in origin else _APP
     lines = {entry.key: row.line for row, entry, _ in match_rows(journal, rows) if entry.key in keys}
     for key in [*lines, *(key for key in keys if key not in lines)]:
-        line = lines.get(key)
+        line, sent = lines.get(key), ranges.get(key)
+        lead_id = line and line.cells.get("lead_id")
         shown = {
             "key": key,
             "state": "unknown" if key in errors else "done",
@@ -172,6 +178,10 @@ def print_unknown(rows: Rows, journal: Path) -> None:
             "error": errors.get(key),
             "possible_duplicate": key in numbers,
             "line": line and line.number,
+            "sent_at": sent and sent.sent_at and sent.sent_at.isoformat(timespec="seconds"),
+            "above": sent and sent.above,
+            "below": sent and sent.below,
+            "lead_tickets": f"{app}/services/ticket-list?LeadId={quote(str(lead_id))}" if lead_id else None,
             "row": line and line.cells,
         }
         print_json(shown)

@@ -8,9 +8,10 @@ from typing import Any
 
 from rich.console import Console
 
-from ... import AuthenticationError, LSQServiceError, ServiceClient
+from ... import AuthenticationError, Config, LSQServiceError, ServiceClient
 from ...bulk import BulkJob, RowOutcome, State
 from ...bulk.progress import state_for_error
+from ...limits import limiter_from_env
 from ..exit_codes import RESUMABLE, SOME_FAILED, exit_code_for
 from ..progress import Output, ProgressDisplay, format_duration
 from .formats import InputLine
@@ -27,16 +28,19 @@ async def send_rows(
     console: Console | None = None,
     interval: float | None = None,
     applied: list[RowOutcome] | None = None,
+    marker: str | None = None,
     **options: Any,
 ) -> int:
     """Send all rows that are not finished, stop on a signal, and return the exit code.
 
-    *options* are those of `client.bulk.create`. Progress is shown every *interval* seconds: by default 0.5 with a bar,
-    else 10. Rows that this run has applied are added to *applied*.
+    *marker* is the setting `Config.marker_field`, and *options* are those of `client.bulk.create`. Progress is shown
+    every *interval* seconds: by default 0.5 with a bar, else 10. Rows that this run has applied are added to *applied*.
     """
     # The signal handlers stay until the client is closed, which takes time too.
     with StopSignals() as signals:
-        async with ServiceClient.from_env(hooks=[results.page.note] if results.page else []) as client:
+        hooks = [results.page.note] if results.page else []
+        config = Config.from_env(marker_field=marker)
+        async with ServiceClient(config, limiter=limiter_from_env(), hooks=hooks) as client:
             if results.page:
                 results.page.limit = client.limiter.stats()
             with ProgressDisplay(console or Output(stderr=True, highlight=False), "rows", rows.total) as display:
