@@ -5,6 +5,7 @@
     account.py       lead, fields, sub-types: what an account has
     bulk/            bulk: one ticket per row of a file, with a journal
     doctor.py        doctor: check the settings with one request
+    learn.py         doctor: find out how an account differs from others
     emulator.py      emulator: serve a local stand-in for the service
     demo/            demo: a bulk run against the emulator, without an account
     client.py        the client of a command, and calls whose result is printed

@@ -1,9 +1,11 @@
-"""The command `doctor`: checks the settings with one request."""
+"""The command `doctor`: checks the settings with one request, and finds out more about the account on request."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+from typing import Any, TextIO
 
 import click
 
@@ -19,7 +21,11 @@ from .. import (
 )
 from ..errors import printable
 from ..limits import limiter_from_env
-from .exit_codes import exit_code_for
+from .exit_codes import NO_ACCESS, USAGE, exit_code_for
+from .learn import learn as learn_account
+from .learn import measure_window
+
+_FILE = click.File("w", encoding="utf-8", lazy=True)
 
 _ADVICE = {
     AuthenticationError: "NO ACCESS: check LSQ_ACCESS_KEY and LSQ_SECRET_KEY, and that they belong to this host",
@@ -32,12 +38,43 @@ _ADVICE = {
 
 
 @click.command()
-def doctor() -> int:
+@click.option("--learn", type=_FILE, metavar="FILE", help="Find out how the account differs from others (30 reads).")
+@click.option("--write", is_flag=True, help="For --learn: create a ticket, read it after 10 s, and trash it.")
+@click.option("--lead-email", default="lsq-service-doctor@example.com", show_default=True, help="Lead for --write.")
+@click.option("--marker", metavar="FIELD", help="For --learn: the custom field for references of creates.")
+@click.option(
+    "--burst", is_flag=True, help="Measure the window of the rate limit with twice as many reads as it allows."
+)
+def doctor(learn: TextIO | None, write: bool, lead_email: str, marker: str | None, burst: bool) -> int:
     """Check keys, host, org id, API and rate limit with one read.
+
+    --learn FILE answers questions about the account that the vendor's pages leave open. It prints a table, and writes
+    the answers to FILE as JSON, which the emulator reads: Emulator(facts="FILE"). --burst may cause refused calls, so
+    run it while no other program uses the account.
 
     Exit codes: 0 everything works, 2 wrong settings, 4 rejected keys, 1 other failures. Keys are never printed.
     """
-    return asyncio.run(_check(Config.from_env()))
+    if write and learn is None:
+        raise click.UsageError("--write needs --learn FILE")
+    return asyncio.run(_diagnose(Config.from_env(marker_field=marker), learn, lead_email if write else None, burst))
+
+
+async def _diagnose(config: Config, file: TextIO | None, lead_email: str | None, burst: bool) -> int:
+    code = await _check(config)
+    if not (file or burst) or code in (USAGE, NO_ACCESS):
+        return code
+    facts: dict[str, Any] = {}
+    answers: dict[str, str] = {}
+    if file is not None:
+        facts, answers = await learn_account(config, lead_email)
+    if burst:
+        measured, answers["window of the rate limit"] = await measure_window(config)
+        facts |= measured
+    for question, answer in answers.items():
+        click.echo(f"{question:<28} {printable(answer, 300)}")
+    if file is not None:
+        file.write(json.dumps({**facts, "answers": answers}, indent=2, ensure_ascii=False) + "\n")
+    return 0
 
 
 async def _check(config: Config) -> int:

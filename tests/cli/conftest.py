@@ -6,7 +6,8 @@ import asyncio
 import io
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -49,13 +50,14 @@ def paper() -> Console:
     return Console(file=io.StringIO(), highlight=False, width=100)
 
 
-@pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """An emulator on a socket, in its own thread because commands run their own loop.
+@contextmanager
+def serving(
+    monkeypatch: pytest.MonkeyPatch, emulator: Emulator, rate_limit: str = "40/0.02"
+) -> Generator[Emulator, None, None]:
+    """Serve an emulator on a socket, in its own thread because commands run their own loop.
 
-    The environment holds its settings, with a rate limit that costs no time. No field is mandatory.
+    The environment holds its settings, with a rate limit that costs no time.
     """
-    emulator = Emulator(rate_limit=(1000, 1), window=None, enforce_mandatory=False)
     opened, stop = threading.Event(), asyncio.Event()
     loops = []
 
@@ -68,8 +70,15 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     thread = threading.Thread(target=asyncio.run, args=[serve()])
     thread.start()
     assert opened.wait(10)
-    for name, value in {**emulator.settings, "rate_limit": "40/0.02"}.items():
+    for name, value in {**emulator.settings, "rate_limit": rate_limit}.items():
         monkeypatch.setenv(f"LSQ_{name.upper()}", str(value))
     yield emulator
     loops[0].call_soon_threadsafe(stop.set)
     thread.join()
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    """An emulator on a socket. No field is mandatory."""
+    with serving(monkeypatch, Emulator(rate_limit=(1000, 1), window=None, enforce_mandatory=False)) as emulator:
+        yield emulator

@@ -1,0 +1,162 @@
+"""`doctor --learn` finds the facts of an account, and an emulator with these facts behaves like it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli.conftest import serving
+
+from lsq_service_async.cli import learn
+from lsq_service_async.emulator import BadJson, Emulator, RateLimited, Serve, Status, TicketStore
+
+MARKER = "CustomData.ClientRef"
+FIELDS = [{"SchemaName": f"CustomData.Field{n}", "DisplayName": f"Field {n}"} for n in range(40)]
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learn, "_PAUSE", 0.0)
+
+
+def facts_of(emulator: Emulator, cli: Any, path: Path, *options: str) -> tuple[dict[str, Any], str, int]:
+    """Learn the facts of an emulator, and return them with the table and the number of reads."""
+    before = len(emulator.calls)
+    code, out, errors = cli("doctor", "--learn", str(path), *options)
+    assert code == 0, errors
+    writes = [call for call in emulator.calls[before:] if call.method == "PUT" or call.path.endswith("/tickets")]
+    return json.loads(path.read_text()), out, len(emulator.calls) - before - len(writes)
+
+
+@pytest.mark.parametrize("offset", ["from_zero", "from_one", "page"])
+def test_the_facts_of_an_account_are_found(
+    monkeypatch: pytest.MonkeyPatch, cli: Any, tmp_path: Path, offset: Any
+) -> None:
+    """All facts that a user can see are found with at most 30 reads. The test ticket is trashed."""
+    facts = {
+        "ids_in_urls": ["number"],
+        "unknown_ticket": {"status": 400, "body": "no such ticket"},
+        "metadata_offset": offset,
+        "fields": FIELDS,
+        "marker_field": MARKER,
+        "rewrites": {"Title": "[{number}] {value}", "Status": "Assigned"},
+    }
+    with serving(monkeypatch, Emulator(rate_limit=(1000, 1), window=None, facts=facts)) as emulator:
+        found, table, reads = facts_of(emulator, cli, tmp_path / "facts.json", "--write", "--marker", MARKER)
+        assert reads <= 30
+        assert not emulator.tickets
+        assert [stored.fields[MARKER] for stored in emulator.trashed.values()] == ["lsq-service-doctor"]
+    names = [field["SchemaName"] for field in found.pop("fields")]
+    assert {field["SchemaName"] for field in FIELDS} | {MARKER} <= set(names)
+    expected = {name: value for name, value in facts.items() if name != "fields"}
+    assert {name: found[name] for name in expected} == expected
+    assert f"field {MARKER}" in table
+    Emulator(facts=tmp_path / "facts.json")
+
+
+def test_without_write_nothing_is_created(served: Emulator, cli: Any, tmp_path: Path) -> None:
+    """What needs a ticket is not known if no ticket can be found."""
+    found, table, reads = facts_of(served, cli, tmp_path / "facts.json")
+    assert (reads <= 30, list(served.tickets), found.get("ids_in_urls")) == (True, [], None)
+    assert "not known: no ticket could be read; use --write" in table
+
+
+def test_an_existing_ticket_is_found_by_a_few_reads(monkeypatch: pytest.MonkeyPatch, cli: Any, tmp_path: Path) -> None:
+    """Its neighbours are tickets of other users, which this user cannot read."""
+    store = TicketStore(first_number=97)
+    for number in range(97, 104):
+        store.create("lead", {"Title": "x"}, by_others=number != 100)
+    emulator = Emulator(rate_limit=(1000, 1), window=None, store=store, facts={"neighbours_readable": False})
+    with serving(monkeypatch, emulator):
+        found, table, _ = facts_of(emulator, cli, tmp_path / "facts.json", "--marker", "CustomData.None")
+    assert (found["ids_in_urls"], found["neighbours_readable"], found["marker_field"]) == (
+        ["number", "guid"],
+        False,
+        None,
+    )
+    assert "0 of 6 around ticket 100" in table
+    assert "does not exist" in table
+
+
+def test_numbers_ascend_if_the_new_ticket_has_the_highest_number(
+    monkeypatch: pytest.MonkeyPatch, cli: Any, tmp_path: Path
+) -> None:
+    """Its lower neighbours exist, and no higher one."""
+    store = TicketStore()
+    for _ in range(3):
+        store.create("lead", {"Title": "x"})
+    emulator = Emulator(rate_limit=(1000, 1), window=None, store=store)
+    with serving(monkeypatch, emulator):
+        found, _, _ = facts_of(emulator, cli, tmp_path / "facts.json", "--write")
+    assert (found["numbers_ascend"], found["neighbours_readable"], found["rewrites"]) == (True, True, {})
+
+
+def test_a_user_without_rights_learns_less(monkeypatch: pytest.MonkeyPatch, cli: Any, tmp_path: Path) -> None:
+    """Keys that are not those of an admin read no metadata, and cannot trash the test ticket: it is named."""
+    emulator = Emulator(rate_limit=(1000, 1), window=None, admin=False, facts={"ids_in_urls": ["guid"]})
+    with serving(monkeypatch, emulator):
+        found, table, _ = facts_of(emulator, cli, tmp_path / "facts.json", "--write")
+    assert (found["ids_in_urls"], "fields" in found) == (["guid"], False)
+    assert "cannot be read with these keys" in table
+    assert "NOT TRASHED; trash it yourself" in table
+
+
+def test_a_refused_create_is_an_answer(served: Emulator, cli: Any, tmp_path: Path) -> None:
+    """The other questions are answered all the same."""
+    served.faults.add(Status(400, '{"Message": "a field is missing"}', method="POST", path="/tickets"))
+    served.faults.add(Status(400, method="POST", path="/tickets"))
+    _, table, _ = facts_of(served, cli, tmp_path / "facts.json", "--write")
+    assert "refused:" in table
+
+
+def test_an_account_with_many_fields_and_a_very_high_number(served: Emulator, cli: Any, tmp_path: Path) -> None:
+    """Ten pages of fields are read at most. A ticket with the number that no account should have is no answer."""
+    served.faults.add(*[BadJson(json.dumps({"TicketsFields": FIELDS[:25]}), path="/fields/filter")] * 20)
+    served.faults.add(BadJson('{"Id": "999999999999", "Fields": []}', path="/tickets/999999999999"))
+    found, _, reads = facts_of(served, cli, tmp_path / "facts.json", "--burst")
+    assert (len(found["fields"]), reads <= 30 + 2 * 40, "unknown_ticket" in found) == (25, True, False)
+    assert (found["window"], found["rate_limit"]) == ("sliding", [40, 0.02])
+
+
+def test_the_rate_limit_ends_the_test(served: Emulator, cli: Any, tmp_path: Path) -> None:
+    """Another program uses the account, so the facts would be wrong; no file is written."""
+    served.faults.add(Serve(), RateLimited())
+    code, _, _ = cli("doctor", "--learn", str(tmp_path / "facts.json"))
+    assert (code, list(tmp_path.iterdir())) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("window", "words"),
+    [
+        ("sliding", "no refusal by an estimate"),
+        ("estimate", "the gateway estimates its window"),
+    ],
+)
+def test_the_window_of_the_gateway_is_measured(
+    monkeypatch: pytest.MonkeyPatch, cli: Any, window: Any, words: str
+) -> None:
+    """Two volleys of reads, one window apart, are refused by a gateway that estimates its window."""
+    emulator = Emulator(rate_limit=(10, 0.5), window=window)
+    with serving(monkeypatch, emulator, rate_limit="10/0.5"):
+        code, out, _ = cli("doctor", "--burst")
+    assert (code, words in out) == (0, True)
+
+
+def test_a_burst_on_a_busy_account_has_no_result(monkeypatch: pytest.MonkeyPatch, cli: Any) -> None:
+    """The advice is to stop other programs."""
+    with serving(monkeypatch, Emulator(rate_limit=(4, 0.5)), rate_limit="10/0.5"):
+        code, out, _ = cli("doctor", "--burst")
+    assert (code, "another program uses the account" in out) == (0, True)
+
+
+def test_write_needs_learn(served: Emulator, cli: Any) -> None:
+    """Nothing is sent."""
+    assert (cli("doctor", "--write")[0], len(served.calls)) == (2, 0)
+
+
+def test_an_account_that_cannot_be_used_is_not_learned(served: Emulator, cli: Any, tmp_path: Path) -> None:
+    """The diagnosis comes first."""
+    served.faults.add(Status(401))
+    assert (cli("doctor", "--learn", str(tmp_path / "facts.json"))[0], len(served.calls)) == (4, 1)
