@@ -73,7 +73,7 @@ class Tickets:
         Page: apidocs.leadsquared.com/create-tickets, .../create-ticket-with-attachments
         """
         call = create_call(ticket, attachments, progress, reference=reference, marker=self._marker)
-        return await self._send(attrs.evolve(call, look_up=self.decide))
+        return await self._send(attrs.evolve(call, look_up=self._decide))
 
     async def look_up(self, error: OutcomeUnknownError, *, quiet: float = 60.0, max_reads: int = 200) -> Verdict:
         """Find out whether a create that ended in OutcomeUnknownError was applied: `Found`, `Absent` or `Unclear`.
@@ -91,10 +91,9 @@ class Tickets:
             raise InvalidRequestError(
                 f"look_up takes the OutcomeUnknownError of a create of this process, not {error!r:.80}"
             )
-        return await self.decide(lost, quiet, max_reads)
+        return await self._decide(lost, quiet, max_reads)
 
-    async def decide(self, lost: SentCreate, quiet: float, max_reads: int = 200) -> Verdict:
-        """For the package: look up a create that was sent."""
+    async def _decide(self, lost: SentCreate, quiet: float, max_reads: int = 200) -> Verdict:
         return await LookUps(self.get, self._own, quiet=quiet, max_reads=max_reads).decide(lost)
 
     async def get(self, ticket: TicketRef) -> Ticket:

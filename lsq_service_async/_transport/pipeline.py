@@ -158,7 +158,7 @@ class Pipeline:
             context.attempts[-1] = attrs.evolve(context.attempts[-1], outcome=Outcome.APPLIED)
             return AttemptResult(outcome=Outcome.APPLIED, record=verdict.receipt)
         context.attempts[-1] = attrs.evolve(context.attempts[-1], outcome=Outcome.NOT_APPLIED)
-        call.create.ended_at = None  # no attempt so far was applied
+        call.create.ended_at, call.create.doubts = None, 0  # no attempt so far was applied
         return None
 
     async def _acquire(self, context: CallContext) -> Slot:

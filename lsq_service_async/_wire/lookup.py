@@ -37,8 +37,8 @@ class SentCreate:
     """A create that was sent, with all that a look-up needs to know about it. Times are those of the event loop.
 
     ``marker`` is the field that carried the reference. ``above`` is the highest number that was known when the first
-    attempt that may have been applied was sent, at ``sent_at``. ``ended_at`` is when the last such attempt ended.
-    ``samples`` are own creates with an answer, sent before that.
+    attempt that may have been applied was sent, at ``sent_at``. ``doubts`` is the number of these attempts, and
+    ``ended_at`` is when the last one ended. ``samples`` are own creates with an answer, sent before that.
     """
 
     ticket: NewTicket
@@ -47,6 +47,7 @@ class SentCreate:
     above: int | None = None
     sent_at: float = -math.inf
     ended_at: float | None = None
+    doubts: int = 0
     receipt: TicketReceipt | None = None
     samples: tuple[SentCreate, ...] = ()
 
@@ -102,6 +103,7 @@ class OwnTickets:
             self.add(create)
         elif is_unknown:
             create.ended_at, create.samples = now, self.samples
+            create.doubts += 1
             self.lose(create)
 
     def add(self, create: SentCreate) -> None:
@@ -274,6 +276,7 @@ class Search:
                     missing += 1
                 elif all(_is_same(ticket, name, values[name]) for name in names):
                     receipt = TicketReceipt(number=ticket.number, ticket_id=ticket.ticket_id, key=ticket.key)
+                    receipt = attrs.evolve(receipt, possible_duplicate=lost.doubts > 1)
                     self._own.find(lost, receipt)
                     return Found(receipt)
                 elif any(_resembles(ticket, name, values[name]) for name in names & {_TITLE, lost.marker}):

@@ -12,7 +12,7 @@ import attrs
 
 from ..config import RateLimit
 from ..errors import InvalidRequestError, LSQServiceError, NotSentError, printable
-from ..records import Absent, Found, Lookup, TicketReceipt, Unclear
+from ..records import Absent, Found, Lookup, TicketReceipt
 from ._journal_file import Entry, PathLike, State, check_account
 from .circuit_breaker import CircuitBreaker
 from .journal import Journal, account_in, states_in
@@ -148,7 +148,7 @@ class BulkJob:
             async for outcome in self._pool.results():
                 self._progress.outcome_delivered(outcome)
                 yield outcome
-            for unknown in self._queue.waiting if self._queue is not None else ():  # if the run was stopped
+            for unknown in self._queue.left() if self._queue is not None else ():  # if the run was stopped
                 outcome = RowOutcome(unknown.entry.key, "unknown", None, unknown.error, unknown.row.given)
                 self._progress.outcome_delivered(outcome)
                 yield outcome
@@ -224,27 +224,25 @@ class BulkJob:
     async def _look_up(self, unknown: UnknownRow) -> RowOutcome | None:
         """Look up a row that may have been applied, and send it if it was not."""
         assert self._queue is not None  # noqa: S101 -- the row comes from it
-        row, entry = unknown.row, unknown.entry
-        if entry.state is State.PENDING:
-            return await self._send(row, entry)
+        assert self._pool is not None  # noqa: S101 -- a worker of it runs this
+        row, entry, pending = unknown.row, unknown.entry, attrs.evolve(unknown.entry, state=State.PENDING)
         try:
             await self._wait_for_earlier_calls()
             verdict = await self._queue.decide(unknown)
-        except asyncio.CancelledError:
+            if isinstance(verdict, Absent) and not self._only_look_up:
+                return None if self._queue.hold(unknown) else await self._send(row, pending)
+        except asyncio.CancelledError:  # the run was stopped before the row was sent
             self._queue.waiting.append(unknown)
             raise
-        except Exception as error:
-            verdict = Unclear(f"the look-up failed with {type(error).__name__}: {error}")
+        self._pool.protect()
         if isinstance(verdict, Found):
             await self._journal.record(entry, State.DONE, receipt=verdict.receipt, is_answer=False)
-            return RowOutcome(entry.key, self._setup.verb, verdict.receipt)
-        pending = attrs.evolve(entry, state=State.PENDING)
-        if isinstance(verdict, Absent) and self._only_look_up:
+            doubled = verdict.receipt.possible_duplicate
+            return RowOutcome(entry.key, self._setup.verb, verdict.receipt, possible_duplicate=doubled)
+        if isinstance(verdict, Absent):
             await self._journal.record(pending, State.PENDING, is_answer=False)
             text = f"Row {entry.key!r} was not applied. The next run sends it."
             return RowOutcome(entry.key, "failed", None, NotSentError(text, reference=entry.reference))
-        if isinstance(verdict, Absent):
-            return None if self._queue.hold(unknown) else await self._send(row, pending)
         unknown.error.args = (f"{unknown.error} Looking it up had no certain result: {verdict.reason}.",)
         return RowOutcome(entry.key, "unknown", None, unknown.error)
 

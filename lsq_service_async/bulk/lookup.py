@@ -121,23 +121,35 @@ class RowQueue:
             create = self._recall(row, entry, samples=tuple(self._samples))
         self.waiting.append(UnknownRow(row, entry, error, create, is_earlier and create is not None))
 
+    def left(self) -> list[UnknownRow]:
+        """The rows that still wait when the run was stopped."""
+        return [*self.waiting, *(held for held in self._held if isinstance(held, UnknownRow))]
+
     def hold(self, unknown: UnknownRow) -> bool:
         """Keep a row that was not applied back at the end of the run, so that it can be the fence of another one."""
-        if self._hold and self._is_exhausted:
+        if self._hold and self._is_exhausted and unknown.entry.state is State.UNKNOWN:
             self._held.append(attrs.evolve(unknown, entry=attrs.evolve(unknown.entry, state=State.PENDING)))
             return True
         return False
 
     async def decide(self, unknown: UnknownRow) -> Verdict:
-        """Look a row up. Raises the errors of the function of the caller, and those of reads."""
-        if self._reconcile is None:
+        """Look a row up. If that fails, the verdict is unclear."""
+        if unknown.entry.state is State.PENDING:  # it was held back
+            return Absent()
+        try:
+            if self._reconcile is not None:
+                return await self._ask(self._reconcile, unknown)
             async with self._deciding:  # one at a time, because the next one may need the same tickets
                 return await self.look_ups.decide(unknown.create)
-        function: Any = self._reconcile
+        except Exception as error:
+            return Unclear(f"the look-up failed with {type(error).__name__}: {error}")
+
+    async def _ask(self, reconcile: Any, unknown: UnknownRow) -> Verdict:
+        """Call the function of the caller."""
         arguments: list[Any] = [attrs.evolve(unknown.row.given, key=unknown.entry.key)]
-        if _takes_range(function):
+        if _takes_range(reconcile):
             arguments.append(self._range_of(unknown))
-        result = await function(*arguments)
+        result = await reconcile(*arguments)
         if result is None or isinstance(result, TicketReceipt):
             return Absent() if result is None else Found(result)
         if not isinstance(result, Found | Absent | Unclear):
