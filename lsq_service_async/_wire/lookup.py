@@ -100,6 +100,7 @@ class OwnTickets:
         self.in_flight.discard(create)
         if receipt is not None:
             create.receipt = receipt
+            self.lost.pop(create, None)
             self.add(create)
         elif is_unknown:
             create.ended_at, create.samples = now, self.samples
@@ -222,12 +223,13 @@ class Search:
         If each takes the lowest ticket that matches, in this order, every ticket answers for a create if that is
         possible at all.
         """
-        values = lost.values()
-        equal = []
-        for create in {**self._own.lost, lost: None}:
-            sent, end = create.values(), self.fence(create)
-            if end is not None and all(name in sent and sent[name] == values[name] for name in names):
-                equal.append((create, end))
+        values, equal = lost.values(), []
+        others = {} if lost.marker in names else self._own.lost  # no two creates have the same marker
+        for create in {**others, lost: None}:
+            if create.ticket.title == lost.ticket.title and (end := self.fence(create)) is not None:
+                sent = create.values()
+                if all(name in sent and sent[name] == values[name] for name in names):
+                    equal.append((create, end))
         equal.sort(key=itemgetter(1))
         return equal[: [create for create, _ in equal].index(lost) + 1]
 

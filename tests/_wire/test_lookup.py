@@ -321,6 +321,19 @@ def test_a_client_keeps_a_bounded_number_of_lost_creates(account):
     assert list(account.own.lost) == lost[1:]
 
 
+def test_a_ticket_of_two_unknown_attempts_is_a_possible_duplicate(account):
+    """Both attempts may have created one. A create that was answered after that is not lost any more."""
+    create = account.lose(account.send("Lost"))
+    account.own.started(create, account.now)
+    account.lose(create, applied=True)
+    account.fence()
+    assert account.decide(create).receipt.possible_duplicate
+    other = account.lose(account.send("Other"))
+    account.own.started(other, account.now)
+    account.answer(other)
+    assert other not in account.own.lost
+
+
 def test_the_marker_alone_identifies_a_ticket(account):
     """With a marker, every other field may have been changed, and equal texts of other programs do not match."""
     account = Account(marker="CustomData.Ref")

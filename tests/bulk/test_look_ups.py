@@ -340,6 +340,52 @@ def test_a_run_that_is_stopped_leaves_its_rows_unknown(play, journal):
     play(main, retry=CAREFUL)
 
 
+def test_absent_rows_that_are_held_back_are_unknown_if_the_run_stops(play, journal):
+    """They were not sent again, so the next run decides about them."""
+
+    async def main(client, emulator):
+        emulator.faults.add(PLAIN, PLAIN, DROPPED, DROPPED)
+        job = client.bulk.create(rows(8), journal=journal, on_unknown=Lookup(quiet=2.0, fence=True))
+        outcomes = []
+        async for outcome in job:
+            outcomes.append(outcome)
+            if any(call.method == "GET" for call in emulator.calls) and outcome.key == "row-6":
+                job.stop()
+        assert states(outcomes)["row-2"] == states(outcomes)["row-3"] == "unknown"
+        assert set(unknown_in(journal)) == {"row-2", "row-3"}
+
+    play(main, retry=CAREFUL)
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ({"numbers_ascend": False}, "does not assign ascending ticket numbers"),
+        ({"ids_in_urls": ["guid"]}, "only 0 own tickets could be read by number"),
+        ({"unreadable": 1}, "only 0 own tickets could be read by number"),
+        ({"gaps": 0.5}, "cannot be read"),
+        ({"neighbours_readable": False, "others": 0.5}, "cannot be read"),
+        ({"unknown_ticket": {"status": 500, "body": "x"}, "gaps": 0.5}, "the look-up failed with ServerError"),
+    ],
+)
+def test_an_account_of_which_the_facts_are_not_as_expected_is_not_judged(play, journal, facts, reason):
+    """The rows stay unknown, with the reason: no ticket is doubled."""
+
+    async def main(client, emulator):
+        emulator.faults.add(*[PLAIN] * 10, *[DROPPED, PLAIN, LOST, PLAIN] * 3)
+        outcomes = await run(client.bulk.create(rows(60), journal=journal, on_unknown=EARLY))
+        unknown = [outcome for outcome in outcomes if outcome.state == "unknown"]
+        assert any(reason in str(outcome.error) for outcome in unknown)
+        titles = Counter(stored.fields["Title"] for stored in emulator.tickets.values() if not stored.by_others)
+        assert max(titles.values()) == 1
+
+    play(
+        main,
+        retry=CAREFUL,
+        emulator=lambda: virtual_emulator(window=None, facts=facts, random=random.Random(3)),
+    )
+
+
 def test_a_row_of_a_version_1_journal_is_unclear(play, tmp_path):
     """It has no number range, so the look-up cannot decide, however much later it is."""
     path = tmp_path / "run.sqlite"
