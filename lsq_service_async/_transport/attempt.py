@@ -77,13 +77,20 @@ class HttpSender:
     """
 
     def __init__(
-        self, config: Config, http: httpx.AsyncClient, user_agent: str, proxies: Mapping[str, httpx.Proxy]
+        self,
+        config: Config,
+        http: httpx.AsyncClient,
+        user_agent: str,
+        proxies: Mapping[str, httpx.Proxy],
+        *,
+        keeps_headers: bool,
     ) -> None:
         self.interruptible: set[asyncio.Task[Any]] = set()
         self._config = config
         self._redact = Redactor(config.access_key, config.secret_key)
         self._http = http
         self._user_agent = user_agent
+        self._keeps_headers = keeps_headers  # also those of a successful response, for the hooks
         self._numbers = TicketNumbers()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lsq_service_async decode")
         origins = {Api.TENANT: config.base_url, Api.METADATA: config.metadata_url, Api.LEADS: config.leads_url}
@@ -133,7 +140,7 @@ class HttpSender:
         timer = asyncio.timeout(None)
         request = self._request(context, timer)
         access, secret = _KEY_HEADERS[context.call.api]
-        response, task = None, cast("asyncio.Task[Any]", asyncio.current_task())
+        response, result, task = None, None, cast("asyncio.Task[Any]", asyncio.current_task())
         self.interruptible.add(task)
         try:
             try:
@@ -149,7 +156,7 @@ class HttpSender:
                 raise
             finally:
                 del request.headers[access], request.headers[secret]
-            context.silence, context.headers = None, self._headers(response)
+            context.silence = None
             response.next_request = None  # httpx would copy the keys to the target of a redirect
             until = timer.when() or clock() + timeout
             # httpx reads this before the body: no single read may take longer than is left for the whole response.
@@ -164,6 +171,8 @@ class HttpSender:
             if context.call.attachments:
                 await context.body.aclose()
             if response is not None:
+                if self._keeps_headers or result is None or result.error is not None:
+                    context.headers = self._headers(response)
                 await response.aclose()
 
     def _headers(self, response: httpx.Response) -> Mapping[str, str]:

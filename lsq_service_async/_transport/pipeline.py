@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -50,7 +50,7 @@ class Pipeline:
         """Make attempts until a result is final. Return the record of the call or raise its error."""
         call, record, result = context.call, None, None
         error: BaseException | None
-        self._emit(context, CallStarted(reference=context.reference, operation=call.operation))
+        self._emit(context, lambda: CallStarted(reference=context.reference, operation=call.operation))
         try:
             if call.attachments:
                 context.attachments = await prepare(call.attachments, self._config, context.deadline)
@@ -69,7 +69,7 @@ class Pipeline:
             error = final_error(context, error)
         self._emit(
             context,
-            CallEnded(
+            lambda: CallEnded(
                 reference=context.reference,
                 operation=call.operation,
                 outcome=(Outcome.APPLIED if error is None else final_outcome(context, error)).value,
@@ -102,7 +102,7 @@ class Pipeline:
         if call.create is not None:
             self._own_tickets.started(call.create, context.clock())
         started = context.clock()
-        self._emit(context, self._sender.started(context, started - asked))
+        self._emit(context, lambda: self._sender.started(context, started - asked))
         # In a copy, because the hooks cannot run in a context that a task is running in.
         name, variables = f"lsq {call.operation} {context.reference}", context.hook_context.copy()
         flight = asyncio.create_task(self._send_once(context, slot), name=name, context=variables)
@@ -208,7 +208,7 @@ class Pipeline:
         elif seconds := overload_pause(result):
             context.pause = seconds
             self._limiters[context.call.api].pause(seconds)
-            self._emit(context, LimitPaused(reference=context.reference, seconds=seconds))
+            self._emit(context, lambda: LimitPaused(reference=context.reference, seconds=seconds))
         if context.abandoned:
             self._emit_attempt_end(context, result, context.clock() - started)
         return result
@@ -221,12 +221,12 @@ class Pipeline:
         for event in limiter.refused(context.reference, refusal.retry_after, refusal.limit, sent=sent):
             if isinstance(event, LimitPaused):
                 context.pause = event.seconds
-            self._emit(context, event)
+            self._call_hooks(context, event)
 
     def _emit_attempt_end(self, context: CallContext, result: AttemptResult[Any], seconds: float) -> None:
         self._emit(
             context,
-            AttemptEnded(
+            lambda: AttemptEnded(
                 reference=context.reference,
                 operation=context.call.operation,
                 number=context.number,
@@ -240,7 +240,11 @@ class Pipeline:
             ),
         )
 
-    def _emit(self, context: CallContext, event: Event) -> None:
+    def _emit(self, context: CallContext, make: Callable[[], Event]) -> None:
+        if self._hooks:
+            self._call_hooks(context, make())
+
+    def _call_hooks(self, context: CallContext, event: Event) -> None:
         """Call every hook. An exception of a hook is logged once and does not affect the call."""
         for index, hook in enumerate(self._hooks):
             try:

@@ -48,7 +48,7 @@ class Session:
         proxies = proxies_of(config) if http_client is None else {}
         self.http_client: httpx.AsyncClient = http_client or open_http_client(config, proxies)
         limiters = {Api.TENANT: self.limiter, Api.METADATA: self.limiter, Api.LEADS: self._leads_limiter}
-        sender = HttpSender(config, self.http_client, user_agent, proxies)
+        sender = HttpSender(config, self.http_client, user_agent, proxies, keeps_headers=bool(hooks))
         self._pipeline = Pipeline(config, sender, limiters, hooks, self.own_tickets)
         self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._open_lock = asyncio.Lock()
