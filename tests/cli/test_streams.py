@@ -89,6 +89,13 @@ def test_a_run_continues_if_the_report_cannot_be_written(
     assert err.count("Cannot write to the report of failed rows: No space left on device.") == 1
 
 
+def test_a_report_that_cannot_be_created_is_named(served: Emulator, file: Path, cli: Any) -> None:
+    """Nothing is sent, and the message names the file."""
+    code, _, err = cli("bulk", "run", str(file), "--errors", "/dev/full", "--format", "csv")
+    assert (code, len(served.tickets)) == (1, 0)
+    assert "cannot write the report '/dev/full': No space left on device" in err
+
+
 def test_a_dry_run_continues_if_stdout_is_full(
     served: Emulator, file: Path, cli: Any, full: TextIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:

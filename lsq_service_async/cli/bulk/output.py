@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import count, islice
 from pathlib import Path
 from typing import IO, Any
@@ -46,6 +46,7 @@ class Report:
         self._csv = csv.writer(file, delimiter=format.delimiter) if isinstance(format, Table) else None
         if self._csv:
             self._csv.writerow(map(escape_formula, [*self._columns.values(), column]))
+            file.flush()
 
     def add(self, line: InputLine, value: object, key: str | None = None) -> None:
         """Write a row and flush. *key* is the journal's key, which still identifies the row after a correction."""
@@ -133,17 +134,28 @@ class Results:
 @contextmanager
 def open_report(path: Path, format: Table | Jsonl, column: str = ERROR) -> Iterator[Report]:
     """Create a report that only its owner can read. An earlier report at *path* is renamed."""
-    try:
-        if path.is_char_device():  # such as /dev/null
-            descriptor = os.open(path, os.O_WRONLY)
-        else:
-            if os.path.lexists(path):
-                _set_aside(path, header_lines=1 if isinstance(format, Table) else 0)
-            descriptor = open_private_file(path, os.O_WRONLY | os.O_EXCL)
-    except OSError as error:
-        raise click.ClickException(f"cannot write the report {str(path)!r}: {error.strerror}") from None
-    with open(descriptor, "w", encoding="utf-8", newline="") as file:
-        yield Report(file, format, column)
+    with ExitStack() as stack:
+        try:
+            descriptor = _create(path, header_lines=1 if isinstance(format, Table) else 0)
+            file = open(descriptor, "w", encoding="utf-8", newline="")  # noqa: SIM115 -- closed by the next line
+            stack.callback(_close, file)
+            report = Report(file, format, column)
+        except OSError as error:
+            raise click.ClickException(f"cannot write the report {str(path)!r}: {error.strerror}") from None
+        yield report
+
+
+def _close(file: IO[str]) -> None:
+    with suppress(OSError):  # the rows that are missing have been reported
+        file.close()
+
+
+def _create(path: Path, *, header_lines: int) -> int:
+    if path.is_char_device():  # such as /dev/null
+        return os.open(path, os.O_WRONLY)
+    if os.path.lexists(path):
+        _set_aside(path, header_lines=header_lines)
+    return open_private_file(path, os.O_WRONLY | os.O_EXCL)
 
 
 def _set_aside(path: Path, *, header_lines: int) -> None:
