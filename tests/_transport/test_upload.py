@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import attrs
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_server import RawServer, ok
 
@@ -491,6 +491,7 @@ def accepted(name):
 names = st.text(min_size=1, max_size=60).filter(accepted) | st.sampled_from(['a"b', "a%b", "ä", "日本.txt", "a;b=c"])
 
 
+@settings(max_examples=25)
 @given(st.binary(), st.lists(st.tuples(names, st.binary(max_size=3000)), max_size=3))
 def test_the_encoding_is_that_of_httpx(dto, files):
     """The multipart encoding equals that of httpx byte for byte, and its length is exact."""

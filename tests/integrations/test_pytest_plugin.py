@@ -185,7 +185,7 @@ def run_pytest(folder: Path, *options: str) -> str:
     return done.stdout.splitlines()[-1]
 
 
-@pytest.mark.parametrize("mode", ["strict", "auto"])
+@pytest.mark.parametrize("mode", ["strict", pytest.param("auto", marks=pytest.mark.slow)])
 def test_a_project_with_the_fixtures(tmp_path: Path, mode: str) -> None:
     """Its tests pass with pytest-asyncio in both modes, with anyio and with `asyncio.run`, and leave no warning."""
     (tmp_path / "support.py").write_text(APPLICATION)
