@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 import attrs
 import httpx
 
-from ._transport.session import Session
+from ._transport.session import HttpClient, Session
 from ._version import __version__
 from ._wire.call import Call, Idempotency, Send
 from ._wire.serialize import encode
@@ -45,9 +45,9 @@ class ServiceClient:
 
     Use ``async with ServiceClient(config) as client``, or call `aclose` at the end. ``limiter`` is a rate limiter that
     is shared with other clients; by default each client has its own. ``leads`` uses a second limiter, which is never
-    shared. ``http_client`` is an httpx.AsyncClient with your proxies, CA bundle and connection pool; the caller closes
-    it. ``hooks`` are called with each event of `lsq_service_async.events`; if a hook has a method ``attach``, that is
-    called with the new client. A wrong argument raises ConfigurationError.
+    shared. ``http_client`` is an httpx.AsyncClient or an httpx2.AsyncClient with your proxies, CA bundle and connection
+    pool; the caller closes it. ``hooks`` are called with each event of `lsq_service_async.events`; if a hook has a
+    method ``attach``, that is called with the new client. A wrong argument raises ConfigurationError.
     """
 
     tickets: Tickets
@@ -60,7 +60,7 @@ class ServiceClient:
         config: Config,
         *,
         limiter: Limiter | None = None,
-        http_client: httpx.AsyncClient | None = None,
+        http_client: HttpClient | None = None,
         hooks: Sequence[Hook] = (),
     ) -> None:
         if not isinstance(config, Config):
@@ -70,8 +70,6 @@ class ServiceClient:
         if not isinstance(limiter, Limiter | None):
             kind = type(limiter).__name__
             raise ConfigurationError(f"limiter is a LocalLimiter, HostLimiter or RedisLimiter, not {kind}")
-        if not isinstance(http_client, httpx.AsyncClient | None):
-            raise ConfigurationError(f"http_client is an httpx.AsyncClient, not {type(http_client).__name__}")
         if not isinstance(hooks, Sequence) or not all(map(callable, hooks)):
             raise ConfigurationError("hooks is a list of callables, each of which takes an event")
         session = Session(config, limiter, http_client, hooks, _USER_AGENT)
@@ -99,7 +97,7 @@ class ServiceClient:
         cls,
         *,
         limiter: Limiter | None = None,
-        http_client: httpx.AsyncClient | None = None,
+        http_client: HttpClient | None = None,
         hooks: Sequence[Hook] = (),
     ) -> Self:
         """Make a client with the settings of the environment, as `Config.from_env` reads them.
@@ -138,7 +136,7 @@ class ServiceClient:
         return self._session.limiter
 
     @property
-    def http_client(self) -> httpx.AsyncClient:
+    def http_client(self) -> HttpClient:
         """The client that sends the requests: the argument ``http_client``, or one that this client made."""
         return self._session.http_client
 

@@ -46,12 +46,8 @@ PRIVATE_PART = {
     "_config_validators": "config",
 }
 ONLY_IN = {
-    "httpx": {
-        "_transport",
-        "client",
-        "integrations/fastapi.py",
-        "integrations/pytest_plugin.py",
-    },  # which passes a client of httpx on
+    "httpx": {"_transport", "client", "integrations/pytest_plugin.py"},
+    "httpx2": {"_transport"},
     "tenacity": {"_transport/retry.py"},
     "aiolimiter": {"limits"},
     "cattrs": {"_wire/parse.py"},

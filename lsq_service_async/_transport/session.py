@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
 from .._wire import Api, Call, OwnTickets
 from ..config import CallOptions, Config
-from ..errors import LSQServiceError, NotSentError
+from ..errors import ConfigurationError, LSQServiceError, NotSentError
 from ..events import Hook
 from ..limits import Limiter, LocalLimiter
 from .attempt import HttpSender
@@ -23,6 +24,12 @@ from .context import CallContext
 from .network import open_http_client, proxies_of
 from .pipeline import Pipeline
 
+if TYPE_CHECKING:
+    import httpx2
+
+    HttpClient = httpx.AsyncClient | httpx2.AsyncClient
+else:
+    HttpClient = httpx.AsyncClient
 T = TypeVar("T")
 
 
@@ -33,7 +40,7 @@ class Session:
         self,
         config: Config,
         limiter: Limiter | None,
-        http_client: httpx.AsyncClient | None,
+        http_client: HttpClient | None,
         hooks: Sequence[Hook],
         user_agent: str,
     ) -> None:
@@ -46,9 +53,10 @@ class Session:
         self._leads_limiter = LocalLimiter()
         self._own_http = http_client is None
         proxies = proxies_of(config) if http_client is None else {}
-        self.http_client: httpx.AsyncClient = http_client or open_http_client(config, proxies)
+        self.http_client: HttpClient = open_http_client(config, proxies) if http_client is None else http_client
         limiters = {Api.TENANT: self.limiter, Api.METADATA: self.limiter, Api.LEADS: self._leads_limiter}
-        sender = HttpSender(config, self.http_client, user_agent, proxies, keeps_headers=bool(hooks))
+        http = _as_httpx(self.http_client)
+        sender = HttpSender(config, http, user_agent, proxies, keeps_headers=bool(hooks))
         self._pipeline = Pipeline(config, sender, limiters, hooks, self.own_tickets)
         self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._open_lock = asyncio.Lock()
@@ -138,3 +146,19 @@ class Session:
         if getattr(self, "_is_open", False) and not self.closed:  # a copy that failed midway has no attributes
             client = f"A ServiceClient of {self.config.tenant_url}"
             warnings.warn(f"{client} was never closed. Use async with, or aclose().", ResourceWarning, stacklevel=2)
+
+
+def _as_httpx(client: object) -> Any:
+    """Return a client of httpx as it is, and one of httpx2 as an object with the same ``send``.
+
+    Raises ConfigurationError for anything else.
+    """
+    if isinstance(client, httpx.AsyncClient):
+        return client
+    library = sys.modules.get("httpx2")  # the caller has imported it to make a client
+    if library is None or not isinstance(client, library.AsyncClient):
+        kind = type(client).__name__
+        raise ConfigurationError(f"http_client is an httpx.AsyncClient or an httpx2.AsyncClient, not {kind}")
+    from .httpx2 import Httpx2Client
+
+    return Httpx2Client(client)

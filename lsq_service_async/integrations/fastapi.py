@@ -21,7 +21,6 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import attrs
-import httpx
 
 from .. import (
     Config,
@@ -68,7 +67,7 @@ def lifespan(
     own: OwnLifespan | None = None,
     *,
     limiter: Limiter | None = None,
-    http_client: Callable[[], httpx.AsyncClient] | None = None,
+    http_client: Callable[[], AbstractAsyncContextManager[Any]] | None = None,
     hooks: Sequence[Hook] = (),
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
     """Return a lifespan that opens a client when the app starts and closes it when the app stops.
@@ -78,8 +77,8 @@ def lifespan(
     is kept. To use a second account, open a second client in it. ``limiter`` and ``hooks`` are arguments of
     `ServiceClient`; with several workers, use a HostLimiter or a RedisLimiter. If ``config`` is a function and there is
     no ``limiter``, LSQ_LIMIT_FILE and LSQ_LIMIT_REDIS are used as in `ServiceClient.from_env`. ``http_client`` is a
-    function that returns an httpx.AsyncClient: it is called in the event loop of the app when the app starts, and the
-    client is closed when the app stops. Wrong arguments raise ConfigurationError.
+    function that returns a client of httpx or httpx2: it is called in the event loop of the app when the app starts,
+    and the client is closed when the app stops. Wrong arguments raise ConfigurationError.
     """
     # With FastAPI(lifespan=lifespan), which is a mistake, ``config`` is the app. An app is callable too.
     if not isinstance(config, Config) and (isinstance(config, FastAPI) or not callable(config)):

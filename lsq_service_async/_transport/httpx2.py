@@ -1,0 +1,79 @@
+"""Sends requests with a client of httpx2. The rest of the package knows the types of httpx only.
+
+httpx2 continues httpx: its classes have the same names and meanings, but are other classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import attrs
+import httpx
+import httpx2
+
+
+@attrs.frozen(eq=False)
+class Httpx2Client:
+    """The ``send`` of an httpx.AsyncClient, for an httpx2.AsyncClient."""
+
+    client: httpx2.AsyncClient
+
+    async def send(self, request: httpx.Request, *, auth: None, follow_redirects: bool, stream: bool) -> httpx.Response:
+        """Send a request, with the exceptions of httpx. The keys are removed from the copy that httpx2 gets, too."""
+        copy = httpx2.Request(
+            request.method,
+            str(request.url),
+            headers=request.headers.raw,
+            stream=_RequestBody(request.stream),
+            extensions=request.extensions,
+        )
+        try:
+            with _errors_of_httpx():
+                answer = await self.client.send(copy, auth=auth, follow_redirects=follow_redirects, stream=stream)
+        except httpx2.HTTPStatusError as error:
+            answer = error.response  # a response hook of the caller's client raised it
+        finally:
+            for name in [name for name in copy.headers if name.startswith("x-lsq-")]:
+                del copy.headers[name]
+        answer.next_request = None  # it would have the keys
+        response = httpx.Response(
+            answer.status_code, headers=answer.headers.raw, stream=_ResponseBody(answer), extensions=answer.extensions
+        )
+        if answer.is_stream_consumed or answer.is_closed:  # test transports and response hooks read it
+            response._content = getattr(answer, "_content", b"")
+            response.is_stream_consumed, response.is_closed = True, answer.is_closed
+        return response
+
+
+@attrs.frozen(eq=False)
+class _RequestBody(httpx2.AsyncByteStream):
+    body: Any  # an httpx.AsyncByteStream
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return aiter(self.body)
+
+
+@attrs.frozen(eq=False)
+class _ResponseBody(httpx.AsyncByteStream):
+    answer: httpx2.Response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with _errors_of_httpx():
+            async for chunk in self.answer.stream:  # type: ignore[union-attr]  # an AsyncClient has checked that
+                yield chunk
+
+    async def aclose(self) -> None:
+        with _errors_of_httpx():
+            await self.answer.aclose()
+
+
+@contextmanager
+def _errors_of_httpx() -> Iterator[None]:
+    """Raise an exception of httpx2 as the one of httpx with the same name, or with that of its base class."""
+    try:
+        yield
+    except httpx2.RequestError as error:
+        kinds = (getattr(httpx, kind.__name__, None) for kind in type(error).__mro__)
+        raise next(filter(None, kinds))(str(error)) from error

@@ -1,0 +1,186 @@
+"""A client of httpx2 as ``http_client``: calls end as with one of httpx."""
+
+import sys
+
+import attrs
+import httpx
+import httpx2
+import pytest
+from raw_server import RawServer, ok, request_of
+
+from lsq_service_async import (
+    Attachment,
+    Config,
+    ConfigurationError,
+    LSQServiceError,
+    NewTicket,
+    NotSentError,
+    RetryPolicy,
+    ServiceClient,
+    TicketUpdate,
+)
+from lsq_service_async.emulator import Emulator, faults
+
+TICKET = NewTicket(lead_email="wim@example.com", title="x", status="Open")
+ONCE = RetryPolicy(attempts=1)
+BODY = b'{"Id": "1", "Fields": []}'
+
+
+async def read(client):
+    return await client.tickets.get("1")
+
+
+async def create(client):
+    return await client.tickets.create(TICKET)
+
+
+async def upload(client):
+    return await client.tickets.create(TICKET, attachments=[Attachment.from_bytes(bytes(1 << 20), name="a.bin")])
+
+
+async def update(client):
+    return await client.tickets.update("1", TicketUpdate(status="On Hold"))
+
+
+UNANSWERED = [faults.Latency(20.0), faults.StopReading(1 << 16)]
+FAULTS = [
+    faults.Serve(),
+    faults.Status(500),
+    faults.Status(500, times=2),
+    faults.Status(503, headers={"Retry-After": "0"}),
+    faults.Status(429, headers={"Retry-After": "0"}),
+    faults.Status(404),
+    faults.Status(307, headers={"Location": "https://evil.example/"}),
+    faults.EarlyStatus(413),
+    faults.Latency(0.05),
+    faults.SlowRead(100_000_000),
+    faults.DropConnection(),
+    faults.DropConnection(when="after_body"),
+    faults.AnswerLost(),
+    faults.ResetMidway(100),
+    faults.BadJson(),
+    faults.TruncatedAnswer(),
+    *UNANSWERED,
+]
+
+
+async def ended(library, fault, act):
+    """Make a call against the emulator, with this fault for its first attempt. Return all that its caller can see."""
+    async with Emulator(window=None) as emulator, library.AsyncClient() as http:
+        policy = RetryPolicy(attempts=3, backoff=0.001)
+        config = Config(**emulator.settings, retry=policy, attachment_digests=False)
+        async with ServiceClient(config, http_client=http) as client:
+            assert client.http_client is http
+            await create(client)
+            emulator.faults.add(fault)
+            try:
+                result = await act(client.with_options(timeout=0.5 if fault in UNANSWERED else 30.0))
+            except LSQServiceError as error:
+                result = error
+        seen = type(result), getattr(result, "headers", {}).keys(), [file.size for file in emulator.calls[-1].files]
+        attempts = [(one.outcome, one.status, one.reason) for one in getattr(result, "attempts", ())]
+        return *seen, attempts, len(emulator.tickets), emulator.refused
+
+
+@pytest.mark.parametrize("act", [read, create, upload, update], ids=lambda act: act.__name__)
+@pytest.mark.parametrize("fault", FAULTS, ids=repr)
+async def test_a_call_ends_as_with_httpx(fault, act):
+    """The result, the attempts with their messages, and the emulator's tickets are the same for both libraries."""
+    expected = await ended(httpx, fault, act)
+    assert await ended(httpx2, fault, act) == expected
+
+
+async def failing(config, http, **more):
+    """Return the error of one attempt to read."""
+    async with http, ServiceClient(attrs.evolve(config, retry=ONCE, **more), http_client=http) as client:
+        with pytest.raises(LSQServiceError) as caught:
+            await read(client)
+    return caught.value
+
+
+class OwnError(httpx2.ConnectError):
+    """An exception of a caller's transport, which httpx does not have."""
+
+
+@pytest.mark.parametrize("raised", [httpx2.ConnectError("refused"), OwnError("refused")], ids=lambda error: type(error))
+async def test_an_exception_is_that_of_httpx(config, raised):
+    """An exception whose class httpx does not have becomes that of its base class. The original one is its cause."""
+
+    def fail(request):
+        raise raised
+
+    error = await failing(config, httpx2.AsyncClient(transport=httpx2.MockTransport(fail)))
+    assert (type(error), type(error.__cause__), error.__cause__.__cause__) == (NotSentError, httpx.ConnectError, raised)
+
+
+async def test_a_failed_handshake_names_tls(config):
+    """TLS on a plain port is recognised by the cause of the exception."""
+
+    async def serve(reader, writer):
+        writer.write(b"not TLS" * 100)
+
+    async with RawServer(serve).running() as server:
+        origin = server.origin.replace("http:", "https:")
+        error = await failing(config, httpx2.AsyncClient(trust_env=False), base_url=origin)
+    assert str(error).startswith("TLS failed")
+
+
+async def raise_for_status(response):
+    response.raise_for_status()
+
+
+async def read_all(response):
+    await response.aread()
+
+
+@pytest.mark.parametrize("hooks", [[], [raise_for_status], [read_all], [read_all, raise_for_status]])
+@pytest.mark.parametrize("status", [200, 307, 404])
+async def test_the_callers_hooks_may_read_and_raise(config, hooks, status):
+    """A response that a hook has read or refused is used like any other, and no copy of the request keeps the keys."""
+    kept = []
+
+    async def serve(reader, writer):
+        while (await request_of(reader))[0]:
+            head = b"HTTP/1.1 %d X\r\nLocation: https://evil.example/\r\n" % status
+            writer.write(ok(BODY).replace(b"HTTP/1.1 200 OK\r\n", head))
+
+    async def keep(response):
+        kept.extend([response.request, response])
+
+    async with RawServer(serve).running() as server:
+        http = httpx2.AsyncClient(event_hooks={"response": [keep, *hooks]}, trust_env=False)
+        async with http, ServiceClient(attrs.evolve(config, base_url=server.origin), http_client=http) as client:
+            if status == 200:
+                assert (await read(client)).number == "1"
+            else:
+                with pytest.raises(LSQServiceError) as caught:
+                    await read(client)
+                assert caught.value.status_code == status
+    assert kept[1].next_request is None
+    assert "CANARY" not in repr([*kept[0].headers.raw, *kept[1].request.headers.raw])
+
+
+async def test_an_answer_about_another_ticket_closes_the_connection(config):
+    """The connection can be closed, and the keys reach the service on each attempt."""
+    heads = []
+
+    async def serve(reader, writer):
+        while head := (await request_of(reader))[0]:
+            heads.append(head)
+            writer.write(ok(BODY.replace(b'"1"', b'"2"') if len(heads) == 1 else BODY))
+
+    async with RawServer(serve).running() as server:
+        settings = attrs.evolve(config, base_url=server.origin, retry=RetryPolicy(backoff=0.001))
+        async with httpx2.AsyncClient(trust_env=False) as http, ServiceClient(settings, http_client=http) as client:
+            assert (await read(client)).number == "1"
+        assert server.connections == 2
+    assert all(b"CANARY-secret" in head for head in heads)
+
+
+@pytest.mark.parametrize("wrong", [httpx2.Client(), httpx2, 0, ""], ids=lambda wrong: type(wrong).__name__)
+def test_anything_else_is_refused(config, monkeypatch, wrong):
+    """The error names both libraries, also if httpx2 is not installed."""
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match=r"is an httpx.AsyncClient or an httpx2.AsyncClient, not"):
+            ServiceClient(config, http_client=wrong)
+        monkeypatch.delitem(sys.modules, "httpx2", raising=False)
