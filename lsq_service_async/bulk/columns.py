@@ -164,7 +164,9 @@ def _in_zone(name: str, moment: datetime, zone: tzinfo | None) -> datetime:
 
 
 def attachments_of(record: Mapping[str, Any], attach: Attach) -> tuple[Attachable, ...]:
-    """Return the attachments of a record. *attach* gets each path of a text, separated by `;`, or of a list of texts.
+    """Return the attachments of a record. *attach* is called with each path.
+
+    The paths are a text, in which `;` separates them, or a list of texts.
 
     A path that contains `;` is in double quotes. Objects that a program has put into the list are not changed.
     """
@@ -218,8 +220,8 @@ def rows_from(
 ) -> Iterator[BulkRow]:
     """Make a row of each record: of a ``csv.DictReader``, a list of ``sqlite3.Row``, a pandas or polars DataFrame, ...
 
-    The names of a record are those of a file: ``title``, "Lead Email", ``CustomData.SRC_CS_2``. ``key`` is the name of
-    the column that identifies a row. ``columns`` maps names that differ, such as ``{"Subject": "title"}``, and None
+    A record has names like the columns of a file: ``title``, "Lead Email", ``CustomData.SRC_CS_2``. ``key`` is the name
+    of the column that identifies a row. ``columns`` maps names that differ, such as ``{"Subject": "title"}``, and None
     leaves a column out. Values that are None, NaN, NaT or empty are absent. Numbers become text in text fields. A date
     without a time zone is in ``time_zone``.
 

@@ -24,7 +24,11 @@ from .workers import WorkerPool
 Verb = Literal["created", "updated"]
 OnUnknown = Literal["skip", "stop", "resend"] | Lookup | Reconcile
 Operation = Callable[[BulkRow, Callable[[str], Awaitable[None]], str | None], Awaitable[TicketReceipt]]
-"""Sends one row. Awaits the second argument before each attempt, with the reference of the call, which is the third."""
+"""Sends one row, and returns its receipt.
+
+The second argument is awaited before each attempt, with the reference of the call. The third argument is this
+reference; None makes a new one.
+"""
 _MOST_WORKERS = 100  # rows in memory and requests in flight; more would not make a run faster
 _log = logging.getLogger("lsq_service_async")
 
@@ -335,7 +339,8 @@ class Bulk:
     def look_up(self, rows: Source, *, journal: PathLike, lookup: Lookup | Reconcile) -> BulkJob:
         """Look up the rows of a run of `create` that may have been applied, and send nothing.
 
-        The outcomes are those rows only: created, still unknown, or failed with NotSentError. The next run sends those.
+        Each of these rows gets an outcome: created, still unknown, or failed with NotSentError. The next run sends the
+        failed ones. Rows whose content has changed get an outcome too.
         """
         if isinstance(lookup, str):
             raise InvalidRequestError(f"lookup is a Lookup or a function, not {lookup!r:.80}.")

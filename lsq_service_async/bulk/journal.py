@@ -113,7 +113,7 @@ class Journal:
     ) -> Entry:
         """Store the result of a row. It is durable when this returns. An error may name a field of the ``ticket``.
 
-        A result that is not the answer of the service, but that of a look-up, has a number that may be wrong.
+        ``is_answer`` is False for the result of a look-up, because its ticket number may be wrong.
         """
         changes: dict[str, Any] = {"state": state, "error": None, "ended_at": self._now() if is_answer else None}
         if receipt is not None:
@@ -159,9 +159,9 @@ def _numbers(database: sqlite3.Connection) -> list[tuple[int, float | None, int 
 
 
 def summary_of(error: LSQServiceError, ticket: NewTicket | TicketUpdate | None = None) -> str:
-    """The class of an error; of an answer also its status and exception type; and the field that the error names.
+    """Return the class of an error, the status and exception type of an answer, and the field that the error names.
 
-    It has no other text of the service, which may quote a customer.
+    The summary contains no other text of the service, because that may quote a customer.
     """
     words, text = [type(error).__name__], str(error)
     names = {field.name for field in attrs.fields(type(ticket))} if ticket is not None else set()
@@ -223,7 +223,10 @@ class RowMatcher:
         return key
 
     def _named(self, database: sqlite3.Connection, digest: str) -> Entry | None:
-        """Return an entry with this content whose key the user gave and the input does not have so far, each once."""
+        """Return an entry with this content and a key that the user gave, if the input has not had the key so far.
+
+        Each entry is returned once.
+        """
         if not self._has_named:
             self._has_named = True
             database.execute("CREATE TEMP TABLE named (digest, key, PRIMARY KEY (digest, key)) WITHOUT ROWID")

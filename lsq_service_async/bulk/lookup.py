@@ -18,7 +18,7 @@ from .rows import BulkRow, Row
 
 Reconcile = Callable[[BulkRow], Awaitable[TicketReceipt | None]] | Callable[[BulkRow, NumberRange], Awaitable[Verdict]]
 """A function of the caller that looks up a row."""
-_HELD = 4  # rows; if the answer to one of them is lost, another one is the fence
+_HELD = 4  # rows that are held back as fences; if the answer to one of them is lost, another one is used
 _SAMPLES = 4
 _FIRST = 5  # rows that are sent one by one at most, until the number of a ticket is known
 
@@ -54,7 +54,7 @@ class RowLookUps(Protocol):
 
 @attrs.frozen
 class UnknownRow:
-    """A row that may have been applied. ``create`` is None for an update. An absent row is pending."""
+    """A row that may have been applied. ``create`` is None for an update. ``entry`` is pending if it was absent."""
 
     row: Row
     entry: Entry
@@ -126,7 +126,7 @@ class RowQueue:
         return [*self.waiting, *(held for held in self._held if isinstance(held, UnknownRow))]
 
     def hold(self, unknown: UnknownRow) -> bool:
-        """Keep a row that was not applied back at the end of the run, so that it can be the fence of another one."""
+        """At the end of the input, hold back a row that was not applied, as a fence. Return whether it is held back."""
         if self._hold and self._is_exhausted and unknown.entry.state is State.UNKNOWN:
             self._held.append(attrs.evolve(unknown, entry=attrs.evolve(unknown.entry, state=State.PENDING)))
             return True

@@ -60,7 +60,7 @@ class Plan:
 class Summary:
     """The number of rows in each state so far.
 
-    ``possible_duplicates`` are rows that this run sent; they are counted as created or updated too.
+    ``possible_duplicates`` leaves skipped rows out. Its rows are counted as created or updated too.
     """
 
     created: int = 0

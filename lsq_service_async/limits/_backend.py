@@ -114,7 +114,7 @@ class SharedLimiter(Limiter):
         try:
             grant = await self._sync(requests, waiting, slot=slot)
         except BaseException as error:
-            # The slot may have been granted. The next message cancels it and asks for the same number again.
+            # The slot may have been granted. The next message cancels it and requests the same number again.
             self._leases.end(slot, sent, is_sent=False)
             if isinstance(error, BackendBusyError):
                 return slot, Grant(None, self._state.token)
@@ -142,7 +142,7 @@ class SharedLimiter(Limiter):
         stood_still = self._state.stands_still
         self._note(self._leases.end(slot, self._time(), is_sent=is_sent, silence=silence))
         if stood_still or self._state.stands_still:
-            self._urgent.set()  # all processes wait for the probe, or must stop to send
+            self._urgent.set()  # all processes wait for the probe, or must stop sending
         if not is_sent or stood_still:
             self._wake()  # a slot may be free earlier than the last reply expected
 

@@ -61,7 +61,7 @@ class Leases:
         self._active[slot] = _Active(asked, asked + LEASE, is_large)
 
     def is_valid(self, slot: int, now: float) -> bool:
-        """Whether the lease of a call has not expired, also not before it was renewed."""
+        """Whether the lease of a call is in force, and did not lapse before an earlier renewal."""
         call = self._active.get(slot)
         return call is not None and now < call.until and not call.has_lapsed
 
@@ -103,7 +103,7 @@ class Leases:
     def acknowledge(self, message: SyncMessage, sent: float, now: float) -> None:
         """Drop the reports of a message that the backend has applied, and extend the leases that it renewed.
 
-        The message was ``sent`` then, and the reply arrived ``now``.
+        ``sent`` is when the message was sent, and ``now`` is when the reply arrived.
         """
         for completed in message.completed:
             del self._completed[completed.slot]

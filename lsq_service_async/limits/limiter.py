@@ -164,7 +164,7 @@ class Limiter(ABC):
         ``deadline`` is a time of the loop's clock. QueueTimeoutError is raised as soon as the estimate is later than
         the deadline, and at the deadline at the latest. ``is_large`` marks an upload that may take long: at most half
         of the slots are for large uploads, and other calls do not wait behind them. ``is_retry`` marks a call that was
-        sent before: it is served before the calls of its lane that were not.
+        sent before: it is served before the new calls of its lane.
 
         Call it in the event loop of the limiter. For speed, this is checked only if the call has to wait.
         """

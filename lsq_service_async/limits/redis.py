@@ -103,9 +103,9 @@ class _Written(NamedTuple):
 class RedisBackend:
     """Keeps the state under one key and changes it by compare-and-set.
 
-    The state is read, changed in Python, and written if no other process has written in between; otherwise again from
-    the start. Needs Redis 5 or later. Times are those of the server. If the key is lost while a process uses it, or the
-    server's clock is set, every slot that may have been used counts as used at that moment.
+    The state is read, changed in Python, and written if no other process has written in between. Otherwise the change
+    is repeated with the new state. Needs Redis 5 or later. Times are those of the server. If the key is lost while a
+    process uses it, or the server's clock is set, every slot that may have been used counts as used at that moment.
     """
 
     def __init__(self, server: str | redis.asyncio.Redis, name: str | None) -> None:
@@ -181,7 +181,7 @@ class RedisBackend:
         """Run a script. Return its values with the text decoded and the time in seconds."""
         try:
             async with asyncio.timeout(_REPLY_TIMEOUT if self._is_connected else _CONNECT_TIMEOUT):
-                if not self._is_connected:  # so that a user without this right gets an error at once
+                if not self._is_connected:  # so that a login without the right to SCRIPT LOAD fails at once
                     for text in (READ, SWAP):
                         await self._client.script_load(text)
                 *values, text, (seconds, microseconds) = await script(keys=[self._key], args=args)

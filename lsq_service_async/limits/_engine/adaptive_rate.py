@@ -1,7 +1,8 @@
 """The rate after refusals.
 
-A first refusal costs the burst and one call per window: the service may only count in another way. A later one halves
-the rate. The rate grows by one call after each window without a refusal (AIMD), and then the burst returns.
+After a first refusal, calls are evenly spaced, and one call less is sent per window: the service may merely count in
+another way. A later refusal halves the rate. The rate grows by one call after each window without a refusal (AIMD).
+When it is full again, bursts are allowed again after a while.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ import attrs
 
 from ...config import RateLimit
 
-LEAST = 5  # the rate is never lowered below a fifth of the configured one
+LEAST = 5  # the plan is at least a fifth of the configured rate, and the rate at least a fifth of the plan
 FIRST_HOLD = 600.0  # s; how long a limit that a refusal named is kept; doubled each time it is named again
 LONGEST_HOLD = 86_400.0  # s
-_TRIAL_GROWS = 4  # times as long without a burst, if the next first refusal is less than ten minutes later
+_TRIAL_GROWS = 4  # factor by which ``trial`` grows if another first refusal follows within about ten minutes
 
 
 @attrs.define
@@ -27,7 +28,8 @@ class AdaptiveRate:
 
     A named limit holds until ``named_until``, that is for ``hold`` seconds. If the rate ``is_paced``, calls are evenly
     spaced, and `in_use` is below the configured rate, until the rate was full for ``trial`` seconds without a refusal.
-    ``known_at`` is when the last refusal that counted was known: those of calls sent before it belong to it.
+    ``known_at`` is when the last refusal that counted arrived. Refusals of calls that were sent before then have the
+    same cause and do not count again.
     """
 
     configured: RateLimit
@@ -59,10 +61,10 @@ class AdaptiveRate:
         return self.halved_at < self.known_at
 
     def refused(self, now: float, named: tuple[int, float] | None, sent: float) -> bool:
-        """Lower the rate after a refusal at ``now`` of a call that was ``sent`` then. Return whether it is lower.
+        """Lower the rate, because a call sent at ``sent`` was refused at ``now``. Return whether the rate is lower.
 
-        If the refusal ``named`` a lower limit, use that. Otherwise a first refusal costs the burst and one call, and a
-        later one halves the rate, at most once per window.
+        If the refusal ``named`` a lower limit, use that. Otherwise a first refusal ends bursts and lowers the rate by
+        one call, and a later one halves the rate, at most once per window.
         """
         self.quiet_since, before = max(self.quiet_since, now), self.rate.calls
         named, least = _credible(named, self.configured), math.ceil(self.plan.calls / LEAST)

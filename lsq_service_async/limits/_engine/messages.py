@@ -28,7 +28,7 @@ class Grant(NamedTuple):
 
 
 class CompletedCall(NamedTuple):
-    """The report that the call of ``slot`` ended ``age`` seconds ago. With None, it was never sent.
+    """The report that the call of ``slot`` ended ``age`` seconds ago. If ``age`` is None, it was never sent.
 
     ``is_repeated``: an earlier report of it may have arrived, and the call ended before its lease expired. ``silence``:
     None if it was answered, the seconds from the send to the time-out, or 0 if its connection broke.

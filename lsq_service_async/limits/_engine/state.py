@@ -21,7 +21,7 @@ ALONE = 0  # the process id if there is one process only
 class Flight(NamedTuple):
     """A call in flight. It was granted at ``since``. Without a report it counts as answered at ``until``.
 
-    ``is_stuck``: it timed out while the service stood still, which has not counted it yet.
+    ``is_stuck``: it timed out while the service stood still, and the service may not have counted it yet.
     """
 
     process_id: int
@@ -32,7 +32,7 @@ class Flight(NamedTuple):
 
 
 class Presence(NamedTuple):
-    """A process that uses the limit, with its configured rate, ``until`` this time if it sends no other message."""
+    """A process that uses the limit, and its configured rate. It is removed at ``until`` unless it sends a message."""
 
     until: float
     rate: RateLimit
@@ -171,7 +171,7 @@ class LimitState:
         self._rate_changed()
 
     def tidy(self, now: float) -> None:
-        """Delete what is too old to matter, and let the rate grow back."""
+        """Delete calls that are too old to matter, and let the rate grow back."""
         if self.adaptive.tidy(now):
             self._rate_changed()
         expired = [slot for slot, flight in self.flights.items() if flight.until <= now]

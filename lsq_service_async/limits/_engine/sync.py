@@ -27,7 +27,7 @@ _LONGEST_ROUND_TRIP = 600.0  # s
 _LONGEST_WINDOW = 366 * 86_400.0  # s
 _MOST_IN_A_ROW = 1000  # interactive grants
 _MARGIN = 0.1  # tokens added to an estimate, so that a request is hardly ever too early
-_UNWRITTEN: list[Any] = [None, -math.inf, 0.0, False, -math.inf, 0.0]  # what earlier versions did not write
+_UNWRITTEN: list[Any] = [None, -math.inf, 0.0, False, -math.inf, 0.0]  # the values that earlier versions did not write
 _UNREPORTED = 2.0  # s from an answer to its report at most
 
 
@@ -68,7 +68,7 @@ def sync(state: LimitState | None, now: float, message: SyncMessage) -> SyncRepl
 
 
 def _bound(state: LimitState, now: float) -> None:
-    """Bound everything that would stop calls or exceed the limit: another user may have written the state."""
+    """Bound each value that could stop calls or exceed the limit, because another user may have written the state."""
     adaptive, order, oldest = state.adaptive, state.order, now - LONGEST_HOLD
     latest = now + max(LONGEST_PAUSE, state.rate.per + 1.0)  # the end of the longest pause
     if adaptive.is_possible():

@@ -10,8 +10,8 @@ of any server, independent of the network:
   ``http_req_rate`` and the sliding-window counters of other gateways do this. The boundary may be at any time.
 
 The largest estimate is never below the count of a true window, so only the estimate is checked: a call is sent if, for
-*every* boundary, the estimate including this call stays below ``calls + 1``. This allows a burst after a rest, gives an
-even pace under full load, and everything between the two.
+*every* boundary, the estimate including this call stays below ``calls + 1``. This allows a burst after a rest, and
+results in an even pace under full load.
 """
 
 from __future__ import annotations
