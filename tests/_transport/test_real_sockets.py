@@ -182,7 +182,7 @@ async def test_a_heavy_answer_does_not_block_the_loop(config, body):
                 assert (await call).number == "143"
             else:
                 assert "more than 200,000 values" in str(call.exception())
-            assert longest < 0.05
+            assert longest < 0.25
 
 
 async def test_a_body_of_tiny_chunks_lets_other_tasks_run(config):
@@ -201,7 +201,7 @@ async def test_a_body_of_tiny_chunks_lets_other_tasks_run(config):
                 turns.append(time.thread_time())
                 await asyncio.sleep(0)
             assert type(call.exception()) is MalformedResponseError
-            assert max(after - before for before, after in itertools.pairwise(turns)) < 0.05
+            assert max(after - before for before, after in itertools.pairwise(turns)) < 0.25
 
 
 @pytest.mark.parametrize("name", UNUSABLE)

@@ -143,7 +143,7 @@ def test_a_message_that_almost_is_the_limit_is_parsed_in_no_time(text):
     body = {"ExceptionType": "MXAPIRateLimitExceededException", "ExceptionMessage": f"x{text}"}
     begun = time.process_time()
     assert read(500, body).error.limit is None
-    assert time.process_time() - begun < 0.05
+    assert time.process_time() - begun < 0.5
 
 
 @pytest.mark.parametrize("status", [200, 403, 429, 500])

