@@ -92,7 +92,7 @@ class PathSource(Source):
     length: int
     follow: bool
     identity: tuple[int, int] | None = attrs.field(default=None, repr=False)
-    """The device and the inode of the file, once it was checked. Another file with its path is not sent."""
+    """The device and the inode of the checked file. If another file has replaced it, that file is not sent."""
 
     @classmethod
     def of(cls, path: Path, *, follow: bool) -> Self:

@@ -39,8 +39,8 @@ def open_private_file(path: PathLike, flags: int) -> int:
 def lock_private_file(path: str) -> Callable[[], None] | None:
     """Create a file and lock it. Return the function that removes and unlocks it.
 
-    Returns None if another process, or another journal of this one, has locked it. The system ends the lock when the
-    process ends, even if it is killed.
+    Returns None if it is locked by another process, or by another journal of this process. The system ends the lock
+    when the process ends, even if it is killed.
     """
     try:
         import fcntl
@@ -100,7 +100,7 @@ def _check(path: PathLike, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise ConfigurationError(f"{os.fspath(path)!r} is not a regular file. Name another file.")
     _check_owner(path, status)
-    if hasattr(os, "geteuid") and status.st_mode & 0o022:  # on Windows the mode says nothing
+    if hasattr(os, "geteuid") and status.st_mode & 0o022:  # on Windows the mode has no meaning
         raise ConfigurationError(
             f"Other users can write to {os.fspath(path)!r}: its mode is {stat.S_IMODE(status.st_mode):04o}. "
             "Check its content, then run chmod go-w on it, or name another file."

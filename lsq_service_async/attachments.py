@@ -103,9 +103,9 @@ class Attachment:
     def from_folder(cls, folder: str | os.PathLike[str], path: str, *, max_file_bytes: int | None = None) -> Self:
         """Attach a regular file below a folder, when untrusted text such as a cell of a table names the file.
 
-        ``path`` is relative to ``folder``. The file is checked when it is sent. If it is not below ``folder``, also
-        after symbolic links are followed, or has more than ``max_file_bytes``, the call raises InvalidRequestError. To
-        check it earlier, await the attachment.
+        ``path`` is relative to ``folder``. The file is checked when it is sent. If it is not below ``folder`` once
+        symbolic links are resolved, or has more than ``max_file_bytes``, the call raises InvalidRequestError. To check
+        it earlier, await the attachment.
         """
         return cls._make(path, None, FolderSource(Path(folder), path, max_file_bytes))
 

@@ -143,8 +143,8 @@ class ServiceClient:
     async def check(self) -> None:
         """Check host, org id, keys and API with one read, which takes at most 30 seconds.
 
-        Raises the error of the read, such as AuthenticationError for wrong keys. An account that does not have the
-        ticket that is read is fine.
+        Raises the error of the read, such as AuthenticationError for wrong keys. Ticket 1 is read; the check succeeds
+        even if the account does not have it.
         """
         timeout = min(self._options.timeout, _CHECK_TIMEOUT)
         once = self.with_options(timeout=timeout, deadline=2 * _CHECK_TIMEOUT, retry=RetryPolicy(attempts=1))

@@ -64,10 +64,10 @@ class RetryPolicy:
 
     ``attempts`` counts the first one too. With ``repeat_creates=False``, a create, note, trash or update with
     attachments that got a 500, 502, 503 or 504 is not sent again and raises OutcomeUnknownError. With
-    ``repeat_creates="look"``, a create is looked up first, and sent again if it was certainly not applied. That needs
-    another create of this client that was sent and answered since then. Before the n-th retry, the wait is random
-    between 0 and ``backoff * 2**(n-1)`` seconds, at most ``backoff_cap`` (full jitter), and not less than a Retry-After
-    of the service. After a 429, the rate limiter makes all calls wait instead.
+    ``repeat_creates="look"``, a create is looked up first, and sent again if it was certainly not applied. The look-up
+    needs another create of this client, sent and answered after the failed attempt. Before the n-th retry, the wait is
+    random between 0 and ``backoff * 2**(n-1)`` seconds, at most ``backoff_cap`` (full jitter), and not less than a
+    Retry-After of the service. After a 429, the rate limiter makes all calls wait instead.
     """
 
     attempts: int = 5
@@ -193,7 +193,7 @@ class Config(metaclass=validators.HidesKeys):
 
     @property
     def tenant_path(self) -> str:
-        """The path of the tenant, which comes after the origin and before the path of each operation."""
+        """The path of the tenant, between the origin and the path of each operation."""
         return f"/api/tenants/{self.org_id}"
 
     @property

@@ -39,7 +39,7 @@ INVISIBLE = re.compile(
 def printable(text: str, limit: int | None = None) -> str:
     """Escape the invisible characters of a text, so that it cannot control a terminal or add lines to a log.
 
-    They become escapes of JSON, such as ``\\u001b``. With a ``limit``, a longer text is cut to so many characters.
+    They become escapes of JSON, such as ``\\u001b``. With a ``limit``, a longer text is cut to that many characters.
     """
     if limit is not None and len(text) > limit:
         text = f"{text[:limit]}..."
@@ -187,8 +187,8 @@ class RateLimitError(APIStatusError):
     """The service refused the last attempt because of its rate limit. Nothing was applied.
 
     ``retry_after`` is the seconds of the Retry-After header, at most 60. ``limit`` is the ``(calls, seconds)`` in the
-    message of the service. Both may be None. ``is_quota``: the limit is a quota, such as 10,000 calls a day, so that a
-    repeat helps only when the quota begins anew. The call is not repeated.
+    message of the service. Both may be None. ``is_quota`` is True if the limit is a quota, such as 10,000 calls a day.
+    Such a call is not retried, because it would be refused until the quota is reset.
     """
 
     def __init__(

@@ -64,7 +64,8 @@ class AttemptEnded:
 class CallEnded:
     """A call ended. ``error`` is the exception that its caller gets, or None.
 
-    ``outcome`` is "applied" or the worst outcome of the attempts; a read is "not applied" instead of "unknown".
+    ``outcome`` is "applied" if the call succeeded, "unknown" if it may have been applied, else the outcome of the last
+    attempt, or "not applied" without an attempt. A read is "not applied" instead of "unknown".
     ``attempts`` is the number of requests, ``seconds`` the duration with queue and waits. If the caller stopped
     waiting, the last attempt may end later.
     ``possible_duplicate`` is True if the call was applied, and an earlier attempt may have been applied too.

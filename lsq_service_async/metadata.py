@@ -51,7 +51,7 @@ class MetadataCache:
     async def get(self, key: str, load: Callable[[], Awaitable[Any]], until: float | None) -> Any:
         """Return the cached answer, or load it.
 
-        Raises NotSentError if another call still loads the same answer at the time ``until`` of the loop.
+        Raises NotSentError if another call is still loading the same answer at ``until``, a time of the event loop.
         """
         clock = asyncio.get_running_loop().time
         entry = self._entry(key)
@@ -116,8 +116,8 @@ class Metadata:
         Checks mandatory fields, lengths, patterns and sub-types against the account's metadata. Metadata that is not
         cached is read first: one call for each 25 fields and one for the sub-types. The keys must belong to an admin.
 
-        For an update, only the given fields are checked. Values over 256 characters are not matched with patterns, nor
-        values over 16 characters if the pattern repeats a group: such a match can take very long.
+        For an update, only the given fields are checked. A pattern is not checked if it has syntax that is not
+        supported, such as a backreference, or if matching it would take too long.
         """
         return (await self.validate_many([_checked(ticket)]))[0]
 
@@ -137,8 +137,8 @@ class Metadata:
     async def _read_fields(self, search: str, until: float | None) -> list[FieldMetadata]:
         """Read all pages. Raises MalformedResponseError if the service returns more than 400 pages or 10,000 fields.
 
-        The documentation of Offset contradicts itself: the sample begins at 0, the text at 1. So the number of fields
-        read so far is tried first, and page numbers from 1 if that does not return every field.
+        The documentation of Offset contradicts itself: the sample begins at 0, the text at 1. So Offset is first the
+        number of fields that were read so far. If that does not return every field, it is the page number, from 1.
         """
         found: dict[str, FieldMetadata] = {}
         total, pages = 1, 0

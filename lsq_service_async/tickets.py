@@ -78,13 +78,14 @@ class Tickets:
     async def look_up(self, error: OutcomeUnknownError, *, quiet: float = 60.0, max_reads: int = 200) -> Verdict:
         """Find out whether a create that ended in OutcomeUnknownError was applied: `Found`, `Absent` or `Unclear`.
 
-        It reads every ticket number that the create can have, and at most ``max_reads`` tickets. The range of numbers
-        ends with a ticket of this client whose create was sent at least ``quiet`` seconds after the lost one timed out.
-        As long as there is none, the result is `Unclear`: this method does not wait. Without `Config.marker_field`,
-        tickets are compared by content, which is safe only if no other program creates tickets with the same text.
+        It reads every ticket number that the create can have. If these are more than ``max_reads``, the result is
+        `Unclear`. The range of numbers ends with a ticket of this client whose create was sent at least ``quiet``
+        seconds after the lost one timed out. As long as no such ticket exists, the result is `Unclear`: this method
+        does not wait. Without `Config.marker_field`, tickets are compared by content, which is safe only if no other
+        program creates tickets with the same text.
 
-        Raises InvalidRequestError for another error, also for one that was pickled, and the errors of `get` if a ticket
-        cannot be read for a reason other than a refusal.
+        Raises InvalidRequestError for any other error, and for an error that was pickled. Raises the errors of `get`,
+        except refusals of a single ticket, such as NotFoundError.
         """
         lost = getattr(error, "lost", None)
         if not isinstance(lost, SentCreate):
@@ -232,9 +233,9 @@ class Tickets:
 
 
 class LookUps:
-    """One look-up, or those of a bulk run: reads the tickets of which the search returns the numbers.
+    """Makes one look-up, or all look-ups of a bulk run: reads the tickets whose numbers the search returns.
 
-    ``day_offset`` returns the time of the day, in seconds since 1970, when the time of the event loop was 0.
+    ``day_offset`` returns the Unix time at which the time of the event loop was 0.
     """
 
     def __init__(
@@ -257,13 +258,16 @@ class LookUps:
         return self._own.highest
 
     def remember(self, highest: int, numbers: Iterable[tuple[int, float | None, int | None]]) -> None:
-        """Take the tickets of earlier runs: the number of each, when it was sent, and the highest number then."""
+        """Remember the tickets of earlier runs.
+
+        ``numbers`` has the number of each, the Unix time when its create was sent, and the highest number known then.
+        """
         self._own.highest = max(self._own.highest, highest)
         for number, sent_at, above in numbers:
             self._search.remember(number, -math.inf if sent_at is None else sent_at - self._day_offset(), above)
 
     def recall(self, ticket: NewTicket, *, sent_at: float | None, ended_at: float | None, **sent: Any) -> SentCreate:
-        """Return a create of an earlier run. Its times are those of the day."""
+        """Return a create of an earlier run. ``sent_at`` and ``ended_at`` are Unix times."""
         begun = -math.inf if sent_at is None else sent_at - self._day_offset()
         ended = None if ended_at is None else ended_at - self._day_offset()
         create = SentCreate(ticket=ticket, sent_at=begun, ended_at=ended, **sent)
@@ -297,7 +301,10 @@ class LookUps:
         return self._search.reads_for(create)
 
     async def decide(self, lost: SentCreate) -> Verdict:
-        """Find out whether a create was applied. Raises the errors of `Tickets.get`, except refusals."""
+        """Find out whether a create was applied.
+
+        Raises the errors of `Tickets.get`, except refusals of a single ticket, such as NotFoundError.
+        """
         steps = self._search.decide(lost, asyncio.get_running_loop().time())
         try:
             numbers = next(steps)

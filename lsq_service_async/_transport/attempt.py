@@ -66,7 +66,7 @@ class ResponseRejectedError(Exception):
 
 
 class LeaseEndedError(Exception):
-    """The process stood still until the slot of the attempt no longer belonged to it."""
+    """The process was suspended until its slot for the attempt expired."""
 
 
 class HttpSender:
@@ -105,7 +105,7 @@ class HttpSender:
             result = await self._exchange(context)
         except LeaseEndedError:
             context.is_lease_ended = True
-            reason = "The process stood still before the request was sent, so its slot ended. Nothing was applied."
+            reason = "The process was suspended before the request was sent, and its slot expired. Nothing was applied."
             return AttemptResult(outcome=Outcome.NOT_APPLIED, error=NotSentError(reason))
         except Exception as error:
             result = self._failure(context, error)
@@ -162,7 +162,7 @@ class HttpSender:
             # httpx reads this before the body: no single read may take longer than is left for the whole response.
             request.extensions["timeout"]["read"] = max(until - clock(), 0.001)
             result = await self._parse(context, response, await _read(context, response, until))
-            if result.must_close and response.http_version != "HTTP/2":  # one of HTTP/2 has other calls in flight
+            if result.must_close and response.http_version != "HTTP/2":  # HTTP/2: other calls use the connection too
                 with suppress(Exception):
                     await response.extensions["network_stream"].aclose()
             return result
@@ -342,7 +342,7 @@ async def _receive(context: CallContext, response: httpx.Response, body: _Bounde
         body.add(getattr(response, "_content", b""), 0)  # test transports and response hooks read and decode it
         return
     codings = "".join(response.headers.get("content-encoding", "").split()).lower().split(",")
-    if unreadable := _UNREADABLE.intersection(codings):  # any other coding except gzip means nothing
+    if unreadable := _UNREADABLE.intersection(codings):  # unknown codings are ignored
         raise ResponseRejectedError(f"it is encoded as {min(unreadable)}; only gzip is accepted")
     count = codings.count("gzip") + codings.count("x-gzip")
     decoders = [_Gunzip() for _ in range(count)] if count else []

@@ -71,7 +71,7 @@ class _ResponseBody(httpx.AsyncByteStream):
 
 @contextmanager
 def _errors_of_httpx() -> Iterator[None]:
-    """Raise an exception of httpx2 as the one of httpx with the same name, or with that of its base class."""
+    """Convert an exception of httpx2 to that of httpx with the same name, or else with the name of a base class."""
     try:
         yield
     except httpx2.RequestError as error:

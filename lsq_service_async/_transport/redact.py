@@ -10,7 +10,7 @@ from itertools import accumulate
 
 from ..config import Secret
 
-_LEVELS = 3  # JSON may be quoted in a URL, and that in a page
+_LEVELS = 3  # JSON may be quoted in a URL, and the URL in a page
 _HEX = "[0-9a-fA-F]"
 _CODE = rf"u{_HEX}{{4}}|x{_HEX}{{2}}"
 _ESCAPE = re.compile(
@@ -55,7 +55,7 @@ class Redactor:
 
 
 def _decode(text: str) -> tuple[str, _Ends, _Ends]:
-    """Decode one level of escapes. Also return where each part of the text ends, after and before."""
+    """Decode one level of escapes. Also return the end of each part, in the decoded text and in the given text."""
     parts = _ESCAPE.split(text)  # every second part is an escape
     given = list(accumulate(map(len, parts)))
     characters = {escape: _character(escape) for escape in set(parts[1::2])}

@@ -103,7 +103,7 @@ def final_error(context: CallContext, error: BaseException) -> BaseException:
 
 
 def final_outcome(context: CallContext, error: BaseException) -> Outcome:
-    """Return the outcome of a call that failed: the worst of its attempts, unless the last one was applied.
+    """Return the outcome of a call that failed: UNKNOWN if it may have been applied, else that of its last attempt.
 
     A read without a usable answer was not applied, because it changes nothing.
     """

@@ -64,7 +64,7 @@ class Session:
 
     @cached_property
     def day_offset(self) -> float:
-        """The time of the day, in seconds since 1970, when the time of the event loop was 0. It does not jump."""
+        """The Unix time at which the time of the event loop was 0. Read once, so that it does not jump."""
         return time.time() - asyncio.get_running_loop().time()
 
     async def send(self, call: Call[T], options: CallOptions, *, until: float | None = None) -> T:

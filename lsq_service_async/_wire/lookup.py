@@ -1,8 +1,8 @@
 """Decides whether a create without an answer was applied. Pure: the caller reads the tickets and has the clock.
 
 The service has no search, so a look-up reads every ticket number that the create can have: from the highest number
-that was known when it was sent, up to the *fence*, the number of an own ticket whose create was sent so late that the
-unknown one was applied before it or never.
+that was known when it was sent, up to the *fence*. This is the number of a ticket of this client whose create was sent
+so late that the lost create was applied before it, or not at all.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class SentCreate:
 
     ``marker`` is the field that carried the reference. ``above`` is the highest number that was known when the first
     attempt that may have been applied was sent, at ``sent_at``. ``doubts`` is the number of these attempts, and
-    ``ended_at`` is when the last one ended. ``samples`` are own creates with an answer, sent before that.
+    ``ended_at`` is when the last one ended. ``samples`` are the latest creates that were answered by then.
     """
 
     ticket: NewTicket
@@ -128,7 +128,7 @@ class OwnTickets:
             del self.lost[next(iter(self.lost))]
 
     def find(self, create: SentCreate, receipt: TicketReceipt) -> None:
-        """Remember that a ticket answers for a create, and so for no other one."""
+        """Remember that a ticket belongs to this create, and so to no other create."""
         create.receipt = receipt
         self.lost.pop(create, None)
         self._keep(create.number, -math.inf)  # it may be that of another program, so it is never a fence
@@ -218,10 +218,9 @@ class Search:
         return None
 
     def _equal_to(self, lost: SentCreate, names: frozenset[str]) -> list[tuple[SentCreate, int]]:
-        """Return the creates that the same ticket could answer for, each with the end of its range, in this order.
+        """Return the creates to which the same ticket could belong, each with the end of its range, sorted by that end.
 
-        If each takes the lowest ticket that matches, in this order, every ticket answers for a create if that is
-        possible at all.
+        If each create, in this order, gets the lowest ticket that matches, as many creates as possible get one.
         """
         values, equal = lost.values(), []
         others = {} if lost.marker in names else self._own.lost  # no two creates have the same marker
@@ -290,11 +289,11 @@ class Search:
         return Absent()
 
     def _is_own(self, number: int) -> bool:
-        """Whether a ticket answers for another create."""
+        """Whether a ticket belongs to another create."""
         return number in self._own.sent_at or number in self._earlier
 
     def _unread(self, numbers: range) -> int:
-        """The number of reads that a look-up takes; of a very long range, that of all numbers."""
+        """The number of reads that a look-up takes. Of a very long range, all numbers are counted."""
         if len(numbers) > 2 * _KEPT_NUMBERS + len(self._earlier):
             return len(numbers)
         return sum(number not in self._tickets and not self._is_own(number) for number in numbers)

@@ -32,7 +32,10 @@ class _UndecidableError(Exception):
 
 @attrs.define(eq=False)
 class _State:
-    """Consumes a character that passes ``test``, or none if there is only a ``position`` or neither."""
+    """Consumes one character, which must pass ``test``. Without a ``test``, consumes none.
+
+    With a ``position``, the state can be reached only at such a position, such as the end of the text.
+    """
 
     following: list[_State]
     test: Callable[[str], bool] | None = None

@@ -45,7 +45,7 @@ MAX_ANSWER = 8 << 20
 MAX_VALUES = 200_000
 """Commas and opening brackets in an answer: decoding takes time for each value, and blocks all threads meanwhile."""
 MAX_KEY = 8 << 10
-"""Characters of an API key in any encoding. So much is read and redacted beyond the end of text that is cut."""
+"""The most characters of an API key in any encoding. Before a text is cut, this much beyond the cut is redacted too."""
 
 _BY_STATUS = {400: BadRequestError, 401: AuthenticationError, 403: PermissionDeniedError, 404: NotFoundError}
 _TRANSIENT = {500, 502, 503, 504}
@@ -129,7 +129,7 @@ def _parse_success(call: Call[T], status: int, answer: _Body, redact: Callable[[
 
 
 def _is_about(record: Any, ticket: str) -> bool:
-    """Whether a ticket or receipt is that of the ticket. True if it does not have the number or GUID that was asked."""
+    """Whether a record is about the ticket. Also True if it has no number, or no GUID, that can be compared."""
     if ticket.isdecimal():
         number = record.ticket_number if hasattr(record, "ticket_number") else record.number
         return number is None or not number.isdecimal() or int(number) == int(ticket)
@@ -235,7 +235,7 @@ class _Body:
         return cls(value, text, is_json=True, is_long=is_long, exception_type=exception_type)
 
     def redacted(self, redact: Callable[[str], str]) -> _Body:
-        """Return a body without the API keys, cut at 64 KiB. If it is cut, its end may have a part of a key."""
+        """Return a body without the API keys. A long one is cut to at most 64 KiB, so that no part of a key is left."""
         text = redact(self.text[: MAX_ERROR + MAX_KEY])
         if self.is_long:
             return _Body(None, text[:-MAX_KEY][:MAX_ERROR], is_json=False, is_long=False)
@@ -291,7 +291,7 @@ class _Body:
 
 
 def _message_in(value: Any, names: tuple[str, ...], *, by_field: bool = False) -> str:
-    """Return the message in a part of an error: a text, a list of messages, an object with a message or by field."""
+    """Return the message in a part of an error: a text, a list, an object with a message, or one message per field."""
     if isinstance(value, str):
         return value.strip()
     if isinstance(value, list):
@@ -310,7 +310,7 @@ def _decode(text: str, decoder: json.JSONDecoder) -> Any:
     """Decode JSON. More than 64 levels, NaN and numbers that overflow raise ValueError like text that is not JSON."""
     value = decoder.decode(text)
     level = [value]
-    for _ in range(_MAX_DEPTH + 1):  # level by level, because recursion has a limit of its own
+    for _ in range(_MAX_DEPTH + 1):  # level by level, because recursion has its own limit
         parents = [parent for parent in level if isinstance(parent, dict | list)]
         level = [child for parent in parents for child in (parent.values() if isinstance(parent, dict) else parent)]
         if not parents:
@@ -321,7 +321,7 @@ def _decode(text: str, decoder: json.JSONDecoder) -> Any:
 
 
 def _without_surrogates(value: Any) -> Any:
-    """Replace lone surrogates, with which text ends that was cut inside an emoji: files and databases reject them."""
+    """Replace lone surrogates, which files and databases reject. Text that was cut inside an emoji ends with one."""
     if isinstance(value, str):
         parts = (value[start : start + MAX_ERROR] for start in range(0, len(value), MAX_ERROR))  # each blocks threads
         return "".join(_SURROGATE.sub("\ufffd", part) for part in parts)

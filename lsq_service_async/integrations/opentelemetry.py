@@ -163,11 +163,11 @@ class OpenTelemetryHook:
         )
         _end(call.span, event.error)
         call.is_ended = True
-        if not call.is_sending:  # else a request that its caller left still runs
+        if not call.is_sending:  # else a request whose caller no longer waits still runs
             del self._calls[event.reference]
 
     def _makes_client_spans(self) -> bool:
-        """Whether no instrumentation of httpx makes them. It is not imported if the application did not do that."""
+        """Whether this hook makes CLIENT spans: not if httpx is instrumented. Does not import the instrumentation."""
         module = sys.modules.get("opentelemetry.instrumentation.httpx")
         if module is None:
             return True

@@ -83,7 +83,7 @@ def lsq_config(lsq_emulator: Emulator, _lsq_clock: _JumpingClock, monkeypatch: p
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             try:
                 return await super().handle_async_request(request)
-            except ConnectionResetError as error:  # how the emulator drops a connection that it does not have
+            except ConnectionResetError as error:  # the emulator raises it to drop a connection
                 raise httpx.ReadError(str(error), request=request) from error
 
     settings = lsq_emulator.settings

@@ -22,13 +22,13 @@ NOT_IN_JSON: Final = {"lsq_service_async.in_json": False}
 
 
 class Record:
-    """The base class of all records. pydantic_core is imported only when pydantic asks for the schema."""
+    """The base class of all records. pydantic_core is imported only when pydantic requests the schema."""
 
     __slots__ = ()
 
     @property
     def __dict__(self) -> dict[str, Any]:  # type: ignore[override]  # records have slots
-        """The attributes in the JSON. `vars` returns them, which FastAPI's ``jsonable_encoder`` uses."""
+        """The attributes in the JSON. FastAPI's ``jsonable_encoder`` reads them with `vars`."""
         return _set_attributes(self)
 
     @property

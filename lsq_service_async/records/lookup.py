@@ -15,8 +15,8 @@ class Lookup(Record):
     """How a bulk run looks up rows that may have been applied.
 
     A create that was sent cannot be applied any more ``quiet`` seconds after it timed out. A run makes at most
-    ``max_reads`` reads. With ``fence=True``, a run keeps its last rows back and sends one of them ``quiet`` seconds
-    after the others if the outcome of a row is unknown, so that the last rows can be looked up too.
+    ``max_reads`` reads. With ``fence=True``, a run keeps its last four rows back. If the outcome of a row is unknown,
+    it sends them only ``quiet`` seconds after that row timed out, so that the row can be looked up too.
     """
 
     quiet: float = 60.0
