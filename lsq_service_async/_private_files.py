@@ -15,6 +15,20 @@ _SIDES = ("-wal", "-shm", "-journal")  # the files that SQLite keeps next to a d
 PathLike = str | os.PathLike[str]
 
 
+def file_name(path: object) -> str:
+    """Return the path of a SQLite file as text.
+
+    Raises ConfigurationError if it is not a path, and for ``:memory:`` and ``file:...``, which SQLite does not take for
+    the name of a file.
+    """
+    name = os.fspath(path) if isinstance(path, str | os.PathLike) else path
+    if isinstance(name, str) and name not in ("", ":memory:") and not name.startswith("file:"):
+        with suppress(UnicodeEncodeError):  # an unpaired surrogate
+            if b"\0" not in os.fsencode(name):
+                return name
+    raise ConfigurationError(f"The path of a file is required, as text or Path, not {name!a:.80}.")
+
+
 def open_private_file(path: PathLike, flags: int) -> int:
     """Open a file, or create it with mode 0600, and return its descriptor. A symbolic link is not followed.
 

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from .._private_files import check_private_database, lock_private_file, open_private_file
+from .._private_files import check_private_database, file_name, lock_private_file, open_private_file
 from ..errors import ConfigurationError, LSQServiceError
 from ..records import TicketReceipt
 
@@ -306,12 +306,10 @@ def checked_path(path: PathLike) -> str:
 
     Raises ConfigurationError for anything that is not a regular file, and if another user could have changed it.
     """
-    name = os.fspath(path) if isinstance(path, str | os.PathLike) else path
-    if not isinstance(name, str) or "\0" in name or not name:
-        raise ConfigurationError(f"A journal is given by the path of its file, as text or Path, not {name!a:.80}.")
-    if name == ":memory:" or name.startswith("file:") or (os.path.lexists(name) and not os.path.isfile(name)):
-        raise ConfigurationError(f"A journal is a regular file, and {name!r} is not one. Name another file.")
+    name = file_name(path)
     if os.path.lexists(name):
+        if not os.path.isfile(name):
+            raise ConfigurationError(f"A journal is a regular file, and {name!r} is not one. Name another file.")
         check_private_database(name)
     return os.path.realpath(name)
 

@@ -65,10 +65,11 @@ async def rows_of(source: Source) -> AsyncIterator[Row]:
     if hasattr(source, "__aiter__"):
         async for item in source:
             yield row_of(item)
+            await asyncio.sleep(0)  # other tasks run between two items, even if the source blocks
     else:
         for item in source:
             yield row_of(item)
-            await asyncio.sleep(0)  # other tasks run between two items, even if the source blocks
+            await asyncio.sleep(0)
 
 
 def row_of(item: Any) -> Row:

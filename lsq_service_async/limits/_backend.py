@@ -133,7 +133,7 @@ class SharedLimiter(Limiter):
         failure, waits = self._failure, 0.0 if self._unanswered_since is None else self._time() - self._unanswered_since
         if not failure and waits > _SLOW:
             failure = f"{self._backend}: no reply for {waits:.1f} s"
-        return (BackendUnavailableError(failure), self._back_off) if failure else None
+        return (BackendUnavailableError(failure), max(self._back_off, _FIRST_BACK_OFF)) if failure else None
 
     def _is_valid(self, slot: int) -> bool:
         return self._leases.is_valid(slot, self._time())

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from .._private_files import check_private_database, open_private_file
+from .._private_files import check_private_database, file_name, open_private_file
 from ..errors import ConfigurationError
 from ._backend import BackendUnavailableError, SharedLimiter
 from ._engine.messages import SyncMessage
@@ -52,7 +52,7 @@ class HostLimiter(SharedLimiter):
                 "HostLimiter needs a monotonic clock that all processes share, as on Linux and macOS. "
                 f"On {sys.platform} use RedisLimiter, or LocalLimiter in a single process"
             )
-        super().__init__(HostBackend(Path(path)))
+        super().__init__(HostBackend(Path(file_name(path)).absolute()))
 
 
 class HostBackend:

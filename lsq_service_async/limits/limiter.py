@@ -229,7 +229,7 @@ class Limiter(ABC):
         events: list[Event] = [LimitPaused(reference=reference, seconds=seconds)]
         is_lower = named is not None and named[0] * rate.per < rate.calls * named[1]
         lowered = state.adaptive.rate
-        if was_full or (is_lower and is_lowered):
+        if (was_full and state.adaptive.is_paced) or (is_lower and is_lowered):
             _warn(rate, lowered, named if is_lower else None)
         if is_lowered:
             cause = "lower plan" if is_lower else "other traffic"

@@ -92,14 +92,19 @@ async def test_a_digest_does_not_change_when_a_stream_is_read():
     assert digest_of(NewTicket(lead_id="45b5"), None, [file]) == before
 
 
-async def test_other_tasks_run_between_the_rows_of_a_source_that_blocks():
-    """A generator that takes long for each row does not keep the loop until it ends."""
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_other_tasks_run_between_the_rows_of_a_source_that_blocks(is_async):
+    """A generator that takes long for each row does not keep the loop until it ends, nor an async one without await."""
     turns = []
 
-    def source():
+    def rows():
         for number in range(3):
             turns.append("row")
             yield NewTicket(lead_id="45b5", title=str(number))
+
+    async def async_rows():
+        for row in rows():
+            yield row
 
     async def other():
         while True:
@@ -107,6 +112,6 @@ async def test_other_tasks_run_between_the_rows_of_a_source_that_blocks():
             await asyncio.sleep(0)
 
     task = asyncio.create_task(other())
-    assert len([row async for row in rows_of(source())]) == 3
+    assert len([row async for row in rows_of(async_rows() if is_async else rows())]) == 3
     task.cancel()
     assert turns == ["row", "other", "row", "other", "row", "other"]

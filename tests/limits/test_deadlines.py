@@ -185,6 +185,16 @@ async def test_a_deadline_holds_while_the_backend_is_slow():
 
 
 @virtual
+async def test_a_backend_that_does_not_reply_is_given_the_first_back_off():
+    """No message to it has failed yet, and a repeat after a hundredth of a second would have the same end."""
+    async with processes(1, rate=RateLimit(100, per=1.0)) as [limiter]:
+        limiter.backend.delay = 0.9
+        with pytest.raises(QueueTimeoutError, match="backend unavailable") as caught:
+            await limiter.acquire(Lane.INTERACTIVE, deadline=time() + 0.5)
+        assert caught.value.retry_after == 0.1
+
+
+@virtual
 async def test_a_deadline_that_ends_during_an_outage_names_the_backend():
     """The error has the reason as its cause, and a new call after ``retry_after`` does not come before the next try."""
     async with processes(1, waits=True) as [limiter]:

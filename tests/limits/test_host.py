@@ -190,12 +190,6 @@ async def test_a_file_that_cannot_be_used_is_a_configuration_error(what, path):
         await HostLimiter(path).open(RATE, NAME)
 
 
-async def test_a_name_that_no_file_can_have_is_a_configuration_error():
-    """A path with a null character cannot be opened."""
-    with pytest.raises(ConfigurationError, match="cannot be used for a rate limit: embedded null"):
-        await HostLimiter("limit\0.sqlite").open(RATE, NAME)
-
-
 @virtual
 async def test_after_a_reboot_what_was_used_counts_as_used_just_now(backend, monkeypatch):
     """The clock starts again, so the times in the file have no meaning."""

@@ -145,7 +145,7 @@ async def test_a_probe_is_sent_although_the_token_bucket_is_empty():
 
 
 @virtual
-async def test_a_refused_probe_does_not_lower_the_rate():
+async def test_a_refused_probe_does_not_lower_the_rate(caplog):
     """The service counted the calls of the standstill together. A call that was sent later is refused in earnest."""
     async with opened() as limiter:
         await time_out(await take(limiter, 25))
@@ -153,10 +153,11 @@ async def test_a_refused_probe_does_not_lower_the_rate():
         await asyncio.sleep(1)
         slot.release()
         [paused] = limiter.refused("r", None, None, sent=sent)
-        assert (limiter.stats().calls, paused.seconds < 1.1) == (25, True)
+        assert (limiter.stats().calls, paused.seconds < 1.1, "Slowing down" in caplog.text) == (25, True, False)
         await asyncio.sleep(1)
         limiter.refused("r", None, None, sent=time() - 0.5)
         assert limiter.stats().calls == 24
+        assert "Slowing down to 24 in" in caplog.text
 
 
 @pytest.mark.parametrize("about", [{"lane": Lane.BULK}, {"is_large": True}, {"deadline": 0.5}], ids=str)
