@@ -11,7 +11,7 @@ import html
 import math
 import re
 from collections import deque
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -157,6 +157,7 @@ class Search:
         self._own = own
         self._tickets: dict[int, Ticket] = {}
         self._unchanged: frozenset[str] = frozenset()
+        self._changed: frozenset[str] = frozenset()
         self._calibrated_for = math.inf
 
     def remember(self, number: int, sent_at: float, above: int | None) -> None:
@@ -193,8 +194,10 @@ class Search:
         if lost.marker not in names and self.has_rival(lost, below or 0):
             return Unclear("a create with the same title is still in flight; look it up again when that has ended")
         verdict: Verdict = Absent()
-        for create, end in self._equal_to(lost, names):
-            verdict = yield from self._scan(create, range((create.above or 0) + 1, end), names)
+        equal, others = ([(lost, below or 0)], []) if lost.marker in names else self._with_the_title(lost)
+        names = names.union(*(other.values() for other in others)) - self._changed
+        for create, end in equal:
+            verdict = yield from self._scan(create, range((create.above or 0) + 1, end), names, others)
         if isinstance(verdict, Absent):
             self._own.lost.pop(lost, None)
         return verdict
@@ -217,23 +220,29 @@ class Search:
             return f"this client has created more than {_KEPT_NUMBERS:,} tickets since then"
         return None
 
-    def _equal_to(self, lost: SentCreate, names: frozenset[str]) -> list[tuple[SentCreate, int]]:
-        """Return the creates to which the same ticket could belong, each with the end of its range, sorted by that end.
+    def _sent(self, create: SentCreate) -> dict[str, Any]:
+        """The values that were sent, without a marker that the account changes."""
+        values = create.values()
+        return values if create.marker not in self._changed else {**values, create.marker: None}
 
-        If each create, in this order, gets the lowest ticket that matches, as many creates as possible get one.
+    def _with_the_title(self, lost: SentCreate) -> tuple[list[tuple[SentCreate, int]], list[SentCreate]]:
+        """Return the lost creates with the same values, each with the end of its range, and those with other values.
+
+        The first list is sorted by the ends and stops at ``lost``. If each create, in this order, gets the lowest
+        ticket that matches, as many creates as possible get one.
         """
-        values, equal = lost.values(), []
-        others = {} if lost.marker in names else self._own.lost  # no two creates have the same marker
-        for create in {**others, lost: None}:
-            if create.ticket.title == lost.ticket.title and (end := self.fence(create)) is not None:
-                sent = create.values()
-                if all(name in sent and sent[name] == values[name] for name in names):
+        sent, equal, others = self._sent(lost), [], []
+        for create in {**self._own.lost, lost: None}:
+            if create.ticket.title == lost.ticket.title:
+                if self._sent(create) != sent:
+                    others.append(create)
+                elif (end := self.fence(create)) is not None:
                     equal.append((create, end))
         equal.sort(key=itemgetter(1))
-        return equal[: [create for create, _ in equal].index(lost) + 1]
+        return equal[: [create for create, _ in equal].index(lost) + 1], others
 
     def _names_to_compare(self, lost: SentCreate) -> Steps[frozenset[str] | Unclear]:
-        """Return the fields that identify a ticket: the marker alone, or else all that reach the service unchanged.
+        """Return the fields that identify a ticket: the marker alone, or else all that are not known to be changed.
 
         To find these fields, up to four own tickets are compared with the values that were sent. They are as old as the
         lost one, so that every automation that may have changed the lost one has changed them too.
@@ -253,19 +262,22 @@ class Search:
                     same, changed = same | kept, changed | (values.keys() - kept)
             if count < 2:
                 return Unclear(f"only {count} own tickets could be read by number, and two are needed as samples")
-            self._unchanged, self._calibrated_for = frozenset(same - changed), sent_before
+            self._unchanged, self._changed = frozenset(same - changed), frozenset(changed)
+            self._calibrated_for = sent_before
         if lost.marker in self._unchanged:
             return frozenset([lost.marker])
         if _TITLE in self._unchanged and lost.ticket.title:
-            return self._unchanged & lost.values().keys()
+            return frozenset(lost.values().keys() - self._changed)
         return Unclear("neither a title nor a marker is stored as it was sent, so the ticket could not be recognised")
 
-    def _scan(self, lost: SentCreate, numbers: range, names: frozenset[str]) -> Steps[Verdict]:
+    def _scan(
+        self, lost: SentCreate, numbers: range, names: frozenset[str], others: Sequence[SentCreate]
+    ) -> Steps[Verdict]:
         """Read the numbers in the range. The lowest match is taken, so that equal creates get one ticket each."""
         if self._unread(numbers) > self.reads_left:
             left = f"{self.reads_left:g} of {self._max_reads:g} reads are left"
             return Unclear(f"{len(numbers):,} ticket numbers are in question, and {left}")
-        values, missing, similar = lost.values(), 0, None
+        missing, similar = 0, None
         for start in range(0, len(numbers), _AT_ONCE):
             batch = numbers[start : start + _AT_ONCE]
             yield from self._read([number for number in batch if not self._is_own(number)])
@@ -275,18 +287,35 @@ class Search:
                     continue
                 if ticket is None:
                     missing += 1
-                elif all(_is_same(ticket, name, values[name]) for name in names):
+                elif (is_its_own := self._belongs(ticket, lost, names, others)) is None:
+                    similar = number
+                elif is_its_own:
                     receipt = TicketReceipt(number=ticket.number, ticket_id=ticket.ticket_id, key=ticket.key)
                     receipt = attrs.evolve(receipt, possible_duplicate=lost.doubts > 1)
                     self._own.find(lost, receipt)
                     return Found(receipt)
-                elif any(_resembles(ticket, name, values[name]) for name in names & {_TITLE, lost.marker}):
-                    similar = number
         if similar is not None:
-            return Unclear(f"ticket {similar} resembles it, but is not equal")
+            return Unclear(f"ticket {similar} resembles it, and its values do not prove which create it belongs to")
         if missing:
             return Unclear(f"{missing} of {len(numbers)} tickets from {numbers[0]} to {numbers[-1]} cannot be read")
         return Absent()
+
+    def _belongs(
+        self, ticket: Ticket, lost: SentCreate, names: frozenset[str], others: Sequence[SentCreate]
+    ) -> bool | None:
+        """Whether a ticket is that of a create; None if this is not certain.
+
+        A ticket that differs only in fields of which it is not known whether the account changes them may be that of
+        the create, unless it is exactly what one of the ``others`` has sent.
+        """
+        values = lost.values()
+        if not _has(ticket, values, names & self._unchanged):
+            texts = names & {_TITLE, lost.marker}
+            return None if any(_resembles(ticket, name, values.get(name)) for name in texts) else False
+        is_equal = _has(ticket, values, names)
+        rivals = (other.values() for other in others if (other.above or 0) < int(ticket.number))
+        fits_another = any(_has(ticket, rival, names) for rival in rivals)
+        return is_equal if is_equal != fits_another else None
 
     def _is_own(self, number: int) -> bool:
         """Whether a ticket belongs to another create."""
@@ -324,6 +353,10 @@ def _is_same(ticket: Ticket, name: str, sent: Any) -> bool:
     """Whether a field has the value that was sent. A number may be returned as text, and an empty text as null."""
     found, empty = _found(ticket, name), (None, "")
     return str(found) == str(sent) or (found in empty and sent in empty)
+
+
+def _has(ticket: Ticket, values: Mapping[str, Any], names: Iterable[str]) -> bool:
+    return all(_is_same(ticket, name, values.get(name)) for name in names)
 
 
 def _resembles(ticket: Ticket, name: str, sent: Any) -> bool:

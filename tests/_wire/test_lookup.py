@@ -1,5 +1,6 @@
 """Whether a create without an answer was applied: decided in simulated accounts, with the truth at hand."""
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -157,6 +158,29 @@ def test_a_look_up_can_be_repeated(account):
     assert account.decide(second) == account.decide(second) == Absent()
 
 
+@pytest.mark.parametrize(
+    ("sampled", "stored", "first", "second"),
+    [
+        (False, None, Absent, Found),
+        (True, None, Absent, Found),
+        (False, "cleaned", Unclear, Unclear),
+        (True, "cleaned", Unclear, Unclear),
+    ],
+)
+@pytest.mark.parametrize("texts", [("one", "two"), (None, "two"), ("one", None)])
+def test_creates_that_share_a_title_do_not_get_the_ticket_of_another(sampled, stored, first, second, texts):
+    """Fields of which it is not known whether the account changes them count, but they do not prove an absence."""
+    account = Account(description="sample" if sampled else None)
+    creates = [account.send("Same", description=text) for text in texts]
+    account.lose(creates[0])
+    account.lose(creates[1], applied=True)
+    account.fence()
+    if stored:
+        edit(Description=stored)(account)
+    verdicts = [account.decide(create) for create in creates]
+    assert [type(verdict) for verdict in verdicts] == [first, second]
+
+
 def test_an_answer_that_arrives_late_needs_no_reads(account):
     """A caller may have stopped waiting for a create that was answered after that."""
     lost = account.send("Lost")
@@ -179,12 +203,12 @@ def lost_then(change):
     return verdict
 
 
-def edit(title):
-    """Change the titles of all tickets, as the automation of an account may do."""
+def edit(**fields):
+    """Change fields of all tickets, as the automation of an account may do."""
 
     def change(account):
         for number, ticket in account.tickets.items():
-            account.tickets[number] = Ticket(number=str(number), fields=ticket.fields | {"Title": title})
+            account.tickets[number] = attrs.evolve(ticket, fields=ticket.fields | fields)
 
     return change
 
@@ -273,7 +297,7 @@ def in_a_new_account(account):
         (from_an_old_journal, "its number range was not recorded"),
         (with_a_rival, "same title is still in flight"),
         (without_title, "could not be recognised"),
-        (lost_then(edit("[VIP]")), "could not be recognised"),
+        (lost_then(edit(Title="[VIP]")), "could not be recognised"),
         (lost_then(lambda account: account.tickets.pop(1)), "only 1 own tickets could be read"),
         (lost_then(lambda account: account.other("LOST")), "ticket 4 resembles it"),
         (after_many_tickets, "more than 10,000 tickets"),
