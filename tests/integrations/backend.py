@@ -15,7 +15,7 @@ from lsq_service_async.emulator import Emulator
 from lsq_service_async.integrations.fastapi import Client, install_error_handlers, lifespan
 from lsq_service_async.limits import HostLimiter
 
-TICKET = {"lead_id": "45b5", "title": "Router down"}
+TICKET = {"lead_id": "45b5", "title": "Router down", "status": "New"}
 WIDE = RateLimit(10_000, per=0.1)
 
 router = APIRouter()

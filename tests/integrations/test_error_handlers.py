@@ -82,12 +82,14 @@ def test_a_receipt_does_not_say_why_earlier_attempts_failed(emulator):
     assert "stack" not in answer.text
 
 
-def test_a_read_without_an_answer_may_be_repeated(app, emulator):
-    """A read without an answer gets a response with the information that it can be repeated."""
-    emulator.faults.add(AnswerLost())
+@pytest.mark.parametrize(("method", "body", "status"), [("GET", None, 504), ("PATCH", {"status": "On Hold"}, 502)])
+def test_a_call_without_an_answer_may_be_repeated(app, emulator, method, body, status):
+    """A read or an update without an answer gets a response with the information that it can be repeated."""
     with TestClient(app) as browser:
-        answer = browser.get("/tickets/1")
-    assert answer.status_code == 504
+        number = browser.post("/tickets", json=TICKET).json()["number"]
+        emulator.faults.add(AnswerLost())
+        answer = browser.request(method, f"/tickets/{number}", json=body)
+    assert answer.status_code == status
     assert "can be repeated" in answer.json()["detail"]
 
 

@@ -42,8 +42,8 @@ def demo(open_page: bool) -> int:
 
     # A proxy from the environment would send the requests to another machine.
     os.environ["no_proxy"] = "*"
-    passed = asyncio.run(run_demo(Output(highlight=False), demo_emulator(RATE), RATE, open_page=open_page))
-    return 0 if passed else SOME_FAILED
+    checked = run_demo(Output(highlight=False), demo_emulator(RATE), RATE, open_page=open_page)
+    return 0 if asyncio.run(checked) else SOME_FAILED
 
 
 async def run_demo(console: Console, emulator: Emulator, rate: RateLimit, *, open_page: bool = False) -> bool:
