@@ -72,7 +72,7 @@ async def killed_runs(tmp_path, runs, kills, on_unknown="skip"):
 
 @pytest.mark.parametrize(
     ("runs", "kills"),
-    [(1, 1), pytest.param(12, 5, marks=pytest.mark.slow), pytest.param(100, 5, marks=pytest.mark.endless)],
+    [(1, 1), pytest.param(10, 4, marks=pytest.mark.slow), pytest.param(100, 5, marks=pytest.mark.endless)],
 )
 async def test_a_killed_run_sends_no_row_twice_and_loses_none(tmp_path, runs, kills):
     """Only rows that were in flight at a kill are unknown afterwards."""
@@ -125,8 +125,8 @@ async def killed_without_side_files(journal, number, done):
     ("kills", "done"),
     [
         (1, 500),
-        pytest.param(30, 0, marks=pytest.mark.slow),
-        pytest.param(4, 40_000, marks=pytest.mark.slow),
+        pytest.param(10, 0, marks=pytest.mark.slow),
+        pytest.param(1, 40_000, marks=pytest.mark.slow),
         pytest.param(30, 40_000, marks=pytest.mark.endless),
     ],
 )

@@ -57,7 +57,7 @@ def check_that_none_is_refused(backend: Callable[[], FakeBackend], *about: objec
 
 
 # Each test makes some runs, and 30,000 calls if slow tests are selected.
-SOME, THOROUGH = 150, pytest.param(500, marks=pytest.mark.slow)
+SOME, THOROUGH = 150, pytest.param(500, marks=pytest.mark.endless)
 
 
 @pytest.mark.parametrize("calls", [SOME, THOROUGH])
