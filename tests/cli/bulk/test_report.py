@@ -26,8 +26,9 @@ def text_of(page: Path) -> str:
 
 
 @pytest.fixture
-def page(served: Emulator, file: Path, bulk: Any) -> Path:
-    """The page of a run with a failed, an unknown, and a possibly doubled row."""
+def page(served: Emulator, file: Path, bulk: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The page of a run with a failed, an unknown, and a possibly doubled row, whose requests arrive one by one."""
+    monkeypatch.setenv("LSQ_RATE_LIMIT", "1/0.01")
     file.write_text(f"key,title,lead_id\na,one,{LEAD}\nb,two,{LEAD}\nc,three,45b5\nd,four,{LEAD}\n")
     served.faults.add(Status(400, HOSTILE), AnswerLost(), Status(500), Serve())
     code, results, _ = bulk("run", "rows.csv", "--report", "run.html")
@@ -40,7 +41,7 @@ def test_the_page_has_counts_requests_and_rows_with_reasons(page: Path) -> None:
     text = " ".join(text_of(page).split())
     assert "Bulk run of rows.csv" in text
     assert "created 2 failed 1 unknown 1 possibly doubled 1" in text
-    assert re.search(r"5 requests, at most \d in any 0\.02 s\. The limit is 40 in 0\.02 s\.", text)
+    assert "5 requests, at most 1 in any 0.01 s. The limit is 1 in 0.01 s." in text
     assert re.search(r"Failed rows .* 2 a the service answered 400", text)
     assert re.search(r"Unknown rows .* 3 b ", text)
     assert re.search(r"Rows that may be doubled .* 4 c \d", text)
@@ -77,7 +78,7 @@ def test_a_second_run_replaces_the_page(page: Path, bulk: Any) -> None:
     assert bulk("run", "rows.csv", "--report", "run.html")[0] in (0, 1)
     text = " ".join(text_of(page).split())
     assert "skipped, known from an earlier run" in text
-    assert "No request was sent. The limit is 40 in 0.02 s." in text
+    assert "No request was sent. The limit is 1 in 0.01 s." in text
 
 
 @pytest.mark.parametrize(
