@@ -154,8 +154,10 @@ def test_a_look_up_can_be_repeated(account):
     account.lose(first, applied=True)
     account.lose(second)
     account.fence()
+    third = account.lose(account.send("Same"))
     assert account.decide(first) == account.decide(first) == Found(TicketReceipt(number="3", ticket_id="g3"))
     assert account.decide(second) == account.decide(second) == Absent()
+    assert isinstance(account.decide(third), Unclear)
 
 
 @pytest.mark.parametrize(
