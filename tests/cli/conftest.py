@@ -36,12 +36,21 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Any:
     return call
 
 
-@pytest.fixture
-def _sigint_enabled() -> Iterator[None]:
-    """Restore the handler of SIGINT, which shells disable for background processes."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+@pytest.fixture(autouse=True)
+def _signal_handlers() -> Iterator[None]:
+    """Begin with the usual handlers, as a shell may have disabled some, and restore them: a stopped run ignores all.
+
+    A program that another test starts would inherit ignored signals, and could not be terminated.
+    """
+    usual = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ NEW = {"TypeId": "1", "LeadId": "45b5", "Fields": [], "RelatedTicketTypeId": 1}
 
 
 @pytest.fixture
-def served(cli: Any, monkeypatch: pytest.MonkeyPatch, _sigint_enabled: None) -> Any:
+def served(cli: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs the command, sends these requests (method, path, JSON) to it, and presses Ctrl-C.
 
     Returns the status of each response, the bodies, and what was printed on stderr.

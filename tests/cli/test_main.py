@@ -64,7 +64,6 @@ def test_a_wrong_command_line_exits_with_2(cli: Any, argv: list[str]) -> None:
     assert (code, out, "Usage:" in err, "Error:" in err) == (2, "", True, True)
 
 
-@pytest.mark.usefixtures("_sigint_enabled")
 def test_the_emulator_prints_its_settings_and_stops_on_ctrl_c(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the settings are printed on stdout, so that they can be pasted or piped; the exit code is 0."""
 

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +23,6 @@ from lsq_service_async.cli.bulk.output import Results
 from lsq_service_async.cli.bulk.run import send_rows
 from lsq_service_async.emulator import Emulator
 from lsq_service_async.emulator.faults import Status
-
-
-@pytest.fixture(autouse=True)
-def _signal_handlers() -> Iterator[None]:
-    """Restore the handlers: a run that was stopped ignores further signals, because its process is about to exit."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,15 +13,6 @@ import pytest
 from lsq_service_async.cli.bulk.signals import StopSignals
 
 INT, TERM, HUP = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
-
-
-@pytest.fixture(autouse=True)
-def _handlers() -> Iterator[None]:
-    """Restore the handlers, because a run that was stopped ignores further signals."""
-    before = {number: signal.signal(number, signal.SIG_DFL) for number in (INT, TERM, HUP)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture
@@ -60,10 +50,11 @@ async def test_a_signal_stops_and_one_that_arrives_a_second_later_exits(
 
 async def test_without_a_signal_the_handlers_are_restored() -> None:
     """The process can be interrupted before and after a run as before."""
+    before = [signal.getsignal(number) for number in (INT, TERM, HUP)]
     with StopSignals() as stop:
         assert signal.getsignal(HUP) != signal.SIG_DFL
     assert stop.exit_code is None
-    assert {signal.getsignal(number) for number in (INT, TERM, HUP)} == {signal.SIG_DFL}
+    assert [signal.getsignal(number) for number in (INT, TERM, HUP)] == before
 
 
 async def test_an_ignored_hangup_stays_ignored() -> None:

@@ -69,7 +69,6 @@ def test_the_exit_code_is_1_if_a_check_fails(quick_demo: Any, cli: Any) -> None:
     assert re.search(r"^doubled +1  FAILED: two tickets: demo-\d\d\s*$", out, re.M)
 
 
-@pytest.mark.usefixtures("_sigint_enabled")
 def test_ctrl_c_exits_with_130(quick_demo: Any, cli: Any) -> None:
     """One line is printed on stderr, and no table."""
     quick_demo.setattr(demo, "FAULTS", [CtrlC()])
@@ -77,7 +76,6 @@ def test_ctrl_c_exits_with_130(quick_demo: Any, cli: Any) -> None:
     assert (code, err, "doubled" in out) == (130, "\nStopped by Ctrl-C.\n", False)
 
 
-@pytest.mark.usefixtures("_sigint_enabled")
 def test_ctrl_c_before_the_first_call_exits_with_130(quick_demo: Any, cli: Any) -> None:
     """Ctrl-C works the same way while libraries are imported."""
     quick_demo.setattr(demo, "demo_emulator", lambda rate: signal.raise_signal(signal.SIGINT))
