@@ -228,7 +228,9 @@ class HttpSender:
         call, links = context.call, _drop_frames(error)
         tls = next((link for link in links if isinstance(link, ssl.SSLError) and not isinstance(link, _TLS_EOF)), None)
         text = self._redact(str(tls or error))  # in full, because a key that was cut would not be found
-        if not isinstance(error, BodyFailedError):
+        if isinstance(error, ResponseRejectedError):
+            text = printable(text, 200)
+        elif not isinstance(error, BodyFailedError):
             text = f"{type(tls or error).__name__}: {printable(text, 200)}".removesuffix(": ")
         is_rejected = isinstance(error, ResponseRejectedError) or "buffer too long" in text  # h11: 100 KB of headers
         failure: LSQServiceError
