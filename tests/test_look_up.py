@@ -215,6 +215,12 @@ def test_a_refused_read_is_no_proof_and_a_failed_read_is_an_error(fault, result)
 LOOK = RetryPolicy(repeat_creates="look", backoff=2.0)
 
 
+@pytest.fixture
+def _longest_pauses(monkeypatch):
+    """Before a repeat, other creates are sent."""
+    monkeypatch.setattr("random.uniform", lambda low, high: high)
+
+
 async def with_others(client, emulator, fault):
     """Create a ticket while other creates of the client are sent all the time."""
     emulator.faults.add(fault)
@@ -227,6 +233,7 @@ async def with_others(client, emulator, fault):
     return await call
 
 
+@pytest.mark.usefixtures("_longest_pauses")
 @pytest.mark.parametrize(
     ("fault", "attempts"),
     [(PLAIN_500, 2), (APPLIED_500, 1)],
