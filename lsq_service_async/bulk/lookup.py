@@ -70,7 +70,7 @@ class RowQueue:
         self, rows: AsyncIterator[Row], on_unknown: Lookup | Reconcile, look_ups: Callable[[float, float], RowLookUps]
     ) -> None:
         lookup = on_unknown if isinstance(on_unknown, Lookup) else Lookup()
-        self.look_ups = look_ups(lookup.quiet, lookup.max_reads)
+        self.look_ups: RowLookUps = look_ups(lookup.quiet, lookup.max_reads)
         self.waiting: list[UnknownRow] = []
         self._rows = rows
         self._reconcile = None if isinstance(on_unknown, Lookup) else on_unknown

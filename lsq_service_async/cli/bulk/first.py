@@ -37,7 +37,8 @@ async def send_first(file: BulkFile, rows: Rows, results: Results, *, first: int
     if not (sys.stdin and sys.stdin.isatty()):
         click.echo(f"{left} rows are not sent. To send them, run the same command without --first.", err=True)
         return RESUMABLE
-    if not click.confirm(f"Send the other {left} rows?", err=True):
+    click.echo(f"Send the other {left} rows? [y/N]: ", nl=False, err=True)  # click.confirm writes a blank to stdout
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         return RESUMABLE
     rows.narrow(after=rows.last_line)
     return max(code, await send_rows(file, rows, results, **options))

@@ -37,7 +37,8 @@ class Terminal(io.StringIO):
         pytest.param(io.StringIO(), 75, 2, "3 rows are not sent. To send them, run", id="no terminal"),
         pytest.param(None, 75, 2, "3 rows are not sent. To send them, run", id="closed"),
         pytest.param(Terminal("n\n"), 75, 2, "Send the other 3 rows?", id="no"),
-        pytest.param(Terminal("y\n"), 0, 5, "Send the other 3 rows?", id="yes"),
+        pytest.param(Terminal(""), 75, 2, "Send the other 3 rows?", id="end of input"),
+        pytest.param(Terminal("Yes\n"), 0, 5, "Send the other 3 rows?", id="yes"),
     ],
 )
 def test_the_others_are_sent_if_the_user_wants_it(
