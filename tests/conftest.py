@@ -1,6 +1,7 @@
 """Fixtures of every test: no key is logged, and the default settings reach no server."""
 
 import logging
+import sys
 
 import certifi
 import pytest
@@ -52,3 +53,18 @@ def no_key_is_logged(caplog):
     for record in caplog.get_records("call"):
         assert CANARY not in record.getMessage()
         assert CANARY not in repr(vars(record))
+
+
+@pytest.fixture
+def forget_modules(monkeypatch):
+    """A function that lets modules be imported again. Afterwards their packages refer to the same modules as before."""
+
+    def forget(*prefixes):
+        modules = dict(sys.modules)
+        for name, module in modules.items():
+            if name.startswith(prefixes):
+                parent, _, child = name.rpartition(".")
+                monkeypatch.setattr(modules[parent], child, module)  # a new import replaces it
+                monkeypatch.delitem(sys.modules, name)
+
+    return forget

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,9 @@ from lsq_service_async.emulator import Status
 
 
 @pytest.fixture
-def fresh_import(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+def fresh_import(monkeypatch: pytest.MonkeyPatch, forget_modules: Any) -> pytest.MonkeyPatch:
     """Forget the modules of the command line and the emulator, so that they are imported again."""
-    for name in list(sys.modules):
-        if name.startswith(("lsq_service_async.cli", "lsq_service_async.emulator")):
-            monkeypatch.delitem(sys.modules, name)
+    forget_modules("lsq_service_async.cli", "lsq_service_async.emulator")
     return monkeypatch
 
 

@@ -414,11 +414,9 @@ def test_serve_in_another_process():
         ("lsq_service_async.emulator.window", ModuleNotFoundError, r"lsq_service_async\.emulator\.window"),
     ],
 )
-def test_a_missing_library_names_the_extra(monkeypatch, module, error, message):
+def test_a_missing_library_names_the_extra(monkeypatch, forget_modules, module, error, message):
     """Without a library of the extra the import fails with the command to install it; other errors are unchanged."""
-    for name in list(sys.modules):
-        if name.startswith("lsq_service_async.emulator"):
-            monkeypatch.delitem(sys.modules, name)
+    forget_modules("lsq_service_async.emulator")
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(error, match=message):
         importlib.import_module("lsq_service_async.emulator")
