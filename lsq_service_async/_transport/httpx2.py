@@ -29,6 +29,8 @@ class Httpx2Client:
             stream=_RequestBody(request.stream),
             extensions=request.extensions,
         )
+        versions = f"httpx/{httpx.__version__}", f"httpx2/{httpx2.__version__}"
+        copy.headers["User-Agent"] = copy.headers["User-Agent"].replace(*versions)
         try:
             with _errors_of_httpx():
                 answer = await self.client.send(copy, auth=auth, follow_redirects=follow_redirects, stream=stream)

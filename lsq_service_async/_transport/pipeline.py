@@ -224,6 +224,9 @@ class Pipeline:
             self._call_hooks(context, event)
 
     def _emit_attempt_end(self, context: CallContext, result: AttemptResult[Any], seconds: float) -> None:
+        with suppress(Exception):  # a handler of the application must not end the call
+            _log.debug("Attempt %d of %s ended in %.3f s: %s, status %s (reference %s)", context.number,
+                       context.call.operation, seconds, result.outcome, result.status, context.reference)  # fmt: skip
         self._emit(
             context,
             lambda: AttemptEnded(

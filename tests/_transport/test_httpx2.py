@@ -161,7 +161,7 @@ async def test_the_callers_hooks_may_read_and_raise(config, hooks, status):
 
 
 async def test_an_answer_about_another_ticket_closes_the_connection(config):
-    """The connection can be closed, and the keys reach the service on each attempt."""
+    """The connection can be closed, and the keys and the name of the library reach the service on each attempt."""
     heads = []
 
     async def serve(reader, writer):
@@ -174,7 +174,8 @@ async def test_an_answer_about_another_ticket_closes_the_connection(config):
         async with httpx2.AsyncClient(trust_env=False) as http, ServiceClient(settings, http_client=http) as client:
             assert (await read(client)).number == "1"
         assert server.connections == 2
-    assert all(b"CANARY-secret" in head for head in heads)
+    agent = f" httpx2/{httpx2.__version__} ".encode()
+    assert all(b"CANARY-secret" in head and agent in head for head in heads)
 
 
 @pytest.mark.parametrize("wrong", [httpx2.Client(), httpx2, 0, ""], ids=lambda wrong: type(wrong).__name__)

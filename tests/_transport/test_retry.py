@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import pickle
+import re
 import ssl
 
 import attrs
@@ -211,6 +212,17 @@ def test_each_retry_is_one_line_of_the_log(config, caplog, monkeypatch, steps, l
         ("lsq_service_async", "tickets.get", events[0].reference)
     }
     assert all(line.reference in line.getMessage() for line in lines)
+
+
+def test_each_attempt_is_one_line_at_debug(config, caplog):
+    """At DEBUG the log has the outcome, the status and the duration of each attempt."""
+    caplog.set_level(logging.DEBUG, "lsq_service_async")
+    _, _, events = run(config, read, BeforeBody(REFUSED), 500, answer())
+    lines = [line for line in caplog.messages if line.startswith("Attempt ")]
+    assert [re.sub(r"\d+\.\d{3} s", "0.000 s", line) for line in lines] == [
+        f"Attempt {number} of tickets.get ended in 0.000 s: {facts} (reference {events[0].reference})"
+        for number, facts in enumerate(["not applied, status None", "unknown, status 500", "applied, status 200"], 1)
+    ]
 
 
 def test_a_log_handler_that_raises_does_not_end_a_call(config):
