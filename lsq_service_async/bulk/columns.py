@@ -29,6 +29,8 @@ RESERVED = (KEY, TARGET, FILES, ERROR)
 """Columns that are not fields of the ticket."""
 _DUE_DATE = "due_date"
 _SCHEMA_NAME = re.compile(r"[A-Za-z]\w*(?:\.\w+)*", re.ASCII)
+_ROUNDED = 1e15  # spreadsheets keep 15 digits of a number
+_AS_TEXT = "put the value in quotes, or format the cell as text and enter it again"
 _PHONE = re.compile("phone|mobile", re.IGNORECASE)
 _SCIENTIFIC = re.compile(r"\s*\+?[0-9]+(?:[.,][0-9]*)?[eE]\+?[0-9]+\s*")
 
@@ -117,9 +119,7 @@ def _checked(name: str, value: Any, zone: tzinfo | None, *, is_text: bool) -> An
     if name == _DUE_DATE:
         return _due_date(value, zone)
     if is_text and value is not None and not isinstance(value, str):
-        raise ColumnError(
-            name, f"expected text, not {type(value).__name__}; put the value in quotes, or format the cell as text"
-        )
+        raise ColumnError(name, f"expected text, not {type(value).__name__}; {_AS_TEXT}")
     if isinstance(value, datetime):
         return _in_zone(name, value, zone)
     if not isinstance(value, str | int | float | None):
@@ -189,7 +189,7 @@ def text_value(record: Mapping[str, Any], name: str) -> str | None:
     """Return a key or ticket number as text (JSON may have a number); None if the column is empty or missing."""
     value = record.get(name)
     if isinstance(value, bool) or not isinstance(value, str | int | None):
-        raise ColumnError(name, f"expected text, not {type(value).__name__}")
+        raise ColumnError(name, f"expected text, not {type(value).__name__}; {_AS_TEXT}")
     if value is None:
         return None
     check_text(name, str(value))
@@ -238,6 +238,8 @@ def rows_from(
         records = records.to_dicts()
     elif hasattr(records, "to_dict"):  # pandas
         records = records.to_dict("records")
+    if not isinstance(records, Iterable):
+        raise InvalidRequestError(f"records are an iterable of mappings that is not async, not {records!r:.80}")
     renamed = {**(columns or {}), **({} if key is None else {key: KEY})}
     ticket_type = NewTicket if operation == "create" else TicketUpdate
     return _rows(records, key, renamed, ticket_type, partial(Attachment.from_folder, attachments_from), zone)
@@ -255,21 +257,28 @@ def _rows(
         if not hasattr(record, "keys"):
             raise InvalidRequestError(f"record {number} is not a mapping of names to values, but {record!r:.80}")
         try:
-            names = [name for name in record.keys() if renamed.get(name, "") is not None]  # noqa: SIM118 -- sqlite3.Row
+            given = [name for name in record.keys() if renamed.get(_unmarked(name), "") is not None]  # noqa: SIM118 -- sqlite3.Row
+            names = [_unmarked(name) for name in given]
             if key is not None and key not in names:
                 raise ColumnError(key, "the record does not have this column, which identifies the row")
             fields = fields_of([renamed.get(name, name) for name in names], ticket_type, in_file=True)
-            cells = cells_of(fields, [record[name] for name in names])
+            cells = cells_of(fields, [record[name] for name in given])
             row = BulkRow(**row_arguments(cells, ticket_type, attach, zone))
         except ColumnError as error:
             raise InvalidRequestError(f"record {number}, {error}") from None
         yield row
 
 
+def _unmarked(name: Any) -> Any:
+    """Return a name without the byte order mark that csv.DictReader leaves in the first one."""
+    return name.removeprefix("\ufeff") if isinstance(name, str) else name
+
+
 def cells_of(fields: Iterable[str], values: Sequence[Any]) -> dict[str, Any]:
     """Return the values of a workbook, a database or a DataFrame that are present, as Python's own types.
 
-    Whole numbers that are stored as float become int, and numbers in text fields become text.
+    Whole numbers that are stored as float become int, and numbers in text fields become text, unless they have so many
+    digits that a spreadsheet rounds them.
     """
     return {name: _plain(name, value) for name, value in zip(fields, values, strict=False) if not _is_absent(value)}
 
@@ -277,7 +286,7 @@ def cells_of(fields: Iterable[str], values: Sequence[Any]) -> dict[str, Any]:
 def _is_absent(value: Any) -> bool:
     try:
         return value is None or bool(value == "") or bool(value != value)  # as NaN and NaT are
-    except TypeError:  # NA of pandas has no truth value
+    except (TypeError, ArithmeticError):  # NA of pandas has no truth value, sNaN of Decimal compares with nothing
         return True
     except ValueError:  # an array of numpy has none either
         return False
@@ -290,8 +299,12 @@ def _plain(name: str, value: Any) -> Any:
         value = value.item()
     if hasattr(value, "to_pydatetime"):  # a Timestamp of pandas
         value = value.to_pydatetime(warn=False)
+    if isinstance(value, float) and name in _TEXTS and abs(value) >= _ROUNDED:
+        return value  # its last digits may be wrong, so it is no text: the row is refused
     if isinstance(value, float) and value.is_integer():
         value = int(value)
+    if isinstance(value, int) and value.bit_length() > 1024:  # as large as a float can be
+        raise ColumnError(name, "the number is too large to be sent; make it text")
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return str(value) if isinstance(value, Decimal | UUID) or (is_number and name in _TEXTS) else value
 

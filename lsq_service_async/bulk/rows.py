@@ -81,7 +81,12 @@ def row_of(item: Any) -> Row:
     key = row.key
     if key is not None and not (isinstance(key, str) and key.strip() and re.fullmatch(_KEY, key)):
         raise InvalidRequestError(f"The key of a bulk row is text of 1 to {KEY_LENGTH} characters, not {key!a:.80}.")
-    return Row(row.key, digest_of(row.ticket, row.target, row.attachments), row)
+    try:
+        return Row(row.key, digest_of(row.ticket, row.target, row.attachments), row)
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists
+        raise InvalidRequestError(
+            f"The values of the bulk row with the key {key!a:.80} are too large: {error}"
+        ) from None
 
 
 def digest_of(ticket: NewTicket | TicketUpdate, target: TicketRef | None = None, files: Iterable[Any] = ()) -> str:

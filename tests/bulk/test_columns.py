@@ -191,6 +191,7 @@ NAN_ROW = {
     "Lead Email": "a@b.c",
     "tags": float("nan"),
     "status": Ambiguous(TypeError),
+    "type": Decimal("sNaN"),
 }
 CSV = "id,Subject,Lead Email,tags\n7,Router down,a@b.c,\n"
 
@@ -198,7 +199,7 @@ CSV = "id,Subject,Lead Email,tags\n7,Router down,a@b.c,\n"
 @pytest.mark.parametrize(
     "records",
     [
-        pytest.param(lambda: csv.DictReader(io.StringIO(CSV)), id="csv"),
+        pytest.param(lambda: csv.DictReader(io.StringIO(f"\ufeff{CSV}")), id="csv with a byte order mark"),
         pytest.param(_database, id="sqlite"),
         pytest.param(lambda: [NAN_ROW], id="not a number"),
     ],
@@ -256,6 +257,9 @@ def test_a_record_of_an_update_needs_its_target() -> None:
         pytest.param([{"a": "x", "title": "y"}], {"columns": {"a": "title"}}, "same field as title", id="twice"),
         pytest.param([{"title": "x"}, {None: ["y"]}], {}, "record 2, column None: the name", id="extra cells"),
         pytest.param([{"X": Ambiguous(ValueError)}], {}, "record 1, column X: a field holds one value", id="array"),
+        pytest.param([{"id": 1e15}], {"key": "id"}, "record 1, column key: expected text, not float", id="rounded"),
+        pytest.param([{"X": 10**5000}], {}, "record 1, column X: the number is too large", id="large"),
+        pytest.param(5, {}, "records are an iterable of mappings that is not async, not 5", id="no records"),
         pytest.param(["title"], {}, "record 1 is not a mapping of names to values, but 'title'", id="no mapping"),
         pytest.param([], {"operation": "delete"}, 'operation is "create" or "update"', id="operation"),
         pytest.param([], {"time_zone": "Mars"}, "time_zone is a tzinfo or a name such as", id="zone"),

@@ -51,6 +51,12 @@ def test_a_default_is_not_a_part_of_a_row():
     assert digest_of(wider(lead_id="x", novelty="y")) != digest_of(NewTicket(lead_id="x"))
 
 
+def test_a_number_of_thousands_of_digits_is_refused():
+    """Python does not write it as text."""
+    with pytest.raises(InvalidRequestError, match="The values of the bulk row with the key 'k' are too large"):
+        row_of(BulkRow("k", NewTicket(lead_id="x", fields={"X": 10**5000})))
+
+
 @pytest.mark.parametrize("given", ["photo.jpg", b"data", Path("photo.jpg"), 5])
 def test_the_files_of_a_row_are_a_list(given):
     """One file that is not in a list is refused, as in a single call."""

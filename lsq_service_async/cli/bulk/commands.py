@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import attrs
 import click
 
 from ... import InvalidRequestError, Lookup
@@ -296,6 +297,9 @@ def _run(
 def _command(file: BulkFile, name: str, path: Path | None = None) -> str:
     """Return a command line to paste, with the same journal and the same input options."""
     given = str(path or file.path)
+    if path is not None:  # a report, which is always UTF-8, and need not be in the folder of the attachments
+        is_beside = path.parent.resolve() == file.folder.resolve()
+        file = attrs.evolve(file, encoding=None, attachments_from=file.attachments_from if is_beside else file.folder)
     path_to_paste = f"./{given}" if given.startswith("-") else given  # which is not an option
     words = [str(click.get_current_context().find_root().info_name), "bulk", name, _quoted(path_to_paste)]
     words += [] if str(file.journal) == f"{given}.journal" else ["--journal", _quoted(str(file.journal))]

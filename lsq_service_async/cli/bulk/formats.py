@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import json
@@ -23,16 +22,24 @@ UNREADABLE = "unreadable"
 """The name of the cell that keeps a line that cannot be parsed."""
 _FORMULA = re.compile(r"\s*[=+\-@|\uff0b\uff0d\uff1d\uff20]|[\t\r\n]|'\t")
 _QUOTE = "'\t"  # text of people begins with a quote now and then, but not with a quote and a tab
-_BOMS = {
-    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
+WORKBOOK = rb"PK\x03\x04|\xd0\xcf\x11\xe0"  # .xlsx, .xlsm, .xlsb and .ods; .xls
+_ENCODINGS = {  # by the first bytes: a byte order mark, or characters of ASCII in UTF-16
+    rb"\xef\xbb\xbf": "utf-8",
+    rb"\xff\xfe\0\0|\0\0\xfe\xff": "utf-32",  # before UTF-16, whose mark it begins with
+    rb"\xff\xfe|\xfe\xff": "utf-16",
+    rb"[^\0]\0[^\0]\0": "utf-16-le",
+    rb"\0[^\0]\0[^\0]": "utf-16-be",
 }
+_NOT_ROWS = {
+    rb"\x1f\x8b|BZh[1-9]|\xfd7zXZ|\x28\xb5\x2f\xfd": "compressed; unpack it first",
+    WORKBOOK: "a workbook or an archive; save it as CSV",
+    rb"\s*<": "HTML or XML; open it in a spreadsheet program, and save it as CSV",
+    rb"\s*\[\s*[{\]]": "a JSON array; write one object on each line, as jq -c '.[]' does",
+}
+JSONL = rb'(\xef\xbb\xbf)?\s*\{\s*["}]'
 _DELIMITERS = ",;\t|"
 _NO_NAME = re.compile(r"[^\w\s.\-\"]")
-_SEPARATOR_LINE = re.compile(r'"?sep=([^"\r\n])"?\s*')  # written by Excel before the names of the columns
-_WORKBOOK = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # .xlsx, .xlsm, .xlsb and .ods; .xls
+_SEPARATOR_LINE = re.compile(r'(?i)"?sep=([^"\r\n])"?\s*')  # written by Excel before the names of the columns
 
 csv.field_size_limit((1 << 31) - 1)  # by default, a cell of over 131,072 characters is an error
 
@@ -79,7 +86,9 @@ class Table:
             fields = iter(fields_of(named, ticket_type, in_file=True))
         except ColumnError as error:
             raise InputError(f"line {self._first}, {error}") from None
+        self._names = names
         self._fields = tuple("" if _is_blank([name]) else next(fields) for name in names)
+        self._least = max(number for number, field in enumerate(self._fields, 1) if field)
         self.columns: dict[str, str] = {field: name for field, name in zip(self._fields, names, strict=True) if field}
 
     def lines(self) -> Iterator[InputLine]:
@@ -95,13 +104,15 @@ class Table:
         record = cells_of(self._fields, cells)
         has_extra = record.pop("", None) is not None or len(cells) > width
         counts = f"line {number}: {len(cells)} cells under {width} columns"
-        if len(cells) < width:
+        if len(cells) < self._least:
             return InputLine(number, record, f"{counts}; cells are missing")
+        if cells == self._names:
+            return InputLine(number, record, f"line {number} repeats the names of the columns; remove it")
         if not has_extra:
             return InputLine(number, record)
         # The report keeps all cells: without the extra ones, this line would be a valid row with wrong content.
         advice = f"put quotes around cells that contain {self.delimiter!r}"
-        if len(cells) == width:
+        if len(cells) <= width:
             counts, advice = f"line {number}: text in a column without a name", "name the column in line 1"
         return InputLine(number, {**record, UNREADABLE: cells}, f"{counts}; {advice}")
 
@@ -109,7 +120,7 @@ class Table:
 def first_record(records: Records) -> tuple[int, Sequence[Any]]:
     """Return the record that names the columns, with its line number."""
     for number, cells in records:
-        if not _is_blank(cells) and not (number == 1 and str(cells[0]).startswith("sep=")):
+        if not _is_blank(cells) and not (number == 1 and str(cells[0])[:4].lower() == "sep="):
             return number, cells
     raise InputError("the first line is empty; it must name the columns, such as title,lead_email")
 
@@ -128,7 +139,8 @@ def csv_records(file: BinaryIO, encoding: str | None, delimiter: str) -> Records
             yield begin, [cell.removeprefix(_QUOTE) for cell in cells]
             begin = reader.line_num + 1
     except csv.Error as error:
-        raise InputError(f"line {begin} cannot be read as CSV ({error}); look for an unclosed quote") from None
+        advice = "look for an unclosed quote, or one in a cell that is not doubled"
+        raise InputError(f"line {begin} cannot be read as CSV ({error}); {advice}") from None
 
 
 def detect_delimiter(file: BinaryIO, encoding: str | None) -> str:
@@ -149,7 +161,7 @@ def detect_delimiter(file: BinaryIO, encoding: str | None) -> str:
     if cells(found) > 1:
         return found
     rare: list[str] = _NO_NAME.findall(next(decode(file, encoding), ""))
-    return max([found, *rare], key=cells)
+    return max([",", *rare], key=cells)
 
 
 def workbook_records(file: BinaryIO) -> Callable[[], Records]:
@@ -171,7 +183,9 @@ def workbook_records(file: BinaryIO) -> Callable[[], Records]:
             click.echo(f"Reading only the first sheet, {sheets[0]!r}", err=True)
         sheet = workbook.get_sheet_by_name(sheets[0])
     except (CalamineError, IndexError) as error:
-        raise InputError(f"the workbook cannot be read: {error}; save it again, or save it as CSV") from None
+        raise InputError(
+            f"the workbook cannot be read: {error}; save it again without a password, or save it as CSV"
+        ) from None
     return lambda: ((number, [_with_time(cell) for cell in row]) for number, row in enumerate(sheet.iter_rows(), 1))
 
 
@@ -180,10 +194,10 @@ def _with_time(cell: Any) -> Any:
     return datetime.combine(cell, time()) if isinstance(cell, date) and not isinstance(cell, datetime) else cell
 
 
-def is_workbook(file: BinaryIO) -> bool:
-    """Whether a file begins like a workbook, however it is named."""
+def begins_with(file: BinaryIO, pattern: bytes) -> bool:
+    """Whether a file begins like `WORKBOOK` or `JSONL`, however it is named."""
     file.seek(0)
-    return file.read(4) in _WORKBOOK
+    return re.match(pattern, file.read(64)) is not None
 
 
 class Jsonl:
@@ -204,7 +218,7 @@ class Jsonl:
     def _line(self, number: int, text: str) -> InputLine:
         cells: dict[str, Any] = {UNREADABLE: text}
         try:
-            record = json.loads(text, object_pairs_hook=_object, parse_float=_finite, parse_constant=_reject_constant)
+            record = json.loads(text, object_pairs_hook=_object, **_NUMBERS)
             if _is_deep(record):
                 raise RecursionError("its values are nested too deeply")
             if isinstance(record, dict):
@@ -247,24 +261,37 @@ def _finite(text: str) -> float:
     return number
 
 
+def _whole(text: str) -> int:
+    _finite(text)
+    return int(text)
+
+
 def _reject_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
+
+
+_NUMBERS: Any = {"parse_float": _finite, "parse_int": _whole, "parse_constant": _reject_constant}
 
 
 def decode(file: BinaryIO, encoding: str | None) -> Iterator[str]:
     """Yield the lines of a file from its beginning. They may end with LF, CR or both.
 
-    A byte order mark names the encoding; without one, and without *encoding*, it is UTF-8. InputError names the first
-    line that cannot be decoded.
+    A byte order mark names the encoding; without one, it is *encoding*, or UTF-8. Marks before other lines are removed,
+    too, as files may have been joined. InputError names the first line that cannot be decoded.
     """
     file.seek(0)
-    start = file.read(4)
+    start = file.read(64)
     file.seek(0)
-    name = encoding or next((name for mark, name in _BOMS.items() if start.startswith(mark)), "utf-8")
+    for pattern, kind in _NOT_ROWS.items():
+        if re.match(pattern, start):
+            raise InputError(f"the input is {kind}")
+    detected = next((name for pattern, name in _ENCODINGS.items() if re.match(pattern, start)), None)
+    name = detected or encoding or "utf-8"
     text, number = io.TextIOWrapper(file, name, newline=""), 0
     try:
-        for number, line in enumerate(text, 1):
-            yield line.lstrip("\ufeff") if number == 1 else line
+        for line in text:
+            number += 1
+            yield line.lstrip("\ufeff")
     except UnicodeError as error:
         before = error.object[: error.start] if isinstance(error, UnicodeDecodeError) else b""
         bad = number + len(f"{before.decode(name, 'replace')}.".splitlines())

@@ -22,13 +22,15 @@ from ... import Attachment, BulkRow, NewTicket, ServiceClient, TicketUpdate
 from ...bulk import BulkJob
 from ...bulk.columns import KEY, Attach, ColumnError, TicketType, row_arguments, text_value
 from .formats import (
+    JSONL,
+    WORKBOOK,
     InputError,
     InputLine,
     Jsonl,
     Table,
+    begins_with,
     csv_records,
     detect_delimiter,
-    is_workbook,
     workbook_records,
 )
 
@@ -125,19 +127,24 @@ class BulkFile:
     attachments_from: Path | None = None
     max_file_bytes: int | None = None
 
+    @property
+    def folder(self) -> Path:
+        """The folder of the attachments."""
+        return self.attachments_from or (Path(self.path).parent if is_regular(self.path) else Path())
+
     @contextmanager
     def open(self) -> Iterator[Rows]:
         """Open the input. Raises InputError if it is not a valid table."""
         ticket_type = NewTicket if self.operation == "create" else TicketUpdate
-        folder = self.attachments_from or (Path(self.path).parent if is_regular(self.path) else Path())
-        attach = partial(Attachment.from_folder, folder, max_file_bytes=self.max_file_bytes)
+        attach = partial(Attachment.from_folder, self.folder, max_file_bytes=self.max_file_bytes)
         with _open_seekable(self.path) as file:
             yield Rows(self._format(file, ticket_type), ticket_type, attach, self.time_zone)
 
     def _format(self, file: BinaryIO, ticket_type: TicketType) -> Table | Jsonl:
-        if self.format == "jsonl" or (not self.format and has_jsonl_suffix(self.path)):
+        is_jsonl = has_jsonl_suffix(self.path) or begins_with(file, JSONL)
+        if self.format == "jsonl" or (not self.format and is_jsonl):
             return Jsonl(file, self.encoding, ticket_type)
-        if not self.format and is_workbook(file):
+        if not self.format and begins_with(file, WORKBOOK):
             return Table(workbook_records(file), ticket_type)
         delimiter = self.delimiter or detect_delimiter(file, self.encoding)
         if delimiter != (self.delimiter or ","):

@@ -43,12 +43,15 @@ def test_a_fifo_is_read_like_a_pipe(served: Emulator, bulk: Any, file: Path) -> 
     ("content", "words"),
     [
         pytest.param(b"", "the first line is empty", id="empty"),
-        pytest.param(b'"a\n', "line 1 cannot be read as CSV", id="header"),
+        pytest.param(b'"a;b,c\n', "Error: line 1 cannot be read as CSV", id="header"),
         pytest.param(b"key,titel\n", "line 1, column titel: no such field; did you mean title?", id="column"),
         pytest.param(b"title\nfine\nM\xfcller\n", "line 3 is not UTF-8; save the file as UTF-8", id="latin-1"),
         pytest.param(b"\xff\xfek\0e\0y", "line 1 is not UTF-16; save", id="half of UTF-16"),
         pytest.param(b"title,x y\n", "line 1, column x y: no such field; use one of", id="no schema name"),
         pytest.param(b"PK\x03\x04junk", "the workbook cannot be read: ", id="no workbook"),
+        pytest.param(b"\x1f\x8b\x08\0", "the input is compressed; unpack it", id="gzip"),
+        pytest.param(b"\n<html>", "the input is HTML or XML; open it", id="HTML"),
+        pytest.param(b'[\n {"title": "x"}]', "the input is a JSON array; write one object on each line", id="array"),
         pytest.param(b'title\nfine\n"open\nx\n', "line 3 cannot be read as CSV", id="open quote"),
         pytest.param(b"key,lead_id\na,1\n b ,2\n,3\nb,4\n", "lines 3 and 5 have the same key 'b'", id="doubled key"),
     ],
@@ -77,6 +80,7 @@ def test_a_missing_file_exits_with_2(bulk: Any) -> None:
         pytest.param('{"key": NaN}', "line 1: not JSON (NaN is not a JSON number)", id="NaN"),
         pytest.param("[" * 5000, "line 1: not JSON", id="deep"),
         pytest.param('{"key": ' + "[" * 9 + "]" * 9 + "}", "line 1: not JSON (its values are nested too", id="nested"),
+        pytest.param(f'{{"key": 1{"0" * 5000}}}', "line 1: not JSON (1000", id="long number"),
         pytest.param('{"key": 1e400}', "line 1: not JSON (1e400 is too large a number)", id="overflow"),
         pytest.param(
             '{"title": "a", "title": "b"}', "line 1, column title: the object has this name twice", id="twice"
@@ -111,7 +115,7 @@ SEMICOLONS = TABLE.replace(",", ";")
     [
         pytest.param(SEMICOLONS.encode(), [], "Cells are separated by ';'", id="semicolon"),
         pytest.param(TABLE.replace(",", "\t").encode(), [], r"Cells are separated by '\t'", id="tab"),
-        pytest.param(f"sep=;\r\n{SEMICOLONS}".encode(), [], "Cells are separated by ';'", id="sep"),
+        pytest.param(f"SEP=;\r\n{SEMICOLONS}".encode(), [], "Cells are separated by ';'", id="sep"),
         pytest.param(f"sep=;\r\n{SEMICOLONS}".encode(), ["--delimiter", ";"], "", id="sep and delimiter"),
         pytest.param(SEMICOLONS.replace("key", '"key"').encode(), [], "Cells are separated by ';'", id="quotes"),
         pytest.param(TABLE.replace("\n", "\r").encode(), [], "", id="CR"),
@@ -119,7 +123,17 @@ SEMICOLONS = TABLE.replace(",", ";")
         pytest.param(b"\xef\xbb\xbf" * 2 + TABLE.encode(), [], "", id="two byte order marks"),
         pytest.param(TABLE.encode("utf-16"), [], "", id="UTF-16"),
         pytest.param(TABLE.encode("utf-32"), [], "", id="UTF-32"),
-        pytest.param(TABLE.encode("utf-16-le"), ["--encoding", "utf-16-le"], "", id="UTF-16 without a mark"),
+        pytest.param(TABLE.encode("utf-16-le"), ["--encoding", "utf-16"], "", id="UTF-16 without a mark"),
+        pytest.param(TABLE.encode("utf-16-be"), [], "", id="big-endian UTF-16 without a mark"),
+        pytest.param(TABLE.encode("utf-8-sig"), ["--encoding", "cp1252"], "", id="the mark names the encoding"),
+        pytest.param(TABLE.replace("1,", "\ufeff1,").encode(), [], "", id="a mark before another line"),
+        pytest.param(TABLE.replace("email", "email,,").encode(), [], "", id="more columns than cells"),
+        pytest.param(
+            b'{"key":1,"title":"Ger\xc3\xa4t","lead_email":"a@b.c"}\n{"key":2,"title":"zwei","lead_email":"a@b.c"}',
+            [],
+            "",
+            id="JSONL by another name",
+        ),
         pytest.param(TABLE.encode("cp1252"), ["--encoding", "cp1252"], "", id="cp1252"),
         pytest.param(f"\n ,,\n{TABLE}\n , ,\n,,\n\x1a".encode(), [], "", id="blank rows"),
         pytest.param(TABLE.replace("\n", ",,\n").encode(), [], "", id="columns without a name"),
@@ -145,6 +159,15 @@ def test_a_cell_may_be_long_and_text_may_begin_with_a_quote(served: Emulator, bu
     assert bulk("run", "rows.csv")[0] == 0
     [ticket] = served.tickets.values()
     assert (ticket.fields["Title"], len(str(ticket.fields["Description"]))) == ("'+' is stuck", 131_073)
+
+
+def test_names_of_the_columns_are_no_row(served: Emulator, bulk: Any, file: Path) -> None:
+    """Files that were joined have them more than once."""
+    file.write_text(ROWS + ROWS.replace("a,", "d,").replace("b,", "e,").replace("c,", "f,"))
+    code, results, _ = bulk("run", "rows.csv")
+    assert (code, len(served.tickets)) == (1, 6)
+    [error] = [result["error"] for result in results if result["state"] == "failed"]
+    assert error == "line 5 repeats the names of the columns; remove it"
 
 
 def test_text_in_a_column_without_a_name_fails_its_row(served: Emulator, bulk: Any, file: Path) -> None:

@@ -117,14 +117,19 @@ def test_the_report_tells_equal_rows_apart(served: Emulator, bulk: Any, file: Pa
         pytest.param(["--delimiter", ";"], ".journal --delimiter ';'", id="delimiter"),
         pytest.param(["--format", "jsonl"], ".journal --format jsonl", id="JSON"),
         pytest.param(["--format", "csv"], ".journal --format csv", id="CSV"),
+        pytest.param(["--encoding", "cp1252"], "rows.csv.journal", id="the report is UTF-8"),
+        pytest.param(["--attachments-from", "."], ".journal --attachments-from .", id="attachments"),
+        pytest.param(["--errors", "sub/bad.csv"], ".journal --attachments-from .", id="report in another folder"),
     ],
 )
 def test_the_printed_command_can_be_pasted(bulk: Any, file: Path, options: list[str], words: str) -> None:
     """The command repeats all options of the first command."""
+    Path("sub").mkdir()
     file.write_text('{"title": 5}\n' if "jsonl" in options else "due_date\nsoon\n")
     _, _, err = bulk("run", "rows.csv", "--errors", "bad.csv", *options)
+    report = options[1] if options[:1] == ["--errors"] else "bad.csv"
     assert err.startswith("rows: 1 of 1, 0 done, 1 failed")
-    assert err.splitlines()[-1].startswith("Correct the rows in bad.csv, then run: ")
+    assert err.splitlines()[-1].startswith(f"Correct the rows in {report}, then run: ")
     assert err.endswith(f"{words}\n")
 
 
