@@ -372,7 +372,7 @@ def create_call(
         dto=body if files else None,
         attachments=files,
         progress=progress,
-        create=SentCreate(ticket=ticket, reference=reference, marker=marker),
+        create=SentCreate(ticket=ticket, reference=reference, marker=marker, attachments=files),
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import math
 import re
+import unicodedata
 from collections import deque
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from operator import itemgetter
@@ -44,6 +45,7 @@ class SentCreate:
     ticket: NewTicket
     reference: str
     marker: str | None = None
+    attachments: tuple[Any, ...] = attrs.field(default=(), repr=False)
     above: int | None = None
     sent_at: float = -math.inf
     ended_at: float | None = None
@@ -61,7 +63,7 @@ class SentCreate:
         """The values that were sent, by schema name."""
         values = field_values(self.ticket)
         if self.ticket.lead_id is not None:
-            values[_LEAD] = self.ticket.lead_id
+            values[_LEAD] = str(self.ticket.lead_id).lower()
         if self.marker is not None:
             values[self.marker] = self.reference
         return values
@@ -156,8 +158,8 @@ class Search:
         self._quiet = quiet
         self._own = own
         self._tickets: dict[int, Ticket] = {}
-        self._unchanged: frozenset[str] = frozenset()
-        self._changed: frozenset[str] = frozenset()
+        self._unchanged: set[str] = set()
+        self._changed: set[str] = set()
         self._calibrated_for = math.inf
 
     def remember(self, number: int, sent_at: float, above: int | None) -> None:
@@ -194,10 +196,13 @@ class Search:
         if lost.marker not in names and self.has_rival(lost, below or 0):
             return Unclear("a create with the same title is still in flight; look it up again when that has ended")
         verdict: Verdict = Absent()
-        equal, others = ([(lost, below or 0)], []) if lost.marker in names else self._with_the_title(lost)
-        names = names.union(*(other.values() for other in others)) - self._changed
+        equal, others = self._with_the_text(lost)
+        if others:
+            names = names.union(lost.values(), *(other.values() for other in others)) - self._changed
         for create, end in equal:
-            verdict = yield from self._scan(create, range((create.above or 0) + 1, end), names, others)
+            verdict = yield from self._scan(create, range((create.above or 0) + 1, end), names)
+        if lost.receipt is not None:  # another look-up may have found it meanwhile
+            return Found(lost.receipt)
         if isinstance(verdict, Absent):
             self._own.lost.pop(lost, None)
         return verdict
@@ -220,12 +225,16 @@ class Search:
             return f"this client has created more than {_KEPT_NUMBERS:,} tickets since then"
         return None
 
-    def _sent(self, create: SentCreate) -> dict[str, Any]:
-        """The values that were sent, without a marker that the account changes."""
+    def _sent(self, create: SentCreate) -> tuple[Any, ...]:
+        """All that was sent, without a marker that the account changes."""
         values = create.values()
-        return values if create.marker not in self._changed else {**values, create.marker: None}
+        return values if create.marker not in self._changed else {**values, create.marker: None}, create.attachments
 
-    def _with_the_title(self, lost: SentCreate) -> tuple[list[tuple[SentCreate, int]], list[SentCreate]]:
+    def _text(self, create: SentCreate) -> str | None:
+        """The text by which its ticket is recognised: the marker, or else the title."""
+        return create.reference if create.marker in self._unchanged else create.ticket.title
+
+    def _with_the_text(self, lost: SentCreate) -> tuple[list[tuple[SentCreate, int]], list[SentCreate]]:
         """Return the lost creates with the same values, each with the end of its range, and those with other values.
 
         The first list is sorted by the ends and stops at ``lost``. If each create, in this order, gets the lowest
@@ -233,7 +242,7 @@ class Search:
         """
         sent, equal, others = self._sent(lost), [], []
         for create in {**self._own.lost, lost: None}:
-            if create.ticket.title == lost.ticket.title:
+            if self._text(create) == self._text(lost):
                 if self._sent(create) != sent:
                     others.append(create)
                 elif (end := self.fence(create)) is not None:
@@ -244,25 +253,25 @@ class Search:
     def _names_to_compare(self, lost: SentCreate) -> Steps[frozenset[str] | Unclear]:
         """Return the fields that identify a ticket: the marker alone, or else all that are not known to be changed.
 
-        To find these fields, up to four own tickets are compared with the values that were sent. They are as old as the
-        lost one, so that every automation that may have changed the lost one has changed them too.
+        To find these fields, own tickets are compared with the values that were sent. Up to four are as old as the
+        lost one, so that every automation that may have changed the lost one has changed them too. The latest one shows
+        whether other automation has started since.
         """
-        sent_before = lost.ended_at or 0.0
+        samples: tuple[SentCreate, ...] = ()
+        latest = self._own.samples[-1:]
+        if (sent_before := lost.ended_at or 0.0) < self._calibrated_for:
+            samples = lost.samples if len(lost.samples) > 1 else (*lost.samples, *self._own.samples)
+        both = dict.fromkeys((*samples, *latest))
+        yield from self._read([sample.number for sample in both])
+        for sample in both:
+            if (ticket := self._tickets.get(sample.number)) is not None:
+                values = sample.values()
+                kept = {name for name, value in values.items() if _is_same(ticket, name, value)}
+                self._changed |= values.keys() - kept
+                self._unchanged = (self._unchanged | kept) - self._changed
         if sent_before < self._calibrated_for:
-            samples = lost.samples if len(lost.samples) > 1 else dict.fromkeys((*lost.samples, *self._own.samples))
-            same: set[str] = set()
-            changed: set[str] = set()
-            count = 0
-            yield from self._read([sample.number for sample in samples])
-            for sample in samples:
-                if (ticket := self._tickets.get(sample.number)) is not None:
-                    count += 1
-                    values = sample.values()
-                    kept = {name for name, value in values.items() if _is_same(ticket, name, value)}
-                    same, changed = same | kept, changed | (values.keys() - kept)
-            if count < 2:
+            if (count := len(self._tickets.keys() & {sample.number for sample in samples})) < 2:
                 return Unclear(f"only {count} own tickets could be read by number, and two are needed as samples")
-            self._unchanged, self._changed = frozenset(same - changed), frozenset(changed)
             self._calibrated_for = sent_before
         if lost.marker in self._unchanged:
             return frozenset([lost.marker])
@@ -270,9 +279,7 @@ class Search:
             return frozenset(lost.values().keys() - self._changed)
         return Unclear("neither a title nor a marker is stored as it was sent, so the ticket could not be recognised")
 
-    def _scan(
-        self, lost: SentCreate, numbers: range, names: frozenset[str], others: Sequence[SentCreate]
-    ) -> Steps[Verdict]:
+    def _scan(self, lost: SentCreate, numbers: range, names: frozenset[str]) -> Steps[Verdict]:
         """Read the numbers in the range. The lowest match is taken, so that equal creates get one ticket each."""
         if self._unread(numbers) > self.reads_left:
             left = f"{self.reads_left:g} of {self._max_reads:g} reads are left"
@@ -287,7 +294,7 @@ class Search:
                     continue
                 if ticket is None:
                     missing += 1
-                elif (is_its_own := self._belongs(ticket, lost, names, others)) is None:
+                elif (is_its_own := self._belongs(ticket, lost, names)) is None:
                     similar = number
                 elif is_its_own:
                     receipt = TicketReceipt(number=ticket.number, ticket_id=ticket.ticket_id, key=ticket.key)
@@ -300,21 +307,28 @@ class Search:
             return Unclear(f"{missing} of {len(numbers)} tickets from {numbers[0]} to {numbers[-1]} cannot be read")
         return Absent()
 
-    def _belongs(
-        self, ticket: Ticket, lost: SentCreate, names: frozenset[str], others: Sequence[SentCreate]
-    ) -> bool | None:
+    def _belongs(self, ticket: Ticket, lost: SentCreate, names: frozenset[str]) -> bool | None:
         """Whether a ticket is that of a create; None if this is not certain.
 
-        A ticket that differs only in fields of which it is not known whether the account changes them may be that of
-        the create, unless it is exactly what one of the ``others`` has sent.
+        A ticket is that of another program if its text or its lead is another one. Any other field may have been
+        changed, even if those of the samples were not. So a ticket that differs only there may be that of the create,
+        unless it is exactly what another lost create has sent.
         """
-        values = lost.values()
-        if not _has(ticket, values, names & self._unchanged):
-            texts = names & {_TITLE, lost.marker}
-            return None if any(_resembles(ticket, name, values.get(name)) for name in texts) else False
-        is_equal = _has(ticket, values, names)
-        rivals = (other.values() for other in others if (other.above or 0) < int(ticket.number))
-        fits_another = any(_has(ticket, rival, names) for rival in rivals)
+        if lost.receipt is not None:
+            return False
+        values, text = lost.values(), self._text(lost)
+        name = _TITLE if text is not lost.reference else lost.marker or ""
+        found, is_equal = _found(ticket, name), _has(ticket, values, names)
+        if not is_equal:
+            proof = {_LEAD} & self._unchanged & values.keys() if name == _TITLE else ()
+            if not _has(ticket, values, proof) or not (str(found) == text or _resembles(str(found or ""), text or "")):
+                return False
+        sent, number = self._sent(lost), int(ticket.number)
+        rivals = (other for other in self._own.lost if self._text(other) == found and (other.above or 0) < number)
+        fits_another = any(
+            _has(ticket, rival, names.union(rival) - self._changed)
+            for rival in (other.values() for other in rivals if self._sent(other) != sent)
+        )
         return is_equal if is_equal != fits_another else None
 
     def _is_own(self, number: int) -> bool:
@@ -346,7 +360,7 @@ class Search:
 
 
 def _found(ticket: Ticket, name: str) -> Any:
-    return ticket.lead_id if name == _LEAD else ticket.fields.get(name)
+    return (ticket.lead_id or "").lower() if name == _LEAD else ticket.fields.get(name)
 
 
 def _is_same(ticket: Ticket, name: str, sent: Any) -> bool:
@@ -359,10 +373,13 @@ def _has(ticket: Ticket, values: Mapping[str, Any], names: Iterable[str]) -> boo
     return all(_is_same(ticket, name, values.get(name)) for name in names)
 
 
-def _resembles(ticket: Ticket, name: str, sent: Any) -> bool:
-    """Whether a text may be the one that was sent, after the service has cut, escaped or cleaned it."""
-    if _is_same(ticket, name, sent):
-        return False
-    texts = (html.unescape(str(text or "")).lower() for text in (_found(ticket, name), sent))
-    found, sent = (re.sub("[^0-9a-z]", "", text) for text in texts)
-    return bool(found) and (found == sent or (len(found) >= _LONG and sent.startswith(found)))
+def _resembles(found: str, sent: str) -> bool:
+    """Whether a text may be the one that was sent, after the account has cut, escaped, cleaned or extended it."""
+    other = "[^0-9a-z]+" if found.isascii() else r"[\W_]+"  # a service may store "?" for a letter outside ASCII
+    texts = (unicodedata.normalize("NFKC", re.sub("<[^<>]*>", " ", html.unescape(text))) for text in (found, sent))
+    words, sent_words = (re.sub(other, " ", text.casefold()).strip() for text in texts)
+    if not words or not sent_words:
+        return words == sent_words and not sent.isascii()
+    is_extended = f" {sent_words} " in f" {words} "
+    is_cut = len(words) >= _LONG and sent_words.startswith(words)
+    return is_extended or is_cut or words.replace(" ", "") == sent_words.replace(" ", "")
