@@ -30,7 +30,7 @@ _AT_ONCE = 10  # reads; they wait together for the rate limit
 _SAMPLES = 4
 _LEAD = "LeadId"  # not a field of the ticket, but compared like one
 _TITLE = "Title"
-_LONG = 50  # characters; shorter texts are not cut by the service
+_LONG = 50  # characters; shorter titles are not cut by the service
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -61,7 +61,7 @@ class SentCreate:
 
     def values(self) -> dict[str, Any]:
         """The values that were sent, by schema name."""
-        values = field_values(self.ticket)
+        values = {"Description": None, **field_values(self.ticket)}
         if self.ticket.lead_id is not None:
             values[_LEAD] = str(self.ticket.lead_id).lower()
         if self.marker is not None:
@@ -230,9 +230,9 @@ class Search:
         values = create.values()
         return values if create.marker not in self._changed else {**values, create.marker: None}, create.attachments
 
-    def _text(self, create: SentCreate) -> str | None:
+    def _text(self, create: SentCreate) -> str:
         """The text by which its ticket is recognised: the marker, or else the title."""
-        return create.reference if create.marker in self._unchanged else create.ticket.title
+        return create.reference if create.marker in self._unchanged else create.ticket.title or ""
 
     def _with_the_text(self, lost: SentCreate) -> tuple[list[tuple[SentCreate, int]], list[SentCreate]]:
         """Return the lost creates with the same values, each with the end of its range, and those with other values.
@@ -284,7 +284,8 @@ class Search:
         if self._unread(numbers) > self.reads_left:
             left = f"{self.reads_left:g} of {self._max_reads:g} reads are left"
             return Unclear(f"{len(numbers):,} ticket numbers are in question, and {left}")
-        missing, similar = 0, None
+        missing: list[int] = []
+        similar = None
         for start in range(0, len(numbers), _AT_ONCE):
             batch = numbers[start : start + _AT_ONCE]
             yield from self._read([number for number in batch if not self._is_own(number)])
@@ -293,8 +294,8 @@ class Search:
                 if self._is_own(number):
                     continue
                 if ticket is None:
-                    missing += 1
-                elif (is_its_own := self._belongs(ticket, lost, names)) is None:
+                    missing.append(number)
+                elif (is_its_own := self._belongs(ticket, lost, names, missing)) is None:
                     similar = number
                 elif is_its_own:
                     receipt = TicketReceipt(number=ticket.number, ticket_id=ticket.ticket_id, key=ticket.key)
@@ -304,30 +305,33 @@ class Search:
         if similar is not None:
             return Unclear(f"ticket {similar} resembles it, and its values do not prove which create it belongs to")
         if missing:
-            return Unclear(f"{missing} of {len(numbers)} tickets from {numbers[0]} to {numbers[-1]} cannot be read")
+            return Unclear(
+                f"{len(missing)} of {len(numbers)} tickets from {numbers[0]} to {numbers[-1]} cannot be read"
+            )
         return Absent()
 
-    def _belongs(self, ticket: Ticket, lost: SentCreate, names: frozenset[str]) -> bool | None:
+    def _belongs(self, ticket: Ticket, lost: SentCreate, names: frozenset[str], missing: list[int]) -> bool | None:
         """Whether a ticket is that of a create; None if this is not certain.
 
         A ticket is that of another program if its text or its lead is another one. Any other field may have been
         changed, even if those of the samples were not. So a ticket that differs only there may be that of the create,
-        unless it is exactly what another lost create has sent.
+        unless it is exactly what another lost create has sent. Equal creates get any of their tickets, unless a lower
+        number is ``missing`` that only this create can have.
         """
         if lost.receipt is not None:
             return False
-        values, text = lost.values(), self._text(lost)
-        name = _TITLE if text is not lost.reference else lost.marker or ""
-        found, is_equal = _found(ticket, name), _has(ticket, values, names)
+        values, name = lost.values(), lost.marker if lost.marker in self._unchanged else _TITLE
+        found, is_equal = str(_found(ticket, name) or ""), _has(ticket, values, names)
         if not is_equal:
             proof = {_LEAD} & self._unchanged & values.keys() if name == _TITLE else ()
-            if not _has(ticket, values, proof) or not (str(found) == text or _resembles(str(found or ""), text or "")):
+            if not _has(ticket, values, proof) or not _resembles(found, self._text(lost), name == _TITLE):
                 return False
         sent, number = self._sent(lost), int(ticket.number)
-        rivals = (other for other in self._own.lost if self._text(other) == found and (other.above or 0) < number)
         fits_another = any(
-            _has(ticket, rival, names.union(rival) - self._changed)
-            for rival in (other.values() for other in rivals if self._sent(other) != sent)
+            _has(ticket, other.values(), names.union(other.values()) - self._changed)
+            for other in self._own.lost
+            if self._text(other) == found and (other.above or 0) < number and other is not lost
+            if self._sent(other) != sent or (missing and missing[0] <= (other.above or 0))
         )
         return is_equal if is_equal != fits_another else None
 
@@ -373,13 +377,15 @@ def _has(ticket: Ticket, values: Mapping[str, Any], names: Iterable[str]) -> boo
     return all(_is_same(ticket, name, values.get(name)) for name in names)
 
 
-def _resembles(found: str, sent: str) -> bool:
+def _resembles(found: str, sent: str, is_title: bool) -> bool:
     """Whether a text may be the one that was sent, after the account has cut, escaped, cleaned or extended it."""
+    if found == sent:
+        return True
     other = "[^0-9a-z]+" if found.isascii() else r"[\W_]+"  # a service may store "?" for a letter outside ASCII
     texts = (unicodedata.normalize("NFKC", re.sub("<[^<>]*>", " ", html.unescape(text))) for text in (found, sent))
     words, sent_words = (re.sub(other, " ", text.casefold()).strip() for text in texts)
     if not words or not sent_words:
         return words == sent_words and not sent.isascii()
     is_extended = f" {sent_words} " in f" {words} "
-    is_cut = len(words) >= _LONG and sent_words.startswith(words)
+    is_cut = sent_words.startswith(words) and (len(words) >= _LONG or not is_title)
     return is_extended or is_cut or words.replace(" ", "") == sent_words.replace(" ", "")
