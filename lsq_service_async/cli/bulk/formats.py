@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime, time
 from typing import Any, BinaryIO, NoReturn
+from zipfile import BadZipFile, ZipFile
 
 import attrs
 import click
@@ -40,6 +41,12 @@ JSONL = rb'(\xef\xbb\xbf)?\s*\{\s*["}]'
 _DELIMITERS = ",;\t|"
 _NO_NAME = re.compile(r"[^\w\s.\-\"]")
 _SEPARATOR_LINE = re.compile(r'(?i)"?sep=([^"\r\n])"?\s*')  # written by Excel before the names of the columns
+
+_NO_VALUE = math.nan
+"""A cell of a workbook with an error such as #N/A, or with a formula that no program has calculated."""
+_CELL = rb'[^>]*\br="([A-Z]+)([0-9]+)"[^>]*>'
+_EMPTY = rb"<f(?:\s[^>]*)?(?:/>|>[^<]*</f>)(?:<v ?/>|<v></v>)?</c>"
+_WITHOUT_VALUE = re.compile(rb'<c (?:(?=[^>]*\bt="e")%b|(?![^>]*\bt=)%b%b)' % (_CELL, _CELL, _EMPTY))
 
 csv.field_size_limit((1 << 31) - 1)  # by default, a cell of over 131,072 characters is an error
 
@@ -106,6 +113,12 @@ class Table:
         counts = f"line {number}: {len(cells)} cells under {width} columns"
         if len(cells) < self._least:
             return InputLine(number, record, f"{counts}; cells are missing")
+        for field, cell in zip(self._fields, cells, strict=False):
+            if cell is _NO_VALUE:
+                error = (
+                    "an error, or a formula without a value; correct it in a spreadsheet program and save the workbook"
+                )
+                return InputLine(number, record, f"line {number}, column {self.columns.get(field, '?')}: {error}")
         if cells == self._names:
             return InputLine(number, record, f"line {number} repeats the names of the columns; remove it")
         if not has_extra:
@@ -186,7 +199,32 @@ def workbook_records(file: BinaryIO) -> Callable[[], Records]:
         raise InputError(
             f"the workbook cannot be read: {error}; save it again without a password, or save it as CSV"
         ) from None
-    return lambda: ((number, [_with_time(cell) for cell in row]) for number, row in enumerate(sheet.iter_rows(), 1))
+    without = _cells_without_value(file, workbook.sheet_names.index(sheets[0]))
+    left = (sheet.start or (0, 0))[1] + 1  # empty columns before it are left out
+    return lambda: (
+        (number, [_NO_VALUE if (number, at) in without else _with_time(cell) for at, cell in enumerate(row, left)])
+        for number, row in enumerate(sheet.iter_rows(), 1)
+    )
+
+
+def _cells_without_value(file: BinaryIO, position: int) -> set[tuple[int, int]]:
+    """Return the row and column of each cell of an .xlsx sheet that has no value. For calamine, these are empty."""
+    try:
+        with ZipFile(file) as parts:
+            sheet_id = re.findall(rb'<sheet [^>]*r:id="([^"]+)"', parts.read("xl/workbook.xml"))[position]
+            names = rb'<Relationship (?=[^>]*\bId="%b")[^>]*\bTarget="(?:/?xl/)?([^"]+)"' % re.escape(sheet_id)
+            [name] = re.findall(names, parts.read("xl/_rels/workbook.xml.rels"))
+            found = _WITHOUT_VALUE.findall(parts.read(f"xl/{name.decode()}"))
+    except (BadZipFile, KeyError, IndexError, ValueError):  # another kind of workbook
+        return set()
+    return {(int(two or one), _column_number(a or b)) for a, one, b, two in found}
+
+
+def _column_number(letters: bytes) -> int:
+    number = 0
+    for letter in letters:
+        number = number * 26 + letter - ord("A") + 1
+    return number
 
 
 def _with_time(cell: Any) -> Any:

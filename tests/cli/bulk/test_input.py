@@ -8,6 +8,7 @@ import sys
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import openpyxl
 import pytest
@@ -206,6 +207,33 @@ def test_rows_come_from_a_workbook(served: Emulator, bulk: Any, monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "python_calamine", None)
     code, _, err = bulk("plan", "rows.xlsx")
     assert (code, 'pip install "lsq-service-async[excel]"' in err) == (2, True)
+
+
+def test_a_cell_without_a_value_fails_its_row(served: Emulator, bulk: Any) -> None:
+    """It is not taken for an empty cell: an error, and a formula that no spreadsheet program has calculated."""
+    padding = [None] * 24
+    rows = [["key", "lead_id", *padding, "Title"], ["a", "45b5", *padding, "#N/A"], ["=1+1", "45b5"], ["c", "45b5"]]
+    _workbook("rows.xlsx", *([None, *row] for row in rows), hidden=True)
+    _, results, _ = bulk("run", "rows.xlsx")
+    errors = {result["line"]: result["error"] for result in results}
+    assert (errors[2][:24], errors[3][:22], errors[4]) == ("line 2, column Title: an", "line 3, column key: an", None)
+
+
+def test_rows_come_from_a_workbook_of_libreoffice(served: Emulator, bulk: Any) -> None:
+    """Its sheets are stored in another way."""
+    cell = '<table:table-cell office:value-type="string"><text:p>%s</text:p></table:table-cell>'
+    rows = [("key", "lead_id"), ("a", "45b5")]
+    table = "".join(f"<table:table-row>{cell % one}{cell % two}</table:table-row>" for one, two in rows)
+    names = "".join(
+        f' xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in ("office", "table", "text")
+    )
+    with ZipFile("rows.ods", "w") as parts:
+        parts.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+        parts.writestr("META-INF/manifest.xml", "<manifest/>")
+        sheet = f'<office:spreadsheet><table:table table:name="S">{table}</table:table></office:spreadsheet>'
+        body = f"<office:body>{sheet}</office:body>"
+        parts.writestr("content.xml", f"<office:document-content{names}>{body}</office:document-content>")
+    assert bulk("run", "rows.ods")[1][0]["state"] == "created"
 
 
 def test_the_report_of_a_workbook_is_csv(served: Emulator, bulk: Any) -> None:
