@@ -163,9 +163,13 @@ class RowQueue:
         return sum(self.look_ups.reads_for(unknown.create) for unknown in self.waiting)
 
     def _pop_ready(self) -> UnknownRow | None:
+        """Return a row that can be looked up. Rows of an earlier run wait until all of them have been read.
+
+        Another one of them may be the row to which a ticket belongs.
+        """
         for unknown in self.waiting:
-            has_samples = self._is_exhausted or not unknown.is_earlier or len(unknown.create.samples) > 1
-            if unknown.create is not None and has_samples and self.look_ups.is_ready(unknown.create):
+            is_complete = self._is_exhausted or not unknown.is_earlier
+            if unknown.create is not None and is_complete and self.look_ups.is_ready(unknown.create):
                 self.waiting.remove(unknown)
                 return unknown
         return None

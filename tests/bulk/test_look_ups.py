@@ -319,6 +319,33 @@ def test_another_process_decides_with_the_journal_alone(play, journal, settings)
     assert (unknown_in(journal), len(store.tickets)) == ({}, 83)
 
 
+def test_rows_of_an_earlier_run_are_not_looked_up_before_all_have_been_read(play, journal):
+    """The ticket may belong to a later row of the input, which differs only in its file."""
+    store = TicketStore()
+    files = {number: (Attachment.from_bytes(b"text", name=f"{number}.txt"),) for number in (2, 3)}
+    given = [BulkRow(f"row-{n}", ticket(2 if n == 3 else n), attachments=files.get(n, ())) for n in range(80)]
+
+    async def first(client, emulator):
+        emulator.faults.add(PLAIN, PLAIN, DROPPED, LOST)
+        await run(client.bulk.create(given, journal=journal))
+
+    async def second(client, emulator):
+        async def slow_rows():
+            for row in [*given[:3], *given[4:], given[3]]:
+                await asyncio.sleep(1)
+                yield row
+
+        outcomes = await run(client.bulk.create(slow_rows(), journal=journal, on_unknown=EARLY))
+        assert {key for key, state in states(outcomes).items() if state == "unknown"} == {"row-2", "row-3"}
+
+    def emulator():
+        return virtual_emulator(window=None, store=store)
+
+    play(first, retry=CAREFUL, emulator=emulator)
+    play(second, retry=CAREFUL, emulator=emulator)
+    assert len(store.tickets) == 79
+
+
 def test_a_run_that_is_stopped_leaves_its_rows_unknown(play, journal):
     """Rows that wait, and rows in the middle of a look-up, are unknown, and the next run decides them."""
 
