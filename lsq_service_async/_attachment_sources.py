@@ -65,9 +65,11 @@ class Source(Protocol):
         ...
 
 
-def _check_length(length: int, max_bytes: int | None) -> None:
+def _check_length(length: int, max_bytes: int | None, name: str = "") -> None:
     if max_bytes is not None and length > max_bytes:
-        raise InvalidRequestError(f"the attachment has more than the {max_bytes:,} bytes that max_file_bytes allows")
+        raise InvalidRequestError(
+            f"the attachment {name}has more than the {max_bytes:,} bytes that max_file_bytes allows"
+        )
 
 
 @attrs.frozen
@@ -124,7 +126,7 @@ class FolderSource(Source):
     async def prepare(self, max_bytes: int | None) -> None:
         self.length = (await asyncio.to_thread(_stat, self)).st_size
         for bound in (self.max_bytes, max_bytes):
-            _check_length(self.length, bound)
+            _check_length(self.length, bound, f"{self.path!r} ")
 
     def open(self) -> BinaryIO:
         folder = os.path.realpath(self.folder)

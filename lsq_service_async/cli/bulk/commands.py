@@ -22,6 +22,7 @@ from ...errors import printable
 from ..streams import print_json
 from .dry_run import check_rows, print_plan
 from .first import send_first
+from .formats import Jsonl
 from .input import BulkFile, Rows, has_jsonl_suffix, is_regular
 from .output import NUMBER, Results, open_report, print_unknown, resolve_unknown
 from .report import open_page
@@ -90,7 +91,11 @@ _FILE: list[click.Parameter] = [
         ["--delimiter"], callback=_one_character, help="Separates CSV cells. Default: found in the first line."
     ),
     click.Option(["--encoding"], callback=_text_encoding, help="Encoding of FILE, such as cp1252. Default: UTF-8."),
-    click.Option(["--format"], type=click.Choice(["csv", "jsonl"]), help="Format of FILE. Default: by its suffix."),
+    click.Option(
+        ["--format"],
+        type=click.Choice(["csv", "jsonl"]),
+        help="Format of FILE. Default: by its suffix and its first bytes.",
+    ),
     click.Option(
         ["--time-zone"],
         envvar="LSQ_TIME_ZONE",
@@ -267,18 +272,20 @@ def _run(
 ) -> int:
     file = _bulk_file(**options)
     paths = {Path(file.path).resolve(): "the input", file.journal.resolve(): "its journal"}
-    for option, path in (("--errors", errors), ("--results", applied)):
-        if path is None:
-            continue
-        if path.resolve() in paths:
-            raise click.UsageError(f"{option} would overwrite {paths[path.resolve()]}; use another name")
-        if not file.format and has_jsonl_suffix(path) != has_jsonl_suffix(file.path):
-            raise click.UsageError(f"{option} is written in the format of FILE; use the same suffix")
-        if path.suffix.lower().startswith((".xls", ".ods")):
-            raise click.UsageError(f"{option} of a workbook is written as CSV; use a name that ends with .csv")
-        paths[path.resolve()] = f"the file of {option}"
     with ExitStack() as stack:
         rows = stack.enter_context(file.open())
+        is_jsonl = isinstance(rows.format, Jsonl)
+        for option, path in (("--errors", errors), ("--results", applied)):
+            if path is None:
+                continue
+            if path.resolve() in paths:
+                raise click.UsageError(f"{option} would overwrite {paths[path.resolve()]}; use another name")
+            if not file.format and path.suffix != Path(file.path).suffix and has_jsonl_suffix(path) != is_jsonl:
+                suffix = ".jsonl" if is_jsonl else ".csv"
+                raise click.UsageError(f"{option} is written in the format of FILE; use the same suffix, or {suffix}")
+            if path.suffix.lower().startswith((".xls", ".ods")):
+                raise click.UsageError(f"{option} of a workbook is written as CSV; use a name that ends with .csv")
+            paths[path.resolve()] = f"the file of {option}"
         failed = stack.enter_context(open_report(errors, rows.format)) if errors else None
         done = stack.enter_context(open_report(applied, rows.format, NUMBER)) if applied else None
         results = Results(failed, stack.enter_context(open_page(report, file.path)) if report else None, done)

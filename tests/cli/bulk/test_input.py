@@ -22,7 +22,7 @@ def test_rows_may_come_from_a_pipe(served: Emulator, bulk: Any, monkeypatch: pyt
     """`-` reads stdin and needs --journal; rows without a key may be equal."""
     row = '{"title": "x", "lead_email": "a@example.com"}\n'
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(f"{row}\n{row}".encode())))
-    code, results, _ = bulk("run", "-", "--format", "jsonl", "--journal", "j")
+    code, results, _ = bulk("run", "-", "--errors", "bad.jsonl", "--journal", "j")
     assert (code, len(results), len(served.tickets)) == (0, 2, 2)
     code, results, err = bulk("run", "-")
     assert (code, results) == (2, [])
@@ -301,7 +301,9 @@ def test_a_file_has_at_most_100_mib(served: Emulator, bulk: Any) -> None:
     Path("rows.csv").write_text("title,lead_email,attachments\nx,a@b.c,big\n")
     for command in (["run", "--dry-run"], ["run"]):
         _, results, _ = bulk(*command, "rows.csv")
-        assert "more than the 104,857,600 bytes that max_file_bytes allows" in results[0]["error"]
+        assert (
+            "the attachment 'big' has more than the 104,857,600 bytes that max_file_bytes allows" in results[0]["error"]
+        )
     assert "1 files to attach, 104,857,601 bytes" in bulk("plan", "rows.csv", "--max-file-bytes", "104857601")[2]
     err = bulk("run", "rows.csv", "--max-file-bytes", "5", "--journal", "j")[2]
     assert "bulk retry rows.csv --journal j --max-file-bytes 5\n" in err
