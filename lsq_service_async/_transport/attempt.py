@@ -49,6 +49,7 @@ _log = logging.getLogger("lsq_service_async")
 MAX_HEADERS = 256
 _LONGEST_TURN = 0.01  # s; a body of tiny chunks is read without waiting, so the event loop must get its turn
 _PIECE = 64 << 10  # bytes
+_STEP = 8 << 10  # bytes
 _UNREADABLE = {"br", "zstd", "deflate", "compress", "x-compress", "dcb", "dcz", "exi", "pack200-gzip", "aes128gcm"}
 _KEY_HEADERS = {
     Api.TENANT: ("X-LSQ-ACCESS-KEY", "X-LSQ-SECRET-KEY"),
@@ -264,13 +265,16 @@ class _Transmission(httpx.AsyncByteStream):
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Check the lease just before the first byte, and start the timer after the headers if there is no body.
 
-        HTTP/2 does not iterate a body without bytes.
+        HTTP/2 does not iterate a body without bytes. New connections are made to read in small steps.
         """
         if event.endswith("send_request_headers.started"):
             _check_lease(self.context)
         elif event.endswith("send_request_headers.complete") and not self.context.body.length:
             self.context.is_started = True
             self.timer.reschedule(self.context.clock() + self.context.options.timeout)
+        elif event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            with suppress(AttributeError):  # a stream of the caller may forbid it
+                _read_in_steps(info["return_value"])
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         context, sent, timeout = self.context, 0, self.context.options.timeout
@@ -301,6 +305,20 @@ def _check_lease(context: CallContext) -> None:
     if is_valid is not None and not is_valid():
         raise LeaseEndedError
     context.sent_at = context.clock()
+
+
+def _read_in_steps(stream: Any) -> None:
+    """Limit what a network stream of httpcore reads at once, because no other task runs until all of it is parsed.
+
+    64 KiB, as httpcore asks for, can hold thousands of interim responses with a status like 102.
+    """
+    read = stream.read
+
+    async def read_a_step(max_bytes: int, timeout: float | None = None) -> bytes:
+        data: bytes = await read(min(max_bytes, _STEP), timeout)
+        return data
+
+    stream.read = read_a_step
 
 
 async def _read(context: CallContext, response: httpx.Response, until: float) -> bytes:

@@ -11,6 +11,7 @@ import time
 import zlib
 
 import attrs
+import h11
 import httpx
 import pytest
 import trustme
@@ -202,6 +203,31 @@ async def test_a_body_of_tiny_chunks_lets_other_tasks_run(config):
                 await asyncio.sleep(0)
             assert type(call.exception()) is MalformedResponseError
             assert max(after - before for before, after in itertools.pairwise(turns)) < 0.25
+
+
+async def test_a_flood_of_interim_responses_lets_other_tasks_run(config, monkeypatch):
+    """Few of thousands of responses with the status 102 are parsed before other tasks run."""
+    parsed, parse = [0], h11.Connection.next_event
+
+    def counted(connection):
+        parsed[-1] += 1
+        return parse(connection)
+
+    async def talk(reader, writer):
+        await request_of(reader)
+        writer.write(b"HTTP/1.1 102 P\r\n\r\n" * 20_000 + ok(b'{"Id":"143","Fields":[]}'))
+        await writer.drain()
+
+    monkeypatch.setattr(h11.Connection, "next_event", counted)
+    async with RawServer(talk).running() as server:
+        async with ServiceClient(attrs.evolve(config, base_url=server.origin, retry=ONCE)) as client:
+            call = asyncio.create_task(call_get(client))
+            while not call.done():
+                parsed.append(0)
+                await asyncio.sleep(0)
+            assert (await call).number == "143"
+    assert sum(parsed) > 20_000
+    assert max(parsed) < 1_000
 
 
 @pytest.mark.parametrize("name", UNUSABLE)
