@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections import deque
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from functools import cached_property
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -59,7 +60,8 @@ class SentCreate:
         number = "" if self.receipt is None else self.receipt.number
         return int(number) if re.fullmatch("[0-9]{1,18}", number) else 0
 
-    def values(self) -> dict[str, Any]:
+    @cached_property
+    def values(self) -> Mapping[str, Any]:
         """The values that were sent, by schema name."""
         values = {"Description": None, **field_values(self.ticket)}
         if self.ticket.lead_id is not None:
@@ -198,7 +200,7 @@ class Search:
         verdict: Verdict = Absent()
         equal, others = self._with_the_text(lost)
         if others:
-            names = names.union(lost.values(), *(other.values() for other in others)) - self._changed
+            names = names.union(lost.values, *(other.values for other in others)) - self._changed
         for create, end in equal:
             verdict = yield from self._scan(create, range((create.above or 0) + 1, end), names)
         if lost.receipt is not None:  # another look-up may have found it meanwhile
@@ -227,7 +229,7 @@ class Search:
 
     def _sent(self, create: SentCreate) -> tuple[Any, ...]:
         """All that was sent, without a marker that the account changes."""
-        values = create.values()
+        values = create.values
         return values if create.marker not in self._changed else {**values, create.marker: None}, create.attachments
 
     def _text(self, create: SentCreate) -> str:
@@ -265,7 +267,7 @@ class Search:
         yield from self._read([sample.number for sample in both])
         for sample in both:
             if (ticket := self._tickets.get(sample.number)) is not None:
-                values = sample.values()
+                values = sample.values
                 kept = {name for name, value in values.items() if _is_same(ticket, name, value)}
                 self._changed |= values.keys() - kept
                 self._unchanged = (self._unchanged | kept) - self._changed
@@ -276,7 +278,7 @@ class Search:
         if lost.marker in self._unchanged:
             return frozenset([lost.marker])
         if _TITLE in self._unchanged and lost.ticket.title:
-            return frozenset(lost.values().keys() - self._changed)
+            return frozenset(lost.values.keys() - self._changed)
         return Unclear("neither a title nor a marker is stored as it was sent, so the ticket could not be recognised")
 
     def _scan(self, lost: SentCreate, numbers: range, names: frozenset[str]) -> Steps[Verdict]:
@@ -320,7 +322,7 @@ class Search:
         """
         if lost.receipt is not None:
             return False
-        values, name = lost.values(), lost.marker if lost.marker in self._unchanged else _TITLE
+        values, name = lost.values, lost.marker if lost.marker in self._unchanged else _TITLE
         found, is_equal = str(_found(ticket, name) or ""), _has(ticket, values, names)
         if not is_equal:
             proof = {_LEAD} & self._unchanged & values.keys() if name == _TITLE else ()
@@ -328,7 +330,7 @@ class Search:
                 return False
         sent, number = self._sent(lost), int(ticket.number)
         fits_another = any(
-            _has(ticket, other.values(), names.union(other.values()) - self._changed)
+            _has(ticket, other.values, names) and _has(ticket, other.values, other.values.keys() - self._changed)
             for other in self._own.lost
             if self._text(other) == found and (other.above or 0) < number and other is not lost
             if self._sent(other) != sent or (missing and missing[0] <= (other.above or 0))

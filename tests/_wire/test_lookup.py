@@ -30,7 +30,7 @@ class Account:
 
     def apply(self, create):
         number, self.next_number = self.next_number, self.next_number + 1
-        fields = create.values()
+        fields = dict(create.values)
         lead_id = fields.pop("LeadId", None)
         self.tickets[number] = Ticket(number=str(number), ticket_id=f"g{number}", lead_id=lead_id, fields=fields)
         self.created[number] = create
@@ -126,7 +126,7 @@ def test_every_create_is_found_or_absent_as_it_was(events, has_marker, chance):
     tickets = {number: create for number, create in zip(found, lost, strict=True) if number}
     assert len(tickets) == len(found) - found.count(None) == len(set(account.created.values()) & set(lost))
     for number, create in tickets.items():
-        assert account.created[number].values() == create.values()
+        assert account.created[number].values == create.values
     assert not any(isinstance(verdict, Unclear) for verdict in verdicts)
 
 
