@@ -82,7 +82,8 @@ class Tickets:
         `Unclear`. The range of numbers ends with a ticket of this client whose create was sent at least ``quiet``
         seconds after the lost one timed out. As long as no such ticket exists, the result is `Unclear`: this method
         does not wait. Without `Config.marker_field`, tickets are compared by content, which is safe only if no other
-        program creates tickets with the same text.
+        program creates tickets with the same text. A ticket with the same title and lead that differs elsewhere makes
+        the result `Unclear`, because the account may have changed it.
 
         Raises InvalidRequestError for any other error, and for an error that was pickled. Raises the errors of `get`,
         except refusals of a single ticket, such as NotFoundError.
