@@ -236,6 +236,16 @@ def test_a_name_that_is_not_the_path_of_a_file_is_refused(name):
             use(name)
 
 
+@pytest.mark.parametrize("name", [":memory:", "file:run.sqlite?mode=memory"])
+def test_a_path_object_is_always_the_path_of_a_file(tmp_path, monkeypatch, name):
+    """SQLite does not interpret the name of a Path."""
+    monkeypatch.chdir(tmp_path)
+    journal = JournalFile(Path(name))
+    journal.open("created", ACCOUNT)
+    journal.close()
+    assert (tmp_path / name).is_file()
+
+
 def test_folders_devices_pipes_and_dangling_links_are_refused(tmp_path):
     """A journal is a regular file."""
     os.mkfifo(tmp_path / "pipe")
