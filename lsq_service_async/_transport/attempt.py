@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Any, cast
 
 import attrs
@@ -50,6 +51,7 @@ MAX_HEADERS = 256
 _LONGEST_TURN = 0.01  # s; a body of tiny chunks is read without waiting, so the event loop must get its turn
 _PIECE = 64 << 10  # bytes
 _STEP = 8 << 10  # bytes
+_url = lru_cache(maxsize=32)(httpx.URL)  # parsing a URL takes long, and most creates have the same one
 _UNREADABLE = {"br", "zstd", "deflate", "compress", "x-compress", "dcb", "dcz", "exi", "pack200-gzip", "aes128gcm"}
 _KEY_HEADERS = {
     Api.TENANT: ("X-LSQ-ACCESS-KEY", "X-LSQ-SECRET-KEY"),
@@ -209,7 +211,8 @@ class HttpSender:
     def _request(self, context: CallContext, timer: asyncio.Timeout) -> httpx.Request:
         """Build a request without the client, to leave out the client's own headers, cookies and parameters."""
         call, body = context.call, context.body
-        url = httpx.URL(self._urls[call.api] + call.path, params=call.params or None)
+        text = self._urls[call.api] + call.path
+        url = httpx.URL(text, params=call.params) if call.params else _url(text)
         headers = {
             "Host": url.netloc.decode("ascii"),
             "User-Agent": self._user_agent,
@@ -221,7 +224,8 @@ class HttpSender:
         if body.content_type is not None:
             headers["Content-Type"] = body.content_type
         stream = _Transmission(context, timer)
-        extensions = {"timeout": httpx.Timeout(context.options.timeout).as_dict(), "trace": stream.trace}
+        timeout = dict.fromkeys(("connect", "read", "write", "pool"), context.options.timeout)
+        extensions = {"timeout": timeout, "trace": stream.trace}
         return httpx.Request(call.method, url, headers=headers, stream=stream, extensions=extensions)
 
     def _failure(self, context: CallContext, error: Exception) -> AttemptResult[Any]:

@@ -9,7 +9,7 @@ import re
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from http.cookiejar import CookieJar
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
@@ -76,14 +76,20 @@ def open_http_client(config: Config, proxies: Mapping[str, httpx.Proxy]) -> http
     """
     # The limiter bounds the number of requests in flight, so the pool does not have to.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=_KEEPALIVE)
-    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
     needs_tls = any(url.startswith("https:") for url in (config.base_url, config.metadata_url, config.leads_url))
     verify = _authorities() if needs_tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     mounts = {
         origin: httpx.AsyncHTTPTransport(verify=verify, trust_env=False, limits=limits, proxy=proxy)
         for origin, proxy in proxies.items()
     }
-    return httpx.AsyncClient(verify=verify, trust_env=False, limits=limits, mounts=mounts, cookies=no_cookies)
+    return httpx.AsyncClient(verify=verify, trust_env=False, limits=limits, mounts=mounts, cookies=_NoCookies())
+
+
+class _NoCookies(CookieJar):
+    """Takes no cookies, without reading the headers of each response."""
+
+    def extract_cookies(self, response: object, request: object) -> None:
+        pass
 
 
 def _authorities() -> ssl.SSLContext:

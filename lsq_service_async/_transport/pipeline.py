@@ -17,7 +17,7 @@ from ..events import AttemptEnded, CallEnded, CallStarted, Event, Hook, LimitPau
 from ..limits import Limiter, Slot
 from .attempt import HttpSender, unfinished_result
 from .context import CallContext
-from .retry import final_error, final_outcome, finished_record, overload_pause, retrying
+from .retry import final_error, final_outcome, finished_record, is_retryable, overload_pause, retrying
 from .upload import RequestBody, prepare
 
 _log = logging.getLogger("lsq_service_async")
@@ -48,18 +48,18 @@ class Pipeline:
 
     async def send(self, context: CallContext) -> Any:
         """Make attempts until a result is final. Return the record of the call or raise its error."""
-        call, record, result = context.call, None, None
+        call, record = context.call, None
         error: BaseException | None
         self._emit(context, lambda: CallStarted(reference=context.reference, operation=call.operation))
         try:
             if call.attachments:
                 context.attachments = await prepare(call.attachments, self._config, context.deadline)
-            async for attempt in retrying(context):
-                result = await self._looked_up(context, result) or await self._attempt(context)
-                while context.is_lease_ended:  # it was not sent, so it queues again
-                    result = await self._attempt(context)
-                attempt.retry_state.set_result(result)
-            assert result is not None  # noqa: S101 -- the loop makes at least one attempt
+            result = await self._attempt(context)
+            if is_retryable(context, result):  # a retry loop that is not needed costs a fifteenth of a create
+                async for attempt in retrying(context):
+                    if attempt.retry_state.attempt_number > 1:
+                        result = await self._looked_up(context, result) or await self._attempt(context)
+                    attempt.retry_state.set_result(result)
             error = result.error
             if error is None:
                 record = finished_record(context, result)
@@ -84,6 +84,13 @@ class Pipeline:
         return record
 
     async def _attempt(self, context: CallContext) -> AttemptResult[Any]:
+        """Make one attempt. A request that was not sent because its slot expired queues again."""
+        result = await self._attempt_once(context)
+        while context.is_lease_ended:
+            result = await self._attempt_once(context)
+        return result
+
+    async def _attempt_once(self, context: CallContext) -> AttemptResult[Any]:
         """Wait for the limit, send one attempt and wait for its result.
 
         A cancelled caller is released at once, but the request is not cancelled: httpx would leak its connection, and
@@ -137,10 +144,10 @@ class Pipeline:
             )
         return flight.result() if is_done else result
 
-    async def _looked_up(self, context: CallContext, last: AttemptResult[Any] | None) -> AttemptResult[Any] | None:
+    async def _looked_up(self, context: CallContext, last: AttemptResult[Any]) -> AttemptResult[Any] | None:
         """Look a create up before it is repeated, if the policy requires it. Return None if the next attempt is due."""
         call, policy = context.call, context.options.retry
-        if policy.repeat_creates != "look" or last is None or last.retry is not Retry.ON_SERVER_ERROR:
+        if policy.repeat_creates != "look" or last.retry is not Retry.ON_SERVER_ERROR:
             return None
         if call.create is None or call.look_up is None:
             return None  # a call that can be repeated

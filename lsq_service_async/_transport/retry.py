@@ -7,15 +7,17 @@ import random
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
-from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 
 from .._wire import AttemptResult, Idempotency, Outcome, Retry
 from ..errors import LSQServiceError, NotSentError, OutcomeUnknownError, RateLimitError
 from .attempt import unfinished
 from .context import CallContext
+
+if TYPE_CHECKING:
+    from tenacity import AsyncRetrying, RetryCallState
 
 _log = logging.getLogger("lsq_service_async")
 
@@ -25,6 +27,8 @@ def retrying(context: CallContext) -> AsyncRetrying:
 
     The loop decides on results only. An exception, also a cancellation, leaves the loop and ends the call.
     """
+    from tenacity import AsyncRetrying, retry_if_result  # not for every program, because most calls are not retried
+
     policy = context.options.retry
 
     def stop(state: RetryCallState) -> bool:
@@ -51,7 +55,7 @@ def retrying(context: CallContext) -> AsyncRetrying:
                      extra={**about, "status": result.status, "pause": pause})  # fmt: skip
 
     return AsyncRetrying(
-        retry=retry_if_result(partial(_is_retryable, context)),
+        retry=retry_if_result(partial(is_retryable, context)),
         stop=stop,
         wait=wait,
         before_sleep=log,
@@ -65,7 +69,8 @@ def overload_pause(result: AttemptResult[Any]) -> float:
     return result.retry_after or 0.0 if result.status == 503 else 0.0
 
 
-def _is_retryable(context: CallContext, result: AttemptResult[Any]) -> bool:
+def is_retryable(context: CallContext, result: AttemptResult[Any]) -> bool:
+    """Whether the policy of the call permits another attempt after this result."""
     if result.retry is Retry.ON_SERVER_ERROR:
         policy = context.options.retry.repeat_creates
         return context.call.repeatable or policy is True or (policy == "look" and context.call.create is not None)
