@@ -6,9 +6,9 @@ import asyncio
 import platform
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import attrs
 import httpx
@@ -17,7 +17,6 @@ from ._transport.session import HttpClient, Session
 from ._version import __version__
 from ._wire.call import Call, Idempotency, Send
 from ._wire.serialize import encode
-from .bulk import Bulk, BulkRow, Setup
 from .config import CallOptions, Config, Lane, RetryPolicy
 from .errors import ConfigurationError, InvalidRequestError, NotFoundError
 from .events import Hook
@@ -26,6 +25,9 @@ from .limits import Limiter, limiter_from_env
 from .metadata import Metadata, MetadataCache
 from .records import TicketReceipt
 from .tickets import LookUps, Tickets, create_call, update_call
+
+if TYPE_CHECKING:
+    from .bulk import Bulk, BulkRow, Setup
 
 _USER_AGENT = f"lsq-service-async/{__version__} httpx/{httpx.__version__} python/{platform.python_version()}"
 
@@ -53,7 +55,6 @@ class ServiceClient:
     tickets: Tickets
     metadata: Metadata
     leads: Leads
-    bulk: Bulk
 
     def __init__(
         self,
@@ -90,7 +91,6 @@ class ServiceClient:
         self.tickets = Tickets(send, org_id=config.org_id, zone=config.time_zone, own=own, marker=marker)
         self.metadata = Metadata(send, cache, options.deadline)
         self.leads = Leads(send)
-        self.bulk = Bulk(partial(self._bulk_setup, attrs.evolve(options, lane=Lane.BULK)))
 
     @classmethod
     def from_env(
@@ -189,7 +189,16 @@ class ServiceClient:
         )
         return await self._session.send(call, self._options)
 
+    @cached_property
+    def bulk(self) -> Bulk:
+        """Creates or updates many tickets, in runs that can be stopped and continued."""
+        from .bulk import Bulk
+
+        return Bulk(partial(self._bulk_setup, attrs.evolve(self._options, lane=Lane.BULK)))
+
     def _bulk_setup(self, options: CallOptions, verb: Literal["created", "updated"]) -> Setup:
+        from .bulk import Setup
+
         config = self._session.config
         url = httpx.URL(config.base_url)
 

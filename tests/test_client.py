@@ -107,8 +107,8 @@ async def test_a_client_left_open_warns(config, seen):
     client = seen(ServiceClient(config))
     gc.collect()
     await client.__aenter__()
-    del client
     with pytest.warns(ResourceWarning, match="127.0.0.1:9/api/tenants/22824 was never closed"):
+        del client
         gc.collect()
 
 

@@ -5,22 +5,41 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Sequence
+from importlib import import_module
 
 import click
 
 from .. import LSQServiceError, __version__
 from .._logging import LOG_LEVEL, log_to_stderr
-from .account import fields, lead, sub_types
-from .bulk.commands import bulk
-from .demo.command import demo
-from .doctor import doctor
-from .emulator import emulator
 from .exit_codes import INTERRUPTED, SOME_FAILED, exit_code_for
 from .streams import discard_stdout, printable_lines, reliable_streams
-from .ticket import ticket
+
+_MODULES = {
+    "demo": ".demo.command",
+    "emulator": ".emulator",
+    "doctor": ".doctor",
+    "ticket": ".ticket",
+    "lead": ".account",
+    "fields": ".account",
+    "sub-types": ".account",
+    "bulk": ".bulk.commands",
+}
 
 
-@click.group()
+class _Commands(click.Group):
+    """Imports the module of a command when it is used, so that the others cost no time."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_MODULES)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _MODULES:
+            return None
+        command: click.Command = getattr(import_module(_MODULES[name], __package__), name.replace("-", "_"))
+        return command
+
+
+@click.group(cls=_Commands)
 @click.version_option(__version__, message="lsq-service-async %(version)s")
 def commands() -> None:
     """Work with LeadSquared Service CRM tickets from the command line.
@@ -28,10 +47,6 @@ def commands() -> None:
     Start with "demo": it needs no account. LSQ_LOG=info logs retries and waits on stderr.
     """
     log_to_stderr(os.environ.get(LOG_LEVEL))
-
-
-for _command in (demo, emulator, doctor, ticket, lead, fields, sub_types, bulk):
-    commands.add_command(_command)
 
 
 def run(argv: Sequence[str] | None = None) -> int:
