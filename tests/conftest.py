@@ -57,14 +57,18 @@ def no_key_is_logged(caplog):
 
 @pytest.fixture
 def forget_modules(monkeypatch):
-    """A function that lets modules be imported again. Afterwards their packages refer to the same modules as before."""
+    """A function that lets modules be imported again. Afterwards there are the same modules as before."""
+    prefixes = []
 
-    def forget(*prefixes):
+    def forget(*names):
         modules = dict(sys.modules)
+        prefixes.extend(names)
         for name, module in modules.items():
-            if name.startswith(prefixes):
+            if name.startswith(names):
                 parent, _, child = name.rpartition(".")
-                monkeypatch.setattr(modules[parent], child, module)  # a new import replaces it
+                monkeypatch.setattr(modules[parent], child, module, raising=False)  # a new import replaces it
                 monkeypatch.delitem(sys.modules, name)
 
-    return forget
+    yield forget
+    for name in [name for name in sys.modules if name.startswith(tuple(prefixes))]:
+        del sys.modules[name]  # those of before come back when the changes are undone
