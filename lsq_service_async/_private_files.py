@@ -18,10 +18,10 @@ PathLike = str | os.PathLike[str]
 def file_name(path: object) -> str:
     """Return the path of a SQLite file as text.
 
-    Raises ConfigurationError if it is not a path, and for the texts ``:memory:`` and ``file:...``, which SQLite does
-    not take for the name of a file. A Path is always a file.
+    Raises ConfigurationError if it is not a path, and for ``:memory:`` and ``file:...``, which SQLite does not take for
+    the name of a file.
     """
-    name = os.path.abspath(path) if isinstance(path, os.PathLike) else path
+    name = os.fspath(path) if isinstance(path, str | os.PathLike) else path
     if isinstance(name, str) and name not in ("", ":memory:") and not name.startswith("file:"):
         with suppress(UnicodeEncodeError):  # an unpaired surrogate
             if b"\0" not in os.fsencode(name):

@@ -228,22 +228,14 @@ def test_a_database_of_another_program_is_left_alone(journal):
     assert journal.read_bytes() == before
 
 
-@pytest.mark.parametrize("name", [":memory:", "file:run.sqlite", "", "a\0b", "a\ud800b", b"run.sqlite", 5, None])
+@pytest.mark.parametrize(
+    "name", [":memory:", "file:run.sqlite", Path("file:run.sqlite"), "", "a\0b", "a\ud800b", b"run.sqlite", 5, None]
+)
 def test_a_name_that_is_not_the_path_of_a_file_is_refused(name):
     """Some are no paths, and SQLite would take others for something else than a file of that name."""
     for use in (JournalFile, states_in, partial(resolve, not_applied=["a"]), HostLimiter):
         with pytest.raises(ConfigurationError, match="The path of a file is required"):
             use(name)
-
-
-@pytest.mark.parametrize("name", [":memory:", "file:run.sqlite?mode=memory"])
-def test_a_path_object_is_always_the_path_of_a_file(tmp_path, monkeypatch, name):
-    """SQLite does not interpret the name of a Path."""
-    monkeypatch.chdir(tmp_path)
-    journal = JournalFile(Path(name))
-    journal.open("created", ACCOUNT)
-    journal.close()
-    assert (tmp_path / name).is_file()
 
 
 def test_folders_devices_pipes_and_dangling_links_are_refused(tmp_path):
