@@ -8,6 +8,7 @@ apidocs.leadsquared.com/create-tickets, .../get-a-tickets-details-by-id, .../upd
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import Any, TypeVar
@@ -36,9 +37,9 @@ T = TypeVar("T")
 
 
 def _identifier(value: Any, _: Any = None) -> str:
-    """Return a number or GUID as text without blanks. The pages print numbers as text and as JSON numbers."""
-    number = _whole_number(value)
-    text = value.strip() if isinstance(value, str) else "" if number is None else str(number)
+    """Return a number or GUID as text. The pages print numbers as text and as JSON numbers; "143.0" becomes "143"."""
+    number = re.sub(r"^([0-9]+)\.0+$", r"\1", value.strip()) if isinstance(value, str) else _whole_number(value)
+    text = "" if number is None else str(number)
     if not text:
         raise ValueError("the identifier of the record is missing")
     return text

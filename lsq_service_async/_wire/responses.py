@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from json.scanner import py_make_scanner  # type: ignore[attr-defined]  # is not in typeshed
 from typing import Any, Literal, TypeVar
@@ -31,6 +32,7 @@ from ..errors import (
     printable,
 )
 from ..records import Outcome
+from ..records.tickets import number_of
 from .call import AttemptResult, Call, Retry
 from .serialize import finite, finite_int
 
@@ -64,7 +66,11 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _LIMIT_TYPE = "MXAPIRateLimitExceededException".casefold()
 # Matched at the beginning of a message only: further on, the service may quote a ticket that contains this text.
-_LIMIT = re.compile(r"(?:API\s{1,9}calls\s{1,9})?exceeded the limit of (.{1,40}?) in (.{1,40}?) second", re.IGNORECASE)
+_LIMIT = re.compile(
+    r"(?:API\s{1,9}calls\s{1,9})?exceeded the limit of (.{1,40}?)(?: calls)? in (.{1,40}?) (second|minute|hour|day)",
+    re.IGNORECASE,
+)
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 _COUNT = re.compile(r"[0-9][0-9,]{0,11}")
 _NOT_THE_LIMIT = {400, 401, 404, 409, 413, 422}  # these reject the content of a request, and may quote it
 
@@ -106,7 +112,7 @@ def parse_response(
 
 
 def _parse_success(call: Call[T], status: int, answer: _Body, redact: Callable[[str], str]) -> AttemptResult[T]:
-    is_readable = answer.is_json or (not call.documented and not answer.text.strip())
+    is_readable = answer.is_json or (not call.documented and not (answer.is_long or answer.text.strip()))
     retry, is_foreign = Retry.ON_NO_RESPONSE, False
     likely: Literal["applied"] | None = None
     problem = "is not as documented" if is_readable else "is not JSON"
@@ -131,8 +137,8 @@ def _parse_success(call: Call[T], status: int, answer: _Body, redact: Callable[[
 def _is_about(record: Any, ticket: str) -> bool:
     """Whether a record is about the ticket. Also True if it has no number, or no GUID, that can be compared."""
     if ticket.isdecimal():
-        number = record.ticket_number if hasattr(record, "ticket_number") else record.number
-        return number is None or not number.isdecimal() or int(number) == int(ticket)
+        number = number_of((record.ticket_number if hasattr(record, "ticket_number") else record.number) or "")
+        return not number.isdecimal() or int(number) == int(ticket)
     try:
         return record.ticket_id is None or UUID(record.ticket_id) == UUID(ticket)
     except ValueError:  # one of them is not a GUID
@@ -203,8 +209,10 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         seconds = float(text)
     else:
         try:
-            moments = parsedate_to_datetime(text), parsedate_to_datetime(headers.get("date", ""))
-            seconds = (moments[0] - moments[1]).total_seconds()
+            moments = [parsedate_to_datetime(date) for date in (text, headers.get("date", ""))]
+            # Of the three formats of RFC 9110, that of asctime has no zone. It is UTC.
+            then, now = (moment if moment.tzinfo else moment.replace(tzinfo=UTC) for moment in moments)
+            seconds = (then - now).total_seconds()
         except (ValueError, TypeError, OverflowError):
             return None
     return min(seconds, 60.0) if 0 <= seconds <= 3600 else None
@@ -229,7 +237,8 @@ class _Body:
             text = body.decode("utf-8-sig")
             value = _decode(text, _slow_decoder if is_long else _decoder)
         except Exception:  # also RecursionError and MemoryError
-            return cls(None, body.decode("utf-8-sig", errors="replace"), is_json=False, is_long=is_long)
+            text = body[: MAX_ERROR + MAX_KEY].decode("utf-8-sig", errors="replace")  # decoding blocks all threads
+            return cls(None, text, is_json=False, is_long=is_long)
         named = value.get("ExceptionType") if isinstance(value, dict) else None
         exception_type = named if isinstance(named, str) and named else None
         return cls(value, text, is_json=True, is_long=is_long, exception_type=exception_type)
@@ -257,7 +266,7 @@ class _Body:
     @property
     def reason(self) -> str | None:
         """The message or messages of an error, or else its title."""
-        return (_message_in(self.json, _REASONS) or None) if isinstance(self.json, dict) else self.message
+        return (_message_in(self.json, _REASONS) or None) if isinstance(self.json, dict | list) else self.message
 
     @property
     def reports_failure(self) -> bool:
@@ -280,10 +289,10 @@ class _Body:
     def limit(self) -> tuple[int, int] | None:
         """Return the calls and the seconds in the message of the rate limit."""
         sentence = self._limit_sentence()
-        if sentence is None or not all(_COUNT.fullmatch(count) for count in sentence.groups()):
+        if sentence is None or not all(_COUNT.fullmatch(count) for count in sentence.group(1, 2)):
             return None
-        calls, seconds = (int(count.replace(",", "")) for count in sentence.groups())
-        return calls, seconds
+        calls, time = (int(count.replace(",", "")) for count in sentence.group(1, 2))
+        return calls, time * _SECONDS[sentence[3].lower()]
 
     def _limit_sentence(self) -> re.Match[str] | None:
         is_limit_type = (self.exception_type or "").casefold() == _LIMIT_TYPE

@@ -86,9 +86,10 @@ def test_a_record_without_its_number_is_refused(read, wire):
         read(wire)
 
 
-@pytest.mark.parametrize("wire", [34, 34.0, " 34 ", "34\n"])
+@pytest.mark.parametrize("wire", [34, 34.0, " 34 ", "34\n", "34.00 "])
 def test_an_identifier_may_be_a_json_number(wire):
     """An identifier is text without blanks in the record, also if the service sends a number, whole or as 34.0."""
+    assert (receipt_of({"Id": 0}).number, receipt_of({"Id": "3.5.0"}).number) == ("0", "3.5.0")
     assert receipt_of({"Id": wire}).number == "34"
     assert ticket_of({"Id": wire, "TicketId": " a-b "}).ticket_id == "a-b"
     assert receipt_of({"Id": "1", "TicketId": " "}).ticket_id is None

@@ -147,11 +147,23 @@ def test_a_message_that_almost_is_the_limit_is_parsed_in_no_time(text):
 
 
 @pytest.mark.parametrize("status", [200, 403, 429, 500])
-@pytest.mark.parametrize("quota", ["10000 in 86400", "1,000,000 in 86,400", "0 in 86400", "300000 in 2592000"])
+@pytest.mark.parametrize(
+    "quota",
+    [
+        "10000 in 86400 second(s)",
+        "1,000,000 in 86,400 second(s)",
+        "0 in 86400 second(s)",
+        "300000 in 2592000 second(s)",
+        "10000 in 1440 Minutes",
+        "10,000 calls in 24 hour(s)",
+        "10000 in 1 day",
+    ],
+)
 def test_a_daily_quota_is_never_repeated(status, quota):
     """A rate limit with a window of a day or more is not repeated."""
-    result = read(status, f"API calls exceeded the limit of {quota} second(s)")
+    result = read(status, f"API calls exceeded the limit of {quota}")
     assert isinstance(result.error, RateLimitError)
+    assert result.error.limit[1] in (86_400, 2_592_000)
     assert (result.outcome, result.retry) == (Outcome.NOT_APPLIED, Retry.NEVER)
 
 
@@ -269,7 +281,9 @@ def test_a_request_that_was_not_processed_is_repeated_on_a_new_connection(status
         ({"ErrorMessage": " Unknown lead "}, "Unknown lead"),
         ({"detail": [{"loc": ["body"], "msg": "Unknown lead"}]}, "Unknown lead"),
         ({"Message": "", "title": "Bad Request", "errors": {"": []}}, "Bad Request"),
+        ([{"errorCode": "X", "message": "Unknown lead"}, "Odd"], "Unknown lead; Odd"),
         ({"Message": 5, "status": 400}, None),
+        ([5], None),
     ],
 )  # fmt: skip
 def test_the_reason_is_found_in_every_common_format(body, reason):
@@ -283,7 +297,11 @@ def test_the_reason_is_found_in_every_common_format(body, reason):
         ("143", {"Id": "143"}, True),
         ("143", {"Id": 143.0}, True),
         ("143", {"Id": "0143", "TicketId": GUID}, True),
+        ("143", {"Id": " 143.0 "}, True),
+        ("143", {"Id": "#0143"}, True),
         ("143", {"Id": GUID}, True),
+        ("143", {"Id": "999.00"}, False),
+        ("143", {"Id": "#999"}, False),
         ("143", {"Id": "999", "TicketId": "143"}, False),
         (GUID, {"Id": "999"}, True),
         (GUID, {"Id": "999", "TicketId": GUID.upper()}, True),
@@ -416,6 +434,8 @@ def test_an_answer_that_confirms_nothing_was_likely_applied(parse, body):
         ("3600", 60.0),
         ("Sat, 21 Nov 2026 10:00:09 GMT", 9.0),
         ("Sat, 21 Nov 2026 10:59:00 GMT", 60.0),
+        ("Saturday, 21-Nov-26 10:00:09 GMT", 9.0),
+        ("Sat Nov 21 10:00:09 2026", 9.0),
         ("3601", None),
         ("1e9", None),
         ("9" * 400, None),
