@@ -14,7 +14,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
-from ..config import Config, is_loopback
+from ..config import Config, Secret, is_loopback
 from ..errors import ConfigurationError
 
 _KEEPALIVE = 3.0  # seconds; shorter than in common gateways, which would close a connection just as it is used again
@@ -30,9 +30,11 @@ def proxies_of(config: Config) -> dict[str, httpx.Proxy]:
     proxies: dict[str, httpx.Proxy] = {}
     for setting in ("base_url", "metadata_url", "leads_url"):
         origin = httpx.URL(getattr(config, setting))
-        environment = {} if is_loopback(origin.host) or _is_excluded(origin) else getproxies()
-        kind = origin.scheme if environment.get(origin.scheme) else "all"
-        if address := environment.get(kind):
+        if is_loopback(origin.host) or _is_excluded(origin):
+            continue
+        kind = origin.scheme if getproxies().get(origin.scheme) else "all"
+        address = Secret(getproxies().get(kind, ""))  # it may hold a password
+        if not address.fits(""):
             names = (f"{kind}_proxy", f"{kind.upper()}_PROXY")
             variable = next((name for name in names if os.environ.get(name)), "the system's proxy setting")
             if origin.scheme == "http":
@@ -40,24 +42,26 @@ def proxies_of(config: Config) -> dict[str, httpx.Proxy]:
                     f"{setting} is an http:// origin, so the proxy of {variable} would receive the API keys in clear "
                     f"text. Use an https:// origin, or add {origin.host} to NO_PROXY"
                 )
-            proxies[getattr(config, setting)] = _proxy(address.strip(), variable)
+            proxies[getattr(config, setting)] = _proxy(address, variable)
     return proxies
 
 
 def _is_excluded(origin: httpx.URL) -> bool:
-    """Whether NO_PROXY, or the system, excludes a host: by its name, a domain, an address or a network."""
-    with suppress(ValueError):
-        address = ipaddress.ip_address(origin.host)
-        for entry in getproxies().get("no", "").split(","):
-            with suppress(ValueError):
-                if address in ipaddress.ip_network(entry.strip().strip("[]"), strict=False):
-                    return True
-    return bool(proxy_bypass(f"{origin.host}:{origin.port or _PORTS[origin.scheme]}"))
+    """Whether NO_PROXY, or the system, excludes a host by its name, domain, address or network, perhaps with a port."""
+    port = origin.port or _PORTS[origin.scheme]
+    for entry in re.split(r"[,\s]+", getproxies().get("no", "").lower()):
+        name = re.sub(r"[][]", "", entry.removesuffix(f":{port}")).removeprefix("*")
+        if name.strip(".") and f".{origin.host}".endswith(f".{name.lstrip('.')}"):
+            return True
+        with suppress(ValueError):
+            if ipaddress.ip_address(origin.host) in ipaddress.ip_network(name, strict=False):
+                return True
+    return bool(proxy_bypass(f"{origin.host}:{port}"))
 
 
-def _proxy(address: str, variable: str) -> httpx.Proxy:
+def _proxy(address: Secret, variable: str) -> httpx.Proxy:
     try:
-        proxy = httpx.Proxy(address if "://" in address else f"http://{address}")
+        proxy = httpx.Proxy(("" if address.fits(".*://.*") else "http://") + address.reveal().strip())
         is_valid = re.fullmatch("[A-Za-z0-9._:-]+", proxy.url.host) and (proxy.url.port or 0) < 1 << 16
     except (ValueError, httpx.InvalidURL):
         is_valid = False

@@ -7,6 +7,7 @@ import attrs
 import httpx
 import pytest
 from raw_server import RawServer, ok, request_of
+from test_secrecy import everything_shown
 
 from lsq_service_async import Config, ConfigurationError, NewTicket, NotSentError, RetryPolicy, ServiceClient
 from lsq_service_async._transport.network import proxies_of
@@ -39,6 +40,10 @@ def uses_proxy(origin, **more):
         ("example.com", "apigw.example.com", False),
         (" .example.com ,x", "apigw.example.com", False),
         ("other.com,gw.example.com", "apigw.example.com", True),
+        ("*.Example.com", "apigw.example.com", False),
+        ("*.example.com:8443", "apigw.example.com", True),
+        ("other.com example.com", "apigw.example.com", False),
+        (".", "apigw.example.com", True),
         ("apigw.example.com:443", "apigw.example.com", False),
         ("apigw.example.com:8443", "apigw.example.com", True),
         ("localhost,127.0.0.1,fd07:b51a:cc66:f0::/64", "apigw.example.com", True),
@@ -46,7 +51,11 @@ def uses_proxy(origin, **more):
         ("fe80::/10", "[fd07:b51a:cc66:f0::7]", True),
         ("[fd07::1]", "[fd07::1]", False),
         ("fd07::1", "[fd07::1]:8443", False),
+        ("[fd07::1]:8443", "[fd07::1]:8443", False),
+        ("[fd07::1]:443", "[fd07::1]:8443", True),
+        ("[fd07::]/16", "[fd07::1]", False),
         ("10.0.0.0/8", "10.1.2.3", False),
+        ("10.0.0.0/8:443", "10.1.2.3", False),
         ("10.1.2.3/8,", "11.1.2.3:8443", True),
         ("fe80::/999,::1::", "10.1.2.3", True),
     ],
@@ -61,10 +70,12 @@ def test_no_proxy_excludes_hosts_and_networks(monkeypatch, no_proxy, host, expec
 @pytest.mark.parametrize("setting", ["base_url", "metadata_url", "leads_url"])
 def test_an_http_origin_has_no_proxy(monkeypatch, setting):
     """A proxy would receive the keys of an http origin in clear text, so both together are refused."""
-    monkeypatch.setenv("http_proxy", PROXY)
+    monkeypatch.setenv("http_proxy", "http://u:PASSWORD@127.0.0.1:8")
     settings = {"base_url": LOCAL, "allow_http": True, setting: "http://gateway.example.com"}
-    with pytest.raises(ConfigurationError, match=f"{setting} is an http:// origin.* http_proxy .*gateway.example.com"):
+    message = f"{setting} is an http:// origin.* http_proxy .*gateway.example.com"
+    with pytest.raises(ConfigurationError, match=message) as caught:
         uses_proxy(**{"origin": LOCAL, **settings})
+    assert "PASSWORD" not in everything_shown(caught.value.with_traceback(caught.tb.tb_next))
     monkeypatch.setenv("no_proxy", "gateway.example.com")
     assert not uses_proxy(**{"origin": LOCAL, **settings})
 
@@ -105,15 +116,17 @@ async def test_an_origin_on_this_machine_has_no_proxy(monkeypatch, setting, loca
         "http://xn--a:1",
         "http://a b:1",
         "http://x:99999",
+        "http://u:CANARY/p@x:1",
+        "http://u:CANARY#p@x:1",
         " ",
     ],
 )
 def test_a_proxy_that_cannot_be_used_is_named(monkeypatch, variable, address):
-    """The error names the variable, and does not repeat its value, which may hold a password."""
+    """The error names the variable. Its value, which may hold a password, is not shown, nor in a local variable."""
     monkeypatch.setenv(variable, address)
     with pytest.raises(ConfigurationError, match=rf"^{variable} must be a URL of a proxy") as caught:
         uses_proxy("https://apigw.example.com")
-    assert "CANARY" not in str(caught.value)
+    assert "CANARY" not in everything_shown(caught.value.with_traceback(caught.tb.tb_next))
 
 
 def test_a_socks_proxy_needs_a_library(monkeypatch):
