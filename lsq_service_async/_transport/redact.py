@@ -14,7 +14,7 @@ _LEVELS = 3  # JSON may be quoted in a URL, and the URL in a page
 _HEX = "[0-9a-fA-F]"
 _CODE = rf"u{_HEX}{{4}}|x{_HEX}{{2}}"
 _ESCAPE = re.compile(
-    rf"(\\+(?:{_CODE})?|%(?:{_CODE}|{_HEX}{{2}})|&(?:#(?:[0-9]{{1,9}}|[xX]{_HEX}{{1,8}})|[a-zA-Z]{{2,31}});)"
+    rf"(\\+(?:{_CODE})?|%(?:{_CODE}|{_HEX}{{2}})|&(?:#(?:[0-9]{{1,9}}|[xX]{_HEX}{{1,8}});?|[a-zA-Z]{{2,31}};))"
 )
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)  # of the same length, unlike str.lower
 _Ends = list[int]

@@ -26,6 +26,7 @@ ENCODINGS = {
     "javascript": lambda text: "".join(f"%u{ord(character):04x}" for character in text),
     "html": html.escape,
     "html, all": lambda text: "".join(f"&#{ord(character)};" for character in text),
+    "html, no ends": lambda text: "".join(f"&#{ord(character)}" for character in text),
     "html, hex": lambda text: "".join(f"&#X{ord(character):X};" for character in text),
     "html, zeros": lambda text: "".join(f"&#{ord(character):07};" for character in text),
     "html, names": lambda text: text.replace("$", "&dollar;").replace("+", "&plus;"),
