@@ -108,8 +108,10 @@ class RedisBackend:
     process uses it, or the server's clock is set, every slot that may have been used counts as used at that moment.
     """
 
-    def __init__(self, server: str | redis.asyncio.Redis, name: str | None) -> None:
-        self._server = Secret(server) if isinstance(server, str) else server
+    def __init__(self, server: Any, name: str | None) -> None:
+        # Any other object may hold a password, too. A redis.Redis would block the event loop.
+        is_client = hasattr(server, "register_script") and not isinstance(server, redis.Redis)
+        self._server: Secret | redis.asyncio.Redis = server if is_client else Secret(server)
         self._name = name
         self._is_connected = False
         self._written: _Written | None = None
@@ -124,7 +126,7 @@ class RedisBackend:
         if client is None:
             raise ConfigurationError(
                 "RedisLimiter needs an address like redis://host:6379/0, rediss://user:password@host:6379/0 or "
-                "unix:///path?db=0. In the password, write @ / ? # % as %40 %2F %3F %23 %25"
+                "unix:///path?db=0, or a redis.asyncio.Redis. In the password, write @ / ? # % as %40 %2F %3F %23 %25"
             )
         self._client = client
         self._read, self._swap = client.register_script(READ), client.register_script(SWAP)
@@ -208,6 +210,7 @@ def _client_of(address: Secret) -> redis.asyncio.Redis | None:
     try:
         client = redis.asyncio.from_url(address.reveal(), retry=Retry(NoBackoff(), 0), **timeouts)
         client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)  # checks the options
-    except (ValueError, TypeError):
+        client.register_script(READ)  # checks the encoding
+    except (ValueError, TypeError, LookupError, RedisError):
         return None
     return client

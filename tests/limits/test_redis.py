@@ -205,10 +205,15 @@ ADDRESSES = [
     "redis://u:CANARY@h:6379/CANARY",
     "redis://u:CANARY@h:6379/?socket_timeout=CANARY",
     "redis://u:CANARY@h:6379/?CANARY=1",
+    "redis://u:CANARY@h:6379/?encoding=CANARY",
+    "rediss://u:CANARY@h:6379/?ssl_cert_reqs=CANARY",
     "redis://u:CANARY\udcff@h",
     "http://u:CANARY@h",
     "CANARY",
     "CANARY@h:6379",
+    b"redis://u:CANARY@h",
+    {"password": "CANARY"},
+    redis.Redis.from_url("redis://u:CANARY@h"),
 ]
 
 
