@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from typing import Any, TextIO
+from typing import Any
 
 import click
 
@@ -19,13 +19,12 @@ from .. import (
     RateLimitError,
     ServiceClient,
 )
+from .._private_files import open_private_file
 from ..errors import printable
 from ..limits import limiter_from_env
 from .exit_codes import NO_ACCESS, USAGE, exit_code_for
 from .learn import learn as learn_account
 from .learn import measure_window
-
-_FILE = click.File("w", encoding="utf-8", lazy=True)
 
 _ADVICE = {
     AuthenticationError: "NO ACCESS: check LSQ_ACCESS_KEY and LSQ_SECRET_KEY, and that they belong to this host",
@@ -38,14 +37,14 @@ _ADVICE = {
 
 
 @click.command()
-@click.option("--learn", type=_FILE, metavar="FILE", help="Find out how the account differs from others (30 reads).")
+@click.option("--learn", metavar="FILE", help="Find out how the account differs from others (30 reads).")
 @click.option("--write", is_flag=True, help="For --learn: create a ticket, read it after 10 s, and trash it.")
 @click.option("--lead-email", default="lsq-service-doctor@example.com", show_default=True, help="Lead for --write.")
 @click.option("--marker", metavar="FIELD", help="For --learn: the custom field for references of creates.")
 @click.option(
     "--burst", is_flag=True, help="Measure the window of the rate limit with twice as many reads as it allows."
 )
-def doctor(learn: TextIO | None, write: bool, lead_email: str, marker: str | None, burst: bool) -> int:
+def doctor(learn: str | None, write: bool, lead_email: str, marker: str | None, burst: bool) -> int:
     """Check keys, host, org id, API and rate limit with one read.
 
     --learn FILE answers questions about the account that the vendor's pages leave open. It prints a table, and writes
@@ -59,22 +58,31 @@ def doctor(learn: TextIO | None, write: bool, lead_email: str, marker: str | Non
     return asyncio.run(_diagnose(Config.from_env(marker_field=marker), learn, lead_email if write else None, burst))
 
 
-async def _diagnose(config: Config, file: TextIO | None, lead_email: str | None, burst: bool) -> int:
+async def _diagnose(config: Config, path: str | None, lead_email: str | None, burst: bool) -> int:
     code = await _check(config)
-    if not (file or burst) or code in (USAGE, NO_ACCESS):
+    if not (path or burst) or code in (USAGE, NO_ACCESS):
         return code
     facts: dict[str, Any] = {}
     answers: dict[str, str] = {}
-    if file is not None:
+    if path is not None:
         facts, answers = await learn_account(config, lead_email)
     if burst:
         measured, answers["window of the rate limit"] = await measure_window(config)
         facts |= measured
     for question, answer in answers.items():
         click.echo(f"{question:<28} {printable(answer, 300)}")
-    if file is not None:
-        file.write(json.dumps({**facts, "answers": answers}, indent=2, ensure_ascii=False) + "\n")
+    if path is not None:
+        _save({**facts, "answers": answers}, path)
     return 0
+
+
+def _save(facts: dict[str, Any], path: str) -> None:
+    try:
+        with open(open_private_file(path, os.O_WRONLY), "w", encoding="utf-8") as file:
+            file.truncate()  # "w" does not empty a file that is open already
+            file.write(json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise click.ClickException(f"cannot write the answers to {path!r}: {error.strerror}") from None
 
 
 async def _check(config: Config) -> int:

@@ -151,6 +151,19 @@ def test_a_burst_on_a_busy_account_has_no_result(monkeypatch: pytest.MonkeyPatch
     assert (code, "another program uses the account" in out) == (0, True)
 
 
+def test_the_answers_are_written_to_a_private_file(served: Emulator, cli: Any, tmp_path: Path) -> None:
+    """An earlier file is replaced, and no link is followed."""
+    path, link = tmp_path / "facts.json", tmp_path / "link.json"
+    path.touch(0o600)
+    path.write_text("x" * 100_000)
+    facts_of(served, cli, path)
+    link.symlink_to(path)
+    code, _, errors = cli("doctor", "--learn", str(link))
+    assert (code, "is a symbolic link, which is not followed" in errors) == (2, True)
+    code, _, errors = cli("doctor", "--learn", str(tmp_path / "gone" / "facts.json"))
+    assert (code, "cannot write the answers to" in errors, "No such file" in errors) == (1, True, True)
+
+
 def test_write_needs_learn(served: Emulator, cli: Any) -> None:
     """Nothing is sent."""
     assert (cli("doctor", "--write")[0], len(served.calls)) == (2, 0)
