@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sqlite3
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
@@ -52,13 +53,18 @@ _ROW_NAMES = {"key", "attachments", "error", "fields"}
 class TicketFile(TicketStore):
     """A store whose tickets, leads and numbering are kept in a SQLite file, also if the process is killed.
 
-    The file is created for this user alone. ValueError if it is another kind of file, or in use by another emulator.
+    The file is created for this user alone. ValueError if it is another kind of file, if another user owns it or
+    can write to it, or if another emulator uses it.
     """
 
     def __init__(self, path: str | os.PathLike[str], **options: Any) -> None:
         super().__init__(**options)
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-        os.close(os.open(path, flags, 0o600))
+        with open(os.open(path, flags, 0o600), "rb", buffering=0) as file:
+            status = os.fstat(file.fileno())
+        is_foreign = hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o022)
+        if is_foreign or not stat.S_ISREG(status.st_mode):
+            raise ValueError(f"{os.fspath(path)} is not a regular file of this user that no other user can write to")
         # Without waiting for the disk, a commit outlives the process, but not a power failure.
         self._file = sqlite3.connect(path, timeout=0, isolation_level=None)
         try:

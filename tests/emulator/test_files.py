@@ -101,6 +101,20 @@ async def test_a_file_that_cannot_be_written_is_a_507(connect, path, new_ticket)
         assert (await client.get("/tickets/7")).status_code == 404
 
 
+@pytest.mark.parametrize("make", [lambda path: path.touch() or path.chmod(0o666), os.mkfifo, "other user"])
+def test_a_file_that_others_can_change_is_refused(monkeypatch, path, make):
+    """A file of another user, one that others can write to, and a pipe are refused before anything is written."""
+    if make == "other user":
+        path.touch()
+        uid = os.geteuid()
+        monkeypatch.setattr(os, "geteuid", lambda: uid + 1)
+    else:
+        make(path)
+    with pytest.raises(ValueError, match="is not a regular file of this user that no other user can write to"):
+        TicketFile(path)
+    assert path.stat().st_size == 0
+
+
 def test_a_symbolic_link_is_not_followed(path, tmp_path):
     """No file is created or changed through a link."""
     path.symlink_to(tmp_path / "target")
