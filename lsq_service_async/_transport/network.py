@@ -9,7 +9,6 @@ import re
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
-from http.cookiejar import CookieJar
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
@@ -86,14 +85,10 @@ def open_http_client(config: Config, proxies: Mapping[str, httpx.Proxy]) -> http
         origin: httpx.AsyncHTTPTransport(verify=verify, trust_env=False, limits=limits, proxy=proxy)
         for origin, proxy in proxies.items()
     }
-    return httpx.AsyncClient(verify=verify, trust_env=False, limits=limits, mounts=mounts, cookies=_NoCookies())
-
-
-class _NoCookies(CookieJar):
-    """Takes no cookies, without reading the headers of each response."""
-
-    def extract_cookies(self, response: object, request: object) -> None:
-        pass
+    client = httpx.AsyncClient(verify=verify, trust_env=False, limits=limits, mounts=mounts)
+    # Cookies are not kept. To look for them in a response, httpx would first copy the request with all its headers.
+    client.cookies.extract_cookies = lambda response: None  # type: ignore[method-assign]
+    return client
 
 
 def _authorities() -> ssl.SSLContext:
