@@ -210,8 +210,13 @@ class ServiceClient:
             files = row.attachments
             ticket: Any = row.ticket  # the call checks its type
             if verb == "created":
-                call = create_call(ticket, files, reference=reference, marker=config.marker_field)
-                call = attrs.evolve(call, look_up=lambda create, quiet: look_ups(quiet, 200).decide(create))
+                call = create_call(
+                    ticket,
+                    files,
+                    reference=reference,
+                    marker=config.marker_field,
+                    look_up=lambda create, quiet: look_ups(quiet, 200).decide(create),
+                )
             else:
                 call = update_call(row.target or "", ticket, files)
             return await self._session.send(attrs.evolve(call, before_send=before_send), options)

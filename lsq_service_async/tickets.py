@@ -11,9 +11,7 @@ from datetime import UTC, datetime, tzinfo
 from functools import partial
 from typing import Any
 
-import attrs
-
-from ._wire.call import Call, Idempotency, Progress, Send
+from ._wire.call import Call, Idempotency, LookUp, Progress, Send
 from ._wire.lookup import OwnTickets, Search, SentCreate
 from ._wire.parse import parse, parse_activity, parse_conversations, parse_ticket, parse_trash_result
 from ._wire.serialize import encode, new_ticket_dto, ticket_number, ticket_ref, update_dto
@@ -72,8 +70,10 @@ class Tickets:
 
         Page: apidocs.leadsquared.com/create-tickets, .../create-ticket-with-attachments
         """
-        call = create_call(ticket, attachments, progress, reference=reference, marker=self._marker)
-        return await self._send(attrs.evolve(call, look_up=self._decide))
+        call = create_call(
+            ticket, attachments, progress, reference=reference, marker=self._marker, look_up=self._decide
+        )
+        return await self._send(call)
 
     async def look_up(self, error: OutcomeUnknownError, *, quiet: float = 60.0, max_reads: int = 200) -> Verdict:
         """Find out whether a create that ended in OutcomeUnknownError was applied: `Found`, `Absent` or `Unclear`.
@@ -344,6 +344,7 @@ def create_call(
     *,
     reference: str | None = None,
     marker: str | None = None,
+    look_up: LookUp | None = None,
 ) -> Call[TicketReceipt]:
     """Return the call that creates a ticket. Raises InvalidRequestError for a ticket that cannot be valid.
 
@@ -374,6 +375,7 @@ def create_call(
         attachments=files,
         progress=progress,
         create=SentCreate(ticket=ticket, reference=reference, marker=marker, attachments=files),
+        look_up=look_up,
     )
 
 
