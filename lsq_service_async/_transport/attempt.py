@@ -92,13 +92,14 @@ class HttpSender:
         self._config = config
         self._redact = Redactor(config.access_key, config.secret_key)
         self._http = http
-        self._user_agent = user_agent
         self._keeps_headers = keeps_headers  # also those of a successful response, for the hooks
         self._numbers = TicketNumbers()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lsq_service_async decode")
         origins = {Api.TENANT: config.base_url, Api.METADATA: config.metadata_url, Api.LEADS: config.leads_url}
         self._urls = {api: origin + ("" if api is Api.LEADS else config.tenant_path) for api, origin in origins.items()}
         self._hosts = {api: httpx.URL(origin) for api, origin in origins.items()}
+        common = [(b"User-Agent", user_agent.encode()), (b"Accept", b"application/json"), (b"Accept-Encoding", b"gzip")]
+        self._common_headers = {api: [(b"Host", host.netloc), *common] for api, host in self._hosts.items()}
         # Without its user and password. The proxies of a caller's client are not known.
         self._proxies = {api: f" {proxies[origin].url}" for api, origin in origins.items() if origin in proxies}
 
@@ -213,16 +214,11 @@ class HttpSender:
         call, body = context.call, context.body
         text = self._urls[call.api] + call.path
         url = httpx.URL(text, params=call.params) if call.params else _url(text)
-        headers = {
-            "Host": url.netloc.decode("ascii"),
-            "User-Agent": self._user_agent,
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip",
-        }
+        headers = self._common_headers[call.api].copy()
         if call.method != "GET" or body.length:
-            headers["Content-Length"] = str(body.length)
+            headers.append((b"Content-Length", b"%d" % body.length))
         if body.content_type is not None:
-            headers["Content-Type"] = body.content_type
+            headers.append((b"Content-Type", body.content_type.encode()))
         stream = _Transmission(context, timer)
         timeout = dict.fromkeys(("connect", "read", "write", "pool"), context.options.timeout)
         extensions = {"timeout": timeout, "trace": stream.trace}
