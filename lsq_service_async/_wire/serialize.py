@@ -14,6 +14,8 @@ from ..records import UNSET, NewTicket, Ticket, TicketReceipt, TicketRef, Ticket
 from ..records.tickets import number_of
 from .field_map import LEAD_FIELDS, SETTABLE
 
+_encoder = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+
 
 def encode(value: Any) -> bytes:
     """Return compact UTF-8 JSON.
@@ -21,7 +23,7 @@ def encode(value: Any) -> bytes:
     NaN, numbers that overflow, lone surrogates and types unknown to JSON raise InvalidRequestError.
     """
     try:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        text = _encoder.encode(value)
         if re.search("[0-9]{300}", text):  # json.dumps writes whole numbers of any size
             json.loads(text, parse_int=finite_int)
         return text.encode()
