@@ -24,4 +24,4 @@ def run() -> None:
             taken[name].append(seconds_of(program))
     medians = {name: statistics.median(values) for name, values in taken.items()}
     rows = [(name, median * 1000, median / medians["httpx"]) for name, median in medians.items()]
-    show(f"import time, median of {ROUNDS} fresh processes", ["import", "ms", "to httpx"], rows)
+    show(f"import time, median of {ROUNDS} fresh processes", ["import", "ms", "ratio to httpx"], rows)

@@ -68,4 +68,4 @@ def run() -> None:
     server.terminate()
     medians = {name: statistics.median(values) for name, values in taken.items()}
     rows = [(name, median, median / medians["bare httpx"]) for name, median in medians.items()]
-    show(f"CPU per create, median of {ROUNDS} x {CALLS}", ["client", "us", "to httpx"], rows)
+    show(f"CPU per create, median of {ROUNDS} x {CALLS}", ["client", "us", "ratio to httpx"], rows)

@@ -39,7 +39,7 @@ def compared(origin: str, path: Path, count: int, rounds: int) -> list[tuple[obj
 
 
 def run() -> None:
-    head = ["client", "s", "to httpx", "peak growth MiB", "stall p99 ms", "stall max ms"]
+    head = ["client", "s", "ratio to httpx", "peak growth MiB", "stall p99 ms", "stall max ms"]
     with tempfile.TemporaryDirectory() as folder, hashing_server() as origin:
         path = Path(folder) / "large.bin"
         (path.with_name("small.bin")).write_bytes(bytes(MIB))

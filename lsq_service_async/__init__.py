@@ -16,7 +16,7 @@ A folder is a layer, and imports point down only. The modules, from top to botto
     attachments.py  Attachment: a name, a content type and a source of bytes
     records/        tickets and all other records as frozen attrs classes
     events.py       events for hooks
-    errors.py       the tree of errors, named by what the caller may do next
+    errors.py       the tree of errors: not sent, not answered, or answered with an error
     emulator/       a stand-in for the service that shares no code with the rest
 """
 

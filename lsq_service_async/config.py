@@ -140,8 +140,8 @@ class Config(metaclass=validators.HidesKeys):
 
         LSQ_ACCESS_KEY, LSQ_SECRET_KEY and LSQ_ORG_ID are required; LSQ_BASE_URL, LSQ_METADATA_URL, LSQ_LEADS_URL,
         LSQ_RATE_LIMIT (such as "25/5") and LSQ_TIME_ZONE are optional. ``overrides`` are arguments of this class, such
-        as ``timeout=10.0``. A ConfigurationError names every variable that is missing. With LSQ_LOG, the log of this
-        package is also printed on stderr, from the level ``info`` or ``debug`` on.
+        as ``timeout=10.0``. A ConfigurationError names every variable that is missing. LSQ_LOG
+        (``info`` or ``debug``) also prints the log of this package, from that level on, on stderr.
         """
         # Crash reporters send local variables: nothing may raise before the keys are wrapped and the mapping deleted.
         is_mapping = isinstance(environ, Mapping | None)

@@ -1,4 +1,4 @@
-"""The errors of the package in one tree, named by what the caller may do next.
+"""The tree of errors. The class shows whether the call was sent, and whether it was answered.
 
     LSQServiceError
       ConfigurationError (ValueError)    nothing was attempted: settings are missing or wrong
@@ -28,8 +28,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-# Controls (C0 and C1), line ends, bidi and other invisible marks, and lone surrogates. Joiners and variation
-# selectors are not in it, because emoji and Indic scripts need them.
+# Controls (C0 and C1), line ends, bidi and other invisible marks, and lone surrogates. Emoji and Indic scripts need the
+# joiners U+200C and U+200D and the variation selectors U+FE00 to U+FE0F, so these are not in it.
 INVISIBLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
     "\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
@@ -59,8 +59,8 @@ class LSQServiceError(Exception):
     response to the last attempt, without API keys and cookies; it is empty if none arrived. Names are not
     case-sensitive.
 
-    This class is raised directly if a client is used after it was closed, or in another event loop or process. The
-    message is `printable`.
+    This class is raised directly if a client is used after it was closed, or in another event loop or process.
+    Invisible characters of the message are escaped.
     """
 
     def __init__(
@@ -207,9 +207,9 @@ class RateLimitError(APIStatusError):
 class ServerError(APIStatusError):
     """5xx: the service failed.
 
-    If ``exception_type`` is set, or if the status is 501, 505 to 508, 510 or 511, it refused the call and would refuse
-    it again. Otherwise the call may have been applied. This error is then raised for reads and for updates without
-    attachments only; other calls raise OutcomeUnknownError instead.
+    If ``exception_type`` is set, or if the status is 501, 505 to 508, 510 or 511, the service refused the call and
+    would refuse it again. Otherwise the call may have been applied. This error is then raised for reads and for updates
+    without attachments only; other calls raise OutcomeUnknownError instead.
     """
 
 

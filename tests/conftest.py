@@ -71,4 +71,4 @@ def forget_modules(monkeypatch):
 
     yield forget
     for name in [name for name in sys.modules if name.startswith(tuple(prefixes))]:
-        del sys.modules[name]  # those of before come back when the changes are undone
+        del sys.modules[name]  # the earlier modules are restored when the changes are undone

@@ -214,7 +214,7 @@ def test_a_time_zone_is_a_name_or_a_tzinfo():
 
 
 def test_missing_time_zones_are_named(monkeypatch):
-    """On a machine without time zones, the error says what to install."""
+    """On a machine without time zones, the error has the command that installs them."""
 
     def missing(name):
         raise ZoneInfoNotFoundError(name)

@@ -199,7 +199,7 @@ def test_an_answer_after_the_deadline_needs_no_look_up():
     ],
 )
 def test_a_refused_read_is_no_proof_and_a_failed_read_is_an_error(fault, result):
-    """A ticket that cannot be read may be the lost one. Errors that say nothing about the ticket are raised."""
+    """A ticket that cannot be read may be the lost one. Errors that do not concern the ticket are raised."""
 
     async def main(client, emulator):
         error = await lose(client, emulator, DROPPED)

@@ -1,4 +1,4 @@
-"""Files that no other user may change: what is refused, and that nothing is followed or changed before that."""
+"""Files that no other user may change: others are refused before a link is followed or a file is changed."""
 
 import os
 import stat

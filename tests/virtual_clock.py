@@ -16,7 +16,7 @@ _TICK = 1e-9  # a clock that stood still would make aiolimiter spin
 
 
 class _NoWaiting(selectors.DefaultSelector):
-    """Never blocks: what the loop would have slept is added to its clock instead."""
+    """Never blocks: the time that the loop would have slept is added to its clock instead."""
 
     skipped = 0.0
 

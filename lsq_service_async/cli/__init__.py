@@ -2,13 +2,13 @@
 
     main.py          the group of commands                                   <- start reading here
     ticket.py        ticket: create, read, change or trash tickets
-    account.py       lead, fields, sub-types: what an account has
+    account.py       lead, fields, sub-types: read leads and field metadata
     bulk/            bulk: one ticket per row of a file, with a journal
     doctor.py        doctor: check the settings with one request
     learn.py         doctor: find out how an account differs from others
     emulator.py      emulator: serve a local stand-in for the service
     demo/            demo: a bulk run against the emulator, without an account
-    client.py        the client of a command, and calls whose result is printed
+    client.py        calls whose result is printed as JSON
     progress.py      progress bar or progress lines
     streams.py       stdout and stderr: closed, full, of any encoding
     exit_codes.py    exit codes

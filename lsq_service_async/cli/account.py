@@ -1,4 +1,4 @@
-"""The commands `lead find`, `fields` and `sub-types`: what an account has, as JSON on stdout."""
+"""The commands `lead find`, `fields` and `sub-types`: read leads and field metadata, and print JSON."""
 
 from __future__ import annotations
 

@@ -37,10 +37,10 @@ _ADVICE = {
 
 
 @click.command()
-@click.option("--learn", metavar="FILE", help="Find out how the account differs from others (30 reads).")
+@click.option("--learn", metavar="FILE", help="Learn how the account differs from others (up to 30 reads).")
 @click.option("--write", is_flag=True, help="For --learn: create a ticket, read it after 10 s, and trash it.")
 @click.option("--lead-email", default="lsq-service-doctor@example.com", show_default=True, help="Lead for --write.")
-@click.option("--marker", metavar="FIELD", help="For --learn: the custom field for references of creates.")
+@click.option("--marker", metavar="FIELD", help="For --learn: a custom field that stores the reference of each create.")
 @click.option(
     "--burst", is_flag=True, help="Measure the window of the rate limit with twice as many reads as it allows."
 )
@@ -48,8 +48,8 @@ def doctor(learn: str | None, write: bool, lead_email: str, marker: str | None, 
     """Check keys, host, org id, API and rate limit with one read.
 
     --learn FILE answers questions about the account that the vendor's pages leave open. It prints a table, and writes
-    the answers to FILE as JSON, which the emulator reads: Emulator(facts="FILE"). --burst may cause refused calls, so
-    run it while no other program uses the account.
+    the answers to FILE as JSON, for "emulator --facts FILE". --burst may cause refused calls, so run it while no other
+    program uses the account.
 
     Exit codes: 0 everything works, 2 wrong settings, 4 rejected keys, 1 other failures. Keys are never printed.
     """

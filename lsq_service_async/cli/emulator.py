@@ -35,7 +35,7 @@ def _limit(context: click.Context, option: click.Parameter, value: str) -> tuple
     help="How calls are counted. estimate: as HAProxy does.",
 )
 @click.option("--persist", metavar="FILE", help="Keep tickets and numbering in this SQLite file.")
-@click.option("--seed", metavar="FILE", help="Begin with the tickets of this JSONL file, unless --persist has some.")
+@click.option("--seed", metavar="FILE", help="Begin with the tickets of this JSONL file, if --persist has none.")
 @click.option("--facts", metavar="FILE", help="Behave like the account that `doctor --learn FILE` describes.")
 @click.option("--no-mandatory", is_flag=True, help="Accept new tickets without mandatory fields (Title and Status).")
 def emulator(
@@ -49,7 +49,7 @@ def emulator(
 ) -> None:
     """Serve a local stand-in for the service until Ctrl-C.
 
-    It enforces the rate limit of the service, and stores tickets in memory unless a file is given. The settings that
+    It enforces the rate limit of the service, and stores tickets in memory unless --persist is given. The settings that
     connect a client to it are printed on stdout, and each request on stderr.
     """
     from ..emulator import TicketFile, TicketStore, serve
@@ -89,11 +89,11 @@ def emulator(
 
 
 def _print_call(call: Call) -> None:
-    """Print one line: time, method, path, status, milliseconds, and what was wrong on purpose."""
+    """Print one line: time, status, milliseconds, method, path, and the fault."""
     fault = "over the limit" if call.refused else type(call.fault).__name__.replace("Serve", "")
     color = "green" if (call.status or 599) < 400 else "yellow" if (call.status or 599) < 500 else "red"
     status = click.style(f"{call.status or 'none':>4}", fg=color)
     milliseconds = f"{1000 * (call.seconds or 0):.0f} ms"
-    # A path may have any character; quoted, it cannot command the terminal.
+    # A path may contain any character. A quoted one cannot control the terminal.
     line = f"{time.strftime('%H:%M:%S')} {status} {milliseconds:>8}  {call.method:4} {quote(call.path)}  {fault}"
     click.echo(line.rstrip(), err=True)

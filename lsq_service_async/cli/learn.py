@@ -35,7 +35,7 @@ async def learn(config: Config, lead_email: str | None) -> tuple[dict[str, Any],
 
     With ``lead_email``, a ticket of that lead is created, and trashed at the end.
     """
-    half = RateLimit(max(1, config.rate_limit.calls // 2), per=config.rate_limit.per)  # each of the two hosts
+    half = RateLimit(max(1, config.rate_limit.calls // 2), per=config.rate_limit.per)  # for each of the two hosts
     config = attrs.evolve(config, rate_limit=half, retry=RetryPolicy(attempts=1))
     async with (
         ServiceClient(config) as client,
@@ -87,7 +87,10 @@ class Learner:
         return [field for field in fields or () if isinstance(field, dict) and "SchemaName" in field]
 
     async def learn_tickets(self, lead_email: str | None) -> None:
-        """Read tickets, among them a new one if ``lead_email`` is given: ids in URLs, neighbours, automation."""
+        """Learn which ids URLs accept, which neighbours can be read, and which fields automation changes.
+
+        With ``lead_email``, a ticket is created, and trashed at the end.
+        """
         absent = await self._get(_ABSENT)
         if isinstance(absent, APIStatusError):
             body = absent.body if isinstance(absent.body, str) else json.dumps(absent.body)
@@ -169,7 +172,7 @@ class Learner:
 
 
 async def _result(call: Awaitable[T]) -> T | APIStatusError:
-    """Return the record of a call, or its refusal. Wrong keys and the rate limit are errors."""
+    """Return the record of a call, or its APIStatusError. Raises AuthenticationError and RateLimitError."""
     try:
         return await call
     except (AuthenticationError, RateLimitError):
@@ -200,4 +203,4 @@ async def measure_window(config: Config) -> tuple[dict[str, Any], str]:
     facts = {"rate_limit": [calls, per], "window": "estimate" if refused else "sliding"}
     if refused:
         return facts, f"{refused} of {calls} reads were refused one window later: the gateway estimates its window"
-    return facts, f"{calls} reads, and {calls} more after {per:g} s, were answered: no refusal by an estimate"
+    return facts, f"{calls} reads, and {calls} more after {per:g} s, were answered: the gateway does not estimate"

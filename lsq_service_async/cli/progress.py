@@ -97,7 +97,6 @@ class ProgressDisplay:
         return self._console.is_interactive
 
     def say(self, message: str) -> None:
-        """Print a message."""
         print_paragraph(self._console, message)
 
     def step(self) -> None:

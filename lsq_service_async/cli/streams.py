@@ -1,4 +1,4 @@
-"""Standard output and error: closed, full, of any encoding, or pipes whose reader has left."""
+"""Standard output and error: closed, full, of any encoding, or pipes whose reader has closed them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Lenient:
 
 @contextmanager
 def reliable_streams() -> Iterator[None]:
-    """Let no problem of stdout or stderr raise, except that stdout is full or has no reader.
+    """Ignore problems of stdout and stderr. Only writes to a stdout that is full or has no reader raise OSError.
 
     A closed descriptor is opened on the null device, so that no other file gets its number. Characters that an encoding
     does not have are escaped.
@@ -66,7 +66,7 @@ def print_json(value: Any, *, indent: int | None = None) -> None:
 
 
 def to_json(value: Any, *, encoding: str | None = None, indent: int | None = None) -> str:
-    """Return JSON with its invisible characters escaped; if *encoding* lacks others, all but ASCII is escaped."""
+    """Return JSON with invisible characters escaped, and all but ASCII if *encoding* lacks a character."""
     text = printable_lines(json.dumps(value, ensure_ascii=False, indent=indent, default=_as_text))
     try:
         text.encode(encoding or "utf-8")

@@ -74,7 +74,7 @@ def note(number: str, text: str) -> int:
 @ticket.command()
 @click.argument("number")
 @click.argument("text")
-@click.option("--direction", default="INBOUND", show_default=True, help="The service documents no other value.")
+@click.option("--direction", default="INBOUND", show_default=True, help="The service documents only INBOUND.")
 def portal(number: str, text: str, direction: str) -> int:
     """Add TEXT as a message of the customer portal and print the receipt as JSON."""
     return asyncio.run(
@@ -98,7 +98,7 @@ def conversations(number: str, types: tuple[str, ...]) -> int:
 @ticket.command()
 @click.argument("numbers", nargs=-1, required=True, metavar="NUMBER...")
 def trash(numbers: tuple[str, ...]) -> int:
-    """Trash tickets and print which of them were trashed as JSON. The keys must belong to an admin.
+    """Trash tickets and print the trashed and the failed ones as JSON. The keys must belong to an admin.
 
     The exit code is 1 if one of the tickets could not be trashed.
     """

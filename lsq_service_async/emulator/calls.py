@@ -83,7 +83,7 @@ class CallLog:
                 self._files -= len(self.kept.popitem(last=False)[1].files)
 
     def changed_since(self, changes: int) -> list[int] | None:
-        """Return the numbers of the calls that changed since there were so many changes; None if some are forgotten."""
+        """Return the numbers of the calls that changed after the first ``changes`` changes; None if some are lost."""
         count = self.changes - changes
         if count > len(self.changed):
             return None

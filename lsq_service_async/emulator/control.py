@@ -91,7 +91,7 @@ class Control:
         return Starlette(routes=routes, exception_handlers=handlers)
 
     async def list_requests(self, request: Request) -> Response:
-        """The last ``limit`` requests (100), in the order of arrival, of those after the number ``after``."""
+        """The last ``limit`` requests (default: 100) after the number ``after``, in the order of arrival."""
         after, limit = _count(request, "after", -1), _count(request, "limit", 100)
         last = list(islice(reversed(self.log.kept.items()), limit))
         listed = [_call_json(number, call) for number, call in reversed(last) if number > after]
@@ -107,7 +107,7 @@ class Control:
         return json_response({**_call_json(number, call), "files": described, "text": call.text, "answer": call.answer})
 
     async def list_tickets(self, request: Request) -> Response:
-        """``limit`` tickets (50) after the first ``offset``, the newest first, in which the text ``search`` occurs."""
+        """Tickets with the text ``search``, the newest first: ``limit`` (default: 50) after the first ``offset``."""
         offset, limit = _count(request, "offset", 0), _count(request, "limit", 50)
         search = request.query_params.get("search", "").casefold()
         found = [each for each in self.store.tickets.values() if not search or _matches(each, search)][::-1]
@@ -142,7 +142,7 @@ class Control:
         """The content of a file; an image as an image, and everything else as bytes that no browser runs."""
         content = self.store.contents.get(request.path_params["sha256"])
         if content is None:
-            raise HTTPException(404, "The content of this file was not kept: the last small files are, up to 16 MiB.")
+            raise HTTPException(404, "This file is not kept. Only the last small files are, up to 16 MiB in all.")
         wanted = request.query_params.get("type", "")
         headers = {"content-security-policy": "default-src 'none'; sandbox", "x-content-type-options": "nosniff"}
         return Response(content, headers=headers, media_type=wanted if wanted in IMAGES else "application/octet-stream")
@@ -166,7 +166,7 @@ class Control:
             calls, per, window = (given.get(name, limit[name]) for name in ("calls", "per", "window"))
             is_text = isinstance(given.get("window"), str | None)
             if type(calls) is not int or calls > 1_000_000 or type(per) not in (int, float) or not is_text:
-                raise ValueError("calls must be a number up to 1000000, per are seconds, and window is a text or null")
+                raise ValueError("calls must be a whole number up to 1000000, per a number, and window a text or null")
             self.emulator.set_limit((calls, per), window)
         return json_response(self._limit_json())
 

@@ -169,7 +169,7 @@ class Emulator:
     def reset(self) -> None:
         """Delete all tickets, calls and pending faults; no call counts against the limit any more.
 
-        Numbers of tickets are not used again: to a client, a number that it knows would be an answer of the past.
+        Ticket numbers are not used again: a client rejects the number of a ticket that it created before.
         """
         for task in self._late:
             task.cancel()

@@ -88,7 +88,7 @@ class Facts:
         return self.neighbours_readable or not ticket.by_others
 
     def next_numbers(self, first: int, random: randomness.Random) -> list[int]:
-        """Return the next numbers to assign, the last one first, of which ``first`` is the lowest possible."""
+        """Return the next numbers, to be assigned from the end of the list. ``first`` is the lowest possible number."""
         numbers: list[int] = []
         while len(numbers) < (1 if self.numbers_ascend else 10):
             if random.random() >= self.gaps:

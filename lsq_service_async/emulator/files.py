@@ -141,10 +141,11 @@ def _ticket(saved: Mapping[str, Any]) -> StoredTicket:
 
 
 def seed(store: TicketStore, path: str | os.PathLike[str]) -> int:
-    """Create a ticket for each line of a JSONL file, and return their number.
+    """Create a ticket for each line of a JSONL file, and return how many were created.
 
     A line is a row of a bulk run, a ticket as `lsq-service ticket get` prints it, or a ticket as the service returns
-    it. With a number it gets that one. ValueError names the line that cannot be used, and then none is created.
+    it. A number in the line becomes that of the ticket. ValueError names a line that cannot be used, and then none is
+    created.
     """
     entries, numbers = [], set(store.tickets)
     for place, line in enumerate(Path(path).read_text(encoding="utf-8-sig").splitlines(), 1):

@@ -33,7 +33,7 @@ def check_loopback(host: str) -> None:
 
 
 def check_host(scope: Scope) -> Response | None:
-    """Return the refusal of a request whose Host header is not this machine's: its name may be a web page's."""
+    """Return a 403 if the Host header does not name this machine, because a web page may have sent the request."""
     host = Headers(scope=scope).get("host", "")
     if re.fullmatch(r"(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?", host, re.IGNORECASE):
         return None

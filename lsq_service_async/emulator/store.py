@@ -110,7 +110,7 @@ class TicketStore:
         self.contents: OrderedDict[str, bytes] = OrderedDict()
         """The last small files by their SHA-256; the oldest are dropped."""
         self.draw: Callable[[int], list[int]] = lambda first: [first]
-        """Returns the next numbers to assign, the last one first, given the lowest one that is free."""
+        """Takes the lowest free number, and returns the next numbers, to be assigned from the end of the list."""
 
     def find(self, name: str) -> StoredTicket | None:
         """Return the ticket with that number or GUID."""

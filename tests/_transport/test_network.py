@@ -130,7 +130,7 @@ def test_a_proxy_that_cannot_be_used_is_named(monkeypatch, variable, address):
 
 
 def test_a_socks_proxy_needs_a_library(monkeypatch):
-    """Without socksio, the error says what to install."""
+    """Without socksio, the error has the command that installs it."""
     monkeypatch.setenv("ALL_PROXY", "socks5h://127.0.0.1:1080")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match=r'ALL_PROXY is a SOCKS proxy.* pip install "httpx\[socks\]"'):
@@ -145,7 +145,7 @@ def test_a_proxy_may_be_written_in_several_ways(monkeypatch, address):
 
 
 def test_a_proxy_of_the_system_is_named_as_such(monkeypatch):
-    """macOS and Windows have settings of their own."""
+    """macOS and Windows have their own settings."""
     monkeypatch.setattr("lsq_service_async._transport.network.getproxies", lambda: {"https": "socks://x"})
     with pytest.raises(ConfigurationError, match=r"^the system's proxy setting must be a URL"):
         uses_proxy("https://apigw.example.com")

@@ -50,7 +50,7 @@ def test_a_key_is_found_in_every_encoding(first, second):
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_a_key_is_found_in_another_case(encoding):
-    """Gateways and logs may change the case of what they repeat."""
+    """Gateways and logs may change the case of the text that they repeat."""
     assert redact(f"İ {ENCODINGS[encoding](KEY.swapcase())} Ab") == "İ *** Ab"
 
 

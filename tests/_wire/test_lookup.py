@@ -320,7 +320,7 @@ def in_a_new_account(account):
     ],
 )
 def test_a_verdict_that_is_not_certain_is_unclear(account, case, reason):
-    """The reason says why, and no verdict is guessed."""
+    """The verdict has the reason, and is not guessed."""
     verdict = case(account)
     assert isinstance(verdict, Unclear)
     assert reason in verdict.reason

@@ -22,7 +22,7 @@ TEXTS = [
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_patterns_are_found_where_re_finds_them(pattern):
-    """Every supported part of a pattern means what it means in ``re``."""
+    """Every supported part of a pattern has the same meaning as in ``re``."""
     assert {text: is_found(pattern, text) for text in TEXTS} == {
         text: re.search(pattern, text) is not None for text in TEXTS
     }

@@ -261,7 +261,7 @@ def test_other_server_errors_are_not_repeated(status):
 
 @pytest.mark.parametrize("status", [408, 421, 425])
 def test_a_request_that_was_not_processed_is_repeated_on_a_new_connection(status):
-    """A status that says that the request was not processed is repeated for every call, on a new connection."""
+    """After a status for a request that was not processed, every call is repeated on a new connection."""
     result = read(status, "", {"retry-after": "7"})
     assert (result.outcome, result.retry) == (Outcome.NOT_APPLIED, Retry.ALWAYS)
     assert (type(result.error), result.retry_after, result.must_close) == (APIStatusError, 7.0, True)
@@ -312,7 +312,7 @@ def test_the_reason_is_found_in_every_common_format(body, reason):
 )
 @pytest.mark.parametrize("parse", [partial(parse_ticket, zone=UTC), RECEIPT])
 def test_an_answer_belongs_to_the_ticket_that_was_asked_for(asked, body, is_accepted, parse):
-    """An answer is about another ticket if it has another number, or another GUID, than the call asked with."""
+    """An answer is about another ticket if its number or GUID differs from that in the call."""
     result = read(200, body, parse=parse, idempotency=Idempotency.IDEMPOTENT, ticket=asked)
     assert result.must_close is not is_accepted
     if not is_accepted:

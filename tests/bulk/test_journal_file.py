@@ -232,7 +232,7 @@ def test_a_database_of_another_program_is_left_alone(journal):
     "name", [":memory:", "file:run.sqlite", Path("file:run.sqlite"), "", "a\0b", "a\ud800b", b"run.sqlite", 5, None]
 )
 def test_a_name_that_is_not_the_path_of_a_file_is_refused(name):
-    """Some are no paths, and SQLite would take others for something else than a file of that name."""
+    """Some are not paths, and SQLite would take others for something else than a file of that name."""
     for use in (JournalFile, states_in, partial(resolve, not_applied=["a"]), HostLimiter):
         with pytest.raises(ConfigurationError, match="The path of a file is required"):
             use(name)

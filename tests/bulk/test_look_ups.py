@@ -1,4 +1,4 @@
-"""Rows that may have been applied are looked up while the run goes on: no ticket is doubled, and no row is lost."""
+"""Rows that may have been applied are looked up while the run continues: no ticket is doubled, and no row is lost."""
 
 import asyncio
 import random
@@ -252,7 +252,7 @@ def states(outcomes):
 
 
 def test_a_row_is_looked_up_as_soon_as_its_range_ends(play, journal):
-    """Found and absent rows are created while the run goes on. The last ones stay unknown, until the next run."""
+    """Found and absent rows are created while the run continues. The last ones stay unknown, until the next run."""
 
     async def main(client, emulator):
         emulator.faults.add(PLAIN, PLAIN, LOST, DROPPED, *[PLAIN] * 96, LOST)
@@ -553,7 +553,7 @@ async def wrong(row):
     [(unclear, "it is hidden"), (failing, "ValueError: no such table"), (wrong, "returns Found, Absent or Unclear")],
 )
 def test_a_look_up_that_fails_leaves_its_row_unknown(play, journal, function, words):
-    """The run goes on, and the error of the row has the reason."""
+    """The run continues, and the error of the row has the reason."""
 
     async def main(client, emulator):
         emulator.faults.add(PLAIN, DROPPED)

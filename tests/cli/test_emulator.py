@@ -1,4 +1,4 @@
-"""The command `emulator`: its options, and what it prints."""
+"""The command `emulator`: its options and its output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NEW = {"TypeId": "1", "LeadId": "45b5", "Fields": [], "RelatedTicketTypeId": 1}
 def served(cli: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs the command, sends these requests (method, path, JSON) to it, and presses Ctrl-C.
 
-    Returns the status of each response, the bodies, and what was printed on stderr.
+    Returns the status of each response, the bodies, and the output on stderr.
     """
     from lsq_service_async.emulator import Emulator
 

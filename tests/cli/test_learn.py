@@ -112,7 +112,7 @@ def test_a_refused_create_is_an_answer(served: Emulator, cli: Any, tmp_path: Pat
 
 
 def test_an_account_with_many_fields_and_a_very_high_number(served: Emulator, cli: Any, tmp_path: Path) -> None:
-    """Ten pages of fields are read at most. A ticket with the number that no account should have is no answer."""
+    """At most ten pages of fields are read. A ticket with the number that no account has is not an answer."""
     served.faults.add(*[BadJson(json.dumps({"TicketsFields": FIELDS[:25]}), path="/fields/filter")] * 20)
     served.faults.add(BadJson('{"Id": "999999999999", "Fields": []}', path="/tickets/999999999999"))
     found, _, reads = facts_of(served, cli, tmp_path / "facts.json", "--burst")
@@ -130,7 +130,7 @@ def test_the_rate_limit_ends_the_test(served: Emulator, cli: Any, tmp_path: Path
 @pytest.mark.parametrize(
     ("window", "words"),
     [
-        ("sliding", "no refusal by an estimate"),
+        ("sliding", "the gateway does not estimate"),
         ("estimate", "the gateway estimates its window"),
     ],
 )
@@ -170,6 +170,6 @@ def test_write_needs_learn(served: Emulator, cli: Any) -> None:
 
 
 def test_an_account_that_cannot_be_used_is_not_learned(served: Emulator, cli: Any, tmp_path: Path) -> None:
-    """The diagnosis comes first."""
+    """Rejected keys end the command after one call."""
     served.faults.add(Status(401))
     assert (cli("doctor", "--learn", str(tmp_path / "facts.json"))[0], len(served.calls)) == (4, 1)

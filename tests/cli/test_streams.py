@@ -1,4 +1,4 @@
-"""Stdout and stderr that are closed, full, of another encoding, or pipes whose reader has left."""
+"""Stdout and stderr that are closed, full, of another encoding, or pipes whose reader has closed them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def full() -> Iterator[TextIO]:
 
 @pytest.fixture
 def unread() -> Iterator[TextIO]:
-    """A pipe whose reader has left."""
+    """A pipe whose reader has closed it."""
     reader, writer = os.pipe()
     os.close(reader)
     stream = open(writer, "w")  # noqa: SIM115 -- closed below
@@ -69,7 +69,7 @@ def test_a_run_stops_if_the_reader_of_stdout_has_left(
         patched.setenv("LSQ_RATE_LIMIT", "5/0.05")
         code, _, err = cli("bulk", "run", str(file))
     assert (code, 0 < len(served.tickets) < 60) == (75, True)
-    assert "The reader of stdout has left." in err
+    assert "The program that reads stdout has closed it." in err
     assert err.endswith("Stopped. Run the same command to continue.\n")
     assert (cli("bulk", "run", str(file))[0], len(served.tickets)) == (0, 60)
 

@@ -117,7 +117,7 @@ async def test_tickets_are_listed_newest_first(control, client, emulator, new_ti
 
 
 async def test_the_content_of_small_files_is_kept(control, client, new_ticket):
-    """An image is served as one if it is asked for; everything else is bytes that no browser runs."""
+    """An image is served as an image if the request names its type; everything else is bytes that no browser runs."""
     await client.post("/tickets", files=form(new_ticket, "a.png", PNG, "image/png"))
     url = f"/files/{hashlib.sha256(PNG).hexdigest()}"
     for query, media_type in (("", "application/octet-stream"), ("?type=image/png", "image/png")):
@@ -139,7 +139,7 @@ async def test_large_and_old_files_are_not_kept(control, client, emulator, new_t
     assert kept == [False, False, False, True, True, True, True, True]
     sha256 = emulator.tickets["1"].files[0].sha256
     response = await control.get(f"/files/{sha256}")
-    assert (response.status_code, "was not kept" in response.json()["error"]) == (404, True)
+    assert (response.status_code, "is not kept" in response.json()["error"]) == (404, True)
 
 
 EXAMPLES = [

@@ -192,7 +192,7 @@ async def test_a_call_that_needs_much_memory_is_cut(client, emulator, new_ticket
 
 
 async def test_a_store_has_room_for_so_many_characters(connect, new_ticket):
-    """A change that would exceed the limit is a 507 that says what to do; reads and smaller changes are served."""
+    """A change that would exceed the limit is refused with a 507 and advice; reads and smaller changes are served."""
     emulator = Emulator(store=TicketStore(limit=2000), window=None)
     async with connect(emulator) as client:
         answers = [await client.post("/tickets", json=new_ticket) for _ in range(9)]

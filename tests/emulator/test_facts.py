@@ -184,6 +184,6 @@ def test_facts_are_read_from_a_file(tmp_path):
     ],
 )
 def test_a_fact_of_the_wrong_kind_is_an_error(facts, message):
-    """The error names the fact, the value and what is expected."""
+    """The error names the fact, the value and the expected kind."""
     with pytest.raises(ValueError, match=message):
         Emulator(facts=facts)

@@ -102,7 +102,7 @@ async def test_latency_follows_the_change(client, emulator, fake_time, new_ticke
 
 
 async def test_a_call_is_applied_after_its_connection_was_closed(connect, new_ticket):
-    """The caller is dropped at once, and the ticket exists after the given seconds, unless a reset came before."""
+    """The caller is dropped at once, and the ticket exists after the given seconds, unless the emulator was reset."""
     slept, late = [], asyncio.Event()
 
     async def sleep(seconds):

@@ -206,7 +206,7 @@ async def test_closing_does_not_wait_for_open_calls(connect, fault):
         await until(lambda: emulator.calls)
         await asyncio.sleep(0.01)
         began = time.monotonic()
-    assert time.monotonic() - began < 5  # the faults wait for 60 seconds or for ever
+    assert time.monotonic() - began < 5  # the faults wait for 60 seconds or permanently
     with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)):
         await call
     await client.aclose()

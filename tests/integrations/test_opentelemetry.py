@@ -1,4 +1,4 @@
-"""Spans and metrics: one INTERNAL span for each call, one CLIENT span for each attempt, waits told apart."""
+"""Spans and metrics: one INTERNAL span for each call, one CLIENT span for each attempt, and separate waits."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def test_the_fixtures_work_without_a_plugin_for_async_tests(
 
 
 async def test_faults_and_their_waits(lsq_client: ServiceClient, lsq_emulator: Emulator) -> None:
-    """Refusals, latency and lost connections are what the client makes of them with a socket."""
+    """The client treats refusals, latency and lost connections as it does with a socket."""
     began = time.monotonic()
     lsq_emulator.faults.add(RateLimited(retry_after=30), Status(500), Latency(20.0))
     receipt = await lsq_client.tickets.create(TICKET)

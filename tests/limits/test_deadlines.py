@@ -196,7 +196,7 @@ async def test_a_backend_that_does_not_reply_is_given_the_first_back_off():
 
 @virtual
 async def test_a_deadline_that_ends_during_an_outage_names_the_backend():
-    """The error has the reason as its cause, and a new call after ``retry_after`` does not come before the next try."""
+    """The error has the reason as its cause, and a new call after ``retry_after`` is not made before the next try."""
     async with processes(1, waits=True) as [limiter]:
         limiter.backend.down, began = True, time()
         message = r"backend unavailable .*: Fake: it is down; retry in 2.0 s"

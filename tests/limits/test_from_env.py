@@ -33,7 +33,7 @@ def _settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
 async def test_clients_use_the_limiter_of_the_environment(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], kind: type
 ) -> None:
-    """`ServiceClient.from_env` and a lifespan with a function use it; an argument and a Config object go first."""
+    """`ServiceClient.from_env` and a lifespan with a function use it; an argument and a Config object have priority."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     own = LocalLimiter()

@@ -598,7 +598,7 @@ PLANTED = {
 @pytest.mark.parametrize("planted", PLANTED.values(), ids=PLANTED)
 @virtual
 async def test_a_state_that_another_user_wrote_stops_no_call_for_long_and_exceeds_no_limit(planted):
-    """Every time, pause and rate is bounded when it is read: after a minute calls go on, and the limit holds."""
+    """Every time, pause and rate is bounded when it is read: after a minute calls continue, and the limit holds."""
     server, service = Server(), SlidingWindow(CALLS, PER)
     async with processes(1, backends(server)) as [limiter]:
         assert service.allows(time())

@@ -1,6 +1,6 @@
 """The group `bulk`: one ticket for each row of a file, with a journal and a result for each row.
 
-commands.py   plan, run, retry, status, unknown              <- start reading here
+commands.py   plan, run, retry, look, status, unknown        <- start reading here
 run.py        run and retry: results, report, progress, exit code
 first.py      run --first: sends a few rows and compares their tickets
 dry_run.py    plan and run --dry-run: nothing is sent
@@ -9,5 +9,5 @@ formats.py    CSV, workbooks and JSONL: each record becomes a line
 report.py     a page about a run
 report.html   the page
 output.py     results on stdout, the report of failed rows, unknown rows
-signals.py    SIGINT and SIGTERM: stop a run, or exit at once
+signals.py    SIGINT, SIGTERM and SIGHUP: stop a run, or exit at once
 """

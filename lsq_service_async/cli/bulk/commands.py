@@ -50,7 +50,7 @@ def bulk() -> None:
     address of a Redis server.
 
     Exit codes: 0 all rows done, 1 rows failed, are unknown or may have been applied twice, 2 wrong usage or settings,
-    4 rejected keys, 75 stopped and can continue, 130 Ctrl-C.
+    4 rejected API keys, 75 stopped and can continue, 130 Ctrl-C.
     """
 
 
@@ -116,7 +116,7 @@ _FILE: list[click.Parameter] = [
     ),
 ]
 _LOOK: list[click.Parameter] = [
-    click.Option(["--marker"], metavar="FIELD", help="A custom field that carries the reference of each create."),
+    click.Option(["--marker"], metavar="FIELD", help="Custom field for the reference of each create (for look-ups)."),
     click.Option(
         ["--quiet"],
         type=click.FloatRange(0, 3600),
@@ -125,7 +125,7 @@ _LOOK: list[click.Parameter] = [
         help="Seconds after which a create that timed out cannot be applied any more.",
     ),
     click.Option(
-        ["--max-reads"], type=click.IntRange(0), default=200, show_default=True, help="Most reads of all look-ups."
+        ["--max-reads"], type=click.IntRange(0), default=200, show_default=True, help="Maximum reads by look-ups."
     ),
 ]
 _SEND: list[click.Parameter] = [
@@ -134,13 +134,13 @@ _SEND: list[click.Parameter] = [
         type=_ON_UNKNOWN,
         default="skip",
         show_default=True,
-        help="Action for rows that may have been applied. look: read the tickets that they can have created.",
+        help="Action for rows that may have been applied. look: read the tickets that they may have created.",
     ),
     *_LOOK,
-    click.Option(["--fence"], is_flag=True, help="Keep the last rows back to look up those before them."),
+    click.Option(["--fence"], is_flag=True, help="Send the last rows later, so that earlier ones can be looked up."),
     click.Option(["--errors"], type=_PATH, help="Write failed rows to this file."),
     click.Option(["--report"], type=_PATH, help="Write a page about the run to this .html file."),
-    click.Option(["--results", "applied"], type=_PATH, help="Write the other rows to this file, with ticket numbers."),
+    click.Option(["--results", "applied"], type=_PATH, help="Write applied rows to this file, with ticket numbers."),
 ]
 
 
@@ -182,11 +182,11 @@ def retry(**options: Any) -> int:
 
 @bulk.command(params=[*_FILE, *_LOOK])
 def look(**options: Any) -> int:
-    """Look up unknown rows. Sends nothing.
+    """Look up unknown rows without sending them.
 
-    Reads every ticket number that an unknown row can have. Prints one JSON line for each unknown row: created, with its
-    ticket; still unknown, with the reason; or failed if it was certainly not applied, so that the next run sends it.
-    Rows that were sent last can be looked up after the next run.
+    Reads the ticket of every number that an unknown row can have. Prints one JSON line for each unknown row: created,
+    with its ticket; still unknown, with the reason; or failed if it was certainly not applied, so that the next run
+    sends it. Rows that were sent last can be looked up after the next run.
     """
     options |= {"on_unknown": "look", "fence": False}
     how = _on_unknown(options)
@@ -215,13 +215,14 @@ def unknown(applied: tuple[str, ...], not_applied: tuple[str, ...], **options: A
     """List or resolve unknown rows and possible duplicates.
 
     An unknown row may have been applied, and a possible duplicate may have been applied twice. Look for their tickets
-    in the service, then record each result with the key that the list shows. "bulk look" does that for you, if it can.
-    For an unknown row, the list has the time when it was sent, and the ticket numbers in question: above "above", and
-    below "below" if that is known. "lead_tickets" is the page of the web application with all tickets of the lead. If a
-    key or a ticket number is invalid, no result is recorded:
+    in the service ("bulk look" can do that for unknown rows), then record each result with the key that the list shows:
 
     \b
         bulk unknown rows.csv --applied 17=143 --not-applied 18
+
+    For an unknown row, the list has the time when it was sent, and the range of its ticket number: higher than "above",
+    and lower than "below" if that is known. "lead_tickets" is the page of the web application with all tickets of the
+    lead. If a key or a ticket number is invalid, no result is recorded.
 
     For a possible duplicate, --applied KEY=NUMBER records the ticket that you keep. To send all unknown rows again,
     use "bulk run --on-unknown resend".
@@ -243,7 +244,7 @@ def _on_unknown(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _bulk_file(path: str, journal: Path | None, operation: str | None, **options: Any) -> BulkFile:
-    is_file = is_regular(path) or os.path.isdir(path) or not os.path.exists(path)  # the others cannot be read
+    is_file = is_regular(path) or os.path.isdir(path) or not os.path.exists(path)  # `open` reports the last two
     if journal is None and (path == "-" or not is_file):
         raise click.UsageError(f"rows from a pipe or a device ({path}) need --journal")
     journal = journal or Path(f"{path}.journal")
@@ -307,7 +308,7 @@ def _command(file: BulkFile, name: str, path: Path | None = None) -> str:
     if path is not None:  # a report, which is always UTF-8, and need not be in the folder of the attachments
         is_beside = path.parent.resolve() == file.folder.resolve()
         file = attrs.evolve(file, encoding=None, attachments_from=file.attachments_from if is_beside else file.folder)
-    path_to_paste = f"./{given}" if given.startswith("-") else given  # which is not an option
+    path_to_paste = f"./{given}" if given.startswith("-") else given  # so that it is not taken for an option
     words = [str(click.get_current_context().find_root().info_name), "bulk", name, _quoted(path_to_paste)]
     words += [] if str(file.journal) == f"{given}.journal" else ["--journal", _quoted(str(file.journal))]
     for option in ("delimiter", "encoding", "format", "time_zone", "attachments_from"):

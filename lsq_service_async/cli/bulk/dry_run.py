@@ -27,7 +27,7 @@ from .formats import InputLine
 from .input import BulkFile, FileRow, Rows
 from .output import Results
 
-_MAX_PROBLEMS = 20  # different ones that are printed
+_MAX_PROBLEMS = 20  # the number of different problems that are printed
 Validate = Callable[[NewTicket | TicketUpdate], Awaitable[list[str]]]
 
 
@@ -121,7 +121,7 @@ class _Files:
         problems = []
         for file in row.attachments:
             try:
-                assert isinstance(file, Attachment)  # noqa: S101 -- the column of a file names files only
+                assert isinstance(file, Attachment)  # noqa: S101 -- other kinds are not in a file of rows
                 self._lengths.append((await file).length or 0)
             except InvalidRequestError as error:
                 problems.append(f"column {FILES}: {error}")

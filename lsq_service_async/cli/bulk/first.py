@@ -21,7 +21,7 @@ from .run import send_rows
 
 
 async def send_first(file: BulkFile, rows: Rows, results: Results, *, first: int, **options: Any) -> int:
-    """Send the first rows, print the fields that came back changed, and send the others if the user wants that.
+    """Send the first rows, print the fields that the service changed, and send the others if the user agrees.
 
     Without a terminal, the others are not sent. Return the exit code.
     """
@@ -45,7 +45,7 @@ async def send_first(file: BulkFile, rows: Rows, results: Results, *, first: int
 
 
 async def _compare(client: ServiceClient, outcome: RowOutcome) -> None:
-    """Print the fields of a row that its ticket does not have as they were sent."""
+    """Print each field whose value in the ticket differs from the value that was sent."""
     assert outcome.receipt is not None and outcome.row is not None  # noqa: S101, PT018 -- it was applied
     number = outcome.receipt.number
     about = f"row {printable(outcome.key, 60)}, ticket {number}"

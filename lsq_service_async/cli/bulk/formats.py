@@ -22,7 +22,7 @@ from ..exit_codes import USAGE
 UNREADABLE = "unreadable"
 """The name of the cell that keeps a line that cannot be parsed."""
 _FORMULA = re.compile(r"\s*[=+\-@|\uff0b\uff0d\uff1d\uff20]|[\t\r\n]|'\t")
-_QUOTE = "'\t"  # text of people begins with a quote now and then, but not with a quote and a tab
+_QUOTE = "'\t"  # normal text may begin with a quote, but not with a quote and a tab
 WORKBOOK = rb"PK\x03\x04|\xd0\xcf\x11\xe0"  # .xlsx, .xlsm, .xlsb and .ods; .xls
 _ENCODINGS = {  # by the first bytes: a byte order mark, or characters of ASCII in UTF-16
     rb"\xef\xbb\xbf": "utf-8",
@@ -80,7 +80,7 @@ def escape_formula(cell: str) -> str:
 class Table:
     """A table whose first record names the columns. Blank records are skipped.
 
-    `columns` maps the field of each column that has a name to this name.
+    `columns` maps each field to the name of its column. Columns without a name are left out.
     """
 
     def __init__(self, records: Callable[[], Records], ticket_type: TicketType, delimiter: str = ",") -> None:
@@ -126,7 +126,7 @@ class Table:
         # The report keeps all cells: without the extra ones, this line would be a valid row with wrong content.
         advice = f"put quotes around cells that contain {self.delimiter!r}"
         if len(cells) <= width:
-            counts, advice = f"line {number}: text in a column without a name", "name the column in line 1"
+            counts, advice = f"line {number}: text in a column without a name", "give the column a name"
         return InputLine(number, {**record, UNREADABLE: cells}, f"{counts}; {advice}")
 
 
@@ -135,7 +135,7 @@ def first_record(records: Records) -> tuple[int, Sequence[Any]]:
     for number, cells in records:
         if not _is_blank(cells) and not (number == 1 and str(cells[0])[:4].lower() == "sep="):
             return number, cells
-    raise InputError("the first line is empty; it must name the columns, such as title,lead_email")
+    raise InputError("the input is empty; its first line must name the columns, such as title,lead_email")
 
 
 def _is_blank(cells: Iterable[Any]) -> bool:
@@ -152,7 +152,7 @@ def csv_records(file: BinaryIO, encoding: str | None, delimiter: str) -> Records
             yield begin, [cell.removeprefix(_QUOTE) for cell in cells]
             begin = reader.line_num + 1
     except csv.Error as error:
-        advice = "look for an unclosed quote, or one in a cell that is not doubled"
+        advice = "look for a quote that is not closed, or for a quote inside a cell that is not doubled"
         raise InputError(f"line {begin} cannot be read as CSV ({error}); {advice}") from None
 
 
@@ -200,7 +200,7 @@ def workbook_records(file: BinaryIO) -> Callable[[], Records]:
             f"the workbook cannot be read: {error}; save it again without a password, or save it as CSV"
         ) from None
     without = _cells_without_value(file, workbook.sheet_names.index(sheets[0]))
-    left = (sheet.start or (0, 0))[1] + 1  # empty columns before it are left out
+    left = (sheet.start or (0, 0))[1] + 1  # the first column: calamine leaves out empty ones before it
     return lambda: (
         (number, [_NO_VALUE if (number, at) in without else _with_time(cell) for at, cell in enumerate(row, left)])
         for number, row in enumerate(sheet.iter_rows(), 1)
@@ -228,12 +228,12 @@ def _column_number(letters: bytes) -> int:
 
 
 def _with_time(cell: Any) -> Any:
-    """Return the first moment of a day: a date of a workbook is a time, too, which is shown or not."""
+    """Return midnight for a date: in a workbook, every date has a time, even if it is not displayed."""
     return datetime.combine(cell, time()) if isinstance(cell, date) and not isinstance(cell, datetime) else cell
 
 
 def begins_with(file: BinaryIO, pattern: bytes) -> bool:
-    """Whether a file begins like `WORKBOOK` or `JSONL`, however it is named."""
+    """Whether the first bytes of a file match a pattern, such as `WORKBOOK` or `JSONL`."""
     file.seek(0)
     return re.match(pattern, file.read(64)) is not None
 

@@ -74,7 +74,7 @@ class Rows:
                 seen.add(digest)
 
     def narrow(self, *, after: int = 0, first: int | None = None) -> None:
-        """Leave out the lines up to the number *after*. Of the others, keep the *first* ones only."""
+        """Skip the lines up to the number *after*, and keep at most *first* lines of the rest."""
         self._after, self._first = after, first
         self.total = self.bad = 0
         for line in self._lines():

@@ -33,12 +33,12 @@ _APP = "https://app.service-in.leadsquared.com"
 class Report:
     """A file of rows in the format of the input, plus key and one more column.
 
-    It has the failed rows with their `error`, to be corrected and sent again, or the others with their ticket `number`.
+    It has the failed rows with their `error`, to be corrected and sent again, or the applied rows with their ticket
+    `number`.
     """
 
     def __init__(self, file: IO[str], format: Table | Jsonl, column: str = ERROR) -> None:
         self.rows: int = 0
-        """Number of rows written."""
         self._file = file
         self._column = column
         self._columns = {field: name for field, name in format.columns.items() if field != ERROR}
@@ -63,7 +63,7 @@ class Report:
 
 
 class Results:
-    """Writes one JSON line for each row to stdout, and also failed rows to a report and the others to another file.
+    """Writes one JSON line for each row to stdout, and also failed rows to a report and applied rows to another file.
 
     If a row cannot be written, `on_lost` is called once with the error, and later rows are not written there.
     """

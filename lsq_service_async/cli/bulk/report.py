@@ -34,7 +34,7 @@ _LEAD = "https://app.service-in.leadsquared.com/services/ticket-list?LeadId="
 
 _KINDS = {
     "failed": ("Failed rows", "They were not applied."),
-    "unknown": ("Unknown rows", "They may have been applied. Look for their tickets, then record what you found."),
+    "unknown": ("Unknown rows", "They may have been applied. Look for their tickets, then use bulk unknown."),
     "duplicate": ("Rows that may be doubled", "They were applied, and an earlier attempt may have been applied too."),
 }
 _MARK = "<!doctype html>\n<!-- A report of a bulk run."
@@ -42,7 +42,7 @@ _BARS = 240
 
 
 class RunPage:
-    """Collects what happens in a run, and describes it as HTML in which text of the rows is only text."""
+    """Collects requests and results of a run, and returns them as HTML. All text of the rows is escaped."""
 
     def __init__(self, name: str) -> None:
         self.limit: RateLimit | LimiterStats = RateLimit()
@@ -73,7 +73,6 @@ class RunPage:
             self._rows[kind].append(f"<tr>{shown}<td>{link}</td></tr>")
 
     def html(self) -> str:
-        """Return the whole page."""
         took = format_duration(time.monotonic() - self._start)
         words = {"created": "created", "updated": "updated", "skipped": "skipped, known from an earlier run"}
         words |= {"failed": "failed", "unknown": "unknown", "duplicate": "possibly doubled"}

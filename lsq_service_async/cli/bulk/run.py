@@ -111,9 +111,9 @@ class BulkRun:
         self._results.write_failed(line, line.error)
 
     def _continue_without(self, name: str, error: OSError) -> None:
-        """Stop if the reader of stdout has left (`| head`). Otherwise continue: the journal has every result."""
+        """Stop if the reader has closed stdout (`| head`). Otherwise continue: the journal has every result."""
         if isinstance(error, BrokenPipeError):
-            self._display.say("The reader of stdout has left.")
+            self._display.say("The program that reads stdout has closed it.")
             self._signals.exit_code = RESUMABLE
             self._stop()
         else:

@@ -33,7 +33,6 @@ T = TypeVar("T")
 MARKER = "CustomData.DemoRow"
 """The field that stores the key of the row from which a ticket was created."""
 NEW_STATUS = "On Hold"
-"""The status that the update sets."""
 FILES = {
     "demo-07": ("gateway.log", b"gateway-3: links 1 to 8 up, 0 errors\n" * 10_000),
     "demo-23": ("note.txt", b"Side door, second corridor on the left; the key is at the desk.\n"),

@@ -44,7 +44,7 @@ class Terminal(io.StringIO):
 def test_the_others_are_sent_if_the_user_wants_it(
     served: Emulator, bulk: Any, rows: Path, monkeypatch: Any, stdin: Any, code: int, sent: int, words: str
 ) -> None:
-    """Each row has one result, and the same command without --first sends what is left."""
+    """Each row has one result, and the same command without --first sends the other rows."""
     monkeypatch.setattr("sys.stdin", stdin)
     found, results, err = bulk("run", "rows.csv", "--first", "2")
     assert (found, len(results), len(served.tickets)) == (code, sent, sent)

@@ -43,7 +43,7 @@ def test_a_fifo_is_read_like_a_pipe(served: Emulator, bulk: Any, file: Path) -> 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        pytest.param(b"", "the first line is empty", id="empty"),
+        pytest.param(b"", "the input is empty", id="empty"),
         pytest.param(b'"a;b,c\n', "Error: line 1 cannot be read as CSV", id="header"),
         pytest.param(b"key,titel\n", "line 1, column titel: no such field; did you mean title?", id="column"),
         pytest.param(b"title\nfine\nM\xfcller\n", "line 3 is not UTF-8; save the file as UTF-8", id="latin-1"),
@@ -175,7 +175,7 @@ def test_text_in_a_column_without_a_name_fails_its_row(served: Emulator, bulk: A
     """Otherwise the text would be lost. The report keeps it, and rejects the row again until it is corrected."""
     file.write_text("title,,lead_email\nx,lost,a@b.c\n")
     _, results, _ = bulk("run", "rows.csv", "--errors", "bad.csv")
-    assert results[0]["error"] == "line 2: text in a column without a name; name the column in line 1"
+    assert results[0]["error"] == "line 2: text in a column without a name; give the column a name"
     assert bulk("run", "bad.csv")[0] == 1
     assert not served.tickets
 
@@ -248,7 +248,7 @@ def test_the_report_of_a_workbook_is_csv(served: Emulator, bulk: Any) -> None:
     assert served.tickets["1"].fields["DueDate"] == "2026-11-25T09:00:00"
     Path("none.xlsx").write_bytes(b"")
     _workbook("none.xlsx")
-    assert "the first line is empty" in bulk("plan", "none.xlsx")[2]
+    assert "the input is empty" in bulk("plan", "none.xlsx")[2]
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_an_option_with_an_unknown_name_is_refused(bulk: Any, options: list[str]
 
 
 def test_a_device_needs_a_journal(served: Emulator, bulk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No journal is made beside a pipe or a device, also if a shell has opened a regular file there."""
+    """No journal is created next to a pipe or a device, also if a shell has opened a regular file there."""
     os.mkfifo("fifo")
     with open("rows.csv") as opened:
         for name in ("fifo", "/dev/null", f"/dev/fd/{opened.fileno()}", f"/proc/self/fd/{opened.fileno()}"):

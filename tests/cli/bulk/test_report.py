@@ -61,7 +61,7 @@ def test_the_page_runs_no_script_and_loads_nothing(page: Path) -> None:
 
 
 def test_hostile_cells_are_text(bulk: Any, file: Path) -> None:
-    """A key, a file name and a lead of any text are escaped, and such a lead is no link."""
+    """A key, a file name and a lead of any text are escaped, and such a lead is not a link."""
     name = "rows<b>&.csv"
     file.with_name(name).write_text(f'key,title,lead_id\n"{HOSTILE[:-5]}",,"javascript:alert(1)"\n<i>&,x\n')
     bulk("run", name, "--report", "run.html")
@@ -72,7 +72,7 @@ def test_hostile_cells_are_text(bulk: Any, file: Path) -> None:
 
 
 def test_a_second_run_replaces_the_page(page: Path, bulk: Any) -> None:
-    """The new page counts rows that were skipped, and says so if no request was sent."""
+    """The new page counts the skipped rows, and states that no request was sent."""
     assert bulk("run", "rows.csv", "--report", "run.html")[0] == 1
     bulk("unknown", "rows.csv", "--applied", "b=1")
     assert bulk("run", "rows.csv", "--report", "run.html")[0] in (0, 1)

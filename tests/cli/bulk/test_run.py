@@ -78,7 +78,7 @@ async def test_a_signal_stops_the_run_and_the_next_run_continues(
 
 
 async def test_a_quota_that_is_used_up_stops_the_run(send: Any, served: Emulator, paper: Any) -> None:
-    """The exit code tells a scheduler to run the same command later."""
+    """The exit code is 75, and the same command continues the run later."""
     served.faults.add(Status(429, "API calls exceeded the limit of 10000 in 86400 second(s)", times=1000))
     assert await send("5/0.05", paper) == 75
     assert "Stopped: the service answered 429: " in paper.file.getvalue()
