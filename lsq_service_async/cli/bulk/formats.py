@@ -16,7 +16,7 @@ from zipfile import BadZipFile, ZipFile
 import attrs
 import click
 
-from ...bulk.columns import ColumnError, TicketType, cells_of, fields_of
+from ...bulk.columns import ERROR, ColumnError, TicketType, cells_of, fields_of
 from ..exit_codes import USAGE
 
 UNREADABLE = "unreadable"
@@ -93,7 +93,6 @@ class Table:
             fields = iter(fields_of(named, ticket_type, in_file=True))
         except ColumnError as error:
             raise InputError(f"line {self._first}, {error}") from None
-        self._names = names
         self._fields = tuple("" if _is_blank([name]) else next(fields) for name in names)
         self._least = max(number for number, field in enumerate(self._fields, 1) if field)
         self.columns: dict[str, str] = {field: name for field, name in zip(self._fields, names, strict=True) if field}
@@ -119,7 +118,8 @@ class Table:
                     "an error, or a formula without a value; correct it in a spreadsheet program and save the workbook"
                 )
                 return InputLine(number, record, f"line {number}, column {self.columns.get(field, '?')}: {error}")
-        if cells == self._names:
+        given = [(name, value) for name, value in record.items() if name != ERROR]  # which a report has changed
+        if given and all(self.columns.get(name) == value for name, value in given):
             return InputLine(number, record, f"line {number} repeats the names of the columns; remove it")
         if not has_extra:
             return InputLine(number, record)
