@@ -493,6 +493,15 @@ async def test_a_callers_client_brings_none_of_its_own(config):
         assert not [word for word in (b"x-mine", b"cookie", b"p=1", b"authorization") if word in head]
 
 
+async def test_cookies_of_the_service_are_not_kept(config):
+    """So they take no memory, and httpx copies no request to read them."""
+    response = ok(b'{"Id":"1"}', b"Set-Cookie: session=1; Path=/")
+    async with RawServer(answering(response)).running() as server:
+        async with ServiceClient(attrs.evolve(config, base_url=server.origin)) as client:
+            await client.tickets.create(TICKET)
+            assert not client.http_client.cookies.jar
+
+
 async def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(config, monkeypatch):
     """A loopback origin is reached without the proxy of the environment."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
