@@ -138,9 +138,9 @@ _MODULES = (
 def __getattr__(name: str) -> Any:
     """Import a module of the package when one of its public names is first used.
 
-    So pytest can load the fixtures of the package without its dependencies.
+    So pytest can load the fixtures of the package without the libraries that the package needs.
     """
-    if name in (*_MODULES, "tickets", "metadata", "leads", "limits"):
+    if name in _MODULES:
         return import_module(f"{__name__}.{name}")
     for module in _MODULES if name in __all__ else ():
         if hasattr(found := import_module(f"{__name__}.{module}"), name):

@@ -36,7 +36,7 @@ def _threads(process: int) -> ThreadPoolExecutor:
 
 
 def in_thread(function: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
-    """Call a function that blocks in a thread of the package: the default executor may be full of other work."""
+    """Run a blocking function in a thread of this package, because other work may fill the default executor."""
     return asyncio.get_running_loop().run_in_executor(_threads(os.getpid()), function, *arguments)
 
 
@@ -49,7 +49,7 @@ class Reader(Protocol):
 
 
 class Source(Protocol):
-    """Something that an attachment can be read from."""
+    """The bytes of an attachment."""
 
     @property
     def length(self) -> int | None:
@@ -94,7 +94,7 @@ class PathSource(Source):
     length: int
     follow: bool
     identity: tuple[int, int] | None = attrs.field(default=None, repr=False)
-    """The device and the inode of the checked file. If another file has replaced it, that file is not sent."""
+    """The device and the inode of the checked file. A file that has replaced it is not sent."""
 
     @classmethod
     def of(cls, path: Path, *, follow: bool) -> Self:
@@ -107,15 +107,15 @@ class PathSource(Source):
         found = os.fstat(file.fileno())
         if self.identity not in (None, (found.st_dev, found.st_ino)):
             file.close()
-            raise ValueError("another file has its path now")
+            raise ValueError("another file has replaced it")
         return file
 
 
 @attrs.define(eq=False)
 class FolderSource(Source):
-    """A regular file below a folder, which untrusted text names. No symlink leads out of the folder.
+    """A regular file below a folder, named by untrusted text. A path that leads out of the folder is rejected.
 
-    `prepare` checks the file, because a bulk run makes the attachments of a row long before it sends them.
+    `prepare` checks the file, and not the constructor: a bulk run makes attachments long before it sends them.
     """
 
     folder: Path
@@ -124,7 +124,7 @@ class FolderSource(Source):
     length: int | None = None
 
     async def prepare(self, max_bytes: int | None) -> None:
-        self.length = (await asyncio.to_thread(_stat, self)).st_size
+        self.length = (await in_thread(_stat, self)).st_size
         for bound in (self.max_bytes, max_bytes):
             _check_length(self.length, bound, f"{self.path!r} ")
 

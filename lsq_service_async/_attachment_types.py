@@ -79,7 +79,7 @@ _TYPES = {
     ".apk": "application/vnd.android.package-archive",
     ".js .mjs": "text/javascript",
 }
-# Without the files of the machine.
+# A new MimeTypes has only the types of Python, and not those in the files of the machine.
 _BY_SUFFIX = MimeTypes().types_map[True] | {
     suffix: content_type for suffixes, content_type in _TYPES.items() for suffix in suffixes.split()
 }

@@ -38,7 +38,7 @@ class Secret:
         return self._text
 
     def fits(self, pattern: str) -> bool:
-        """Return whether the whole text matches, so that a check needs no access to the text."""
+        """Return whether the whole text matches. So a check needs no access to the text."""
         return isinstance(self._text, str) and re.fullmatch(pattern, self._text) is not None
 
     def spans_in(self, text: str) -> Iterator[tuple[int, int]]:
@@ -139,7 +139,7 @@ def is_key(_: Any, attribute: attrs.Attribute[Secret], secret: Secret) -> None:
     """Require printable ASCII without spaces (an attrs validator)."""
     # h11 prints a header value with a line end in its error, so such a key must not reach a request.
     if not secret.fits(r"[\x21-\x7e]{1,512}"):
-        what = "is empty" if secret.fits("") else "must be printable ASCII text without spaces and line ends"
+        what = "is empty" if secret.fits("") else "must be printable ASCII text without spaces or line ends"
         raise ConfigurationError(f"{attribute.name} {what}. {WITHOUT_AN_ACCOUNT}")
 
 
@@ -196,7 +196,7 @@ def check_origin(url: Any, name: str, *, allow_http: bool) -> None:
         raise ConfigurationError(f"{wrong}; this is not a URL") from None
     is_http_allowed = scheme == "http" and (allow_http or is_loopback(host))
     rules = {
-        "this does not begin with https://": re.fullmatch(r"[a-z]+://[\x21-\x7e]*", text),
+        "this does not begin with https://, or is not plain ASCII": re.fullmatch(r"[a-z]+://[\x21-\x7e]*", text),
         "the host name is missing or not valid": re.fullmatch(r"(?!xn--)[a-z0-9_][a-z0-9._-]{0,252}|[0-9a-f:.]+", host),
         "remove the path, query, fragment and user": re.fullmatch(r"[a-z]+://[^/?#@]*", text),
         "http is allowed for this machine only, unless Config(allow_http=True)": scheme == "https" or is_http_allowed,

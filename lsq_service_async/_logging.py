@@ -13,14 +13,14 @@ LOG_LEVEL = "LSQ_LOG"
 
 class _StderrHandler(logging.StreamHandler[Any]):
     def emit(self, record: logging.LogRecord) -> None:
-        self.stream = sys.stderr  # a progress bar replaces it for a while
+        self.stream = sys.stderr  # a progress bar may have replaced it
         super().emit(record)
 
 
 def log_to_stderr(level: str | None) -> None:
-    """Print the log of this package on stderr, from ``level`` on: "info" or "debug", the value of LSQ_LOG.
+    """Print the log of this package on stderr. ``level`` is the value of LSQ_LOG: "info" or "debug".
 
-    Nothing is changed if it is empty. Other values raise ConfigurationError.
+    An empty value changes nothing. Other values raise ConfigurationError.
     """
     if not level:
         return

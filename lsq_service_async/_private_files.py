@@ -18,8 +18,8 @@ PathLike = str | os.PathLike[str]
 def file_name(path: object) -> str:
     """Return the path of a SQLite file as text.
 
-    Raises ConfigurationError if it is not a path, and for ``:memory:`` and ``file:...``, which SQLite does not take for
-    the name of a file.
+    Raises ConfigurationError if it is not a path, and for ``:memory:`` and ``file:...``, which SQLite does not treat as
+    file names.
     """
     name = os.fspath(path) if isinstance(path, str | os.PathLike) else path
     if isinstance(name, str) and name not in ("", ":memory:") and not name.startswith("file:"):
@@ -53,7 +53,7 @@ def open_private_file(path: PathLike, flags: int) -> int:
 def lock_private_file(path: str) -> Callable[[], None] | None:
     """Create a file and lock it. Return the function that removes and unlocks it.
 
-    Returns None if it is locked by another process, or by another journal of this process. The system ends the lock
+    Returns None if it is locked by another process, or by another journal of this process. The system releases the lock
     when the process ends, even if it is killed.
     """
     try:
@@ -64,7 +64,7 @@ def lock_private_file(path: str) -> Callable[[], None] | None:
         lock, is_locked = open_private_file(path, os.O_RDWR), False
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Another process that ends may remove the file between these two steps.
+            # Between these two steps, the process that had the lock may have removed the file.
             is_locked = os.path.exists(path) and os.path.samestat(os.stat(path), os.fstat(lock))
         except BlockingIOError:
             return None
@@ -124,5 +124,5 @@ def _check(path: PathLike, status: os.stat_result) -> None:
 def _check_owner(path: PathLike, status: os.stat_result) -> None:
     if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
         raise ConfigurationError(
-            f"{os.fspath(path)!r} belongs to the user with the id {status.st_uid}, not to this one. Name another file."
+            f"{os.fspath(path)!r} belongs to the user with the id {status.st_uid}, not to you. Name another file."
         )

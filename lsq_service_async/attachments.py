@@ -38,7 +38,7 @@ _CONTENT_TYPE = re.compile(rf"{_WORD}/{_WORD}(?:{_PARAMETER}){{0,4}}")
 
 
 def _file_name(name: object) -> str:
-    """Return the basename of a path of any system, or raise InvalidRequestError (an attrs converter)."""
+    """Return the last part of a POSIX or Windows path, or raise InvalidRequestError (an attrs converter)."""
     if not isinstance(name, str):
         raise InvalidRequestError(f"a file name must be text, not {type(name).__name__}")
     base = re.split(r"[/\\]", name)[-1]
@@ -54,7 +54,7 @@ def _file_name(name: object) -> str:
 def _check_content_type(_: Any, attribute: Any, value: Any) -> None:
     """Require a media type (an attrs validator). A line end in it would add a header to the multipart body."""
     if not isinstance(value, str) or not _CONTENT_TYPE.fullmatch(value):
-        raise InvalidRequestError(f"a content type is written like image/png, not {value!r:.80}")
+        raise InvalidRequestError(f"a content type must have the form of image/png, not {value!r:.80}")
 
 
 class Upload(Protocol):
@@ -79,7 +79,7 @@ class Attachment:
 
     @property
     def length(self) -> int | None:
-        """The number of bytes, or None for a stream that was not read, or a file that was not checked yet."""
+        """The number of bytes; None for a stream that was not copied yet, or a file that was not checked yet."""
         return self.source.length
 
     @classmethod
@@ -101,7 +101,7 @@ class Attachment:
 
     @classmethod
     def from_folder(cls, folder: str | os.PathLike[str], path: str, *, max_file_bytes: int | None = None) -> Self:
-        """Attach a regular file below a folder, when untrusted text such as a cell of a table names the file.
+        """Attach a regular file below a folder. The path may be untrusted text, such as a cell of a table.
 
         ``path`` is relative to ``folder``. The file is checked when it is sent. If it is not below ``folder`` once
         symbolic links are resolved, or has more than ``max_file_bytes``, the call raises InvalidRequestError. To check
@@ -189,7 +189,7 @@ def _as_attachment(item: Any) -> Attachment:
 
 
 def _from_upload(file: Any, name: Any, content_type: str | None) -> Attachment:
-    """Attach all of a file that was uploaded, also if it was read before. Its name is cleaned: users choose it."""
+    """Attach an uploaded file from its beginning, even if it was read before. Clean its name, which users choose."""
     with suppress(AttributeError, OSError, ValueError):
         file.seek(0)
     if not name:

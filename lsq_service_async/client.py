@@ -70,9 +70,9 @@ class ServiceClient:
             raise ConfigurationError(f"ServiceClient takes a Config, not {kind}")
         if not isinstance(limiter, Limiter | None):
             kind = type(limiter).__name__
-            raise ConfigurationError(f"limiter is a LocalLimiter, HostLimiter or RedisLimiter, not {kind}")
+            raise ConfigurationError(f"limiter must be a LocalLimiter, HostLimiter or RedisLimiter, not {kind}")
         if not isinstance(hooks, Sequence) or not all(map(callable, hooks)):
-            raise ConfigurationError("hooks is a list of callables, each of which takes an event")
+            raise ConfigurationError("hooks must be a list of callables, each of which takes an event")
         session = Session(config, limiter, http_client, hooks, _USER_AGENT)
         options = CallOptions(deadline=config.deadline, timeout=config.timeout, retry=config.retry)
         self._wire_up(session, MetadataCache(config.metadata_ttl), options, is_owner=True)
@@ -102,8 +102,8 @@ class ServiceClient:
     ) -> Self:
         """Make a client with the settings of the environment, as `Config.from_env` reads them.
 
-        Without ``limiter``, LSQ_LIMIT_FILE makes it share the rate limit through that file (`HostLimiter`), and
-        LSQ_LIMIT_REDIS through a Redis server (`RedisLimiter`).
+        Without ``limiter``, the client shares its rate limit through the file in LSQ_LIMIT_FILE (`HostLimiter`) or the
+        Redis server in LSQ_LIMIT_REDIS (`RedisLimiter`), if one of them is set.
 
         Raises ConfigurationError if a setting is missing or wrong.
         """
@@ -120,9 +120,9 @@ class ServiceClient:
     ) -> Self:
         """Return a view of this client with other options. It shares the connections and the limiter, and is cheap.
 
-        ``deadline`` is the seconds for a whole call, or None for no bound; ``timeout`` is the seconds without progress.
-        A wrong option raises ConfigurationError. A view does not need to be closed, and closing it does nothing, unless
-        its ``async with`` opened the client.
+        ``deadline`` is the seconds for a whole call, or None; ``timeout`` and ``retry`` are as in `Config`. A wrong
+        option raises ConfigurationError. A view does not need to be closed, and closing it does nothing, unless its
+        ``async with`` opened the client.
         """
         given: dict[str, Any] = {"lane": lane, "deadline": deadline, "timeout": timeout, "retry": retry}
         changes = {name: value for name, value in given.items() if value is not _UNCHANGED}
@@ -151,7 +151,7 @@ class ServiceClient:
         try:
             await once.tickets.get("1")
         except NotFoundError as error:
-            if not isinstance(error.body, dict):  # a gateway that does not know the API answers without JSON
+            if not isinstance(error.body, dict):  # the 404 of a gateway that does not have the API is not JSON
                 raise
 
     async def request(
@@ -223,7 +223,7 @@ class ServiceClient:
 
         def look_ups(quiet: float, max_reads: float) -> LookUps:
             session, how = self._session, {"quiet": quiet, "max_reads": max_reads}
-            return LookUps(tickets.get, session.own_tickets, **how, day_offset=lambda: session.day_offset)
+            return LookUps(tickets.get, session.own_tickets, **how, loop_epoch=lambda: session.loop_epoch)
 
         async def probe() -> object:  # any response is enough, even a 404 for this ticket
             return await self.with_options(lane=Lane.BULK, retry=RetryPolicy(attempts=1)).tickets.get("1")
@@ -234,7 +234,7 @@ class ServiceClient:
             send=send,
             marker=config.marker_field,
             look_ups=look_ups,
-            now=lambda: self._session.day_offset + asyncio.get_running_loop().time(),
+            now=lambda: self._session.loop_epoch + asyncio.get_running_loop().time(),
             probe=probe,
             rate_limit=config.rate_limit,
             estimated_wait=lambda: self.limiter.stats().estimated_wait[Lane.BULK],

@@ -38,8 +38,8 @@ class Lane(enum.Enum):
 class RateLimit:
     """The rate limit of the service: at most ``calls`` in any ``per`` seconds.
 
-    25 calls in 5 seconds is documented (apidocs.leadsquared.com/create-tickets). Values that are not above 0 raise
-    ConfigurationError.
+    The documented limit is 25 calls in 5 seconds (apidocs.leadsquared.com/create-tickets). Values that are not above 0
+    raise ConfigurationError.
     """
 
     calls: int = 25
@@ -62,7 +62,7 @@ class RateLimit:
 class RetryPolicy:
     """How many times a call is sent at most, and how long it waits between attempts.
 
-    ``attempts`` counts the first one too. With ``repeat_creates=False``, a create, note, trash or update with
+    ``attempts`` includes the first one. With ``repeat_creates=False``, a create, note, trash or update with
     attachments that got a 500, 502, 503 or 504 is not sent again and raises OutcomeUnknownError. With
     ``repeat_creates="look"``, a create is looked up first, and sent again if it was certainly not applied. The look-up
     needs another create of this client, sent and answered after the failed attempt. Before the n-th retry, the wait is
@@ -93,11 +93,12 @@ class Config(metaclass=validators.HidesKeys):
     account number, such as "22824". ``base_url`` is an origin; ``/api/tenants/{org_id}`` is appended. ``rate_limit`` is
     the limit of your plan and ``retry`` the policy for failed attempts.
 
-    ``timeout`` is seconds without progress: to connect, for each write and read, and from the last byte of the request
-    to the last byte of the response. ``deadline`` is seconds for a whole call: preparation, queue, attempts and waits;
-    None means no bound. ``allow_http`` permits http:// origins on other machines than this one. ``max_file_bytes`` and
-    ``max_upload_bytes`` bound each attachment and all attachments of a call; the service documents no bound.
-    ``attachment_digests`` puts the SHA-256 of each attachment on its attempt, at half a second of CPU time per GiB.
+    ``timeout`` is the seconds to connect, for each read of an attachment, for each write, and from the last byte of the
+    request to the last byte of the response. ``deadline`` is the seconds for a whole call: preparation, queue, attempts
+    and waits; None means no limit. ``allow_http`` permits http:// origins on machines other than this one.
+    ``max_file_bytes`` and ``max_upload_bytes`` limit each attachment, and all attachments of a call together; the
+    service documents no limit. ``attachment_digests=False`` leaves out ``Attempt.digests``, the SHA-256 of each
+    attachment, which cost half a second of CPU time per GiB.
 
     ``metadata_url`` is the origin of the field metadata, which is cached for ``metadata_ttl`` seconds. ``leads_url`` is
     the origin of the marketing API, which depends on the region of the account (api, api-us11, api-in21, api-in22,
@@ -140,8 +141,8 @@ class Config(metaclass=validators.HidesKeys):
 
         LSQ_ACCESS_KEY, LSQ_SECRET_KEY and LSQ_ORG_ID are required; LSQ_BASE_URL, LSQ_METADATA_URL, LSQ_LEADS_URL,
         LSQ_RATE_LIMIT (such as "25/5") and LSQ_TIME_ZONE are optional. ``overrides`` are arguments of this class, such
-        as ``timeout=10.0``. A ConfigurationError names every variable that is missing. LSQ_LOG
-        (``info`` or ``debug``) also prints the log of this package, from that level on, on stderr.
+        as ``timeout=10.0``. A ConfigurationError names every variable that is missing. With
+        LSQ_LOG=info or LSQ_LOG=debug, the log of this package is printed on stderr, too.
         """
         # Crash reporters send local variables: nothing may raise before the keys are wrapped and the mapping deleted.
         is_mapping = isinstance(environ, Mapping | None)
@@ -203,7 +204,7 @@ class Config(metaclass=validators.HidesKeys):
 
     @property
     def limit_name(self) -> str:
-        """The host and org, however the URL is written. Clients with the same name share one limit of the service."""
+        """Host and org id in one spelling. The service has one limit for all clients with the same name."""
         parts = urlsplit(self.base_url)
         default_port = ":443" if parts.scheme == "https" else ":80"
         return f"{parts.netloc.lower().removesuffix(default_port)}/{self.org_id}"

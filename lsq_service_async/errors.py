@@ -29,7 +29,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 # Controls (C0 and C1), line ends, bidi and other invisible marks, and lone surrogates. Emoji and Indic scripts need the
-# joiners U+200C and U+200D and the variation selectors U+FE00 to U+FE0F, so these are not in it.
+# joiners U+200C and U+200D and the variation selectors U+FE00 to U+FE0F, so these are kept.
 INVISIBLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
     "\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
@@ -39,7 +39,7 @@ INVISIBLE = re.compile(
 def printable(text: str, limit: int | None = None) -> str:
     """Escape the invisible characters of a text, so that it cannot control a terminal or add lines to a log.
 
-    They become escapes of JSON, such as ``\\u001b``. With a ``limit``, a longer text is cut to that many characters.
+    They become JSON escapes, such as ``\\u001b``. With a ``limit``, a longer text is cut to that many characters.
     """
     if limit is not None and len(text) > limit:
         text = f"{text[:limit]}..."
@@ -56,8 +56,8 @@ class LSQServiceError(Exception):
 
     ``reference`` is the random id of the call, or None if no call was begun. ``attempts`` has one `Attempt` for each
     request. ``safe_to_repeat`` is True if a repeat cannot apply the call twice. ``headers`` has the HTTP headers of the
-    response to the last attempt, without API keys and cookies; it is empty if none arrived. Names are not
-    case-sensitive.
+    response to the last attempt, without API keys and cookies; it is empty if none arrived. Names are
+    case-insensitive.
 
     This class is raised directly if a client is used after it was closed, or in another event loop or process.
     Invisible characters of the message are escaped.
@@ -130,7 +130,7 @@ class OutcomeUnknownError(LSQServiceError):
         self.ticket: Any = None
         self.sent_at: datetime | None = None
         self.above: int | None = None
-        self.lost: Any = None  # the `SentCreate`; it gets the answer if one still arrives
+        self.lost: Any = None  # the `SentCreate` for a look-up, which still stores the answer if it arrives late
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), self.args, {**vars(self), "ticket": None, "lost": None}

@@ -1,7 +1,7 @@
 """Events for the hooks of a client. A hook is a plain callable; it is not awaited. Its first exception is logged.
 
-The hooks of one call run in a copy of the caller's context (`contextvars`). A context variable that a hook sets is seen
-by the later events of the call and by its requests, but not by the caller.
+The hooks of one call run in a copy of the caller's context (`contextvars`). A context variable that a hook sets is
+visible to the later events of the call and to its requests, but not to the caller.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ class CallEnded:
 
     ``outcome`` is "applied" if the call succeeded, "unknown" if it may have been applied, else the outcome of the last
     attempt, or "not applied" without an attempt. A read is "not applied" instead of "unknown".
-    ``attempts`` is the number of requests, ``seconds`` the duration with queue and waits. If the caller stopped
-    waiting, the last attempt may end later.
+    ``attempts`` is the number of requests, ``seconds`` the duration including queue and waits. If the caller stopped
+    waiting, the last attempt may end after this event.
     ``possible_duplicate`` is True if the call was applied, and an earlier attempt may have been applied too.
     """
 

@@ -143,14 +143,14 @@ class Metadata:
         found: dict[str, FieldMetadata] = {}
         total, pages = 1, 0
         for offsets in (iter(lambda: len(found), -1), itertools.count(1)):
-            pages_without_news = 0
-            while len(found) < total and pages_without_news < 2:
+            repeated_pages = 0
+            while len(found) < total and repeated_pages < 2:
                 fields, total = await self._send(_field_page(search, next(offsets)), until=until)
                 pages += 1
                 known = len(found)
                 for field in fields:
                     found.setdefault(field.schema_name, field)
-                pages_without_news = pages_without_news + 1 if len(found) == known else 0
+                repeated_pages = repeated_pages + 1 if len(found) == known else 0
                 if len(found) > _MAX_FIELDS or pages > _MAX_PAGES:
                     raise MalformedResponseError(
                         f"The service reports {total:,} fields; at most {_MAX_FIELDS:,} on {_MAX_PAGES} pages are read."

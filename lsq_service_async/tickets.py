@@ -76,22 +76,22 @@ class Tickets:
         return await self._send(call)
 
     async def look_up(self, error: OutcomeUnknownError, *, quiet: float = 60.0, max_reads: int = 200) -> Verdict:
-        """Find out whether a create that ended in OutcomeUnknownError was applied: `Found`, `Absent` or `Unclear`.
+        """Find out whether a create that raised OutcomeUnknownError was applied: `Found`, `Absent` or `Unclear`.
 
-        It reads every ticket number that the create can have. If these are more than ``max_reads``, the result is
-        `Unclear`. The range of numbers ends with a ticket of this client whose create was sent at least ``quiet``
+        This reads every ticket number that the create can have. If there are more than ``max_reads``, the result is
+        `Unclear`. The range of numbers ends below a ticket of this client whose create was sent at least ``quiet``
         seconds after the lost one timed out. As long as no such ticket exists, the result is `Unclear`: this method
         does not wait. Without `Config.marker_field`, tickets are compared by content, which is safe only if no other
         program creates tickets with the same text. A ticket with the same title and lead that differs elsewhere makes
         the result `Unclear`, because the account may have changed it.
 
-        Raises InvalidRequestError for any other error, and for an error that was pickled. Raises the errors of `get`,
-        except refusals of a single ticket, such as NotFoundError.
+        Raises InvalidRequestError for any other error, and for an error that was pickled. Also raises the errors of
+        `get`, except those that concern only one ticket, such as NotFoundError.
         """
         lost = getattr(error, "lost", None)
         if not isinstance(lost, SentCreate):
             raise InvalidRequestError(
-                f"look_up takes the OutcomeUnknownError of a create of this process, not {error!r:.80}"
+                f"look_up takes an OutcomeUnknownError that a create raised in this process, not {error!r:.80}"
             )
         return await self._decide(lost, quiet, max_reads)
 
@@ -234,9 +234,9 @@ class Tickets:
 
 
 class LookUps:
-    """Makes one look-up, or all look-ups of a bulk run: reads the tickets whose numbers the search returns.
+    """Makes one look-up, or all look-ups of a bulk run, and reads the tickets that the `Search` asks for.
 
-    ``day_offset`` returns the Unix time at which the time of the event loop was 0.
+    ``loop_epoch`` returns the Unix time at which the time of the event loop was 0.
     """
 
     def __init__(
@@ -246,10 +246,10 @@ class LookUps:
         *,
         quiet: float,
         max_reads: float,
-        day_offset: Callable[[], float] = float,
+        loop_epoch: Callable[[], float] = float,
     ) -> None:
         self._get = get
-        self._day_offset = day_offset
+        self._loop_epoch = loop_epoch
         self._own = own
         self._search = Search(own, quiet=quiet, max_reads=max_reads)
 
@@ -265,27 +265,27 @@ class LookUps:
         """
         self._own.highest = max(self._own.highest, highest)
         for number, sent_at, above in numbers:
-            self._search.remember(number, -math.inf if sent_at is None else sent_at - self._day_offset(), above)
+            self._search.remember(number, -math.inf if sent_at is None else sent_at - self._loop_epoch(), above)
 
     def recall(self, ticket: NewTicket, *, sent_at: float | None, ended_at: float | None, **sent: Any) -> SentCreate:
         """Return a create of an earlier run. ``sent_at`` and ``ended_at`` are Unix times."""
-        begun = -math.inf if sent_at is None else sent_at - self._day_offset()
-        ended = None if ended_at is None else ended_at - self._day_offset()
+        begun = -math.inf if sent_at is None else sent_at - self._loop_epoch()
+        ended = None if ended_at is None else ended_at - self._loop_epoch()
         create = SentCreate(ticket=ticket, sent_at=begun, ended_at=ended, **sent)
         lost = self._own.lost if create.reference else ()
         same = (other for other in lost if (other.reference, other.ticket) == (create.reference, ticket))
-        known = next(same, None)  # this client has sent it, in an earlier run
+        known = next(same, None)  # an earlier run of this client has sent it
         if create.receipt is None and known is None:
-            self._own.lose(create)
+            self._own.add_lost(create)
         elif create.receipt is not None and known is not None:
-            self._own.find(known, create.receipt)
+            self._own.add_found(known, create.receipt)
         return known or create
 
     def number_range(self, create: SentCreate) -> NumberRange:
         """Return the ticket numbers that a create can have."""
         if create.above is None:
             return NumberRange(None, None, None, create.reference or None)
-        sent_at = datetime.fromtimestamp(create.sent_at + self._day_offset(), UTC)
+        sent_at = datetime.fromtimestamp(create.sent_at + self._loop_epoch(), UTC)
         return NumberRange(create.above, self._search.fence(create), sent_at, create.reference)
 
     def is_ready(self, create: SentCreate) -> bool:
@@ -304,7 +304,7 @@ class LookUps:
     async def decide(self, lost: SentCreate) -> Verdict:
         """Find out whether a create was applied.
 
-        Raises the errors of `Tickets.get`, except refusals of a single ticket, such as NotFoundError.
+        Raises the errors of `Tickets.get`, except those that concern only one ticket, such as NotFoundError.
         """
         steps = self._search.decide(lost, asyncio.get_running_loop().time())
         try:

@@ -61,7 +61,7 @@ async def test_a_file_that_was_replaced_is_not_sent(path):
     attachment = Attachment.from_path(path)
     (path.parent / "other").write_bytes(bytes(len(DATA)))
     (path.parent / "other").replace(path)
-    with pytest.raises(ValueError, match="another file has its path now"):
+    with pytest.raises(ValueError, match="another file has replaced it"):
         attachment.source.open()
 
 

@@ -102,7 +102,7 @@ def test_the_error_of_a_lost_create_has_the_question():
         assert before - timedelta(seconds=1) < error.sent_at < datetime.now(UTC) + timedelta(seconds=1)
         for other in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
             assert (other.ticket, other.above, other.sent_at, str(other)) == (None, 71, error.sent_at, str(error))
-            with pytest.raises(InvalidRequestError, match="of this process"):
+            with pytest.raises(InvalidRequestError, match="in this process"):
                 await client.tickets.look_up(other)
         assert "Router" not in repr(error) + str(error)
 
@@ -114,7 +114,7 @@ def test_only_the_error_of_a_create_can_be_looked_up(wrong):
     """Any other argument raises InvalidRequestError."""
 
     async def main(client, emulator):
-        with pytest.raises(InvalidRequestError, match="OutcomeUnknownError of a create"):
+        with pytest.raises(InvalidRequestError, match="OutcomeUnknownError that a create raised"):
             await client.tickets.look_up(wrong)
 
     play(main)

@@ -63,7 +63,7 @@ class Session:
         self._close_task: asyncio.Task[None] | None = None
 
     @cached_property
-    def day_offset(self) -> float:
+    def loop_epoch(self) -> float:
         """The Unix time at which the time of the event loop was 0. Read once, so that it does not jump."""
         return time.time() - asyncio.get_running_loop().time()
 

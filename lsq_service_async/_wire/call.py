@@ -42,9 +42,9 @@ class Call(Generic[T]):
     multipart if there is a ``dto``, JSON if there is ``json``, else empty. ``parse`` makes the record from the decoded
     JSON of a successful answer. If the call is ``documented``, its answer must be JSON, and a ``Status`` in it that is
     not "Success" means that the call failed. If ``ticket`` is a number or GUID, the record must be about this ticket.
-    ``before_send`` is awaited with the reference of the call before each attempt, after the limiter granted a slot; if
-    it raises, nothing is sent. ``create`` is set if the call creates a ticket. ``look_up`` finds out whether that was
-    applied; its second argument is the number of seconds after which it cannot be applied any more.
+    ``before_send`` is awaited with the reference of the call before each attempt, after the limiter has granted a slot;
+    if it raises, nothing is sent. ``create`` is set if the call creates a ticket. ``look_up`` finds out whether it
+    was applied; its second argument is the seconds after which a create cannot be applied any more.
     """
 
     operation: str
@@ -97,9 +97,9 @@ class AttemptResult(Generic[T]):
 
 
 class Send(Protocol):
-    """Sends a call and returns its record, or raises one of `errors`. The operations receive it as a parameter.
+    """Sends a call and returns its record, or raises an error of `errors`. A parameter of `Tickets` and its siblings.
 
-    ``until`` is a deadline that several calls share, as a time of the event loop. It replaces that of the options.
+    ``until`` is a deadline that several calls share, as a time of the event loop. It replaces that of the client.
     """
 
     def __call__(self, call: Call[T], /, *, until: float | None = None) -> Awaitable[T]: ...

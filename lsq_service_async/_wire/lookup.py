@@ -27,7 +27,7 @@ T = TypeVar("T")
 Steps = Generator[Sequence[int], Mapping[int, Ticket | None], T]
 """Yields the numbers of tickets to read, takes the tickets (None for one that cannot be read), and returns a result."""
 _KEPT_NUMBERS = 10_000
-_AT_ONCE = 10  # reads; they wait together for the rate limit
+_AT_ONCE = 10  # reads that wait for the rate limit at the same time
 _SAMPLES = 4
 _LEAD = "LeadId"  # not a field of the ticket, but compared like one
 _TITLE = "Title"
@@ -40,7 +40,7 @@ class SentCreate:
 
     ``marker`` is the field that carried the reference. ``above`` is the highest number that was known when the first
     attempt that may have been applied was sent, at ``sent_at``. ``doubts`` is the number of these attempts, and
-    ``ended_at`` is when the last one ended. ``samples`` are the latest creates that were answered by then.
+    ``ended_at`` is when the last one ended. ``samples`` are the latest creates that had been answered by then.
     """
 
     ticket: NewTicket
@@ -80,7 +80,7 @@ class OwnTickets:
         """Two numbers that show that the service does not assign ascending numbers."""
         self.in_flight: set[SentCreate] = set()
         self.sent_at: dict[int, float] = {}
-        """When the create of each ticket was sent. A ticket that a look-up has found was sent at minus infinity."""
+        """When the create of each ticket was sent; minus infinity for a ticket that a look-up has found."""
         self.latest: float = -math.inf
         self.forgotten: int = 0
         """The highest number that is not kept any more."""
@@ -109,7 +109,7 @@ class OwnTickets:
         elif is_unknown:
             create.ended_at, create.samples = now, self.samples
             create.doubts += 1
-            self.lose(create)
+            self.add_lost(create)
 
     def add(self, create: SentCreate) -> None:
         """Remember a ticket that was created."""
@@ -125,17 +125,17 @@ class OwnTickets:
         if above is not None and number <= above:
             self.disorder = f"ticket {number} was created after ticket {above}"
 
-    def lose(self, create: SentCreate) -> None:
+    def add_lost(self, create: SentCreate) -> None:
         """Remember a create that may have been applied."""
         self.lost[create] = None
         if len(self.lost) > _KEPT_NUMBERS:
             del self.lost[next(iter(self.lost))]
 
-    def find(self, create: SentCreate, receipt: TicketReceipt) -> None:
+    def add_found(self, create: SentCreate, receipt: TicketReceipt) -> None:
         """Remember that a ticket belongs to this create, and so to no other create."""
         create.receipt = receipt
         self.lost.pop(create, None)
-        self._keep(create.number, -math.inf)  # it may be that of another program, so it is never a fence
+        self._keep(create.number, -math.inf)  # another program may have created the ticket, so it is never a fence
 
     def _keep(self, number: int, sent_at: float) -> None:
         self.sent_at[number] = sent_at
@@ -152,7 +152,7 @@ class Search:
     def __init__(self, own: OwnTickets, *, quiet: float, max_reads: float) -> None:
         for name, value in (("quiet", quiet), ("max_reads", max_reads)):
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-                raise InvalidRequestError(f"{name} must be a number from 0 up, not {value!r:.80}")
+                raise InvalidRequestError(f"{name} must be a number of at least 0, not {value!r:.80}")
         self._earlier: dict[int, float] = {}
         self._latest = -math.inf
         self.reads_left: float = max_reads
@@ -165,13 +165,13 @@ class Search:
         self._calibrated_for = math.inf
 
     def remember(self, number: int, sent_at: float, above: int | None) -> None:
-        """Take a ticket of an earlier run."""
+        """Remember a ticket of an earlier run."""
         self._earlier[number] = sent_at
         self._latest = max(self._latest, sent_at)
         self._own.check_order(number, above)
 
     def fence(self, lost: SentCreate) -> int | None:
-        """Return the number of the ticket that ends the range of a create; None if no ticket does yet."""
+        """Return the number of the ticket that ends the range of a create, or None if there is no such ticket yet."""
         if lost.above is None or lost.ended_at is None:
             return None
         after, numbers = lost.ended_at + self._quiet, []
@@ -228,7 +228,7 @@ class Search:
         return None
 
     def _sent(self, create: SentCreate) -> tuple[Any, ...]:
-        """All that was sent, without a marker that the account changes."""
+        """The values and attachments that were sent, without a marker that the account changes."""
         values = create.values
         return values if create.marker not in self._changed else {**values, create.marker: None}, create.attachments
 
@@ -239,8 +239,8 @@ class Search:
     def _with_the_text(self, lost: SentCreate) -> tuple[list[tuple[SentCreate, int]], list[SentCreate]]:
         """Return the lost creates with the same values, each with the end of its range, and those with other values.
 
-        The first list is sorted by the ends and stops at ``lost``. If each create, in this order, gets the lowest
-        ticket that matches, as many creates as possible get one.
+        The first list is sorted by the ends and stops at ``lost``. If each create, in this order, is matched with the
+        lowest ticket that fits, as many creates as possible are matched.
         """
         sent, equal, others = self._sent(lost), [], []
         for create in {**self._own.lost, lost: None}:
@@ -253,15 +253,15 @@ class Search:
         return equal[: [create for create, _ in equal].index(lost) + 1], others
 
     def _names_to_compare(self, lost: SentCreate) -> Steps[frozenset[str] | Unclear]:
-        """Return the fields that identify a ticket: the marker alone, or else all that are not known to be changed.
+        """Return the fields that identify a ticket: the marker alone, or else all that the account does not change.
 
-        To find these fields, own tickets are compared with the values that were sent. Up to four are as old as the
-        lost one, so that every automation that may have changed the lost one has changed them too. The latest one shows
-        whether other automation has started since.
+        To find these fields, other tickets of this client are compared with the values that were sent. Up to four were
+        created before the lost one, so that every automation that may have changed it has changed them, too. The latest
+        ticket shows whether another automation has started since.
         """
         samples: tuple[SentCreate, ...] = ()
         latest = self._own.samples[-1:]
-        if (sent_before := lost.ended_at or 0.0) < self._calibrated_for:
+        if (ended_at := lost.ended_at or 0.0) < self._calibrated_for:
             samples = lost.samples if len(lost.samples) > 1 else (*lost.samples, *self._own.samples)
         both = dict.fromkeys((*samples, *latest))
         yield from self._read([sample.number for sample in both])
@@ -271,10 +271,10 @@ class Search:
                 kept = {name for name, value in values.items() if _is_same(ticket, name, value)}
                 self._changed |= values.keys() - kept
                 self._unchanged = (self._unchanged | kept) - self._changed
-        if sent_before < self._calibrated_for:
+        if ended_at < self._calibrated_for:
             if (count := len(self._tickets.keys() & {sample.number for sample in samples})) < 2:
-                return Unclear(f"only {count} own tickets could be read by number, and two are needed as samples")
-            self._calibrated_for = sent_before
+                return Unclear(f"only {count} other tickets of this client could be read by number, and two are needed")
+            self._calibrated_for = ended_at
         if lost.marker in self._unchanged:
             return frozenset([lost.marker])
         if _TITLE in self._unchanged and lost.ticket.title:
@@ -282,18 +282,18 @@ class Search:
         return Unclear("neither a title nor a marker is stored as it was sent, so the ticket could not be recognised")
 
     def _scan(self, lost: SentCreate, numbers: range, names: frozenset[str]) -> Steps[Verdict]:
-        """Read the numbers in the range. The lowest match is taken, so that equal creates get one ticket each."""
+        """Read the tickets in the range and return the lowest match, so that equal creates get one ticket each."""
         if self._unread(numbers) > self.reads_left:
             left = f"{self.reads_left:g} of {self._max_reads:g} reads are left"
-            return Unclear(f"{len(numbers):,} ticket numbers are in question, and {left}")
+            return Unclear(f"its ticket can have {len(numbers):,} numbers, and only {left}")
         missing: list[int] = []
         similar = None
         for start in range(0, len(numbers), _AT_ONCE):
             batch = numbers[start : start + _AT_ONCE]
-            yield from self._read([number for number in batch if not self._is_own(number)])
+            yield from self._read([number for number in batch if not self._is_taken(number)])
             for number in batch:
                 ticket = self._tickets.get(number)
-                if self._is_own(number):
+                if self._is_taken(number):
                     continue
                 if ticket is None:
                     missing.append(number)
@@ -302,7 +302,7 @@ class Search:
                 elif is_its_own:
                     receipt = TicketReceipt(number=ticket.number, ticket_id=ticket.ticket_id, key=ticket.key)
                     receipt = attrs.evolve(receipt, possible_duplicate=lost.doubts > 1)
-                    self._own.find(lost, receipt)
+                    self._own.add_found(lost, receipt)
                     return Found(receipt)
         if similar is not None:
             return Unclear(f"ticket {similar} resembles it, and its values do not prove which create it belongs to")
@@ -313,12 +313,12 @@ class Search:
         return Absent()
 
     def _belongs(self, ticket: Ticket, lost: SentCreate, names: frozenset[str], missing: list[int]) -> bool | None:
-        """Whether a ticket is that of a create; None if this is not certain.
+        """Whether a ticket belongs to a create; None if this is not certain.
 
-        A ticket is that of another program if its text or its lead is another one. Any other field may have been
-        changed, even if those of the samples were not. So a ticket that differs only there may be that of the create,
-        unless it is exactly what another lost create has sent. Equal creates get any of their tickets, unless a lower
-        number is ``missing`` that only this create can have.
+        A ticket with another text or another lead belongs to another program. The account may have changed any other
+        field, even if it did not change those of the samples. So a ticket that differs only in other fields may belong
+        to the create, unless it has exactly the values of another lost create. Which of several equal creates gets a
+        ticket does not matter, unless a lower number that only this create can have could not be read (``missing``).
         """
         if lost.receipt is not None:
             return False
@@ -337,15 +337,15 @@ class Search:
         )
         return is_equal if is_equal != fits_another else None
 
-    def _is_own(self, number: int) -> bool:
-        """Whether a ticket belongs to another create."""
+    def _is_taken(self, number: int) -> bool:
+        """Whether a ticket is known to belong to another create of this client."""
         return number in self._own.sent_at or number in self._earlier
 
     def _unread(self, numbers: range) -> int:
-        """The number of reads that a look-up takes. Of a very long range, all numbers are counted."""
+        """The number of tickets in a range that a look-up has to read. For a very long range, its length."""
         if len(numbers) > 2 * _KEPT_NUMBERS + len(self._earlier):
             return len(numbers)
-        return sum(number not in self._tickets and not self._is_own(number) for number in numbers)
+        return sum(number not in self._tickets and not self._is_taken(number) for number in numbers)
 
     def reads_for(self, lost: SentCreate) -> float:
         """The number of reads that a look-up would take now, within the number of reads that are left."""
@@ -380,7 +380,7 @@ def _has(ticket: Ticket, values: Mapping[str, Any], names: Iterable[str]) -> boo
 
 
 def _resembles(found: str, sent: str, is_title: bool) -> bool:
-    """Whether a text may be the one that was sent, after the account has cut, escaped, cleaned or extended it."""
+    """Whether a text may be the one that was sent, if the account cuts, escapes, cleans or extends texts."""
     if found == sent:
         return True
     other = "[^0-9a-z]+" if found.isascii() else r"[\W_]+"  # a service may store "?" for a letter outside ASCII

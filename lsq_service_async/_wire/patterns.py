@@ -1,4 +1,4 @@
-"""Searches patterns of the account in time proportional to the text, which ``re`` cannot promise.
+"""Searches a text for a pattern of the account in linear time, which ``re`` cannot guarantee.
 
 A pattern becomes a graph of states, and all states that are possible at a position are followed at the same time. So no
 pattern can block the event loop, as those with nested or many repetitions do in ``re``.
@@ -81,7 +81,7 @@ class _Graph:
         return False
 
     def _closure(self, states: Iterable[_State], text: str, index: int) -> set[_State]:
-        """Return the states, and all that are reached from them without a character."""
+        """Return the states, and all others that are reached from them without consuming a character."""
         reached: set[_State] = set()
         waiting = list(states)
         while waiting:

@@ -53,7 +53,7 @@ _BY_STATUS = {400: BadRequestError, 401: AuthenticationError, 403: PermissionDen
 _TRANSIENT = {500, 502, 503, 504}
 # By their definitions in RFC 9110 and RFC 8470, the request was not processed and can be sent on another connection.
 _NOT_PROCESSED = {408, 421, 425}
-# All other registered statuses from 500 on: the server cannot carry out the request, or a proxy (511) refuses it.
+# The other registered 5xx statuses: the server cannot carry out the request, or a proxy refuses it (511).
 _REFUSED = {501, 505, 506, 507, 508, 510, 511}
 # Lower-case names of the fields of an error, the best first: of the vendor, of RFC 9457 and of common frameworks.
 _MESSAGES = ("reasonforfailure", "exceptionmessage", "message", "errormessage", "msg", "detail", "error_description",
@@ -65,7 +65,7 @@ _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _LIMIT_TYPE = "MXAPIRateLimitExceededException".casefold()
-# Matched at the beginning of a message only: further on, the service may quote a ticket that contains this text.
+# Matched at the beginning of a message only: later in it, the service may quote a ticket that contains this text.
 _LIMIT = re.compile(
     r"(?:API\s{1,9}calls\s{1,9})?exceeded the limit of (.{1,40}?)(?: calls)? in (.{1,40}?) (second|minute|hour|day)",
     re.IGNORECASE,
@@ -81,7 +81,7 @@ def parse_response(
     """Return the record of an answer, or its error. ``headers`` has lower-case names.
 
     ``redact`` removes the API keys from a text. It is applied to every text in an error, before the text is cut.
-    If the body is larger than ``MAX_ERROR``, this can take a second, but lets other threads run meanwhile.
+    Parsing a body larger than ``MAX_ERROR`` can take a second, but lets other threads run meanwhile.
     """
     is_success = 200 <= status < 300
     answer = _Body.of(body, is_error=not is_success)
@@ -122,7 +122,7 @@ def _parse_success(call: Call[T], status: int, answer: _Body, redact: Callable[[
             if call.ticket is None or _is_about(record, call.ticket):
                 return AttemptResult(outcome=Outcome.APPLIED, record=record, status=status)
             problem, is_foreign = f"is about another ticket than {call.ticket}", True
-        except Exception:  # of any kind: the service has confirmed the call, so its error must be OutcomeUnknownError
+        except Exception:  # of any kind: the call was probably applied, so no other error may reach the caller
             retry, likely = Retry.ON_NO_RESPONSE if call.repeatable else Retry.NEVER, "applied"
     redacted = answer.redacted(redact)
     message = f"the answer to {call.operation} {problem}; it begins with {_quoted(redacted.text, 80)}"
@@ -135,7 +135,7 @@ def _parse_success(call: Call[T], status: int, answer: _Body, redact: Callable[[
 
 
 def _is_about(record: Any, ticket: str) -> bool:
-    """Whether a record is about the ticket. Also True if it has no number, or no GUID, that can be compared."""
+    """Whether a record is about the ticket. True if the record has no number or GUID to compare, too."""
     if ticket.isdecimal():
         number = number_of((record.ticket_number if hasattr(record, "ticket_number") else record.number) or "")
         return not number.isdecimal() or int(number) == int(ticket)
@@ -180,10 +180,10 @@ def _status_error(
         message += f": it redirects to {host}, and redirects are not followed. Check base_url"
     elif answer.reason:
         message += f": {_quoted(answer.reason)}"
-    if status == 401:
-        message += ". Check the access key and the secret key"
     if answer.exception_type:
         message += f" ({_quoted(answer.exception_type)})"
+    if status == 401:
+        message += ". Check the access key and the secret key"
     return kind(
         message,
         status_code=status,
@@ -257,7 +257,7 @@ class _Body:
 
     @property
     def message(self) -> str | None:
-        """The message of an error, without lists of several errors and general titles."""
+        """The message of an error. Lists of errors and general titles are not used."""
         if isinstance(self.json, dict):
             return _message_in(self.json, _MESSAGES) or None
         text = self.text if not self.is_json else self.json if isinstance(self.json, str) else ""
@@ -278,8 +278,8 @@ class _Body:
         """Whether the exception type or the message is that of the rate limit."""
         if (self.exception_type or "").casefold() == _LIMIT_TYPE:
             return True
-        # A receipt may contain this text as its message. So a 200 counts as a refusal only if all its fields are those
-        # of an error.
+        # The message of a receipt may contain this text. So a 200 counts as a refusal only if it has no other fields
+        # than an error has.
         only_error = isinstance(self.json, str) or (
             isinstance(self.json, dict) and _ERROR_FIELDS.issuperset(map(str.casefold, self.json))
         )
@@ -330,7 +330,7 @@ def _decode(text: str, decoder: json.JSONDecoder) -> Any:
 
 
 def _without_surrogates(value: Any) -> Any:
-    """Replace lone surrogates, which files and databases reject. Text that was cut inside an emoji ends with one."""
+    """Replace lone surrogates, which files and databases reject. A text that was cut inside an emoji ends with one."""
     if isinstance(value, str):
         parts = (value[start : start + MAX_ERROR] for start in range(0, len(value), MAX_ERROR))  # each blocks threads
         return "".join(_SURROGATE.sub("\ufffd", part) for part in parts)
@@ -342,6 +342,6 @@ def _without_surrogates(value: Any) -> Any:
 
 
 _decoder = json.JSONDecoder(parse_float=finite, parse_int=finite_int, parse_constant=finite)
-# The scanner in C blocks all threads until it is done. That in Python takes longer, but the event loop runs meanwhile.
+# The scanner in C blocks all threads until it is done. The one in Python is slower, but lets the event loop run.
 _slow_decoder = json.JSONDecoder(parse_float=finite, parse_int=finite_int, parse_constant=finite)
 _slow_decoder.scan_once = py_make_scanner(_slow_decoder)  # type: ignore[attr-defined]  # is not in typeshed

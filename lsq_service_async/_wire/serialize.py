@@ -1,4 +1,4 @@
-"""Converts arguments of callers to JSON of the service. A value that cannot be valid raises InvalidRequestError."""
+"""Converts arguments of calls to the JSON of the service. A value that cannot be valid raises InvalidRequestError."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def encode(value: Any) -> bytes:
     """
     try:
         text = _encoder.encode(value)
-        if re.search("[0-9]{300}", text):  # json.dumps writes whole numbers of any size
+        if re.search("[0-9]{300}", text):  # the encoder accepts whole numbers of any size
             json.loads(text, parse_int=finite_int)
         return text.encode()
     except (TypeError, ValueError, RecursionError) as error:
@@ -40,7 +40,7 @@ def finite(text: str) -> float:
 
 
 def finite_int(text: str) -> int:
-    """Read a whole number of JSON. Like 1e400, one that does not fit into a double raises ValueError."""
+    """Read a whole number of JSON. One that does not fit into a double raises ValueError, as 1e400 does."""
     if len(text) > 300:
         finite(text)
     return int(text)

@@ -80,7 +80,7 @@ def lifespan(
     function that returns a client of httpx or httpx2: it is called in the event loop of the app when the app starts,
     and the client is closed when the app stops. Wrong arguments raise ConfigurationError.
     """
-    # With FastAPI(lifespan=lifespan), which is a mistake, ``config`` is the app. An app is callable too.
+    # After the mistake FastAPI(lifespan=lifespan), ``config`` is the app, which is callable, too.
     if not isinstance(config, Config) and (isinstance(config, FastAPI) or not callable(config)):
         kind, what = type(config).__name__, "a Config or a function that returns one"
         del config  # crash reporters send the locals of this frame, and a mapping may hold keys

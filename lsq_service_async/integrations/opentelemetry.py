@@ -2,7 +2,7 @@
 
     ServiceClient(config, hooks=[OpenTelemetryHook()])
 
-Spans and metrics have no keys, no content of requests or responses, and no address of a lead. Needs the extra ``otel``.
+Spans and metrics do not contain keys, bodies, or addresses of leads. Needs the extra ``otel``.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class OpenTelemetryHook:
     ``lsq.backoff.wait`` between two attempts. Gauges: ``lsq.limit.slots.used`` and ``lsq.limit.slots.free``. Counters:
     ``lsq.refusals`` by the rate limit, ``lsq.retries``, ``lsq.unknown_outcomes``, ``lsq.possible_duplicates``.
 
-    The providers are those that OpenTelemetry has set globally, unless they are given.
+    The providers default to the global ones of OpenTelemetry.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class OpenTelemetryHook:
         attributes = {"lsq.operation": _operation(event), "lsq.reference": event.reference}
         span = self._tracer.start_span(f"lsq {_operation(event)}", attributes=attributes)
         self._calls[event.reference] = call = _OpenCall(span, trace.set_span_in_context(span))
-        otel_context.attach(call.context)  # of this call alone, so it needs no detach
+        otel_context.attach(call.context)  # hooks run in a context of the call, which needs no detach
 
     def _start_attempt(self, event: AttemptStarted) -> None:
         call, labels = self._calls[event.reference], {"lsq.operation": _operation(event)}
@@ -175,7 +175,7 @@ class OpenTelemetryHook:
         return not any(getattr(one, "_is_instrumented_by_opentelemetry", False) for one in marked)
 
     def _observe(self, name: str, options: CallbackOptions) -> Iterator[Observation]:
-        """Yield the number of slots, added up over the clients. A metric reader calls this in its own thread."""
+        """Yield the number of slots of all clients together. A metric reader calls this in its own thread."""
         found = [stats for limiter in {client.limiter for client in self._clients} if (stats := self._stats(limiter))]
         if found:
             yield Observation(sum(getattr(stats, name) for stats in found))

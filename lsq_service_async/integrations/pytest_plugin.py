@@ -66,7 +66,7 @@ def _lsq_clock() -> _JumpingClock:
 
 @pytest.fixture
 def lsq_emulator() -> Emulator:
-    """An emulator without a socket: ``tickets`` and ``calls`` to look at, ``faults.add(...)`` for what should fail."""
+    """An emulator without a socket. Check its ``tickets`` and ``calls``; make calls fail with ``faults.add(...)``."""
     from ..emulator import Emulator
 
     return Emulator(clock=lambda: asyncio.get_running_loop().time())
@@ -74,7 +74,7 @@ def lsq_emulator() -> Emulator:
 
 @pytest.fixture
 def lsq_config(lsq_emulator: Emulator, _lsq_clock: _JumpingClock, monkeypatch: pytest.MonkeyPatch) -> Config:
-    """Settings for the emulator. During the test, every client that is made with them calls it without a socket."""
+    """Settings for the emulator. During the test, every client with these settings calls it without a socket."""
     import httpx
 
     from .. import Config, ServiceClient

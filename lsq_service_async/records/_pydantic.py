@@ -29,7 +29,7 @@ class Record:
     @property
     def __dict__(self) -> dict[str, Any]:  # type: ignore[override]  # records have slots
         """The attributes in the JSON. FastAPI's ``jsonable_encoder`` reads them with `vars`."""
-        return _set_attributes(self)
+        return _json_attributes(self)
 
     @property
     def __pydantic_serializer__(self) -> Any:
@@ -57,7 +57,7 @@ class Record:
             core_schema.typed_dict_schema(fields, cls=cls, extra_behavior="forbid"),
             ref=f"{cls.__module__}.{cls.__qualname__}:{id(cls)}",
             serialization=core_schema.wrap_serializer_function_ser_schema(
-                lambda record, serialize: serialize(_set_attributes(record))
+                lambda record, serialize: serialize(_json_attributes(record))
             ),
         )
 
@@ -73,7 +73,7 @@ class _AwareDatetime:
 
 
 class _FieldValue:
-    """A `FieldValue` whose validation reports one error instead of one for each type of the union."""
+    """A `FieldValue`. pydantic reports one error for it, instead of one for each type of the union."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
@@ -102,7 +102,7 @@ def _serializer(cls: Any) -> Any:
     return TypeAdapter(cls).serializer
 
 
-def _set_attributes(record: Any) -> dict[str, Any]:
+def _json_attributes(record: Any) -> dict[str, Any]:
     values = attrs.asdict(record, recurse=False, filter=_is_in_json).items()
     # Mappings become dicts, because pydantic warns about read-only views.
     return {name: dict(value) if isinstance(value, Mapping) else value for name, value in values}

@@ -20,7 +20,7 @@ class Outcome(enum.StrEnum):
 
 @attrs.frozen(kw_only=True)
 class Attempt(Record):
-    """One HTTP request of a call. ``number`` counts from 1, ``status`` is the HTTP status or None.
+    """One HTTP request of a call. ``number`` starts at 1, ``status`` is the HTTP status or None.
 
     ``digests`` has the SHA-256 of each attachment that this attempt sent completely, as hexadecimal text and in order.
     It is empty with ``Config(attachment_digests=False)``.

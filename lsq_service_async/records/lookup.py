@@ -1,4 +1,4 @@
-"""The question whether a create without an answer was applied, and the possible results of its look-up."""
+"""Look-ups of creates without an answer: the options, the ticket numbers in question, and the possible results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .tickets import TicketReceipt
 class Lookup(Record):
     """How a bulk run looks up rows that may have been applied.
 
-    A create that was sent cannot be applied any more ``quiet`` seconds after it timed out. A run makes at most
+    ``quiet`` is the seconds after which a create that timed out cannot be applied any more. A run makes at most
     ``max_reads`` reads. With ``fence=True``, a run keeps its last four rows back. If the outcome of a row is unknown,
     it sends them only ``quiet`` seconds after that row timed out, so that the row can be looked up too.
     """
@@ -29,8 +29,8 @@ class NumberRange(Record):
     """The ticket numbers that an unknown create can have: all that are higher than ``above`` and lower than ``below``.
 
     ``above`` is the highest number that was known when the create was sent. ``below`` is the number of a ticket that
-    was created so late that the unknown create cannot have a higher one, and None as long as no such ticket exists. All
-    four are None if they were not recorded.
+    was created so late that the unknown create cannot have a higher one, and None as long as no such ticket exists.
+    ``sent_at`` is when the create was sent. All but ``reference`` are None if they were not recorded.
     """
 
     above: int | None

@@ -1,4 +1,4 @@
-"""Answers of all operations but create, get and update: trash, conversations, notes, metadata and leads."""
+"""The answers of all operations except create, get and update: trash, conversations, notes, metadata and leads."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class FieldMetadata(Record):
     """A ticket field of the account.
 
     ``min_length``, ``max_length`` and ``regex`` apply to text. ``validation`` has all rules of the service by name,
-    also the default bounds of numbers, which `validate` does not check.
+    including the default bounds of numbers, which ``client.metadata.validate`` does not check.
     """
 
     schema_name: str

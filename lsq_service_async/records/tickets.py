@@ -1,4 +1,4 @@
-"""Tickets: to create, to update, as read from the service, and the receipts of creates and updates."""
+"""Tickets to create, updates, tickets as read from the service, and the receipts of creates and updates."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .metadata import Lead
 
 
 def _copied(fields: Any) -> Any:
-    """Copy a mapping, so that later changes do not affect the ticket. Other types are rejected on sending."""
+    """Copy a mapping, so that later changes do not affect the ticket. Other types are rejected when it is sent."""
     return dict(fields) if isinstance(fields, Mapping) else fields
 
 
 def _date(given: Any) -> Any:
-    """Read ISO text that has a time zone. Other text, and all other types, are rejected on sending."""
+    """Read ISO text that has a time zone. Other text, and all other types, are rejected when the ticket is sent."""
     if isinstance(given, str):
         with suppress(ValueError):
             date = datetime.fromisoformat(given)
@@ -35,7 +35,7 @@ def _date(given: Any) -> Any:
 class NewTicket(Record):
     """A ticket to create. It needs ``lead_id``, ``lead_email`` or ``lead_phone``, and the account's mandatory fields.
 
-    ``lead_id`` is the GUID of the lead. ``due_date`` must have a time zone, also as ISO text, which is converted:
+    ``lead_id`` is the GUID of the lead. ``due_date`` must have a time zone. It can be ISO text, such as
     "2026-01-31T09:00:00+05:30". ``fields`` takes all other fields by schema name, including custom fields:
     ``{"CustomData.SRC_CS_2": "Online"}``. Sending a ticket that has a field both as an attribute and in ``fields``
     raises InvalidRequestError.

@@ -310,13 +310,13 @@ def in_a_new_account(account):
         (with_a_rival, "same title is still in flight"),
         (without_title, "could not be recognised"),
         (lost_then(edit(Title="[VIP]")), "could not be recognised"),
-        (lost_then(lambda account: account.tickets.pop(1)), "only 1 own tickets could be read"),
+        (lost_then(lambda account: account.tickets.pop(1)), "only 1 other tickets of this client could be read"),
         (lost_then(lambda account: account.other("LOST", lead_id="45B5")), "ticket 4 resembles it"),
         (after_many_tickets, "more than 10,000 tickets"),
         (without_order, "does not assign ascending ticket numbers: ticket 1 was created after ticket 2"),
-        (beyond_the_budget, "5 ticket numbers are in question, and 4 of 7 reads are left"),
+        (beyond_the_budget, "its ticket can have 5 numbers, and only 4 of 7 reads are left"),
         (with_numbers_that_are_none, "has been answered yet"),
-        (in_a_new_account, "49,999 ticket numbers are in question"),
+        (in_a_new_account, "its ticket can have 49,999 numbers"),
     ],
 )
 def test_a_verdict_that_is_not_certain_is_unclear(account, case, reason):

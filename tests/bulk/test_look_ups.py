@@ -388,8 +388,8 @@ def test_absent_rows_that_are_held_back_are_unknown_if_the_run_stops(play, journ
     ("facts", "reason"),
     [
         ({"numbers_ascend": False}, "does not assign ascending ticket numbers"),
-        ({"ids_in_urls": ["guid"]}, "only 0 own tickets could be read by number"),
-        ({"unreadable": 1}, "only 0 own tickets could be read by number"),
+        ({"ids_in_urls": ["guid"]}, "only 0 other tickets of this client could be read by number"),
+        ({"unreadable": 1}, "only 0 other tickets of this client could be read by number"),
         ({"gaps": 0.5}, "cannot be read"),
         ({"neighbours_readable": False, "others": 0.5}, "cannot be read"),
         ({"unknown_ticket": {"status": 500, "body": "x"}, "gaps": 0.5}, "the look-up failed with ServerError"),

@@ -83,7 +83,7 @@ async def test_a_client_of_another_address_uses_the_network(lsq_config: Config) 
     async with ServiceClient(other) as client:
         with pytest.raises((NotSentError, QueueTimeoutError)):
             await client.with_options(deadline=0.2).tickets.create(TICKET)
-    with pytest.raises(ConfigurationError, match="hooks is a list"):
+    with pytest.raises(ConfigurationError, match="hooks must be a list"):
         ServiceClient(lsq_config, hooks=5)  # type: ignore[arg-type]
     async with httpx.AsyncClient() as own:
         assert ServiceClient(lsq_config, http_client=own).http_client is own
