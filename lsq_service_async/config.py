@@ -38,24 +38,38 @@ class Lane(enum.Enum):
 class RateLimit:
     """The rate limit of the service: at most ``calls`` in any ``per`` seconds.
 
-    The documented limit is 25 calls in 5 seconds (apidocs.leadsquared.com/create-tickets). Values that are not above 0
-    raise ConfigurationError.
+    The documented limit is 25 calls in 5 seconds (apidocs.leadsquared.com/create-tickets). Wrong values raise
+    ConfigurationError.
+
+    ``window`` is how the gateway may count. "any" suits every gateway, including those that estimate the calls of a
+    window from two counters: after a burst, the next calls are spread over a window. "sliding" is for gateways that
+    count the calls of true windows (`doctor --burst` finds out). After a burst, the next one follows ``per`` seconds
+    later, so 50 calls at once take 5 seconds instead of 10.
     """
 
     calls: int = 25
     per: float = attrs.field(default=5.0, kw_only=True)
+    window: Literal["any", "sliding"] = attrs.field(default="any", kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         validators.check_count(self.calls, "RateLimit.calls")
         validators.check_number(self.per, "RateLimit.per")
+        if self.window not in ("any", "sliding"):
+            raise ConfigurationError(f'RateLimit.window must be "any" or "sliding", not {self.window!r:.80}')
+
+    def __str__(self) -> str:
+        return f"{self.calls} calls in {self.per:g} s{' (sliding)' if self.window == 'sliding' else ''}"
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``"25/5"`` as 25 calls in 5 seconds. Other text raises ConfigurationError."""
-        match = re.fullmatch(r"\s*([0-9]{1,7})\s*/\s*([0-9]{1,7}(?:\.[0-9]{1,6})?)\s*", text)
+        """Read ``"25/5"`` or ``"25/5 sliding"``: 25 calls in 5 seconds. Other text raises ConfigurationError."""
+        match = re.fullmatch(r"\s*([0-9]{1,7})\s*/\s*([0-9]{1,7}(?:\.[0-9]{1,6})?)(?:\s+(any|sliding))?\s*", text)
         if not match:
-            raise ConfigurationError(f"a rate limit is written as calls/seconds, such as 25/5, not {text!r}")
-        return cls(int(match[1]), per=float(match[2]))
+            raise ConfigurationError(
+                f'a rate limit is written as calls/seconds, such as 25/5 or "25/5 sliding", not {text!r}'
+            )
+        window: Any = match[3] or "any"
+        return cls(int(match[1]), per=float(match[2]), window=window)
 
 
 @attrs.frozen(kw_only=True)
@@ -140,8 +154,8 @@ class Config(metaclass=validators.HidesKeys):
         """Read the settings from the environment, or from a mapping with the same names.
 
         LSQ_ACCESS_KEY, LSQ_SECRET_KEY and LSQ_ORG_ID are required; LSQ_BASE_URL, LSQ_METADATA_URL, LSQ_LEADS_URL,
-        LSQ_RATE_LIMIT (such as "25/5") and LSQ_TIME_ZONE are optional. ``overrides`` are arguments of this class, such
-        as ``timeout=10.0``. A ConfigurationError names every variable that is missing. With
+        LSQ_RATE_LIMIT (such as "25/5" or "25/5 sliding") and LSQ_TIME_ZONE are optional. ``overrides`` are arguments of
+        this class, such as ``timeout=10.0``. A ConfigurationError names every variable that is missing. With
         LSQ_LOG=info or LSQ_LOG=debug, the log of this package is printed on stderr, too.
         """
         # Crash reporters send local variables: nothing may raise before the keys are wrapped and the mapping deleted.

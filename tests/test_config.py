@@ -43,6 +43,10 @@ def test_the_environment_gives_every_setting():
     assert config.rate_limit == RateLimit(10, per=2.5)
     assert (config.metadata_url, config.leads_url) == ("https://api.example.com", "https://api-in21.leadsquared.com")
     assert Config.from_env(ENVIRONMENT).rate_limit == RateLimit()
+    for text, window in (("25/5", "any"), ("25/5 any", "any"), (" 25 / 5.0  sliding ", "sliding")):
+        limit = Config.from_env(ENVIRONMENT, rate_limit=RateLimit.parse(text)).rate_limit
+        assert limit == Config.from_env(ENVIRONMENT | {"LSQ_RATE_LIMIT": text}).rate_limit
+        assert limit == RateLimit(25, per=5.0, window=window)
 
 
 def test_the_process_environment_is_the_default(monkeypatch):
@@ -103,6 +107,12 @@ def test_one_limit_has_one_name(url, name):
         ("LSQ_TIME_ZONE", "Mars", "LSQ_TIME_ZONE must be a tzinfo or a name"),
         ("LSQ_LOG", "loud", "LSQ_LOG must be info or debug, not 'loud'"),
         ("LSQ_RATE_LIMIT", "0/5", "LSQ_RATE_LIMIT: RateLimit.calls must be"),
+        (
+            "LSQ_RATE_LIMIT",
+            "25/5 fixed",
+            'LSQ_RATE_LIMIT: a rate limit is written as calls/seconds, such as 25/5 or "25/5',
+        ),
+        ("LSQ_RATE_LIMIT", "25/5sliding", "LSQ_RATE_LIMIT: a rate limit is written as calls/seconds"),
     ],
 )
 def test_an_error_of_from_env_names_the_variable(variable, value, words):
@@ -192,6 +202,8 @@ def test_times_are_positive_finite_numbers(timeout):
         lambda: RateLimit(25, per=float("nan")),
         lambda: RateLimit.parse("25 per 5"),
         lambda: RateLimit.parse("25/0"),
+        lambda: RateLimit(25, window="fixed"),
+        lambda: RateLimit(25, window=None),
         lambda: RetryPolicy(attempts=0),
         lambda: RetryPolicy(backoff=-1),
         lambda: RetryPolicy(backoff_cap=float("inf")),

@@ -42,7 +42,7 @@ _ADVICE = {
 @click.option("--lead-email", default="lsq-service-doctor@example.com", show_default=True, help="Lead for --write.")
 @click.option("--marker", metavar="FIELD", help="For --learn: a custom field that stores the reference of each create.")
 @click.option(
-    "--burst", is_flag=True, help="Measure the window of the rate limit with twice as many reads as it allows."
+    "--burst", is_flag=True, help="Measure the window of the rate limit with four times as many reads as it allows."
 )
 def doctor(learn: str | None, write: bool, lead_email: str, marker: str | None, burst: bool) -> int:
     """Check keys, host, org id, API and rate limit with one read.
@@ -93,7 +93,7 @@ async def _check(config: Config) -> int:
     _print("keys", "set by LSQ_ACCESS_KEY and LSQ_SECRET_KEY")
     _print("org id", config.org_id)
     _print("host", config.base_url)
-    _print("limit", f"{rate.calls} calls in {rate.per:g} s (set LSQ_RATE_LIMIT to change it)")
+    _print("limit", f"{rate}; set LSQ_RATE_LIMIT to change it")
     _print("shared", shared)
     async with ServiceClient(config, limiter=limiter) as client:
         try:

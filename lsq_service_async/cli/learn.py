@@ -14,9 +14,12 @@ from .. import (
     AuthenticationError,
     Config,
     NewTicket,
+    NoAnswerError,
+    NotSentError,
     RateLimit,
     RateLimitError,
     RetryPolicy,
+    ServerError,
     ServiceClient,
     Ticket,
     TicketReceipt,
@@ -182,25 +185,34 @@ async def _result(call: Awaitable[T]) -> T | APIStatusError:
 
 
 async def measure_window(config: Config) -> tuple[dict[str, Any], str]:
-    """Send as many reads as the limit allows, wait for one window, send them again, and count the refusals."""
+    """Send as many reads at once as the limit allows, several times, and count the refusals.
+
+    A gateway that estimates refuses some of the second volley, unless one of its own windows began just after the first
+    one. So both volleys are repeated one and a half windows later.
+    """
     calls, per = config.rate_limit.calls, config.rate_limit.per
     # The limiter must not spread the reads, so its limit is higher than that of the service.
     fast = attrs.evolve(config, rate_limit=RateLimit(4 * calls, per=per), retry=RetryPolicy(attempts=1))
     async with ServiceClient(fast) as client:
-
-        async def volley() -> int:
+        for volley, windows in enumerate((2, 1, 1.5, 1)):  # two, because earlier calls may still count
+            await asyncio.sleep(windows * per)
             reads = [client.tickets.get(1) for _ in range(calls)]
-            return sum(isinstance(one, RateLimitError) for one in await asyncio.gather(*reads, return_exceptions=True))
-
-        await asyncio.sleep(per)  # earlier calls may still count
-        if refused := await volley():
-            text = (
-                f"{refused} of the first {calls} reads were refused: another program uses the account, or the limit of"
-            )
-            return {}, f"{text} your plan is lower. Stop other programs, set LSQ_RATE_LIMIT, and repeat this"
-        await asyncio.sleep(per)
-        refused = await volley()
-    facts = {"rate_limit": [calls, per], "window": "estimate" if refused else "sliding"}
-    if refused:
-        return facts, f"{refused} of {calls} reads were refused one window later: the gateway estimates its window"
-    return facts, f"{calls} reads, and {calls} more after {per:g} s, were answered: the gateway does not estimate"
+            results = await asyncio.gather(*reads, return_exceptions=True)
+            if lost := sum(isinstance(one, NotSentError | NoAnswerError | ServerError) for one in results):
+                return {}, f"{lost} of {calls} reads failed, so nothing was measured. Repeat this later"
+            refused = sum(isinstance(one, RateLimitError) for one in results)
+            if refused and not volley:
+                return {}, (
+                    f"{refused} of the first {calls} reads were refused: another program uses the account, or the "
+                    "limit of your plan is lower. Stop other programs, set LSQ_RATE_LIMIT, and repeat this"
+                )
+            if refused:
+                facts = {"rate_limit": [calls, per], "window": "estimate"}
+                return facts, (
+                    f"{refused} of {calls} reads were refused one window later: the gateway estimates its window. "
+                    f'Keep LSQ_RATE_LIMIT={calls}/{per:g}, without "sliding"'
+                )
+    return {"rate_limit": [calls, per], "window": "sliding"}, (
+        f"{calls} reads, and {calls} more after {per:g} s, were answered twice: the gateway does not estimate. Set "
+        f'LSQ_RATE_LIMIT="{calls}/{per:g} sliding", or RateLimit({calls}, per={per:g}, window="sliding")'
+    )

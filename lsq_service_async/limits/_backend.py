@@ -198,8 +198,8 @@ class SharedLimiter(Limiter):
             ordered, joint = sorted(rates, key=attrs.astuple), state.adaptive.configured
             _log.warning(
                 "The processes that share this rate limit are configured with different rates (%s). All of them hold: "
-                "at most %d calls in %g s are sent. Configure the same rate_limit in all processes",
-                ", ".join(f"{rate.calls} in {rate.per:g} s" for rate in ordered), joint.calls, joint.per,
+                "at most %s are sent. Configure the same rate_limit in all processes",
+                ", ".join(map(str, ordered)), joint,
             )  # fmt: skip
         self._rates = rates
 

@@ -130,7 +130,7 @@ class Limiter(ABC):
         """
         async with self._lock(), self._ownership() as loop:
             if self._users and (used := self._open_for) and used != (rate, name):
-                one, other = (f"{limit.calls} calls in {limit.per:g} s of {at}" for limit, at in (used, (rate, name)))
+                one, other = (f"{limit} of {at}" for limit, at in (used, (rate, name)))
                 raise ConfigurationError(f"this limiter is open for {one}; use another one for {other}")
             if not self._users:
                 self._rate, self._time = rate, loop.time
@@ -453,8 +453,8 @@ class Limiter(ABC):
         seconds, rate = sent_at - waiter.since, self._state.adaptive.configured
         if seconds > rate.per and not waiter.is_reported:
             waiter.is_reported = True
-            _log.info("A call in the %s lane waits about %.1f s for the rate limit of %d calls in %g s",
-                      waiter.request.lane.value, seconds, rate.calls, rate.per)  # fmt: skip
+            _log.info("A call in the %s lane waits about %.1f s for the rate limit of %s",
+                      waiter.request.lane.value, seconds, rate)  # fmt: skip
 
     def _lock(self) -> asyncio.Lock:
         """Serializes `open` and `aclose`. One lock per event loop."""
@@ -493,10 +493,12 @@ def _fail(waiter: Waiter, error: Exception) -> None:
 def _warn(rate: RateLimit, now: RateLimit, named: tuple[int, float] | None) -> None:
     why, hold = "another program uses the same account (set LSQ_LIMIT_FILE in both to share the limit), or", ""
     why += " the plan allows less"
+    if rate.window == "sliding":
+        why += ', or the gateway does not count sliding windows (remove "sliding" from the rate limit)'
     if named:
         why, hold = f"the service named a limit of {named[0]} calls in {named[1]:g} s", " for ten minutes or longer"
     _log.warning(
-        "Rate limit hit although this client stayed within %d calls in %g s: %s. Slowing down to %d in %g s%s, then "
+        "Rate limit hit although this client stayed within %s: %s. Slowing down to %d in %g s%s, then "
         "adding one call after each window without a refusal. If the plan allows no more, set LSQ_RATE_LIMIT=%d/%g",
-        rate.calls, rate.per, why, now.calls, now.per, hold, now.calls, now.per,
+        rate, why, now.calls, now.per, hold, now.calls, now.per,
     )  # fmt: skip

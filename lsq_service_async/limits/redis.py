@@ -69,7 +69,7 @@ class RedisLimiter(SharedLimiter):
     unavailable, no call is sent: with ``when_down="wait"``, calls wait until it recovers or until their deadlines; with
     "fail", they raise NotSentError. Opening raises ConfigurationError if the address is not valid, or if Redis refuses
     the login or a command that the limiter needs. If processes are configured with different rates, all of these hold,
-    and a warning is logged.
+    and a warning is logged. If their windows differ, "any" applies.
 
     If Redis loses its data (restart, failover, eviction), processes that are running assume that all slots were used
     at that moment, so no call is sent for about a window. The exception: if the first message after the loss comes from

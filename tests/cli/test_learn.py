@@ -10,7 +10,7 @@ import pytest
 from cli.conftest import serving
 
 from lsq_service_async.cli import learn
-from lsq_service_async.emulator import BadJson, Emulator, RateLimited, Serve, Status, TicketStore
+from lsq_service_async.emulator import BadJson, Emulator, RateLimited, Serve, Status, TicketStore, TwoBucketEstimate
 
 MARKER = "CustomData.ClientRef"
 FIELDS = [{"SchemaName": f"CustomData.Field{n}", "DisplayName": f"Field {n}"} for n in range(40)]
@@ -116,7 +116,7 @@ def test_an_account_with_many_fields_and_a_very_high_number(served: Emulator, cl
     served.faults.add(*[BadJson(json.dumps({"TicketsFields": FIELDS[:25]}), path="/fields/filter")] * 20)
     served.faults.add(BadJson('{"Id": "999999999999", "Fields": []}', path="/tickets/999999999999"))
     found, _, reads = facts_of(served, cli, tmp_path / "facts.json", "--burst")
-    assert (len(found["fields"]), reads <= 30 + 2 * 40, "unknown_ticket" in found) == (25, True, False)
+    assert (len(found["fields"]), reads <= 30 + 4 * 40, "unknown_ticket" in found) == (25, True, False)
     assert (found["window"], found["rate_limit"]) == ("sliding", [40, 0.02])
 
 
@@ -127,21 +127,46 @@ def test_the_rate_limit_ends_the_test(served: Emulator, cli: Any, tmp_path: Path
     assert (code, list(tmp_path.iterdir())) == (1, [])
 
 
+class LateEstimate:
+    """A gateway that estimates, and whose windows begin 50 ms after a multiple of 0.4 s from its first call."""
+
+    calls, per = 10, 0.4
+
+    def __init__(self) -> None:
+        self._window: TwoBucketEstimate | None = None
+
+    def allows(self, now: float) -> bool:
+        if self._window is None:
+            self._window = TwoBucketEstimate(self.calls, self.per, phase=now + 0.05 - self.per)
+        return self._window.allows(now)
+
+
 @pytest.mark.parametrize(
     ("window", "words"),
     [
-        ("sliding", "the gateway does not estimate"),
-        ("estimate", "the gateway estimates its window"),
+        ("sliding", 'the gateway does not estimate. Set LSQ_RATE_LIMIT="10/0.4 sliding", or RateLimit(10, per=0.4, wi'),
+        ("fixed", 'the gateway does not estimate. Set LSQ_RATE_LIMIT="10/0.4 sliding"'),
+        ("estimate", 'the gateway estimates its window. Keep LSQ_RATE_LIMIT=10/0.4, without "sliding"'),
+        (LateEstimate(), "the gateway estimates its window"),
     ],
+    ids=["sliding", "fixed", "estimate", "late estimate"],
 )
 def test_the_window_of_the_gateway_is_measured(
     monkeypatch: pytest.MonkeyPatch, cli: Any, window: Any, words: str
 ) -> None:
-    """Two volleys of reads, one window apart, are refused by a gateway that estimates its window."""
-    emulator = Emulator(rate_limit=(10, 0.5), window=window)
-    with serving(monkeypatch, emulator, rate_limit="10/0.5"):
+    """A gateway that estimates its window refuses some reads of the second volley, or of the fourth."""
+    emulator = Emulator(rate_limit=(10, 0.4), window=window)
+    with serving(monkeypatch, emulator, rate_limit="10/0.4 sliding"):
         code, out, _ = cli("doctor", "--burst")
     assert (code, words in out) == (0, True)
+    assert "10 calls in 0.4 s (sliding); set LSQ_RATE_LIMIT to change it" in out
+
+
+def test_a_burst_whose_reads_fail_has_no_result(served: Emulator, cli: Any) -> None:
+    """Reads that the service does not answer may not count, so that a lack of refusals means nothing."""
+    served.faults.add(Serve(), *[Status(503)] * 3)
+    code, out, _ = cli("doctor", "--burst")
+    assert (code, "3 of 40 reads failed, so nothing was measured" in out) == (0, True)
 
 
 def test_a_burst_on_a_busy_account_has_no_result(monkeypatch: pytest.MonkeyPatch, cli: Any) -> None:

@@ -29,7 +29,7 @@ def limiter_of(settings: dict[str, Any]) -> Limiter:
 
 async def flood(settings: dict[str, Any]) -> None:
     limiter, lane, gap = limiter_of(settings), Lane(settings["lane"]), settings.get("gap", 0.0)
-    await limiter.open(RateLimit(settings["rate"][0], per=settings["rate"][1]), settings["url"])
+    await limiter.open(RateLimit.parse(settings["rate"]), settings["url"])
     await asyncio.to_thread(sys.stdin.readline)
 
     async def call(number: int) -> None:

@@ -51,6 +51,17 @@ def test_the_rate_grows_by_one_call_for_each_window_without_a_refusal_and_then_t
     ]  # fmt: skip
 
 
+def test_calls_suit_every_window_while_they_are_paced():
+    """A refusal may mean that the windows are not sliding. When the burst returns, they are sliding again."""
+    sliding = RateLimit(25, per=5.0, window="sliding")
+    adaptive = after(0.0, rate=sliding)
+    assert adaptive.in_use == RateLimit(24, per=5.0)
+    adaptive.tidy(20.0)
+    assert adaptive.in_use == sliding
+    adaptive.refused(20.0, (10, 5.0), 20.0)
+    assert adaptive.in_use == RateLimit(10, per=5.0, window="sliding")  # the service named its limit
+
+
 def test_the_burst_returns_later_if_first_refusals_follow_one_another():
     """A service that refuses every burst sees one after 5 s, 20 s and so on, and after ten minutes at most."""
     adaptive, now, waits = AdaptiveRate.of(RATE), 0.0, []

@@ -15,6 +15,7 @@ from lsq_service_async.limits._engine.estimate import Estimate
 from lsq_service_async.limits._engine.state import LimitState
 
 RATES = [RateLimit(1, per=60.0), RateLimit(25, per=5.0), RateLimit(100, per=10.0), RateLimit(150, per=1.0)]
+RATES += [RateLimit(calls, per=5.0, window="sliding") for calls in (1, 25, 100)]
 
 
 @pytest.mark.parametrize("rate", RATES, ids=str)

@@ -166,9 +166,11 @@ async def test_a_pause_holds_the_calls_that_wait_and_those_that_come_later(pair)
 async def test_all_users_of_a_limiter_must_use_the_same_rate_and_name():
     """Another rate or account is refused, and the first user still gets slots."""
     async with opened() as limiter:
-        for rate, name in ((RateLimit(10, per=5.0), NAME), (RATE, "host/other")):
-            with pytest.raises(ConfigurationError, match="use another one"):
+        sliding = RateLimit(25, per=5.0, window="sliding")
+        for rate, name in ((RateLimit(10, per=5.0), NAME), (RATE, "host/other"), (sliding, NAME)):
+            with pytest.raises(ConfigurationError, match="use another one") as caught:
                 await limiter.open(rate, name)
+            assert f"is open for {RATE} of {NAME}; use another one for {rate} of {name}" in str(caught.value)
         await limiter.acquire(Lane.INTERACTIVE)
 
 

@@ -15,7 +15,7 @@ from limits.weaker_limiters import LogOfSends, Slots, SlotsPaceAndBurst, TokenBu
 from lsq_service_async.config import Lane, RateLimit
 from lsq_service_async.limits import LocalLimiter
 
-RATE = RateLimit(CALLS, per=PER)
+RATE, SLIDING = RateLimit(CALLS, per=PER), RateLimit(CALLS, per=PER, window="sliding")
 BOTH = list(Lane)
 CALLS_EACH = 500
 
@@ -23,11 +23,14 @@ shapes_of_traffic = st.lists(st.sampled_from(SHAPES), min_size=1, max_size=6)
 networks = st.sampled_from(NETWORKS)
 lanes = st.sampled_from([[Lane.INTERACTIVE], [Lane.BULK], BOTH])
 seeds = st.integers(0, 2**32)
+rates = pytest.mark.parametrize("rate", [RATE, SLIDING], ids=lambda rate: rate.window)
 
 
-async def through_a_limiter(shapes: list[Shape], calls: int, lanes: list[Lane], network: Network, seed: int) -> Run:
+async def through_a_limiter(
+    shapes: list[Shape], calls: int, lanes: list[Lane], network: Network, seed: int, rate: RateLimit = RATE
+) -> Run:
     limiter, random = LocalLimiter(), Random(seed)
-    await limiter.open(RATE, "host/22824")
+    await limiter.open(rate, "host/22824")
     run = await send_all(limiter, moments(shapes, calls, random), lanes, network, random)
     assert limiter.stats().waiting == {Lane.INTERACTIVE: 0, Lane.BULK: 0}
     await limiter.aclose()
@@ -39,26 +42,40 @@ def many(examples: int) -> settings:
     return settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def check_that_none_is_refused(shapes: list[Shape], lanes: list[Lane], network: Network, seed: int) -> None:
-    run = run_virtual(through_a_limiter(shapes, CALLS_EACH, lanes, network, seed))
+def check_that_none_is_refused(
+    shapes: list[Shape], lanes: list[Lane], network: Network, seed: int, rate: RateLimit
+) -> None:
+    run = run_virtual(through_a_limiter(shapes, CALLS_EACH, lanes, network, seed, rate))
 
     assert len(run.granted) == CALLS_EACH
-    assert run.refused == {}
+    assert run.refused_by(rate) == []
 
 
+@rates
 @many(10)
 @given(shapes_of_traffic, lanes, networks, seeds)
-def test_no_server_refuses_any_of_5_000_calls(shapes, lanes, network, seed):
+def test_no_server_refuses_any_of_5_000_calls(rate, shapes, lanes, network, seed):
     """No kind of window refuses a call, at any phase, for any traffic, with up to 400 ms of jitter."""
-    check_that_none_is_refused(shapes, lanes, network, seed)
+    check_that_none_is_refused(shapes, lanes, network, seed, rate)
 
 
 @pytest.mark.slow
+@rates
 @many(200)
 @given(shapes_of_traffic, lanes, networks, seeds)
-def test_no_server_refuses_any_of_100_000_calls(shapes, lanes, network, seed):
+def test_no_server_refuses_any_of_100_000_calls(rate, shapes, lanes, network, seed):
     """No kind of window refuses any of 100,000 calls, with the same traffic and jitter."""
-    check_that_none_is_refused(shapes, lanes, network, seed)
+    check_that_none_is_refused(shapes, lanes, network, seed, rate)
+
+
+@pytest.mark.parametrize("calls", [25, 50, 150])
+def test_sliding_windows_end_a_burst_a_window_earlier(calls):
+    """Each further burst of 25 calls takes 5 seconds. A gateway that estimates would refuse some of them."""
+    run = run_virtual(through_a_limiter([all_at_once], calls, [Lane.INTERACTIVE], at_once, seed=1, rate=SLIDING))
+
+    assert run.seconds == pytest.approx((calls - 1) // CALLS * PER, rel=0.005, abs=0.001)
+    assert run.refused_by(SLIDING) == []
+    assert (run.refused["estimate at its worst"] > 0) == (calls > CALLS)
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.__name__)

@@ -17,7 +17,7 @@ from limits.test_haproxy import HAPROXY, haproxy
 from lsq_service_async.config import Lane
 
 HERE = Path(__file__).parent
-CALLS, PER = 25, 1.0  # five times the service's pace, so that 1,200 calls take less than a minute
+CALLS, PER, RATE = 25, 1.0, "25/1"  # five times the service's pace, so that 1,200 calls take less than a minute
 PROCESSES, EACH = 4, 300
 MISSING = 404  # of an unknown path, which the emulator checks after the limit
 Where = dict[str, Any]
@@ -73,9 +73,9 @@ async def flood(process: asyncio.subprocess.Process, seconds: float | None) -> l
     return await sending
 
 
-async def flood_together(where: Where, limiter: str, at: str, *, kill_after: float) -> list[Sent]:
+async def flood_together(where: Where, limiter: str, at: str, *, kill_after: float, rate: str = RATE) -> list[Sent]:
     """The calls that four processes with 300 calls each complete if one of them is killed."""
-    settings = {**where, "calls": EACH, "rate": [CALLS, PER], "limiter": limiter, "at": at, "lane": "interactive"}
+    settings = {**where, "calls": EACH, "rate": rate, "limiter": limiter, "at": at, "lane": "interactive"}
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(run(settings, kill_after if number == 0 else None)) for number in range(PROCESSES)]
     return [sent for task in running for sent in task.result()]
@@ -95,10 +95,10 @@ def check(sent: list[Sent], status: int) -> None:
     assert len(sent) / CALLS * PER >= 0.6 * (granted[-1] - granted[0])
 
 
-async def on_emulator(window: str, limiter: str, at: str) -> None:
+async def on_emulator(window: str, limiter: str, at: str, rate: str = RATE) -> None:
     counts: list[list[int]] = []
     async with emulator(window, counts) as where:
-        sent = await flood_together(where, limiter, at, kill_after=20)
+        sent = await flood_together(where, limiter, at, kill_after=20, rate=rate)
     check(sent, MISSING)
     [(calls, refused)] = counts
     assert refused == 0
@@ -108,6 +108,12 @@ async def on_emulator(window: str, limiter: str, at: str) -> None:
 async def test_four_processes_of_a_host_are_never_refused(tmp_path):
     """Neither a sliding window nor a two-bucket estimate refuses a call, although one process is killed."""
     await asyncio.gather(*(on_emulator(kind, "host", str(tmp_path / kind)) for kind in ("sliding", "estimate")))
+
+
+async def test_four_processes_with_sliding_windows_are_never_refused_by_true_ones(tmp_path):
+    """Neither a sliding nor a fixed window refuses a call of a rate with sliding windows, although one is killed."""
+    runs = (on_emulator(kind, "host", str(tmp_path / kind), "25/1 sliding") for kind in ("sliding", "fixed"))
+    await asyncio.gather(*runs)
 
 
 @pytest.mark.redis
@@ -133,7 +139,7 @@ async def test_four_processes_behind_a_real_haproxy_are_never_refused(tmp_path, 
 async def test_an_interactive_call_waits_about_one_token_behind_the_flood_of_another_process(tmp_path):
     """An interactive call every 1.37 s waits about one token while two other processes send bulk calls."""
     counts: list[list[int]] = []
-    shared = {"limiter": "host", "at": str(tmp_path / "limit"), "rate": [CALLS, 5.0]}
+    shared = {"limiter": "host", "at": str(tmp_path / "limit"), "rate": "25/5"}
     async with emulator("sliding", counts) as where:
         bulk = {**shared, **where, "calls": 70, "lane": Lane.BULK.value}
         asking = {**shared, **where, "calls": 12, "lane": Lane.INTERACTIVE.value, "gap": 1.37}

@@ -9,7 +9,7 @@ import pytest
 from virtual_clock import virtual
 
 from limits.limiters import TOKEN, opened, spend, take, time
-from lsq_service_async.config import Lane
+from lsq_service_async.config import Lane, RateLimit
 from lsq_service_async.errors import QueueTimeoutError
 from lsq_service_async.events import LimitLowered, LimitPaused
 
@@ -53,6 +53,16 @@ async def test_calls_that_are_refused_together_lower_the_rate_once(caplog):
         await asyncio.sleep(5 * 14)
         limiter.refused("r", 1.0, None)
         assert len(warnings(caplog)) == 2
+
+
+@virtual
+async def test_a_warning_about_sliding_windows_says_how_to_stop_using_them(caplog):
+    """If the rate has sliding windows, a refusal may mean that the gateway estimates its window."""
+    async with opened(RateLimit(25, per=5.0, window="sliding")) as limiter:
+        limiter.refused("r", 1.0, None)
+    [warning] = warnings(caplog)
+    assert "stayed within 25 calls in 5 s (sliding): another program" in warning
+    assert 'the gateway does not count sliding windows (remove "sliding" from the rate limit)' in warning
 
 
 @virtual

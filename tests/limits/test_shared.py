@@ -8,6 +8,7 @@ import logging
 import math
 import os
 
+import attrs
 import pytest
 from virtual_clock import virtual
 
@@ -28,7 +29,7 @@ from limits.limiters import (
 )
 from limits.strict_servers import CALLS, PER
 from lsq_service_async.config import Lane, RateLimit
-from lsq_service_async.emulator import SlidingWindow
+from lsq_service_async.emulator import SlidingWindow, TwoBucketEstimate
 from lsq_service_async.errors import ConfigurationError, NotSentError, QueueTimeoutError
 from lsq_service_async.limits._backend import BackendUnavailableError
 
@@ -381,18 +382,22 @@ DIFFERENT = [
     (SMALL, RateLimit(20, per=5.0), RateLimit(20, per=5.0)),
     (SMALL, RateLimit(10, per=1.0), RateLimit(10, per=2.0)),
     (RateLimit(7, per=0.7), RateLimit(30, per=4.0), RateLimit(7, per=14 / 15)),
+    (RateLimit(7, per=0.7, window="sliding"), RateLimit(30, per=4.0, window="sliding"), RateLimit(7, per=14 / 15)),
+    (SMALL, attrs.evolve(SMALL, window="sliding"), SMALL),
+    (attrs.evolve(SMALL, window="sliding"), SMALL, SMALL),
 ]
 
 
 @pytest.mark.parametrize(("first", "second", "both"), DIFFERENT)
 @virtual
 async def test_the_limits_of_all_processes_hold_if_they_are_configured_differently(first, second, both, caplog):
-    """Strict servers of both limits refuse no call, each process warns once, and the limit is used to the full."""
+    """Strict servers of all limits refuse no call, each process warns once, and the limit is used to the full."""
     server, services = Server(), [SlidingWindow(rate.calls, rate.per) for rate in (first, second)]
+    services.append(TwoBucketEstimate(both.calls, both.per))
 
     async def one_call(limiter):
         slot = await limiter.acquire(Lane.INTERACTIVE)
-        assert [service.allows(time()) for service in services] == [True, True]
+        assert [service.allows(time()) for service in services] == [True] * 3
         slot.release()
 
     async with processes(1, backends(server), rate=first) as [one]:
@@ -411,6 +416,7 @@ async def test_the_limits_of_all_processes_hold_if_they_are_configured_different
     assert len(warnings(caplog)[:2]) == 2
     for warning in warnings(caplog)[:2]:
         assert f"All of them hold: at most {both.calls} calls in {both.per:g} s are sent" in warning
+        assert (str(first) in warning, str(second) in warning) == (True, True)
 
 
 @virtual

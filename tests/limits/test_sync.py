@@ -12,7 +12,7 @@ from lsq_service_async.limits._engine.messages import LANES, ActiveCall, Complet
 from lsq_service_async.limits._engine.state import Flight, LimitState
 from lsq_service_async.limits._engine.sync import state_from_json, state_to_json, sync
 
-RATE = RateLimit(25, per=5.0)
+RATE, SLIDING = RateLimit(25, per=5.0), RateLimit(25, per=5.0, window="sliding")
 INTERACTIVE, BULK = Request(Lane.INTERACTIVE, False), Request(Lane.BULK, False)
 STEPS = [0.0, 0.001, 0.05, 0.2, 1.0, 3.0, 12.0, -0.2]  # s between two messages; a clock may be set back
 
@@ -20,7 +20,8 @@ STEPS = [0.0, 0.001, 0.05, 0.2, 1.0, 3.0, 12.0, -0.2]  # s between two messages;
 def message(process_id: int, slot: int, *requests: Request, **more: object) -> SyncMessage:
     lanes = [request.lane for request in requests]
     waiting = lanes.count(Lane.INTERACTIVE), lanes.count(Lane.BULK)
-    return SyncMessage(process_id=process_id, slot=slot, rate=RATE, requests=requests, waiting=waiting, **more)
+    about = {"rate": RATE, **more}
+    return SyncMessage(process_id=process_id, slot=slot, requests=requests, waiting=waiting, **about)
 
 
 def random_message(random: Random, slots: list[int], now: float) -> SyncMessage:
@@ -36,6 +37,7 @@ def random_message(random: Random, slots: list[int], now: float) -> SyncMessage:
         active=[ActiveCall(slot, random.uniform(0, 12), random.random() < 0.2) for slot in active],
         pause=random.choice([-math.inf, -1000.0, 2.0]), is_returning=random.random() < 0.5,
         is_leaving=random.random() < 0.05, expected=random.choice([math.inf, now, now - 2.0]),
+        rate=random.choice([RATE, SLIDING]),
     )  # fmt: skip
 
 
@@ -65,6 +67,22 @@ def test_a_state_without_a_pace_and_a_standstill_can_be_read():
     )
     state = state_from_json(old + "[[7,1,98.0,108.0,false]],[[1,150.0]]]")
     assert (state.rate.calls, state.is_paced, state.stands_still, len(state.flights)) == (12, False, False, 1)
+    assert (state.rate.window, state.processes[1].rate) == ("any", RATE)
+
+
+@pytest.mark.parametrize("windows", [("sliding", "any"), ("any", "sliding"), ("sliding", "sliding")])
+def test_the_window_is_sliding_only_if_all_processes_say_so(windows):
+    """A process that stored no window, as earlier versions did, has the window "any"."""
+    state = sync(None, 100.0, message(1, 1, rate=RateLimit(25, per=5.0, window=windows[0]))).state
+    if windows[0] == "any":
+        text = state_to_json(state)
+        state = state_from_json(text.replace(', "any"', ""))
+        assert (state_to_json(state), text.count(', "any"')) == (text, 2)
+    state.refused(100.0, (10, 5.0), 99.0)
+    state = state_from_json(state_to_json(state))
+    state = sync(state, 100.0, message(2, 2, rate=RateLimit(25, per=5.0, window=windows[1]))).state
+    assert state.rate.window == ("sliding" if windows == ("sliding", "sliding") else "any")
+    assert state.rate.calls == (25 if windows == ("sliding", "any") else 10)  # another window is another rate
 
 
 def test_a_standstill_and_its_probe_are_stored():

@@ -63,6 +63,22 @@ def test_one_more_call_fits(answered, in_flight, expected):
     assert expected == pytest.approx(opens_at(answered, in_flight, RATE))
 
 
+@given(st.lists(st.integers(0, 200), max_size=15), st.integers(0, 6))
+def test_a_call_fits_as_soon_as_no_true_window_has_too_many(hundredths, in_flight):
+    """If the windows are sliding, a call fits once the slack has passed since enough answers left the window."""
+    answered = sorted(hundredth / 100 for hundredth in hundredths)
+    opens = opens_at(answered, in_flight, RateLimit(5, per=1.0, window="sliding"))
+
+    def counted(now: float) -> int:
+        return 1 + in_flight + sum(answer > now - 1.0 for answer in answered)
+
+    assert (opens == math.inf) == (in_flight >= 5)
+    if math.inf > opens > 2.0:
+        assert counted(opens - SLACK - 0.001) > 5
+    if opens < math.inf:
+        assert counted(max(opens, 2.0) - SLACK + 0.001) <= 5
+
+
 @pytest.mark.parametrize(("rate", "expected"), [(RateLimit(25, per=5.0), 0.01), (RateLimit(1, per=0.1), 0.002)])
 def test_the_slack_is_a_small_part_of_the_window(rate, expected):
     """The slack is ten milliseconds, or a fiftieth of a short window."""

@@ -12,7 +12,7 @@ from typing import Protocol
 import attrs
 
 from limits.strict_servers import all_servers
-from lsq_service_async.config import Lane
+from lsq_service_async.config import Lane, RateLimit
 
 Moments = Iterator[float]  # seconds after the previous call
 Shape = Callable[[Random], Moments]
@@ -111,6 +111,10 @@ class Run:
 
     granted: list[float]
     refused: Counter[str]
+
+    def refused_by(self, rate: RateLimit) -> list[str]:
+        """The servers that refused a call although they count in a way that the rate permits."""
+        return [name for name in self.refused if rate.window == "any" or not name.startswith("estimate")]
 
     @property
     def seconds(self) -> float:

@@ -51,9 +51,13 @@ class AdaptiveRate:
 
     @property
     def in_use(self) -> RateLimit:
-        """The rate at which calls are sent. While they are paced, it is at least one call less than configured."""
-        calls = min(self.rate.calls, max(1, self.configured.calls - self.is_paced))
-        return RateLimit(calls, per=self.rate.per) if calls < self.rate.calls else self.rate
+        """The rate at which calls are sent.
+
+        While they are paced, it is at least one call less than configured, and suits every way of counting.
+        """
+        if not self.is_paced:
+            return self.rate
+        return RateLimit(min(self.rate.calls, max(1, self.configured.calls - 1)), per=self.rate.per)
 
     @property
     def is_mild(self) -> bool:
@@ -71,7 +75,7 @@ class AdaptiveRate:
         if named is not None and _is_lower(named, self.configured) and not _is_lower(_pair(self.plan), named):
             self._hold(now, named)
             if _is_lower(named, self.plan):
-                self.plan = RateLimit(named[0], per=named[1])
+                self.plan = attrs.evolve(self.configured, calls=named[0], per=named[1])
                 self.halved_at = self.known_at = now
                 self._keep_to(min(before, named[0]))
                 return True
@@ -127,7 +131,7 @@ class AdaptiveRate:
             self.is_paced = False
 
     def _keep_to(self, calls: int) -> None:
-        self.rate = RateLimit(calls, per=self.plan.per)
+        self.rate = attrs.evolve(self.plan, calls=calls)
 
 
 def _credible(named: tuple[int, float] | None, configured: RateLimit) -> tuple[int, float] | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-from ...config import Lane, RateLimit
+import attrs
+
+from ...config import Lane
 from .state import LimitState
 from .window import SLACK, opens_at, slack_of
 
@@ -43,7 +45,7 @@ class Estimate:
         rate, self._round_trip, self._start = state.rate, state.round_trip, start
         # If many calls are allowed, one stands for several: the CPU time grows with the square of their number.
         self._bunch = max(1, rate.calls // _IN_A_WINDOW)
-        self._rate = rate if self._bunch == 1 else RateLimit(rate.calls // self._bunch, per=rate.per)
+        self._rate = rate if self._bunch == 1 else attrs.evolve(rate, calls=rate.calls // self._bunch)
         in_flight = [max(start, flight.since + state.round_trip) for flight in state.flights.values()]
         self._answers = sorted([*state.answered, *in_flight])[self._bunch - 1 :: self._bunch]
         self._sent: list[float] = []

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from ...config import Lane, RateLimit
 from .adaptive_rate import FIRST_HOLD, LONGEST_HOLD, AdaptiveRate
@@ -102,7 +102,11 @@ def _within(least: N, value: N, most: N) -> N:
 
 
 def _joint_rate(rates: set[RateLimit]) -> RateLimit:
-    """The highest rate at which all ``rates`` hold: the smallest number of calls, and the fewest calls per second."""
+    """The highest rate at which all ``rates`` hold: the smallest number of calls, and the fewest calls per second.
+
+    If they differ, its window is "any": in sliding windows, another burst of 7 calls may follow every 0.9 s. That is
+    35 calls in 4 s, so a rate of 30 calls in 4 s would not hold.
+    """
     if len(rates) == 1:
         return next(iter(rates))
     calls = min(rate.calls for rate in rates)
@@ -179,8 +183,8 @@ def _ask_again_at(state: LimitState, now: float, process_id: int, requests: Sequ
 
 
 @lru_cache(64)  # a state is read with each message, and its rates are validated
-def _rate(calls: int, per: float) -> RateLimit:
-    return RateLimit(calls, per=min(per, _LONGEST_WINDOW))
+def _rate(calls: int, per: float, window: Literal["any", "sliding"] = "any") -> RateLimit:
+    return RateLimit(calls, per=min(per, _LONGEST_WINDOW), window=window)
 
 
 def state_to_json(state: LimitState) -> str:
@@ -192,9 +196,9 @@ def state_to_json(state: LimitState) -> str:
          adaptive.is_paced, adaptive.known_at, adaptive.trial],
         [order.row, order.turns, [[head[0], LANES.index(head.lane), *head[2:]] for head in order.heads.values()]],
         [state.seen, state.paused_until, state.paced_until, state.round_trip, state.answered, state.uploads,
-         state.heard_at, state.probe],
+         state.heard_at, state.probe, adaptive.configured.window],
         [[slot, *flight] for slot, flight in state.flights.items()],
-        [[process, until, rate.calls, rate.per] for process, (until, rate) in state.processes.items()],
+        [[process, until, rate.calls, rate.per, rate.window] for process, (until, rate) in state.processes.items()],
     ])  # fmt: skip
 
 
@@ -203,11 +207,11 @@ def state_from_json(text: str) -> LimitState:
     try:
         adaptive, (row, turns, heads), moments, flights, processes = json.loads(text)
         rates, (halved_at, quiet_since), rest = adaptive[:3], adaptive[3:5], adaptive[5:]
-        configured, plan, rate = (_rate(calls, per) for calls, per in rates)
         named, named_until, hold, is_paced, known_at, trial = rest + _UNWRITTEN[len(rest) :]
         named = named and (named[0], named[1])
-        seen, paused_until, paced_until, round_trip, answered, uploads, heard_at, probe = [*moments, -math.inf, -1][:8]
-        present = [[*process, *adaptive[0]][:4] for process in processes]
+        seen, paused_until, paced_until, round_trip, answered, uploads, *newer = moments
+        heard_at, probe, window, *_ = newer + [-math.inf, -1, "any"][len(newer) :]
+        configured, plan, rate = (_rate(calls, per, window) for calls, per in rates)
         order = {
             (process, LANES[lane]): Head(process, LANES[lane], int(turn), until, is_large, int(waiting))
             for process, lane, turn, until, is_large, waiting in heads
@@ -226,7 +230,7 @@ def state_from_json(text: str) -> LimitState:
             flights={slot: Flight(*flight) for slot, *flight in flights},
             heard_at=heard_at,
             probe=probe,
-            processes={process: Presence(until, _rate(calls, per)) for process, until, calls, per in present},
+            processes={process: Presence(until, _rate(*(own or rates[0]))) for process, until, *own in processes},
         )
     except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
         raise ValueError(f"not the state of a rate limit: {error}") from error

@@ -11,7 +11,7 @@ of any server, independent of the network:
 
 The largest estimate is never below the count of a true window, so only the estimate is checked: a call is sent if, for
 *every* boundary, the estimate including this call stays below ``calls + 1``. This allows a burst after a rest, and
-results in an even pace under full load.
+results in an even pace under full load. If the window of the rate is "sliding", only true windows are checked.
 """
 
 from __future__ import annotations
@@ -31,8 +31,11 @@ def slack_of(rate: RateLimit) -> float:
 
 
 def room_beside_one(rate: RateLimit) -> float:
-    """The largest count of all other calls at which one more may be sent: ``calls``, less the slack."""
-    return rate.calls * (1 - slack_of(rate) / rate.per)
+    """The largest count of all other calls at which one more may be sent: ``calls``, less the slack.
+
+    A true window has only whole counts. Its slack is added to the time.
+    """
+    return rate.calls - 1 if rate.window == "sliding" else rate.calls * (1 - slack_of(rate) / rate.per)
 
 
 def opens_at(answered: Sequence[float], in_flight: int, rate: RateLimit) -> float:
@@ -46,6 +49,8 @@ def opens_at(answered: Sequence[float], in_flight: int, rate: RateLimit) -> floa
         return math.inf
     if len(answered) <= room:
         return -math.inf
+    if rate.window == "sliding":
+        return answered[-1 - int(room)] + rate.per + slack_of(rate)  # then only ``room`` answers are in the window
     # The estimate is largest if the boundary is at an answer, or a window after one. Only these boundaries are tried,
     # the latest first. The search ends early, because a boundary delays a call by at most a window. A boundary is
     # skipped if at most ``room`` answers are later than the time one window before it: it cannot delay the call.
