@@ -1,4 +1,4 @@
-"""Makes one attempt: an HTTP request, its response, and the translation of failures. Only this module reveals keys."""
+"""Makes one attempt: an HTTP request, its response, and the translation of failures. Only this module sends keys."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ from .upload import BodyFailedError
 
 _log = logging.getLogger("lsq_service_async")
 MAX_HEADERS = 256
-_LONGEST_TURN = 0.01  # s; a body of tiny chunks is read without waiting, so the event loop must get its turn
-_PIECE = 64 << 10  # bytes
-_STEP = 8 << 10  # bytes
+_LONGEST_TURN = 0.01  # s; reading a body of tiny chunks may never wait, so it yields to the event loop this often
+_PIECE = 64 << 10  # bytes that are decoded at once
+_STEP = 8 << 10  # bytes that are read from a connection at once
 _url = lru_cache(maxsize=32)(httpx.URL)  # parsing a URL takes long, and most creates have the same one
 _UNREADABLE = {"br", "zstd", "deflate", "compress", "x-compress", "dcb", "dcz", "exi", "pack200-gzip", "aes128gcm"}
 _KEY_HEADERS = {
@@ -59,13 +59,13 @@ _KEY_HEADERS = {
     Api.LEADS: ("x-LSQ-AccessKey", "x-LSQ-SecretKey"),
 }
 _NEVER_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-# Answers of a proxy after which another attempt may succeed. The second is that of a SOCKS proxy.
+# Refusals after which another attempt may succeed: the status of an HTTP proxy, and httpcore's text for a SOCKS proxy.
 _PROXY_FAILURE = re.compile(r"(408|425|429|50[0234]) |Proxy Server could not connect(?!.*not (allowed|supported))")
 _TLS_EOF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)  # the next handshake may succeed
 
 
 class ResponseRejectedError(Exception):
-    """The response is too large or heavy, or has an encoding that the request does not accept."""
+    """The response is too large, has too many values or headers, or an encoding that the request does not accept."""
 
 
 class LeaseEndedError(Exception):
@@ -100,11 +100,11 @@ class HttpSender:
         self._hosts = {api: httpx.URL(origin) for api, origin in origins.items()}
         common = [(b"User-Agent", user_agent.encode()), (b"Accept", b"application/json"), (b"Accept-Encoding", b"gzip")]
         self._common_headers = {api: [(b"Host", host.netloc), *common] for api, host in self._hosts.items()}
-        # Without its user and password. The proxies of a caller's client are not known.
+        # For messages, without the user and password. The proxies of a caller's own client are not known.
         self._proxies = {api: f" {proxies[origin].url}" for api, origin in origins.items() if origin in proxies}
 
     async def send(self, context: CallContext) -> AttemptResult[Any]:
-        """Make one attempt. A failure of the network, TLS, a file or the service is a result too."""
+        """Make one attempt. A failure of the network, TLS, a file or the service is returned, not raised."""
         try:
             result = await self._exchange(context)
         except LeaseEndedError:
@@ -210,7 +210,7 @@ class HttpSender:
         return AttemptResult(outcome=Outcome.UNKNOWN, error=error, status=result.status, must_close=True)
 
     def _request(self, context: CallContext, timer: asyncio.Timeout) -> httpx.Request:
-        """Build a request without the client, to leave out the client's own headers, cookies and parameters."""
+        """Build a request. `build_request` of the client would add the client's own headers, cookies and parameters."""
         call, body = context.call, context.body
         text = self._urls[call.api] + call.path
         url = httpx.URL(text, params=call.params) if call.params else _url(text)
@@ -256,16 +256,16 @@ class HttpSender:
 class _Transmission(httpx.AsyncByteStream):
     """Passes a body to the connection, and records the progress in the context.
 
-    With the last bytes, ``timer`` starts: it limits the wait for the response.
+    ``timer`` starts with the last bytes, and limits the wait for the response.
     """
 
     context: CallContext
     timer: asyncio.Timeout
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Check the lease just before the first byte, and start the timer after the headers if there is no body.
+        """Check the lease just before the first byte, and make new connections read in small steps.
 
-        HTTP/2 does not iterate a body without bytes. New connections are made to read in small steps.
+        If there is no body, start the timer after the headers: over HTTP/2, httpx does not iterate an empty body.
         """
         if event.endswith("send_request_headers.started"):
             _check_lease(self.context)
@@ -273,7 +273,7 @@ class _Transmission(httpx.AsyncByteStream):
             self.context.is_started = True
             self.timer.reschedule(self.context.clock() + self.context.options.timeout)
         elif event.endswith(("connect_tcp.complete", "start_tls.complete")):
-            with suppress(AttributeError):  # a stream of the caller may forbid it
+            with suppress(AttributeError):  # the stream of a caller's transport may have read-only attributes
                 _read_in_steps(info["return_value"])
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -308,9 +308,9 @@ def _check_lease(context: CallContext) -> None:
 
 
 def _read_in_steps(stream: Any) -> None:
-    """Limit what a network stream of httpcore reads at once, because no other task runs until all of it is parsed.
+    """Limit how much a network stream of httpcore reads at once, because no other task runs until all of it is parsed.
 
-    64 KiB, as httpcore asks for, can hold thousands of interim responses with a status like 102.
+    The 64 KiB that httpcore requests can hold thousands of interim responses, such as 102.
     """
     read = stream.read
 
@@ -324,7 +324,7 @@ def _read_in_steps(stream: Any) -> None:
 async def _read(context: CallContext, response: httpx.Response, until: float) -> bytes:
     """Read and decode a body. Its size and the number of its values are bounded: a few KB of gzip can hold gigabytes.
 
-    The status of an error decides, so the body of an error is cut where it becomes too large or cannot be read.
+    An error is known by its status, so its body is cut where it becomes too large or cannot be read.
     """
     is_success = response.is_success
     is_read = context.call.idempotency is Idempotency.SAFE or not context.call.documented
@@ -348,7 +348,7 @@ class _BoundedBody:
         self._values = 0
 
     def add(self, piece: bytes, raw_size: int) -> None:
-        """Append decoded bytes. ``raw_size`` is the number of all bytes so far, before they were decoded."""
+        """Append decoded bytes. ``raw_size`` is the number of bytes received so far, before decoding."""
         self.content += piece
         if max(raw_size, len(self.content)) > self.limit:
             raise ResponseRejectedError(f"it is larger than {self.limit >> 20} MiB")

@@ -35,7 +35,7 @@ class CallContext:
     """The attachments of the call, ready to be read."""
     attempts: list[Attempt] = attrs.field(factory=list)
     hook_context: contextvars.Context = attrs.field(factory=contextvars.copy_context)
-    """The hooks run in it, so that what they set reaches the requests and later events, but not the caller."""
+    """The hooks run in it: context variables that they set reach the requests and later events, but not the caller."""
     progress: int = 0
     """The largest number of bytes that was reported to the caller. It does not decrease when an attempt is repeated."""
 
@@ -43,7 +43,7 @@ class CallContext:
     body: RequestBody = attrs.field(init=False)
     slot: Slot = attrs.field(init=False)
     is_lease_ended: bool = False
-    """The slot did not belong to this process any more when the request was to be sent, so it was not sent."""
+    """The lease on the slot expired before the first byte, so the request was not sent."""
     is_started: bool = False
     """The connection has begun to send the request."""
     fully_sent: bool = False
@@ -54,7 +54,7 @@ class CallContext:
     """The seconds for which the limiter pauses all calls because of the response."""
     sent_at: float = 0.0
     silence: float | None = 0.0
-    """None once a response has arrived. Else the seconds from the send to the time-out, or 0 if it did not time out."""
+    """None once a response has arrived; otherwise the seconds from the send to the timeout, or 0 without one."""
     abandoned: bool = False
     """The caller no longer waits for the attempt: it was cancelled, or its deadline passed."""
 

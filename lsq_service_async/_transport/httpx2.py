@@ -1,6 +1,6 @@
 """Sends requests with a client of httpx2. The rest of the package knows the types of httpx only.
 
-httpx2 continues httpx: its classes have the same names and meanings, but are other classes.
+httpx2 is the successor of httpx. Its classes have the same names and meanings, but are different classes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Httpx2Client:
     client: httpx2.AsyncClient
 
     async def send(self, request: httpx.Request, *, auth: None, follow_redirects: bool, stream: bool) -> httpx.Response:
-        """Send a request, with the exceptions of httpx. The keys are removed from the copy that httpx2 gets, too."""
+        """Send a copy of the request, then remove the keys from the copy. Raises the exceptions of httpx."""
         copy = httpx2.Request(
             request.method,
             str(request.url),
@@ -39,7 +39,7 @@ class Httpx2Client:
         finally:
             for name in [name for name in copy.headers if name.startswith("x-lsq-")]:
                 del copy.headers[name]
-        answer.next_request = None  # it would have the keys
+        answer.next_request = None  # it would contain the keys
         response = httpx.Response(
             answer.status_code, headers=answer.headers.raw, stream=_ResponseBody(answer), extensions=answer.extensions
         )

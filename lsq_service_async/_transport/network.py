@@ -1,4 +1,4 @@
-"""The httpx client that a ServiceClient opens, with the proxies and the certificates that this machine sets."""
+"""The httpx client that a ServiceClient opens, with the proxies and certificates of the environment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import httpx
 from ..config import Config, Secret, is_loopback
 from ..errors import ConfigurationError
 
-_KEEPALIVE = 3.0  # seconds; shorter than in common gateways, which would close a connection just as it is used again
+_KEEPALIVE = 3.0  # s; shorter than that of common gateways, so that none closes a connection just as it is used again
 _PORTS = {"http": 80, "https": 443}
 _CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE", "OPENSSL_CONF")
 

@@ -55,7 +55,7 @@ class Pipeline:
             if call.attachments:
                 context.attachments = await prepare(call.attachments, self._config, context.deadline)
             result = await self._attempt(context)
-            if is_retryable(context, result):  # a retry loop that is not needed costs a fifteenth of a create
+            if is_retryable(context, result):  # making a retry loop takes a fifteenth of a create's time
                 async for attempt in retrying(context):
                     if attempt.retry_state.attempt_number > 1:
                         result = await self._looked_up(context, result) or await self._attempt(context)
@@ -150,10 +150,10 @@ class Pipeline:
         if policy.repeat_creates != "look" or last.retry is not Retry.ON_SERVER_ERROR:
             return None
         if call.create is None or call.look_up is None:
-            return None  # a call that can be repeated
+            return None  # repeating the call is safe
         try:
             async with asyncio.timeout_at(context.deadline):
-                # A gateway that answers for the service does not know when the service is done with the request.
+                # After a 502 or 504 of a gateway, the service may still work on the request for a minute.
                 verdict = await call.look_up(call.create, 60.0 if last.status in (502, 504) else 0.0)
         except (LSQServiceError, TimeoutError) as failure:
             verdict = Unclear(f"the look-up failed ({failure or 'the deadline passed'})")
@@ -174,7 +174,7 @@ class Pipeline:
         if self._is_closing:
             raise NotSentError(_CLOSED)
         try:
-            async with asyncio.timeout(None) as queued:  # `aclose` sets it to now
+            async with asyncio.timeout(None) as queued:  # `aclose` lets it expire
                 self._queued.add(queued)
                 limiter = self._limiters[context.call.api]
                 slot = await limiter.acquire(lane, deadline=context.deadline, is_large=is_large, is_retry=is_retry)
@@ -267,7 +267,7 @@ class Pipeline:
                         _log.error(text, printable(repr(error), 300))
 
     async def aclose(self, timeout: float) -> None:
-        """Reject queued calls, wait up to ``timeout`` seconds for requests in flight, then cancel the others.
+        """Reject queued calls, wait up to ``timeout`` seconds for requests in flight, then cancel the rest.
 
         A call whose request was sent in full then raises OutcomeUnknownError, and a read NoAnswerError.
         """

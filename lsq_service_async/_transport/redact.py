@@ -21,7 +21,7 @@ _Ends = list[int]
 
 
 class Redactor:
-    r"""Replaces secrets in a text by ``***``, also in another case, or if written with escapes: \u0041, %41, &#65;.
+    r"""Replaces secrets in a text with ``***``, in any case, and if they are written with escapes: \u0041, %41, &#65;.
 
     The time is proportional to the length of the text. No secret is ever a local variable, because crash reporters send
     the local variables of every frame.
@@ -30,7 +30,7 @@ class Redactor:
     def __init__(self, *secrets: Secret) -> None:
         self._secrets = [Secret(secret.reveal().translate(_LOWER)) for secret in secrets]
         for secret in secrets:
-            # A key may contain text that looks like an escape. It is decoded along with the text around it.
+            # A key may contain text that looks like an escape, and that is decoded along with the text around the key.
             decoded = Secret(_decode(secret.reveal())[0].translate(_LOWER))
             self._secrets += [decoded] if decoded not in self._secrets and decoded.fits(".{8,}") else []
 
@@ -64,7 +64,7 @@ def _decode(text: str) -> tuple[str, _Ends, _Ends]:
 
 
 def _character(escape: str) -> str:
-    """Return the character of an escape. Other backslashes are dropped, because text may be quoted several times."""
+    """Return the character of an escape. Mere backslashes are dropped, because text may be quoted several times."""
     if escape.startswith("&"):
         return html.unescape(escape)
     digits = escape.lstrip("\\%ux")

@@ -25,9 +25,9 @@ _log = logging.getLogger("lsq_service_async")
 def retrying(context: CallContext) -> AsyncRetrying:
     """Return a new retry loop for one call. If tasks shared one, they would see the results of each other's calls.
 
-    The loop decides on results only. An exception, also a cancellation, leaves the loop and ends the call.
+    The loop decides on results only. An exception, including a cancellation, leaves the loop and ends the call.
     """
-    from tenacity import AsyncRetrying, retry_if_result  # not for every program, because most calls are not retried
+    from tenacity import AsyncRetrying, retry_if_result  # here, because many programs never need it
 
     policy = context.options.retry
 

@@ -158,7 +158,7 @@ def _as_httpx(client: object) -> Any:
     library = sys.modules.get("httpx2")  # the caller has imported it to make a client
     if library is None or not isinstance(client, library.AsyncClient):
         kind = type(client).__name__
-        raise ConfigurationError(f"http_client is an httpx.AsyncClient or an httpx2.AsyncClient, not {kind}")
+        raise ConfigurationError(f"http_client must be an httpx.AsyncClient or an httpx2.AsyncClient, not {kind}")
     from .httpx2 import Httpx2Client
 
     return Httpx2Client(client)

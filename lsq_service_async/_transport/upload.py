@@ -14,7 +14,7 @@ from ..config import Config
 from ..errors import InvalidRequestError, LSQServiceError, NotSentError
 
 CHUNK_SIZE = 1 << 20  # of a file: large enough that threads cost little, small enough for many uploads at once
-WRITE_SIZE = 1 << 16  # of bytes in memory: small, because an error in the last write leaves the outcome unknown
+WRITE_SIZE = 1 << 16  # of JSON and headers: small, because a failure of the last write leaves the outcome unknown
 
 
 class BodyFailedError(Exception):
@@ -103,7 +103,7 @@ def _multipart(dto: bytes, attachments: tuple[Attachment, ...], boundary: str) -
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="ticketDTO"\r\n\r\n'
     parts: list[bytes | Attachment] = [head.encode() + dto + b"\r\n"]
     for attachment in attachments:
-        # Escaped by the rules of the HTML standard, like browsers and httpx do. Attachment refuses control characters.
+        # Escaped by the rules of the HTML standard, as browsers and httpx do. Attachment refuses control characters.
         name = attachment.name.replace("\\", "\\\\").replace('"', "%22")
         head = (
             f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n'
@@ -152,7 +152,7 @@ class FileReader:
         with self._lock:
             self._is_closed, is_reading = True, self._is_reading
         if self._next is not None:
-            self._next.add_done_callback(asyncio.Future.exception)  # so that asyncio does not log it
+            self._next.add_done_callback(asyncio.Future.exception)  # so that asyncio does not log an unread error
         if not is_reading and self._file is not None:
             await in_thread(self._file.close)
 

@@ -41,7 +41,7 @@ _WRONG_TABLES = "its tables are not those of a journal"
 _NAMES_1 = {("table", "rows"), ("table", "journal"), ("index", "states")}
 # Every commit is synced; on macOS a plain fsync leaves data in the cache of the disk.
 _DURABLE = "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON"
-_SET_SUM = "UPDATE journal SET sum = ?"  # 64 bits with a sign, as SQLite has them
+_SET_SUM = "UPDATE journal SET sum = ?"  # a signed 64-bit integer, the largest that SQLite can store
 _SET_IDENTITY = "PRAGMA user_version = {}"  # random; it changes if SQLite applies another journal's -journal file
 # The tables of version 1, with the columns of this version.
 _ROWS_1 = """SELECT key, digest, state, original AS previous_digest, number, ticket_id, ticket_key, error,
@@ -63,8 +63,6 @@ _UPGRADE = (
 _FOREIGN = "a -journal or -wal file next to it belonged to another journal"
 _FOREIGN_ERRORS = (sqlite3.Error, ValueError, TypeError)  # errors that a damaged file can cause while it is read
 PathLike = str | os.PathLike[str]
-
-
 T = TypeVar("T")
 
 
@@ -82,11 +80,11 @@ class State(enum.Enum):
 class Entry:
     """A row as the journal stores it: the fields are the columns.
 
-    ``previous_digest`` is the first digest of a row that was edited. ``error`` is the class of the last error,
-    and for a failed row what `journal.summary_of` returns.
-    ``reference`` and ``sent_at`` (seconds since 1970) are those of the last send, and ``above`` is the highest ticket
-    number that was known before the first send that may have been applied. ``ended_at`` is when the last send ended;
-    None if the ticket number is not from the service. ``marker`` is the field in which the reference was sent.
+    ``previous_digest`` is the first digest of a row that was edited. ``error`` is the class of the last error;
+    for a failed row, the result of `journal.summary_of`. ``reference`` and ``sent_at`` (seconds since 1970) are those
+    of the last send. ``above`` is the highest ticket number that was known before the first send that may have been
+    applied. ``ended_at`` is when the last send ended; None if the ticket number is not from the service. ``marker`` is
+    the field in which the reference was sent.
     """
 
     key: str
@@ -149,7 +147,7 @@ class JournalFile:
                 if operation is not None and not os.path.exists(self.path):
                     self._create(operation, account)
                 if has_wal := _size_of(f"{self.path}-wal") > 0:
-                    _connect(self.path, mode="ro").close()  # checks it before SQLite writes its content into the file
+                    _connect(self.path, mode="ro").close()  # checks the file before SQLite moves the -wal file into it
                 # A reader, such as a backup, may delay a commit.
                 self._database = database = _connect(self.path, timeout=30.0)
                 database.executescript(_DURABLE)
@@ -227,8 +225,8 @@ class JournalFile:
         """Write a new file under another name, then rename it. So an empty file is an error and never a new journal."""
         for path in (f"{self.path}-journal", f"{self.path}-wal"):
             if _size_of(path):
-                text = f"The journal {self.path!r} is missing, but {path!r} exists. Restore it, or delete that file."
-                raise ConfigurationError(text)
+                text = f"The journal {self.path!r} is missing, but {path!r} exists."
+                raise ConfigurationError(f"{text} Restore the journal, or delete that file.")
         new = f"{self.path}.new"
         with suppress(FileNotFoundError):
             os.unlink(new)
@@ -257,7 +255,7 @@ class JournalFile:
         version = _value(database, "SELECT version FROM journal") if tables else 1
         check_version(self.path, version)
         if version == 1:
-            # Its last commits are in its -wal file, unless its last run has closed it.
+            # In version 1, the last commits are in the -wal file, unless the last run closed the journal.
             if not tables or not (has_wal or _value(database, "SELECT total(state = 'in_flight') = 0 FROM rows")):
                 raise _unusable(self.path, "its last run did not close it, and its -wal file is missing")
             if {table[:2] for table in tables} == _NAMES_1:
@@ -284,7 +282,7 @@ class JournalFile:
         for row in database.execute("SELECT * FROM rows"):
             total += _hash(row)
             states[State(row[2])] += 1
-            if row[12] is not None:  # the service answered with this number; people may be wrong
+            if row[12] is not None:  # from the service; a number that a person entered may be wrong
                 self.highest_number = max(self.highest_number, as_number(row[4]))
         if stored != c_int64(total).value:
             raise _unusable(self.path, "its rows do not match their sum")
@@ -418,7 +416,7 @@ def check_account(path: str, found: str | None, account: str) -> None:
 
 
 def as_number(number: str | None) -> int:
-    """Return a ticket number that can be compared; 0 for None and for text that is not a number."""
+    """Return a ticket number as an int; 0 for None and for text that is not a number."""
     return int(number) if number is not None and number.isdecimal() and len(number) <= 18 else 0
 
 

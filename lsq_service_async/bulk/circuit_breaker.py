@@ -73,7 +73,7 @@ class CircuitBreaker:
                 raise
             except (NotSentError, NoAnswerError, MalformedResponseError, ServerError) as error:
                 if not pause:
-                    _log.warning("The service fails (%s). The run pauses until a probe succeeds. The next is in %g s.",
+                    _log.warning("The service fails (%s). The run pauses until a probe succeeds. Next probe in %g s.",
                                  error, self._first_pause)  # fmt: skip
                 pause = min(2 * pause, self._longest_pause) or self._first_pause
                 await asyncio.sleep(pause)

@@ -166,9 +166,8 @@ def _in_zone(name: str, moment: datetime, zone: tzinfo | None) -> datetime:
 def attachments_of(record: Mapping[str, Any], attach: Attach) -> tuple[Attachable, ...]:
     """Return the attachments of a record. *attach* is called with each path.
 
-    The paths are a text, in which `;` separates them, or a list of texts.
-
-    A path that contains `;` is in double quotes. Objects that a program has put into the list are not changed.
+    The paths are a list, or text in which `;` separates them and double quotes enclose a path that contains `;`.
+    Other objects in the list are returned unchanged.
     """
     given = record.get(FILES) or ()
     try:
@@ -218,7 +217,7 @@ def rows_from(
     attachments_from: str | os.PathLike[str] = ".",
     time_zone: str | tzinfo | None = None,
 ) -> Iterator[BulkRow]:
-    """Make a row of each record: of a ``csv.DictReader``, a list of ``sqlite3.Row``, a pandas or polars DataFrame, ...
+    """Make a row from each record of a ``csv.DictReader``, a list of ``sqlite3.Row``, a pandas or polars DataFrame, ...
 
     A record has names like the columns of a file: ``title``, "Lead Email", ``CustomData.SRC_CS_2``. ``key`` is the name
     of the column that identifies a row. ``columns`` maps names that differ, such as ``{"Subject": "title"}``, and None
@@ -232,14 +231,14 @@ def rows_from(
     all records before any is sent, pass ``list(rows_from(...))`` to `create`.
     """
     if operation not in ("create", "update"):
-        raise InvalidRequestError(f'operation is "create" or "update", not {operation!r:.80}.')
+        raise InvalidRequestError(f'operation must be "create" or "update", not {operation!r:.80}.')
     zone = time_zone_of(time_zone)
     if hasattr(records, "to_dicts"):  # polars
         records = records.to_dicts()
     elif hasattr(records, "to_dict"):  # pandas
         records = records.to_dict("records")
     if not isinstance(records, Iterable):
-        raise InvalidRequestError(f"records are an iterable of mappings that is not async, not {records!r:.80}")
+        raise InvalidRequestError(f"records must be a synchronous iterable of mappings, not {records!r:.80}")
     renamed = {**(columns or {}), **({} if key is None else {key: KEY})}
     ticket_type = NewTicket if operation == "create" else TicketUpdate
     return _rows(records, key, renamed, ticket_type, partial(Attachment.from_folder, attachments_from), zone)
@@ -300,7 +299,7 @@ def _plain(name: str, value: Any) -> Any:
     if hasattr(value, "to_pydatetime"):  # a Timestamp of pandas
         value = value.to_pydatetime(warn=False)
     if isinstance(value, float) and name in _TEXTS and abs(value) >= _ROUNDED:
-        return value  # its last digits may be wrong, so it is no text: the row is refused
+        return value  # its last digits may be wrong, so the row is refused
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, int) and value.bit_length() > 1024:  # as large as a float can be
@@ -313,5 +312,5 @@ def time_zone_of(given: str | tzinfo | None) -> tzinfo | None:
     """Return a time zone by its name. Raises InvalidRequestError for a name that is not known."""
     zone = None if given is None else to_time_zone(given)
     if not isinstance(zone, tzinfo | None):
-        raise InvalidRequestError(f"time_zone is a tzinfo or a name such as 'Asia/Kolkata', not {given!r:.80}")
+        raise InvalidRequestError(f"time_zone must be a tzinfo or a name such as 'Asia/Kolkata', not {given!r:.80}")
     return zone

@@ -37,7 +37,7 @@ _log = logging.getLogger("lsq_service_async")
 class Setup:
     """The parts of a client that a job uses. The client awaits the functions in ``before_closing`` before it closes.
 
-    ``marker`` is the field that carries the references of creates. ``now`` returns seconds since 1970 that do not jump.
+    ``marker`` is the field that carries the references of creates. ``now`` returns seconds since 1970 and never jumps.
     """
 
     verb: Verb
@@ -73,12 +73,12 @@ class BulkJob:
     ) -> None:
         is_known = on_unknown in ("skip", "stop", "resend") or isinstance(on_unknown, Lookup) or callable(on_unknown)
         if not is_known:
-            text = f'on_unknown is "skip", "stop", "resend", a Lookup or a function, not {on_unknown!r:.80}.'
+            text = f'on_unknown must be "skip", "stop", "resend", a Lookup or a function, not {on_unknown!r:.80}.'
             raise InvalidRequestError(text)
         if isinstance(on_unknown, Lookup) and setup.verb == "updated":
             raise InvalidRequestError("A Lookup finds creates only. For updates, pass a function.")
         if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable | AsyncIterable):
-            raise InvalidRequestError(f"rows are an iterable of NewTicket or BulkRow, not {type(rows).__name__}.")
+            raise InvalidRequestError(f"rows must be an iterable of NewTicket or BulkRow, not {type(rows).__name__}.")
         kept = {State.DONE} if retry_failed else {State.DONE, State.FAILED}
         if on_unknown in ("skip", "stop"):
             kept |= {State.UNKNOWN, State.IN_FLIGHT}
@@ -99,7 +99,7 @@ class BulkJob:
         self._recorded = asyncio.Event()
 
     def plan(self) -> Plan:
-        """The calls and seconds of a run that begins now, with reads of look-ups. Blocks while it reads the journal.
+        """The calls and seconds of a run that begins now, with those of look-ups. Blocks while it reads the journal.
 
         Raises ConfigurationError if the journal belongs to another account.
         """
@@ -217,9 +217,8 @@ class BulkJob:
             return None
         if self._on_unknown == "stop":
             if is_earlier:
-                text = (
-                    f"Row {entry.key!r} may have been applied by an earlier run. Decide with resolve() (bulk unknown)."
-                )
+                text = f"Row {entry.key!r} may have been applied by an earlier run."
+                text += " Decide with resolve() or `bulk unknown`."
                 raise LSQServiceError(text, reference=entry.reference, safe_to_repeat=False)
             _log.warning("The run stops, because row %r may have been applied (on_unknown is stop).", entry.key)
             self.stop()
@@ -343,7 +342,7 @@ class Bulk:
         failed ones. Rows whose content has changed get an outcome too.
         """
         if isinstance(lookup, str):
-            raise InvalidRequestError(f"lookup is a Lookup or a function, not {lookup!r:.80}.")
+            raise InvalidRequestError(f"lookup must be a Lookup or a function, not {lookup!r:.80}.")
         return BulkJob(rows, journal, self._setup_for("created"), on_unknown=lookup, only_look_up=True)
 
     def update(

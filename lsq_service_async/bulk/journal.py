@@ -1,12 +1,12 @@
 """The journal of a bulk run: the state of each row.
 
-A row is stored as ``in_flight`` before its first byte is sent. If a run dies, only the results of these rows are not
-known:
+A row is stored as ``in_flight`` before its first byte is sent. If a run dies, only the results of these rows are
+unknown. The states:
 
     pending    -> in_flight -> done | failed | unknown, or pending again if it was certainly not applied
     in_flight  -> unknown, when the next run opens the file
     failed     -> in_flight, by a retry
-    unknown    -> in_flight, pending or done, by a decision of the user only
+    unknown    -> in_flight, pending or done, only by a decision of the user
 """
 
 from __future__ import annotations
@@ -79,13 +79,13 @@ class Journal:
         self._thread.shutdown(wait=False)
 
     async def register(self, row: Row, *, edited: bool = False) -> tuple[Entry, str | None]:
-        """Return what `RowMatcher.match` returns. `mark_in_flight` stores a new entry."""
+        """Return the result of `RowMatcher.match`. Nothing is stored before `mark_in_flight`."""
         return await self._in_thread(self._file.query, self._matcher.match, row, edited)
 
     async def numbers(self) -> tuple[int, list[tuple[int, float | None, int | None]]]:
-        """Return the highest number, and those tickets of earlier runs that an unknown row may be confused with.
+        """Return the highest ticket number, and the tickets of earlier runs that may be confused with an unknown row.
 
-        Each has its number, when it was sent, and the highest number then; both are None if a person gave the number.
+        Each is its number, when it was sent, and the highest number then. If a person entered it, the others are None.
         """
         return self._highest_number, await self._in_thread(self._file.query, _numbers)
 
@@ -192,7 +192,7 @@ class RowMatcher:
         key = self._key_of(database, row)
         found = entry_of(database, key)
         if found is None:
-            if row.key is None and (lost := self._named(database, row.digest)):
+            if row.key is None and (lost := self._with_lost_key(database, row.digest)):
                 return lost, _reason(row, lost)
             return Entry(key, row.digest, State.PENDING), None
         # The original input may run again after a row was edited. So the first content of an edited row is accepted
@@ -210,7 +210,7 @@ class RowMatcher:
         key, query = row.key or row.digest, "SELECT times FROM met WHERE key = ?"
         if not self._has_met:
             self._has_met = True
-            database.execute("PRAGMA temp_store = MEMORY")  # 44 MB for a million keys; there may be no folder for files
+            database.execute("PRAGMA temp_store = MEMORY")  # 44 MB for a million keys; there may be no temporary folder
             database.execute("CREATE TEMP TABLE met (key TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID")
         met = database.execute(query, (key,)).fetchone()
         if met is not None and row.key is None:
@@ -222,8 +222,8 @@ class RowMatcher:
         database.execute("INSERT INTO met VALUES (?, 1)", (key,))
         return key
 
-    def _named(self, database: sqlite3.Connection, digest: str) -> Entry | None:
-        """Return an entry with this content and a key that the user gave, if the input has not had the key so far.
+    def _with_lost_key(self, database: sqlite3.Connection, digest: str) -> Entry | None:
+        """Return the entry of a row that lost its key: it has this content, and its key was not in the input so far.
 
         Each entry is returned once.
         """
@@ -241,7 +241,7 @@ class RowMatcher:
 def _reason(row: Row, entry: Entry) -> str:
     """Explain why a row that has changed is not sent, and how to correct the input."""
     is_update = isinstance(row.given.ticket, TicketUpdate)
-    what, advice = "was not applied by an earlier run", "to send the new content, use retry_failed (bulk retry)"
+    what, advice = "was not applied by an earlier run", "to send the new content, use retry_failed or `bulk retry`"
     if entry.state is State.DONE:
         what = f"ticket {entry.number}" if entry.number else "a ticket whose number is not known"
         what = f"was applied to {what}" if is_update else f"was created as {what}"
@@ -251,7 +251,7 @@ def _reason(row: Row, entry: Entry) -> str:
     elif entry.state in _IN_DOUBT:
         what, advice = (
             "may have been applied by an earlier run",
-            "restore the row, and decide with resolve() (bulk unknown)",
+            "restore the row, and decide with resolve() or `bulk unknown`",
         )
     if row.digest == entry.digest:
         return f"Row {entry.key!r} {what}; the input has the content of this row without its key: restore the key."
@@ -287,7 +287,7 @@ def unknown_in(path: PathLike) -> dict[str, str | None]:
 def ranges_in(path: PathLike, quiet: float = 60.0) -> dict[str, NumberRange]:
     """Return the ticket numbers that each unknown row can have. Blocks.
 
-    A create is not applied any more ``quiet`` seconds after it ended.
+    It is assumed that a create is not applied later than ``quiet`` seconds after it ended.
     """
     done = "SELECT number, sent_at FROM rows WHERE state = 'done' AND ended_at IS NOT NULL"
     own = _read(path, done, lambda rows: [(as_number(number), sent_at) for number, sent_at in rows])
@@ -350,7 +350,7 @@ def _decide(key: str, entry: Entry | None, decision: str | State | None) -> Entr
         raise InvalidRequestError(f"There is no row {key!r} in the journal. Nothing was changed.")
     decision = number_of(decision) if isinstance(decision, str) else decision
     if isinstance(decision, str) and not re.fullmatch(r"[0-9]{1,64}", decision):
-        raise InvalidRequestError(f"A ticket number is digits, such as 143, not {decision!r:.40}. Nothing was changed.")
+        raise InvalidRequestError(f"A ticket number must be digits, not {decision!r:.40}. Nothing was changed.")
     is_doubled = entry.possible_duplicate and isinstance(decision, str)
     if entry.state not in _IN_DOUBT and not is_doubled:
         raise InvalidRequestError(f"Row {key!r} is {entry.state.value}, not unknown. Nothing was changed.")

@@ -20,18 +20,18 @@ Reconcile = Callable[[BulkRow], Awaitable[TicketReceipt | None]] | Callable[[Bul
 """A function of the caller that looks up a row."""
 _HELD = 4  # rows that are held back as fences; if the answer to one of them is lost, another one is used
 _SAMPLES = 4
-_FIRST = 5  # rows that are sent one by one at most, until the number of a ticket is known
+_FIRST = 5  # until a ticket number is known, at most this many rows are sent one by one
 
 
 class RowLookUps(Protocol):
-    """The look-ups of one run, as the client makes them. To a run, a create that was sent is an opaque value."""
+    """The look-ups of one run, which the client implements. For a run, a create that was sent is an opaque value."""
 
     @property
     def highest(self) -> int:
         """The highest ticket number that is known."""
 
     def remember(self, highest: int, numbers: Iterable[tuple[int, float | None, int | None]]) -> None:
-        """Take the tickets of earlier runs: the number of each, when it was sent, and the highest number then."""
+        """Remember the tickets of earlier runs: the number of each, when it was sent, and the highest number then."""
 
     def recall(self, ticket: NewTicket, *, sent_at: float | None, ended_at: float | None, **sent: Any) -> Any:
         """Return a create of an earlier run."""
@@ -153,7 +153,7 @@ class RowQueue:
         if result is None or isinstance(result, TicketReceipt):
             return Absent() if result is None else Found(result)
         if not isinstance(result, Found | Absent | Unclear):
-            raise InvalidRequestError(f"it returns Found, Absent or Unclear, not {type(result).__name__}")
+            raise InvalidRequestError(f"it must return Found, Absent or Unclear, not {type(result).__name__}")
         return result
 
     def reads(self) -> float:
@@ -163,9 +163,9 @@ class RowQueue:
         return sum(self.look_ups.reads_for(unknown.create) for unknown in self.waiting)
 
     def _pop_ready(self) -> UnknownRow | None:
-        """Return a row that can be looked up. Rows of an earlier run wait until all of them have been read.
+        """Return a row that can be looked up. Rows of an earlier run wait for the end of the input.
 
-        Another one of them may be the row to which a ticket belongs.
+        A ticket that is found may belong to another one of them, which was not read yet.
         """
         for unknown in self.waiting:
             is_complete = self._is_exhausted or not unknown.is_earlier

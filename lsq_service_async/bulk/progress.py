@@ -30,9 +30,9 @@ class RowOutcome:
     """The result of one row of the input.
 
     ``receipt`` is set if the row was created, updated or skipped, unless it was resolved without a ticket number. A row
-    that failed has one if an earlier run applied it with other content.
-    ``row`` is the row that was given; a plain ticket becomes a `BulkRow` without a key. ``possible_duplicate`` is True
-    if an earlier attempt for the row may have been applied too.
+    that failed has one if an earlier run applied it with other content. ``row`` is the row that was given; a plain
+    ticket becomes a `BulkRow` without a key. ``possible_duplicate`` is True if an earlier attempt for the row may have
+    been applied too.
     """
 
     key: str

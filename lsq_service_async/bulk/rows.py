@@ -29,7 +29,7 @@ def _files(given: Iterable[Attachable] | None) -> tuple[Attachable, ...]:
     if given is None:
         return ()
     if isinstance(given, str | bytes | os.PathLike) or not isinstance(given, Iterable):
-        raise InvalidRequestError(f"attachments is a list, even for a single file, not {given!r:.80}")
+        raise InvalidRequestError(f"attachments must be a list, even for a single file, not {given!r:.80}")
     return tuple(as_attachments([file])[0] if isinstance(file, tuple) else file for file in given)
 
 
@@ -76,11 +76,11 @@ def row_of(item: Any) -> Row:
     """The row of a ticket or a `BulkRow`."""
     row = BulkRow(None, item) if isinstance(item, NewTicket) else item
     if not isinstance(row, BulkRow) or not isinstance(row.ticket, NewTicket | TicketUpdate):
-        text = f"A bulk row is a NewTicket or a BulkRow, not {type(item).__name__}."
-        raise InvalidRequestError(f"{text} To make rows of mappings, use bulk.rows_from.")
+        text = f"A bulk row must be a NewTicket or a BulkRow, not {type(item).__name__}."
+        raise InvalidRequestError(f"{text} To make rows from mappings, use bulk.rows_from.")
     key = row.key
     if key is not None and not (isinstance(key, str) and key.strip() and re.fullmatch(_KEY, key)):
-        raise InvalidRequestError(f"The key of a bulk row is text of 1 to {KEY_LENGTH} characters, not {key!a:.80}.")
+        raise InvalidRequestError(f"A bulk row's key must be text of 1 to {KEY_LENGTH} characters, not {key!a:.80}.")
     try:
         return Row(row.key, digest_of(row.ticket, row.target, row.attachments), row)
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists
@@ -91,7 +91,7 @@ def row_of(item: Any) -> Row:
 
 def digest_of(ticket: NewTicket | TicketUpdate, target: TicketRef | None = None, files: Iterable[Any] = ()) -> str:
     """128 bits of SHA-256 over the content of a row, with its files by name and length."""
-    # Defaults are left out, or a field that a later version adds would change the digest of every row.
+    # Without defaults, because a field that a later version adds would otherwise change the digest of every row.
     given = []
     for field in attrs.fields(type(ticket)):
         if (value := getattr(ticket, field.name)) is not field.default:

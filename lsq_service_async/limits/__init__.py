@@ -1,4 +1,4 @@
-"""Rate limiters: they use all of the 25 calls in 5 seconds, and never more, as the service counts them.
+"""Rate limiters: they use the 25 calls in 5 seconds in full, and never exceed them, however the service counts.
 
 limiter.py    Limiter: queues calls and grants slots; Slot, LimiterStats
 queues.py     queues of waiting calls

@@ -24,7 +24,7 @@ from .limiter import Limiter
 _TICK = 0.25  # s between checks whether a message is due
 _HEARTBEAT = 20.0  # s; an idle process sends a message this often, well within `_engine.sync.PRESENCE`
 _FIRST_BACK_OFF, _LONGEST_BACK_OFF = 0.1, 2.0  # s until the next message to a backend that is unavailable
-_SLOW = 0.1  # s without a reply after which an error names the backend
+_SLOW = 0.1  # s without a reply, after which the error of a call that misses its deadline names the backend
 _TRIES = 5  # messages that opening and closing send at most if the backend is busy
 _log = logging.getLogger("lsq_service_async")
 
@@ -41,7 +41,7 @@ class BackendBusyError(Exception):
 
 
 class Backend(Protocol):
-    """Keeps the state of a limit that several processes share. ``str`` returns its name for messages."""
+    """Keeps the state of a limit that several processes share. ``str`` returns its name for errors."""
 
     async def open(self, name: str) -> None:
         """Prepare to use the limit ``name``. Raises ConfigurationError if that is not possible."""
@@ -73,7 +73,7 @@ class SharedLimiter(Limiter):
         self._backend = backend
         self._waits = waits
         self._process: int | None = None
-        self._home: asyncio.AbstractEventLoop | None = None
+        self._last_loop: asyncio.AbstractEventLoop | None = None
         self._last_sync: float | None = None
         self._back_off, self._retry_at = 0.0, -math.inf
         self._rates: set[RateLimit] = set()  # those of all processes
@@ -87,9 +87,9 @@ class SharedLimiter(Limiter):
             self._process, self._leases = os.getpid(), Leases()
             self._process_id, self._next_slot = secrets.randbits(52), secrets.randbits(52)
         loop = asyncio.get_running_loop()
-        if loop is not self._home:
+        if loop is not self._last_loop:
             self._leases.expire(loop.time())
-        self._home, self._turn, self._urgent = loop, asyncio.Lock(), asyncio.Event()
+        self._last_loop, self._turn, self._urgent = loop, asyncio.Lock(), asyncio.Event()
         await self._backend.open(name)
         try:
             await self._sync_patiently()

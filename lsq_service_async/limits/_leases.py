@@ -18,7 +18,7 @@ _WORTH_WAITING = 1.0  # s; a report waits longer if a message for a waiting call
 
 @attrs.define
 class _Active:
-    """``has_lapsed``: the lease ended before it was renewed, so another call may have got the slot meanwhile."""
+    """A call in flight. ``has_lapsed``: its lease expired before a renewal, so another call may have got the slot."""
 
     since: float
     until: float
@@ -28,7 +28,7 @@ class _Active:
 
 @attrs.define
 class _Completed:
-    """``was_leased``: the lease had not expired when the call ended, so no process counted it as answered earlier."""
+    """A completed call. ``was_leased``: it ended before its lease expired, so no process counted it as answered."""
 
     at: float
     is_sent: bool
@@ -46,7 +46,7 @@ class _Completed:
 class Leases:
     """The calls of this process that are in flight, and the completed calls that are not acknowledged yet.
 
-    Times are of this process's clock. Reports contain ages instead, because other processes have other clocks.
+    Times are those of this process's clock. Reports contain ages instead, because other processes have other clocks.
     ``next_at`` is the time of the next message for a waiting call, or None if no call waits.
     """
 

@@ -34,8 +34,8 @@ class HostLimiter(SharedLimiter):
     """The limit of all processes of one host that use the same file.
 
     ``path`` is a file on a local disk, not on a network share. It is created if it does not exist, and only its owner
-    can read it. Delete it only while no process uses it. If it is deleted or replaced in use, the processes switch to
-    the new file. If a process has to create that file, no call is sent for a window. If a process dies, its calls in
+    can read it. Delete it only while no process uses it. If it is replaced in use, the processes switch to the new
+    file. If it is deleted, they create it again, and no call is sent for a window. If a process dies, its calls in
     flight count as answered when their leases expire, after at most ten seconds. While the file cannot be used, calls
     raise NotSentError. Opening raises ConfigurationError if the file is not the file of a limit or cannot be written,
     or if another user owns it or can write to it. On Windows, this class raises ConfigurationError.

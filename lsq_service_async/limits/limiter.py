@@ -38,8 +38,8 @@ _log = logging.getLogger("lsq_service_async")
 class LimiterStats:
     """A snapshot of the limit: how many of its ``calls`` slots are ``used`` and ``free``, and how many calls wait.
 
-    ``estimated_wait`` is the number of seconds that a new call would wait in each lane. Its error is at most
-    ``per / calls`` or ``per / 30``, whichever is more, if response times stay as they were lately.
+    ``estimated_wait`` is the number of seconds that a new call would wait in each lane. While response times
+    do not change, its error is at most ``per / calls`` or ``per / 30``, whichever is larger.
     """
 
     calls: int
@@ -62,7 +62,7 @@ class Slot:
     def is_valid(self) -> bool:
         """Whether the attempt may be sent. Check it just before the first byte.
 
-        It is False after `release` and `cancel`, and if this process stood still until its lease on the slot ended.
+        It is False after `release` and `cancel`, and if this process was suspended until its lease on the slot expired.
         Then call `cancel`, and acquire another slot.
         """
         return self._limiter is not None and self._limiter._is_valid(self._number)
@@ -70,7 +70,7 @@ class Slot:
     def release(self, *, silence: float | None = None) -> None:
         """Return the slot in ``per`` seconds. Call this when an attempt that may have reached the service ends.
 
-        ``silence`` is for attempts without an answer: the seconds from the send to the time-out, or 0 if the connection
+        ``silence`` is for attempts without an answer: the seconds from the send to the timeout, or 0 if the connection
         broke. If no other answer arrived in that time, the service stands still: then one call at a time is sent until
         an answer arrives, and the slots of calls that timed out return ``per`` seconds after that answer.
         """
@@ -116,7 +116,7 @@ class Limiter(ABC):
         self._changed = asyncio.Event()
         self._ask_at, self._must_ask = -math.inf, True
         self._is_lined_up = False  # the shared state has a place for this process
-        self._has_unsent = False
+        self._has_unsent = False  # a call was not sent, and the bucket has not been full since
 
     def __repr__(self) -> str:
         state = f"open {self._users} times, {len(self._queues)} waiting" if self._users else "closed"

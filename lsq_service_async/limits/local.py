@@ -20,14 +20,14 @@ class LocalLimiter(Limiter):
     def __init__(self) -> None:
         super().__init__()
         self._numbers = itertools.count()
-        self._home: asyncio.AbstractEventLoop | None = None
+        self._last_loop: asyncio.AbstractEventLoop | None = None
         self._tidy_at = -math.inf
 
     async def _open_state(self, name: str) -> None:
         loop = asyncio.get_running_loop()
-        if loop is not self._home:
+        if loop is not self._last_loop:
             self._state.expire(loop.time())  # these calls ended with their event loop
-        self._home, self._tidy_at = loop, -math.inf
+        self._last_loop, self._tidy_at = loop, -math.inf
 
     def _take_at_once(self, request: Request) -> int | None:
         slot, (granted, _) = self._decide((request,))
@@ -39,7 +39,7 @@ class LocalLimiter(Limiter):
     def _decide(self, requests: Sequence[Request]) -> tuple[int, Grant]:
         now, slot = self._time(), next(self._numbers)
         if now >= self._tidy_at:
-            # Not for each call: this only frees memory and raises a lowered rate, as local calls have no leases.
+            # Not for each call: this only frees memory and raises a lowered rate, because local calls have no leases.
             self._state.tidy(now)
             self._tidy_at = now + self._state.rate.per / 4
         request, at = self._state.take(now, ALONE, slot, requests, math.inf)

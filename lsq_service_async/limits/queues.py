@@ -21,9 +21,9 @@ _MOST_REMOVED = 1000  # entries of removed calls that a heap may hold before it 
 class Waiter:
     """A call that waits for a slot.
 
-    Three attributes are loop times: at ``since`` the wait started; at ``due`` the call will be sent, as estimated when
-    the wait started; ``deadline`` is the latest time at which the call may be sent, or ``inf``. ``is_retry`` marks a
-    call that was sent before. ``is_reported`` is True once its long wait was logged.
+    Loop times: ``since`` is the start of the wait, ``due`` is when the call was then expected to be sent, and
+    ``deadline`` is when it may be sent at the latest, or ``inf``. ``is_retry`` marks a call that was sent before.
+    ``is_reported`` is True once its long wait was logged.
     """
 
     request: Request
@@ -37,11 +37,11 @@ class Waiter:
 
 
 class FifoQueue:
-    """Calls with the same request, in order of arrival. A call at any position is removed in constant time."""
+    """Calls with the same request, in order of arrival. A call is removed from any position without a search."""
 
     def __init__(self) -> None:
         self._waiters: OrderedDict[int, Waiter] = OrderedDict()
-        self._margins: list[tuple[float, int, Waiter]] = []  # a heap; a removed call stays in it until it is the first
+        self._margins: list[tuple[float, int, Waiter]] = []  # a heap; a removed call stays in it until it is at the top
 
     def __len__(self) -> int:
         return len(self._waiters)
@@ -78,7 +78,7 @@ class FifoQueue:
 
 
 class PriorityQueues:
-    """The queues of both lanes. In each lane, large uploads and retries have separate queues; retries go first."""
+    """The queues of both lanes. In each lane, large uploads and retries wait in separate queues, retries first."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
@@ -101,7 +101,7 @@ class PriorityQueues:
         return self._retries(lane) if is_retry else self.waiting(lane)
 
     def ahead_of_first(self, first: Waiter) -> int:
-        """The number of calls of its lane that are sent before the first of a queue."""
+        """The number of calls that are sent before ``first``, the first call of a queue."""
         return 0 if first.is_retry else self._retries(first.request.lane)
 
     def held_up(self, lane: Lane, room: int) -> int:

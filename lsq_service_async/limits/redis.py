@@ -33,7 +33,7 @@ except ImportError as _error:
 _CONNECT_TIMEOUT = 2.0  # s; connecting and logging in take several round trips
 _REPLY_TIMEOUT = 0.3  # s; for each round trip of an open connection
 _MEMORY = 600.0  # s without a message after which Redis deletes the limit
-_TRIES = 8
+_TRIES = 8  # attempts to write the state before other processes do
 _PAUSE = 0.002  # s; the longest pause before the second retry; each further retry doubles it, up to 16 times as long
 _FRESH = 2.0  # s; within this time after a write, the next message uses the written text instead of reading it
 _JITTER = 0.001  # s by which a request may be faster than those before it; well below the slack of the window
@@ -109,7 +109,7 @@ class RedisBackend:
     """
 
     def __init__(self, server: Any, name: str | None) -> None:
-        # Any other object may hold a password, too. A redis.Redis would block the event loop.
+        # Anything but an async client is kept secret: it may hold a password. A redis.Redis would block the event loop.
         is_client = hasattr(server, "register_script") and not isinstance(server, redis.Redis)
         self._server: Secret | redis.asyncio.Redis = server if is_client else Secret(server)
         self._name = name

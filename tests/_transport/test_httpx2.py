@@ -182,6 +182,6 @@ async def test_an_answer_about_another_ticket_closes_the_connection(config):
 def test_anything_else_is_refused(config, monkeypatch, wrong):
     """The error names both libraries, also if httpx2 is not installed."""
     for _ in range(2):
-        with pytest.raises(ConfigurationError, match=r"is an httpx.AsyncClient or an httpx2.AsyncClient, not"):
+        with pytest.raises(ConfigurationError, match=r"must be an httpx.AsyncClient or an httpx2.AsyncClient, not"):
             ServiceClient(config, http_client=wrong)
         monkeypatch.delitem(sys.modules, "httpx2", raising=False)

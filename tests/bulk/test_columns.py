@@ -259,10 +259,10 @@ def test_a_record_of_an_update_needs_its_target() -> None:
         pytest.param([{"X": Ambiguous(ValueError)}], {}, "record 1, column X: a field holds one value", id="array"),
         pytest.param([{"id": 1e15}], {"key": "id"}, "record 1, column key: expected text, not float", id="rounded"),
         pytest.param([{"X": 10**5000}], {}, "record 1, column X: the number is too large", id="large"),
-        pytest.param(5, {}, "records are an iterable of mappings that is not async, not 5", id="no records"),
+        pytest.param(5, {}, "records must be a synchronous iterable of mappings, not 5", id="no records"),
         pytest.param(["title"], {}, "record 1 is not a mapping of names to values, but 'title'", id="no mapping"),
-        pytest.param([], {"operation": "delete"}, 'operation is "create" or "update"', id="operation"),
-        pytest.param([], {"time_zone": "Mars"}, "time_zone is a tzinfo or a name such as", id="zone"),
+        pytest.param([], {"operation": "delete"}, 'operation must be "create" or "update"', id="operation"),
+        pytest.param([], {"time_zone": "Mars"}, "time_zone must be a tzinfo or a name such as", id="zone"),
     ],
 )
 def test_a_record_that_cannot_be_a_row_is_named(records: Any, options: Any, message: str) -> None:

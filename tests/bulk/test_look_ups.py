@@ -550,7 +550,7 @@ async def wrong(row):
 
 @pytest.mark.parametrize(
     ("function", "words"),
-    [(unclear, "it is hidden"), (failing, "ValueError: no such table"), (wrong, "returns Found, Absent or Unclear")],
+    [(unclear, "it is hidden"), (failing, "ValueError: no such table"), (wrong, "must return Found, Absent or")],
 )
 def test_a_look_up_that_fails_leaves_its_row_unknown(play, journal, function, words):
     """The run continues, and the error of the row has the reason."""

@@ -60,7 +60,7 @@ def test_a_number_of_thousands_of_digits_is_refused():
 @pytest.mark.parametrize("given", ["photo.jpg", b"data", Path("photo.jpg"), 5])
 def test_the_files_of_a_row_are_a_list(given):
     """One file that is not in a list is refused, as in a single call."""
-    with pytest.raises(InvalidRequestError, match="attachments is a list"):
+    with pytest.raises(InvalidRequestError, match="attachments must be a list"):
         BulkRow("k", NewTicket(lead_id="x"), given)
     assert BulkRow("k", NewTicket(lead_id="x"), None).attachments == ()
 

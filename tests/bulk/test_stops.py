@@ -165,7 +165,7 @@ def test_rows_that_cannot_be_iterated_are_refused_at_once(play, journal, rows):
     """The error is raised by create, before the run begins."""
 
     async def main(client, emulator):
-        with pytest.raises(InvalidRequestError, match="rows are an iterable of NewTicket or BulkRow"):
+        with pytest.raises(InvalidRequestError, match="rows must be an iterable of NewTicket or BulkRow"):
             client.bulk.create(rows, journal=journal)
 
     play(main)

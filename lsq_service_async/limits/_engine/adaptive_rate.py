@@ -26,8 +26,8 @@ class AdaptiveRate:
 
     ``rate`` is in use now. It grows up to ``plan``: the configured rate, or a lower one that a refusal ``named``.
 
-    A named limit holds until ``named_until``, that is for ``hold`` seconds. If the rate ``is_paced``, calls are evenly
-    spaced, and `in_use` is below the configured rate, until the rate was full for ``trial`` seconds without a refusal.
+    A named limit holds until ``named_until``, for ``hold`` seconds. After a refusal the rate ``is_paced``: calls are
+    evenly spaced, and `in_use` is below the configured rate. This ends ``trial`` seconds after the rate is full.
     ``known_at`` is when the last refusal that counted arrived. Refusals of calls that were sent before then have the
     same cause and do not count again.
     """
@@ -105,9 +105,9 @@ class AdaptiveRate:
         return (self.rate, self.is_paced) != before
 
     def is_possible(self) -> bool:
-        """Whether `refused` and `tidy` can have made these rates. Another user may have written them."""
+        """Whether `refused` and `tidy` can have produced these rates. Another user may have written them."""
         plan, most, rounding = self.plan, self.configured, 1.0 + 1e-9
-        most_per_plan = most.calls * plan.per / (plan.calls * most.per)  # how many times as high as the plan
+        most_per_plan = most.calls * plan.per / (plan.calls * most.per)  # the configured rate as a multiple of the plan
         is_plan = plan.calls <= most.calls and 1.0 / rounding <= most_per_plan <= LEAST * rounding
         return is_plan and self.rate.calls <= plan.calls and self.rate.per == plan.per
 

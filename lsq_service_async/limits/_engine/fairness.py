@@ -18,7 +18,7 @@ GRACE = 0.5  # s that the other processes wait for one whose message is late
 class Head(NamedTuple):
     """The first waiting calls of one process in one lane.
 
-    ``turn`` orders the processes of a lane. ``is_large``: only large uploads wait. ``waiting``: the number of calls.
+    ``turn`` orders the processes of a lane. ``is_large``: only large uploads wait. ``waiting``: how many calls wait.
     ``until``: when the process is removed if it sends no message.
     """
 
@@ -34,7 +34,7 @@ class Head(NamedTuple):
 class ProcessOrder:
     """The order in which the processes that wait are served.
 
-    ``heads`` are by process and lane. ``row`` is the number of interactive grants since a waiting bulk call was last
+    ``heads`` has (process, lane) keys. ``row`` is the number of interactive grants since a waiting bulk call was last
     served. ``turns`` is the turn that was given last.
     """
 

@@ -31,7 +31,7 @@ class CompletedCall(NamedTuple):
     """The report that the call of ``slot`` ended ``age`` seconds ago. If ``age`` is None, it was never sent.
 
     ``is_repeated``: an earlier report of it may have arrived, and the call ended before its lease expired. ``silence``:
-    None if it was answered, the seconds from the send to the time-out, or 0 if its connection broke.
+    None if it was answered, the seconds from the send to the timeout, or 0 if its connection broke.
     """
 
     slot: int
@@ -54,7 +54,7 @@ class SyncMessage:
     """Reports the events since the last sync, and requests slots for the calls that wait now.
 
     ``slot`` is the number of the slot that is granted now, if any. No other process uses the same slot numbers or the
-    same ``process_id``, so if the reply is lost, a process undoes the grant by reporting the slot as never sent.
+    same ``process_id``, so if the reply is lost, a process can undo the grant: it reports the slot as never sent.
     ``requests``: at most the first two waiting calls of each queue, in the order in which they are to be served.
     ``waiting``: the number of all waiting calls, interactive and bulk. ``pause``: seconds for which no call is sent.
     ``refusals``: for each refusal, the limit that the service named, or None, and how long ago the call was sent.
