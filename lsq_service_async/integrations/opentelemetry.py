@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 from weakref import WeakSet
@@ -36,16 +37,14 @@ _STATS_TIMEOUT = 0.2  # s for which the thread of a metric reader waits for the 
 
 
 @attrs.define(eq=False)
-class _OpenCall:
-    """The spans of a call that has not ended, and its waits."""
+class _TracedCall:
+    """The spans of a call, and its waits."""
 
     span: trace.Span
     context: otel_context.Context
     attempt: trace.Span | None = None
     limit_wait: float = 0.0
     ended_at: float | None = None
-    is_sending: bool = False
-    is_ended: bool = False
 
 
 class OpenTelemetryHook:
@@ -88,7 +87,7 @@ class OpenTelemetryHook:
         )
         for name, text in (("used", "Slots of the rate limit in use"), ("free", "Slots of the rate limit not in use")):
             meter.create_observable_gauge(f"lsq.limit.slots.{name}", [partial(self._observe, name)], "{slot}", text)
-        self._calls: dict[str, _OpenCall] = {}
+        self._call: ContextVar[_TracedCall] = ContextVar("lsq_service_async.call")  # per call
         self._clients: WeakSet[ServiceClient] = WeakSet()
         self._loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
@@ -110,12 +109,13 @@ class OpenTelemetryHook:
         self._loops.add(asyncio.get_running_loop())
         attributes = {"lsq.operation": _operation(event), "lsq.reference": event.reference}
         span = self._tracer.start_span(f"lsq {_operation(event)}", attributes=attributes)
-        self._calls[event.reference] = call = _OpenCall(span, trace.set_span_in_context(span))
-        otel_context.attach(call.context)  # hooks run in a context of the call, which needs no detach
+        call = _TracedCall(span, trace.set_span_in_context(span))
+        self._call.set(call)
+        otel_context.attach(call.context)  # in the context of the hooks of this call, so it needs no detach
 
     def _start_attempt(self, event: AttemptStarted) -> None:
-        call, labels = self._calls[event.reference], {"lsq.operation": _operation(event)}
-        call.limit_wait, call.is_sending = call.limit_wait + event.queued, True
+        call, labels = self._call.get(), {"lsq.operation": _operation(event)}
+        call.limit_wait += event.queued
         self._limit_wait.record(event.queued, labels)
         if call.ended_at is not None:
             self._backoff_wait.record(max(0.0, time.perf_counter() - call.ended_at - event.queued), labels)
@@ -136,7 +136,7 @@ class OpenTelemetryHook:
             otel_context.attach(trace.set_span_in_context(span, call.context))
 
     def _end_attempt(self, event: AttemptEnded) -> None:
-        call, labels = self._calls[event.reference], {"lsq.operation": _operation(event)}
+        call, labels = self._call.get(), {"lsq.operation": _operation(event)}
         call.ended_at = time.perf_counter()
         self._send_duration.record(event.seconds, {**labels, "lsq.outcome": event.outcome})
         if isinstance(event.error, RateLimitError):
@@ -148,12 +148,9 @@ class OpenTelemetryHook:
             _end(call.attempt, event.error, str(event.status) if is_failed else None)
             call.attempt = None
             otel_context.attach(call.context)
-        call.is_sending = False
-        if call.is_ended:
-            del self._calls[event.reference]
 
     def _end_call(self, event: CallEnded) -> None:
-        call, labels = self._calls[event.reference], {"lsq.operation": _operation(event)}
+        call, labels = self._call.get(), {"lsq.operation": _operation(event)}
         if event.outcome == "unknown":
             self._unknown.add(1, labels)
         if event.possible_duplicate:
@@ -162,9 +159,6 @@ class OpenTelemetryHook:
             {"lsq.attempts": event.attempts, "lsq.outcome": event.outcome, "lsq.limit.wait": call.limit_wait}
         )
         _end(call.span, event.error)
-        call.is_ended = True
-        if not call.is_sending:  # else a request whose caller no longer waits still runs
-            del self._calls[event.reference]
 
     def _makes_client_spans(self) -> bool:
         """Whether this hook makes CLIENT spans: not if httpx is instrumented. Does not import the instrumentation."""

@@ -174,7 +174,7 @@ async def test_spans_nest_in_those_of_the_caller(telemetry: Telemetry) -> None:
 
 
 async def test_a_request_that_its_caller_left_ends_its_span_later(telemetry: Telemetry) -> None:
-    """The span of the call ends with the call, that of the request with the request, and nothing is kept."""
+    """The span of the call ends with the call, that of the request with the request."""
     telemetry.emulator.faults.add(Latency(0.2))
     async with telemetry.client() as client:
         creating = asyncio.create_task(client.tickets.create(TICKET))
@@ -189,7 +189,17 @@ async def test_a_request_that_its_caller_left_ends_its_span_later(telemetry: Tel
     assert attempt.end_time is not None
     assert call.end_time is not None
     assert attempt.end_time > call.end_time
-    assert not vars(telemetry.hook)["_calls"]
+
+
+async def test_two_calls_with_one_reference_have_their_own_spans(telemetry: Telemetry) -> None:
+    """The spans of concurrent calls with the same reference nest as those of any other calls."""
+    telemetry.emulator.faults.add(Latency(0.05))
+    async with telemetry.client() as client:
+        await asyncio.gather(*(client.tickets.create(TICKET, reference="erp-4711") for _ in range(2)))
+    calls = {span.context.span_id for span in telemetry.spans if span.kind is SpanKind.INTERNAL}
+    parents = {span.parent.span_id for span in telemetry.spans if span.kind is SpanKind.CLIENT and span.parent}
+    assert len(calls) == 2
+    assert parents == calls
 
 
 async def test_a_metric_reader_in_another_thread(telemetry: Telemetry) -> None:
