@@ -150,7 +150,7 @@ def is_org_id(_: Any, attribute: attrs.Attribute[str], value: str) -> None:
 
 
 def to_time_zone(value: str | tzinfo) -> Any:
-    """Return the time zone with this name (an attrs converter). `is_time_zone` checks other values."""
+    """Return the time zone with this name, and any other value unchanged (an attrs converter)."""
     try:
         return ZoneInfo(value) if isinstance(value, str) else value
     except (ValueError, OSError, ZoneInfoNotFoundError):
@@ -196,7 +196,7 @@ def check_origin(url: Any, name: str, *, allow_http: bool) -> None:
         raise ConfigurationError(f"{wrong}; this is not a URL") from None
     is_http_allowed = scheme == "http" and (allow_http or is_loopback(host))
     rules = {
-        "this does not begin with https://, or is not plain ASCII": re.fullmatch(r"[a-z]+://[\x21-\x7e]*", text),
+        "this does not begin with https://, or is not plain ASCII": re.fullmatch(r"https?://[\x21-\x7e]*", text),
         "the host name is missing or not valid": re.fullmatch(r"(?!xn--)[a-z0-9_][a-z0-9._-]{0,252}|[0-9a-f:.]+", host),
         "remove the path, query, fragment and user": re.fullmatch(r"[a-z]+://[^/?#@]*", text),
         "http is allowed for this machine only, unless Config(allow_http=True)": scheme == "https" or is_http_allowed,

@@ -176,6 +176,11 @@ class ServiceClient:
         parts = path.removeprefix("/").split("/") if isinstance(path, str) else [""]
         if not all(re.fullmatch(r"[A-Za-z0-9._~-]{1,128}", part) and part.strip(".") for part in parts):
             raise InvalidRequestError(f"path must be plain words, such as tickets/143/anything, not {path!r:.80}")
+        try:
+            query = dict(params or {})
+            httpx.URL("/".join((self._session.config.tenant_url, *parts)), params=query)
+        except (TypeError, ValueError, httpx.InvalidURL) as error:
+            raise InvalidRequestError(f"params must map text to text and fit into a URL: {error}") from None
         repeated = Idempotency.IDEMPOTENT if repeatable else Idempotency.NON_IDEMPOTENT
         call = Call(
             operation=f"{method} {path}",
@@ -184,7 +189,7 @@ class ServiceClient:
             idempotency=Idempotency.SAFE if method == "GET" else repeated,
             parse=lambda answer: answer,
             documented=False,
-            params=dict(params or {}),
+            params=query,
             json=None if json is None else encode(json),
         )
         return await self._session.send(call, self._options)

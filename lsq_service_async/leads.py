@@ -21,7 +21,8 @@ class Leads:
 
         Page: apidocs.leadsquared.com/get-a-lead-by-email-id
         """
-        if not isinstance(email, str) or not re.fullmatch(r"[^\s@]{1,64}@[^\s@]{1,255}", email):
+        is_text = isinstance(email, str) and email.isprintable()  # a lone surrogate cannot be part of a URL
+        if not is_text or not re.fullmatch(r"[^\s@]{1,64}@[^\s@]{1,255}", email):
             raise InvalidRequestError("email must be an address such as wim@example.com")
         return await self._find("find_by_email", "Leads.GetByEmailaddress", emailaddress=email)
 

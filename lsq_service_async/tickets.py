@@ -196,7 +196,7 @@ class Tickets:
         """
         number = ticket_number(ticket)
         note = {
-            "TextPart": _not_blank(text),
+            "TextPart": _not_blank(text, "text"),
             "ActivityType": "CreateInternalNote",
             "StorageType": "Permament",  # the vendor's spelling, which the service requires
             "RelatedTicketId": int(number),
@@ -211,7 +211,7 @@ class Tickets:
 
         Page: apidocs.leadsquared.com/?p=5010
         """
-        activity = {"Text": _not_blank(text), "Direction": _not_blank(direction)}
+        activity = {"Text": _not_blank(text, "text"), "Direction": _not_blank(direction, "direction")}
         # "ticket" is singular in this path only.
         path, template = f"/ticket/{ticket_ref(ticket)}/portal/activity", "/ticket/{ticket}/portal/activity"
         return await self._add("add_portal_activity", path, activity, template=template)
@@ -331,10 +331,10 @@ class LookUps:
             return None
 
 
-def _not_blank(text: Any) -> str:
-    if not isinstance(text, str) or not text.strip():
-        raise InvalidRequestError("the text must not be blank")
-    return text
+def _not_blank(value: Any, name: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidRequestError(f"{name} must be text that is not blank")
+    return value
 
 
 def create_call(

@@ -40,14 +40,14 @@ T = TypeVar("T")
 E = TypeVar("E", bound=APIStatusError)
 
 MAX_ERROR = 64 << 10
-"""Bytes of an error that are used. A larger one is cut, because its status decides."""
+"""The most bytes of an error that are used. A larger one is cut, because its status decides."""
 MAX_RECEIPT = 1 << 20
 MAX_ANSWER = 8 << 20
-"""Bytes of the answer to a read, and to a call that is not documented."""
+"""The most bytes of the answer to a read, and to a call that is not documented."""
 MAX_VALUES = 200_000
-"""Commas and opening brackets in an answer: decoding takes time for each value, and blocks all threads meanwhile."""
+"""The most commas and opening brackets in an answer. Decoding each value takes time and blocks all threads."""
 MAX_KEY = 8 << 10
-"""The most characters of an API key in any encoding. Before a text is cut, this much beyond the cut is redacted too."""
+"""The most characters of an API key in any encoding. Texts are redacted this far beyond the place of a cut."""
 
 _BY_STATUS = {400: BadRequestError, 401: AuthenticationError, 403: PermissionDeniedError, 404: NotFoundError}
 _TRANSIENT = {500, 502, 503, 504}

@@ -73,8 +73,8 @@ def lifespan(
     """Return a lifespan that opens a client when the app starts and closes it when the app stops.
 
     ``config`` is a Config, or a function such as ``Config.from_env``, so that the app can be imported without settings.
-    ``own`` is your own lifespan: it runs while the client is open, can get the client with `client_of`, and its state
-    is kept. To use a second account, open a second client in it. ``limiter`` and ``hooks`` are arguments of
+    ``own`` is your own lifespan: it runs while the client is open, can get the client with `client_of`, and can yield a
+    state. To use a second account, open a second client in it. ``limiter`` and ``hooks`` are arguments of
     `ServiceClient`; with several workers, use a HostLimiter or a RedisLimiter. If ``config`` is a function and there is
     no ``limiter``, LSQ_LIMIT_FILE and LSQ_LIMIT_REDIS are used as in `ServiceClient.from_env`. ``http_client`` is a
     function that returns a client of httpx or httpx2: it is called in the event loop of the app when the app starts,

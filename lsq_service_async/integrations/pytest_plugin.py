@@ -36,7 +36,7 @@ def _time(loop: asyncio.BaseEventLoop) -> float:
 
 
 class _JumpingClock:
-    """Makes the clocks of event loops jump to the next timer while calls are open and nothing happens. It is a hook."""
+    """A hook that makes the clock of an event loop jump to the next timer while calls are open and nothing happens."""
 
     def __init__(self) -> None:
         self.loops: dict[asyncio.AbstractEventLoop, int] = {}
