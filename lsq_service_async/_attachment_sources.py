@@ -232,7 +232,7 @@ class _FileReader:
 class SpooledSource(Source):
     """A stream that can be read only once. `prepare` copies it to a temporary file.
 
-    The file has mode 0600 and no name, so the system deletes it when it is closed, also if the process is killed.
+    The file has mode 0600 and no name, so the system deletes it when it is closed, even if the process is killed.
     """
 
     chunks: AsyncGenerator[bytes, None] | None = attrs.field(repr=False)

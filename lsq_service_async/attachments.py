@@ -158,7 +158,7 @@ Attachable = Attachment | Path | BinaryIO | Upload | tuple[str, bytes | BinaryIO
 def as_tuple(given: Iterable[Attachable]) -> tuple[Attachable, ...]:
     """Return the attachments of a call as a tuple, without opening them."""
     if isinstance(given, str | bytes | os.PathLike | Attachment | io.IOBase) or not isinstance(given, Iterable):
-        raise InvalidRequestError("attachments must be a list, also for one file: attachments=[Path('photo.jpg')]")
+        raise InvalidRequestError("attachments must be a list, even for one file: attachments=[Path('photo.jpg')]")
     return tuple(given)
 
 

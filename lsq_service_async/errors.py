@@ -17,7 +17,7 @@
         OperationFailedError             200 with a body that reports a failure
       MalformedResponseError             a read, or an update without files, got an undocumented response
 
-An error of a call has its ``reference``, the random id that is also in events and log messages, and its ``attempts``,
+The error of a call has its ``reference``, the id that is also in events and log messages, and its ``attempts``,
 one `lsq_service_async.records.Attempt` for each request. Every error has ``safe_to_repeat``.
 """
 
@@ -54,7 +54,7 @@ def _escaped(found: re.Match[str]) -> str:
 class LSQServiceError(Exception):
     """The base class of all errors of this package.
 
-    ``reference`` is the random id of the call, or None if no call was begun. ``attempts`` has one `Attempt` for each
+    ``reference`` is the id of the call, or None if no call was begun. ``attempts`` has one `Attempt` for each
     request. ``safe_to_repeat`` is True if a repeat cannot apply the call twice. ``headers`` has the HTTP headers of the
     response to the last attempt, without API keys and cookies; it is empty if none arrived. Names are
     case-insensitive.

@@ -147,7 +147,7 @@ class Tickets:
         Page: apidocs.leadsquared.com/delete-tickets
         """
         if isinstance(tickets, str) or not isinstance(tickets, Iterable):
-            raise InvalidRequestError("trash takes a list, also for one ticket: trash(['160'])")
+            raise InvalidRequestError("trash takes a list, even for one ticket: trash(['160'])")
         numbers = list(dict.fromkeys(map(ticket_number, tickets)))
         if not numbers:
             raise InvalidRequestError("trash needs at least one ticket")

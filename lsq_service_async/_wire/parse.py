@@ -83,7 +83,7 @@ def _text_or_number(value: Any, _: Any = None) -> str | int | None:
 
 
 def _whole_number(value: Any, _: Any = None) -> int | None:
-    """Return a whole number, also if it is written as 143.0, and None for anything else."""
+    """Return a whole number, even if it is written as 143.0, and None for anything else."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:  # a larger one may have been rounded
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -135,7 +135,7 @@ def _parse_success(call: Call[T], status: int, answer: _Body, redact: Callable[[
 
 
 def _is_about(record: Any, ticket: str) -> bool:
-    """Whether a record is about the ticket. True if the record has no number or GUID to compare, too."""
+    """Return whether a record is about the ticket, or has no number or GUID to compare."""
     if ticket.isdecimal():
         number = number_of((record.ticket_number if hasattr(record, "ticket_number") else record.number) or "")
         return not number.isdecimal() or int(number) == int(ticket)
