@@ -125,6 +125,8 @@ class Metadata:
         self, tickets: Iterable[NewTicket | TicketUpdate] | AsyncIterable[NewTicket | TicketUpdate]
     ) -> list[list[Problem]]:
         """Return a list of problems for each ticket, in order. The metadata is read once for all tickets."""
+        if not isinstance(tickets, Iterable | AsyncIterable):
+            raise InvalidRequestError(f"validate_many takes a list of tickets, not {type(tickets).__name__}")
         until = self._until()
         fields, sub_types = await self._fields("", until), await self._sub_types(until)
         return [problems_of(_checked(ticket), fields, sub_types) async for ticket in _each(tickets)]

@@ -248,6 +248,7 @@ IMPOSSIBLE = {
     "portal outside": lambda client: client.tickets.add_portal_activity("..", "x"),
     "search by number": lambda client: anext(client.metadata.fields(search=5)),
     "validate a mapping": lambda client: client.metadata.validate({"Title": "x"}),
+    "validate_many one ticket": lambda client: client.metadata.validate_many(NewTicket(lead_id="45b5")),
     "no e-mail": lambda client: client.leads.find_by_email("wim"),
     "e-mail with half a character": lambda client: client.leads.find_by_email("wim@example.com\ud800"),
     "query with half a character": lambda client: client.request("POST", "x", params={"q": "\ud800"}),

@@ -97,7 +97,7 @@ class AttemptResult(Generic[T]):
 
 
 class Send(Protocol):
-    """Sends a call and returns its record, or raises an error of `errors`. A parameter of `Tickets` and its siblings.
+    """Sends a call and returns its record, or raises an error of `errors`. `Tickets`, `Metadata` and `Leads` take one.
 
     ``until`` is a deadline that several calls share, as a time of the event loop. It replaces that of the client.
     """
