@@ -6,11 +6,11 @@
     bulk/            bulk: one ticket per row of a file, with a journal
     doctor.py        doctor: check the settings with one request
     learn.py         doctor: find out how an account differs from others
-    emulator.py      emulator: serve a local stand-in for the service
+    emulator.py      emulator: serve a local emulator of the service
     demo/            demo: a bulk run against the emulator, without an account
     client.py        calls whose result is printed as JSON
     progress.py      progress bar or progress lines
-    streams.py       stdout and stderr: closed, full, of any encoding
+    streams.py       stdout and stderr, also if they are closed or full
     exit_codes.py    exit codes
 
 Commands import the emulator only when they run, so `--help` works without its extra.

@@ -22,7 +22,7 @@ from .. import (
 from .._private_files import open_private_file
 from ..errors import printable
 from ..limits import limiter_from_env
-from .exit_codes import NO_ACCESS, USAGE, exit_code_for
+from .exit_codes import exit_code_for
 from .learn import learn as learn_account
 from .learn import measure_window
 
@@ -39,16 +39,16 @@ _ADVICE = {
 @click.command()
 @click.option("--learn", metavar="FILE", help="Learn how the account differs from others (up to 30 reads).")
 @click.option("--write", is_flag=True, help="For --learn: create a ticket, read it after 10 s, and trash it.")
-@click.option("--lead-email", default="lsq-service-doctor@example.com", show_default=True, help="Lead for --write.")
-@click.option("--marker", metavar="FIELD", help="For --learn: a custom field that stores the reference of each create.")
+@click.option("--lead-email", default="lsq-service-doctor@example.com", show_default=True, help="Lead of that ticket.")
+@click.option("--marker", metavar="FIELD", help="For --learn: test whether this custom field can store references.")
 @click.option(
     "--burst", is_flag=True, help="Measure the window of the rate limit with four times as many reads as it allows."
 )
 def doctor(learn: str | None, write: bool, lead_email: str, marker: str | None, burst: bool) -> int:
     """Check keys, host, org id, API and rate limit with one read.
 
-    --learn FILE answers questions about the account that the vendor's pages leave open. It prints a table, and writes
-    the answers to FILE as JSON, for "emulator --facts FILE". --burst may cause refused calls, so run it while no other
+    --learn FILE finds out how the account behaves if the documentation leaves it open. It prints a table, and writes
+    the facts to FILE as JSON, for "emulator --facts FILE". --burst may cause refused calls, so run it while no other
     program uses the account.
 
     Exit codes: 0 everything works, 2 wrong settings, 4 rejected keys, 1 other failures. Keys are never printed.
@@ -60,7 +60,7 @@ def doctor(learn: str | None, write: bool, lead_email: str, marker: str | None, 
 
 async def _diagnose(config: Config, path: str | None, lead_email: str | None, burst: bool) -> int:
     code = await _check(config)
-    if not (path or burst) or code in (USAGE, NO_ACCESS):
+    if code or not (path or burst):
         return code
     facts: dict[str, Any] = {}
     answers: dict[str, str] = {}

@@ -26,16 +26,16 @@ def _limit(context: click.Context, option: click.Parameter, value: str) -> tuple
 
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 selects a free port.")
-@click.option("--limit", callback=_limit, default="25/5", show_default=True, help="Calls and seconds.")
+@click.option("--limit", callback=_limit, default="25/5", show_default=True, help="Rate limit: calls and seconds.")
 @click.option(
     "--window",
     type=click.Choice(["sliding", "fixed", "bucket", "estimate"]),
     default="sliding",
     show_default=True,
-    help="How calls are counted. estimate: as HAProxy does.",
+    help="How calls are counted; estimate is the method of HAProxy.",
 )
-@click.option("--persist", metavar="FILE", help="Keep tickets and numbering in this SQLite file.")
-@click.option("--seed", metavar="FILE", help="Begin with the tickets of this JSONL file, if --persist has none.")
+@click.option("--persist", metavar="FILE", help="Keep tickets and their numbering in a SQLite file.")
+@click.option("--seed", metavar="FILE", help="Begin with the tickets of a JSONL file, unless --persist has some.")
 @click.option("--facts", metavar="FILE", help="Behave like the account that `doctor --learn FILE` describes.")
 @click.option("--no-mandatory", is_flag=True, help="Accept new tickets without mandatory fields (Title and Status).")
 def emulator(
@@ -47,7 +47,7 @@ def emulator(
     facts: str | None,
     no_mandatory: bool,
 ) -> None:
-    """Serve a local stand-in for the service until Ctrl-C.
+    """Serve a local emulator of the service until Ctrl-C.
 
     It enforces the rate limit of the service, and stores tickets in memory unless --persist is given. The settings that
     connect a client to it are printed on stdout, and each request on stderr.
@@ -61,12 +61,6 @@ def emulator(
         click.echo("Paste these lines into the shell that runs your program:", err=True)
         click.echo(settings)
 
-    options: dict[str, Any] = {
-        "rate_limit": limit,
-        "window": window,
-        "facts": facts,
-        "enforce_mandatory": not no_mandatory,
-    }
     with ExitStack() as stack:
         try:
             store = TicketStore()
@@ -76,7 +70,8 @@ def emulator(
                 store = stack.enter_context(closing(TicketFile(persist)))
             if seed is not None and not store.tickets and not store.trashed:
                 add_tickets(store, seed)
-            serve(port, say=announce, on_call=_print_call, store=store, **options)
+            given: Any = {"rate_limit": limit, "window": window, "facts": facts, "enforce_mandatory": not no_mandatory}
+            serve(port, say=announce, on_call=_print_call, store=store, **given)
         except ValueError as error:
             raise click.UsageError(str(error)) from error
         except OSError as error:

@@ -14,7 +14,7 @@ INTERRUPTED = 130
 
 
 def exit_code_for(error: LSQServiceError, default: int = SOME_FAILED) -> int:
-    """4 if the keys were rejected, 2 if settings or arguments are wrong, *default* for other errors."""
+    """Return 4 if the keys were rejected, 2 if settings or arguments are wrong, else *default*."""
     if isinstance(error, AuthenticationError | PermissionDeniedError):
         return NO_ACCESS
     return USAGE if isinstance(error, ConfigurationError | InvalidRequestError) else default

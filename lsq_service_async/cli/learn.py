@@ -34,7 +34,7 @@ _PAUSE = 10.0  # s; the time in which automation changes a new ticket
 
 
 async def learn(config: Config, lead_email: str | None) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the facts for the emulator, and the answers for people. Reads at most 30 times.
+    """Return the facts for the emulator, and the answers for the table. Reads at most 30 times.
 
     With ``lead_email``, a ticket of that lead is created, and trashed at the end.
     """
@@ -90,7 +90,7 @@ class Learner:
         return [field for field in fields or () if isinstance(field, dict) and "SchemaName" in field]
 
     async def learn_tickets(self, lead_email: str | None) -> None:
-        """Learn which ids URLs accept, which neighbours can be read, and which fields automation changes.
+        """Learn which ids URLs accept, which tickets with near numbers can be read, and what automation changes.
 
         With ``lead_email``, a ticket is created, and trashed at the end.
         """
@@ -145,8 +145,7 @@ class Learner:
         readable = [step for step, ticket in near.items() if isinstance(ticket, Ticket)]
         is_hidden = any(isinstance(ticket, APIStatusError) and ticket.status_code == 403 for ticket in near.values())
         self.facts["neighbours_readable"] = True if readable else False if is_hidden else None
-        text = f"{len(readable)} of {len(near)} around ticket {number}"
-        self.answers["neighbours that can be read"] = text
+        self.answers["neighbours that can be read"] = f"{len(readable)} of {len(near)} around ticket {number}"
         if is_new and max(readable, default=0) < 0:
             self.facts["numbers_ascend"] = True
             self.answers["numbers ascend"] = f"yes: ticket {number} is new, and has the highest number of these"
@@ -191,7 +190,7 @@ async def measure_window(config: Config) -> tuple[dict[str, Any], str]:
     one. So both volleys are repeated one and a half windows later.
     """
     calls, per = config.rate_limit.calls, config.rate_limit.per
-    # The limiter must not spread the reads, so its limit is higher than that of the service.
+    # The limiter must not delay the reads, so its limit is higher than that of the service.
     fast = attrs.evolve(config, rate_limit=RateLimit(4 * calls, per=per), retry=RetryPolicy(attempts=1))
     async with ServiceClient(fast) as client:
         for volley, windows in enumerate((2, 1, 1.5, 1)):  # two, because earlier calls may still count

@@ -71,5 +71,6 @@ def run(argv: Sequence[str] | None = None) -> int:
             return INTERRUPTED
         except OSError as error:
             discard_stdout()
-            click.echo(f"Error: cannot write: {error.strerror or error}", err=True)
+            problem = f"{error.filename!r} cannot be used" if error.filename else "cannot write to stdout"
+            click.echo(f"Error: {problem}: {error.strerror or error}", err=True)
             return SOME_FAILED

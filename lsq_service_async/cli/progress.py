@@ -76,7 +76,7 @@ class ProgressDisplay:
         self._handler = _LogHandler(self)
 
     def __enter__(self) -> Self:
-        if not _LOG.handlers:  # LSQ_LOG has one, which prints the warnings already
+        if not _LOG.handlers:  # with LSQ_LOG, a handler prints the warnings already
             _LOG.addHandler(self._handler)
         if self.is_live:
             self._bar.start()

@@ -1,4 +1,4 @@
-"""Standard output and error: closed, full, of any encoding, or pipes whose reader has closed them."""
+"""Keeps stdout and stderr usable if they are closed, full, in any encoding, or pipes without a reader."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..errors import printable
 
 
 class _Lenient:
-    """A text stream whose write errors are ignored: nothing is left where they could be reported."""
+    """Wraps stderr and ignores write errors, because no other stream is left to report them."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -35,10 +35,10 @@ class _Lenient:
 
 @contextmanager
 def reliable_streams() -> Iterator[None]:
-    """Ignore problems of stdout and stderr. Only writes to a stdout that is full or has no reader raise OSError.
+    """Keep both streams usable. After that, only a write to a stdout that is full or has no reader raises OSError.
 
     A closed descriptor is opened on the null device, so that no other file gets its number. Characters that an encoding
-    does not have are escaped.
+    lacks are escaped.
     """
     for number in range(3):
         with suppress(OSError):
@@ -66,7 +66,7 @@ def print_json(value: Any, *, indent: int | None = None) -> None:
 
 
 def to_json(value: Any, *, encoding: str | None = None, indent: int | None = None) -> str:
-    """Return JSON with invisible characters escaped, and all but ASCII if *encoding* lacks a character."""
+    """Return JSON with invisible characters escaped. If *encoding* lacks a character, all but ASCII is escaped."""
     text = printable_lines(json.dumps(value, ensure_ascii=False, indent=indent, default=_as_text))
     try:
         text.encode(encoding or "utf-8")

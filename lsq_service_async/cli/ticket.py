@@ -77,9 +77,7 @@ def note(number: str, text: str) -> int:
 @click.option("--direction", default="INBOUND", show_default=True, help="The service documents only INBOUND.")
 def portal(number: str, text: str, direction: str) -> int:
     """Add TEXT as a message of the customer portal and print the receipt as JSON."""
-    return asyncio.run(
-        print_result(lambda client: client.tickets.add_portal_activity(number, text, direction=direction))
-    )
+    return _run(lambda client: client.tickets.add_portal_activity(number, text, direction=direction))
 
 
 @ticket.command()
@@ -90,9 +88,7 @@ def conversations(number: str, types: tuple[str, ...]) -> int:
 
     The types are InboundEmail, OutboundEmail, PortalInbound and PortalOutbound; by default, all are printed.
     """
-    return asyncio.run(
-        print_result(lambda client: client.tickets.conversations(number, types=types or tuple(ActivityType)))
-    )
+    return _run(lambda client: client.tickets.conversations(number, types=types or tuple(ActivityType)))
 
 
 @ticket.command()
@@ -102,9 +98,7 @@ def trash(numbers: tuple[str, ...]) -> int:
 
     The exit code is 1 if one of the tickets could not be trashed.
     """
-    return asyncio.run(
-        print_result(lambda client: client.tickets.trash(numbers), is_ok=lambda result: not result.failed)
-    )
+    return _run(lambda client: client.tickets.trash(numbers), is_ok=lambda result: not result.failed)
 
 
 def _run(operation: Callable[[ServiceClient], Awaitable[Any]], **options: Any) -> int:

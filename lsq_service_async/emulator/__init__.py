@@ -3,7 +3,7 @@
     emulator.py    `Emulator`: counts, records and answers each call; and `serve` for the command line
     calls.py       the log of requests, in bounded memory
     facts.py       how one account differs from another
-    server.py      the same application on a loopback socket
+    server.py      serves the emulator on a loopback socket
     window.py      four ways to count calls against a rate limit; pure, given the time
     faults.py      the faults that a test can add, and their queue
     routes.py      the Starlette application: every operation with its path, check, change and response

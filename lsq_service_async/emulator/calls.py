@@ -41,7 +41,7 @@ class Call:
 
 
 class CallLog:
-    """The last calls by their number. Beyond ``keep`` calls and files of calls, the oldest calls are dropped."""
+    """The last calls by their number. Beyond ``keep`` calls and files together, the oldest calls are dropped."""
 
     def __init__(self, keep: int) -> None:
         self._keep = keep

@@ -166,7 +166,7 @@ class Control:
             calls, per, window = (given.get(name, limit[name]) for name in ("calls", "per", "window"))
             is_text = isinstance(given.get("window"), str | None)
             if type(calls) is not int or calls > 1_000_000 or type(per) not in (int, float) or not is_text:
-                raise ValueError("calls must be a whole number up to 1000000, per a number, and window a text or null")
+                raise ValueError("calls must be a whole number up to 1000000, per a number, window a string or null")
             self.emulator.set_limit((calls, per), window)
         return json_response(self._limit_json())
 
@@ -234,7 +234,7 @@ class Guard:
         origin = headers.get("origin")
         refusal = check_host(scope)
         if refusal is None and origin not in (None, f"http://{headers['host']}"):
-            refusal = json_response({"error": f"A page of {origin[:100]} must not use the emulator."}, 403)
+            refusal = json_response({"error": f"Pages of {origin[:100]} cannot use the emulator."}, 403)
         await (refusal or self.app)(scope, receive, send)
 
 
@@ -296,7 +296,7 @@ async def _body(request: Request) -> Any:
 def _count(request: Request, name: str, default: int) -> int:
     text = request.query_params.get(name, str(default))
     if not re.fullmatch(r"-?[0-9]{1,9}", text) or int(text) < min(default, 0):
-        raise ValueError(f"{name} must be a whole number, not {text[:20]!r}")
+        raise ValueError(f"{name} must be a whole number of at least {min(default, 0)}, not {text[:20]!r}")
     return int(text)
 
 

@@ -58,11 +58,11 @@ class Emulator:
     free one. clock, sleep, random: replace the clock and the random numbers. store: a `TicketStore`, to share tickets
     with another emulator or to set the number of the first ticket.
 
-    admin: if False, trash, field metadata and sub-types answer 403 (an inference). enforce_mandatory: new tickets
+    admin: if False, trash, field metadata and sub-types answer 403 (not documented). enforce_mandatory: new tickets
     without a mandatory field get a 400. metadata_offset: the meaning of an Offset, on which the vendor's page
     contradicts itself: the number of records before the page ("from_zero"), the position of its first record
     ("from_one"), or the number of the page ("page"). facts: `Facts` about one account, as a mapping or the path of a
-    JSON file; they replace the settings above. keep: the number of calls and of their files that ``calls`` keeps.
+    JSON file; they replace the settings above. keep: ``calls`` keeps so many calls and files together.
     on_call: is called with each call when it has ended.
     """
 
@@ -185,7 +185,7 @@ class Emulator:
         """
         if is_control(scope):
             return await self._control(scope, receive, send)
-        await self._travel()
+        await self._delay()
         request = Request(scope, receive)
         method, path = request.method, scope["path"]
         window = self._leads_window if path.startswith(MARKETING) else self.window
@@ -214,7 +214,7 @@ class Emulator:
         limit = (window.calls, window.per)
         try:
             with suppress(ClientDisconnect):
-                await fault.play(Exchange(request, limit, self._pause, send, answer, record, self._travel, self._start))
+                await fault.play(Exchange(request, limit, self._pause, send, answer, record, self._delay, self._start))
         finally:
             record(seconds=self._clock() - now)
             if self._on_call and (call := self._log.kept.get(number)):
@@ -225,7 +225,7 @@ class Emulator:
         self._late.add(task)
         task.add_done_callback(self._late.discard)
 
-    async def _travel(self) -> None:
+    async def _delay(self) -> None:
         await self._pause(self._random.uniform(0, self._jitter))
 
     async def _pause(self, seconds: float) -> None:

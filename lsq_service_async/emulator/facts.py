@@ -31,11 +31,12 @@ class Facts:
     ids_in_urls: the forms of a ticket's id that URLs accept, "number" and "guid". unknown_ticket: ``status`` and
     ``body`` of the response for a ticket that does not exist.
 
-    gaps: the share of numbers that are skipped. numbers_ascend: if False, each ten numbers are assigned in random
-    order. others: the share of tickets that other users create, each just before one of ours. neighbours_readable: if
-    False, those cannot be read. unreadable: the share of all numbers that cannot be read. unreadable_status: of the
-    response for such a ticket. rewrites: fields that automation changes right after a create, with their values.
-    ``{value}`` in a value is replaced by the value that was sent, and ``{number}`` by the ticket's number.
+    gaps: the share of numbers that are skipped. numbers_ascend: if False, each group of ten numbers is assigned in
+    random order. others: the share of tickets that other users create, each just before one of ours.
+    neighbours_readable: if False, the tickets of others cannot be read. unreadable: the share of all tickets that
+    cannot be read. unreadable_status: the status of the response for them. rewrites: fields that automation changes
+    right after a create, with their values. ``{value}`` in a value is replaced by the value that was sent, and
+    ``{number}`` by the ticket's number.
 
     metadata_offset, fields and marker_field describe the field metadata. window and rate_limit replace those of the
     emulator.
@@ -125,7 +126,7 @@ def _is_list_of(kind: Any, values: object) -> bool:
     return isinstance(values, list | tuple) and all(isinstance(value, kind) for value in values)
 
 
-_SHARE, _FLAG = ("a number from 0 to below 1", _is_share), ("true or false", lambda value: isinstance(value, bool))
+_SHARE, _FLAG = ("a number in [0, 1)", _is_share), ("true or false", lambda value: isinstance(value, bool))
 _FORMS = (["number"], ["guid"], ["number", "guid"], ["guid", "number"])
 _RULES: dict[str, tuple[str, Callable[[Any], object]]] = {
     "ids_in_urls": ('["number"], ["guid"] or both', lambda value: _is_list_of(str, value) and list(value) in _FORMS),

@@ -1,4 +1,4 @@
-"""Faults: frozen values, each of which carries out one `Exchange` in its own way.
+"""Faults: each class plays an `Exchange`, which is one request and its response, in its own way.
 
 Faults apply in the order in which they were added. Here the first create gets a 500 and the second one a slow answer::
 
@@ -46,7 +46,7 @@ class Exchange:
     _send: Send
     _answer: Callable[[Body], Awaitable[Response]]
     _record: Callable[..., None]
-    _travel: Callable[[], Awaitable[None]]
+    _delay: Callable[[], Awaitable[None]]
     _start: Callable[[Coroutine[Any, Any, object]], object]
     _reader: BodyReader | None = None
     _body: Body | None = None
@@ -85,7 +85,7 @@ class Exchange:
 
     async def send(self, response: Response, *, at_most: int | None = None) -> None:
         """Send the response, or its headers and only ``at_most`` bytes of its body."""
-        await self._travel()
+        await self._delay()
         answer = bytes(response.body[:TEXT_KEPT]).decode("utf-8", "replace")
         self._record(status=response.status_code, answer=answer)
         start = {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
@@ -224,7 +224,7 @@ class BadJson(Fault):
 
 @dataclass(frozen=True)
 class TruncatedAnswer(Fault):
-    """Apply the call, send the headers and ``keep`` bytes of the body (default: half of it), and close."""
+    """Apply the call, send the headers and ``keep`` bytes of the body (default: half), then disconnect."""
 
     keep: int | None = None
 
@@ -271,7 +271,7 @@ class ResetMidway(Fault):
 class EarlyStatus(Fault):
     """Answer before reading the body, as a gateway does with a body that is too large.
 
-    With ``close=True`` the connection is closed after the answer, and a reset may reach the caller before it;
+    With ``close=True`` the connection is closed after the answer, and the caller may see a reset instead of it;
     otherwise the body is received and discarded.
     """
 

@@ -20,11 +20,11 @@ LEAD_PREFIX = "LeadDetail."
 Rule = tuple[str, Callable[[Any], object]]
 """The expected value of an attribute: in words, and as a check. The check gets None for a missing attribute."""
 
-TEXT: Rule = ("a text", lambda value: isinstance(value, str) and value != "")
-TEXT_OR_NULL: Rule = ("a text or null", lambda value: value is None or (isinstance(value, str) and value != ""))
-ANY_TEXT: Rule = ("a text or null", lambda value: value is None or isinstance(value, str))
-COUNT: Rule = ("a whole number from 1 on", lambda value: type(value) is int and value >= 1)
-NUMBER: Rule = ("a whole number from 0 on", lambda value: type(value) is int and value >= 0)
+TEXT: Rule = ("a non-empty string", lambda value: isinstance(value, str) and value != "")
+TEXT_OR_NULL: Rule = ("a non-empty string or null", lambda value: value is None or TEXT[1](value))
+ANY_TEXT: Rule = ("a string or null", lambda value: value is None or isinstance(value, str))
+COUNT: Rule = ("a whole number of at least 1", lambda value: type(value) is int and value >= 1)
+NUMBER: Rule = ("a whole number of at least 0", lambda value: type(value) is int and value >= 0)
 
 
 def one_of(*allowed: object) -> Rule:
@@ -74,7 +74,7 @@ def read_ticket(body: Body, number: str | None = None) -> tuple[str | None, dict
     for entry in dto["Fields"]:
         match entry:
             case {"SchemaName": str(name), "Value": bool() | list() | dict()} if name:
-                raise not_per_spec(f"the Value of {name} must be a text, a number or null")
+                raise not_per_spec(f"the Value of {name} must be a string, a number or null")
             case {"SchemaName": str(name), "Value": value} if name:
                 fields[name] = value
             case _:

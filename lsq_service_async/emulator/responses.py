@@ -26,7 +26,7 @@ _TEXTS = {known.value: known.phrase for known in HTTPStatus} | {
 
 
 class RefusedError(Exception):
-    """The call is not carried out; ``response`` gives the reason."""
+    """The call is not applied; ``response`` has the reason."""
 
     def __init__(self, response: Response) -> None:
         super().__init__(bytes(response.body).decode())

@@ -1,6 +1,6 @@
 """Every operation: path, check, change of the store, response.
 
-An operation returns a response or raises `RefusedError`.
+An operation returns a response or raises `RefusedError`. "An inference" is behaviour that no page documents.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class Operations:
         """
         self._require_admin()
         # A longer number cannot be a ticket's, and Python refuses to convert very long ones.
-        numbers = list_of("numbers as texts", lambda text: isinstance(text, str) and re.fullmatch("[0-9]{1,18}", text))
+        numbers = list_of("strings of digits", lambda text: isinstance(text, str) and re.fullmatch("[0-9]{1,18}", text))
         answer: dict[str, list[int]] = {"SuccessfulIds": [], "FailedIds": []}
         for number in read_json(request.state.body, TicketIds=numbers)["TicketIds"]:
             answer["SuccessfulIds" if self.store.trash(number) else "FailedIds"].append(int(number))

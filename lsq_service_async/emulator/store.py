@@ -30,7 +30,7 @@ USER_ID = "5f0c1a52-7d1e-4b8a-9a5e-2f6f1c0d3b77"
 """The invented user that the keys belong to; calls act as that user."""
 
 Lead = Mapping[str, str | None]
-"""A flat object, as the marketing API returns it: every value is a text or null."""
+"""A flat object, as the marketing API returns it: every value is a string or null."""
 
 
 def load_data(name: str) -> Any:
@@ -77,7 +77,7 @@ class StoredTicket:
 class TicketStore:
     """Tickets by number, counted up from ``first_number``. Every change replaces the ticket by a new value.
 
-    limit: of the texts of all tickets, in characters; a change that would exceed it is refused.
+    limit: the most characters that all tickets may have; a change that would exceed it is refused.
     """
 
     def __init__(
@@ -153,7 +153,7 @@ class TicketStore:
         if number not in self._tickets:
             return False
         self._trashed[number] = self._tickets.pop(number)
-        self._note(number, "trashed")
+        self._log_change(number, "trashed")
         return True
 
     def clear(self) -> None:
@@ -177,7 +177,7 @@ class TicketStore:
         self._size = size
         self._tickets[ticket.number] = ticket
         self._numbers[ticket.ticket_id.lower()] = ticket.number
-        self._note(ticket.number, "; ".join(_differences(old, ticket)) if old else "created")
+        self._log_change(ticket.number, "; ".join(_differences(old, ticket)) if old else "created")
         return ticket
 
     def keep_contents(self, contents: Mapping[str, bytes]) -> None:
@@ -188,7 +188,7 @@ class TicketStore:
         while self._contents_size > CONTENTS_LIMIT:
             self._contents_size -= len(self.contents.popitem(last=False)[1]) + 200
 
-    def _note(self, number: str, change: str) -> None:
+    def _log_change(self, number: str, change: str) -> None:
         self.changes += 1
         if change:
             self.history[number] = [*self.history.get(number, ()), (self._now(), change[:300])][-HISTORY:]

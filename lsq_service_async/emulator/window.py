@@ -161,7 +161,7 @@ def kind_of(window: Window) -> str | None:
 
 
 def free_slots(window: Window, now: float) -> int | None:
-    """Return how many calls would be allowed at once; None without a limit, and above 1,000 calls."""
+    """Return how many calls would be allowed at once; None if there is no limit, or one above 1,000 calls."""
     if isinstance(window, Unlimited) or window.calls > 1000:
         return None
     trial = copy.deepcopy(window)

@@ -153,7 +153,7 @@ def test_other_output_that_cannot_be_written_is_one_sentence(
 ) -> None:
     """A command whose output does not fit exits with 1."""
     monkeypatch.setattr(sys, "stdout", full)
-    assert cli("--version") == (1, "", "Error: cannot write: No space left on device\n")
+    assert cli("--version") == (1, "", "Error: cannot write to stdout: No space left on device\n")
 
 
 @pytest.mark.parametrize("closed", [("stdout",), ("stderr",), ("stdout", "stderr")], ids=" and ".join)

@@ -5,7 +5,7 @@ run.py        run and retry: results, report, progress, exit code
 first.py      run --first: sends a few rows and compares their tickets
 dry_run.py    plan and run --dry-run: nothing is sent
 input.py      reads rows from a file or a pipe
-formats.py    CSV, workbooks and JSONL: each record becomes a line
+formats.py    splits CSV, workbooks and JSONL into records
 report.py     a page about a run
 report.html   the page
 output.py     results on stdout, the report of failed rows, unknown rows

@@ -33,7 +33,7 @@ from .run import send_rows
 def bulk() -> None:
     """Create or update a ticket for each row of a file.
 
-    FILE is CSV, JSONL (.jsonl, .ndjson) or an Excel workbook, or - for a pipe. Columns are fields, such as title, lead
+    FILE is CSV, JSONL (.jsonl, .ndjson) or an Excel workbook, or - for stdin. Columns are fields, such as title, lead
     email or status, or schema names, such as CustomData.X. The column "key" identifies a row permanently, "target" is
     the number of the ticket to update, and "attachments" lists files (a.jpg;b.pdf) in the folder of FILE or below it.
 
@@ -88,19 +88,19 @@ _FILE: list[click.Parameter] = [
         help="Create a ticket for each row, or update the one that it names. Default: that of the journal, or create.",
     ),
     click.Option(
-        ["--delimiter"], callback=_one_character, help="Separates CSV cells. Default: found in the first line."
+        ["--delimiter"], callback=_one_character, help="Separates CSV cells. Default: detected in the first line."
     ),
     click.Option(["--encoding"], callback=_text_encoding, help="Encoding of FILE, such as cp1252. Default: UTF-8."),
     click.Option(
         ["--format"],
         type=click.Choice(["csv", "jsonl"]),
-        help="Format of FILE. Default: by its suffix and its first bytes.",
+        help="Format of FILE. Default: detected from its suffix and its first bytes.",
     ),
     click.Option(
         ["--time-zone"],
         envvar="LSQ_TIME_ZONE",
         callback=_time_zone,
-        help="Zone of dates without one, such as Asia/Kolkata. Default: LSQ_TIME_ZONE, else such a date is an error.",
+        help="Zone of dates that have none, such as Asia/Kolkata. Without it, such dates are errors.",
     ),
     click.Option(
         ["--attachments-from"],
@@ -112,20 +112,20 @@ _FILE: list[click.Parameter] = [
         type=click.IntRange(min=1),
         default=_MAX_FILE_BYTES,
         show_default=True,
-        help="Length of the largest attachment.",
+        help="Maximum size of an attachment.",
     ),
 ]
 _LOOK: list[click.Parameter] = [
-    click.Option(["--marker"], metavar="FIELD", help="Custom field for the reference of each create (for look-ups)."),
+    click.Option(["--marker"], metavar="FIELD", help="Custom field that gets the reference of each row, for look-ups."),
     click.Option(
         ["--quiet"],
         type=click.FloatRange(0, 3600),
         default=60.0,
         show_default=True,
-        help="Seconds after which a create that timed out cannot be applied any more.",
+        help="Seconds after which a create that timed out is taken for not applied any more.",
     ),
     click.Option(
-        ["--max-reads"], type=click.IntRange(0), default=200, show_default=True, help="Maximum reads by look-ups."
+        ["--max-reads"], type=click.IntRange(0), default=200, show_default=True, help="Maximum reads for look-ups."
     ),
 ]
 _SEND: list[click.Parameter] = [
@@ -137,7 +137,9 @@ _SEND: list[click.Parameter] = [
         help="Action for rows that may have been applied. look: read the tickets that they may have created.",
     ),
     *_LOOK,
-    click.Option(["--fence"], is_flag=True, help="Send the last rows later, so that earlier ones can be looked up."),
+    click.Option(
+        ["--fence"], is_flag=True, help="With look: send the last rows later, so that all others can be looked up."
+    ),
     click.Option(["--errors"], type=_PATH, help="Write failed rows to this file."),
     click.Option(["--report"], type=_PATH, help="Write a page about the run to this .html file."),
     click.Option(["--results", "applied"], type=_PATH, help="Write applied rows to this file, with ticket numbers."),
@@ -186,7 +188,7 @@ def look(**options: Any) -> int:
 
     Reads the ticket of every number that an unknown row can have. Prints one JSON line for each unknown row: created,
     with its ticket; still unknown, with the reason; or failed if it was certainly not applied, so that the next run
-    sends it. Rows that were sent last can be looked up after the next run.
+    sends it. A row can be looked up only after a later ticket was created.
     """
     options |= {"on_unknown": "look", "fence": False}
     how = _on_unknown(options)
@@ -237,7 +239,7 @@ def unknown(applied: tuple[str, ...], not_applied: tuple[str, ...], **options: A
 
 
 def _on_unknown(options: dict[str, Any]) -> dict[str, Any]:
-    """Take the options about unknown rows out of *options*, and return those of `send_rows`."""
+    """Remove the options about unknown rows from *options*, and return them as arguments of `send_rows`."""
     marker, on_unknown = options.pop("marker"), options.pop("on_unknown")
     lookup = Lookup(**{name: options.pop(name) for name in ("quiet", "max_reads", "fence")})
     return {"marker": marker, "on_unknown": lookup if on_unknown == "look" else on_unknown}
@@ -306,8 +308,8 @@ def _command(file: BulkFile, name: str, path: Path | None = None) -> str:
     """Return a command line to paste, with the same journal and the same input options."""
     given = str(path or file.path)
     if path is not None:  # a report, which is always UTF-8, and need not be in the folder of the attachments
-        is_beside = path.parent.resolve() == file.folder.resolve()
-        file = attrs.evolve(file, encoding=None, attachments_from=file.attachments_from if is_beside else file.folder)
+        is_same = path.parent.resolve() == file.folder.resolve()
+        file = attrs.evolve(file, encoding=None, attachments_from=file.attachments_from if is_same else file.folder)
     path_to_paste = f"./{given}" if given.startswith("-") else given  # so that it is not taken for an option
     words = [str(click.get_current_context().find_root().info_name), "bulk", name, _quoted(path_to_paste)]
     words += [] if str(file.journal) == f"{given}.journal" else ["--journal", _quoted(str(file.journal))]

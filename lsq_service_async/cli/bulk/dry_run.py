@@ -64,7 +64,7 @@ async def check_rows(file: BulkFile, rows: Rows, results: Results, marker: str |
             first.setdefault(problem, line.number)
         results.write_failed(line, line.error or f"line {line.number}: {'; '.join(problems)}")
 
-    # An error of the format begins with the number of its line.
+    # Equal problems of several lines are counted together, so the number of the line is removed.
     rows.on_bad = lambda line: write(line, [re.sub(r"^line \d+[,:] ", "", line.error or "")])
     async with ServiceClient.from_env() as client:
         plan = file.job(client, rows, **options).plan()  # first, because it rejects the journal of another account
@@ -79,7 +79,7 @@ async def check_rows(file: BulkFile, rows: Rows, results: Results, marker: str |
     for problem, count in counts.most_common(_MAX_PROBLEMS):
         click.echo(f"{count:,} rows: {problem} (first: line {first[problem]})", err=True)
     if len(counts) > _MAX_PROBLEMS:
-        click.echo(f"{len(counts) - _MAX_PROBLEMS:,} more problems; the results have those of each row", err=True)
+        click.echo(f"{len(counts) - _MAX_PROBLEMS:,} more problems; stdout has those of each row", err=True)
     _print_plan(plan)
     files.print()
     click.echo(f"{failed} of {rows.total} rows would fail; nothing was sent", err=True)

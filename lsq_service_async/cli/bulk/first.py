@@ -35,7 +35,7 @@ async def send_first(file: BulkFile, rows: Rows, results: Results, *, first: int
         for outcome in applied:
             await _compare(client, outcome)
     if not (sys.stdin and sys.stdin.isatty()):
-        click.echo(f"{left} rows are not sent. To send them, run the same command without --first.", err=True)
+        click.echo(f"{left} rows were not sent. To send them, run the same command without --first.", err=True)
         return RESUMABLE
     click.echo(f"Send the other {left} rows? [y/N]: ", nl=False, err=True)  # click.confirm writes a blank to stdout
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
@@ -76,4 +76,4 @@ def _changes(sent: Any, ticket: Ticket) -> Iterator[tuple[str, Any, Any]]:
 
 def _text(name: str, value: Any) -> str:
     text = "" if value is None else str(value).strip()
-    return text.lower() if name.lower().endswith("id") else text  # a GUID
+    return text.lower() if name.lower().endswith("id") else text  # GUIDs ignore case

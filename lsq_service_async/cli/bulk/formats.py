@@ -26,7 +26,7 @@ _QUOTE = "'\t"  # normal text may begin with a quote, but not with a quote and a
 WORKBOOK = rb"PK\x03\x04|\xd0\xcf\x11\xe0"  # .xlsx, .xlsm, .xlsb and .ods; .xls
 _ENCODINGS = {  # by the first bytes: a byte order mark, or characters of ASCII in UTF-16
     rb"\xef\xbb\xbf": "utf-8",
-    rb"\xff\xfe\0\0|\0\0\xfe\xff": "utf-32",  # before UTF-16, whose mark it begins with
+    rb"\xff\xfe\0\0|\0\0\xfe\xff": "utf-32",  # first, because its mark begins with that of UTF-16
     rb"\xff\xfe|\xfe\xff": "utf-16",
     rb"[^\0]\0[^\0]\0": "utf-16-le",
     rb"\0[^\0]\0[^\0]": "utf-16-be",
@@ -39,7 +39,7 @@ _NOT_ROWS = {
 }
 JSONL = rb'(\xef\xbb\xbf)?\s*\{\s*["}]'
 _DELIMITERS = ",;\t|"
-_NO_NAME = re.compile(r"[^\w\s.\-\"]")
+_NOT_IN_NAMES = re.compile(r"[^\w\s.\-\"]")
 _SEPARATOR_LINE = re.compile(r'(?i)"?sep=([^"\r\n])"?\s*')  # written by Excel before the names of the columns
 
 _NO_VALUE = math.nan
@@ -94,7 +94,7 @@ class Table:
         except ColumnError as error:
             raise InputError(f"line {self._first}, {error}") from None
         self._fields = tuple("" if _is_blank([name]) else next(fields) for name in names)
-        self._least = max(number for number, field in enumerate(self._fields, 1) if field)
+        self._min_cells = max(number for number, field in enumerate(self._fields, 1) if field)
         self.columns: dict[str, str] = {field: name for field, name in zip(self._fields, names, strict=True) if field}
 
     def lines(self) -> Iterator[InputLine]:
@@ -109,8 +109,8 @@ class Table:
             cells = cells[:width]
         record = cells_of(self._fields, cells)
         has_extra = record.pop("", None) is not None or len(cells) > width
-        counts = f"line {number}: {len(cells)} cells under {width} columns"
-        if len(cells) < self._least:
+        counts = f"line {number}: {len(cells)} cells for {width} columns"
+        if len(cells) < self._min_cells:
             return InputLine(number, record, f"{counts}; cells are missing")
         for field, cell in zip(self._fields, cells, strict=False):
             if cell is _NO_VALUE:
@@ -118,7 +118,7 @@ class Table:
                     "an error, or a formula without a value; correct it in a spreadsheet program and save the workbook"
                 )
                 return InputLine(number, record, f"line {number}, column {self.columns.get(field, '?')}: {error}")
-        given = [(name, value) for name, value in record.items() if name != ERROR]  # which a report has changed
+        given = [(name, value) for name, value in record.items() if name != ERROR]  # a report has the reason there
         if given and all(self.columns.get(name) == value for name, value in given):
             return InputLine(number, record, f"line {number} repeats the names of the columns; remove it")
         if not has_extra:
@@ -157,7 +157,7 @@ def csv_records(file: BinaryIO, encoding: str | None, delimiter: str) -> Records
 
 
 def detect_delimiter(file: BinaryIO, encoding: str | None) -> str:
-    """Return the delimiter that a line `sep=;` names, or the one that splits the first line into most cells.
+    """Return the delimiter that a line `sep=;` names, or the one that splits the first line into the most cells.
 
     If none of the common ones splits it, every other character that cannot be in the name of a column is tried.
     """
@@ -173,7 +173,7 @@ def detect_delimiter(file: BinaryIO, encoding: str | None) -> str:
     found = max(_DELIMITERS, key=cells)
     if cells(found) > 1:
         return found
-    rare: list[str] = _NO_NAME.findall(next(decode(file, encoding), ""))
+    rare: list[str] = _NOT_IN_NAMES.findall(next(decode(file, encoding), ""))
     return max([",", *rare], key=cells)
 
 
@@ -208,7 +208,7 @@ def workbook_records(file: BinaryIO) -> Callable[[], Records]:
 
 
 def _cells_without_value(file: BinaryIO, position: int) -> set[tuple[int, int]]:
-    """Return the row and column of each cell of an .xlsx sheet that has no value. For calamine, these are empty."""
+    """Return row and column of each cell of an .xlsx sheet with an error or no value, which calamine reads as empty."""
     try:
         with ZipFile(file) as parts:
             sheet_id = re.findall(rb'<sheet [^>]*r:id="([^"]+)"', parts.read("xl/workbook.xml"))[position]
@@ -285,12 +285,9 @@ def _is_deep(record: Any) -> bool:
     """Whether values are nested more deeply than any row needs, so that printing them could exceed the stack."""
     level = [record]
     for _ in range(8):
-        level = [inner for value in level if isinstance(value, dict | list) for inner in _values(value)]
+        containers = [value for value in level if isinstance(value, dict | list)]
+        level = [inner for each in containers for inner in (each.values() if isinstance(each, dict) else each)]
     return bool(level)
-
-
-def _values(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
-    return value.values() if isinstance(value, dict) else value
 
 
 def _finite(text: str) -> float:

@@ -9,7 +9,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from itertools import count, islice
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import quote
 
 import click
 
@@ -21,13 +20,11 @@ from ...errors import printable
 from ..streams import discard_stdout, print_json, to_json
 from .formats import UNREADABLE, InputLine, Jsonl, Table, escape_formula
 from .input import Rows
-from .report import RunPage
+from .report import RunPage, lead_page
 
 NUMBER = "number"
-"""The column of the file of results that has the ticket numbers."""
+"""The column with the ticket numbers, in the file of results."""
 _FAILED, _APPLIED = "the report of failed rows", "the file of results"
-_APP = "https://app.service-in.leadsquared.com"
-"""The web application. Its help page 'display support tickets on the lead details page' has no other host."""
 
 
 class Report:
@@ -175,10 +172,9 @@ def print_unknown(rows: Rows, journal: Path) -> None:
     """Print a JSON line for each unknown row and each possible duplicate: first those of the input, in its order."""
     errors, numbers = unknown_in(journal), possible_duplicates_in(journal)
     if not errors and not numbers:
-        click.echo("no unknown rows", err=True)
+        click.echo("no unknown rows and no possible duplicates", err=True)
     keys, ranges = {**errors, **numbers}, ranges_in(journal)
     origin = (account_in(journal) or "").partition(", org ")[0]
-    app = origin.replace("//apigw.", "//app.", 1) if "//apigw." in origin else _APP
     lines = {entry.key: row.line for row, entry, _ in match_rows(journal, rows) if entry.key in keys}
     for key in [*lines, *(key for key in keys if key not in lines)]:
         line, sent = lines.get(key), ranges.get(key)
@@ -193,7 +189,7 @@ def print_unknown(rows: Rows, journal: Path) -> None:
             "sent_at": sent and sent.sent_at and sent.sent_at.isoformat(timespec="seconds"),
             "above": sent and sent.above,
             "below": sent and sent.below,
-            "lead_tickets": f"{app}/services/ticket-list?LeadId={quote(str(lead_id))}" if lead_id else None,
+            "lead_tickets": lead_page(origin, str(lead_id)) if lead_id else None,
             "row": line and line.cells,
         }
         print_json(shown)

@@ -16,6 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 from typing import Any
+from urllib.parse import quote
 
 import click
 
@@ -29,16 +30,20 @@ from ..progress import format_duration
 LISTED = 1000
 """The number of rows of each kind that are listed."""
 
-_LEAD = "https://app.service-in.leadsquared.com/services/ticket-list?LeadId="
-"""The page of the web application that lists the tickets of a lead."""
-
 _KINDS = {
-    "failed": ("Failed rows", "They were not applied."),
+    "failed": ("Failed rows", "This run did not apply them."),
     "unknown": ("Unknown rows", "They may have been applied. Look for their tickets, then use bulk unknown."),
-    "duplicate": ("Rows that may be doubled", "They were applied, and an earlier attempt may have been applied too."),
+    "duplicate": ("Possible duplicates", "They were applied, and an earlier attempt may have been applied too."),
 }
 _MARK = "<!doctype html>\n<!-- A report of a bulk run."
 _BARS = 240
+
+
+def lead_page(origin: str, lead_id: str) -> str:
+    """Return the page of the web application with the tickets of a lead. Its host follows that of the API."""
+    # The vendor's help page "display support tickets on the lead details page" has no other host than the default.
+    app = origin.replace("//apigw.", "//app.", 1) if "//apigw." in origin else "https://app.service-in.leadsquared.com"
+    return f"{app}/services/ticket-list?LeadId={quote(lead_id)}"
 
 
 class RunPage:
@@ -47,6 +52,8 @@ class RunPage:
     def __init__(self, name: str) -> None:
         self.limit: RateLimit | LimiterStats = RateLimit()
         """The calls and seconds of the rate limit."""
+        self.origin: str = ""
+        """The origin of the API."""
         self._name = name
         self._began, self._start = datetime.now().astimezone(), time.monotonic()
         self._counts: Counter[str] = Counter()
@@ -67,7 +74,8 @@ class RunPage:
         if kind in self._rows and len(self._rows[kind]) < LISTED:
             lead = str(cells.get("lead_id") or "")
             is_guid = re.fullmatch("[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", lead)
-            link = f'<a href="{_LEAD}{lead}" rel="noreferrer">tickets of the lead</a>' if is_guid else ""
+            url = lead_page(self.origin, lead)
+            link = f'<a href="{url}" rel="noreferrer">tickets of the lead</a>' if is_guid else ""
             texts = (result["line"] or "", result["key"] or "", result["number"] or "", result["error"] or "")
             shown = "".join(f"<td>{escape(printable(str(text), 1000))}</td>" for text in texts)
             self._rows[kind].append(f"<tr>{shown}<td>{link}</td></tr>")
@@ -75,7 +83,7 @@ class RunPage:
     def html(self) -> str:
         took = format_duration(time.monotonic() - self._start)
         words = {"created": "created", "updated": "updated", "skipped": "skipped, known from an earlier run"}
-        words |= {"failed": "failed", "unknown": "unknown", "duplicate": "possibly doubled"}
+        words |= {"failed": "failed", "unknown": "unknown", "duplicate": "possible duplicates"}
         counts = [
             f"<div><dt>{word}</dt><dd{' class=bad' * (state in _KINDS)}>{self._counts[state]:,}</dd></div>"
             for state, word in words.items()
@@ -118,7 +126,7 @@ class RunPage:
         chart = (
             f'<svg role="img" aria-label="{pace}" viewBox="0 0 {_BARS} {top}" preserveAspectRatio="none">{bars}'
             f'<line x1="0" x2="{_BARS}" y1="{top - calls}" y2="{top - calls}"/></svg>'
-            f'<div class="scale"><span>start</span><span>most requests in {per:g} s, and the limit</span>'
+            f'<div class="scale"><span>start</span><span>requests in the last {per:g} s, and the limit</span>'
             f"<span>{format_duration(span)}</span></div>"
         )
         return {"pace": pace, "chart": chart}
@@ -132,7 +140,7 @@ class RunPage:
 def open_page(path: Path, name: str) -> Iterator[RunPage]:
     """Write a page about the run when it ends, however it ends. A page of an earlier run at *path* is replaced."""
     if path.suffix.lower() not in {".html", ".htm"}:
-        raise click.UsageError(f"--report writes a page: {printable(str(path))} must end with .html")
+        raise click.UsageError(f"--report writes HTML: {printable(str(path))} must end with .html")
     try:
         descriptor = open_private_file(path, os.O_RDWR)
     except OSError as error:

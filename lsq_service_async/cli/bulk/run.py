@@ -42,7 +42,7 @@ async def send_rows(
         config = Config.from_env(marker_field=marker)
         async with ServiceClient(config, limiter=limiter_from_env(), hooks=hooks) as client:
             if results.page:
-                results.page.limit = client.limiter.stats()
+                results.page.limit, results.page.origin = client.limiter.stats(), config.base_url
             with ProgressDisplay(console or Output(stderr=True, highlight=False), "rows", rows.total) as display:
                 run = BulkRun(file.job(client, rows, **options), rows, results, display, signals, applied)
                 return await run.finish(interval or (0.5 if display.is_live else 10.0))

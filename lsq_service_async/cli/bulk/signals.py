@@ -11,11 +11,9 @@ from typing import Any, Self
 
 from ..exit_codes import INTERRUPTED, RESUMABLE
 
-_CODES = {"SIGINT": INTERRUPTED, "SIGTERM": RESUMABLE, "SIGHUP": RESUMABLE}
-_EXIT_CODES = {
-    number: _CODES[number.name] for number in signal.Signals if number.name in _CODES
-}  # no SIGHUP on Windows
-_ONE_STOP = 1.0  # s; the end of a session or a key that is held can send several signals
+_CODES = {"SIGINT": INTERRUPTED, "SIGTERM": RESUMABLE, "SIGHUP": RESUMABLE}  # Windows has no SIGHUP
+_EXIT_CODES = {number: _CODES[number.name] for number in signal.Signals if number.name in _CODES}
+_GRACE = 1.0  # s; a terminal that closes, or a key that is held, sends several signals within this time
 
 
 class StopSignals:
@@ -46,6 +44,6 @@ class StopSignals:
         if self.exit_code is None:
             self.exit_code, self._first = _EXIT_CODES[signal.Signals(number)], time.monotonic()
             self._loop.call_soon_threadsafe(lambda: self.stop())
-        elif time.monotonic() - self._first >= _ONE_STOP:
+        elif time.monotonic() - self._first >= _GRACE:
             self.close()
             os._exit(self.exit_code)

@@ -27,7 +27,7 @@ class Check:
 
 
 def check_result(result: DemoResult) -> list[Check]:
-    """All checks, in the order of the table."""
+    """Return all checks, in the order of the table."""
     return [*_check_reports(result), *_check_calls(result), *_check_tickets(result)]
 
 
@@ -38,7 +38,7 @@ def _check_reports(result: DemoResult) -> Iterator[Check]:
 
     found = f"{second.created} of {len(rows) - first.total}"
     problem = f"{second.skipped} of {first.created} rows were known" if second.skipped != first.created else ""
-    yield Check("resumed", found, f"rows left when the run was stopped after {first.total}", problem)
+    yield Check("resumed", found, f"created by a second run; the first was stopped after {first.total}", problem)
 
     with_files = [row for row in rows if row.attachments]
     broken = [str(row.key) for row in with_files if not _files_match(row, _ticket_of(row, result))]
@@ -69,7 +69,7 @@ def _check_calls(result: DemoResult) -> Iterator[Check]:
     played = sum(not isinstance(call.fault, Serve) for call in calls)
     missing = sum(fault.times for fault in result.emulator.faults.pending if not isinstance(fault, Serve))
     problem = f"{missing} did not happen" if missing else ""
-    yield Check("faults", f"{played} of {played + missing}", "played on purpose", problem)
+    yield Check("faults", f"{played} of {played + missing}", "injected on purpose", problem)
 
     least = f"{len(calls)} calls at {rate.calls} in {rate.per:g} s take {len(calls) * rate.per / rate.calls:.1f} s"
     meaning = f"{least}; a resumed run first waits {rate.per:g} s, and a 429 lowers the rate"
@@ -79,8 +79,8 @@ def _check_calls(result: DemoResult) -> Iterator[Check]:
 
 def _check_tickets(result: DemoResult) -> Iterator[Check]:
     times = Counter(ticket.fields.get(MARKER) for ticket in result.emulator.tickets.values())
-    doubled = [str(key) for key, number in times.items() if number > 1]
-    yield Check("doubled", str(len(doubled)), "rows with two tickets", _list("two tickets:", doubled))
+    twice = [str(key) for key, number in times.items() if number > 1]
+    yield Check("duplicates", str(len(twice)), "rows with two tickets", _list("two tickets:", twice))
 
     lost = [str(row.key) for row in result.rows if _ticket_of(row, result) is None]
     yield Check("lost", str(len(lost)), "rows without a ticket", _list("no ticket:", lost))

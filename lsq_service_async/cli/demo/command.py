@@ -31,11 +31,11 @@ RATE = RateLimit()
 
 
 @click.command()
-@click.option("--open", "open_page", is_flag=True, help="Open the page of the stand-in in your web browser.")
+@click.option("--open", "open_page", is_flag=True, help="Open the page of the emulator in your web browser.")
 def demo(open_page: bool) -> int:
     """Create 60 tickets at the real rate limit, without an account.
 
-    They are sent to a stand-in for the service on this machine, which fails a few times on purpose. The bulk run is
+    They are sent to an emulator of the service on this machine, which injects a few faults. The bulk run is
     interrupted once and continued. Exit codes: 0 all checks passed, 1 a check failed.
     """
     from .demo import demo_emulator
@@ -57,10 +57,10 @@ async def run_demo(console: Console, emulator: Emulator, rate: RateLimit, *, ope
     with TemporaryDirectory() as folder:
         rows = demo_rows(Path(folder))
         say(
-            f"Creating {len(rows)} tickets in a local stand-in for LeadSquared Service CRM. "
+            f"Creating {len(rows)} tickets in a local emulator of LeadSquared Service CRM. "
             "No account is used, and nothing leaves this machine."
         )
-        say(f"It refuses calls over {rate.calls} in {rate.per:g} s. On purpose, it {FAULTS_IN_WORDS}.")
+        say(f"It refuses more than {rate.calls} calls in {rate.per:g} s. On purpose, it {FAULTS_IN_WORDS}.")
         async with emulator:
             page = f"{emulator.settings['base_url']}/"
             say(f"Watch it while it runs: {page}\n")
@@ -78,11 +78,11 @@ async def run_demo(console: Console, emulator: Emulator, rate: RateLimit, *, ope
     if marked := ", ".join(str(key) for key, receipt in result.receipts.items() if receipt.possible_duplicate):
         say(
             f"Marked as a possible duplicate: {marked}. A create that was answered with 500 may have been applied, so "
-            'sending it again may make a second ticket; "doubled" above counts those.\n'
+            'a repeat may create a second ticket; "duplicates" above counts such tickets.\n'
         )
     say("Next steps:")
     say('- Write a program: see "Creating and updating tickets" in the README.')
-    say("- Serve the stand-in until Ctrl-C:")
+    say("- Serve the emulator until Ctrl-C:")
     _print_command(console, "emulator")
     say("- Use your account: set LSQ_ACCESS_KEY, LSQ_SECRET_KEY and LSQ_ORG_ID, then:")
     _print_command(console, "doctor")

@@ -51,7 +51,7 @@ FAULTS_IN_WORDS = "answers one call with 500, one with 429, and one 2 s late"
 
 
 def demo_emulator(rate: RateLimit) -> Emulator:
-    """The emulator of the demo: it enforces *rate* strictly and plays three faults."""
+    """The emulator of the demo: it enforces *rate* strictly and injects three faults."""
     emulator = Emulator(rate_limit=(rate.calls, rate.per), window="sliding")
     emulator.faults.add(*FAULTS)
     return emulator

@@ -128,6 +128,6 @@ def test_operation_and_delimiter_need_not_be_repeated(
     assert bulk("run", "rows.csv", "--operation", operation, "--delimiter", delimiter)[0] == 1
     assert "0 calls" in bulk("plan", "rows.csv")[2]
     assert bulk("status", "rows.csv")[1][0] == {"pending": 0, "in_flight": 0, "done": 2, "failed": 1, "unknown": 0}
-    assert bulk("unknown", "rows.csv")[2].endswith("no unknown rows\n")
+    assert bulk("unknown", "rows.csv")[2].endswith("no unknown rows and no possible duplicates\n")
     code, results, _ = bulk("retry", "rows.csv")
     assert (code, sorted(states(results).values())) == (0, sorted([f"{operation}d", "skipped", "skipped"]))

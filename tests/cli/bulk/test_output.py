@@ -30,7 +30,7 @@ def test_a_corrected_report_is_a_valid_input(served: Emulator, bulk: Any, file: 
     assert list(report["a"]) == ["key", "title", "lead_phone", "due_date", "error"]
     assert (report["a"]["title"], report["a"]["lead_phone"], report["d"]["title"]) == ("'\t=1+1", "'\t+91 1", "'=x")
     assert report["a"]["error"].startswith("line 2, column due_date: 'soon' is not a date")
-    assert report["e"]["error"].startswith("line 6: 2 cells under 4 columns; cells are missing")
+    assert report["e"]["error"].startswith("line 6: 2 cells for 4 columns; cells are missing")
     corrected = text.replace("soon", "").replace("c;;;", "c;now;+91 3;").replace("e;x;;", "e;x;+91 5;")
     Path("bad.csv").write_text(corrected)
     code, results, _ = bulk("run", "bad.csv", "--delimiter", ";", "--errors", "worse.csv")

@@ -27,7 +27,7 @@ def text_of(page: Path) -> str:
 
 @pytest.fixture
 def page(served: Emulator, file: Path, bulk: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The page of a run with a failed, an unknown, and a possibly doubled row, whose requests arrive one by one."""
+    """The page of a run with a failed, an unknown, and a row that is a possible duplicate; requests arrive one by one."""
     monkeypatch.setenv("LSQ_RATE_LIMIT", "1/0.01")
     file.write_text(f"key,title,lead_id\na,one,{LEAD}\nb,two,{LEAD}\nc,three,45b5\nd,four,{LEAD}\n")
     served.faults.add(Status(400, HOSTILE), AnswerLost(), Status(500), Serve())
@@ -40,11 +40,11 @@ def test_the_page_has_counts_requests_and_rows_with_reasons(page: Path) -> None:
     """Each row that needs attention has its line, key, number, reason, and a link to the tickets of its lead."""
     text = " ".join(text_of(page).split())
     assert "Bulk run of rows.csv" in text
-    assert "created 2 failed 1 unknown 1 possibly doubled 1" in text
+    assert "created 2 failed 1 unknown 1 possible duplicates 1" in text
     assert "5 requests, at most 1 in any 0.01 s. The limit is 1 in 0.01 s." in text
     assert re.search(r"Failed rows .* 2 a the service answered 400", text)
     assert re.search(r"Unknown rows .* 3 b ", text)
-    assert re.search(r"Rows that may be doubled .* 4 c \d", text)
+    assert re.search(r"Possible duplicates .* 4 c \d", text)
     links = re.findall('href="([^"]*)"', page.read_text())
     assert links == [f"https://app.service-in.leadsquared.com/services/ticket-list?LeadId={LEAD}"] * 2
     assert stat.S_IMODE(page.stat().st_mode) == 0o600

@@ -34,7 +34,7 @@ async def test_all_checks_pass_after_a_good_run(quick: Any, played: Any) -> None
         "calls": "12",
         "over the limit": "0",
         "faults": "3 of 3",
-        "doubled": "0",
+        "duplicates": "0",
         "lost": "0",
     }
     assert checks["calls"][1] == "2 of them were repeats"
@@ -80,7 +80,7 @@ def with_error(result: DemoResult) -> DemoResult:
             {"lost": "no ticket: demo-05"},
             id="receipt of another row",
         ),
-        pytest.param(with_second_ticket, {"doubled": "two tickets: demo-05"}, id="two tickets"),
+        pytest.param(with_second_ticket, {"duplicates": "two tickets: demo-05"}, id="two tickets"),
         pytest.param(
             lambda result: attrs.evolve(result, resumed=Summary(created=1)),
             {"resumed": "0 of {created} rows were known"},

@@ -65,15 +65,15 @@ def test_the_exit_code_is_1_if_a_check_fails(quick_demo: Any, cli: Any) -> None:
     """The output names the check: here a create was applied although its answer was 500."""
     quick_demo.setattr(demo, "FAULTS", [Status(500, applied=True)])
     code, out, _ = cli("demo")
-    assert (code, "\nFailed: doubled.\n" in out, "All checks passed" in out) == (1, True, False)
-    assert re.search(r"^doubled +1  FAILED: two tickets: demo-\d\d\s*$", out, re.M)
+    assert (code, "\nFailed: duplicates.\n" in out, "All checks passed" in out) == (1, True, False)
+    assert re.search(r"^duplicates +1  FAILED: two tickets: demo-\d\d\s*$", out, re.M)
 
 
 def test_ctrl_c_exits_with_130(quick_demo: Any, cli: Any) -> None:
     """One line is printed on stderr, and no table."""
     quick_demo.setattr(demo, "FAULTS", [CtrlC()])
     code, out, err = cli("demo")
-    assert (code, err, "doubled" in out) == (130, "\nStopped by Ctrl-C.\n", False)
+    assert (code, err, "duplicates" in out) == (130, "\nStopped by Ctrl-C.\n", False)
 
 
 def test_ctrl_c_before_the_first_call_exits_with_130(quick_demo: Any, cli: Any) -> None:
@@ -95,11 +95,11 @@ async def test_the_output_describes_the_demo(quick: Any, paper: Any, faults: tup
     assert await run_demo(paper, quick(*faults), RATE)
     text = paper.file.getvalue()
     first, second, third, *_ = text.splitlines()
-    assert first.startswith("Creating 60 tickets in a local stand-in for LeadSquared Service CRM.")
+    assert first.startswith("Creating 60 tickets in a local emulator of LeadSquared Service CRM.")
     assert "nothing leaves this machine" in first
     assert "over 10 in 0.01 s. On purpose, it answers one call with 500" in second
     assert re.fullmatch(r"Watch it while it runs: http://127\.0\.0\.1:\d+/", third)
-    marked = re.findall(r"^Marked as a possible duplicate: demo-\d\d\. A create.*doubled", text, re.M)
+    marked = re.findall(r"^Marked as a possible duplicate: demo-\d\d\. A create.*duplicates", text, re.M)
     assert len(marked) == len(faults[:1])
     program, _, emulator, account, doctor = text.partition("Next steps:\n")[2].splitlines()
     assert "README" in program
@@ -155,6 +155,6 @@ def test_the_demo_passes_in_under_30_seconds(tmp_path: Path) -> None:
         "calls": "64",
         "over the limit": "0",
         "faults": "3 of 3",
-        "doubled": "0",
+        "duplicates": "0",
         "lost": "0",
     }
