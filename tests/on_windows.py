@@ -1,4 +1,4 @@
-"""Uses the package as on Windows: what POSIX alone has is blocked. Run as ``python on_windows.py FOLDER``.
+"""Uses the package as on Windows: everything that only POSIX has is blocked. Run as ``python on_windows.py FOLDER``.
 
 Not blocked, and so not tested: the paths of Windows, its event loop and files, which cannot be deleted while open.
 """
@@ -23,7 +23,7 @@ def not_implemented(*args, **options):
 
 
 def block():
-    """Remove what Windows does not have from the modules of the standard library."""
+    """Remove names that Windows lacks from the modules of the standard library."""
     for name in ("fcntl", "grp", "pwd", "resource", "termios"):
         sys.modules[name] = None
     for name in NAMES.split():

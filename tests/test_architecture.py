@@ -1,4 +1,4 @@
-"""The layers of the package: imports point down only, class names are unique, and module maps are true."""
+"""The layers of the package: imports point down only, class names are unique, and module maps match the folders."""
 
 import ast
 import re

@@ -34,7 +34,7 @@ from lsq_service_async.limits import LocalLimiter
 TICKET = NewTicket(lead_id="45b5")
 
 
-async def test_a_closed_client_says_so(config):
+async def test_a_closed_client_refuses_calls(config):
     """A closed client raises LSQServiceError before anything is sent."""
     async with ServiceClient(config) as client:
         pass
@@ -75,7 +75,7 @@ def test_a_client_whose_loop_has_ended_can_be_closed(config):
     assert repr(client).endswith("closed>")
 
 
-async def test_a_forked_client_says_so(config, monkeypatch):
+async def test_a_forked_client_refuses_calls(config, monkeypatch):
     """A client that is used after a fork raises LSQServiceError."""
     async with ServiceClient(config) as client:
         with monkeypatch.context() as patch:
@@ -230,8 +230,8 @@ async def test_the_callers_http_client_stays_open(config):
         assert not http.is_closed
 
 
-def test_a_long_wait_is_said_once(config, caplog):
-    """A call that waits longer than the window is logged at INFO, at most once each."""
+def test_a_long_wait_is_logged_once(config, caplog):
+    """Each call that waits longer than the window is logged at INFO once."""
 
     async def main():
         limited = attrs.evolve(config, rate_limit=RateLimit(1, per=5.0))

@@ -1,4 +1,4 @@
-"""Text of others in messages: invisible characters are escaped, and length is cut."""
+"""Text from other sources in messages: invisible characters are escaped, and long texts are cut."""
 
 import pytest
 

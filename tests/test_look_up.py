@@ -93,7 +93,7 @@ def test_a_lost_create_is_found_or_absent_after_the_next_one(fault, verdict, set
 
 
 def test_the_error_of_a_lost_create_has_the_question():
-    """It has the ticket, the time, the highest number that was known and the reference of the caller."""
+    """The error has the ticket, the time, the highest number that was known and the reference of the caller."""
 
     async def main(client, emulator):
         before = datetime.now(UTC)
@@ -121,7 +121,7 @@ def test_only_the_error_of_a_create_can_be_looked_up(wrong):
 
 
 def test_the_reference_of_the_caller_is_everywhere():
-    """It is in the marker field, in the events and in the receipt's call. Without it, a random one is used."""
+    """The reference is in the marker field, in the events and in the receipt's call. The default is a random one."""
     events = []
 
     async def main(client, emulator):
@@ -217,7 +217,7 @@ LOOK = RetryPolicy(repeat_creates="look", backoff=2.0)
 
 @pytest.fixture
 def _longest_pauses(monkeypatch):
-    """Before a repeat, other creates are sent."""
+    """Each pause before a repeat has its full length, so that other creates are sent during it."""
     monkeypatch.setattr("random.uniform", lambda low, high: high)
 
 
@@ -240,7 +240,7 @@ async def with_others(client, emulator, fault):
     ids=["not applied", "applied"],
 )
 def test_a_create_is_looked_up_before_it_is_repeated(fault, attempts):
-    """After a 500 it is sent again if it was not applied; otherwise the ticket is found. There is one ticket."""
+    """After a 500, a create is sent again only if the look-up does not find its ticket. There is one ticket."""
 
     async def main(client, emulator):
         receipt = await with_others(client, emulator, fault)

@@ -152,7 +152,7 @@ def test_a_service_that_counts_wrong_is_named(config, caplog):
 
 
 class Endless(httpx.AsyncBaseTransport):
-    """Each page of fields takes ``seconds``, and has ``size`` new fields of very many."""
+    """A service that never runs out of fields: each page takes ``seconds`` and has ``size`` new ones."""
 
     def __init__(self, size, seconds=0.0):
         self.size, self.seconds, self.pages = size, seconds, 0

@@ -48,15 +48,15 @@ def test_every_error_is_public_and_drawn_in_the_tree():
     assert drawn == kinds
 
 
-def test_the_top_level_is_what_was_agreed():
-    """The project has only the agreed files and folders at the top level."""
+def test_the_top_level_has_only_expected_files():
+    """The project has only the expected files and folders at the top level."""
     expected = {"pyproject.toml", "README.md", "lsq_service_async", "tests", "benchmarks", "CHANGELOG.md"}
     expected.add("PKG-INFO")  # which a source distribution brings
     found = {path.name for path in ROOT.iterdir() if not path.name.startswith(".") and path.name != "dist"}
     assert found - expected == set()
 
 
-def test_the_package_works_without_what_only_posix_has(tmp_path):
+def test_the_package_works_without_posix(tmp_path):
     """Calls, uploads, bulk runs with a journal and the command line work as on Windows; HostLimiter is refused."""
     program = Path(__file__).with_name("on_windows.py")
     ran = subprocess.run([sys.executable, program, tmp_path], capture_output=True, text=True, timeout=60)

@@ -288,7 +288,7 @@ async def test_no_key_is_in_any_event(config):
     assert "CANARY" not in repr(events)
 
 
-async def test_no_key_is_in_what_httpx_logs(config, caplog):
+async def test_no_key_is_in_the_log_of_httpx(config, caplog):
     """httpx logs URLs and steps, which have no key."""
 
     async def talk(reader, writer):
@@ -308,7 +308,7 @@ async def test_no_key_is_in_what_httpx_logs(config, caplog):
     assert "CANARY" not in caplog.text
 
 
-async def test_the_keys_are_taken_off_the_request(config):
+async def test_the_keys_are_removed_from_the_request(config):
     """The keys are removed from a request after it was sent."""
     kept = []
 

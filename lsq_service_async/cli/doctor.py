@@ -22,7 +22,7 @@ from .. import (
 from .._private_files import open_private_file
 from ..errors import printable
 from ..limits import limiter_from_env
-from .exit_codes import exit_code_for
+from .exit_codes import NO_ACCESS, USAGE, exit_code_for
 from .learn import learn as learn_account
 from .learn import measure_window
 
@@ -60,7 +60,7 @@ def doctor(learn: str | None, write: bool, lead_email: str, marker: str | None, 
 
 async def _diagnose(config: Config, path: str | None, lead_email: str | None, burst: bool) -> int:
     code = await _check(config)
-    if code or not (path or burst):
+    if not (path or burst) or code in (USAGE, NO_ACCESS):
         return code
     facts: dict[str, Any] = {}
     answers: dict[str, str] = {}

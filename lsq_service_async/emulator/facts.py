@@ -126,7 +126,7 @@ def _is_list_of(kind: Any, values: object) -> bool:
     return isinstance(values, list | tuple) and all(isinstance(value, kind) for value in values)
 
 
-_SHARE, _FLAG = ("a number in [0, 1)", _is_share), ("true or false", lambda value: isinstance(value, bool))
+_SHARE, _FLAG = ("at least 0 and less than 1", _is_share), ("true or false", lambda value: isinstance(value, bool))
 _FORMS = (["number"], ["guid"], ["number", "guid"], ["guid", "number"])
 _RULES: dict[str, tuple[str, Callable[[Any], object]]] = {
     "ids_in_urls": ('["number"], ["guid"] or both', lambda value: _is_list_of(str, value) and list(value) in _FORMS),

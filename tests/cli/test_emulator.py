@@ -55,7 +55,7 @@ def served(cli: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_each_request_is_a_line_on_stderr(served: Any) -> None:
-    """A line has time, status, duration, method, path and the reason of a refusal; no path commands the terminal."""
+    """A line has time, status, duration, method, path and the reason of a refusal; no path can control the terminal."""
     _, _, err = served(["--limit", "1/60", "--window", "fixed"], ("GET", "/a%1b[2J", None), ("GET", "/b", None))
     serving, _, first, second = err.splitlines()
     assert re.fullmatch(r"Serving until Ctrl-C\. Requests and tickets are shown at http://127\.0\.0\.1:\d+/", serving)

@@ -57,7 +57,7 @@ def test_the_facts_of_an_account_are_found(
 
 
 def test_without_write_nothing_is_created(served: Emulator, cli: Any, tmp_path: Path) -> None:
-    """What needs a ticket is not known if no ticket can be found."""
+    """Without --write, questions about tickets have no answer if no ticket can be found."""
     found, table, reads = facts_of(served, cli, tmp_path / "facts.json")
     assert (reads <= 30, list(served.tickets), found.get("ids_in_urls")) == (True, [], None)
     assert "not known: no ticket could be read; use --write" in table
@@ -112,7 +112,7 @@ def test_a_refused_create_is_an_answer(served: Emulator, cli: Any, tmp_path: Pat
 
 
 def test_an_account_with_many_fields_and_a_very_high_number(served: Emulator, cli: Any, tmp_path: Path) -> None:
-    """At most ten pages of fields are read. A ticket with the number that no account has is not an answer."""
+    """At most ten pages of fields are read. If even ticket 999999999999 exists, its status is not a fact."""
     served.faults.add(*[BadJson(json.dumps({"TicketsFields": FIELDS[:25]}), path="/fields/filter")] * 20)
     served.faults.add(BadJson('{"Id": "999999999999", "Fields": []}', path="/tickets/999999999999"))
     found, _, reads = facts_of(served, cli, tmp_path / "facts.json", "--burst")

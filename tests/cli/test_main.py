@@ -34,7 +34,7 @@ def test_version_is_that_of_the_package(cli: Any) -> None:
 def test_lsq_log_shows_retries_once(
     cli: Any, served: Any, package_log: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """With LSQ_LOG, each command prints the log of the package on stderr, and a bulk run no warning twice."""
+    """With LSQ_LOG, each command prints the log of the package on stderr, and a bulk run prints no warning twice."""
     monkeypatch.setenv("LSQ_LOG", "info")
     served.faults.add(Status(500), Status(503))
     code, _, err = cli("ticket", "create", "--lead-email", "wim@example.com", "--title", "x")

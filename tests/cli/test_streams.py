@@ -1,4 +1,4 @@
-"""Stdout and stderr that are closed, full, of another encoding, or pipes whose reader has closed them."""
+"""Commands work if stdout and stderr are closed, full, in another encoding, or pipes without a reader."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_run_continues_if_stdout_is_full(
     assert err.count("Cannot write to stdout: No space left on device. The run continues without it.") == 1
 
 
-def test_a_run_stops_if_the_reader_of_stdout_has_left(
+def test_a_run_stops_if_the_reader_of_stdout_has_closed_it(
     served: Emulator, tmp_path: Path, cli: Any, unread: TextIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`| head` stops the run like SIGTERM does: exit code 75, and the next run sends the other rows."""
@@ -151,7 +151,9 @@ def test_the_result_of_one_call_is_not_lost_if_stdout_is_full(
 def test_other_output_that_cannot_be_written_is_one_sentence(
     cli: Any, full: TextIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A command whose output does not fit exits with 1."""
+    """A command whose output does not fit exits with 1. A file that cannot be used is named."""
+    name = "x" * 300
+    assert cli("bulk", "status", "x", "--journal", name)[2] == f"Error: '{name}' cannot be used: File name too long\n"
     monkeypatch.setattr(sys, "stdout", full)
     assert cli("--version") == (1, "", "Error: cannot write to stdout: No space left on device\n")
 

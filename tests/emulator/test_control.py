@@ -235,7 +235,7 @@ async def test_a_custom_fault_is_shown(control, emulator):
     ],
 )
 async def test_the_limit_can_be_changed(control, emulator, given, limit):
-    """Attributes that are not given stay, and the free slots are shown up to 1,000 calls."""
+    """Attributes that are not given are unchanged, and the free slots are shown up to 1,000 calls."""
     emulator.set_limit((25, 5.0))
     assert (await control.post("/limit", json=given)).json() == (await control.get("/limit")).json() == limit
     assert (emulator.window.calls, emulator.window.per) == (limit["calls"], limit["per"])
@@ -293,13 +293,13 @@ async def test_a_reset_over_http(control, client, emulator, new_ticket):
         ("GET", "/requests/x", 404, "There is no request x"),
         ("GET", "/tickets/7", 404, "There is no ticket 7."),
         ("GET", f"/tickets/{'9' * 5000}", 404, "There is no ticket"),
-        ("GET", "/requests?limit=many", 400, "limit must be a whole number, not 'many'"),
-        ("GET", "/tickets?offset=-1", 400, "offset must be a whole number, not '-1'"),
+        ("GET", "/requests?limit=many", 400, "limit must be a whole number of at least 0, not 'many'"),
+        ("GET", "/tickets?offset=-1", 400, "offset must be a whole number of at least 0, not '-1'"),
         ("GET", f"/tickets?limit={'9' * 5000}", 400, "limit must be a whole number"),
         ("POST", "/limit", 400, "the body is not JSON"),
     ],
 )
-async def test_a_wrong_request_says_what_to_do(control, method, path, status, error):
+async def test_a_wrong_request_gets_the_fix(control, method, path, status, error):
     """Errors are JSON; an unknown path names the nearest route, and a wrong method the right one."""
     response = await control.request(method, path)
     assert (response.status_code, error in response.json()["error"]) == (status, True), response.text
@@ -356,7 +356,7 @@ async def test_the_page_needs_no_other_address(control):
 
 
 async def test_events_show_what_changed(emulator):
-    """The first event has the last requests, later ones those that changed; silence is broken by a comment."""
+    """The first event has the last requests, later ones those that changed; if nothing changes, a comment is sent."""
     store, log = TicketStore(), CallLog(1000)
     listener = await listen(Control(emulator, store, log, time.monotonic, period=0.001).app(), "127.0.0.1", 0)
     call = Call("GET", "/tickets/1", 1.0, Status(500), refused=False)
@@ -392,7 +392,7 @@ async def test_events_show_what_changed(emulator):
 
 
 def test_a_reader_that_is_far_behind_gets_no_list_of_changes():
-    """Of more changes than are remembered, it is unknown which requests they concern."""
+    """If more requests changed than the log remembers, the list of changed requests is None."""
     log = CallLog(10)
     for _ in range(20):
         number = log.add(Call("GET", "/", 1.0, Status(500), refused=False))

@@ -89,7 +89,7 @@ async def test_without_a_window_no_call_is_refused(client, leads, emulator):
 
 
 async def test_the_two_apis_have_separate_limits(fake_time, connect):
-    """Calls of one API do not count in the other, and each 429 names its own limit."""
+    """Calls of one API do not count against the limit of the other, and each 429 names its own limit."""
     emulator = Emulator(rate_limit=(2, 5.0), leads_rate_limit=(1, 2.5), clock=fake_time.clock)
     async with connect(emulator) as client, connect(emulator, marketing=True) as leads:
         assert await statuses(leads, 1, PHONE) + await statuses(client, 2) == [200, 404, 404]
@@ -166,7 +166,7 @@ async def test_every_call_is_recorded(client, emulator, fake_time, new_ticket):
 
 
 async def test_the_oldest_calls_are_dropped(connect, new_ticket):
-    """A call counts as many times as it has files, plus one, and the counters have all calls."""
+    """A call and each of its files count as one. The counters include calls that were dropped."""
     emulator = Emulator(keep=5, rate_limit=(4, 5.0))
     parts = [("ticketDTO", (None, json.dumps(new_ticket))), *[("files", ("a", b""))] * 3]
     async with connect(emulator) as client:
@@ -180,7 +180,7 @@ async def test_the_oldest_calls_are_dropped(connect, new_ticket):
 
 
 async def test_a_call_that_needs_much_memory_is_cut(client, emulator, new_ticket):
-    """Of a path 1,000 characters are kept, and 16 KiB of the texts of the last 1,000 calls."""
+    """The log keeps 1,000 characters of a path, and 16 KiB of each text of the last 1,000 calls."""
     await client.get("/tickets/" + "x" * 5000)
     await client.post(
         "/tickets", json=new_ticket | {"Fields": [*new_ticket["Fields"], {"SchemaName": "Tags", "Value": "x" * 20_000}]}
@@ -191,7 +191,7 @@ async def test_a_call_that_needs_much_memory_is_cut(client, emulator, new_ticket
     assert [call.answer is None for call in emulator.calls] == [True] + [False] * 1000
 
 
-async def test_a_store_has_room_for_so_many_characters(connect, new_ticket):
+async def test_the_size_of_a_store_is_bounded(connect, new_ticket):
     """A change that would exceed the limit is refused with a 507 and advice; reads and smaller changes are served."""
     emulator = Emulator(store=TicketStore(limit=2000), window=None)
     async with connect(emulator) as client:
@@ -283,7 +283,7 @@ async def test_an_unknown_operation_of_the_tenant_is_a_404(client, method, url):
     [("POST", "/Leads.GetByEmailaddress"), ("GET", "/Leads.GetByEmailaddress/1"), ("GET", "/Leads.Get"), ("GET", "/")],
 )
 async def test_an_unknown_operation_of_the_marketing_api_is_a_404(leads, method, path):
-    """Of the marketing API's operations the emulator has two."""
+    """The emulator has two operations of the marketing API."""
     assert (await leads.request(method, path)).status_code == 404
 
 

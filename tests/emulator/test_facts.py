@@ -66,7 +66,7 @@ async def test_other_users_create_tickets_between_ours(account, new_ticket):
     [
         pytest.param({"others": 0.5, "neighbours_readable": False}, 403, id="tickets of others"),
         pytest.param({"others": 0.5, "neighbours_readable": False, "unreadable_status": 404}, 404, id="as if unknown"),
-        pytest.param({"unreadable": 0.3}, 403, id="a share of the own ones"),
+        pytest.param({"unreadable": 0.3}, 403, id="a share of own tickets"),
         pytest.param({"unreadable": 1}, 403, id="all"),
     ],
 )
@@ -161,9 +161,9 @@ def test_facts_are_read_from_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ({"gaps": 1}, "gaps must be a number from 0 to below 1, not 1"),
-        ({"others": -0.1}, "others must be a number"),
-        ({"others": True}, "others must be a number"),
+        ({"gaps": 1}, "gaps must be at least 0 and less than 1, not 1"),
+        ({"others": -0.1}, "others must be at least 0"),
+        ({"others": True}, "others must be at least 0"),
         ({"unreadable": "0.5"}, "unreadable must be a number from 0 to 1, not '0.5'"),
         ({"numbers_ascend": 1}, "numbers_ascend must be true or false"),
         ({"ids_in_urls": []}, "ids_in_urls must be"),

@@ -110,7 +110,7 @@ def test_a_file_that_others_can_change_is_refused(monkeypatch, path, make):
         monkeypatch.setattr(os, "geteuid", lambda: uid + 1)
     else:
         make(path)
-    with pytest.raises(ValueError, match="is not a regular file of this user that no other user can write to"):
+    with pytest.raises(ValueError, match="must be a regular file, owned by this user and writable by no other"):
         TicketFile(path)
     assert path.stat().st_size == 0
 

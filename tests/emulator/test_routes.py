@@ -225,7 +225,7 @@ async def test_a_body_that_is_not_a_json_object_is_a_400(client, text):
     ],
 )
 async def test_a_body_of_another_kind_is_a_400(client, emulator, method, path, body, reason):
-    """Only tickets may be sent as a form, an update is always one, and it names the ticket of its path as a text."""
+    """Only tickets may be sent as a form, an update is always one, and it names the ticket of its path as a string."""
     response = await client.request(method, path, **body)
     assert (response.status_code, reason in response.text) == (400, True)
     assert emulator.tickets == {"143": TICKET}

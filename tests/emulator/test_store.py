@@ -25,7 +25,7 @@ def described(ticket, **details):
 
 
 async def test_a_lead_is_a_flat_object_of_texts(sample, leads):
-    """A look-up returns an array of one lead in the documented format: every value is a text or null."""
+    """A look-up returns an array of one lead in the documented format: every value is a string or null."""
     response = await leads.get(EMAIL, params={"emailaddress": "wim@example.com"})
     assert response.json() == sample("lead-answer-invented")
     assert {type(value) for value in response.json()[0].values()} == {str, type(None)}

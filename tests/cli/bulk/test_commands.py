@@ -270,7 +270,10 @@ def test_the_account_of_a_journal_is_printed(served: Emulator, bulk: Any, comman
     bulk("run", "rows.csv")
     code, _, err = bulk(command, "rows.csv")
     account = f"account: {served.settings['base_url']}, org {served.settings['org_id']}\n"
-    assert (code, err) == (0, account if command == "status" else f"{account}no unknown rows and no possible duplicates\n")
+    assert (code, err) == (
+        0,
+        account if command == "status" else f"{account}no unknown rows and no possible duplicates\n",
+    )
 
 
 @pytest.mark.parametrize(

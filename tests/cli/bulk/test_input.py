@@ -54,7 +54,7 @@ def test_a_fifo_is_read_like_a_pipe(served: Emulator, bulk: Any, file: Path) -> 
         pytest.param(b"\n<html>", "the input is HTML or XML; open it", id="HTML"),
         pytest.param(b'[\n {"title": "x"}]', "the input is a JSON array; write one object on each line", id="array"),
         pytest.param(b'title\nfine\n"open\nx\n', "line 3 cannot be read as CSV", id="open quote"),
-        pytest.param(b"key,lead_id\na,1\n b ,2\n,3\nb,4\n", "lines 3 and 5 have the same key 'b'", id="doubled key"),
+        pytest.param(b"key,lead_id\na,1\n b ,2\n,3\nb,4\n", "lines 3 and 5 have the same key 'b'", id="key twice"),
     ],
 )
 @pytest.mark.parametrize("command", [["run"], ["run", "--dry-run"], ["plan"]], ids=" ".join)
@@ -162,8 +162,8 @@ def test_a_cell_may_be_long_and_text_may_begin_with_a_quote(served: Emulator, bu
     assert (ticket.fields["Title"], len(str(ticket.fields["Description"]))) == ("'+' is stuck", 131_073)
 
 
-def test_names_of_the_columns_are_no_row(served: Emulator, bulk: Any, file: Path) -> None:
-    """Files that were joined have them more than once. The report rejects them again."""
+def test_a_line_of_column_names_is_not_a_row(served: Emulator, bulk: Any, file: Path) -> None:
+    """Joined files repeat the names of their columns. Such a line fails, also if it is read from a report."""
     file.write_text("title,lead_phone\none,+91 1\ntitle,lead_phone\ntwo,+91 2\n")
     code, results, _ = bulk("run", "rows.csv", "--errors", "bad.csv")
     assert (code, len(served.tickets)) == (1, 2)

@@ -27,7 +27,7 @@ def text_of(page: Path) -> str:
 
 @pytest.fixture
 def page(served: Emulator, file: Path, bulk: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The page of a run with a failed, an unknown, and a row that is a possible duplicate; requests arrive one by one."""
+    """The page of a run with a failed row, an unknown row and a possible duplicate. Requests are sent one by one."""
     monkeypatch.setenv("LSQ_RATE_LIMIT", "1/0.01")
     file.write_text(f"key,title,lead_id\na,one,{LEAD}\nb,two,{LEAD}\nc,three,45b5\nd,four,{LEAD}\n")
     served.faults.add(Status(400, HOSTILE), AnswerLost(), Status(500), Serve())
@@ -90,7 +90,7 @@ def test_a_second_run_replaces_the_page(page: Path, bulk: Any) -> None:
         ("no/run.html", None, 1, "cannot write the report 'no/run.html': No such file or directory"),
     ],
 )
-def test_a_file_that_is_no_report_is_not_overwritten(
+def test_a_file_that_is_not_a_report_is_not_overwritten(
     bulk: Any, file: Path, name: str, content: str | None, code: int, message: str, served: Emulator
 ) -> None:
     """Nothing is sent, and the file stays as it is."""
@@ -130,8 +130,19 @@ def _no_read(original: Any) -> Any:
     return opened
 
 
+def test_the_link_of_a_lead_has_the_region_of_the_account() -> None:
+    """The host of the web application follows the host of the API."""
+    page = RunPage("rows.csv")
+    page.origin = "https://apigw.x.test"
+    page.add(
+        {"state": "unknown", "possible_duplicate": False, **dict.fromkeys(("line", "key", "number", "error"))},
+        {"lead_id": LEAD},
+    )
+    assert f'href="https://app.x.test/services/ticket-list?LeadId={LEAD}"' in page.html()
+
+
 def test_many_rows_are_counted_and_the_first_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond 1,000 rows of a kind the page has only their number, so that the page of a long run stays small."""
+    """The page lists 1,000 rows of each kind and counts the others, so that the page of a long run stays small."""
     page = RunPage("rows.csv")
     for number in range(1500):
         result = {

@@ -97,7 +97,7 @@ async def test_the_output_describes_the_demo(quick: Any, paper: Any, faults: tup
     first, second, third, *_ = text.splitlines()
     assert first.startswith("Creating 60 tickets in a local emulator of LeadSquared Service CRM.")
     assert "nothing leaves this machine" in first
-    assert "over 10 in 0.01 s. On purpose, it answers one call with 500" in second
+    assert "more than 10 calls in 0.01 s. On purpose, it answers one call with 500" in second
     assert re.fullmatch(r"Watch it while it runs: http://127\.0\.0\.1:\d+/", third)
     marked = re.findall(r"^Marked as a possible duplicate: demo-\d\d\. A create.*duplicates", text, re.M)
     assert len(marked) == len(faults[:1])
