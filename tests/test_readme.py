@@ -147,8 +147,8 @@ def test_the_first_two_blocks_are_the_two_commands():
     assert blocks == [begin.format("demo", "lsq_service_async demo"), begin.format("test", "pytest -q")]
 
 
-def test_every_section_with_a_program_has_one():
-    """These sections show their subject with a complete program."""
+def test_the_sections_with_programs_are_known():
+    """The README has programs in exactly these sections."""
     sections = {part.partition("\n")[0]: part for part in TEXT.split("\n## ")}
     with_program = {name for name, part in sections.items() if "```python" in part}
     assert with_program == {

@@ -22,7 +22,7 @@ class _NoWaiting(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> Any:
         if timeout is None:
-            raise RuntimeError("everything waits and no timer is set: under a virtual clock that is for ever")
+            raise RuntimeError("everything waits and no timer is set, so the loop would wait permanently")
         self.skipped += timeout
         return super().select(0)
 

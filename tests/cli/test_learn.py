@@ -64,7 +64,7 @@ def test_without_write_nothing_is_created(served: Emulator, cli: Any, tmp_path: 
 
 
 def test_an_existing_ticket_is_found_by_a_few_reads(monkeypatch: pytest.MonkeyPatch, cli: Any, tmp_path: Path) -> None:
-    """Its neighbours are tickets of other users, which this user cannot read."""
+    """The tickets next to the found one belong to other users, and this user cannot read them."""
     store = TicketStore(first_number=97)
     for number in range(97, 104):
         store.create("lead", {"Title": "x"}, by_others=number != 100)
@@ -83,7 +83,7 @@ def test_an_existing_ticket_is_found_by_a_few_reads(monkeypatch: pytest.MonkeyPa
 def test_numbers_ascend_if_the_new_ticket_has_the_highest_number(
     monkeypatch: pytest.MonkeyPatch, cli: Any, tmp_path: Path
 ) -> None:
-    """Its lower neighbours exist, and no higher one."""
+    """Some tickets with lower numbers exist next to the new one, and none with a higher number."""
     store = TicketStore()
     for _ in range(3):
         store.create("lead", {"Title": "x"})

@@ -41,8 +41,8 @@ def form(dto, name, content, content_type):
     return [("ticketDTO", (None, json.dumps(dto))), ("files", (name, content, content_type))]
 
 
-async def test_the_routes_are_no_calls(control, emulator, fake_time):
-    """They need no keys, count against no limit, take no fault, and are not recorded."""
+async def test_the_routes_are_not_calls(control, emulator, fake_time):
+    """The control routes need no keys, count against no limit, take no fault, and are not recorded."""
     emulator.set_limit((1, 5.0), "sliding")
     emulator.faults.add(Status(500))
     for path in ("/requests", "/tickets", "/faults", "/limit", "/openapi.json", "/nothing", ""):
@@ -79,7 +79,7 @@ async def test_requests_are_listed_in_the_order_of_arrival(control, client, emul
 
 
 async def test_tickets_are_listed_newest_first(control, client, emulator, new_ticket):
-    """They are paged and searched, and one ticket has its fields, files, notes, messages and history."""
+    """Tickets are paged and searched, and one ticket has its fields, files, notes, messages and history."""
     for title in ("Router down", "Invoice", "router UP"):
         fields = [{"SchemaName": "Title", "Value": title}, {"SchemaName": "Status", "Value": "Open"}]
         await client.post("/tickets", files=form({**new_ticket, "Fields": fields}, "a", b"abc", "text/plain"))

@@ -71,7 +71,7 @@ def with_title(ticket, title, status="Open"):
 
 
 async def test_a_create_a_fault_a_refusal_and_a_reset_are_seen(page, client, emulator, new_ticket):
-    """Each of them appears without a reload, and after the reset the page is empty."""
+    """The page shows each request and ticket without a reload, and is empty after a reset."""
     await shows(page, "#no-requests", "No request yet")
     await client.post("/tickets", json=with_title(new_ticket, "Router <b>down</b>"))
     await shows(page, "#requests tr", "200")
@@ -184,7 +184,7 @@ async def test_requests_can_be_filtered_and_paused(page, client, emulator, new_t
 
 
 async def test_the_page_connects_again_to_an_emulator_that_was_restarted(page, client, emulator, new_ticket):
-    """It shows that the emulator is not reachable, and later the new state and nothing of the old one."""
+    """The page shows that the emulator cannot be reached, and later its new state and nothing of the old one."""
     await client.post("/tickets", json=new_ticket)
     await shows(page, "#requests tr", "200")
     port = int(emulator.settings["base_url"].rpartition(":")[2])

@@ -87,7 +87,7 @@ async def check_rows(file: BulkFile, rows: Rows, results: Results, marker: str |
 
 
 async def _validator(client: ServiceClient) -> Validate:
-    """Return a function that checks a ticket against the account's metadata.
+    """Return a function that checks a ticket against the field metadata of the account.
 
     If the metadata cannot be read, the function checks only whether a new ticket names its lead.
     """

@@ -32,7 +32,7 @@ LISTED = 1000
 
 _KINDS = {
     "failed": ("Failed rows", "This run did not apply them."),
-    "unknown": ("Unknown rows", "They may have been applied. Look for their tickets, then use bulk unknown."),
+    "unknown": ("Unknown rows", "They may have been applied. Find their tickets, and resolve them with bulk unknown."),
     "duplicate": ("Possible duplicates", "They were applied, and an earlier attempt may have been applied too."),
 }
 _MARK = "<!doctype html>\n<!-- A report of a bulk run."

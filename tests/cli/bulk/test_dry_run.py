@@ -28,7 +28,7 @@ def test_a_dry_run_names_every_problem(served: Emulator, bulk: Any, file: Path) 
 
 
 def test_a_dry_run_reports_rows_that_changed_since_they_were_sent(served: Emulator, bulk: Any, file: Path) -> None:
-    """It reports an edited row and a row that lost its key, as the run does, which also prints their ticket numbers."""
+    """A dry run reports an edited row and a row without its earlier key, as the run does with their ticket numbers."""
     rows = "key,title,lead_phone,status\na,one,+91 1,Open\nb,two,+91 2,Open\nc,three,+91 3,Open\n"
     file.write_text(rows)
     bulk("run", "rows.csv")

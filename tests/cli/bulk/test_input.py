@@ -173,7 +173,7 @@ def test_a_line_of_column_names_is_not_a_row(served: Emulator, bulk: Any, file: 
 
 
 def test_text_in_a_column_without_a_name_fails_its_row(served: Emulator, bulk: Any, file: Path) -> None:
-    """Otherwise the text would be lost. The report keeps it, and rejects the row again until it is corrected."""
+    """Such text would be lost. The report keeps it, and the row fails again until it is corrected."""
     file.write_text("title,,lead_email\nx,lost,a@b.c\n")
     _, results, _ = bulk("run", "rows.csv", "--errors", "bad.csv")
     assert results[0]["error"] == "line 2: text in a column without a name; give the column a name"
@@ -211,7 +211,7 @@ def test_rows_come_from_a_workbook(served: Emulator, bulk: Any, monkeypatch: pyt
 
 
 def test_a_cell_without_a_value_fails_its_row(served: Emulator, bulk: Any) -> None:
-    """It is not taken for an empty cell: an error, and a formula that no spreadsheet program has calculated."""
+    """An error, or a formula that no spreadsheet program has calculated, is not taken for an empty cell."""
     padding = [None] * 24
     rows = [["key", "lead_id", *padding, "Title"], ["a", "45b5", *padding, "#N/A"], ["=1+1", "45b5"], ["c", "45b5"]]
     _workbook("rows.xlsx", *([None, *row] for row in rows), hidden=True)
@@ -221,7 +221,7 @@ def test_a_cell_without_a_value_fails_its_row(served: Emulator, bulk: Any) -> No
 
 
 def test_rows_come_from_a_workbook_of_libreoffice(served: Emulator, bulk: Any) -> None:
-    """Its sheets are stored in another way."""
+    """LibreOffice stores the sheets of a workbook in another way than Excel."""
     cell = '<table:table-cell office:value-type="string"><text:p>%s</text:p></table:table-cell>'
     rows = [("key", "lead_id"), ("a", "45b5")]
     table = "".join(f"<table:table-row>{cell % one}{cell % two}</table:table-row>" for one, two in rows)

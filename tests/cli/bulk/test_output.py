@@ -100,7 +100,7 @@ def test_retry_sends_a_corrected_report_with_the_same_journal(
 
 
 def test_the_report_tells_equal_rows_apart(served: Emulator, bulk: Any, file: Path) -> None:
-    """Of two equal rows without a key, `retry` sends the one that failed."""
+    """If one of two equal rows without a key failed, `retry` sends only that one."""
     file.write_text("title,lead_id\none,45b5\none,45b5\n")
     served.faults.add(Status(400))
     bulk("run", "rows.csv", "--errors", "bad.csv")

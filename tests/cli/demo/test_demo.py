@@ -52,7 +52,7 @@ def test_one_attachment_is_on_disk_and_one_in_memory(rows: list[BulkRow], tmp_pa
 
 
 def test_the_emulator_is_as_strict_as_the_service() -> None:
-    """It has the documented limit and plays three faults; the 429 is late, because it lowers the rate."""
+    """The emulator has the documented limit and injects three faults; the 429 is late, because it lowers the rate."""
     emulator = demo_emulator(RATE)
     assert (emulator.window.calls, emulator.window.per) == (RATE.calls, RATE.per)
     [at] = [number for number, fault in enumerate(FAULTS) if isinstance(fault, RateLimited)]
