@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from datetime import tzinfo
 from typing import Any, NoReturn, Self, TypeVar
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import attrs
 
@@ -151,6 +150,8 @@ def is_org_id(_: Any, attribute: attrs.Attribute[str], value: str) -> None:
 
 def to_time_zone(value: str | tzinfo) -> Any:
     """Return the time zone with this name, and any other value unchanged (an attrs converter)."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # most programs keep the default, UTC
+
     try:
         return ZoneInfo(value) if isinstance(value, str) else value
     except (ValueError, OSError, ZoneInfoNotFoundError):

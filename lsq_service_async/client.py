@@ -20,14 +20,14 @@ from ._wire.serialize import encode
 from .config import CallOptions, Config, Lane, RetryPolicy
 from .errors import ConfigurationError, InvalidRequestError, NotFoundError
 from .events import Hook
-from .leads import Leads
 from .limits import Limiter, limiter_from_env
-from .metadata import Metadata, MetadataCache
 from .records import TicketReceipt
-from .tickets import LookUps, Tickets, create_call, update_call
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # imported when first used: with cattrs they take as long as half of httpx
     from .bulk import Bulk, BulkRow, Setup
+    from .leads import Leads
+    from .metadata import Metadata, MetadataCache
+    from .tickets import LookUps, Tickets
 
 _USER_AGENT = f"lsq-service-async/{__version__} httpx/{httpx.__version__} python/{platform.python_version()}"
 
@@ -73,6 +73,8 @@ class ServiceClient:
             raise ConfigurationError(f"limiter must be a LocalLimiter, HostLimiter or RedisLimiter, not {kind}")
         if not isinstance(hooks, Sequence) or not all(map(callable, hooks)):
             raise ConfigurationError("hooks must be a list of callables, each of which takes an event")
+        from .metadata import MetadataCache
+
         session = Session(config, limiter, http_client, hooks, _USER_AGENT)
         options = CallOptions(deadline=config.deadline, timeout=config.timeout, retry=config.retry)
         self._wire_up(session, MetadataCache(config.metadata_ttl), options, is_owner=True)
@@ -81,6 +83,10 @@ class ServiceClient:
                 attach(self)
 
     def _wire_up(self, session: Session, cache: MetadataCache, options: CallOptions, *, is_owner: bool) -> None:
+        from .leads import Leads
+        from .metadata import Metadata
+        from .tickets import Tickets
+
         self._session = session
         self._metadata_cache = cache
         self._options = options
@@ -203,6 +209,7 @@ class ServiceClient:
 
     def _bulk_setup(self, options: CallOptions, verb: Literal["created", "updated"]) -> Setup:
         from .bulk import Setup
+        from .tickets import LookUps, create_call, update_call
 
         config = self._session.config
         url = httpx.URL(config.base_url)

@@ -231,7 +231,7 @@ def test_missing_time_zones_are_named(monkeypatch):
     def missing(name):
         raise ZoneInfoNotFoundError(name)
 
-    monkeypatch.setattr("lsq_service_async._config_validators.ZoneInfo", missing)
+    monkeypatch.setattr("zoneinfo.ZoneInfo", missing)
     with pytest.raises(ConfigurationError, match=r"^LSQ_TIME_ZONE must be .*'Asia/Kolkata'\. .* pip install tzdata$"):
         Config.from_env(ENVIRONMENT | {"LSQ_TIME_ZONE": "Asia/Kolkata"})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 import string
 from bisect import bisect_left
@@ -66,6 +65,8 @@ def _decode(text: str) -> tuple[str, _Ends, _Ends]:
 def _character(escape: str) -> str:
     """Return the character of an escape. Mere backslashes are dropped, because text may be quoted several times."""
     if escape.startswith("&"):
+        import html  # its table of names is large
+
         return html.unescape(escape)
     digits = escape.lstrip("\\%ux")
     return chr(int(digits, 16)) if digits else ""

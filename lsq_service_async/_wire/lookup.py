@@ -7,7 +7,6 @@ so late that the lost create was applied before it, or not at all.
 
 from __future__ import annotations
 
-import html
 import math
 import re
 import unicodedata
@@ -383,6 +382,8 @@ def _resembles(found: str, sent: str, is_title: bool) -> bool:
     """Whether a text may be the one that was sent, if the account cuts, escapes, cleans or extends texts."""
     if found == sent:
         return True
+    import html  # its table of names is large
+
     other = "[^0-9a-z]+" if found.isascii() else r"[\W_]+"  # a service may store "?" for a letter outside ASCII
     texts = (unicodedata.normalize("NFKC", re.sub("<[^<>]*>", " ", html.unescape(text))) for text in (found, sent))
     words, sent_words = (re.sub(other, " ", text.casefold()).strip() for text in texts)

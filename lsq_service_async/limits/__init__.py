@@ -11,9 +11,22 @@ _leases.py    leases on the calls in flight of this process, and reports of comp
 _engine/      every decision, as pure functions
 """
 
+from typing import TYPE_CHECKING, Any
+
 from ._from_env import limiter_from_env
-from .host import HostLimiter
 from .limiter import Limiter, LimiterStats, Slot
 from .local import LocalLimiter
 
+if TYPE_CHECKING:
+    from .host import HostLimiter
+
 __all__ = ["HostLimiter", "Limiter", "LimiterStats", "LocalLimiter", "Slot", "limiter_from_env"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import HostLimiter, which needs SQLite, when it is first used."""
+    if name == "HostLimiter":
+        from .host import HostLimiter
+
+        return HostLimiter
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from ..errors import ConfigurationError
-from .host import HostLimiter
 from .limiter import Limiter
 
 LIMIT_FILE, LIMIT_REDIS = "LSQ_LIMIT_FILE", "LSQ_LIMIT_REDIS"
@@ -19,7 +18,11 @@ def limiter_from_env() -> Limiter | None:
     """
     file = os.environ.get(LIMIT_FILE)
     if not os.environ.get(LIMIT_REDIS):
-        return HostLimiter(file) if file else None
+        if not file:
+            return None
+        from .host import HostLimiter
+
+        return HostLimiter(file)
     if file:
         raise ConfigurationError(f"{LIMIT_FILE} and {LIMIT_REDIS} are both set; remove one of them")
     try:

@@ -12,10 +12,10 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import attrs
-from aiolimiter import AsyncLimiter
 
 from ..config import Lane, RateLimit
 from ..errors import ConfigurationError, LSQServiceError, NotSentError, QueueTimeoutError
@@ -24,6 +24,9 @@ from ._engine.estimate import Estimate
 from ._engine.messages import Grant, Request
 from ._engine.state import LimitState
 from .queues import PriorityQueues, Waiter
+
+if TYPE_CHECKING:
+    from aiolimiter import AsyncLimiter
 
 _DAY = 86_400  # s; a limit with a window of a day or more is a quota
 _TICK = 0.01  # s; a call may be rejected this long before its deadline, but never after it
@@ -128,6 +131,8 @@ class Limiter(ABC):
         Raises ConfigurationError if the limiter is open for another rate or name, and LSQServiceError if it is in use
         in another event loop.
         """
+        from aiolimiter import AsyncLimiter  # loads importlib.metadata, which takes a sixth of the time of httpx
+
         async with self._lock(), self._ownership() as loop:
             if self._users and (used := self._open_for) and used != (rate, name):
                 one, other = (f"{limit} of {at}" for limit, at in (used, (rate, name)))
