@@ -122,7 +122,7 @@ async def test_an_origin_on_this_machine_has_no_proxy(monkeypatch, setting, loca
     ],
 )
 def test_a_proxy_that_cannot_be_used_is_named(monkeypatch, variable, address):
-    """The error names the variable. Its value, which may hold a password, is not shown, nor in a local variable."""
+    """The error names the variable. Neither it nor a local variable has the value, which may hold a password."""
     monkeypatch.setenv(variable, address)
     with pytest.raises(ConfigurationError, match=rf"^{variable} must be a URL of a proxy") as caught:
         uses_proxy("https://apigw.example.com")

@@ -23,7 +23,7 @@ from lsq_service_async import (
 from lsq_service_async.events import AttemptEnded, CallEnded
 
 
-def test_cancelled_while_sending_the_flight_ends_by_itself(config):
+def test_a_call_that_is_cancelled_in_flight_is_finished(config):
     """A create that is cancelled in flight is finished: the event has its ticket number, and its slot stays counted."""
 
     async def main(client, events):
@@ -43,7 +43,7 @@ def test_cancelled_while_sending_the_flight_ends_by_itself(config):
     assert (call.outcome, type(call.error), call.attempts) == ("unknown", asyncio.CancelledError, 1)
 
 
-def test_cancelled_in_the_queue_nothing_is_sent(config):
+def test_a_call_that_is_cancelled_in_the_queue_is_not_sent(config):
     """A call that is cancelled in the queue takes no slot and makes no request."""
     script = Script(created())
     limited = attrs.evolve(config, rate_limit=RateLimit(1, per=5.0))
@@ -61,7 +61,7 @@ def test_cancelled_in_the_queue_nothing_is_sent(config):
     assert of(CallEnded, events)[-1].outcome == "not applied"
 
 
-def test_cancelled_in_a_pause_nothing_more_is_sent(config):
+def test_a_call_that_is_cancelled_in_a_pause_is_not_sent_again(config):
     """A call that is cancelled between two attempts ends with the unknown outcome of the first."""
     script = Script(502)
     slow = RetryPolicy(backoff=1000.0, backoff_cap=1000.0)
@@ -78,7 +78,7 @@ def test_cancelled_in_a_pause_nothing_more_is_sent(config):
 
 
 @pytest.mark.parametrize("turns", range(12))
-def test_cancelled_at_any_turn_of_the_loop_it_leaves_nothing(config, turns):
+def test_a_call_that_is_cancelled_at_any_turn_leaves_nothing(config, turns):
     """A call that is cancelled in any of its first loop iterations leaves no task and no slot, and the next call
     works."""
 
@@ -112,7 +112,7 @@ def cancelled_at_each_turn(config, *answers):
         yield play(config, script, lambda client, _, turns=turns: main(client, turns))[1]
 
 
-def test_cancelled_in_the_turn_in_which_its_answer_came_the_end_is_known(config):
+def test_a_call_that_is_cancelled_as_its_answer_arrives_ends_once(config):
     """AttemptEnded is emitted once, and is abandoned exactly if the caller did not get the result."""
     seen = set()
     for events in cancelled_at_each_turn(config, created()):
@@ -139,7 +139,7 @@ def test_a_cancelled_call_ends_as_its_attempts_did(config, answers, expected):
     assert {call.outcome for call in left} == expected
 
 
-def test_a_time_out_of_the_caller_is_a_cancellation(config):
+def test_a_timeout_of_the_caller_is_a_cancellation(config):
     """asyncio.timeout works around a call."""
 
     async def main(client, events):
@@ -157,7 +157,7 @@ class Hanging(Script):
         await asyncio.sleep(1000)
 
 
-def test_what_the_deadline_overtakes_before_it_is_sent_is_not_sent(config):
+def test_a_body_that_is_not_sent_at_the_deadline_is_never_sent(config):
     """A body that was not sent in full at the deadline is never sent in full."""
 
     async def main(client, events):
@@ -201,7 +201,7 @@ def test_a_deadline_bounds_the_copying_of_attachments_too(config):
     assert [event.reference for event in events] == [reference, reference]
 
 
-def test_a_time_out_of_the_callers_source_is_its_own(config):
+def test_a_timeout_of_an_attachment_is_not_the_deadline(config):
     """A TimeoutError of the caller's source is not reported as the deadline, and nothing is sent."""
 
     async def impatient():

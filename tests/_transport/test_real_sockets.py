@@ -310,7 +310,7 @@ async def test_timeout_bounds_every_silence_and_the_whole_answer(config, chunks,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("headers", [(), (b"Connection: close",)], ids=["kept", "closed"])
-async def test_answers_that_come_with_the_time_out_lose_no_connection(config, headers):
+async def test_answers_that_arrive_with_the_timeout_lose_no_connection(config, headers):
     """Responses that arrive at the moment of the timeout never leak a connection."""
 
     async def talk(reader, writer):
@@ -375,7 +375,7 @@ async def test_a_server_that_reads_nothing_is_given_up(config):
     assert type(error) is NotSentError
 
 
-async def test_an_early_answer_is_heard(config):
+async def test_an_early_answer_is_reported(config):
     """A 413 before the end of the body is reported if it arrives; otherwise the call ends as not sent."""
 
     async def too_large(reader, writer):
@@ -390,7 +390,7 @@ async def test_an_early_answer_is_heard(config):
     assert [attempt.outcome.value for attempt in error.attempts] in (["refused"], ["not applied"])
 
 
-async def test_nobody_there(config):
+async def test_a_refused_connection_is_not_sent(config):
     """A refused connection ends as not sent and takes no slot."""
     async with RawServer(answering()).running() as server:
         gone = server.origin
@@ -469,7 +469,7 @@ async def test_a_redirect_is_never_followed(config):
     assert "steal" not in str(caught.value)
 
 
-async def test_a_callers_client_brings_none_of_its_own(config):
+async def test_a_callers_client_adds_nothing_to_a_request(config):
     """Headers, cookies, parameters and auth of the caller's http_client are not sent, nor are cookies of the
     service."""
     heads = []
@@ -494,7 +494,7 @@ async def test_a_callers_client_brings_none_of_its_own(config):
 
 
 async def test_cookies_of_the_service_are_not_kept(config):
-    """So they take no memory, and httpx copies no request to read them."""
+    """Cookies take no memory, and httpx does not copy a request to read them."""
     response = ok(b'{"Id":"1"}', b"Set-Cookie: session=1; Path=/")
     async with RawServer(answering(response)).running() as server:
         async with ServiceClient(attrs.evolve(config, base_url=server.origin)) as client:

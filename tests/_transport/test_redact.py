@@ -64,7 +64,7 @@ def test_every_character_can_be_escaped_alone():
 @pytest.mark.parametrize("key", ['p%41"q\\xyz0', '"\\\\\\xyzabcdefg', "%%%%%%%%", "%41", "&lt;abc&gt;"])
 @pytest.mark.parametrize("encoding", ["none", "json", "url", "html", "html, all"])
 def test_a_key_that_looks_escaped_is_found(key, encoding):
-    """A key that has text like an escape is found, and no part of it is searched that is shorter than 8 characters."""
+    """A key that contains text like an escape is found. Its decoded form is not searched below 8 characters."""
     assert redact(f"A ab {ENCODINGS[encoding](key)}", key) == "A ab ***"
 
 

@@ -144,7 +144,7 @@ STAYS = [
 
 @pytest.mark.parametrize(("act", "column"), [(read, 2), (update, 3), (create, 4)], ids=["read", "update", "create"])
 @pytest.mark.parametrize("row", STAYS, ids=[row[0] for row in STAYS])
-def test_what_a_fault_that_stays_ends_in(config, row, act, column):
+def test_a_fault_in_every_attempt_raises_its_error(config, row, act, column):
     """A fault in every attempt raises the error of the table, with the reference and all attempts."""
     result, script, events = run(config, act, row[1])
     assert type(result) is row[column]
@@ -354,7 +354,7 @@ def test_an_update_that_may_have_been_applied_says_so_too(config, later):
     assert (type(result), result.safe_to_repeat) == (OutcomeUnknownError, True)
 
 
-def test_a_create_that_is_done_in_the_end_is_done(config):
+def test_a_receipt_lists_all_attempts(config):
     """The receipt of a create lists all its attempts."""
     receipt, _, _ = run(config, create, 502, BeforeBody(REFUSED), 429, created(7))
     assert receipt.number == "7"
@@ -448,7 +448,7 @@ def test_pauses_are_drawn_below_a_doubling_cap(config, monkeypatch):
 
 
 @pytest.mark.parametrize(("status", "retry_after", "waits"), [(502, "33", 33), (503, "7", 7), (503, "3000", 60)])
-def test_a_server_that_names_a_time_is_given_it(config, status, retry_after, waits):
+def test_a_retry_after_is_honoured(config, status, retry_after, waits):
     """A Retry-After that is longer than the backoff is honoured, up to 60 s."""
     policy = RetryPolicy(attempts=2, backoff=5.0)
     answers = httpx.Response(status, headers={"retry-after": retry_after}), answer()
@@ -495,7 +495,7 @@ def test_a_429_pauses_the_whole_client(config, retry_after, least, most):
 
 
 def test_a_deadline_bounds_queue_sends_and_waits_together(config):
-    """A deadline is kept within 50 ms in the queue, in an attempt and between attempts."""
+    """A call ends within 50 ms of its deadline, in the queue, in an attempt and between attempts."""
 
     async def timed(client):
         started = asyncio.get_running_loop().time()
@@ -534,7 +534,7 @@ def test_a_create_that_the_deadline_overtakes_is_unknown(config):
     ]
 
 
-def test_a_queue_time_out_after_an_unknown_send_is_unknown(config):
+def test_a_queue_timeout_after_an_unknown_send_is_unknown(config):
     """A queue timeout before the second attempt does not hide that the first is unknown."""
     limited = attrs.evolve(config, rate_limit=attrs.evolve(config.rate_limit, calls=1))
     error, script, _ = run(limited, create, 502, deadline=4.0)
@@ -542,7 +542,7 @@ def test_a_queue_time_out_after_an_unknown_send_is_unknown(config):
     assert isinstance(error.__cause__, QueueTimeoutError)
 
 
-def test_a_wrong_key_is_said_once(config):
+def test_a_wrong_key_is_tried_once(config):
     """A 401 is not repeated."""
     result, script, _ = run(config, read, 401)
     assert (type(result), len(script.seen)) == (AuthenticationError, 1)

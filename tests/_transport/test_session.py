@@ -23,7 +23,7 @@ from lsq_service_async.limits import LocalLimiter
 from lsq_service_async.tickets import create_call
 
 
-def test_closing_waits_for_flights(config):
+def test_closing_waits_for_requests_in_flight(config):
     """A request in flight is finished before the client is closed."""
 
     async def main(client, events):
@@ -35,7 +35,7 @@ def test_closing_waits_for_flights(config):
     assert play(config, Script(Slow(5, created(7))), main)[0] == "7"
 
 
-def test_closing_waits_at_most_the_time_out(config):
+def test_closing_waits_at_most_for_the_timeout(config):
     """A request that is still unanswered after the timeout ends as unknown, for its caller and for the hooks."""
 
     async def main(client, events):
@@ -126,7 +126,7 @@ class Answering(Script):
     ids=["it is whole", "it has no end"],
 )
 def test_closing_breaks_no_response_that_is_being_closed(config, body, expected):
-    """A flight is cancelled while it reads a response, but not while it closes one: httpx could leak the connection."""
+    """A task is cancelled while it reads a response, but not while it closes one: httpx could leak the connection."""
 
     async def main(client, events):
         task = asyncio.create_task(client.with_options(timeout=100.0).tickets.create(TICKET))
@@ -192,7 +192,7 @@ def test_closing_while_an_intent_is_written_does_not_undo_an_earlier_send(config
     assert [event.outcome for event in of(CallEnded, events)] == ["unknown"]
 
 
-def test_closing_starts_no_flight(config):
+def test_closing_sends_no_request(config):
     """A closing client sends nothing more, also if its limiter is shared with an open client."""
     script = Script(Slow(1, created()))
 

@@ -202,7 +202,7 @@ async def test_a_file_that_changes_while_it_is_sent_is_an_error(client, emulator
 
 
 @pytest.mark.parametrize("what", ["deleted", "a folder", "a fifo", "longer", "shorter"])
-async def test_a_file_that_is_no_more_what_it_was_is_an_error(client, emulator, path, what):
+async def test_a_file_that_was_replaced_is_an_error(client, emulator, path, what):
     """A file that was replaced after its attachment was made raises NotSentError."""
     attachment = Attachment.from_path(path)
     path.unlink()
@@ -219,7 +219,7 @@ async def test_a_file_that_is_no_more_what_it_was_is_an_error(client, emulator, 
 
 
 @pytest.mark.parametrize("error", [StopIteration(), RuntimeError("my storage is down"), TimeoutError("slow")])
-async def test_whatever_a_file_raises_is_named(client, emulator, error):
+async def test_an_exception_of_a_file_is_named(client, emulator, error):
     """Any exception of a file, also StopIteration, raises NotSentError without a retry."""
 
     class Broken(Zeros):
@@ -356,7 +356,7 @@ async def test_a_reset_in_the_middle_is_repeated(client, emulator, large):
     assert len(emulator.tickets) == 1
 
 
-async def test_a_body_that_is_too_large_is_heard_or_named(client, emulator, large):
+async def test_a_body_that_is_too_large_is_reported(client, emulator, large):
     """An early 413 is raised if it arrives; if a reset prevents that, the error suggests that the request is too
     large."""
     emulator.faults.add(EarlyStatus(413, times=3))

@@ -36,7 +36,7 @@ async def outcomes_of(job):
     ids=["applied", "applied, retry", "unknown, retry", "refused"],
 )
 def test_an_edited_row_does_not_stop_the_run(play, journal, fault, retry, state, number, words):
-    """It is not sent, not even by "resend", and its entry stays as it is. The other rows are created."""
+    """An edited row is not sent, not even by "resend", and its entry does not change. The other rows are created."""
 
     async def main(client, emulator):
         emulator.faults.add(fault)
@@ -93,7 +93,7 @@ def test_an_edited_update_names_its_ticket(play, journal):
 
 
 def test_a_retry_sends_an_edited_row_under_its_key(play, journal):
-    """It may be edited again and again. Then its last and its first content are reported as the same row."""
+    """A row may be edited more than once. Its last and its first content are then reported as the same row."""
 
     async def main(client, emulator):
         emulator.faults.add(Status(400, times=3))
@@ -143,7 +143,7 @@ def test_an_edited_row_without_a_key_is_a_new_row(play, journal):
 
 @pytest.mark.parametrize("fault", [APPLIED, UNKNOWN, REFUSED], ids=["applied", "unknown", "refused"])
 def test_a_row_that_lost_its_key_is_not_sent(play, journal, fault):
-    """It fails under its old key with its ticket number. After its key was restored, the run continues as before."""
+    """A row without its key fails under that key, with its ticket number. With the key, the run continues as before."""
 
     async def main(client, emulator):
         emulator.faults.add(fault)
@@ -164,7 +164,7 @@ def test_a_row_that_lost_its_key_is_not_sent(play, journal, fault):
 
 
 def test_equal_rows_of_one_input_are_not_taken_for_rows_that_lost_their_key(play, journal):
-    """Only as many rows without a key are held back as the journal has other keys that the input does not have."""
+    """A row without a key is rejected only for a key of the journal that is not in the input, once for each key."""
     [row] = keyed(1)
     other = attrs.evolve(row, key="other")
 

@@ -114,7 +114,7 @@ async def test_a_run_that_is_cancelled_while_its_journal_opens_releases_it(journ
 
 
 def test_a_run_with_a_closed_client_sends_nothing(play, journal):
-    """It raises one error, and no row is unknown."""
+    """The run raises one error, and no row is unknown."""
 
     async def main(client, emulator):
         job = client.bulk.create(keyed(30), journal=journal)
@@ -147,7 +147,7 @@ def test_a_run_whose_client_is_closed_midway_ends(play, journal):
 
 
 async def test_a_run_whose_limiter_cannot_be_used_ends(tmp_path, journal):
-    """It raises the same error as a single call."""
+    """The run raises the same error as a single call."""
     config = Config(access_key="k", secret_key="s", org_id="1", base_url="http://localhost")
     async with httpx.AsyncClient() as http:
         client = ServiceClient(config, limiter=HostLimiter(tmp_path / "nowhere" / "limit"), http_client=http)

@@ -232,7 +232,7 @@ def test_a_database_of_another_program_is_left_alone(journal):
     "name", [":memory:", "file:run.sqlite", Path("file:run.sqlite"), "", "a\0b", "a\ud800b", b"run.sqlite", 5, None]
 )
 def test_a_name_that_is_not_the_path_of_a_file_is_refused(name):
-    """Some are not paths, and SQLite would take others for something else than a file of that name."""
+    """Some names are not paths, and others have a special meaning for SQLite."""
     for use in (JournalFile, states_in, partial(resolve, not_applied=["a"]), HostLimiter):
         with pytest.raises(ConfigurationError, match="The path of a file is required"):
             use(name)
@@ -514,7 +514,7 @@ def test_a_damaged_journal_never_loses_a_row_silently(journal, seed):
 
 @pytest.mark.parametrize("killed", [True, False])
 async def test_a_journal_of_version_1_is_upgraded(journal, caplog, killed):
-    """Its next run keeps every row, takes rows in flight for unknown, and gives it the account, with one warning."""
+    """The next run keeps every row, takes rows in flight for unknown, and stores the account, with one warning."""
     make_version_1(journal, *["UPDATE rows SET state = 'in_flight' WHERE key = 'pending'"] * killed, killed=killed)
     assert (account_in(journal), possible_duplicates_in(journal)) == (None, {})
     unknown = {"unknown": "OutcomeUnknownError"}

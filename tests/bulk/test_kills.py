@@ -91,7 +91,7 @@ async def test_a_killed_look_up_doubles_and_loses_nothing(tmp_path, runs, kills)
 
 @pytest.mark.slow
 async def test_the_kills_find_rows_that_are_sent_twice(tmp_path):
-    """The control of the test above: with ``on_unknown="resend"`` the same kills do create tickets twice."""
+    """With ``on_unknown="resend"``, the same kills create tickets twice, so the test above can fail."""
     results = await killed_runs(tmp_path, 4, 5, on_unknown="resend")
     assert sum(twice for twice, _, _ in results) > 0
 

@@ -218,7 +218,7 @@ def test_no_ticket_is_doubled_and_no_row_is_lost(play, journal, name, has_marker
     [("alone", resend), ("automation edits titles", naive), ("some are trashed", naive)],
 )
 def test_careless_answers_double_tickets(play, journal, name, on_unknown):
-    """The control of the test above: sending unknown rows again, and a search by title, do create tickets twice."""
+    """Sending unknown rows again, and a search by title, create tickets twice, so the test above can fail."""
     assert trial(play, journal, SCENARIOS[name], 7, on_unknown).doubled > 0
 
 
@@ -293,7 +293,7 @@ def test_a_look_up_without_sending_decides_what_the_next_run_sends(play, journal
 
 @pytest.mark.parametrize("settings", [{}, {"marker_field": MARKER}], ids=["by content", "by marker"])
 def test_another_process_decides_with_the_journal_alone(play, journal, settings):
-    """Its number ranges, its fences and its samples are in the journal and the input. Resolved rows have no range."""
+    """Number ranges, fences and samples are in the journal and the input. Resolved rows have no range."""
     store = TicketStore(first_number=500)
 
     async def first(client, emulator):
@@ -368,7 +368,7 @@ def test_a_run_that_is_stopped_leaves_its_rows_unknown(play, journal):
 
 
 def test_absent_rows_that_are_held_back_are_unknown_if_the_run_stops(play, journal):
-    """They were not sent again, so the next run decides about them."""
+    """Rows that were held back were not sent again, so the next run decides about them."""
 
     async def main(client, emulator):
         emulator.faults.add(PLAIN, PLAIN, DROPPED, DROPPED)
@@ -395,7 +395,7 @@ def test_absent_rows_that_are_held_back_are_unknown_if_the_run_stops(play, journ
         ({"unknown_ticket": {"status": 500, "body": "x"}, "gaps": 0.5}, "the look-up failed with ServerError"),
     ],
 )
-def test_an_account_of_which_the_facts_are_not_as_expected_is_not_judged(play, journal, facts, reason):
+def test_rows_of_an_account_with_unexpected_facts_stay_unknown(play, journal, facts, reason):
     """The rows stay unknown, with the reason: no ticket is doubled."""
 
     async def main(client, emulator):
@@ -414,7 +414,7 @@ def test_an_account_of_which_the_facts_are_not_as_expected_is_not_judged(play, j
 
 
 def test_a_row_of_a_version_1_journal_is_unclear(play, tmp_path):
-    """It has no number range, so the look-up cannot decide, however much later it is."""
+    """The row has no number range, so a look-up at any time cannot decide."""
     path = tmp_path / "run.sqlite"
     database = sqlite3.connect(path)
     database.executescript((Path(__file__).parent / "version_1.sql").read_text())
@@ -437,7 +437,7 @@ def test_a_row_of_a_version_1_journal_is_unclear(play, tmp_path):
 
 @pytest.mark.parametrize("known", [0, 400])
 def test_the_first_row_is_sent_alone_if_no_number_is_known(play, journal, known):
-    """Its ticket begins the ranges of all other rows; without it, they would begin at 1."""
+    """The ticket of the first row begins the ranges of all others, which would begin at 1 without it."""
 
     async def main(client, emulator):
         emulator.faults.add(faults.Latency(1.0, method="POST", times=9))
@@ -510,7 +510,7 @@ def test_a_row_that_was_resolved_has_its_ticket(play, journal):
 
 
 def test_a_function_gets_the_row_and_its_number_range(play, journal):
-    """Its verdict decides, in this run too. Until the range has an end, the function waits, at most to the end."""
+    """The function decides, in this run too. It is called when the range has ended, or at the end of the run."""
     asked = {}
 
     async def main(client, emulator):
@@ -620,7 +620,7 @@ def test_resend_sends_an_unknown_row_once_more_in_the_same_run(play, journal, sc
 
 
 def test_a_row_keeps_its_reference_in_the_marker_field(play, journal):
-    """So a look-up finds the ticket of each of its sends."""
+    """With one reference, a look-up finds the ticket of each send of the row."""
 
     async def main(client, emulator):
         emulator.faults.add(LOST)

@@ -64,7 +64,7 @@ def test_a_plan_counts_rows_that_a_dead_run_left_in_flight_as_unknown(play, jour
 
 
 def test_the_time_left_of_a_resumed_run_has_no_time_for_skipped_rows(play, journal):
-    """From its first outcome on, it is the wait before the first call and the time of the calls."""
+    """From the first outcome on, the time left is the wait before the first call and the time of the calls."""
 
     async def main(client, emulator):
         await run(client.bulk.create(keyed(60), journal=journal))

@@ -9,7 +9,7 @@ from lsq_service_async.bulk import Plan, Summary
 
 
 def test_a_second_run_skips_rows_that_are_done(play, journal):
-    """Their outcomes have the receipts of the first run, and no call is made for them."""
+    """Skipped rows have the receipts of the first run, and no call is made for them."""
 
     async def main(client, emulator):
         first = {

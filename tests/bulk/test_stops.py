@@ -20,7 +20,7 @@ from lsq_service_async.emulator.faults import Serve, Status
 
 
 def test_a_key_that_the_input_has_twice_stops_the_run(play, journal):
-    """One of the rows would be lost, and it is not an edited row, although the first one has failed in this run."""
+    """The second row would be lost. It is not an edit of the first one, although that one failed in this run."""
 
     async def main(client, emulator):
         emulator.faults.add(Status(400))

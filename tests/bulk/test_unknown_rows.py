@@ -160,7 +160,7 @@ def test_a_create_that_was_repeated_after_a_500_is_a_possible_duplicate(play, jo
 
 
 def test_a_row_that_is_sent_again_by_resend_is_a_possible_duplicate(play, journal, caplog):
-    """It was unknown in an earlier run, so both sends may have been applied. One warning names both references."""
+    """Both sends of the unknown row may have been applied. One warning names both references."""
 
     async def main(client, emulator):
         emulator.faults.add(lost())

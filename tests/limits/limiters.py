@@ -59,7 +59,7 @@ async def call(
 
 @asynccontextmanager
 async def opened(rate: RateLimit = RATE) -> AsyncIterator[LocalLimiter]:
-    """An open local limiter. When it is closed at the end, no task may be left."""
+    """Open a local limiter, and close it at the end. Then no task may be left."""
     limiter = LocalLimiter()
     await limiter.open(rate, NAME)
     yield limiter
@@ -202,7 +202,7 @@ class Process(SharedLimiter):
 async def processes(
     count: int, backend: Callable[[], Any] | None = None, *, rate: RateLimit = RATE, waits: bool = False
 ) -> AsyncIterator[list[Process]]:
-    """So many limiters that share a state in memory, or what ``backend`` makes. No task of them may be left."""
+    """Open limiters that share a state in memory or use ``backend``. At the end, none of their tasks may be left."""
     before, server = asyncio.all_tasks(), Server()
     async with AsyncExitStack() as stack:
         limiters = []

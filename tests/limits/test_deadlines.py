@@ -90,7 +90,7 @@ async def test_a_deadline_that_has_passed_fails_although_slots_are_free():
 
 @virtual
 async def test_a_call_is_rejected_if_answers_do_not_arrive():
-    """With all slots in flight, a call with six seconds is rejected when an answer would be too late for it."""
+    """With all slots in flight, a call is rejected once an answer would be too late for its deadline."""
     async with opened() as limiter:
         await take(limiter, 25)
         began = time()
@@ -186,7 +186,7 @@ async def test_a_deadline_holds_while_the_backend_is_slow():
 
 @virtual
 async def test_a_backend_that_does_not_reply_is_given_the_first_back_off():
-    """No message to it has failed yet, and a repeat after a hundredth of a second would have the same end."""
+    """Until a message has failed, ``retry_after`` is the first back-off: an earlier repeat would fail as well."""
     async with processes(1, rate=RateLimit(100, per=1.0)) as [limiter]:
         limiter.backend.delay = 0.9
         with pytest.raises(QueueTimeoutError, match="backend unavailable") as caught:
@@ -196,7 +196,7 @@ async def test_a_backend_that_does_not_reply_is_given_the_first_back_off():
 
 @virtual
 async def test_a_deadline_that_ends_during_an_outage_names_the_backend():
-    """The error has the reason as its cause, and a new call after ``retry_after`` is not made before the next try."""
+    """The error has the reason as its cause, and ``retry_after`` ends no earlier than the next try of the limiter."""
     async with processes(1, waits=True) as [limiter]:
         limiter.backend.down, began = True, time()
         message = r"backend unavailable .*: Fake: it is down; retry in 2.0 s"

@@ -59,7 +59,7 @@ def test_both_variables_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without redis-py, the message is how to install it."""
+    """Without redis-py, the message has the command that installs it."""
     monkeypatch.setenv("LSQ_LIMIT_REDIS", "redis://127.0.0.1")
     monkeypatch.delitem(sys.modules, "lsq_service_async.limits.redis")
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)

@@ -206,7 +206,7 @@ async def test_after_a_reboot_what_was_used_counts_as_used_just_now(backend, mon
 
 @virtual
 async def test_a_file_of_version_0_1_0_is_used_without_exceeding_the_limit(backend, path):
-    """Its calls count: 24 were answered just now, so one call is sent at once and the next waits for the window."""
+    """The calls of the file count: 24 were answered just now, so one is sent at once and the next waits a window."""
     file = File(path)
     await file.open(NAME)
     await file.aclose()
@@ -344,9 +344,9 @@ asyncio.run(file.aclose())
 
 
 async def test_another_process_that_closes_the_file_does_not_harm_one_that_uses_it_twice(path):
-    """SQLite deletes -wal and -shm when the last process closes the file, and knows that from locks.
+    """The last process that closes the file deletes -wal and -shm. SQLite finds it with locks.
 
-    A process loses its locks on a file as soon as it closes it once.
+    A process that closes any descriptor of a file loses all its locks on the file.
     """
     one, other = HostBackend(path), HostBackend(path)
     await one.open(NAME)

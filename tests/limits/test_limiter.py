@@ -29,7 +29,7 @@ async def test_after_a_rest_a_whole_window_of_calls_is_sent_at_once():
 
 @virtual
 async def test_bulk_calls_are_evenly_spaced_from_the_first_one():
-    """They never use the burst: ten calls take nine tokens."""
+    """Bulk calls never use the burst: ten calls take nine tokens."""
     async with opened() as limiter:
         began = time()
         for slot in await take(limiter, 10, Lane.BULK):

@@ -214,7 +214,7 @@ async def test_slots_that_were_granted_and_never_used_are_not_lost():
 
 @virtual
 async def test_closing_rejects_the_waiting_calls_a_hundred_at_a_time():
-    """All raise NotSentError, other tasks get a turn after each hundred, and no task is left."""
+    """All waiting calls raise NotSentError, other tasks run after each hundred, and no task is left."""
     limiter = LocalLimiter()
     await limiter.open(RATE, NAME)
     await spend(limiter)

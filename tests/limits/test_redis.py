@@ -98,7 +98,7 @@ async def test_while_redis_is_stopped_calls_wait_or_fail(redis_server, name, cap
 
 @pytest.fixture
 def old_primary(redis_server, tmp_path):
-    """Starts a second server."""
+    """Start a second server."""
     server = RedisServer(redis_server.program, tmp_path)
     yield server
     server.stop()
@@ -287,7 +287,7 @@ RIGHTS = ["+evalsha", "+script|load", "+get", "+set", "+time", "~lsq_service_asy
 
 @pytest.mark.parametrize("missing", [*RIGHTS, None])
 async def test_a_user_needs_exactly_the_rights_that_the_error_names(redis_server, name, missing):
-    """Without one of them, opening raises ConfigurationError, also if another process has loaded the scripts."""
+    """Without one of the rights, opening raises ConfigurationError, even if another process has loaded the scripts."""
     async with asyncio_redis.from_url(redis_server.url) as admin:
         rights = [right for right in RIGHTS if right != missing]
         await admin.execute_command("ACL", "SETUSER", name, "on", ">pw", *rights)

@@ -47,7 +47,7 @@ kinds = pytest.mark.parametrize(
 
 
 async def time_out(slots, *, silence=TIMEOUT):
-    """Wait for the time-outs of calls that got no answer."""
+    """Wait for the timeouts of calls that got no answer."""
     await asyncio.sleep(silence)
     for slot in slots:
         slot.release(silence=silence)
@@ -63,7 +63,7 @@ async def unanswered(limiter, sent, lane=Lane.INTERACTIVE, **about):
 
 @kinds
 def test_one_call_at_a_time_is_sent_until_an_answer_arrives(kind, tmp_path):
-    """A probe is sent at once, the next one after its time-out. The slots return a window after the first answer."""
+    """A probe is sent at once, the next one after its timeout. The slots return a window after the first answer."""
 
     async def main():
         async with kind(tmp_path) as [one, other]:
@@ -99,7 +99,7 @@ def test_one_call_at_a_time_is_sent_until_an_answer_arrives(kind, tmp_path):
 )
 @kinds
 def test_a_call_without_an_answer_counts_as_answered_unless_the_service_stands_still(kind, silence, heard, tmp_path):
-    """Its slot returns a window later, and other calls are sent meanwhile."""
+    """The slot of a call without an answer returns a window later, and other calls are sent meanwhile."""
 
     async def main():
         async with kind(tmp_path) as [one, other]:
@@ -121,7 +121,7 @@ def test_a_call_without_an_answer_counts_as_answered_unless_the_service_stands_s
 
 @virtual
 async def test_only_an_answer_ends_a_standstill():
-    """Neither a connection that breaks nor a call that is not sent does, and probes are a token apart at least."""
+    """A broken connection or an unsent call does not end a standstill, and probes are a token apart at least."""
     async with opened() as limiter:
         await time_out(await take(limiter, 25))
         began = time()
