@@ -83,7 +83,7 @@ class Entry:
     ``previous_digest`` is the first digest of a row that was edited. ``error`` is the class of the last error;
     for a failed row, the result of `journal.summary_of`. ``reference`` and ``sent_at`` (seconds since 1970) are those
     of the last send. ``above`` is the highest ticket number that was known before the first send that may have been
-    applied. ``ended_at`` is when the last send ended; None if the ticket number is not from the service. ``marker`` is
+    applied. ``ended_at`` is when the last send ended; None if the ticket number is not from its answer. ``marker`` is
     the field in which the reference was sent.
     """
 
@@ -282,7 +282,7 @@ class JournalFile:
         for row in database.execute("SELECT * FROM rows"):
             total += _hash(row)
             states[State(row[2])] += 1
-            if row[12] is not None:  # from the service; a number that a person entered may be wrong
+            if row[12] is not None:  # from its answer; a number from a person or a look-up may be wrong
                 self.highest_number = max(self.highest_number, as_number(row[4]))
         if stored != c_int64(total).value:
             raise _unusable(self.path, "its rows do not match their sum")

@@ -85,7 +85,7 @@ class Journal:
     async def numbers(self) -> tuple[int, list[tuple[int, float | None, int | None]]]:
         """Return the highest ticket number, and the tickets of earlier runs that may be confused with an unknown row.
 
-        Each is its number, when it was sent, and the highest number then. If a person entered it, the others are None.
+        Each is its number, when it was sent, and the highest number then. If it got no answer, the last two are None.
         """
         return self._highest_number, await self._in_thread(self._file.query, _numbers)
 

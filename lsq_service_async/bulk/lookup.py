@@ -104,7 +104,7 @@ class RowQueue:
         self._changed.set()
 
     def skipped(self, row: Row, entry: Entry) -> None:
-        """Use a row that an earlier run has created as a sample, unless a person has given its number."""
+        """Use a row that an earlier run has created as a sample, unless a person or a look-up gave its number."""
         if entry.receipt is None or not isinstance(row.given.ticket, NewTicket):
             return
         sample = self._recall(row, entry)
