@@ -180,7 +180,7 @@ class RowMatcher:
     """Finds the entry of each row of one input, in the order of the input. Blocks."""
 
     def __init__(self) -> None:
-        self._has_met = self._has_named = False
+        self._has_met = self._has_named = False  # whether the temporary tables exist
 
     def match(self, database: sqlite3.Connection, row: Row, edited: bool = False) -> tuple[Entry, str | None]:
         """Return the entry of a row, and the reason if the row must not be sent. A new row gets a new entry.

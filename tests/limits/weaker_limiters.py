@@ -65,15 +65,15 @@ class SlotsPaceAndBurst(Slots):
         super().__init__()
         self._turn = asyncio.Lock()
         self._pace = AsyncLimiter(1, TOKEN)
-        self._bunch, self._last = CALLS, -math.inf
+        self._burst_left, self._last = CALLS, -math.inf
 
     async def acquire(self, lane: Lane) -> Slots:
         async with self._turn:
             await super().acquire(lane)
             now = asyncio.get_running_loop().time()
-            self._bunch = CALLS if now - self._last >= 2 * PER else self._bunch
-            if self._bunch and not self._pace.has_capacity():
-                self._bunch -= 1
+            self._burst_left = CALLS if now - self._last >= 2 * PER else self._burst_left
+            if self._burst_left and not self._pace.has_capacity():
+                self._burst_left -= 1
             else:
                 await self._pace.acquire()
             self._last = now

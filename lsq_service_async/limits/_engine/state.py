@@ -13,7 +13,7 @@ from ...config import Lane, RateLimit
 from .adaptive_rate import AdaptiveRate
 from .fairness import ProcessOrder
 from .messages import Request
-from .window import opens_at, room_beside_one
+from .window import opens_at, room_for_others
 
 ALONE = 0  # the process id if there is one process only
 
@@ -46,7 +46,7 @@ class LimitState:
     window, both oldest first. No call is granted before ``paused_until``. No bulk call is granted before
     ``paced_until``, and after a refusal no interactive one either. ``processes`` are those that use the limit; their
     configured rates all hold. ``round_trip``: the recent mean time in seconds from the grant to the answer, without
-    large uploads. ``heard_at`` is the time of the last answer. ``revision`` changes if an estimate may have changed.
+    large uploads. ``last_answer`` is when the last one arrived. ``revision`` changes if an estimate may have changed.
 
     The service `stands_still` if a call timed out and no answer arrived since it was sent. Then one call at a time is
     sent as a ``probe``, although no slot is free. Any answer ends this.
@@ -62,7 +62,7 @@ class LimitState:
     uploads: list[float] = attrs.field(factory=list)
     flights: dict[int, Flight] = attrs.field(factory=dict)
     processes: dict[int, Presence] = attrs.field(factory=dict)
-    heard_at: float = -math.inf
+    last_answer: float = -math.inf
     probe: int = -1
     stands_still: bool = attrs.field(init=False, eq=False)
     rate: RateLimit = attrs.field(init=False, eq=False)
@@ -111,17 +111,17 @@ class LimitState:
         flight = self.flights.get(slot)
         if silence is None:
             self.answer(slot, moment, is_large=is_large)
-            self._hear(moment)
-        elif flight is not None and (self.stands_still or (silence and self.heard_at < moment - silence)):
+            self._answer_arrived(moment)
+        elif flight is not None and (self.stands_still or (silence and self.last_answer < moment - silence)):
             self.enter(slot, flight._replace(is_stuck=True))
             self.stands_still = True
         else:
             self.flights.pop(slot, None)  # its round trip is not known
             self.answer(slot, moment, is_large=is_large)
 
-    def _hear(self, moment: float) -> None:
+    def _answer_arrived(self, moment: float) -> None:
         """The service answered at ``moment``, so it has counted the calls that timed out before."""
-        self.heard_at = max(self.heard_at, moment)
+        self.last_answer = max(self.last_answer, moment)
         if self.stands_still:
             for slot, flight in list(self.flights.items()):
                 if flight.is_stuck and flight.since <= moment:  # else the report is late
@@ -189,7 +189,7 @@ class LimitState:
 
     def _rate_changed(self) -> None:
         self.rate = self.adaptive.in_use
-        self._always_room = int(room_beside_one(self.rate))
+        self._always_room = int(room_for_others(self.rate))
         self.revision += 1
 
     # Decisions.

@@ -80,7 +80,7 @@ def _bound(state: LimitState, now: float) -> None:
         adaptive.trial = _within(0.0, adaptive.trial, max(FIRST_HOLD, adaptive.plan.per))
     else:
         state.adopt(AdaptiveRate.of(adaptive.configured))
-    state.heard_at = _within(oldest, state.heard_at, now)
+    state.last_answer = _within(oldest, state.last_answer, now)
     state.paused_until = _within(oldest, state.paused_until, latest)
     state.paced_until = _within(oldest, state.paced_until, now + 2 * state.token)
     state.round_trip = _within(0.0, state.round_trip, _LONGEST_ROUND_TRIP)
@@ -196,7 +196,7 @@ def state_to_json(state: LimitState) -> str:
          adaptive.is_paced, adaptive.known_at, adaptive.trial],
         [order.row, order.turns, [[head[0], LANES.index(head.lane), *head[2:]] for head in order.heads.values()]],
         [state.seen, state.paused_until, state.paced_until, state.round_trip, state.answered, state.uploads,
-         state.heard_at, state.probe, adaptive.configured.window],
+         state.last_answer, state.probe, adaptive.configured.window],
         [[slot, *flight] for slot, flight in state.flights.items()],
         [[process, until, rate.calls, rate.per, rate.window] for process, (until, rate) in state.processes.items()],
     ])  # fmt: skip
@@ -210,7 +210,7 @@ def state_from_json(text: str) -> LimitState:
         named, named_until, hold, is_paced, known_at, trial = rest + _UNWRITTEN[len(rest) :]
         named = named and (named[0], named[1])
         seen, paused_until, paced_until, round_trip, answered, uploads, *newer = moments
-        heard_at, probe, window, *_ = newer + [-math.inf, -1, "any"][len(newer) :]
+        last_answer, probe, window, *_ = newer + [-math.inf, -1, "any"][len(newer) :]
         configured, plan, rate = (_rate(calls, per, window) for calls, per in rates)
         order = {
             (process, LANES[lane]): Head(process, LANES[lane], int(turn), until, is_large, int(waiting))
@@ -228,7 +228,7 @@ def state_from_json(text: str) -> LimitState:
             answered=answered,
             uploads=uploads,
             flights={slot: Flight(*flight) for slot, *flight in flights},
-            heard_at=heard_at,
+            last_answer=last_answer,
             probe=probe,
             processes={process: Presence(until, _rate(*(own or rates[0]))) for process, until, *own in processes},
         )

@@ -30,7 +30,7 @@ def slack_of(rate: RateLimit) -> float:
     return min(SLACK, rate.per / 50)
 
 
-def room_beside_one(rate: RateLimit) -> float:
+def room_for_others(rate: RateLimit) -> float:
     """The largest count of all other calls at which one more may be sent: ``calls``, less the slack.
 
     A true window has only whole counts. Its slack is added to the time.
@@ -44,7 +44,7 @@ def opens_at(answered: Sequence[float], in_flight: int, rate: RateLimit) -> floa
     ``answered`` holds the times of the answers of the last ``2 * per`` seconds, oldest first. It may also hold future
     times, of answers that are expected. ``in_flight`` is the number of calls without an answer.
     """
-    room = room_beside_one(rate) - in_flight
+    room = room_for_others(rate) - in_flight
     if room < 0:
         return math.inf
     if len(answered) <= room:
