@@ -309,7 +309,7 @@ def test_a_look_up_ends_with_the_deadline_of_its_call():
         call = asyncio.create_task(client.with_options(deadline=10.0).tickets.create(ticket("Router down")))
         await asyncio.sleep(0.0001)
         await client.tickets.create(ticket("Other"))
-        with pytest.raises(OutcomeUnknownError):
+        with pytest.raises(OutcomeUnknownError, match=r"failed \(the deadline passed\)"):
             await call
         assert loop.time() - started < 10.1
 

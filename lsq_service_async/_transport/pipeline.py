@@ -156,7 +156,7 @@ class Pipeline:
                 # After a 502 or 504 of a gateway, the service may still work on the request for a minute.
                 verdict = await call.look_up(call.create, 60.0 if last.status in (502, 504) else 0.0)
         except (LSQServiceError, TimeoutError) as failure:
-            verdict = Unclear(f"the look-up failed ({failure or 'the deadline passed'})")
+            verdict = Unclear(f"the look-up failed ({str(failure) or 'the deadline passed'})")
         if isinstance(verdict, Unclear):
             text = f"{call.operation} may have been applied, and its look-up is unclear: {verdict.reason}."
             error = OutcomeUnknownError(f"{text} The last attempt failed: {last.error}")
