@@ -92,7 +92,7 @@ class HttpSender:
         self._config = config
         self._redact = Redactor(config.access_key, config.secret_key)
         self._http = http
-        self._keeps_headers = keeps_headers  # also those of a successful response, for the hooks
+        self._keeps_headers = keeps_headers  # even those of a successful response, for the hooks
         self._numbers = TicketNumbers()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lsq_service_async decode")
         origins = {Api.TENANT: config.base_url, Api.METADATA: config.metadata_url, Api.LEADS: config.leads_url}

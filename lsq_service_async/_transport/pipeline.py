@@ -126,7 +126,7 @@ class Pipeline:
             seconds, is_done = context.clock() - started, flight.done()
             if is_done and not flight.cancelled() and flight.exception() is None:
                 result = flight.result()
-            else:  # also if SystemExit or another interrupt of the program ended the task
+            else:  # even if SystemExit or another interrupt of the program ended the task
                 result = unfinished_result(context, reason)
             if is_done:
                 self._emit_attempt_end(context, result, seconds)

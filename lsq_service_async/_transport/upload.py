@@ -178,7 +178,7 @@ class FileReader:
             chunk = self._file.read(remaining + 1 if remaining <= CHUNK_SIZE else CHUNK_SIZE)
             if not isinstance(chunk, bytes):
                 raise TypeError(f"read() returned {type(chunk).__name__}, not bytes")
-        except Exception as error:  # a file of the caller may raise anything, also StopIteration
+        except Exception as error:  # a file of the caller may raise anything, even StopIteration
             raise BodyFailedError(f"attachment {name!r} cannot be read: {error!r}") from error
         if len(chunk) > remaining or (not chunk and remaining):
             raise BodyFailedError(f"attachment {name!r} {'grew' if chunk else 'shrank'} while it was sent")

@@ -324,7 +324,7 @@ class Bulk:
         it up instead: it takes the row and its `NumberRange`, and returns `Found`, `Absent` or `Unclear`; or it takes
         the row alone, and returns a receipt, or None if the row is to be sent. A row whose look-up fails stays unknown.
 
-        A row that was refused is reported as failed; ``retry_failed=True`` sends it again, also with other content
+        A row that was refused is reported as failed; ``retry_failed=True`` sends it again, even with other content
         under the same key. A row that may have been applied is never sent with other content: it is reported as
         failed, with its ticket, or as unknown.
 

@@ -363,7 +363,7 @@ class Limiter(ABC):
         except Exception as error:  # no call may wait forever, whatever a backend raises
             self._is_lined_up = False
             what = "" if isinstance(error, NotSentError) else "the rate limiter failed, so the call was not sent: "
-            while self._queues:  # also calls that arrive meanwhile
+            while self._queues:  # including calls that arrive meanwhile
                 await self._reject_all(f"{what}{error}", error)
         finally:
             self._server = None

@@ -241,7 +241,7 @@ async def test_an_attachment_that_fails_while_it_is_copied_is_not_sent(config):
 
 @pytest.mark.parametrize("event", ["http11.send_request_headers.complete", "http2.send_request_headers.complete"])
 def test_the_timeout_of_a_request_without_a_body_starts_after_its_headers(config, event):
-    """A read ends at its timeout, also over HTTP/2, where httpx does not iterate a body that is empty."""
+    """A read ends at its timeout, even over HTTP/2, where httpx does not iterate an empty body."""
 
     class Silent(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request):

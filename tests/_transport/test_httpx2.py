@@ -180,7 +180,7 @@ async def test_an_answer_about_another_ticket_closes_the_connection(config):
 
 @pytest.mark.parametrize("wrong", [httpx2.Client(), httpx2, 0, ""], ids=lambda wrong: type(wrong).__name__)
 def test_anything_else_is_refused(config, monkeypatch, wrong):
-    """The error names both libraries, also if httpx2 is not installed."""
+    """The error names both libraries, even if httpx2 is not installed."""
     for _ in range(2):
         with pytest.raises(ConfigurationError, match=r"must be an httpx.AsyncClient or an httpx2.AsyncClient, not"):
             ServiceClient(config, http_client=wrong)

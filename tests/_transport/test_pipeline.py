@@ -261,7 +261,7 @@ def test_a_progress_callback_that_raises_is_logged_once(config, caplog):
 
 
 def test_progress_never_runs_backwards(config):
-    """Progress rises to the total once, also if the body is sent several times."""
+    """Progress rises to the total once, even if the body is sent several times."""
     seen = []
 
     async def main(client, events):

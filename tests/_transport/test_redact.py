@@ -43,7 +43,7 @@ def redact(text, *keys):
 @pytest.mark.parametrize("first", ENCODINGS)
 @pytest.mark.parametrize("second", ENCODINGS)
 def test_a_key_is_found_in_every_encoding(first, second):
-    """A key is replaced if its characters are escaped, also twice, and the text around it stays as it is."""
+    """A key is replaced if its characters are escaped, even twice, and the text around it stays as it is."""
     encoded = ENCODINGS[second](ENCODINGS[first](KEY))
     assert redact(f"\\n 5%25 {encoded}&lt;{encoded} \\") == "\\n 5%25 ***&lt;*** \\"
 

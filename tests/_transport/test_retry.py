@@ -458,7 +458,7 @@ def test_a_retry_after_is_honoured(config, status, retry_after, waits):
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_503_with_retry_after_pauses_every_call_and_keeps_the_rate(config, number):
-    """A 503 with Retry-After pauses all clients of the limiter, also if its own call is not repeated."""
+    """A 503 with Retry-After pauses all clients of the limiter, even if its own call is not repeated."""
     script = Script(httpx.Response(503, headers={"retry-after": "7"}), answer())
 
     async def main(client, events):

@@ -193,7 +193,7 @@ def test_closing_while_an_intent_is_written_does_not_undo_an_earlier_send(config
 
 
 def test_closing_sends_no_request(config):
-    """A closing client sends nothing more, also if its limiter is shared with an open client."""
+    """A closing client sends nothing more, even if its limiter is shared with an open client."""
     script = Script(Slow(1, created()))
 
     async def main():

@@ -220,7 +220,7 @@ async def test_a_file_that_was_replaced_is_an_error(client, emulator, path, what
 
 @pytest.mark.parametrize("error", [StopIteration(), RuntimeError("my storage is down"), TimeoutError("slow")])
 async def test_an_exception_of_a_file_is_named(client, emulator, error):
-    """Any exception of a file, also StopIteration, raises NotSentError without a retry."""
+    """Any exception of a file, even StopIteration, raises NotSentError without a retry."""
 
     class Broken(Zeros):
         def read(self, size):

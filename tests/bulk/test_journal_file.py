@@ -420,7 +420,7 @@ def test_a_commit_that_was_cut_off_and_lost_its_side_file_is_an_error(journal):
 @pytest.mark.parametrize("first", [states_in, account_in, open_for_a_run], ids=lambda use: use.__name__)
 @pytest.mark.parametrize("suffix", ["-journal", "-wal"])
 def test_the_side_file_of_another_journal_is_noticed(journal, suffix, first):
-    """SQLite takes it without a check, so that one journal turns into the other: it is refused, also by readers."""
+    """SQLite applies a side file without a check, so one journal turns into the other. Runs and readers refuse it."""
     if suffix == "-wal":
         make_version_1(other := journal.with_name("other"))
     else:
@@ -480,7 +480,7 @@ SEEDS = [*range(20), *(pytest.param(seed, marks=pytest.mark.slow) for seed in ra
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_damaged_journal_never_loses_a_row_silently(journal, seed):
-    """Readers may have read it before. Then it opens with all rows as they were, or it is an error, also later."""
+    """A damaged journal opens with all rows as they were, or raises an error each time, even if it was read before."""
     chance = random.Random(seed)
     damage = chance.choice(["nothing", "bytes", "sector", "cut", "side file removed", "side file of another journal"])
     other = hot(journal.with_name("other"), [entry(1)], [entry(number) for number in range(2, 400)])

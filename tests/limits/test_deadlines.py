@@ -59,7 +59,7 @@ async def test_a_wait_is_as_long_as_expected(before, latency):
 @both_kinds
 @virtual
 async def test_a_deadline_that_cannot_be_met_fails_at_once(pair):
-    """The call raises an error, also because of other processes, and gets a slot ``retry_after`` seconds later."""
+    """The call raises an error, whichever process took the slots, and gets a slot ``retry_after`` seconds later."""
     async with pair() as (one, other):
 
         async def exchange() -> None:

@@ -16,7 +16,7 @@ from lsq_service_async.limits import LimiterStats, LocalLimiter
 
 @virtual
 async def test_after_a_rest_a_whole_window_of_calls_is_sent_at_once():
-    """25 calls do not wait, also if the last thirteen are made later; the next one waits for the window."""
+    """25 calls do not wait, even if the last thirteen are made later; the next one waits for the window."""
     async with opened() as limiter:
         began = time()
         await spend(limiter, 12)

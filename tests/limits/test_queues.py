@@ -32,7 +32,7 @@ from lsq_service_async.limits.queues import FifoQueue, Waiter
 
 @virtual
 async def test_a_lane_is_served_in_the_order_of_arrival():
-    """Calls are granted in the order of arrival, also if more calls arrive meanwhile."""
+    """Calls are granted in the order of arrival, even if more calls arrive meanwhile."""
     async with opened() as limiter, asyncio.TaskGroup() as tasks:
         order: list[str] = []
         await spend(limiter)
