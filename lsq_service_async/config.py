@@ -41,10 +41,10 @@ class RateLimit:
     The documented limit is 25 calls in 5 seconds (apidocs.leadsquared.com/create-tickets). Wrong values raise
     ConfigurationError.
 
-    ``window`` is how the gateway may count. "any" suits every gateway, including those that estimate the calls of a
-    window from two counters: after a burst, the next calls are spread over a window. "sliding" is for gateways that
-    count the calls of true windows (`doctor --burst` finds out). After a burst, the next one follows ``per`` seconds
-    later, so 50 calls at once take 5 seconds instead of 10.
+    ``window`` is how the service may count calls. "any" suits every service, including API gateways that estimate the
+    calls of a window from two counters: after a burst, the next calls are spread over a window. "sliding" is for a
+    service that counts the calls of true windows (`doctor --burst` finds out). The next burst then follows ``per``
+    seconds after the first one, so 50 calls at once take 5 seconds instead of 10.
     """
 
     calls: int = 25
