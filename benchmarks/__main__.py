@@ -1,23 +1,40 @@
-"""``python -m benchmarks [NAME ...]``: run these benchmarks, or all of them, and print a table for each.
+"""``python -m benchmarks [SCENARIO ...]``: compare this package with others, and write ``results/``. See README.md."""
 
-Machines are shared and noisy, so peers are measured alternately in one run: compare the ratios, not the seconds.
-"""
-
+import argparse
 import importlib
+import shlex
 import sys
+import time
 
-BENCHMARKS = ("fastapi_workers", "imports", "limiters", "overhead", "servers", "uploads")
+from . import peers
 
-
-def main(names: list[str]) -> int:
-    unknown = [name for name in names if name not in BENCHMARKS]
-    if unknown:
-        print(f"unknown benchmark: {', '.join(unknown)}; choose from {', '.join(BENCHMARKS)}", file=sys.stderr)
-        return 2
-    for name in names or BENCHMARKS:
-        # Imported here, because each benchmark needs other libraries.
-        importlib.import_module(f"benchmarks.{name}").run()
-    return 0
+SCENARIOS = ("calls", "uploads", "imports")
 
 
-sys.exit(main(sys.argv[1:]))
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"one of {', '.join(SCENARIOS)}; default: all")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes and fewer rounds: all in three minutes")
+    parser.add_argument("--rounds", type=int, metavar="N", help="rounds of each scenario, instead of its own number")
+    parser.add_argument("--list", action="store_true", help="print the scenarios")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.scenarios) - set(SCENARIOS):
+        parser.error(f"unknown scenario {', '.join(sorted(unknown))}; choose from {', '.join(SCENARIOS)}")
+    if arguments.list:
+        print(*SCENARIOS, sep="\n")
+        return
+    peers.restart_inside()
+    # Imported here, because matplotlib and the other packages are installed in the environment only.
+    from .measure import Measure
+    from .report import save
+
+    command = shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
+    for name in arguments.scenarios or SCENARIOS:
+        started = time.monotonic()
+        result = importlib.import_module(f"benchmarks.{name}").run(Measure(arguments.rounds), arguments.quick)
+        print(f"\n## {result.title} ({time.monotonic() - started:.0f} s)\n\n{result.text}\n", flush=True)
+        print(*result.tables, sep="\n\n", flush=True)
+        save(name, result, command, peers.versions())
+
+
+main()

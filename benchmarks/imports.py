@@ -1,27 +1,92 @@
-"""Import time of the package and of httpx, in fresh processes."""
+"""Import time and installed size, each library alone with its dependencies in a folder of its own."""
 
-import statistics
+import os
+import resource
 import subprocess
 import sys
-import time
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-from benchmarks.table import show
+from .measure import Measure
+from .peers import ROOT
+from .report import Plot, Result, Table, bars
 
-ROUNDS = 15
-PROGRAMS = {"nothing": "pass", "httpx": "import httpx", "lsq_service_async": "import lsq_service_async"}
+# A folder for each library, and what pip installs into it. slack_sdk and stripe need a library for their asyncio
+# clients. githubkit 0.16 allows hishel 2.0, but cannot be imported with it.
+FOLDERS = {
+    "httpx": ["httpx"],
+    "lsq_service_async": [str(ROOT)],
+    "lsq_service_async[cli]": [f"{ROOT}[cli]"],
+    "httpx2": ["httpx2"],
+    "aiohttp": ["aiohttp"],
+    "openai": ["openai"],
+    "slack_sdk": ["slack_sdk", "aiohttp"],
+    "stripe": ["stripe[async]"],
+    "githubkit": ["githubkit", "hishel<2"],
+}
+# The first line of a program with the asyncio client of each library. `import NAME` alone would not be fair, because
+# some packages load their modules when a name is first used.
+LINES = {
+    "httpx": "from httpx import AsyncClient",
+    "lsq_service_async": "from lsq_service_async import ServiceClient",
+    "httpx2": "from httpx2 import AsyncClient",
+    "aiohttp": "from aiohttp import ClientSession",
+    "openai": "from openai import AsyncOpenAI",
+    "slack_sdk": "from slack_sdk.web.async_client import AsyncWebClient",
+    "stripe": "from stripe import StripeClient",
+    "githubkit": "from githubkit import GitHub",
+}
+CLICK, VERSION = "import click, httpx", "lsq-service --version"
+TEXT = """Each library is alone with its dependencies in a folder of its own. The time is the CPU time of a process,
+with the start of Python; the size is that of the folder as pip installs it, with compiled modules."""
 
 
-def seconds_of(program: str) -> float:
-    started = time.perf_counter()
-    subprocess.run([sys.executable, "-c", program], check=True)
-    return time.perf_counter() - started
+def run(measure: Measure, quick: bool) -> Result:
+    names = ["httpx", "lsq_service_async"] if quick else list(FOLDERS)
+    with tempfile.TemporaryDirectory() as target, ThreadPoolExecutor(os.cpu_count()) as threads:
+        folders = {name: Path(target, name) for name in names}
+        list(threads.map(install, folders.values()))
+        programs = {name: (folders[name], ["-c", LINES[name]]) for name in names if name in LINES}
+        programs["lsq_service_async, not used"] = folders["lsq_service_async"], ["-c", "import lsq_service_async"]
+        if command_line := folders.get("lsq_service_async[cli]"):
+            programs[CLICK] = command_line, ["-c", CLICK]
+            programs[VERSION] = command_line, ["-m", "lsq_service_async", "--version"]
+        seen = measure.interleaved(9 if quick else 11, programs, lambda name: {"ms": milliseconds(*programs[name])})
+        sizes = {name: megabytes(folder) for name, folder in folders.items()}
+    times = {name: figures["ms"] for name, figures in seen.items()}
+    rows = [
+        [f"`{LINES.get(name, name)}`", f"{ms:.0f}", f"{ms.median / times['httpx'].median:.2f}"]
+        for name, ms in times.items()
+    ]
+    tables = [
+        Table("Import", ["program", "CPU ms (lowest to highest)", "of httpx"], rows),
+        Table(
+            "Installed size",
+            ["package", "MB", "of httpx"],
+            [[name, f"{size:.1f}", f"{size / sizes['httpx']:.1f}"] for name, size in sizes.items()],
+        ),
+    ]
+    drawn = {name: times[name].median for name in LINES if name in times}
+    return Result(
+        "Import time and size", TEXT, tables, [Plot("imports", "Time of the first import", bars(drawn, "CPU ms"))]
+    )
 
 
-def run() -> None:
-    taken: dict[str, list[float]] = {name: [] for name in PROGRAMS}
-    for _ in range(ROUNDS):
-        for name, program in PROGRAMS.items():
-            taken[name].append(seconds_of(program))
-    medians = {name: statistics.median(values) for name, values in taken.items()}
-    rows = [(name, median * 1000, median / medians["httpx"]) for name, median in medians.items()]
-    show(f"import time, median of {ROUNDS} fresh processes", ["import", "ms", "ratio to httpx"], rows)
+def install(folder: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--target", str(folder), *FOLDERS[folder.name]], check=True)
+
+
+def milliseconds(folder: Path, arguments: list[str]) -> float:
+    """Return the CPU time of a process that sees only the standard library and the folder."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    command = [sys.executable, "-S", *arguments]
+    subprocess.run(command, env=environment, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1000
+
+
+def megabytes(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6

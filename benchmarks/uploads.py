@@ -1,51 +1,43 @@
-"""Large attachments: time, memory and event loop stalls of this package, bare httpx, aiohttp and curl."""
+"""Upload of a large file: time, memory, stalls of the event loop and CPU time, next to other ways to send it."""
 
 import shutil
-import statistics
-import subprocess
-import sys
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks.hashing_server import hashing_server
-from benchmarks.table import show
-from benchmarks.upload_peers import PEERS
+from .measure import Measure
+from .report import Plot, Result, Table, bars
+from .workers.uploads import CLIENTS
 
-MIB = 1 << 20
-Figures = tuple[float, ...]
-
-
-def available() -> list[str]:
-    """Return the peers that are installed: aiohttp and curl are optional."""
-    absent = {"aiohttp, open file": find_spec("aiohttp") is None, "curl": shutil.which("curl") is None}
-    return [peer for peer in PEERS if not absent.get(peer)]
+BASE = "httpx files="
+TEXT = """To a server in another process that discards the body. Memory is the growth of the peak during the upload. A
+stall is the longest delay of a task that sleeps in the same event loop. curl is a process of its own. With digests,
+this package returns the SHA-256 of what it sent."""
 
 
-def measured(peer: str, origin: str, path: Path, count: int) -> Figures:
-    command = [sys.executable, "-m", "benchmarks.upload_peers", peer, origin, str(path), str(count)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return tuple(map(float, done.stdout.split()))
-
-
-def compared(origin: str, path: Path, count: int, rounds: int) -> list[tuple[object, ...]]:
-    taken: dict[str, list[Figures]] = {peer: [] for peer in available()}
-    for _ in range(rounds):
-        for peer in taken:
-            taken[peer].append(measured(peer, origin, path, count))
-    medians = {peer: [statistics.median(column) for column in zip(*runs, strict=True)] for peer, runs in taken.items()}
-    base = medians["bare httpx, open file"][0]
-    return [(peer, median[0], median[0] / base, *median[1:]) for peer, median in medians.items()]
-
-
-def run() -> None:
-    head = ["client", "s", "ratio to httpx", "peak growth MiB", "stall p99 ms", "stall max ms"]
-    with tempfile.TemporaryDirectory() as folder, hashing_server() as origin:
-        path = Path(folder) / "large.bin"
-        (path.with_name("small.bin")).write_bytes(bytes(MIB))
-        for size, count, rounds in ((1024, 1, 5), (128, 8, 3)):
-            with path.open("wb") as file:
-                for number in range(size):
-                    file.write(number.to_bytes(4, "big") * (MIB // 4))
-            title = f"{count} x {size} MiB to a server that hashes, median of {rounds} rounds in fresh processes"
-            show(title, head, compared(origin, path, count, rounds))
+def run(measure: Measure, quick: bool) -> Result:
+    size = 64 if quick else 1024  # MiB
+    clients = [client for client in CLIENTS if client != "curl" or shutil.which("curl")]
+    with measure.running("raw_server") as server, tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "large.bin")
+        with path.open("wb") as file:
+            file.truncate(size << 20)  # sparse, so that no disk limits the speed
+        seen = measure.interleaved(
+            2 if quick else 5, clients, lambda client: measure.run("uploads", client, server["origin"], path)
+        )
+    base = seen[BASE]["s"].median
+    stalls = {client: figures["stall_ms"].median for client, figures in seen.items() if client != "curl"}
+    rows = [
+        [
+            client,
+            f"{figures['s']:.2f}",
+            f"{figures['s'].median / base:.2f}",
+            f"{figures['peak_mib'].median:,.0f}",
+            f"{stalls[client]:,.0f}" if client in stalls else "",
+            f"{figures['cpu_s'].median:.2f}",
+        ]
+        for client, figures in seen.items()
+    ]
+    head = ["client", "s (lowest to highest)", "of httpx", "memory MiB", "longest stall ms", "CPU s"]
+    plot = Plot("uploads", f"Longest stall of the event loop during an upload of {size} MiB", bars(stalls, "ms"))
+    text = TEXT + ("" if "curl" in clients else " curl is not installed.")
+    return Result("Upload of a large file", text, [Table(f"{size} MiB", head, rows)], [plot])

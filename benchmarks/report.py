@@ -1,0 +1,114 @@
+"""Results of scenarios as Markdown tables and plots in ``results/``."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+COLOURS = {True: "#1f6f8b", False: "#b8c4cc"}  # this package, and others
+HEAD = """# Results
+
+Written by `python -m benchmarks`; [what is measured and how to read it](../README.md). Each section names its date and
+the machine. Compare ratios, not seconds: seconds are those of one machine.
+"""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of texts. The first column is the name of what is compared, the others are numbers."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def __str__(self) -> str:
+        lines = [self.columns, ["---", *("--:" for _ in self.columns[1:])], *self.rows]
+        return f"**{self.title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A picture. ``draw`` is called with a matplotlib Figure."""
+
+    name: str
+    title: str
+    draw: Callable[[Any], None]
+    size: tuple[float, float] = (8.0, 4.0)
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of a scenario: what was measured in a few sentences, tables, and plots."""
+
+    title: str
+    text: str
+    tables: Sequence[Table]
+    plots: Sequence[Plot] = field(default=())
+
+
+def bars(values: Mapping[str, float], unit: str) -> Callable[[Any], None]:
+    """Return a function that draws one horizontal bar for each value; those of this package have another colour."""
+
+    def draw(figure: Any) -> None:
+        axes = figure.add_subplot()
+        names = list(values)[::-1]
+        colours = [COLOURS[name.startswith(("this", "lsq"))] for name in names]
+        drawn = axes.barh(names, [values[name] for name in names], color=colours)
+        axes.bar_label(drawn, fmt="{:,.3g}", padding=3)
+        axes.set_xlabel(unit)
+        axes.margins(x=0.12)
+        axes.spines[["top", "right"]].set_visible(False)
+
+    return draw
+
+
+def save(name: str, result: Result, command: str, versions: Mapping[str, str]) -> None:
+    """Write the tables and plots of a scenario, and the README of all scenarios that have results."""
+    from matplotlib.figure import Figure
+
+    RESULTS.mkdir(exist_ok=True)
+    for plot in result.plots:
+        figure = Figure(plot.size, layout="constrained")
+        plot.draw(figure)
+        figure.suptitle(plot.title)
+        for kind in ("png", "svg"):
+            figure.savefig(RESULTS / f"{plot.name}.{kind}", dpi=110, metadata={"Date": None} if kind == "svg" else None)
+    about = {
+        "title": result.title,
+        "text": result.text,
+        "tables": [asdict(table) for table in result.tables],
+        "plots": [[plot.name, plot.title] for plot in result.plots],
+        "run": {"command": command, "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}", "machine": machine()},
+        "versions": dict(versions),
+    }
+    (RESULTS / f"{name}.json").write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    sections = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
+    (RESULTS / "README.md").write_text("\n".join([HEAD, *map(_section, sections)]), encoding="utf-8")
+
+
+def _section(about: dict[str, Any]) -> str:
+    run, versions = about["run"], about["versions"]
+    packages = ", ".join(f"{name} {version}" for name, version in versions.items())
+    parts = [f"## {about['title']}", about["text"]]
+    parts += [str(Table(**table)) for table in about["tables"]]
+    parts += [f"![{title}]({name}.svg)" for name, title in about["plots"]]
+    parts += [f"`{run['command']}` on {run['date']}: {run['machine']}. {packages}."]
+    return "\n\n".join(parts) + "\n"
+
+
+def machine() -> str:
+    """Return the number of cores, the model of the CPU, the system and the version of Python."""
+    model = platform.processor() or platform.machine()
+    if (info := Path("/proc/cpuinfo")).exists():
+        names = [
+            line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+        ]
+        model = names[0] if names else model
+    return f"{os.cpu_count()} cores of {model}, {platform.system()}, Python {platform.python_version()}"

@@ -1,0 +1,127 @@
+"""One upload of a file by one client: ``uploads CLIENT ORIGIN PATH``; prints its time, memory, stall and CPU time.
+
+Each client uploads a small file first, so that no import is measured. Memory is the growth of the peak after that. A
+stall is the delay of a task that sleeps in the same event loop, as any other task would see it.
+"""
+
+import asyncio
+import contextlib
+import json
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+TICK = 0.001
+
+
+async def this(origin: str, path: Path, digests: bool = True) -> None:
+    from lsq_service_async import Config, NewTicket, ServiceClient
+
+    config = Config(access_key="a", secret_key="b", org_id="1", base_url=origin, attachment_digests=digests)
+    async with ServiceClient(config) as client:
+        await client.tickets.create(NewTicket(lead_id="45b5"), attachments=[path])
+
+
+async def this_without_digests(origin: str, path: Path) -> None:
+    await this(origin, path, digests=False)
+
+
+async def httpx(origin: str, path: Path) -> None:
+    import httpx
+
+    async with httpx.AsyncClient(timeout=60) as client:
+        with path.open("rb") as file:
+            answer = await client.post(f"{origin}/tickets", data={"ticketDTO": "{}"}, files={"files": file})
+        answer.raise_for_status()
+
+
+async def aiohttp(origin: str, path: Path) -> None:
+    import aiohttp
+
+    form = aiohttp.FormData({"ticketDTO": "{}"})
+    async with aiohttp.ClientSession(raise_for_status=True) as session:
+        with path.open("rb") as file:
+            form.add_field("files", file, filename=path.name)
+            async with session.post(f"{origin}/tickets", data=form) as answer:
+                await answer.read()
+
+
+async def curl(origin: str, path: Path) -> None:
+    form = ["-F", "ticketDTO={}", "-F", f"files=@{path}"]
+    process = await asyncio.create_subprocess_exec("curl", "-fsSo", "/dev/null", *form, f"{origin}/tickets")
+    if await process.wait():
+        raise RuntimeError(f"curl failed with exit code {process.returncode}")
+
+
+async def openai(origin: str, path: Path) -> None:
+    """Pass a path, as the documentation of openai-python shows."""
+    from openai import AsyncOpenAI
+
+    async with AsyncOpenAI(api_key="a", base_url=f"{origin}/openai", max_retries=0, timeout=60) as client:
+        await client.files.create(file=path, purpose="user_data")
+
+
+async def openai_open_file(origin: str, path: Path) -> None:
+    from openai import AsyncOpenAI
+
+    async with AsyncOpenAI(api_key="a", base_url=f"{origin}/openai", max_retries=0, timeout=60) as client:
+        with path.open("rb") as file:
+            await client.files.create(file=file, purpose="user_data")
+
+
+async def slack_sdk(origin: str, path: Path) -> None:
+    from slack_sdk.web.async_client import AsyncWebClient
+
+    client = AsyncWebClient(token="a", base_url=f"{origin}/slack/", timeout=60)
+    await client.files_upload_v2(file=str(path), filename=path.name)
+
+
+CLIENTS = {
+    "this": this,
+    "this, no digests": this_without_digests,
+    "httpx files=": httpx,
+    "aiohttp FormData": aiohttp,
+    "openai-python, path": openai,
+    "openai-python, open file": openai_open_file,
+    "slack_sdk files_upload_v2": slack_sdk,
+    "curl": curl,
+}
+
+
+async def watch(late: list[float]) -> None:
+    while True:
+        due = time.perf_counter() + TICK
+        await asyncio.sleep(TICK)
+        late.append(time.perf_counter() - due)
+
+
+def usage(client: str) -> tuple[float, float]:
+    """Return the peak of memory in MiB and the CPU time in seconds, of curl or of this process."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN if client == "curl" else resource.RUSAGE_SELF)
+    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
+    return used.ru_maxrss / unit, used.ru_utime + used.ru_stime
+
+
+async def main(client: str, origin: str, path: Path) -> None:
+    with tempfile.NamedTemporaryFile() as small:
+        small.write(b"small")
+        small.flush()
+        await CLIENTS[client](origin, Path(small.name))
+    late: list[float] = []
+    watcher = asyncio.create_task(watch(late))
+    await asyncio.sleep(2 * TICK)
+    (idle, cpu), started = usage(client), time.perf_counter()
+    await CLIENTS[client](origin, path)
+    seconds, (peak, cpu_after) = time.perf_counter() - started, usage(client)
+    await asyncio.sleep(2 * TICK)  # so that a stall at the end is counted
+    watcher.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await watcher
+    print(json.dumps({"s": seconds, "peak_mib": peak - idle, "stall_ms": max(late) * 1000, "cpu_s": cpu_after - cpu}))
+
+
+if __name__ == "__main__":
+    _, name, origin, path = sys.argv
+    asyncio.run(main(name, origin, Path(path)))
