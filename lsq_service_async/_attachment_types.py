@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from mimetypes import MimeTypes
 from pathlib import PurePosixPath
 
@@ -79,13 +80,16 @@ _TYPES = {
     ".apk": "application/vnd.android.package-archive",
     ".js .mjs": "text/javascript",
 }
-# A new MimeTypes has only the types of Python, and not those in the files of the machine.
-_BY_SUFFIX = MimeTypes().types_map[True] | {
-    suffix: content_type for suffixes, content_type in _TYPES.items() for suffix in suffixes.split()
-}
+
+
+@cache
+def _by_suffix() -> dict[str, str]:
+    """Return the types by suffix. A new MimeTypes has only those of Python, and not those in files of the machine."""
+    own = {suffix: content_type for suffixes, content_type in _TYPES.items() for suffix in suffixes.split()}
+    return MimeTypes().types_map[True] | own
 
 
 def content_type_of(name: str) -> str:
     """Return the content type of a file name, and ``application/octet-stream`` for an unknown one."""
     suffix = PurePosixPath(name).suffix.lower()
-    return _BY_SUFFIX.get(suffix, "application/octet-stream")
+    return _by_suffix().get(suffix, "application/octet-stream")
