@@ -1,0 +1,55 @@
+"""Limiters alone: CPU time of a slot, and many waiting tasks."""
+
+import shutil
+
+from .measure import Measure
+from .report import Plot, Result, Table, bars
+from .workers.acquiring import PEERS
+
+TEXT = """The first table: a slot is acquired and released without waiting, at a limit of a million calls a second. The
+others: so many tasks wait for a limiter of 25 calls in 5 s that has no free slot. They are started in batches of 100;
+then all of them are turned away in the same moment. With deadlines, this package rejects them itself after a 429, in
+batches; otherwise they are cancelled. Memory is that of a waiting task in all; `no limiter` is what asyncio needs for
+it. The lag is the longest delay of a task that sleeps in the same event loop. aiolimiter is a bucket, which counts less
+and allows more; limits has no queue, so its tasks poll."""
+WAITING = [("this", "deadlines"), *((peer, "") for peer in PEERS)]
+MOST = [*WAITING[:2], ("aiolimiter", ""), ("no limiter", "")]  # the others take minutes
+COUNTED = (300, 1300)  # calls; the difference has no instructions of the start of the process
+
+
+def run(measure: Measure, quick: bool) -> Result:
+    limiters = [peer for peer in PEERS if peer != "no limiter"]
+    spent = measure.interleaved(1 if quick else 5, limiters, lambda peer: measure.run("acquiring", "cpu", peer, 20_000))
+    cpu = {peer: figures["microseconds"].median for peer, figures in spent.items()}
+    head = ["limiter", "CPU µs (lowest to highest)", "of aiolimiter"]
+    rows = [[peer, f"{spent[peer]['microseconds']:.1f}", f"{cpu[peer] / cpu['aiolimiter']:.1f}"] for peer in limiters]
+    text = TEXT
+    if not quick and shutil.which("valgrind"):
+        counts = measure.instructions("acquiring", [("cpu", peer) for peer in limiters], COUNTED)
+        head.append("instructions, thousands")
+        for row, count in zip(rows, counts, strict=True):
+            row.append(f"{count / 1000:.1f}")
+    elif not quick:
+        text += " valgrind is not installed, so instructions are not counted."
+    tables = [Table("A slot that is free", head, rows), waiting(measure, MOST if quick else WAITING, 10_000)]
+    tables += [] if quick else [waiting(measure, MOST, 100_000)]
+    return Result("The limiter", text, tables, [Plot("acquire", "CPU time of a slot that is free", bars(cpu, "µs"))])
+
+
+def waiting(measure: Measure, variants: list[tuple[str, str]], count: int) -> Table:
+    seen = measure.interleaved(
+        1, variants, lambda variant: measure.run("acquiring", "waiters", variant[0], count, *filter(None, variant[1:]))
+    )
+    rows = [
+        [
+            f"{peer}, {turn_away}" if turn_away else peer,
+            f"{figures['enqueue_cpu_s'].median:.2f}",
+            f"{figures['bytes'].median:,.0f}",
+            f"{figures['lag_ms'].median:,.0f}",
+            f"{figures['cancel_cpu_s'].median:.2f}",
+            f"{figures['cancel_lag_ms'].median:,.0f}",
+        ]
+        for (peer, turn_away), figures in seen.items()
+    ]
+    head = ["limiter", "start, CPU s", "bytes per task", "lag ms", "turn away, CPU s", "lag ms"]
+    return Table(f"{count:,} waiting tasks", head, rows)
