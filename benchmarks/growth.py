@@ -1,4 +1,4 @@
-"""How time and memory grow with the size of what is done."""
+"""How the time and memory of operations grow with their size."""
 
 import math
 import statistics
@@ -11,7 +11,7 @@ from .measure import Measure
 from .report import COLOURS, Plot, Result, Table
 
 MIB = 1 << 20
-LEAST_MEMORY = 1.0  # MiB; less is not told from noise
+LEAST_MEMORY = 1.0  # MiB; less is noise
 TEXT = """Each operation at several sizes. The exponent is the slope of the straight line through the points of the
 largest two decades, with logarithms on both axes: 1 is linear, 0 is flat, and 2 would be quadratic. Memory below 1 MiB
 counts as 1 MiB."""

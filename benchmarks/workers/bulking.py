@@ -64,7 +64,7 @@ async def rows(origin: str, count: str, fsync_ms: str = "") -> Figures:
     with tempfile.TemporaryDirectory() as folder:
         journal = Path(folder, "run.sqlite")
         async with ServiceClient(config(origin)) as client:
-            await client.tickets.create(ticket(0))  # opens a connection, and imports what is loaded on first use
+            await client.tickets.create(ticket(0))  # opens a connection, and loads modules
             before, cpu, started = peak(), time.process_time(), time.perf_counter()
             async for outcome in client.bulk.create(map(row, range(int(count))), journal=journal):
                 assert outcome.state == "created", outcome
