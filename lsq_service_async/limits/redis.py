@@ -36,7 +36,7 @@ _MEMORY = 600.0  # s without a message after which Redis deletes the limit
 _TRIES = 8  # attempts to write the state before other processes do
 _PAUSE = 0.002  # s; the longest pause before the second retry; each further retry doubles it, up to 16 times as long
 _FRESH = 2.0  # s; within this time after a write, the next message uses the written text instead of reading it
-_JITTER = 0.001  # s by which a request may be faster than those before it; well below the slack of the window
+_JITTER = 0.001  # s by which a request may be faster than those before it; below the slack of the window
 _DRIFT = 0.0001  # s per second by which the server's clock may be faster than this one
 
 _LOGIN = r"([^/?#\s\ud800-\udfff]*@)?"
@@ -69,7 +69,7 @@ class RedisLimiter(SharedLimiter):
     unavailable, no call is sent: with ``when_down="wait"``, calls wait until it recovers or until their deadlines; with
     "fail", they raise NotSentError. Opening raises ConfigurationError if the address is not valid, or if Redis refuses
     the login or a command that the limiter needs. If processes are configured with different rates, all of these hold,
-    and a warning is logged. If their windows differ, "any" applies.
+    and a warning is logged. Their window is then "any".
 
     If Redis loses its data (restart, failover, eviction), processes that are running assume that all slots were used
     at that moment, so no call is sent for about a window. The exception: if the first message after the loss comes from

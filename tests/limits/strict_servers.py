@@ -5,6 +5,7 @@ A server that counts arrivals counts refused calls too; times never decrease.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from random import Random
 from typing import Protocol
@@ -39,6 +40,16 @@ class EstimateAtWorst:
         return len(self._arrivals) - since + older * (1 - (now - boundary) / PER)
 
 
+class SlowClock:
+    """A server whose clock shows whole milliseconds, and loses one second in 5,000."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def allows(self, now: float) -> bool:
+        return self._server.allows(math.floor(now * 1000 * (1 - 1 / 5000)) / 1000)
+
+
 def all_servers(random: Random) -> dict[str, Server]:
     """Return one server of each kind, and four with random phases of each kind that has a phase."""
     phases = [random.uniform(0, PER) for _ in range(4)]
@@ -46,6 +57,8 @@ def all_servers(random: Random) -> dict[str, Server]:
         "sliding": SlidingWindow(CALLS, PER),
         "bucket": TokenBucket(CALLS, PER),
         "estimate at its worst": EstimateAtWorst(),
+        "sliding, slow clock": SlowClock(SlidingWindow(CALLS, PER)),
+        "estimate, slow clock": SlowClock(TwoBucketEstimate(CALLS, PER)),
         **{f"fixed {phase:.3f}": FixedWindow(CALLS, PER, phase=phase) for phase in phases},
         **{f"estimate {phase:.3f}": TwoBucketEstimate(CALLS, PER, phase=phase) for phase in phases},
     }

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from random import Random
 
+import attrs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from virtual_clock import run_virtual
 
-from limits.strict_servers import CALLS, PER
+from limits.limiters import opened, time
+from limits.strict_servers import CALLS, PER, SlowClock
 from limits.traffic import NETWORKS, SHAPES, Limiter, Network, Run, Shape, at_once, flood, moments, send_all
 from limits.weaker_limiters import LogOfSends, Slots, SlotsPaceAndBurst, TokenBucket
 from lsq_service_async.config import Lane, RateLimit
+from lsq_service_async.emulator import SlidingWindow, TwoBucketEstimate
 from lsq_service_async.limits import LocalLimiter
 
 RATE, SLIDING = RateLimit(CALLS, per=PER), RateLimit(CALLS, per=PER, window="sliding")
@@ -66,6 +69,26 @@ def test_no_server_refuses_any_of_5_000_calls(rate, shapes, lanes, network, seed
 def test_no_server_refuses_any_of_100_000_calls(rate, shapes, lanes, network, seed):
     """No kind of window refuses any of 100,000 calls, with the same traffic and jitter."""
     check_that_none_is_refused(shapes, lanes, network, seed, rate)
+
+
+@rates
+@pytest.mark.parametrize("per", [1.0, 60.0, 3600.0])
+def test_a_slow_clock_of_the_service_refuses_no_call_of_a_flood(per, rate):
+    """The longer a window is, the more a clock loses in it, and the longer the slack."""
+    rate = attrs.evolve(rate, calls=10, per=per)
+    servers = [SlidingWindow(rate.calls, rate.per)]
+    servers += [TwoBucketEstimate(rate.calls, rate.per)] if rate.window == "any" else []
+
+    async def flood() -> list[bool]:
+        async with opened(rate) as limiter:
+            allowed = []
+            for _ in range(60):
+                slot = await limiter.acquire(Lane.INTERACTIVE)
+                allowed += [SlowClock(server).allows(time()) for server in servers]
+                slot.release()
+            return allowed
+
+    assert all(run_virtual(flood()))
 
 
 @pytest.mark.parametrize("calls", [25, 50, 150])

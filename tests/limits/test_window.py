@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsq_service_async.config import RateLimit
-from lsq_service_async.limits._engine.window import SLACK, opens_at, slack_of
+from lsq_service_async.limits._engine.window import opens_at, slack_of
 
 RATE = RateLimit(5, per=1.0)
+SLACK = slack_of(RATE)
 ALMOST_A_CALL = 1 - 5 * SLACK  # the room of an estimate above 5 calls
 
 
@@ -79,12 +80,12 @@ def test_a_call_fits_as_soon_as_no_true_window_has_too_many(hundredths, in_fligh
         assert counted(max(opens, 2.0) - SLACK + 0.001) <= 5
 
 
-@pytest.mark.parametrize(("rate", "expected"), [(RateLimit(25, per=5.0), 0.01), (RateLimit(1, per=0.1), 0.002)])
-def test_the_slack_is_a_small_part_of_the_window(rate, expected):
-    """The slack is ten milliseconds, or a fiftieth of a short window."""
-    assert expected == slack_of(rate)
+@pytest.mark.parametrize(("per", "expected"), [(1.0, 0.0035), (5.0, 0.0055), (3600.0, 1.803), (0.1, 0.002)])
+def test_the_slack_is_a_small_part_of_the_window(per, expected):
+    """The slack is three milliseconds and a 2,000th of the window, or a fiftieth of a short window."""
+    assert expected == pytest.approx(slack_of(RateLimit(25, per=per)))
 
 
 def test_the_smallest_rate_is_one_call_per_window():
     """At one call per window, the next call fits a window later."""
-    assert pytest.approx(opens_at([0.0], 0, RateLimit(1, per=5.0))) == 5.01
+    assert pytest.approx(opens_at([0.0], 0, RateLimit(1, per=5.0))) == 5.0055

@@ -8,9 +8,10 @@ import attrs
 
 from ...config import Lane
 from .state import LimitState
-from .window import SLACK, opens_at, slack_of
+from .window import opens_at, slack_of
 
 _LONGEST = 300  # calls that are simulated at most, to limit the CPU time
+_FRESH = 0.01  # s after which the times are computed again
 _IN_A_WINDOW = 30  # calls that are simulated in a window; if more are allowed, each stands for several
 
 
@@ -33,7 +34,7 @@ class Estimate:
         if state.stands_still and not ahead[1] and state.opens_at() == -math.inf:
             return max(start, state.paced_until)  # the next probe
         made_of, self._made_of = self._made_of, (state, state.revision)
-        if made_of[0] is not state or made_of[1] != state.revision or start > self._start + SLACK:
+        if made_of[0] is not state or made_of[1] != state.revision or start > self._start + _FRESH:
             self._begin(state, start)
         sent_at = max(start, self._nth(ahead[1] // self._bunch))
         is_paced = state.is_paced

@@ -26,7 +26,7 @@ _SHORTEST_WAIT = 0.25  # times `LimitState.token`: the least wait for the next r
 _LONGEST_ROUND_TRIP = 600.0  # s
 _LONGEST_WINDOW = 366 * 86_400.0  # s
 _MOST_IN_A_ROW = 1000  # interactive grants
-_MARGIN = 0.1  # times `LimitState.token`: added to an estimate, so that a request is hardly ever too early
+_MARGIN = 0.02  # times `LimitState.token`: added to an estimate, so that a request is hardly ever too early
 _UNWRITTEN: list[Any] = [None, -math.inf, 0.0, False, -math.inf, 0.0]  # the values that earlier versions did not write
 _UNREPORTED = 2.0  # s from an answer to its report at most
 

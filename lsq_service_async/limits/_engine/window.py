@@ -22,12 +22,13 @@ from collections.abc import Sequence
 
 from ...config import RateLimit
 
-SLACK = 0.01  # s; servers read their clock in whole milliseconds, and two clocks never run at the same speed
+SLACK = 0.003  # s; servers read their clock in whole milliseconds
+DRIFT = 1 / 2000  # of a window; two clocks never run at the same speed
 
 
 def slack_of(rate: RateLimit) -> float:
     """Seconds by which a call is sent later than necessary; at most a fiftieth of the window."""
-    return min(SLACK, rate.per / 50)
+    return min(SLACK + DRIFT * rate.per, rate.per / 50)
 
 
 def room_for_others(rate: RateLimit) -> float:
