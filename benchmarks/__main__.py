@@ -8,7 +8,7 @@ import time
 
 from . import peers
 
-SCENARIOS = ("calls", "uploads", "imports", "acquire", "shared", "bulk", "growth")
+SCENARIOS = ("limits", "calls", "uploads", "imports", "acquire", "shared", "bulk", "growth")
 
 
 def main() -> None:

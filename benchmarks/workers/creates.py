@@ -1,0 +1,169 @@
+"""Creates at once by one client: ``creates CLIENT SERVER CALLS JITTER TIMEOUT``; prints how many succeeded, and when.
+
+The server allows 25 in 5 seconds, and its 429 has no Retry-After, like those of the service. Each client is set up as
+its documentation shows. Calls that have not ended after TIMEOUT seconds have failed.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from .calls import BODY, PATH
+from .strict_server import CALLS, PER, strict_server
+
+Call = Callable[[], Awaitable[object]]
+Acquire = Callable[[], Awaitable[object]]
+
+
+@asynccontextmanager
+async def this(origin: str) -> AsyncIterator[Call]:
+    from lsq_service_async import Config, NewTicket, ServiceClient
+
+    async with ServiceClient(Config(access_key="a", secret_key="b", org_id="1", base_url=origin)) as client:
+        yield lambda: client.tickets.create(NewTicket(lead_id="45b5", title="Router down", status="Open"))
+
+
+@asynccontextmanager
+async def httpx_with(origin: str, acquire: Acquire | None = None) -> AsyncIterator[Call]:
+    """httpx and tenacity, with exponential backoff and jitter, and a limiter before each attempt."""
+    import httpx
+    from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+    async with httpx.AsyncClient(limits=httpx.Limits(max_connections=None), timeout=None) as client:
+
+        @retry(
+            retry=retry_if_exception_type(httpx.HTTPStatusError),
+            wait=wait_random_exponential(multiplier=1, max=60),
+            stop=stop_after_attempt(5),
+        )
+        async def call() -> None:
+            if acquire is not None:
+                await acquire()
+            (await client.post(origin + PATH, json=BODY)).raise_for_status()
+
+        yield call
+
+
+@asynccontextmanager
+async def aiolimiter(origin: str) -> AsyncIterator[Call]:
+    from aiolimiter import AsyncLimiter
+
+    async with httpx_with(origin, AsyncLimiter(CALLS, PER).acquire) as call:
+        yield call
+
+
+@asynccontextmanager
+async def pyrate_limiter(origin: str) -> AsyncIterator[Call]:
+    from pyrate_limiter import Limiter, Rate
+
+    limiter: Any = Limiter(Rate(CALLS, int(PER * 1000)))
+    async with httpx_with(origin, lambda: limiter.try_acquire_async("tickets")) as call:
+        yield call
+
+
+@asynccontextmanager
+async def limits(origin: str) -> AsyncIterator[Call]:
+    from limits import RateLimitItemPerSecond
+    from limits.aio.storage import MemoryStorage
+    from limits.aio.strategies import MovingWindowRateLimiter
+
+    limiter, rate = MovingWindowRateLimiter(MemoryStorage()), RateLimitItemPerSecond(CALLS, int(PER))
+
+    async def acquire() -> None:
+        while not await limiter.hit(rate, "tickets"):  # noqa: ASYNC110 -- it does not wait, so its users do
+            await asyncio.sleep(0.01)
+
+    async with httpx_with(origin, acquire) as call:
+        yield call
+
+
+@asynccontextmanager
+async def throttled_py(origin: str) -> AsyncIterator[Call]:
+    from datetime import timedelta
+
+    from throttled.asyncio import RateLimiterType, Throttled, rate_limiter
+
+    quota = rate_limiter.per_duration(timedelta(seconds=PER), CALLS, burst=CALLS)
+    throttle: Any = Throttled(using=RateLimiterType.SLIDING_WINDOW.value, quota=quota, timeout=1e6)
+    async with httpx_with(origin, lambda: throttle.limit("tickets")) as call:
+        yield call
+
+
+@asynccontextmanager
+async def openai(origin: str) -> AsyncIterator[Call]:
+    from openai import AsyncOpenAI
+
+    async with AsyncOpenAI(api_key="a", base_url=origin) as client:
+        yield lambda: client.post(PATH, cast_to=object, body=BODY)
+
+
+@asynccontextmanager
+async def stripe(origin: str) -> AsyncIterator[Call]:
+    import stripe
+
+    client = stripe.StripeClient("a", base_addresses={"api": origin}, max_network_retries=2)
+    yield lambda: client.raw_request_async("post", "/v1/tickets", name="Router down")
+
+
+@asynccontextmanager
+async def slack_sdk(origin: str) -> AsyncIterator[Call]:
+    from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
+    from slack_sdk.web.async_client import AsyncWebClient
+
+    client = AsyncWebClient(token="a", base_url=f"{origin}/")
+    client.retry_handlers.append(AsyncRateLimitErrorRetryHandler(max_retry_count=1))
+    yield lambda: client.api_call("tickets", json=BODY)
+
+
+@asynccontextmanager
+async def githubkit(origin: str) -> AsyncIterator[Call]:
+    from githubkit import GitHub
+
+    async with GitHub("a", base_url=f"{origin}/") as client:
+        yield lambda: client.arequest("POST", "/tickets", json=BODY)
+
+
+CLIENTS = {
+    "this": this,
+    "httpx + aiolimiter + tenacity": aiolimiter,
+    "httpx + tenacity": httpx_with,
+    "httpx + pyrate-limiter + tenacity": pyrate_limiter,
+    "httpx + limits + tenacity": limits,
+    "httpx + throttled-py + tenacity": throttled_py,
+    "openai-python": openai,
+    "stripe": stripe,
+    "slack_sdk": slack_sdk,
+    "githubkit": githubkit,
+}
+
+
+async def main(client: str, kind: str, count: int, jitter: float, timeout: float) -> None:
+    async with strict_server(kind, jitter) as (origin, server), CLIENTS[client](origin) as call:
+        loop = asyncio.get_running_loop()
+        started, succeeded = loop.time(), 0
+
+        async def create() -> None:
+            nonlocal succeeded
+            await call()
+            succeeded += 1
+
+        tasks = [asyncio.create_task(create()) for _ in range(count)]
+        _, late = await asyncio.wait(tasks, timeout=timeout)
+        seconds = loop.time() - started
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        arrivals = [(round(at, 3), is_allowed) for at, is_allowed in server.arrivals]
+        print(json.dumps({"succeeded": succeeded, "s": seconds, "arrivals": arrivals}))
+
+
+if __name__ == "__main__":
+    _, name, server_kind, calls, jitter_ms, most = sys.argv
+    logging.disable()
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(main(name, server_kind, int(calls), int(jitter_ms) / 1000, float(most)))

@@ -1,0 +1,161 @@
+"""A server of 25 calls in 5 seconds that refuses every call beyond them, with a network that delays each call.
+
+Four kinds count in the process: the windows of the emulator, of which every refused call counts, too. HAProxy and nginx
+are real: each call is forwarded to one, and its status is the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import random
+import shutil
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import cast, get_args
+
+from lsq_service_async.emulator.window import FixedWindow, WindowKind, create_window
+
+CALLS, PER = 25, 5.0
+WINDOWS: tuple[WindowKind, ...] = get_args(WindowKind)
+PROXIES = {
+    "haproxy": """
+defaults
+    mode http
+    timeout client 10s
+    timeout connect 10s
+    timeout server 10s
+frontend strict
+    bind 127.0.0.1:{port}
+    stick-table type ip size 1k expire 10m store http_req_rate(5s)
+    http-request track-sc0 src
+    http-request deny deny_status 429 if {{ sc_http_req_rate(0) gt 25 }}
+    http-request return status 200
+""",
+    # nginx answers "return" before it counts a call, unless the answer is in a named location.
+    "nginx": """
+daemon off; master_process off; pid {folder}/pid; error_log /dev/null;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off; client_body_temp_path {folder}/1; proxy_temp_path {folder}/2;
+    fastcgi_temp_path {folder}/3; uwsgi_temp_path {folder}/4; scgi_temp_path {folder}/5;
+    limit_req_zone $binary_remote_addr zone=calls:1m rate=300r/m; limit_req_status 429;
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{ limit_req zone=calls burst=24 nodelay; try_files /nothing @ok; }}
+        location @ok {{ return 200; }}
+    }}
+}}
+""",
+}
+COMMANDS = {"haproxy": ["-db", "-f"], "nginx": ["-c"]}
+Allows = Callable[[float], Awaitable[bool]]
+
+
+def program(name: str) -> str | None:
+    """Return the path of a proxy, which many systems install where only root looks."""
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin")
+
+
+class StrictServer:
+    """Answers creates. ``arrivals`` has the time of each call since the first, and whether it was allowed."""
+
+    def __init__(self, allows: Allows, jitter: float) -> None:
+        self._allows = allows
+        self._jitter = jitter
+        self._numbers = itertools.count(1)
+        self._began: float | None = None
+        self.arrivals: list[tuple[float, bool]] = []
+
+    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                length = [line[15:] for line in head.split(b"\r\n") if line.startswith(b"content-length:")]
+                await reader.readexactly(int(length[0]) if length else 0)
+                await asyncio.sleep(random.random() * self._jitter)
+                now = asyncio.get_running_loop().time()
+                self._began = now if self._began is None else self._began
+                is_allowed = await self._allows(now)
+                self.arrivals.append((now - self._began, is_allowed))
+                await asyncio.sleep(random.random() * self._jitter)
+                writer.write(self._answer(is_allowed))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    def _answer(self, is_allowed: bool) -> bytes:
+        status, body = "429 Too Many Requests", f"API calls exceeded the limit of {CALLS} in {PER:g} second(s)"
+        if is_allowed:
+            # ``ok`` is for slack_sdk.
+            status, body = "200 OK", json.dumps({"Status": "Success", "Id": str(next(self._numbers)), "ok": True})
+        kind = "application/json" if is_allowed else "text/plain"
+        return f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+
+
+@asynccontextmanager
+async def strict_server(kind: str, jitter: float) -> AsyncIterator[tuple[str, StrictServer]]:
+    """Serve during the block. Yields the origin and the server. ``jitter`` is the longest delay in each direction."""
+    async with _limit(kind) as allows:
+        strict = StrictServer(allows, jitter)
+        server = await asyncio.start_server(strict.talk, "127.0.0.1", 0, backlog=1000)
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", strict
+        server.close()
+
+
+@asynccontextmanager
+async def _limit(kind: str) -> AsyncIterator[Allows]:
+    if kind not in PROXIES:
+        # A client cannot know when a fixed window begins.
+        window = (
+            FixedWindow(CALLS, PER, phase=random.random() * PER)
+            if kind == "fixed"
+            else create_window(cast(WindowKind, kind), (CALLS, PER))
+        )
+
+        async def counts(now: float) -> bool:
+            return window.allows(now)
+
+        yield counts
+        return
+    with TemporaryDirectory() as folder:
+        settings, port = Path(folder, "settings"), _free_port()
+        settings.write_text(PROXIES[kind].format(port=port, folder=folder))  # noqa: ASYNC240 -- nothing else runs yet
+        process = await asyncio.create_subprocess_exec(program(kind) or kind, *COMMANDS[kind], str(settings))
+
+        async def asks(_: float) -> bool:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET / HTTP/1.1\r\nHost: strict\r\nConnection: close\r\n\r\n")
+            answer = await reader.read()
+            writer.close()
+            return answer.startswith(b"HTTP/1.1 200")
+
+        try:
+            await _listens(port)
+            yield asks
+        finally:
+            process.terminate()
+            await process.wait()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+async def _listens(port: int) -> None:
+    for _ in range(200):
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.05)
+        else:
+            writer.close()
+            return
+    raise RuntimeError("the proxy did not start in ten seconds")
