@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
+from threading import Lock
 from typing import Any
 from weakref import WeakSet
 
@@ -89,11 +90,13 @@ class OpenTelemetryHook:
             meter.create_observable_gauge(f"lsq.limit.slots.{name}", [partial(self._observe, name)], "{slot}", text)
         self._call: ContextVar[_TracedCall] = ContextVar("lsq_service_async.call")  # per call
         self._clients: WeakSet[ServiceClient] = WeakSet()
+        self._lock = Lock()  # of the clients
         self._loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
     def attach(self, client: ServiceClient) -> None:
         """Observe the rate limit of a client. The client calls this."""
-        self._clients.add(client)
+        with self._lock:
+            self._clients.add(client)
 
     def __call__(self, event: Event, /) -> None:
         if isinstance(event, CallStarted):
@@ -170,7 +173,9 @@ class OpenTelemetryHook:
 
     def _observe(self, name: str, options: CallbackOptions) -> Iterator[Observation]:
         """Yield the number of slots of all clients together. A metric reader calls this in its own thread."""
-        found = [stats for limiter in {client.limiter for client in self._clients} if (stats := self._stats(limiter))]
+        with self._lock:  # a set that grows while it is read raises RuntimeError
+            limiters = {client.limiter for client in self._clients}
+        found = [stats for limiter in limiters if (stats := self._stats(limiter))]
         if found:
             yield Observation(sum(getattr(stats, name) for stats in found))
 
