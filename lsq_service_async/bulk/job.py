@@ -291,7 +291,8 @@ class BulkJob:
                 _log.warning(
                     text, key, sent.reference, printable(receipt.number, 64), printable(str(entry.reference), 64)
                 )
-            stored = await self._journal.record(sent, State.DONE, receipt=receipt)
+            is_answer = receipt.attempts[-1].status in range(200, 300)  # else a look-up found the ticket
+            stored = await self._journal.record(sent, State.DONE, receipt=receipt, is_answer=is_answer)
             self._breaker.record(None)
             return RowOutcome(key, verb, receipt, possible_duplicate=receipt.possible_duplicate), stored
         finally:

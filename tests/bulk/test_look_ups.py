@@ -29,6 +29,7 @@ from lsq_service_async import (
     NewTicket,
     NotSentError,
     NumberRange,
+    RetryPolicy,
     TicketReceipt,
     TicketUpdate,
     Unclear,
@@ -617,6 +618,20 @@ def test_resend_sends_an_unknown_row_once_more_in_the_same_run(play, journal, sc
         assert (outcome.state, outcome.possible_duplicate, len(emulator.tickets)) == (state, state == "created", count)
 
     play(main, retry=CAREFUL)
+
+
+def test_a_ticket_that_was_found_before_a_repeat_is_stored_like_other_found_tickets(play, journal, monkeypatch):
+    """The number may be wrong, so a later run does not rely on it."""
+    monkeypatch.setattr("random.uniform", lambda low, high: high)  # other rows are sent during the pause
+
+    async def main(client, emulator):
+        emulator.faults.add(*[PLAIN] * 4, faults.Status(500, method="POST", applied=True))
+        outcomes = await run(client.bulk.create(rows(40), journal=journal))
+        [found] = [outcome for outcome in outcomes if outcome.receipt.attempts[-1].status == 500]
+        with sqlite3.connect(journal) as db:
+            assert db.execute("SELECT key FROM rows WHERE ended_at IS NULL").fetchall() == [(found.key,)]
+
+    play(main, retry=RetryPolicy(repeat_creates="look", backoff=2.0))
 
 
 def test_a_row_keeps_its_reference_in_the_marker_field(play, journal):

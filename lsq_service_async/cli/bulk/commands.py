@@ -241,6 +241,11 @@ def unknown(applied: tuple[str, ...], not_applied: tuple[str, ...], **options: A
 def _on_unknown(options: dict[str, Any]) -> dict[str, Any]:
     """Remove the options about unknown rows from *options*, and return them as arguments of `send_rows`."""
     marker, on_unknown = options.pop("marker"), options.pop("on_unknown")
+    if on_unknown != "look":
+        source_of = click.get_current_context().get_parameter_source
+        for name in ("quiet", "max_reads", "fence"):
+            if source_of(name) is click.core.ParameterSource.COMMANDLINE:
+                raise click.UsageError(f"--{name.replace('_', '-')} needs --on-unknown look")
     lookup = Lookup(**{name: options.pop(name) for name in ("quiet", "max_reads", "fence")})
     return {"marker": marker, "on_unknown": lookup if on_unknown == "look" else on_unknown}
 

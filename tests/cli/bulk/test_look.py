@@ -39,6 +39,13 @@ def test_a_run_looks_up_its_unknown_rows(served: Emulator, many: Path, bulk: Any
     assert len({ticket.fields["CustomData.Ref"] for ticket in served.tickets.values()}) == 20
 
 
+@pytest.mark.parametrize("option", [["--fence"], ["--quiet", "60"], ["--max-reads", "200"]])
+def test_options_of_look_ups_need_look(served: Emulator, many: Path, bulk: Any, option: list[str]) -> None:
+    """They would have no effect."""
+    code, _, errors = bulk("run", "rows.csv", *option)
+    assert (code, f"{option[0]} needs --on-unknown look" in errors, len(served.calls)) == (2, True, 0)
+
+
 def test_unknown_rows_are_looked_up_later(served: Emulator, many: Path, bulk: Any) -> None:
     """The list has the numbers in question and the page of the lead. `look` decides, and `run` sends absent rows."""
     add_faults(served)
