@@ -48,8 +48,8 @@ def doctor(learn: str | None, write: bool, lead_email: str, marker: str | None, 
     """Check keys, host, org id, API and rate limit with one read.
 
     --learn FILE finds out how the account behaves if the documentation leaves it open. It prints a table, and writes
-    the facts to FILE as JSON, for "emulator --facts FILE". --burst may cause refused calls, so run it while no other
-    program uses the account.
+    the facts to FILE as JSON, for "emulator --facts FILE". --burst may cause refused calls. Both
+    ignore a shared limit, so run them while no other program uses the account.
 
     Exit codes: 0 everything works, 2 wrong settings, 4 rejected keys, 1 other failures. Keys are never printed.
     """

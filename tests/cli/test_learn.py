@@ -128,25 +128,25 @@ def test_the_rate_limit_ends_the_test(served: Emulator, cli: Any, tmp_path: Path
 
 
 class LateEstimate:
-    """A gateway that estimates, and whose windows begin 50 ms after a multiple of 0.4 s from its first call."""
+    """A gateway that estimates, and whose windows begin 100 ms after a multiple of 0.8 s from its first call."""
 
-    calls, per = 10, 0.4
+    calls, per = 10, 0.8
 
     def __init__(self) -> None:
         self._window: TwoBucketEstimate | None = None
 
     def allows(self, now: float) -> bool:
         if self._window is None:
-            self._window = TwoBucketEstimate(self.calls, self.per, phase=now + 0.05 - self.per)
+            self._window = TwoBucketEstimate(self.calls, self.per, phase=now + 0.1 - self.per)
         return self._window.allows(now)
 
 
 @pytest.mark.parametrize(
     ("window", "words"),
     [
-        ("sliding", 'the gateway does not estimate. Set LSQ_RATE_LIMIT="10/0.4 sliding", or RateLimit(10, per=0.4, wi'),
-        ("fixed", 'the gateway does not estimate. Set LSQ_RATE_LIMIT="10/0.4 sliding"'),
-        ("estimate", 'the gateway estimates its window. Keep LSQ_RATE_LIMIT=10/0.4, without "sliding"'),
+        ("sliding", 'the gateway does not estimate. Set LSQ_RATE_LIMIT="10/0.8 sliding", or RateLimit(10, per=0.8, wi'),
+        ("fixed", 'the gateway does not estimate. Set LSQ_RATE_LIMIT="10/0.8 sliding"'),
+        ("estimate", 'the gateway estimates its window. Keep LSQ_RATE_LIMIT=10/0.8, without "sliding"'),
         (LateEstimate(), "the gateway estimates its window"),
     ],
     ids=["sliding", "fixed", "estimate", "late estimate"],
@@ -155,11 +155,11 @@ def test_the_window_of_the_gateway_is_measured(
     monkeypatch: pytest.MonkeyPatch, cli: Any, window: Any, words: str
 ) -> None:
     """A gateway that estimates its window refuses some reads of the second volley, or of the fourth."""
-    emulator = Emulator(rate_limit=(10, 0.4), window=window)
-    with serving(monkeypatch, emulator, rate_limit="10/0.4 sliding"):
+    emulator = Emulator(rate_limit=(10, 0.8), window=window)
+    with serving(monkeypatch, emulator, rate_limit="10/0.8 sliding"):
         code, out, _ = cli("doctor", "--burst")
     assert (code, words in out) == (0, True)
-    assert "10 calls in 0.4 s (sliding); set LSQ_RATE_LIMIT to change it" in out
+    assert "10 calls in 0.8 s (sliding); set LSQ_RATE_LIMIT to change it" in out
 
 
 def test_a_burst_whose_reads_fail_has_no_result(served: Emulator, cli: Any) -> None:
