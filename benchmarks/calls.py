@@ -38,7 +38,8 @@ def run(measure: Measure, quick: bool) -> Result:
             for row in rows:
                 row += [f"{exact[row[0]]:,.0f}", *ratios(exact, row[0])] if row[0] in exact else ["", "", ""]
         tables.append(Table("One call after the other" if at_once == 1 else f"{at_once} calls at once", head, rows))
-    plot = Plot("calls", "A create, and the same POST by bare HTTP clients", bars(exact, "thousand instructions"))
+    millions = {client: count / 1000 for client, count in exact.items()}
+    plot = Plot("calls", "A create, and the same POST by bare HTTP clients", bars(millions, "million instructions"))
     text = TEXT if exact else f"{TEXT} valgrind is not installed, so instructions are not counted."
     return Result("CPU of a call", text, tables, [plot] if exact else [])
 
