@@ -20,7 +20,7 @@ def run(measure: Measure, quick: bool) -> Result:
     variants = [(client, at_once) for at_once in AT_ONCE for client in CLIENTS]
     counted = (*BASES, "this") if quick else tuple(CLIENTS)
     with measure.running("raw_server") as server:
-        origin, calls = server["origin"], 500 if quick else 1000
+        origin, calls = server["origin"], 200 if quick else 1000
         seen = measure.interleaved(
             1 if quick else 3, variants, lambda variant: measure.run("calls", variant[0], origin, variant[1], calls)
         )
