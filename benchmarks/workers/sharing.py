@@ -93,30 +93,17 @@ async def redis_server() -> AsyncIterator[int]:
 @asynccontextmanager
 async def delayed(port: int, round_trip: float) -> AsyncIterator[int]:
     """A proxy that delays each direction by half of the round trip; yields its port."""
-    clock = asyncio.get_running_loop().time
+    later = asyncio.get_running_loop().call_later
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        pieces: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
-
-        async def deliver() -> None:
-            while True:
-                at, data = await pieces.get()
-                await asyncio.sleep(at - clock())
-                if not data:
-                    return writer.close()
-                writer.write(data)
-
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(deliver())
-            data = b"-"
-            while data:
-                data = await reader.read(65536)
-                pieces.put_nowait((clock() + round_trip / 2, data))
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                later(round_trip / 2, writer.write, data)
+        later(round_trip / 2, writer.close)
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there = await asyncio.open_connection("127.0.0.1", port)
-        with suppress(OSError, asyncio.CancelledError):
-            await asyncio.gather(pump(reader, there[1]), pump(there[0], writer))
+        await asyncio.gather(pump(reader, there[1]), pump(there[0], writer))
 
     async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
         yield server.sockets[0].getsockname()[1]
