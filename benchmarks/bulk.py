@@ -6,13 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from .measure import Measure
 from .report import Result, Table
 
-POLICIES = ("skip", "look up", "resend")
+POLICIES = ("skip", "Lookup", "resend")
 PER_SECOND = 5  # rows, at 25 calls in 5 s
 TEXT = """No rate limit holds, and the server is in another process, so that the time is that of the client. As with the
-default limit, at most 25 rows are in flight. Slow disks are simulated: strace adds the milliseconds to each fsync and
-fdatasync of the process. A run that is killed is continued after each kill with the same journal. `skip`, the default,
-reports rows that may have been applied; `look up` finds out and sends those that were not; `resend` sends them again,
-and so shows what the journal prevents."""
+default limit, at most 25 rows are in flight. The journal is in the system's folder for temporary files. Slow disks are
+simulated: strace adds the milliseconds to each fsync and fdatasync of the process. A run that is killed is continued
+after each kill with the same journal. With `on_unknown="skip"`, the default, rows that may have been applied are
+reported; a `Lookup` finds out, and sends those that were not applied. The control is "resend", which sends them all
+again, and so shows how many rows the kills hit."""
 
 
 def run(measure: Measure, quick: bool) -> Result:
@@ -64,5 +65,5 @@ def kills(measure: Measure, count: int) -> Table:
         seen = list(threads.map(lambda policy: measure.run("bulking", "kills", policy, count), POLICIES))
     names = ("kills", "rows", "doubled", "lost", "unknown")
     rows = [[policy, *(f"{one[name]:,}" for name in names)] for policy, one in zip(POLICIES, seen, strict=True)]
-    head = ["rows that may have been applied", "kills", "rows", "sent twice", "lost", "left unknown"]
+    head = ["on_unknown", "kills", "rows", "sent twice", "lost", "left unknown"]
     return Table("Runs that are killed at random moments", head, rows)

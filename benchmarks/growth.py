@@ -14,7 +14,8 @@ MIB = 1 << 20
 LEAST_MEMORY = 1.0  # MiB; less is noise
 TEXT = """Each operation at several sizes. The exponent is the slope of the straight line through the points of the
 largest two decades, with logarithms on both axes: 1 is linear, 0 is flat, and 2 would be quadratic. Memory below 1 MiB
-counts as 1 MiB."""
+counts as 1 MiB. A bulk run keeps the keys of its rows, to notice one that is given twice. The time of waiting calls
+includes that of their tasks, each of which takes asyncio longer the more there are."""
 Series = dict[tuple[str, str, str], list[tuple[float, float]]]  # operation, unit of the size, unit of the figure
 
 

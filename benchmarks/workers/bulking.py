@@ -115,7 +115,7 @@ async def resume(origin: str, done: str) -> Figures:
 
 async def run(origin: str, journal: str, count: str, on_unknown: str) -> None:
     logging.disable()  # a warning for each row that is sent twice
-    policy: Any = Lookup(quiet=0.3, fence=True) if on_unknown == "look up" else on_unknown
+    policy: Any = Lookup(quiet=0.3, fence=True) if on_unknown == "Lookup" else on_unknown
     async with ServiceClient(config(origin)) as client:
         async for outcome in client.bulk.create(map(row, range(int(count))), journal=journal, on_unknown=policy):
             if outcome.state != "skipped":
