@@ -115,7 +115,7 @@ class PathSource(Source):
 class FolderSource(Source):
     """A regular file below a folder, named by untrusted text. A path that leads out of the folder is rejected.
 
-    `prepare` checks the file, and not the constructor: a bulk run makes attachments long before it sends them.
+    `prepare`, not the constructor, checks the file: a bulk run makes attachments long before it sends them.
     """
 
     folder: Path

@@ -58,7 +58,7 @@ _TYPES = {
     ".xltx": f"{_OFFICE}spreadsheetml.template",
     ".xml": "application/xml",
     ".yaml .yml": "application/yaml",
-    # Pictures, sound and films.
+    # Pictures, sound, films and programs.
     ".3gp": "video/3gpp",
     ".amr": "audio/amr",
     ".apng": "image/apng",

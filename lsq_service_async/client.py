@@ -23,7 +23,7 @@ from .events import Hook
 from .limits import Limiter, limiter_from_env
 from .records import TicketReceipt
 
-if TYPE_CHECKING:  # imported when first used: with cattrs they take as long as half of httpx
+if TYPE_CHECKING:  # imported later: with cattrs, this takes half as long as importing httpx
     from .bulk import Bulk, BulkRow, Setup
     from .leads import Leads
     from .metadata import Metadata, MetadataCache

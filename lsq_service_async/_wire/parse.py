@@ -32,8 +32,8 @@ from .field_map import READ_ONLY, SETTABLE
 
 T = TypeVar("T")
 
-# Readers of single values: strict about identifiers, lenient about everything else. cattrs calls each with the value
-# and the type of the attribute, which is not needed here.
+# Readers of single values: strict about identifiers and most texts, lenient about everything else. cattrs calls each
+# with the value and the type of the attribute, which is not needed here.
 
 
 def _identifier(value: Any, _: Any = None) -> str:
@@ -284,7 +284,7 @@ def parse_trash_result(answer: Any) -> TrashResult:
 
 
 def parse_field_page(answer: Any) -> tuple[list[FieldMetadata], int]:
-    """Return the fields of one page, and the total number of fields in the account."""
+    """Return the fields of one page, and the total number of fields that match the search."""
     fields = []
     for field in _entries(_json_object(answer)["TicketsFields"]):
         rules = dict(_json_object(field).get("ValidationProperties") or {})

@@ -278,8 +278,8 @@ class _Body:
         """Whether the exception type or the message is that of the rate limit."""
         if (self.exception_type or "").casefold() == _LIMIT_TYPE:
             return True
-        # The message of a receipt may contain this text. So a 200 counts as a refusal only if it has no other fields
-        # than an error has.
+        # The message of a receipt may contain this text. So a 200 counts as a refusal only if it is not JSON, reports
+        # a failure, or has no other fields than an error has.
         only_error = isinstance(self.json, str) or (
             isinstance(self.json, dict) and _ERROR_FIELDS.issuperset(map(str.casefold, self.json))
         )

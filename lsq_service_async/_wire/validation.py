@@ -14,7 +14,7 @@ from .serialize import field_values
 def problems_of(
     ticket: NewTicket | TicketUpdate, fields: Iterable[FieldMetadata], sub_types: Collection[SubType]
 ) -> list[Problem]:
-    """Return all problems in the order of the account's fields. The messages do not repeat the values."""
+    """Return all problems in the order of the account's fields. Only the rule "invalid" may quote a value."""
     try:
         values = field_values(ticket)
     except InvalidRequestError as error:

@@ -104,7 +104,7 @@ class Problem(Record):
     """A problem for which the account would reject a ticket.
 
     ``field`` is a schema name, or "" if the ticket cannot be sent at all. ``rule`` is "lead", "mandatory",
-    "min_length", "max_length", "regex", "option" or "invalid". ``message`` is for users and does not repeat the value.
+    "min_length", "max_length", "regex", "option" or "invalid". ``message`` is for users; only "invalid" quotes a value.
     """
 
     field: str
