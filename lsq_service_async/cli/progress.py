@@ -18,7 +18,7 @@ _LOG = logging.getLogger("lsq_service_async")
 
 
 class Output(Console):
-    """A console that ignores a closed pipe (`| head`), so that the run continues."""
+    """A console that ignores a closed pipe, so that `demo | head` continues."""
 
     def on_broken_pipe(self) -> None:
         # rich raises SystemExit from the print call, which would end the run in the middle of its requests.

@@ -279,7 +279,7 @@ async def _refuse(request: Request, error: HTTPException | ValueError) -> Respon
 
 
 async def _body(request: Request) -> Any:
-    """Return the JSON of a request; ValueError if it is long, or has values that no response can have."""
+    """Return the JSON of a request; ValueError if it is too long, or contains NaN, infinity or lone surrogates."""
     text = bytearray()
     async for chunk in request.stream():
         text += chunk

@@ -62,7 +62,7 @@ class Emulator:
     without a mandatory field get a 400. metadata_offset: the meaning of an Offset, on which the vendor's page
     contradicts itself: the number of records before the page ("from_zero"), the position of its first record
     ("from_one"), or the number of the page ("page"). facts: `Facts` about one account, as a mapping or the path of a
-    JSON file; they replace the settings above. keep: ``calls`` keeps so many calls and files together.
+    JSON file; they replace the settings above. keep: the most calls and files, counted together, in ``calls``.
     on_call: is called with each call when it has ended.
     """
 
@@ -159,7 +159,7 @@ class Emulator:
         return self._log.refused
 
     def set_limit(self, rate_limit: tuple[int, float], window: WindowKind | Window | None = "sliding") -> None:
-        """Count calls against this limit from now on; earlier calls do not count. The limit of leads is unchanged."""
+        """Count calls against this limit from now on; earlier calls do not count. Look-ups of leads keep their rate."""
         self.window = create_window(window, rate_limit, refused_count=self._refused_count)
         # A window counts the calls of one API, so a `Window` instance cannot serve the look-ups of leads as well.
         kind = window if window is None or isinstance(window, str) else "sliding"
@@ -167,7 +167,7 @@ class Emulator:
         self._limit = (rate_limit, window)
 
     def reset(self) -> None:
-        """Delete all tickets, calls and pending faults; no call counts against the limit any more.
+        """Delete all tickets, calls and pending faults. Earlier calls do not count against the limit.
 
         Ticket numbers are not used again: a client rejects the number of a ticket that it created before.
         """

@@ -143,16 +143,16 @@ def _ticket(saved: Mapping[str, Any]) -> StoredTicket:
 def seed(store: TicketStore, path: str | os.PathLike[str]) -> int:
     """Create a ticket for each line of a JSONL file, and return how many were created.
 
-    A line is a row of a bulk run, a ticket as `lsq-service ticket get` prints it, or a ticket as the service returns
-    it. A number in the line becomes that of the ticket. ValueError names a line that cannot be used, and then none is
-    created.
+    A line is a row of a bulk run, the output of `lsq-service ticket get` on one line, or a ticket as the service
+    returns it. A number in the line becomes that of the ticket. ValueError names a line that cannot be used, and then
+    no ticket is created.
     """
     entries, numbers = [], set(store.tickets)
     for place, line in enumerate(Path(path).read_text(encoding="utf-8-sig").splitlines(), 1):
         if line.strip():
             try:
                 entry = _seed_entry(json.loads(line))
-                json.dumps(entry, allow_nan=False, ensure_ascii=False).encode()  # no response can have other values
+                json.dumps(entry, allow_nan=False, ensure_ascii=False).encode()  # rejects NaN and lone surrogates
                 if (number := str(entry.get("number"))) in numbers:
                     raise ValueError(f"there is a ticket {number} already")
             except (ValueError, RecursionError) as error:

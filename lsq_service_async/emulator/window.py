@@ -108,8 +108,8 @@ class TwoBucketEstimate(_Limit):
     the bucket's ``period``, both in milliseconds, and all numbers are whole as in HAProxy's ``freq_ctr``. An estimate
     above ``calls`` is refused (``deny if { sc_http_req_rate(0) gt 25 }``).
 
-    With ``phase=None``, as in HAProxy, the first bucket begins with the first call, and a new one begins with the first
-    call after two idle periods. A number puts the buckets at ``phase + n * per``, as in other sliding-window counters.
+    With ``phase=None``, as in HAProxy, the first bucket begins with the first call. After a bucket without a call, the
+    next call begins a new one. A number puts the buckets at ``phase + n * per``, as in other sliding-window counters.
     In HAProxy refused calls count; ``refused_count=False`` is milder.
     """
 

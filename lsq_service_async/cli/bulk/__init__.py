@@ -3,7 +3,7 @@
 commands.py   plan, run, retry, look, status, unknown        <- start reading here
 run.py        run and retry: results, report, progress, exit code
 first.py      run --first: sends a few rows and compares their tickets
-dry_run.py    plan and run --dry-run: nothing is sent
+dry_run.py    plan and run --dry-run: no row is sent
 input.py      reads rows from a file or a pipe
 formats.py    splits CSV, workbooks and JSONL into records
 report.py     a page about a run

@@ -79,10 +79,10 @@ async def check_rows(file: BulkFile, rows: Rows, results: Results, marker: str |
     for problem, count in counts.most_common(_MAX_PROBLEMS):
         click.echo(f"{count:,} rows: {problem} (first: line {first[problem]})", err=True)
     if len(counts) > _MAX_PROBLEMS:
-        click.echo(f"{len(counts) - _MAX_PROBLEMS:,} more problems; stdout has those of each row", err=True)
+        click.echo(f"{len(counts) - _MAX_PROBLEMS:,} more problems; stdout has all problems of each row", err=True)
     _print_plan(plan)
     files.print()
-    click.echo(f"{failed} of {rows.total} rows would fail; nothing was sent", err=True)
+    click.echo(f"{failed} of {rows.total} rows would fail; no row was sent", err=True)
     return SOME_FAILED if failed else 0
 
 

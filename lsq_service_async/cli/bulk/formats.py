@@ -208,7 +208,7 @@ def workbook_records(file: BinaryIO) -> Callable[[], Records]:
 
 
 def _cells_without_value(file: BinaryIO, position: int) -> set[tuple[int, int]]:
-    """Return row and column of each cell of an .xlsx sheet with an error or no value, which calamine reads as empty."""
+    """Return row and column of each `_NO_VALUE` cell of an .xlsx sheet, because calamine reads these cells as empty."""
     try:
         with ZipFile(file) as parts:
             sheet_id = re.findall(rb'<sheet [^>]*r:id="([^"]+)"', parts.read("xl/workbook.xml"))[position]

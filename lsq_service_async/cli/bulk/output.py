@@ -143,7 +143,7 @@ def open_report(path: Path, format: Table | Jsonl, column: str = ERROR) -> Itera
 
 
 def _close(file: IO[str]) -> None:
-    with suppress(OSError):  # the rows that are missing have been reported
+    with suppress(OSError):  # `on_lost` was called when the write failed
         file.close()
 
 

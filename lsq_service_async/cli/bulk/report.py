@@ -40,8 +40,8 @@ _BARS = 240
 
 
 def lead_page(origin: str, lead_id: str) -> str:
-    """Return the page of the web application with the tickets of a lead. Its host follows that of the API."""
-    # The vendor's help page "display support tickets on the lead details page" has no other host than the default.
+    """Return the URL of the page of the web application with the tickets of a lead. *origin* is that of the API."""
+    # The vendor's help page "display support tickets on the lead details page" names only the default host.
     app = origin.replace("//apigw.", "//app.", 1) if "//apigw." in origin else "https://app.service-in.leadsquared.com"
     return f"{app}/services/ticket-list?LeadId={quote(lead_id)}"
 

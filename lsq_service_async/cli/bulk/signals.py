@@ -23,7 +23,7 @@ class StopSignals:
         self.stop: Callable[[], None] = lambda: None
         self.close: Callable[[], None] = lambda: None
         self.exit_code: int | None = None
-        """The exit code of the first signal, or None."""
+        """The exit code of a run that was stopped by a signal or by the reader of stdout, or None."""
         self._first = 0.0
         self._before: dict[int, Any] = {}
 

@@ -37,7 +37,7 @@ def _check_reports(result: DemoResult) -> Iterator[Check]:
     yield Check("tickets", f"{len(receipts)} of {len(rows)}", "created, with a receipt", _list("no receipt:", errors))
 
     found = f"{second.created} of {len(rows) - first.total}"
-    problem = f"{second.skipped} of {first.created} rows were known" if second.skipped != first.created else ""
+    problem = f"skipped {second.skipped} of {first.created} finished rows" if second.skipped != first.created else ""
     yield Check("resumed", found, f"created by a second run; the first was stopped after {first.total}", problem)
 
     with_files = [row for row in rows if row.attachments]
@@ -52,7 +52,7 @@ def _check_reports(result: DemoResult) -> Iterator[Check]:
     ticket = _ticket_of(rows[0], result)
     status = ticket and ticket.fields.get("Status")
     is_updated = result.updated is not None and status == NEW_STATUS
-    problem = "" if is_updated else f"status is {status}"
+    problem = "" if is_updated else f"status is {status}" if result.updated else "no receipt"
     yield Check("updated", f"{int(is_updated)} of 1", f"status is {NEW_STATUS}", problem)
 
 

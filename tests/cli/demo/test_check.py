@@ -83,7 +83,7 @@ def with_error(result: DemoResult) -> DemoResult:
         pytest.param(with_second_ticket, {"duplicates": "two tickets: demo-05"}, id="two tickets"),
         pytest.param(
             lambda result: attrs.evolve(result, resumed=Summary(created=1)),
-            {"resumed": "0 of {created} rows were known"},
+            {"resumed": "skipped 0 of {created} finished rows"},
             id="not resumed",
         ),
         pytest.param(
@@ -96,9 +96,7 @@ def with_error(result: DemoResult) -> DemoResult:
             {"updated": "status is Open"},
             id="not updated",
         ),
-        pytest.param(
-            lambda result: attrs.evolve(result, updated=None), {"updated": "status is On Hold"}, id="not confirmed"
-        ),
+        pytest.param(lambda result: attrs.evolve(result, updated=None), {"updated": "no receipt"}, id="not confirmed"),
         pytest.param(
             lambda result: attrs.evolve(result, read=attrs.evolve(result.read, status=None, channel="Fax")),
             {"read back": "different: status, channel"},
