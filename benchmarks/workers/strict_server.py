@@ -1,7 +1,10 @@
-"""A server of 25 calls in 5 seconds that refuses every call beyond them, with a network that delays each call.
+"""A server of 25 calls in 5 seconds that refuses every call beyond them: ``strict_server KIND JITTER_MS``.
 
-Four kinds count in the process: the windows of the emulator, of which every refused call counts, too. HAProxy and nginx
-are real: each call is forwarded to one, and its status is the answer.
+Prints ``{"origin": ...}``, and serves until its standard input ends. Then it prints the time of each call since the
+first, and whether it was allowed. It runs in a process of its own, so that a busy client does not delay the count.
+
+Four kinds count with the windows of the emulator, and refused calls count, too. HAProxy and nginx are real: each call
+is forwarded to one, and its status is the answer.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import json
 import random
 import shutil
 import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +25,8 @@ from typing import cast, get_args
 from lsq_service_async.emulator.window import FixedWindow, WindowKind, create_window
 
 CALLS, PER = 25, 5.0
+# The service sends no such headers, but slack_sdk, githubkit and stripe repeat no call without theirs.
+HEADERS = f"Retry-After: {PER:.0f}\r\nStripe-Should-Retry: true\r\n"
 WINDOWS: tuple[WindowKind, ...] = get_args(WindowKind)
 PROXIES = {
     "haproxy": """
@@ -81,11 +87,11 @@ class StrictServer:
                 now = asyncio.get_running_loop().time()
                 self._began = now if self._began is None else self._began
                 is_allowed = await self._allows(now)
-                self.arrivals.append((now - self._began, is_allowed))
+                self.arrivals.append((round(now - self._began, 3), is_allowed))
                 await asyncio.sleep(random.random() * self._jitter)
                 writer.write(self._answer(is_allowed))
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass  # the client or this program has ended
         finally:
             writer.close()
 
@@ -94,18 +100,8 @@ class StrictServer:
         if is_allowed:
             # ``ok`` is for slack_sdk.
             status, body = "200 OK", json.dumps({"Status": "Success", "Id": str(next(self._numbers)), "ok": True})
-        kind = "application/json" if is_allowed else "text/plain"
-        return f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
-
-
-@asynccontextmanager
-async def strict_server(kind: str, jitter: float) -> AsyncIterator[tuple[str, StrictServer]]:
-    """Serve during the block. Yields the origin and the server. ``jitter`` is the longest delay in each direction."""
-    async with _limit(kind) as allows:
-        strict = StrictServer(allows, jitter)
-        server = await asyncio.start_server(strict.talk, "127.0.0.1", 0, backlog=1000)
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", strict
-        server.close()
+        headers = "Content-Type: application/json\r\n" if is_allowed else HEADERS
+        return f"HTTP/1.1 {status}\r\n{headers}Content-Length: {len(body)}\r\n\r\n{body}".encode()
 
 
 @asynccontextmanager
@@ -159,3 +155,17 @@ async def _listens(port: int) -> None:
             writer.close()
             return
     raise RuntimeError("the proxy did not start in ten seconds")
+
+
+async def main(kind: str, jitter_ms: str) -> None:
+    async with _limit(kind) as allows:
+        strict = StrictServer(allows, int(jitter_ms) / 1000)
+        server = await asyncio.start_server(strict.talk, "127.0.0.1", 0, backlog=1000)
+        print(json.dumps({"origin": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"}), flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+        server.close()
+    print(json.dumps({"arrivals": sorted(strict.arrivals)}))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
