@@ -6,9 +6,8 @@ import shlex
 import sys
 import time
 
-from . import peers
-
-SCENARIOS = ("limits", "calls", "uploads", "imports", "acquire", "shared", "bulk", "growth")
+from . import SCENARIOS, peers, report
+from .measure import Measure
 
 
 def main() -> None:
@@ -17,24 +16,21 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="smaller sizes and fewer rounds: all in three minutes")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds of each scenario, instead of its own number")
     parser.add_argument("--list", action="store_true", help="print the scenarios")
+    parser.add_argument("--readme", action="store_true", help="print the section Performance of README.md")
     arguments = parser.parse_args()
     if unknown := set(arguments.scenarios) - set(SCENARIOS):
         parser.error(f"unknown scenario {', '.join(sorted(unknown))}; choose from {', '.join(SCENARIOS)}")
-    if arguments.list:
-        print(*SCENARIOS, sep="\n")
+    if arguments.list or arguments.readme:
+        print(*SCENARIOS if arguments.list else [report.performance()], sep="\n")
         return
     peers.restart_inside()
-    # Imported here, because matplotlib and the other packages are installed in the environment only.
-    from .measure import Measure
-    from .report import save
-
     command = shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
     for name in arguments.scenarios or SCENARIOS:
         started = time.monotonic()
         result = importlib.import_module(f"benchmarks.{name}").run(Measure(arguments.rounds), arguments.quick)
         print(f"\n## {result.title} ({time.monotonic() - started:.0f} s)\n\n{result.text}\n", flush=True)
         print(*result.tables, sep="\n\n", flush=True)
-        save(name, result, command, peers.versions())
+        report.save(name, result, command, peers.versions())
 
 
 main()

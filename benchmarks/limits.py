@@ -44,7 +44,7 @@ def run(measure: Measure, quick: bool) -> Result:
     variants = [] if quick else [Variant(client, "sliding", 500) for client in clients]  # first, as they take longest
     variants += [] if quick else [Variant("this", server, 500) for server in servers[1:]]
     jitters = (FIRST_JITTER, *(() if quick else OTHER_JITTERS))
-    variants += [Variant(client, server, 150, ms) for ms in jitters for client in clients for server in servers]
+    variants += [Variant(client, server, 150, ms) for ms in jitters for server in servers for client in clients]
 
     def create(variant: Variant) -> Figures | None:
         timeout = 50 if quick else 2.5 * variant.calls / CALLS * PER

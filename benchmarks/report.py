@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from . import SCENARIOS
+
 RESULTS = Path(__file__).parent / "results"
 COLOURS = {True: "#1f6f8b", False: "#b8c4cc"}  # this package, and others
 HEAD = """# Results
@@ -18,6 +20,12 @@ HEAD = """# Results
 Written by `python -m benchmarks`; [what is measured and how to read it](../README.md). Each section names its date and
 the machine. Compare ratios, not seconds: seconds are those of one machine.
 """
+README = """150 creates start at once, and the server refuses every call beyond 25 in 5 s with a 429. `this` is this
+package with its default settings. Each cell has the creates that succeeded, the calls that were refused, and the time
+until the last create ended, divided by calls / rate. 0.83 is the least time, except for a bucket. A client that gives
+up ends early, without the rest of its creates."""
+MORE = """The [other results](benchmarks/results/README.md) compare CPU time, uploads, imports, shared limits and bulk
+runs, and name the versions; see [how to repeat them](benchmarks/README.md)."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,7 @@ def save(name: str, result: Result, command: str, versions: Mapping[str, str]) -
         plot.draw(figure)
         figure.suptitle(plot.title)
         for kind in ("png", "svg"):
-            figure.savefig(RESULTS / f"{plot.name}.{kind}", dpi=110, metadata={"Date": None} if kind == "svg" else None)
+            figure.savefig(RESULTS / f"{plot.name}.{kind}", dpi=160, metadata={"Date": None} if kind == "svg" else None)
     about = {
         "title": result.title,
         "text": result.text,
@@ -89,8 +97,23 @@ def save(name: str, result: Result, command: str, versions: Mapping[str, str]) -
         "versions": dict(versions),
     }
     (RESULTS / f"{name}.json").write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    sections = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
+    sections = [_read(scenario) for scenario in SCENARIOS if (RESULTS / f"{scenario}.json").exists()]
     (RESULTS / "README.md").write_text("\n".join([HEAD, *map(_section, sections)]), encoding="utf-8")
+
+
+def performance() -> str:
+    """Return the section Performance of the project's README.md: the main table and picture, as they were measured."""
+    about = _read("limits")
+    run, picture = about["run"], about["plots"][0]
+    table = Table(**about["tables"][0])
+    measured = f"`{run['command']}` measured this on {run['date']} with {run['machine']}."
+    image = f"![{picture[1]}](benchmarks/results/{picture[0]}.png)"
+    return "\n\n".join(["## Performance", README, str(table), image, measured, MORE])
+
+
+def _read(scenario: str) -> dict[str, Any]:
+    about: dict[str, Any] = json.loads((RESULTS / f"{scenario}.json").read_text(encoding="utf-8"))
+    return about
 
 
 def _section(about: dict[str, Any]) -> str:

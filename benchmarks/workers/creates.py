@@ -1,8 +1,7 @@
 """Creates at once by one client: ``creates CLIENT SERVER COUNT JITTER_MS TIMEOUT``; prints how many succeeded.
 
 It also prints how long they took, and the arrivals that ``strict_server`` prints. The server allows 25 in 5 seconds.
-Each
-client is set up as its documentation shows. Calls that have not ended after TIMEOUT seconds have failed.
+Each client is set up as its documentation shows. Calls that have not ended after TIMEOUT seconds have failed.
 """
 
 import asyncio
@@ -79,7 +78,7 @@ async def limits(origin: str) -> AsyncIterator[Call]:
 
     async def acquire() -> None:
         while not await limiter.hit(rate, "tickets"):  # noqa: ASYNC110 -- it does not wait, so its users do
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
 
     async with httpx_with(origin, acquire) as call:
         yield call
