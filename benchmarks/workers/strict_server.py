@@ -164,7 +164,8 @@ async def main(kind: str, jitter_ms: str) -> None:
         print(json.dumps({"origin": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"}), flush=True)
         await asyncio.to_thread(sys.stdin.read)
         server.close()
-    print(json.dumps({"arrivals": sorted(strict.arrivals)}))
+    # Calls that arrive at the same time stay in the order in which they were counted.
+    print(json.dumps({"arrivals": sorted(strict.arrivals, key=lambda arrival: arrival[0])}))
 
 
 if __name__ == "__main__":
