@@ -322,7 +322,7 @@ def _read_in_steps(stream: Any) -> None:
 
 
 async def _read(context: CallContext, response: httpx.Response, until: float) -> bytes:
-    """Read and decode a body. Its size and the number of its values are bounded: a few KB of gzip can hold gigabytes.
+    """Read and decode a body. Its size and the number of its values are bounded: a few MB of gzip can hold gigabytes.
 
     An error is known by its status, so its body is cut where it becomes too large or cannot be read.
     """
@@ -383,7 +383,7 @@ async def _receive(context: CallContext, response: httpx.Response, body: _Bounde
 
 
 class _Gunzip:
-    """Decodes gzip as in RFC 1952: one member after the other, perhaps with zeros between them.
+    """Decodes gzip: one member after the other (RFC 1952). Zeros between members are skipped, as in Python's gzip.
 
     A body that does not begin like gzip is left unchanged: some proxies decode it and keep the header.
     """

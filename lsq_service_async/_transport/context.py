@@ -54,7 +54,7 @@ class CallContext:
     """The seconds for which the limiter pauses all calls because of the response."""
     sent_at: float = 0.0
     silence: float | None = 0.0
-    """None once a response has arrived; otherwise the seconds from the send to the timeout, or 0 without one."""
+    """None once a response has arrived. After a timeout, the seconds from the send to the timeout. Otherwise 0."""
     abandoned: bool = False
     """The caller no longer waits for the attempt: it was cancelled, or its deadline passed."""
 

@@ -255,7 +255,7 @@ class Pipeline:
             self._call_hooks(context, make())
 
     def _call_hooks(self, context: CallContext, event: Event) -> None:
-        """Call every hook. An exception of a hook is logged once and does not affect the call."""
+        """Call every hook. Exceptions of hooks do not affect the call. Only the first one of each hook is logged."""
         for index, hook in enumerate(self._hooks):
             try:
                 context.hook_context.run(hook, event)

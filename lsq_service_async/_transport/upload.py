@@ -103,7 +103,7 @@ def _multipart(dto: bytes, attachments: tuple[Attachment, ...], boundary: str) -
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="ticketDTO"\r\n\r\n'
     parts: list[bytes | Attachment] = [head.encode() + dto + b"\r\n"]
     for attachment in attachments:
-        # Escaped by the rules of the HTML standard, as browsers and httpx do. Attachment refuses control characters.
+        # Escaped as httpx does: quotes as in the HTML standard, and backslashes. Attachment refuses control characters.
         name = attachment.name.replace("\\", "\\\\").replace('"', "%22")
         head = (
             f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n'

@@ -182,7 +182,7 @@ class JournalFile:
             return function(database, *arguments)
 
     def write(self, entries: Iterable[Entry]) -> None:
-        """Insert or replace entries in one transaction. When this returns all are durable; if it raises, none is.
+        """Insert or replace entries in one transaction. When this returns, all are durable; if it raises, none is.
 
         It raises too if another process has written to the file, which a removed lock file or a hard link allows.
         """

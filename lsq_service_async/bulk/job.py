@@ -326,8 +326,8 @@ class Bulk:
         the row alone, and returns a receipt, or None if the row is to be sent. A row whose look-up fails stays unknown.
 
         A row that was refused is reported as failed; ``retry_failed=True`` sends it again, even with other content
-        under the same key. A row that may have been applied is never sent with other content: it is reported as
-        failed, with its ticket, or as unknown.
+        under the same key. A row that was or may have been applied is never sent with other content: it is
+        reported as failed, with its ticket, or as unknown.
 
         The loop raises ConfigurationError if the journal is damaged or belongs to another account, LSQServiceError if
         it cannot be written, InvalidRequestError for a key that is given twice and for anything that is not a row,

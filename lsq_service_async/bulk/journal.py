@@ -85,7 +85,7 @@ class Journal:
     async def numbers(self) -> tuple[int, list[tuple[int, float | None, int | None]]]:
         """Return the highest ticket number, and the tickets of earlier runs that may be confused with an unknown row.
 
-        Each is its number, when it was sent, and the highest number then. If it got no answer, the last two are None.
+        For each: its number, when it was sent, and the highest number then. The last two are None if it got no answer.
         """
         return self._highest_number, await self._in_thread(self._file.query, _numbers)
 
@@ -330,8 +330,8 @@ def resolve(
     ``applied`` has the ticket number of each row, or None if it is not known: the row is done, and is skipped from now
     on. With a number it also clears the mark of a possible duplicate. The next run sends the rows in ``not_applied``.
 
-    Raises InvalidRequestError for a row that is not in doubt and for a wrong ticket number, and ConfigurationError
-    while a run uses the journal.
+    Raises InvalidRequestError for a row that is not in doubt and for a ticket number that is not digits, and
+    ConfigurationError while a run uses the journal.
     """
     file = JournalFile(path)
     file.open()

@@ -54,7 +54,7 @@ class RowLookUps(Protocol):
 
 @attrs.frozen
 class UnknownRow:
-    """A row that may have been applied. ``create`` is None for an update. ``entry`` is pending if it was absent."""
+    """A row that may have been applied. ``create`` is None for an update. ``entry`` is pending once found absent."""
 
     row: Row
     entry: Entry

@@ -40,8 +40,8 @@ class HostLimiter(SharedLimiter):
     raise NotSentError. Opening raises ConfigurationError if the file is not the file of a limit or cannot be written,
     or if another user owns it or can write to it. On Windows, this class raises ConfigurationError.
 
-    If processes are configured with different rates, all of these hold, and a warning is logged. Their window
-    is then "any".
+    If processes are configured with different rates, all of these hold, and a warning is logged. Then
+    ``window="sliding"`` has no effect.
 
     A limiter may be created before a server forks its workers. Open it after the fork, in each worker. It must not be
     open in the process that forks: SQLite does not support connections that are carried across a fork.

@@ -131,7 +131,7 @@ class Limiter(ABC):
         Raises ConfigurationError if the limiter is open for another rate or name, and LSQServiceError if it is in use
         in another event loop.
         """
-        from aiolimiter import AsyncLimiter  # loads importlib.metadata, which takes a sixth of the time of httpx
+        from aiolimiter import AsyncLimiter  # loads importlib.metadata, which takes a sixth as long as loading httpx
 
         async with self._lock(), self._ownership() as loop:
             if self._users and (used := self._open_for) and used != (rate, name):

@@ -69,7 +69,7 @@ class RedisLimiter(SharedLimiter):
     unavailable, no call is sent: with ``when_down="wait"``, calls wait until it recovers or until their deadlines; with
     "fail", they raise NotSentError. Opening raises ConfigurationError if the address is not valid, or if Redis refuses
     the login or a command that the limiter needs. If processes are configured with different rates, all of these hold,
-    and a warning is logged. Their window is then "any".
+    and a warning is logged. Then ``window="sliding"`` has no effect.
 
     If Redis loses its data (restart, failover, eviction), processes that are running assume that all slots were used
     at that moment, so no call is sent for about a window. The exception: if the first message after the loss comes from
@@ -133,7 +133,7 @@ class RedisBackend:
         self._is_connected, self._written = False, None
 
     async def sync(self, message: SyncMessage) -> SyncReply:
-        """Apply a message: one round trip if no other process has written since, and one more for each lost race."""
+        """Apply a message: one round trip soon after an own write, else two, and one more for each lost race."""
         try:
             return await self._sync(message)
         except (RedisError, OSError, TimeoutError, ValueError) as error:
@@ -141,7 +141,7 @@ class RedisBackend:
         raise failure  # here, so that no frames of redis-py are linked to it: their local variables hold the password
 
     def _failure(self, error: Exception) -> ConfigurationError | BackendUnavailableError:
-        # Redis quotes the arguments of a command that it does not know, and the first one holds the password.
+        # Redis quotes the arguments of a command that it does not know. The first command sent has the password.
         reason = str(error).partition(", with args beginning with")[0].rstrip(".")
         if isinstance(error, AuthenticationError):
             return ConfigurationError(f"Redis refused the login: {reason}. Check the user and the password")

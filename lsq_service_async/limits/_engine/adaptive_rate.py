@@ -22,9 +22,9 @@ _TRIAL_GROWS = 4  # factor by which ``trial`` grows if another first refusal fol
 
 @attrs.define
 class AdaptiveRate:
-    """The rate that is in use, and the rates up to which it may grow.
+    """The rate after refusals, and the rates up to which it may grow.
 
-    ``rate`` is in use now. It grows up to ``plan``: the configured rate, or a lower one that a refusal ``named``.
+    ``rate`` grows up to ``plan``: the configured rate, or a lower one that a refusal ``named``. See also `in_use`.
 
     A named limit holds until ``named_until``, for ``hold`` seconds. After a refusal the rate ``is_paced``: calls are
     evenly spaced, and `in_use` is below the configured rate. This ends ``trial`` seconds after the rate is full.

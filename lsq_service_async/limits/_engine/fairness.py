@@ -34,8 +34,8 @@ class Head(NamedTuple):
 class ProcessOrder:
     """The order in which the processes that wait are served.
 
-    ``heads`` has (process, lane) keys. ``row`` is the number of interactive grants since a waiting bulk call was last
-    served. ``turns`` is the turn that was given last.
+    ``heads`` has (process, lane) keys. ``row`` is the number of consecutive interactive grants while a bulk call
+    waited. ``turns`` is the turn that was given last.
     """
 
     heads: dict[tuple[int, Lane], Head] = attrs.field(factory=dict)

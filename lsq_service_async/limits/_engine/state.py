@@ -40,7 +40,7 @@ class Presence(NamedTuple):
 
 @attrs.define
 class LimitState:
-    """The state of a limit. Times are seconds on one clock that never runs backwards; ``seen`` is the latest of them.
+    """The state of a limit. Times are seconds on one clock that never runs backwards; ``seen`` is its last reading.
 
     ``answered`` holds the times of the answers in the last two windows, ``uploads`` those of large uploads in the last
     window, both oldest first. No call is granted before ``paused_until``. No bulk call is granted before

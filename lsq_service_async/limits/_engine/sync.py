@@ -68,7 +68,7 @@ def sync(state: LimitState | None, now: float, message: SyncMessage) -> SyncRepl
 
 
 def _bound(state: LimitState, now: float) -> None:
-    """Bound each value that could stop calls or exceed the limit, because another user may have written the state."""
+    """Bound each value that could stop calls or allow too many, because another user may have written the state."""
     adaptive, order, oldest = state.adaptive, state.order, now - LONGEST_HOLD
     latest = now + max(LONGEST_PAUSE, state.rate.per + 1.0)  # the end of the longest pause
     if adaptive.is_possible():
@@ -104,8 +104,8 @@ def _within(least: N, value: N, most: N) -> N:
 def _joint_rate(rates: set[RateLimit]) -> RateLimit:
     """The highest rate at which all ``rates`` hold: the smallest number of calls, and the fewest calls per second.
 
-    If they differ, its window is "any": in sliding windows, another burst of 7 calls may follow every 0.9 s. That is
-    35 calls in 4 s, so a rate of 30 calls in 4 s would not hold.
+    If they differ, its window is "any". For example, 7/0.9 and 30/4 give 7/0.93. In sliding windows, this would allow
+    a burst of 7 calls every 0.93 s, which is 35 calls in 4 s, so 30/4 would not hold.
     """
     if len(rates) == 1:
         return next(iter(rates))
