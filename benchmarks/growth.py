@@ -42,7 +42,7 @@ def run(measure: Measure, quick: bool) -> Result:
         figures = measure.run("acquiring", "waiters", "this", size, "deadlines")
         add("Waiting calls, start", "calls", "CPU s", size, figures["enqueue_cpu_s"])
         add("Waiting calls, rejection", "calls", "CPU s", size, figures["cancel_cpu_s"])
-        add("Waiting calls, memory", "calls", "MiB", size, figures["bytes"] * size / MIB)
+        add("Waiting calls, memory", "calls", "MiB", size, max(LEAST_MEMORY, figures["bytes"] * size / MIB))
     for size in (10_000, 100_000, 1_000_000) if quick else (1000, 10_000, 100_000, 1_000_000, 8_000_000):
         seconds = measure.run("reading", size, 10 if size > 100_000 else 100)["s"]
         add("Read of a ticket", "bytes", "CPU ms", size, seconds * 1000)
