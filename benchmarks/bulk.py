@@ -19,7 +19,7 @@ again, and so shows how many rows the kills hit."""
 def run(measure: Measure, quick: bool) -> Result:
     with measure.running("raw_server") as server:
         tables = [
-            speed(measure, server["origin"], 1000 if quick else 5000, 1 if quick else 3),
+            speed(measure, server["origin"], 500 if quick else 5000, 1 if quick else 3),
             *slow_disks(measure, server["origin"], {10: 200} if quick else {1: 1000, 10: 500, 100: 200}),
             continued(measure, server["origin"], 10_000 if quick else 100_000),
         ]
