@@ -91,7 +91,7 @@ class RetryPolicy:
 
     def __attrs_post_init__(self) -> None:
         validators.check_count(self.attempts, "RetryPolicy.attempts")
-        if self.repeat_creates not in (True, False, "look"):
+        if not isinstance(self.repeat_creates, bool) and self.repeat_creates != "look":
             raise ConfigurationError(
                 f'RetryPolicy.repeat_creates must be True, False or "look", not {self.repeat_creates!r:.80}'
             )

@@ -205,6 +205,7 @@ def test_times_are_positive_finite_numbers(timeout):
         lambda: RateLimit(25, window="fixed"),
         lambda: RateLimit(25, window=None),
         lambda: RetryPolicy(attempts=0),
+        lambda: RetryPolicy(repeat_creates=1),
         lambda: RetryPolicy(backoff=-1),
         lambda: RetryPolicy(backoff_cap=float("inf")),
         lambda: Config(**KEYS, deadline=0),

@@ -17,7 +17,15 @@ from ..events import AttemptEnded, CallEnded, CallStarted, Event, Hook, LimitPau
 from ..limits import Limiter, Slot
 from .attempt import HttpSender, unfinished_result
 from .context import CallContext
-from .retry import final_error, final_outcome, finished_record, is_retryable, overload_pause, retrying
+from .retry import (
+    doubtful_attempt,
+    final_error,
+    final_outcome,
+    finished_record,
+    is_retryable,
+    overload_pause,
+    retrying,
+)
 from .upload import RequestBody, prepare
 
 _log = logging.getLogger("lsq_service_async")
@@ -76,7 +84,7 @@ class Pipeline:
                 attempts=context.number,
                 seconds=context.clock() - context.started,
                 error=error,
-                possible_duplicate=getattr(record, "possible_duplicate", False),
+                possible_duplicate=error is None and doubtful_attempt(context) is not None,
             ),
         )
         if error is not None:

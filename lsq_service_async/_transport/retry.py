@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from .._wire import AttemptResult, Idempotency, Outcome, Retry
+from .._wire import Attempt, AttemptResult, Idempotency, Outcome, Retry
 from ..errors import LSQServiceError, NotSentError, OutcomeUnknownError, RateLimitError
 from .attempt import unfinished
 from .context import CallContext
@@ -119,12 +119,17 @@ def final_outcome(context: CallContext, error: BaseException) -> Outcome:
     return Outcome.NOT_APPLIED if context.call.idempotency is Idempotency.SAFE else Outcome.UNKNOWN
 
 
+def doubtful_attempt(context: CallContext) -> Attempt | None:
+    """Return the attempt that makes a finished call a possible duplicate, or None. Repeatable calls have none."""
+    if context.call.repeatable:
+        return None
+    return next((attempt for attempt in context.attempts if attempt.outcome is Outcome.UNKNOWN), None)
+
+
 def finished_record(context: CallContext, result: AttemptResult[Any]) -> Any:
     """Return the record of a call that was applied, with its attempts. Warn if the call may have been applied twice."""
     record: Any = result.record
-    attempts, doubtful = tuple(context.attempts), None
-    if len(attempts) > 1 and not context.call.repeatable:
-        doubtful = next((attempt for attempt in attempts if attempt.outcome is Outcome.UNKNOWN), None)
+    attempts, doubtful = tuple(context.attempts), doubtful_attempt(context)
     if doubtful is not None:
         _log.warning(
             "%s may have been applied twice (reference %s): attempt %d was answered with %s, and attempt %d was "

@@ -400,10 +400,10 @@ TRASHED = httpx.Response(200, json={"SuccessfulIds": [143], "FailedIds": []})
 
 
 @pytest.mark.parametrize("act", [trash, post])
-def test_a_call_whose_result_has_no_mark_is_only_logged(config, caplog, act):
-    """trash and request return no receipt, so the warning is all there is."""
-    result, _, _ = run(config, act, 502, TRASHED)
-    assert not hasattr(result, "possible_duplicate")
+def test_a_call_whose_result_has_no_mark_is_logged_and_marked_in_its_event(config, caplog, act):
+    """trash and request return no receipt."""
+    result, _, events = run(config, act, 502, TRASHED)
+    assert (hasattr(result, "possible_duplicate"), events[-1].possible_duplicate) == (False, True)
     assert [record.levelname for record in caplog.records if "twice" in record.getMessage()] == ["WARNING"]
 
 
