@@ -74,7 +74,7 @@ async def limits(calls: int, per: float) -> Acquire:
 
     async def acquire() -> Release:
         while not await limiter.hit(rate, "benchmark"):  # noqa: ASYNC110 -- hit() never waits, so its users poll
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.01)
         return nothing
 
     return acquire

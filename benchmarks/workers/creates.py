@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from . import strict_server
+from .acquiring import PEERS
 from .calls import BODY, PATH
 from .strict_server import CALLS, PER
 
@@ -51,49 +52,15 @@ async def httpx_with(origin: str, acquire: Acquire | None = None) -> AsyncIterat
         yield call
 
 
-@asynccontextmanager
-async def aiolimiter(origin: str) -> AsyncIterator[Call]:
-    from aiolimiter import AsyncLimiter
+def with_limiter(name: str) -> Callable[[str], Any]:
+    """httpx and tenacity, with one of the limiters of ``acquiring``."""
 
-    async with httpx_with(origin, AsyncLimiter(CALLS, PER).acquire) as call:
-        yield call
+    @asynccontextmanager
+    async def client(origin: str) -> AsyncIterator[Call]:
+        async with httpx_with(origin, await PEERS[name](CALLS, PER)) as call:
+            yield call
 
-
-@asynccontextmanager
-async def pyrate_limiter(origin: str) -> AsyncIterator[Call]:
-    from pyrate_limiter import Limiter, Rate
-
-    limiter: Any = Limiter(Rate(CALLS, int(PER * 1000)))
-    async with httpx_with(origin, lambda: limiter.try_acquire_async("tickets")) as call:
-        yield call
-
-
-@asynccontextmanager
-async def limits(origin: str) -> AsyncIterator[Call]:
-    from limits import RateLimitItemPerSecond
-    from limits.aio.storage import MemoryStorage
-    from limits.aio.strategies import MovingWindowRateLimiter
-
-    limiter, rate = MovingWindowRateLimiter(MemoryStorage()), RateLimitItemPerSecond(CALLS, int(PER))
-
-    async def acquire() -> None:
-        while not await limiter.hit(rate, "tickets"):  # noqa: ASYNC110 -- it does not wait, so its users do
-            await asyncio.sleep(0.1)
-
-    async with httpx_with(origin, acquire) as call:
-        yield call
-
-
-@asynccontextmanager
-async def throttled_py(origin: str) -> AsyncIterator[Call]:
-    from datetime import timedelta
-
-    from throttled.asyncio import RateLimiterType, Throttled, rate_limiter
-
-    quota = rate_limiter.per_duration(timedelta(seconds=PER), CALLS, burst=CALLS)
-    throttle: Any = Throttled(using=RateLimiterType.SLIDING_WINDOW.value, quota=quota, timeout=1e6)
-    async with httpx_with(origin, lambda: throttle.limit("tickets")) as call:
-        yield call
+    return client
 
 
 @asynccontextmanager
@@ -132,11 +99,11 @@ async def githubkit(origin: str) -> AsyncIterator[Call]:
 
 CLIENTS = {
     "this": this,
-    "httpx + aiolimiter + tenacity": aiolimiter,
+    "httpx + aiolimiter + tenacity": with_limiter("aiolimiter"),
     "httpx + tenacity": httpx_with,
-    "httpx + pyrate-limiter + tenacity": pyrate_limiter,
-    "httpx + limits + tenacity": limits,
-    "httpx + throttled-py + tenacity": throttled_py,
+    "httpx + pyrate-limiter + tenacity": with_limiter("pyrate-limiter"),
+    "httpx + limits + tenacity": with_limiter("limits"),
+    "httpx + throttled-py + tenacity": with_limiter("throttled-py"),
     "openai-python": openai,
     "stripe": stripe,
     "slack_sdk": slack_sdk,
