@@ -108,6 +108,8 @@ class BulkJob:
         states = states_in(path)
         has_unknown = bool(states.keys() & {State.UNKNOWN, State.IN_FLIGHT})
         reads = self._on_unknown.max_reads if has_unknown and isinstance(self._on_unknown, Lookup) else 0
+        if self._only_look_up:
+            return Plan(reads, reads * self._seconds_per_call, states.get(State.DONE, 0))
         return self._progress.plan(states, self._seconds_per_call, reads)
 
     def summary(self) -> Summary:
@@ -116,7 +118,7 @@ class BulkJob:
 
     def eta(self) -> float | None:
         """Seconds until the last call is sent, at the rate limit; None if the length of the input is not known."""
-        left: float | None = self._progress.remaining()
+        left: float | None = 0 if self._only_look_up else self._progress.remaining()
         if left is None or not (left := left + (self._queue.reads() if self._queue is not None else 0)):
             return left
         first = max(self._setup.estimated_wait(), self._sends_from - asyncio.get_running_loop().time())

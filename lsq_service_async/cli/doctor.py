@@ -42,19 +42,24 @@ _ADVICE = {
 @click.option("--lead-email", default="lsq-service-doctor@example.com", show_default=True, help="Lead of that ticket.")
 @click.option("--marker", metavar="FIELD", help="For --learn: test whether this custom field can store references.")
 @click.option(
-    "--burst", is_flag=True, help="Measure the window of the rate limit with four times as many reads as it allows."
+    "--burst",
+    is_flag=True,
+    help="Measure how the service counts calls, with four times as many reads as the limit allows.",
 )
 def doctor(learn: str | None, write: bool, lead_email: str, marker: str | None, burst: bool) -> int:
     """Check keys, host, org id, API and rate limit with one read.
 
-    --learn FILE finds out how the account behaves if the documentation leaves it open. It prints a table, and writes
-    the facts to FILE as JSON, for "emulator --facts FILE". --burst may cause refused calls. Both
-    ignore a shared limit, so run them while no other program uses the account.
+    --learn FILE finds out how the account behaves in cases that the documentation leaves open. It prints a table, and
+    writes the facts to FILE as JSON, for "emulator --facts FILE". --burst may cause refused calls. Both ignore a shared
+    limit, so run them while no other program uses the account.
 
     Exit codes: 0 everything works, 2 wrong settings, 4 rejected keys, 1 other failures. Keys are never printed.
     """
-    if write and learn is None:
-        raise click.UsageError("--write needs --learn FILE")
+    is_given = click.get_current_context().get_parameter_source
+    for name, needed in (("write", learn), ("marker", learn), ("lead_email", write)):
+        if not needed and is_given(name) is click.core.ParameterSource.COMMANDLINE:
+            needs = "--write" if name == "lead_email" else "--learn FILE"
+            raise click.UsageError(f"--{name.replace('_', '-')} needs {needs}")
     return asyncio.run(_diagnose(Config.from_env(marker_field=marker), learn, lead_email if write else None, burst))
 
 

@@ -148,7 +148,9 @@ class Learner:
         self.answers["neighbours that can be read"] = f"{len(readable)} of {len(near)} around ticket {number}"
         if is_new and max(readable, default=0) < 0:
             self.facts["numbers_ascend"] = True
-            self.answers["numbers ascend"] = f"yes: ticket {number} is new, and has the highest number of these"
+            self.answers["numbers ascend"] = (
+                f"yes: ticket {number} is new; lower numbers can be read, and higher ones cannot"
+            )
         else:
             self.answers["numbers ascend"] = "not known; use --write while no other program creates tickets"
 
@@ -212,6 +214,6 @@ async def measure_window(config: Config) -> tuple[dict[str, Any], str]:
                     f'Keep LSQ_RATE_LIMIT={calls}/{per:g}, without "sliding"'
                 )
     return {"rate_limit": [calls, per], "window": "sliding"}, (
-        f"{calls} reads, and {calls} more after {per:g} s, were answered twice: the gateway does not estimate. Set "
-        f'LSQ_RATE_LIMIT="{calls}/{per:g} sliding", or RateLimit({calls}, per={per:g}, window="sliding")'
+        f"{calls} reads, {calls} more after {per:g} s, and a repetition of both were all answered: the gateway does "
+        f'not estimate. Set LSQ_RATE_LIMIT="{calls}/{per:g} sliding", or RateLimit({calls}, per={per:g}, window="sliding")'
     )

@@ -278,14 +278,14 @@ def test_a_look_up_without_sending_decides_what_the_next_run_sends(play, journal
         await asyncio.sleep(5)
         sent = len(emulator.calls)
         job = client.bulk.look_up(rows(90), journal=journal, lookup=EARLY)
-        plan = job.plan()
+        plan, left = job.plan(), job.eta()
         outcomes = {outcome.key: outcome for outcome in await run(job)}
         found = {key: (outcome.state, type(outcome.error)) for key, outcome in outcomes.items()}
         [tail] = unknown_in(journal)
         assert found.pop(tail) == ("unknown", LSQServiceError)
         assert sorted(found.values(), key=str) == [("created", type(None)), ("failed", NotSentError)]
         assert all(call.method == "GET" for call in emulator.calls[sent:])
-        assert plan.calls == 90 - 77 + EARLY.max_reads
+        assert (plan.calls, plan.done, left) == (EARLY.max_reads, 77, 0)
         await run(client.bulk.create(rows(90), journal=journal, on_unknown=EARLY))
         assert len(emulator.tickets) == 90
 

@@ -67,6 +67,22 @@ def test_each_problem_has_its_advice_and_exit_code(
     assert (found, words in out, len(served.calls)) == (code, True, 1)
 
 
+@pytest.mark.parametrize(
+    ("options", "needed"),
+    [
+        (["--write"], "--write needs --learn FILE"),
+        (["--marker", "CustomData.Ref"], "--marker needs --learn FILE"),
+        (["--learn", "facts.json", "--lead-email", "wim@example.com"], "--lead-email needs --write"),
+    ],
+)
+def test_an_option_without_the_one_that_it_belongs_to_is_a_usage_error(
+    served: Emulator, cli: Any, options: list[str], needed: str
+) -> None:
+    """It would have no effect."""
+    code, _, errors = cli("doctor", *options)
+    assert (code, needed in errors, len(served.calls)) == (2, True, 0)
+
+
 def test_wrong_settings_exit_with_2(served: Emulator, cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is sent if a setting is wrong."""
     monkeypatch.setenv("LSQ_BASE_URL", "http://example.com")

@@ -122,10 +122,14 @@ _LOOK: list[click.Parameter] = [
         type=click.FloatRange(0, 3600),
         default=60.0,
         show_default=True,
-        help="Seconds after which a create that timed out is taken for not applied any more.",
+        help="Seconds after which a create that timed out cannot be applied any more.",
     ),
     click.Option(
-        ["--max-reads"], type=click.IntRange(0), default=200, show_default=True, help="Maximum reads for look-ups."
+        ["--max-reads"],
+        type=click.IntRange(0),
+        default=200,
+        show_default=True,
+        help="Maximum reads of a run for look-ups.",
     ),
 ]
 _SEND: list[click.Parameter] = [
@@ -155,16 +159,18 @@ def plan(**options: Any) -> None:
 
 
 @bulk.command(params=[*_FILE, *_SEND])
-@click.option("--dry-run", is_flag=True, help="Check every row and send nothing.")
+@click.option("--dry-run", is_flag=True, help="Check every row with the field metadata of the account; send no row.")
 @click.option(
     "--first",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Send N rows, print which fields came back changed, and ask before the others are sent.",
+    help="Send the first N rows, print which fields came back changed, and ask before the others are sent.",
 )
 def run(dry_run: bool, first: int | None, **options: Any) -> int:
     """Send all rows that are not finished. Prints one JSON line for each row."""
     how = _on_unknown(options)
+    if dry_run and first:
+        raise click.UsageError("--dry-run checks every row; leave out --first")
     if dry_run:
         return _run(partial(check_rows, **how), is_dry_run=True, **options)
     send = partial(send_first, first=first) if first else send_rows

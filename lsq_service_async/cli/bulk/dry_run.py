@@ -77,7 +77,7 @@ async def check_rows(file: BulkFile, rows: Rows, results: Results, marker: str |
                 failed += 1
                 write(row.line, problems)
     for problem, count in counts.most_common(_MAX_PROBLEMS):
-        click.echo(f"{count:,} rows: {problem} (first: line {first[problem]})", err=True)
+        click.echo(f"{count:,} {'row' if count == 1 else 'rows'}: {problem} (first: line {first[problem]})", err=True)
     if len(counts) > _MAX_PROBLEMS:
         click.echo(f"{len(counts) - _MAX_PROBLEMS:,} more problems; stdout has all problems of each row", err=True)
     _print_plan(plan)

@@ -29,15 +29,16 @@ async def send_first(file: BulkFile, rows: Rows, results: Results, *, first: int
     rows.narrow(first=first)
     code = await send_rows(file, rows, results, applied=applied, **options)
     left = total - rows.total
+    others = f"{left} row" if left == 1 else f"{left} rows"
     if code not in (0, SOME_FAILED) or not left:
         return code
     async with ServiceClient.from_env() as client:
         for outcome in applied:
             await _compare(client, outcome)
     if not (sys.stdin and sys.stdin.isatty()):
-        click.echo(f"{left} rows were not sent. To send them, run the same command without --first.", err=True)
+        click.echo(f"Not sent: {others}. To send the rest, run the same command without --first.", err=True)
         return RESUMABLE
-    click.echo(f"Send the other {left} rows? [y/N]: ", nl=False, err=True)  # click.confirm writes a blank to stdout
+    click.echo(f"Send the other {others}? [y/N]: ", nl=False, err=True)  # click.confirm writes a blank to stdout
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         return RESUMABLE
     rows.narrow(after=rows.last_line)

@@ -110,4 +110,5 @@ def test_a_dry_run_counts_equal_problems(served: Emulator, bulk: Any, file: Path
     assert lines[0].startswith("30 rows: ")
     assert "Status" in lines[0]
     assert lines[0].endswith("(first: line 2)")
+    assert lines[1].startswith("1 row: ")
     assert lines[20] == "12 more problems; stdout has all problems of each row"

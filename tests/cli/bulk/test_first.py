@@ -34,8 +34,8 @@ class Terminal(io.StringIO):
 @pytest.mark.parametrize(
     ("stdin", "code", "sent", "words"),
     [
-        pytest.param(io.StringIO(), 75, 2, "3 rows were not sent. To send them, run", id="no terminal"),
-        pytest.param(None, 75, 2, "3 rows were not sent. To send them, run", id="closed"),
+        pytest.param(io.StringIO(), 75, 2, "Not sent: 3 rows. To send the rest, run", id="no terminal"),
+        pytest.param(None, 75, 2, "Not sent: 3 rows. To send the rest, run", id="closed"),
         pytest.param(Terminal("n\n"), 75, 2, "Send the other 3 rows?", id="no"),
         pytest.param(Terminal(""), 75, 2, "Send the other 3 rows?", id="end of input"),
         pytest.param(Terminal("Yes\n"), 0, 5, "Send the other 3 rows?", id="yes"),
@@ -78,11 +78,11 @@ def test_a_run_that_fails_or_ends_early_asks_nothing(served: Emulator, bulk: Any
     assert bulk("run", "rows.csv", "--first", "9", "--journal", "a")[0] == 0
     served.faults.add(Status(401, times=4))
     code, _, err = bulk("run", "rows.csv", "--first", "2", "--journal", "b")
-    assert (code, "not sent. To send them" in err) == (4, False)
+    assert (code, "Not sent" in err) == (4, False)
     served.faults.clear()
     rows.write_text(HEAD + "bad,,,,,soon\n" + ROWS)
     code, results, err = bulk("run", "rows.csv", "--first", "3", "--journal", "c")
-    assert (code, set(states(results).values()), "3 rows were not sent" in err) == (75, {"failed", "created"}, True)
+    assert (code, set(states(results).values()), "Not sent: 3 rows" in err) == (75, {"failed", "created"}, True)
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
