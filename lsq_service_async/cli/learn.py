@@ -214,6 +214,6 @@ async def measure_window(config: Config) -> tuple[dict[str, Any], str]:
                     f'Keep LSQ_RATE_LIMIT={calls}/{per:g}, without "sliding"'
                 )
     return {"rate_limit": [calls, per], "window": "sliding"}, (
-        f"{calls} reads, {calls} more after {per:g} s, and a repetition of both were all answered: the gateway does "
-        f'not estimate. Set LSQ_RATE_LIMIT="{calls}/{per:g} sliding", or RateLimit({calls}, per={per:g}, window="sliding")'
+        f"{calls} reads, {calls} more after {per:g} s, and a repetition got answers: the gateway does not estimate. "
+        f'Set LSQ_RATE_LIMIT="{calls}/{per:g} sliding", or RateLimit({calls}, per={per:g}, window="sliding")'
     )
