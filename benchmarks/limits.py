@@ -43,7 +43,7 @@ def run(measure: Measure, quick: bool) -> Result:
     clients = [*PICTURED, "openai-python"] if quick else list(CLIENTS)
     variants = [] if quick else [Variant(client, "sliding", 500) for client in clients]  # first, as they take longest
     variants += [] if quick else [Variant("this", server, 500) for server in servers[1:]]
-    most = 1.7 if quick else 2.5  # times calls / rate
+    most = 1.5 if quick else 2.5  # times calls / rate
     jitters = (FIRST_JITTER, *(() if quick else OTHER_JITTERS))
     variants += [Variant(client, server, 150, ms) for ms in jitters for server in servers for client in clients]
 

@@ -7,12 +7,13 @@ makes the limiter of this package reject all of them, because they would be sent
 
 import asyncio
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any
+
+from . import peak
 
 NO_LIMIT = 1_000_000, 1.0
 LIMIT = 25, 5.0
@@ -168,11 +169,6 @@ async def waiters(peer: str, calls: int, turn_away: str = "") -> dict[str, float
         "cancel_cpu_s": cancelled,
         "cancel_lag_ms": lag.longest * 1000,
     }
-
-
-def peak() -> int:
-    """The peak memory of this process in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 if __name__ == "__main__":

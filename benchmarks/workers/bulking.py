@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import random
-import resource
 import signal
 import sys
 import tempfile
@@ -26,6 +25,8 @@ from lsq_service_async.bulk import State, row_of, unknown_in
 from lsq_service_async.bulk._journal_file import Entry, JournalFile
 from lsq_service_async.emulator import Emulator
 from lsq_service_async.events import AttemptStarted
+
+from . import peak
 
 LIMIT = RateLimit(25, per=0.001)
 ROWS_PER_KILL = 50  # more than a run finishes before it is killed
@@ -49,11 +50,6 @@ def ticket(number: int) -> NewTicket:
 
 def row(number: int) -> BulkRow:
     return BulkRow(f"row-{number}", ticket(number))
-
-
-def peak() -> int:
-    """The peak memory of this process in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 async def rows(origin: str, count: str, fsync_ms: str = "") -> Figures:

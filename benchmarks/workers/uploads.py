@@ -13,6 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from . import peak
+
 TICK = 0.001
 
 
@@ -97,11 +99,10 @@ async def watch(late: list[float]) -> None:
         late.append(time.perf_counter() - due)
 
 
-def usage(client: str) -> tuple[float, float]:
-    """Return the peak of memory in MiB and the CPU time in seconds, of curl or of this process."""
+def cpu(client: str) -> float:
+    """Return the CPU time in seconds of curl or of this process."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN if client == "curl" else resource.RUSAGE_SELF)
-    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
-    return used.ru_maxrss / unit, used.ru_utime + used.ru_stime
+    return used.ru_utime + used.ru_stime
 
 
 async def main(client: str, origin: str, path: Path) -> None:
@@ -112,14 +113,14 @@ async def main(client: str, origin: str, path: Path) -> None:
     late: list[float] = []
     watcher = asyncio.create_task(watch(late))
     await asyncio.sleep(2 * TICK)
-    (idle, cpu), started = usage(client), time.perf_counter()
+    idle, used, started = peak(), cpu(client), time.perf_counter()
     await CLIENTS[client](origin, path)
-    seconds, (peak, cpu_after) = time.perf_counter() - started, usage(client)
+    seconds, used, grown = time.perf_counter() - started, cpu(client) - used, (peak() - idle) / (1 << 20)
     await asyncio.sleep(2 * TICK)  # so that a stall at the end is counted
     watcher.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await watcher
-    print(json.dumps({"s": seconds, "peak_mib": peak - idle, "stall_ms": max(late) * 1000, "cpu_s": cpu_after - cpu}))
+    print(json.dumps({"s": seconds, "peak_mib": grown, "stall_ms": max(late) * 1000, "cpu_s": used}))
 
 
 if __name__ == "__main__":
