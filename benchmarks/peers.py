@@ -31,15 +31,19 @@ PEERS = (
 
 
 def install() -> None:
-    """Create the environment on the first use. Delete the folder to install newer versions."""
+    """Create the environment on the first use, and again after a change of the packages that are needed."""
+    done, needed = FOLDER / "installed", "\n".join([*PEERS, (ROOT / "pyproject.toml").read_text(encoding="utf-8")])
+    if done.exists() and done.read_text(encoding="utf-8") == needed:
+        return
+    print(f"Installing the packages to compare with into {FOLDER} ...", flush=True)
     if not PYTHON.exists():
-        print(f"Installing the packages to compare with into {FOLDER} ...", flush=True)
         venv.create(FOLDER, with_pip=True)
     pip = [str(PYTHON), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
     subprocess.run([*pip, "-e", f"{ROOT}[emulator,cli,redis,otel]"], check=True)
     missing = subprocess.run([*pip, *PEERS]).returncode  # one that cannot be installed keeps the others
     for peer in PEERS if missing else ():
         subprocess.run([*pip, peer])
+    done.write_text(needed, encoding="utf-8")
 
 
 def restart_inside() -> None:
