@@ -24,11 +24,17 @@ Acquire = Callable[[], Awaitable[object]]
 
 
 @asynccontextmanager
-async def this(origin: str) -> AsyncIterator[Call]:
-    from lsq_service_async import Config, NewTicket, ServiceClient
+async def this(origin: str, window: Any = "any") -> AsyncIterator[Call]:
+    from lsq_service_async import Config, NewTicket, RateLimit, ServiceClient
 
-    async with ServiceClient(Config(access_key="a", secret_key="b", org_id="1", base_url=origin)) as client:
+    limit = RateLimit(CALLS, per=PER, window=window)
+    config = Config(access_key="a", secret_key="b", org_id="1", base_url=origin, rate_limit=limit)
+    async with ServiceClient(config) as client:
         yield lambda: client.tickets.create(NewTicket(lead_id="45b5", title="Router down", status="Open"))
+
+
+def this_sliding(origin: str) -> Any:
+    return this(origin, "sliding")
 
 
 @asynccontextmanager
@@ -97,8 +103,9 @@ async def githubkit(origin: str) -> AsyncIterator[Call]:
         yield lambda: client.arequest("POST", "/tickets", json=BODY)
 
 
-CLIENTS = {
+CLIENTS: dict[str, Any] = {
     "this": this,
+    "this, sliding": this_sliding,
     "httpx + aiolimiter + tenacity": with_limiter("aiolimiter"),
     "httpx + tenacity": httpx_with,
     "httpx + pyrate-limiter + tenacity": with_limiter("pyrate-limiter"),
