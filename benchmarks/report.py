@@ -70,7 +70,8 @@ def bars(values: Mapping[str, float], unit: str) -> Callable[[Any], None]:
         names = list(values)[::-1]
         colours = [COLOURS[name.startswith(("this", "lsq"))] for name in names]
         drawn = axes.barh(names, [values[name] for name in names], color=colours)
-        axes.bar_label(drawn, fmt="{:,.3g}", padding=3)
+        labels = [f"{values[name]:,.0f}" if values[name] >= 100 else f"{values[name]:.3g}" for name in names]
+        axes.bar_label(drawn, labels=labels, padding=3)
         axes.set_xlabel(unit)
         axes.margins(x=0.12)
         axes.spines[["top", "right"]].set_visible(False)

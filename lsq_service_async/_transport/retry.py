@@ -121,7 +121,7 @@ def final_outcome(context: CallContext, error: BaseException) -> Outcome:
 
 def doubtful_attempt(context: CallContext) -> Attempt | None:
     """Return the attempt that makes a finished call a possible duplicate, or None. Repeatable calls have none."""
-    if context.call.repeatable:
+    if context.call.repeatable or len(context.attempts) < 2:  # the last one was applied
         return None
     return next((attempt for attempt in context.attempts if attempt.outcome is Outcome.UNKNOWN), None)
 
