@@ -22,7 +22,7 @@ the machine. Compare ratios, not seconds: seconds are those of one machine.
 """
 README = """150 creates start at once, and the server refuses every call beyond 25 in 5 s with a 429. `this` is this
 package with its default settings. `this, sliding` has `RateLimit(25, per=5.0, window="sliding")`, which is for gateways
-that do not estimate windows, as HAProxy does. Each cell has the creates that succeeded, the calls that were refused,
+that, unlike HAProxy, do not estimate windows. Each cell has the creates that succeeded, the calls that were refused,
 and the time until the last create ended, divided by calls / rate. 0.83 is the least time, except for a bucket. A client
 that gives up ends early, without the rest of its creates."""
 MORE = """The [other results](benchmarks/results/README.md) compare CPU time, uploads, imports, shared limits and bulk

@@ -80,7 +80,7 @@ class LSQServiceError(Exception):
 
 
 class ConfigurationError(LSQServiceError, ValueError):
-    """Nothing was attempted: settings are missing or wrong. The message names each of them."""
+    """Nothing was attempted. The message names all settings that are missing, or the first one that is wrong."""
 
 
 class InvalidRequestError(LSQServiceError, ValueError):

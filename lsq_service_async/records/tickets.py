@@ -151,7 +151,7 @@ class TicketReceipt(Record):
 
     ``number`` is "143", ``key`` is "#143". ``ticket_id`` is the GUID, and None after an update. ``message`` is None
     after a create without attachments. ``attempts`` has one `Attempt` for each request. ``possible_duplicate`` is True
-    if an earlier attempt got a 500, 502, 503 or 504, and so may also have created a ticket or added the attachments.
+    if an earlier attempt, such as one that got a 500, may also have created a ticket or added the attachments.
     """
 
     number: str
