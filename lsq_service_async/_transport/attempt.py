@@ -263,12 +263,14 @@ class _Transmission(httpx.AsyncByteStream):
     timer: asyncio.Timeout
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Check the lease just before the first byte, and make new connections read in small steps.
+        """Check the lease and the caller just before the first byte, and make new connections read in small steps.
 
         If there is no body, start the timer after the headers: over HTTP/2, httpx does not iterate an empty body.
         """
         if event.endswith("send_request_headers.started"):
             _check_lease(self.context)
+            if self.context.abandoned:
+                raise BodyFailedError("the caller stopped waiting")
         elif event.endswith("send_request_headers.complete") and not self.context.body.length:
             self.context.is_started = True
             self.timer.reschedule(self.context.clock() + self.context.options.timeout)

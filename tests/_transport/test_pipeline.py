@@ -43,6 +43,27 @@ def test_a_call_that_is_cancelled_in_flight_is_finished(config):
     assert (call.outcome, type(call.error), call.attempts) == ("unknown", asyncio.CancelledError, 1)
 
 
+def test_a_call_that_is_cancelled_while_it_connects_is_not_sent(config):
+    """This also holds for a request without a body, of which no byte shows that it was sent."""
+    script = Script(created())
+
+    class Connecting(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request):
+            await asyncio.sleep(2)
+            await request.extensions["trace"]("http11.send_request_headers.started", {})
+            return await script.handle_async_request(request)
+
+    async def main(client, events):
+        for call in (client.request("POST", "tickets/143/x"), client.tickets.create(TICKET)):
+            task = asyncio.create_task(call)
+            await asyncio.sleep(1)
+            await cancelled(task)
+            await asyncio.sleep(8)
+
+    _, events = play(config, Connecting(), main)
+    assert (script.seen, [event.outcome for event in of(AttemptEnded, events)]) == ([], ["not applied"] * 2)
+
+
 def test_a_call_that_is_cancelled_in_the_queue_is_not_sent(config):
     """A call that is cancelled in the queue takes no slot and makes no request."""
     script = Script(created())
