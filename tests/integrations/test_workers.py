@@ -31,27 +31,28 @@ def strict_emulator(counts: list[int]) -> Iterator[dict[str, str]]:
 
 
 @contextlib.contextmanager
-def uvicorn(workers: int, environment: dict[str, str]) -> Iterator[str]:
-    """Run a backend and yield its origin."""
+def uvicorn(workers: int, environment: dict[str, str], log: Path) -> Iterator[str]:
+    """Run a backend, wait until all of its workers have started, and yield its origin."""
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "--factory", "integrations.backend:from_env", "--app-dir", TESTS]
-    command += ["--port", str(port), "--workers", str(workers), "--no-access-log", "--log-level", "warning"]
-    with subprocess.Popen(command, env={**os.environ, **environment}) as process:
+    command += ["--port", str(port), "--workers", str(workers), "--no-access-log"]
+    with (
+        log.open("w") as stderr,
+        subprocess.Popen(command, env={**os.environ, **environment}, stderr=stderr) as process,
+    ):
         try:
-            yield answering(f"http://127.0.0.1:{port}")
+            wait_for_start(workers, log)
+            yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
     assert process.returncode in (0, -15)
 
 
-def answering(origin: str) -> str:
-    until = time.monotonic() + 30
-    while time.monotonic() < until:
-        with contextlib.suppress(httpx.TransportError):
-            httpx.get(f"{origin}/openapi.json", trust_env=False)
-            return origin
+def wait_for_start(workers: int, log: Path) -> None:
+    until = time.monotonic() + 60
+    while log.read_text().count("Application startup complete") < workers:
+        assert time.monotonic() < until, f"the backend did not start: {log.read_text()}"
         time.sleep(0.1)
-    raise AssertionError("the backend does not answer")
 
 
 @pytest.mark.slow
@@ -61,7 +62,7 @@ async def test_four_workers_of_one_host_are_never_refused(tmp_path):
     with strict_emulator(counts) as settings:
         environment = {f"LSQ_{name.upper()}": value for name, value in settings.items()}
         environment["LSQ_RATE_LIMIT"] = "{}/{}".format(*RATE)
-        with uvicorn(4, {**environment, "BACKEND_LIMIT": str(tmp_path / "limit.sqlite")}) as backend:
+        with uvicorn(4, {**environment, "BACKEND_LIMIT": str(tmp_path / "limit.sqlite")}, tmp_path / "log") as backend:
             started = time.monotonic()
             answers = await flood(backend)
             seconds = time.monotonic() - started
