@@ -207,7 +207,8 @@ async def test_a_metric_reader_in_another_thread(telemetry: Telemetry) -> None:
     async with telemetry.client() as client:
         await client.tickets.create(TICKET)
         metrics = await asyncio.to_thread(telemetry.metrics)
-        assert metrics["lsq.limit.slots.free"] + metrics["lsq.limit.slots.used"] == 100
+        slots = metrics["lsq.limit.slots.free"] + metrics["lsq.limit.slots.used"]
+        assert slots in (99, 100, 101)  # the slot may be released between the two readings
     assert "lsq.limit.slots.free" not in await asyncio.to_thread(telemetry.metrics)
     assert "lsq.limit.slots.free" not in telemetry.metrics()
 
