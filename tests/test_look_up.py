@@ -239,8 +239,9 @@ async def with_others(client, emulator, fault):
     [(PLAIN_500, 2), (APPLIED_500, 1)],
     ids=["not applied", "applied"],
 )
-def test_a_create_is_looked_up_before_it_is_repeated(fault, attempts):
+def test_a_create_is_looked_up_before_it_is_repeated(caplog, fault, attempts):
     """After a 500, a create is sent again only if the look-up does not find its ticket. There is one ticket."""
+    caplog.set_level("INFO", "lsq_service_async")
 
     async def main(client, emulator):
         receipt = await with_others(client, emulator, fault)
@@ -249,6 +250,8 @@ def test_a_create_is_looked_up_before_it_is_repeated(fault, attempts):
         assert receipt.attempts[-1].outcome.value == "applied"
 
     play(main, retry=LOOK)
+    lines = [line for line in caplog.messages if "attempt 1 failed" in line]
+    assert [line[: line.index(" (")] for line in lines] == ["tickets.create is looked up in 2.0 s"]
 
 
 @pytest.mark.parametrize("status", [502, 504])

@@ -45,7 +45,7 @@ class CallContext:
     is_lease_ended: bool = False
     """The lease on the slot expired before the first byte, so the request was not sent."""
     is_started: bool = False
-    """The connection has begun to send the request."""
+    """The headers of the request were sent."""
     fully_sent: bool = False
     """The last byte was passed to the connection. Until then, the service cannot have applied the call."""
     headers: Mapping[str, str] = attrs.field(factory=dict)

@@ -113,7 +113,7 @@ class Pipeline:
         )
         context.slot = slot = await self._acquire(context)
         context.number += 1
-        context.fully_sent = not context.body.length  # without a body, nothing reports that a request was sent
+        context.fully_sent = not context.body.length  # without a body, some transports do not report that it was sent
         if call.create is not None:
             self._own_tickets.started(call.create, context.clock())
         started = context.clock()

@@ -22,8 +22,8 @@ _Ends = list[int]
 class Redactor:
     r"""Replaces secrets in a text with ``***``, in upper or lower case, and with escapes: \u0041, %41, &#65;.
 
-    The time is proportional to the length of the text. No secret is ever a local variable, because crash reporters send
-    the local variables of every frame.
+    The time is proportional to the length of the text. The methods keep no secret in a local variable, because crash
+    reporters send the local variables of every frame.
     """
 
     def __init__(self, *secrets: Secret) -> None:

@@ -49,9 +49,11 @@ def retrying(context: CallContext) -> AsyncRetrying:
         pause, number = max(state.upcoming_sleep, context.pause), context.number
         level = logging.WARNING if state.attempt_number >= 3 or pause > 10 else logging.INFO
         about = {"reference": context.reference, "operation": context.call.operation, "attempt": number}
-        text = "%s is sent again in %.1f s (reference %s), because attempt %d failed: %s"
+        is_looked_up = policy.repeat_creates == "look" and result.retry is Retry.ON_SERVER_ERROR
+        what = "looked up" if is_looked_up and context.call.create is not None else "sent again"
+        text = "%s is %s in %.1f s (reference %s), because attempt %d failed: %s"
         with suppress(Exception):  # a handler of the application must not end the call
-            _log.log(level, text, context.call.operation, pause, context.reference, number, result.error,
+            _log.log(level, text, context.call.operation, what, pause, context.reference, number, result.error,
                      extra={**about, "status": result.status, "pause": pause})  # fmt: skip
 
     return AsyncRetrying(

@@ -84,7 +84,8 @@ class Session:
     async def open(self, deadline: float | None = None) -> bool:
         """Bind to the running loop and open the limiters. Return False if that was done before.
 
-        Raises NotSentError if the limiters cannot be opened, or are not open by ``deadline``.
+        Raises ConfigurationError if the settings of a limiter are wrong, and NotSentError if opening it fails for
+        another reason or is not done by ``deadline``.
         """
         self._check_owner()
         if self._is_open:

@@ -423,8 +423,8 @@ def as_number(number: str | None) -> int:
 def _unusable(path: str, reason: str) -> ConfigurationError:
     return ConfigurationError(
         f"The journal {path!r} cannot be used: {reason}. Nothing was sent. If the file is damaged, restore a copy that "
-        "was made together with its -journal file. If there is none, find out which rows were applied, and run the "
-        "others with a new journal."
+        "was made after its last run, together with its -journal file. An older copy would send rows twice. "
+        "Without such a copy, find out which rows were applied, and run the others with a new journal."
     )
 
 

@@ -167,7 +167,7 @@ def attachments_of(record: Mapping[str, Any], attach: Attach) -> tuple[Attachabl
     """Return the attachments of a record. *attach* is called with each path.
 
     The paths are a list, or text in which `;` separates them and double quotes enclose a path that contains `;`.
-    Other objects in the list are returned unchanged.
+    A `Path` or an `Attachment` in the list is returned unchanged.
     """
     given = record.get(FILES) or ()
     try:

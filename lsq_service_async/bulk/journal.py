@@ -4,6 +4,7 @@ A row is stored as ``in_flight`` before its first byte is sent. If a run dies, o
 unknown. The states:
 
     pending    -> in_flight -> done | failed | unknown, or pending again if it was certainly not applied
+    pending    -> failed, if it cannot be sent, for example because its files are too large
     in_flight  -> unknown, when the next run opens the file
     failed     -> in_flight, by a retry
     unknown    -> in_flight, pending or done, only by a decision of the user

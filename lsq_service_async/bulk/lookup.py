@@ -24,7 +24,7 @@ _FIRST = 5  # until a ticket number is known, at most this many rows are sent on
 
 
 class RowLookUps(Protocol):
-    """The look-ups of one run, which the client implements. For a run, a create that was sent is an opaque value."""
+    """The look-ups of one run, which the client implements. Of a create that was sent, a run uses only ``samples``."""
 
     @property
     def highest(self) -> int:

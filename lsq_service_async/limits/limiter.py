@@ -119,7 +119,7 @@ class Limiter(ABC):
         self._changed = asyncio.Event()
         self._ask_at, self._must_ask = -math.inf, True
         self._is_lined_up = False  # the shared state has a place for this process
-        self._has_unsent = False  # a call was not sent, and the bucket has not been full since
+        self._has_unsent = False  # a call was not sent, and the bucket has not had room for all ``calls`` since
 
     def __repr__(self) -> str:
         state = f"open {self._users} times, {len(self._queues)} waiting" if self._users else "closed"

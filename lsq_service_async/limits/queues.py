@@ -101,7 +101,7 @@ class PriorityQueues:
         return self._retries(lane) if is_retry else self.waiting(lane)
 
     def ahead_of_first(self, first: Waiter) -> int:
-        """The number of calls that are sent before ``first``, the first call of a queue."""
+        """The number of retries in its lane that are sent before ``first``, the first call of a queue."""
         return 0 if first.is_retry else self._retries(first.request.lane)
 
     def held_up(self, lane: Lane, room: int) -> int:

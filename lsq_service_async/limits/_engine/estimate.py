@@ -52,7 +52,7 @@ class Estimate:
         self._sent: list[float] = []
 
     def _nth(self, ahead: int) -> float:
-        # From the third window on, each window repeats the one before it.
+        # From the fourth window on, each window repeats the one before it.
         known, in_round = min(3 * self._rate.calls, _LONGEST), min(self._rate.calls, _LONGEST)
         rounds = max(0, (ahead - known) // in_round + 1)
         place = ahead - rounds * in_round

@@ -59,7 +59,10 @@ class ProcessOrder:
                     yield request
 
     def ahead(self, process_id: int, lane: Lane, *, uploads_may_go: bool) -> tuple[int, int]:
-        """The number of other processes that are served before this one, interactive and bulk."""
+        """The number of other processes that wait, interactive and bulk.
+
+        In the lane of the call, only those with an earlier turn are counted.
+        """
         turn, counts = self._turn_of(process_id, lane), [0, 0]
         for head in self.heads.values():
             is_before = head.lane is not lane or head.turn < turn

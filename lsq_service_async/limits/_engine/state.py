@@ -49,7 +49,7 @@ class LimitState:
     large uploads. ``last_answer`` is when the last one arrived. ``revision`` changes if an estimate may have changed.
 
     The service `stands_still` if a call timed out and no answer arrived since it was sent. Then one call at a time is
-    sent as a ``probe``, although no slot is free. Any answer ends this.
+    sent as a ``probe``, even if no slot is free. Any answer ends this.
     """
 
     adaptive: AdaptiveRate
@@ -97,7 +97,7 @@ class LimitState:
         self.revision += 1
 
     def answer(self, slot: int, moment: float, *, is_large: bool) -> None:
-        """Count a call as answered at ``moment``, even if it is not in ``flights``. It counts for ``per`` seconds."""
+        """Count a call as answered at ``moment``, even if it is not in ``flights``."""
         flight = self.flights.pop(slot, None)
         if flight is not None and not is_large:
             self.round_trip += 0.2 * (moment - flight.since - self.round_trip)

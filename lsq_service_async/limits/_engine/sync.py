@@ -188,7 +188,7 @@ def _rate(calls: int, per: float, window: Literal["any", "sliding"] = "any") -> 
 
 
 def state_to_json(state: LimitState) -> str:
-    """Convert a state to JSON: nested lists of numbers."""
+    """Convert a state to JSON: nested lists."""
     adaptive, order = state.adaptive, state.order
     rates = [(rate.calls, rate.per) for rate in (adaptive.configured, adaptive.plan, adaptive.rate)]
     return json.dumps([
