@@ -61,8 +61,8 @@ class Measure:
     def instructions(self, worker: str, variants: Sequence[tuple[object, ...]], counts: tuple[int, int]) -> list[float]:
         """Return the instructions of one call of a worker whose last argument is a number of calls.
 
-        They are the difference between two numbers of calls, which has none of the start of the process. Each core
-        counts a process of its own.
+        They are the difference between a run with few calls and one with many, divided by the additional calls, so that
+        the start of the process is not included. Each core counts a process of its own.
         """
 
         def total(args: tuple[object, ...]) -> int:

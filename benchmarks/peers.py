@@ -31,7 +31,7 @@ PEERS = (
 
 
 def install() -> None:
-    """Create the environment on the first use, and again after a change of the packages that are needed."""
+    """Create the environment on the first use, and install into it again if the needed packages have changed."""
     done, needed = FOLDER / "installed", "\n".join([*PEERS, (ROOT / "pyproject.toml").read_text(encoding="utf-8")])
     if done.exists() and done.read_text(encoding="utf-8") == needed:
         return

@@ -89,7 +89,7 @@ WITHOUT_SNIFFIO = ("httpx", "httpx2", "aiohttp")
 
 
 class WithoutSniffio(PathFinder):
-    """Search the path for another name than sniffio: takes as long, and finds nothing."""
+    """Search for sniffio under a name that is not installed, which takes as long and finds nothing."""
 
     @classmethod
     def find_spec(cls, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:

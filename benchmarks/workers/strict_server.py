@@ -3,8 +3,8 @@
 Prints ``{"origin": ...}``, and serves until its standard input ends. Then it prints the time of each call since the
 first, and whether it was allowed. It runs in a process of its own, so that a busy client does not delay the count.
 
-Four kinds count with the windows of the emulator, and refused calls count, too. HAProxy and nginx are real: each call
-is forwarded to one, and its status is the answer.
+Four kinds count with the windows of the emulator; refused calls count, too, except in the bucket. HAProxy and nginx are
+real: each call is forwarded to one, and its status is the answer.
 """
 
 from __future__ import annotations

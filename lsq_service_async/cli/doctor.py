@@ -53,7 +53,8 @@ def doctor(learn: str | None, write: bool, lead_email: str, marker: str | None, 
     writes the facts to FILE as JSON, for "emulator --facts FILE". --burst may cause refused calls. Both ignore a shared
     limit, so run them while no other program uses the account.
 
-    Exit codes: 0 everything works, 2 wrong settings, 4 rejected keys, 1 other failures. Keys are never printed.
+    Exit codes: 0 everything works (with --learn or --burst: the results were printed, even if the check failed), 2
+    wrong settings, 4 rejected keys, 1 other failures. Keys are never printed.
     """
     is_given = click.get_current_context().get_parameter_source
     for name, needed in (("write", learn), ("marker", learn), ("lead_email", write)):

@@ -189,7 +189,7 @@ async def measure_window(config: Config) -> tuple[dict[str, Any], str]:
     """Send as many reads at once as the limit allows, several times, and count the refusals.
 
     A gateway that estimates refuses some of the second volley, unless one of its own windows began just after the first
-    one. So both volleys are repeated one and a half windows later.
+    volley. So both volleys are repeated one and a half windows later.
     """
     calls, per = config.rate_limit.calls, config.rate_limit.per
     # The limiter must not delay the reads, so its limit is higher than that of the service.

@@ -169,6 +169,8 @@ class Emulator:
     def reset(self) -> None:
         """Delete all tickets, calls and pending faults. Earlier calls do not count against the limit.
 
+        A `Window` instance that you passed is used again, and still counts them.
+
         Ticket numbers are not used again: a client rejects the number of a ticket that it created before.
         """
         for task in self._late:

@@ -1,6 +1,6 @@
 """Faults: each class plays an `Exchange`, which is one request and its response, in its own way.
 
-Faults apply in the order in which they were added. Here the first create gets a 500 and the second one a slow answer::
+Faults apply in the order in which they were added. Here the first POST gets a 500 and the second one a slow answer::
 
     emulator.faults.add(Status(500, method="POST"), Latency(2.0, method="POST"))
 

@@ -311,8 +311,9 @@ _NUMBERS: Any = {"parse_float": _finite, "parse_int": _whole, "parse_constant": 
 def decode(file: BinaryIO, encoding: str | None) -> Iterator[str]:
     """Yield the lines of a file from its beginning. They may end with LF, CR or both.
 
-    A byte order mark names the encoding; without one, it is *encoding*, or UTF-8. Marks before other lines are removed,
-    too, as files may have been joined. InputError names the first line that cannot be decoded.
+    UTF-8, UTF-16 and UTF-32 are recognised by a byte order mark, and UTF-16 also by its null bytes. Otherwise the
+    encoding is *encoding*, or UTF-8. Marks before other lines are removed, too, as files may have been joined.
+    InputError names the first line that cannot be decoded.
     """
     file.seek(0)
     start = file.read(64)

@@ -138,7 +138,7 @@ class RunPage:
 
 @contextmanager
 def open_page(path: Path, name: str) -> Iterator[RunPage]:
-    """Write a page about the run when it ends, however it ends. A page of an earlier run at *path* is replaced."""
+    """Write a page about the run when it ends, even with an error. A page of an earlier run at *path* is replaced."""
     if path.suffix.lower() not in {".html", ".htm"}:
         raise click.UsageError(f"--report writes HTML: {printable(str(path))} must end with .html")
     try:

@@ -40,8 +40,6 @@ def demo(open_page: bool) -> int:
     """
     from .demo import demo_emulator
 
-    # A proxy from the environment would send the requests to another machine.
-    os.environ["no_proxy"] = "*"
     checked = run_demo(Output(highlight=False), demo_emulator(RATE), RATE, open_page=open_page)
     return 0 if asyncio.run(checked) else SOME_FAILED
 
