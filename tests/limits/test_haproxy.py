@@ -84,12 +84,12 @@ async def create_150(limiter: Limiter, url: str) -> tuple[Counter[int], float]:
 
 
 async def test_haproxy_refuses_none_of_150_creates(tmp_path):
-    """150 creates at 25 in 5 seconds are not refused, and take about 30 seconds even on a busy machine."""
+    """150 creates at 25 in 5 seconds are not refused and take at most 5 % more than 30 seconds."""
     async with haproxy(tmp_path) as url, opened() as limiter:
         statuses, seconds = await create_150(limiter, url)
 
     assert statuses == {200: 150}
-    assert seconds < 1.2 * 30
+    assert seconds <= 1.05 * 30
 
 
 @pytest.mark.parametrize("limiter", [TokenBucket, Slots])

@@ -10,7 +10,6 @@ from ...config import Lane
 from .state import LimitState
 from .window import opens_at, slack_of
 
-_LONGEST = 300  # calls that are simulated at most, to limit the CPU time
 _FRESH = 0.01  # s after which the times are computed again
 _IN_A_WINDOW = 30  # calls that are simulated in a window; if more are allowed, each stands for several
 
@@ -53,9 +52,8 @@ class Estimate:
 
     def _nth(self, ahead: int) -> float:
         # From the fourth window on, each window repeats the one before it.
-        known, in_round = min(3 * self._rate.calls, _LONGEST), min(self._rate.calls, _LONGEST)
-        rounds = max(0, (ahead - known) // in_round + 1)
-        place = ahead - rounds * in_round
+        rounds = max(0, ahead // self._rate.calls - 2)
+        place = ahead - rounds * self._rate.calls
         while len(self._sent) <= place:
             earliest = self._sent[-1] if self._sent else self._start
             moment = max(earliest, opens_at(self._answers, 0, self._rate))
@@ -63,5 +61,5 @@ class Estimate:
             self._answers.append(moment + self._round_trip)
             while self._answers[0] < moment - 2 * self._rate.per:
                 del self._answers[0]
-        round_takes = (self._rate.per + self._round_trip + slack_of(self._rate)) * in_round / self._rate.calls
+        round_takes = self._rate.per + self._round_trip + slack_of(self._rate)
         return self._sent[place] + rounds * round_takes
