@@ -138,7 +138,7 @@ def is_key(_: Any, attribute: attrs.Attribute[Secret], secret: Secret) -> None:
     """Require printable ASCII without spaces (an attrs validator)."""
     # h11 prints a header value with a line end in its error, so such a key must not reach a request.
     if not secret.fits(r"[\x21-\x7e]{1,512}"):
-        what = "is empty" if secret.fits("") else "must be printable ASCII text without spaces or line ends"
+        what = "is empty" if secret.fits("") else "must be at most 512 printable ASCII characters without spaces"
         raise ConfigurationError(f"{attribute.name} {what}. {WITHOUT_AN_ACCOUNT}")
 
 
@@ -174,9 +174,9 @@ def is_field_name(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
         raise ConfigurationError(f"{attribute.name} must be {example}, not {value!r:.80}")
 
 
-def without_slash(url: str) -> str:
-    """Remove a slash from the end of an origin (an attrs converter)."""
-    return url.removesuffix("/") if isinstance(url, str) else url
+def to_origin(url: Any) -> Any:
+    """Write an origin in lower case, without a slash at its end (an attrs converter)."""
+    return url.removesuffix("/").lower() if isinstance(url, str) else url
 
 
 def is_loopback(host: str) -> bool:

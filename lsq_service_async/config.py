@@ -124,7 +124,7 @@ class Config(metaclass=validators.HidesKeys):
     access_key: Secret = attrs.field(converter=validators.to_secret, validator=validators.is_key)
     secret_key: Secret = attrs.field(converter=validators.to_secret, validator=validators.is_key)
     org_id: str = attrs.field(validator=validators.is_org_id)
-    base_url: str = attrs.field(default=validators.DEFAULT_BASE_URL, converter=validators.without_slash)
+    base_url: str = attrs.field(default=validators.DEFAULT_BASE_URL, converter=validators.to_origin)
     rate_limit: RateLimit = attrs.field(factory=RateLimit, validator=validators.is_a(RateLimit))
     retry: RetryPolicy = attrs.field(factory=RetryPolicy, validator=validators.is_a(RetryPolicy))
     timeout: float = 30.0
@@ -133,9 +133,9 @@ class Config(metaclass=validators.HidesKeys):
     max_file_bytes: int | None = None
     max_upload_bytes: int | None = None
     attachment_digests: bool = True
-    _metadata_url: str | None = attrs.field(default=None, converter=validators.without_slash, alias="metadata_url")
+    _metadata_url: str | None = attrs.field(default=None, converter=validators.to_origin, alias="metadata_url")
     metadata_ttl: float = 300.0
-    _leads_url: str | None = attrs.field(default=None, converter=validators.without_slash, alias="leads_url")
+    _leads_url: str | None = attrs.field(default=None, converter=validators.to_origin, alias="leads_url")
     leads_rate_limit: RateLimit = attrs.field(factory=RateLimit, validator=validators.is_a(RateLimit))
     time_zone: tzinfo = attrs.field(default=UTC, converter=validators.to_time_zone, validator=validators.is_time_zone)
     marker_field: str | None = attrs.field(default=None, validator=validators.is_field_name)
@@ -221,7 +221,7 @@ class Config(metaclass=validators.HidesKeys):
         """Host and org id in one spelling. The service has one limit for all clients with the same name."""
         parts = urlsplit(self.base_url)
         default_port = ":443" if parts.scheme == "https" else ":80"
-        return f"{parts.netloc.lower().removesuffix(default_port)}/{self.org_id}"
+        return f"{parts.netloc.removesuffix(default_port)}/{self.org_id}"
 
     def __copy__(self) -> Self:
         return self

@@ -84,7 +84,7 @@ def test_all_missing_settings_are_named_at_once():
 @pytest.mark.parametrize(
     ("url", "name"),
     [
-        ("https://API.Example.com:443/", "api.example.com/7"),
+        ("HTTPS://API.Example.com:443/", "api.example.com/7"),
         ("https://api.example.com:8443", "api.example.com:8443/7"),
         ("http://localhost:80", "localhost/7"),
         ("http://localhost:443", "localhost:443/7"),
@@ -102,7 +102,7 @@ def test_one_limit_has_one_name(url, name):
         ("LSQ_BASE_URL", "http://example.com", "LSQ_BASE_URL must be an https origin"),
         ("LSQ_LEADS_URL", "example.com", "LSQ_LEADS_URL must be an https origin"),
         ("LSQ_ORG_ID", "..", "LSQ_ORG_ID must be the account number"),
-        ("LSQ_ACCESS_KEY", "CAN ARY", "LSQ_ACCESS_KEY must be printable ASCII"),
+        ("LSQ_ACCESS_KEY", "CAN ARY", "LSQ_ACCESS_KEY must be at most 512 printable ASCII characters"),
         ("LSQ_RATE_LIMIT", "fast", "LSQ_RATE_LIMIT: a rate limit is written as calls/seconds"),
         ("LSQ_TIME_ZONE", "Mars", "LSQ_TIME_ZONE must be a tzinfo or a name"),
         ("LSQ_LOG", "loud", "LSQ_LOG must be info or debug, not 'loud'"),
@@ -176,6 +176,13 @@ def test_a_base_url_that_is_not_an_https_origin_is_refused(url):
 def test_a_host_name_may_have_underscores(host):
     """Config accepts the host names of containers, which may have underscores."""
     assert Config(**KEYS, base_url=f"https://{host}").tenant_url == f"https://{host}/api/tenants/22824"
+
+
+def test_an_origin_is_not_case_sensitive():
+    """Config writes the scheme and the host of an origin in lower case, so the metadata origin is derived from it."""
+    config = Config(**KEYS, base_url="HTTPS://APIGW.Example.com/")
+    assert config.tenant_url == "https://apigw.example.com/api/tenants/22824"
+    assert config.metadata_url == "https://api.example.com"
 
 
 @pytest.mark.parametrize("url", ["http://localhost:1", "http://127.0.0.1", "http://[::1]:80"])
