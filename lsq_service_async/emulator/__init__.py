@@ -11,7 +11,6 @@
     files.py       tickets in a SQLite file, and JSONL files of tickets to begin with
     payloads.py    checks JSON bodies against the vendor's pages
     multipart.py   reads bodies of any size in constant memory
-    responses.py   documented status codes and their texts
     control.py     the page and the routes under /__emulator/ that show and drive an emulator
     fault_json.py  faults as JSON
     page.html      the page

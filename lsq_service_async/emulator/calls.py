@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import Any
 
 from .faults import Fault
 from .multipart import ReceivedFile
 
-TEXTS = 1000
+TEXTS_KEPT = 1000
 """The number of calls whose texts are kept."""
 
 
@@ -49,16 +48,10 @@ class CallLog:
         self.kept: OrderedDict[int, Call] = OrderedDict()
         self.total: int = 0
         self.refused: int = 0
-        self.changed: deque[int] = deque(maxlen=5000)
-        """The numbers of the calls that changed last, in the order of the changes."""
-        self.changes: int = 0
-        """The number of changes so far."""
 
     def clear(self) -> None:
         """Forget all calls. Numbers are not used again, because some calls may still be open."""
         self.kept.clear()
-        self.changed.clear()
-        self.changes += 1
         self.total = self.refused = self._files = 0
 
     def add(self, call: Call) -> int:
@@ -68,8 +61,8 @@ class CallLog:
         self.refused += call.refused
         self.kept[number] = call
         self.change(number)
-        if old := self.kept.get(number - TEXTS):
-            self.kept[number - TEXTS] = replace(old, text=None, answer=None)
+        if old := self.kept.get(number - TEXTS_KEPT):
+            self.kept[number - TEXTS_KEPT] = replace(old, text=None, answer=None)
         return number
 
     def change(self, number: int, **changes: Any) -> None:
@@ -77,14 +70,5 @@ class CallLog:
         if call := self.kept.get(number):
             self.kept[number] = replace(call, **changes)
             self._files += len(self.kept[number].files) - len(call.files)
-            self.changed.append(number)
-            self.changes += 1
             while len(self.kept) + self._files > self._keep:
                 self._files -= len(self.kept.popitem(last=False)[1].files)
-
-    def changed_since(self, changes: int) -> list[int] | None:
-        """Return the numbers of the calls that changed after the first ``changes`` changes; None if some are lost."""
-        count = self.changes - changes
-        if count > len(self.changed):
-            return None
-        return sorted({*islice(reversed(self.changed), count)} & self.kept.keys())

@@ -11,7 +11,7 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -19,18 +19,17 @@ from itertools import islice
 from typing import Any, Protocol
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Scope
 
-from .calls import Call, CallLog
-from .fault_json import FAULT_SCHEMAS, fault_from_json, fault_to_json
+from .calls import TEXTS_KEPT, Call, CallLog
+from .fault_json import FAULT_SCHEMAS, check, fault_from_json, fault_to_json
 from .faults import FaultScript, Serve
 from .multipart import TEXT_LIMIT, ReceivedFile
-from .responses import json_response
-from .server import check_host
 from .store import StoredTicket, TicketStore, load_data
 from .window import Window, WindowKind, free_slots, kind_of
 
@@ -39,6 +38,9 @@ CONTROL = "/__emulator"
 
 IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 """Content types that are shown as images. SVG is not one of them, because it may contain scripts."""
+
+_API = load_data("openapi")
+_API["components"]["schemas"]["Fault"] = {"oneOf": list(FAULT_SCHEMAS.values())}
 
 
 class Driven(Protocol):
@@ -83,19 +85,14 @@ class Control:
             Route(f"{CONTROL}/events", self.stream_events),
             Route(f"{CONTROL}/openapi.json", _openapi),
         ]
-        handlers: dict[Any, Callable[[Request, Any], Awaitable[Response]]] = {
-            404: _name_nearest,
-            HTTPException: _refuse,
-            ValueError: _refuse,
-        }
-        return Starlette(routes=routes, exception_handlers=handlers)
+        return Starlette(routes=routes, exception_handlers={HTTPException: _refuse, ValueError: _refuse})
 
     async def list_requests(self, request: Request) -> Response:
         """The last ``limit`` requests (default: 100) after the number ``after``, in the order of arrival."""
         after, limit = _count(request, "after", -1), _count(request, "limit", 100)
         last = list(islice(reversed(self.log.kept.items()), limit))
         listed = [_call_json(number, call) for number, call in reversed(last) if number > after]
-        return json_response({**self._counts(), "requests": listed})
+        return JSONResponse({**self._counts(), "requests": listed})
 
     async def show_request(self, request: Request) -> Response:
         text = request.path_params["number"]
@@ -104,7 +101,7 @@ class Control:
         if call is None:
             raise HTTPException(404, f"There is no request {text[:20]}, or it was dropped.")
         described = [self._file_json(file) for file in call.files]
-        return json_response({**_call_json(number, call), "files": described, "text": call.text, "answer": call.answer})
+        return JSONResponse({**_call_json(number, call), "files": described, "text": call.text, "answer": call.answer})
 
     async def list_tickets(self, request: Request) -> Response:
         """Tickets with the text ``search``, the newest first: ``limit`` (default: 50) after the first ``offset``."""
@@ -112,7 +109,7 @@ class Control:
         search = request.query_params.get("search", "").casefold()
         found = [each for each in self.store.tickets.values() if not search or _matches(each, search)][::-1]
         listed = [_summary(ticket) for ticket in found[offset : offset + limit]]
-        return json_response({"total": len(found), "trashed": len(self.store.trashed), "tickets": listed})
+        return JSONResponse({"total": len(found), "trashed": len(self.store.trashed), "tickets": listed})
 
     async def show_ticket(self, request: Request) -> Response:
         number = request.path_params["number"]
@@ -123,7 +120,7 @@ class Control:
             {"type": each.activity_type, "time": each.created_on.isoformat(), "text": each.text, "html": each.html}
             for each in ticket.conversations
         ]
-        return json_response(
+        return JSONResponse(
             {
                 **_summary(ticket),
                 "ticket_id": ticket.ticket_id,
@@ -154,26 +151,19 @@ class Control:
             self.emulator.faults.add(*[fault_from_json(each) for each in (given if type(given) is list else [given])])
         elif request.method == "DELETE":
             self.emulator.faults.clear()
-        return json_response({"pending": self._pending()})
+        return JSONResponse({"pending": self._pending()})
 
     async def drive_limit(self, request: Request) -> Response:
         """Show the limit (GET), or change ``calls``, ``per`` and ``window`` (POST), each of which is optional."""
         if request.method == "POST":
-            given = await _body(request)
-            limit = self._limit_json()
-            if not isinstance(given, dict) or not given.keys() <= {"calls", "per", "window"}:
-                raise ValueError("a limit is an object with calls, per and window")
-            calls, per, window = (given.get(name, limit[name]) for name in ("calls", "per", "window"))
-            is_text = isinstance(given.get("window"), str | None)
-            if type(calls) is not int or calls > 1_000_000 or type(per) not in (int, float) or not is_text:
-                raise ValueError("calls must be a whole number up to 1000000, per a number, window a string or null")
-            self.emulator.set_limit((calls, per), window)
-        return json_response(self._limit_json())
+            limit = self._limit_json() | check(await _body(request), _API["components"]["schemas"]["Limit"])
+            self.emulator.set_limit((limit["calls"], limit["per"]), limit["window"])
+        return JSONResponse(self._limit_json())
 
     async def reset(self, request: Request) -> Response:
         """Delete all tickets, requests and pending faults."""
         self.emulator.reset()
-        return json_response(self._counts())
+        return JSONResponse(self._counts())
 
     async def stream_events(self, request: Request) -> Response:
         """Server-sent events, each with the state and the requests that changed since the one before."""
@@ -181,17 +171,18 @@ class Control:
 
     async def _events(self) -> AsyncIterator[str]:
         last: object = None
-        changes, silent = -1, 0
+        sent: dict[int, Call] = {}
+        silent = 0
         while True:
             limit, pending = self._limit_json(), self._pending()
-            state = (self.log.changes, self.store.changes, pending, limit)
+            calls = dict(islice(reversed(self.log.kept.items()), TEXTS_KEPT))
+            state = (calls, self.store.changes, pending, limit)
             if state != last:
-                changed = self.log.changed_since(changes) if changes >= 0 else None
-                numbers = list(self.log.kept)[-200:] if changed is None else changed[-200:]
-                calls = [_call_json(number, self.log.kept[number]) for number in numbers]
-                event = {**self._counts(), "limit": limit, "faults": pending, "requests": calls}
+                changed = [number for number, call in calls.items() if sent.get(number) is not call][:200]
+                requests = [_call_json(number, calls[number]) for number in reversed(changed)]
+                event = {**self._counts(), "limit": limit, "faults": pending, "requests": requests}
                 yield f"data: {json.dumps(event)}\n\n"
-                last, changes, silent = state, self.log.changes, 0
+                last, sent, silent = state, calls, 0
             elif silent >= 100:
                 yield ": nothing changed\n\n"
                 silent = 0
@@ -223,19 +214,13 @@ class Control:
         return {**vars(file), "is_kept": file.sha256 in self.store.contents}
 
 
-@dataclass(frozen=True)
-class Guard:
-    """Refuses requests for another host, and those that pages of another origin send."""
-
-    app: Starlette
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = Request(scope).headers
-        origin = headers.get("origin")
-        refusal = check_host(scope)
-        if refusal is None and origin not in (None, f"http://{headers['host']}"):
-            refusal = json_response({"error": f"Pages of {origin[:100]} cannot use the emulator."}, 403)
-        await (refusal or self.app)(scope, receive, send)
+def check_origin(scope: Scope) -> Response | None:
+    """Return a 403 if a page of another origin sends the request."""
+    headers = Headers(scope=scope)
+    origin = headers.get("origin")
+    if origin in (None, f"http://{headers.get('host')}"):
+        return None
+    return JSONResponse({"error": f"Pages of {origin[:100]} cannot use the emulator."}, 403)
 
 
 async def _page(request: Request) -> Response:
@@ -256,26 +241,19 @@ def _page_and_policy() -> tuple[str, str]:
 
 
 async def _openapi(request: Request) -> Response:
-    description = load_data("openapi")
-    description["components"]["schemas"]["Fault"] = {"oneOf": list(FAULT_SCHEMAS.values())}
-    return json_response(description)
+    return JSONResponse(_API)
 
 
-async def _name_nearest(request: Request, error: HTTPException) -> Response:
-    """Answer 404; if no route has this path, name the nearest one."""
-    if error.detail != "Not Found":
-        return await _refuse(request, error)
-    routes = [route.path for route in request.app.routes if route.path != "/"]
-    near = difflib.get_close_matches(request.url.path, routes, 1, cutoff=0.0)[0]
-    return json_response({"error": f"There is no route {request.url.path[:200]}. Did you mean {near}?"}, 404)
-
-
-async def _refuse(request: Request, error: HTTPException | ValueError) -> Response:
-    if isinstance(error, HTTPException):
-        allowed = (error.headers or {}).get("Allow")
-        text = f"{error.detail}. Use {allowed}." if allowed else error.detail
-        return json_response({"error": text}, error.status_code)
-    return json_response({"error": str(error)}, 400)
+async def _refuse(request: Request, error: Exception) -> Response:
+    """Answer with what is wrong, and with the nearest route or the right method."""
+    status, text = (error.status_code, error.detail) if isinstance(error, HTTPException) else (400, str(error))
+    if text == "Not Found":  # no route has this path
+        routes = [route.path for route in request.app.routes if route.path != "/"]
+        near = difflib.get_close_matches(request.url.path, routes, 1, cutoff=0.0)[0]
+        text = f"There is no route {request.url.path[:200]}. Did you mean {near}?"
+    if isinstance(error, HTTPException) and error.headers:
+        text = f"{text}. Use {error.headers['Allow']}."
+    return JSONResponse({"error": text}, status)
 
 
 async def _body(request: Request) -> Any:
@@ -301,20 +279,10 @@ def _count(request: Request, name: str, default: int) -> int:
 
 
 def _call_json(number: int, call: Call) -> dict[str, Any]:
-    return {
-        "number": number,
-        "time": call.time,
-        "method": call.method,
-        "path": call.path,
-        "status": call.status,
-        "seconds": call.seconds,
-        "refused": call.refused,
-        "fault": None if call.refused or isinstance(call.fault, Serve) else fault_to_json(call.fault),
-        "applied": call.applied,
-        "size": call.size,
-        "sha256": call.sha256,
-        "files": len(call.files),
-    }
+    names = ("time", "method", "path", "status", "seconds", "refused", "applied", "size", "sha256")
+    fault = None if call.refused or isinstance(call.fault, Serve) else fault_to_json(call.fault)
+    shown = {name: getattr(call, name) for name in names}
+    return {"number": number, **shown, "fault": fault, "files": len(call.files)}
 
 
 def _summary(ticket: StoredTicket) -> dict[str, Any]:

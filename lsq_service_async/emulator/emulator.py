@@ -16,12 +16,12 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from .calls import Call, CallLog
-from .control import Control, Guard, is_control
+from .control import Control, check_origin, is_control
 from .facts import Facts, OffsetReading
 from .faults import Exchange, FaultScript, RateLimited
 from .multipart import Body
 from .routes import MARKETING, Operations, account_fields
-from .server import Listener, check_loopback, listen
+from .server import Listener, check_host, check_loopback, listen
 from .store import CONVERSATION_TYPES, ConversationType, StoredConversation, StoredTicket, TicketStore
 from .window import Window, WindowKind, create_window
 
@@ -121,7 +121,7 @@ class Emulator:
         ).service()
         self._log, self._on_call = CallLog(keep), on_call
         self._late: set[asyncio.Task[object]] = set()
-        self._control = Guard(Control(self, store, self._log, clock).app())
+        self._control = Control(self, store, self._log, clock).app()
         self._jitter, self._random = jitter, random
         self._clock, self._sleep = clock, sleep
         self._address = (host, port)
@@ -186,7 +186,7 @@ class Emulator:
         A call that no other fault applies to has the fault `Serve`. The page and the control routes do not count.
         """
         if is_control(scope):
-            return await self._control(scope, receive, send)
+            return await (check_host(scope) or check_origin(scope) or self._control)(scope, receive, send)
         await self._delay()
         request = Request(scope, receive)
         method, path = request.method, scope["path"]

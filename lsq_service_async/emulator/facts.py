@@ -11,8 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from .payloads import Value
-from .store import StoredTicket, TicketStore
+from .store import StoredTicket, TicketStore, Value
 from .window import WindowKind
 
 OffsetReading = Literal["from_zero", "from_one", "page"]

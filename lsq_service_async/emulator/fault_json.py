@@ -57,36 +57,45 @@ FAULT_SCHEMAS = {name: _fault_schema(kind) for name, kind in _KINDS.items()}
 
 def _fits(value: object, schema: Mapping[str, Any]) -> bool:
     match schema:
+        case {"const": constant}:
+            return bool(value == constant)
         case {"anyOf": choices}:
             return any(_fits(value, choice) for choice in choices)
         case {"enum": choices}:
             return value in choices
         case {"type": "integer"}:
-            return type(value) is int and 0 <= value <= MAXIMUM
+            return type(value) is int and schema["minimum"] <= value <= schema["maximum"]
         case {"type": "number"}:
-            return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAXIMUM
+            return type(value) in (int, float) and schema["minimum"] <= value <= schema["maximum"]
         case {"type": "object"}:
             return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
         case _:
             return type(value) is {"string": str, "boolean": bool, "null": type(None)}[schema["type"]]
 
 
+def check(given: object, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the object if it matches the schema; ValueError names an attribute that does not."""
+    title, properties = schema["title"], schema["properties"]
+    if not isinstance(given, dict):
+        raise ValueError(f"{title} must be an object with {', '.join(properties)}; not {given!r:.100}")
+    if missing := [each for each in schema["required"] if each not in given]:
+        raise ValueError(f"{title} needs {', '.join(missing)}")
+    for key, value in given.items():
+        if key not in properties:
+            raise ValueError(f"{title} has no attribute {key!r:.50}; it has {', '.join(properties)}")
+        if not _fits(value, properties[key]):
+            raise ValueError(f"{key} of {title} cannot be {value!r:.50}; expected {properties[key]}")
+    return given
+
+
 def fault_from_json(given: object) -> Fault:
     """Return the fault that a JSON object describes; ValueError if a part of it cannot be used."""
     name = given.get("fault") if isinstance(given, dict) else None
-    if not isinstance(given, dict) or not isinstance(name, str) or name not in _KINDS:
+    if not isinstance(name, str) or name not in _KINDS:
         raise ValueError(
             f"a fault is an object whose attribute fault is one of {', '.join(_KINDS)}; not {given!r:.100}"
         )
-    schema = FAULT_SCHEMAS[name]
-    attributes = {key: value for key, value in given.items() if key != "fault"}
-    if missing := [each for each in schema["required"] if each not in given]:
-        raise ValueError(f"{name} needs {', '.join(missing)}")
-    for key, value in attributes.items():
-        if key not in schema["properties"]:
-            raise ValueError(f"{name} has no attribute {key!r:.50}; it has {', '.join(schema['properties'])}")
-        if not _fits(value, schema["properties"][key]):
-            raise ValueError(f"{key} of {name} cannot be {value!r:.50}; expected {schema['properties'][key]}")
+    attributes = {key: value for key, value in check(given, FAULT_SCHEMAS[name]).items() if key != "fault"}
     fault = _KINDS[name](**attributes)
     # A header or status that no server can send would otherwise fail only when the fault is played.
     headers = {"retry-after": str(attributes.get("retry_after", "")), **attributes.get("headers", {})}
@@ -101,10 +110,9 @@ def fault_from_json(given: object) -> Fault:
 
 def fault_to_json(fault: Fault) -> dict[str, Any]:
     """Return the object that describes a fault, without the attributes that have their default."""
-    given = {each.name: (getattr(fault, each.name), each) for each in fields(fault)}
-    changed = {
-        name: value if isinstance(value, str | int | float | bool | dict | None) else repr(value)
-        for name, (value, each) in given.items()
-        if value != (each.default_factory() if each.default_factory is not MISSING else each.default)
-    }
-    return {"fault": type(fault).__name__, **changed}
+    shown: dict[str, Any] = {"fault": type(fault).__name__}
+    for each in fields(fault):
+        value = getattr(fault, each.name)
+        if value != (each.default if each.default_factory is MISSING else each.default_factory()):
+            shown[each.name] = value if isinstance(value, str | int | float | bool | dict | None) else repr(value)
+    return shown

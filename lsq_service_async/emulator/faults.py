@@ -17,11 +17,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import Send
 
 from .multipart import Body, BodyReader
-from .responses import JSON_TYPE, text_response
+from .payloads import JSON_ANSWER, TEXTS
 
 HANG_UP = "lsq_service_async.emulator.hang_up"
 """The key in ``scope["state"]`` of the function that closes the connection: ``(reset: bool) -> None``."""
@@ -153,7 +153,7 @@ class Status(Fault):
 
     async def play(self, exchange: Exchange) -> None:
         await (exchange.apply() if self.applied else exchange.read())
-        await exchange.send(text_response(self.status, self.body, self.headers))
+        await exchange.send(_text_response(self.status, self.body, self.headers))
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class RateLimited(Fault):
         headers = {} if self.retry_after is None else {"retry-after": str(self.retry_after)}
         calls, per = exchange.limit
         text = f"API calls exceeded the limit of {calls} in {per:g} second(s)"
-        await exchange.send(text_response(429, text, headers))
+        await exchange.send(PlainTextResponse(text, 429, headers))
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,7 @@ class BadJson(Fault):
 
     async def play(self, exchange: Exchange) -> None:
         await (exchange.apply() if self.applied else exchange.read())
-        await exchange.send(text_response(200, self.text, {"content-type": JSON_TYPE}))
+        await exchange.send(Response(self.text, media_type=JSON_ANSWER))
 
 
 @dataclass(frozen=True)
@@ -281,7 +281,12 @@ class EarlyStatus(Fault):
 
     async def play(self, exchange: Exchange) -> None:
         headers = {"connection": "close"} if self.close else {}
-        await exchange.send(text_response(self.status, self.body, headers))
+        await exchange.send(_text_response(self.status, self.body, headers))
+
+
+def _text_response(status: int, text: str | None, headers: Mapping[str, str]) -> Response:
+    """Return plain text, by default the documented one for that status."""
+    return PlainTextResponse(TEXTS.get(status, "") if text is None else text, status, headers)
 
 
 @dataclass

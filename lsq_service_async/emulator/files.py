@@ -13,10 +13,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from starlette.exceptions import HTTPException
+
 from .multipart import ReceivedFile
-from .payloads import Value
-from .responses import RefusedError, text_response
-from .store import StoredConversation, StoredTicket, TicketStore, lead_details
+from .store import StoredConversation, StoredTicket, TicketStore, Value, lead_details
 
 _APPLICATION = 0x4C535145
 """Identifies a file of this emulator: "LSQE" in ASCII."""
@@ -122,7 +122,7 @@ class TicketFile(TicketStore):
                 self._file.execute("REPLACE INTO tickets VALUES (?, ?, ?)", (int(ticket.number), is_trashed, text))
                 self._file.executemany("REPLACE INTO counters VALUES (?, ?)", counters.items())
         except sqlite3.Error as error:
-            raise RefusedError(text_response(507, f"The emulator cannot write its file of tickets: {error}")) from error
+            raise HTTPException(507, f"The emulator cannot write its file of tickets: {error}") from error
 
 
 def _ticket(saved: Mapping[str, Any]) -> StoredTicket:

@@ -1,21 +1,34 @@
-"""Checks JSON bodies against the vendor's pages; a difference is answered with a 400 that names the attribute."""
+"""Bodies as the vendor's pages document them: checks of JSON requests, and the texts of statuses.
+
+A difference from a page is answered with a 400 that names the attribute. Every page has the same table of statuses,
+for example https://apidocs.leadsquared.com/create-tickets/. That a response contains only the text is an inference.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
+from starlette.exceptions import HTTPException
+
 from .multipart import FORM_TYPE, Body
-from .responses import not_per_spec
+from .store import Value
 
 JSON_BODY = "application/json"
+JSON_ANSWER = "application/json; charset=utf-8"
 
-Value = str | int | float | None
-"""The value of a field."""
-
-LEAD_PREFIX = "LeadDetail."
-"""Fields with this prefix describe the lead, not the ticket."""
+TEXTS = {known.value: known.phrase for known in HTTPStatus} | {
+    204: "",
+    304: "",
+    400: "The message body on the request is not as per API specification. Make sure that content type is set to "
+    '"application/json" and the JSON body has correct attribute names and structure.',
+    401: "The API call was made with invalid access credentials. Check your AccessKey and SecretKey.",
+    404: "The API could not be found. Please check the API signature.",
+    500: "The API called failed. There could be many reasons for it. Check the exception message to get more details.",
+}
+"""The text of each status: the vendor's, or HTTP's own phrase."""
 
 Rule = tuple[str, Callable[[Any], object]]
 """The expected value of an attribute: in words, and as a check. The check gets None for a missing attribute."""
@@ -36,6 +49,11 @@ def one_of(*allowed: object) -> Rule:
 def list_of(words: str, is_valid: Callable[[Any], object]) -> Rule:
     """Return the rule for a list that is not empty and has only valid values."""
     return f"a list of {words}", lambda value: isinstance(value, list) and value != [] and all(map(is_valid, value))
+
+
+def not_per_spec(reason: str) -> HTTPException:
+    """Return the 400 with the documented text and the reason."""
+    return HTTPException(400, f"{TEXTS[400]} ({reason})")
 
 
 def read_json(body: Body, *media_types: str, **rules: Rule) -> dict[str, Any]:

@@ -1,29 +1,50 @@
 """Every operation: path, check, change of the store, response.
 
-An operation returns a response or raises `RefusedError`. "An inference" is behaviour that no page documents.
+An operation returns a response or raises `HTTPException`. "An inference" is behaviour that no page documents.
 """
 
 from __future__ import annotations
 
+import json
 import random as randomness
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Mount, Route, Router
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .facts import Facts, OffsetReading
 from .multipart import FORM_TYPE, Body
-from .payloads import ANY_TEXT, COUNT, LEAD_PREFIX, NUMBER, TEXT, list_of, one_of, read_json, read_ticket
-from .responses import RefusedError, json_response, not_per_spec, text_response
-from .store import CONVERSATION_TYPES, ConversationType, StoredConversation, StoredTicket, TicketStore, load_data
+from .payloads import (
+    ANY_TEXT,
+    COUNT,
+    JSON_ANSWER,
+    NUMBER,
+    TEXT,
+    TEXTS,
+    list_of,
+    not_per_spec,
+    one_of,
+    read_json,
+    read_ticket,
+)
+from .store import (
+    CONVERSATION_TYPES,
+    LEAD_PREFIX,
+    ConversationType,
+    StoredConversation,
+    StoredTicket,
+    TicketStore,
+    load_data,
+)
 
 MARKETING = "/v2/"
 """Paths with this prefix belong to the marketing API, and all others to the tenant's API."""
@@ -82,31 +103,25 @@ class Operations:
 
         A path or method without an operation is answered with the documented 404.
         """
-        tenant = [
-            _route("POST", "/tickets", self.create_ticket),
-            _route("PUT", "/tickets/{ticket}/update", self.update_ticket),
-            _route("GET", "/tickets/{ticket}", self.get_ticket),
-            _route("PUT", "/tickets/trash", self.trash_tickets),
-            _route("POST", "/conversation/filter", self.list_conversations),
-            _route("POST", "/internalnote/upload", self.add_note),
-            _route("POST", "/ticket/{ticket}/portal/activity", self.add_portal_activity),
-            _route("POST", "/ticket-types/1/fields/filter", self.list_fields),
-            _route("GET", "/lookups/SubType/values", self.list_sub_types),
+        tenant, marketing = f"/api/tenants/{self.org_id}", f"{MARKETING}LeadManagement.svc"
+        operations = [
+            Route(f"{tenant}/tickets", self.create_ticket, methods=["POST"]),
+            Route(f"{tenant}/tickets/{{ticket}}/update", self.update_ticket, methods=["PUT"]),
+            Route(f"{tenant}/tickets/{{ticket}}", self.get_ticket),
+            Route(f"{tenant}/tickets/trash", self.trash_tickets, methods=["PUT"]),
+            Route(f"{tenant}/conversation/filter", self.list_conversations, methods=["POST"]),
+            Route(f"{tenant}/internalnote/upload", self.add_note, methods=["POST"]),
+            Route(f"{tenant}/ticket/{{ticket}}/portal/activity", self.add_portal_activity, methods=["POST"]),
+            Route(f"{tenant}/ticket-types/1/fields/filter", self.list_fields, methods=["POST"]),
+            Route(f"{tenant}/lookups/SubType/values", self.list_sub_types),
+            Route(f"{marketing}/Leads.GetByEmailaddress", self.find_lead_by_email),
+            Route(f"{marketing}/RetrieveLeadByPhoneNumber", self.find_lead_by_phone),
         ]
-        marketing = [
-            _route("GET", "/Leads.GetByEmailaddress", self.find_lead_by_email),
-            _route("GET", "/RetrieveLeadByPhoneNumber", self.find_lead_by_phone),
-        ]
-        service = Starlette(
-            routes=[
-                Mount(f"/api/tenants/{self.org_id}", Router(tenant, redirect_slashes=False)),
-                Mount(f"{MARKETING}LeadManagement.svc", Router(marketing, redirect_slashes=False)),
-            ],
-            middleware=[Middleware(KeyMiddleware, keys=self.keys)],
-            exception_handlers={404: _refuse, 405: _refuse, RefusedError: _refuse},
-        )
-        service.router.redirect_slashes = False
-        return service
+        for operation in operations:
+            # Starlette adds HEAD to every GET, but the service documents none.
+            operation.methods = (operation.methods or set()) - {"HEAD"}
+        unknown = Mount("", PlainTextResponse(TEXTS[404], 404))
+        return Starlette(routes=[*operations, unknown], middleware=[Middleware(KeyMiddleware, keys=self.keys)])
 
     async def create_ticket(self, request: Request) -> Response:
         """https://apidocs.leadsquared.com/create-tickets/, or as a form /create-ticket-with-attachments/."""
@@ -136,7 +151,7 @@ class Operations:
 
     async def get_ticket(self, request: Request) -> Response:
         """https://apidocs.leadsquared.com/get-a-tickets-details-by-id/: by number, or by GUID (an inference)."""
-        return json_response(_ticket_json(self._ticket_of(request)))
+        return _json(_ticket_json(self._ticket_of(request)))
 
     async def trash_tickets(self, request: Request) -> Response:
         """https://apidocs.leadsquared.com/delete-tickets/: takes texts and returns numbers.
@@ -149,7 +164,7 @@ class Operations:
         answer: dict[str, list[int]] = {"SuccessfulIds": [], "FailedIds": []}
         for number in read_json(request.state.body, TicketIds=numbers)["TicketIds"]:
             answer["SuccessfulIds" if self.store.trash(number) else "FailedIds"].append(int(number))
-        return json_response(answer)
+        return _json(answer)
 
     async def list_conversations(self, request: Request) -> Response:
         """https://apidocs.leadsquared.com/get-ticket-conversations/: TicketId and OrgId are numbers.
@@ -162,7 +177,7 @@ class Operations:
         ticket = self._ticket(str(payload["TicketId"]))
         messages = [message for message in ticket.conversations if message.activity_type in payload["ActivityType"]]
         listed = [_message_json(message) for message in messages]
-        return json_response({"Total": len(listed), "Conversations": None, "ConversationList": listed})
+        return _json({"Total": len(listed), "Conversations": None, "ConversationList": listed})
 
     async def add_note(self, request: Request) -> Response:
         """https://apidocs.leadsquared.com/post-an-internal-note-on-a-ticket-2/: the vendor spells it "Permament"."""
@@ -170,7 +185,7 @@ class Operations:
         payload = read_json(request.state.body, **kinds, RelatedTicketId=NUMBER, TextPart=TEXT)
         ticket = self._ticket(str(payload["RelatedTicketId"]))
         self.store.put(replace(ticket, notes=(*ticket.notes, payload["TextPart"])))
-        return json_response({**_SAMPLES["note"], "RelatedTicketId": ticket.number, "RelatedOrgId": self.org_id})
+        return _json({**_SAMPLES["note"], "RelatedTicketId": ticket.number, "RelatedOrgId": self.org_id})
 
     async def add_portal_activity(self, request: Request) -> Response:
         """https://apidocs.leadsquared.com/?p=5010: the path has "ticket" in the singular."""
@@ -178,7 +193,7 @@ class Operations:
         activity_type: ConversationType = "PortalInbound" if payload["Direction"] == "INBOUND" else "PortalOutbound"
         ticket = self._ticket_of(request)
         message = self.store.add_message(ticket, activity_type, text=payload["Text"])
-        return json_response({"Id": str(message.id), "Status": "Success", "Message": None})
+        return _json({"Id": str(message.id), "Status": "Success", "Message": None})
 
     async def list_fields(self, request: Request) -> Response:
         """https://apidocs.leadsquared.com/?p=5117: one page of the fields that match SearchText.
@@ -191,27 +206,27 @@ class Operations:
         found = [field for field in self.fields if search in f"{field['DisplayName']}\n{field['SchemaName']}".lower()]
         first = offset if self.metadata_offset == "from_zero" else max(offset - 1, 0)
         first *= limit if self.metadata_offset == "page" else 1
-        return json_response({"Total": len(found), "TicketsFields": found[first : first + limit]})
+        return _json({"Total": len(found), "TicketsFields": found[first : first + limit]})
 
     async def list_sub_types(self, request: Request) -> Response:
         """https://apidocs.leadsquared.com/?p=5102: a bare array."""
         self._require_admin()
-        return json_response(_SUB_TYPES)
+        return _json(_SUB_TYPES)
 
     async def find_lead_by_email(self, request: Request) -> Response:
         """https://apidocs.leadsquared.com/get-a-lead-by-email-id/: an array with at most one lead."""
         lead = self.store.leads.by_email(_parameter(request, "emailaddress"))
-        return json_response([] if lead is None else [lead])
+        return _json([] if lead is None else [lead])
 
     async def find_lead_by_phone(self, request: Request) -> Response:
         """https://apidocs.leadsquared.com/get-lead-by-phone/: an array with at most one lead."""
         lead = self.store.leads.by_phone(_parameter(request, "phone"))
-        return json_response([] if lead is None else [lead])
+        return _json([] if lead is None else [lead])
 
     def _require_admin(self) -> None:
         # The pages restrict some operations to administrators, but none documents a 403.
         if not self.admin:
-            raise RefusedError(text_response(403, "This operation is for administrators only."))
+            raise HTTPException(403, "This operation is for administrators only.")
 
     def _ticket_of(self, request: Request) -> StoredTicket:
         name = request.path_params["ticket"]
@@ -221,13 +236,14 @@ class Operations:
         ticket = self.store.find(name) if is_known else None
         if ticket is None:
             # The body is an inference: no page describes the response for an unknown ticket.
-            body = {"Status": "Error", "ExceptionMessage": f"Ticket {name} does not exist"}
             answer = self.facts.unknown_ticket or {}
-            text = answer.get("body")
-            status = answer.get("status", 404)
-            raise RefusedError(json_response(body, status) if text is None else text_response(status, text))
+            status, text = answer.get("status", 404), answer.get("body")
+            if text is not None:
+                raise HTTPException(status, text)
+            raise _error(status, ExceptionMessage=f"Ticket {name} does not exist")
         if not self.facts.can_read(ticket):
-            raise RefusedError(text_response(self.facts.unreadable_status))
+            status = self.facts.unreadable_status
+            raise HTTPException(status, TEXTS.get(status, ""))
         return ticket
 
 
@@ -241,17 +257,16 @@ class KeyMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         names = ("accesskey", "secretkey") if scope["path"].startswith(MARKETING) else ("access-key", "secret-key")
         is_authorized = tuple(Headers(scope=scope).get(f"x-lsq-{name}") for name in names) == self.keys
-        await (self.app if is_authorized else text_response(401))(scope, receive, send)
+        await (self.app if is_authorized else PlainTextResponse(TEXTS[401], 401))(scope, receive, send)
 
 
-def _route(method: str, path: str, endpoint: Callable[[Request], Awaitable[Response]]) -> Route:
-    route = Route(path, endpoint, methods=[method])
-    route.methods = {method}  # Starlette adds HEAD to every GET, but the service documents none
-    return route
+def _json(value: object) -> Response:
+    return JSONResponse(value, media_type=JSON_ANSWER)
 
 
-async def _refuse(request: Request, error: Exception) -> Response:
-    return error.response if isinstance(error, RefusedError) else text_response(404)
+def _error(status: int, **attributes: str) -> HTTPException:
+    """Return an error whose body is a JSON object."""
+    return HTTPException(status, json.dumps({"Status": "Error", **attributes}), {"content-type": JSON_ANSWER})
 
 
 def _parameter(request: Request, name: str) -> str:
@@ -259,12 +274,11 @@ def _parameter(request: Request, name: str) -> str:
     if value := request.query_params.get(name):
         return value
     exception = "MXMandatoryAttributeMissingException"
-    error = {"Status": "Error", "ExceptionType": exception, "ExceptionMessage": f"'{name}' is mandatory"}
-    raise RefusedError(json_response(error, 500))
+    raise _error(500, ExceptionType=exception, ExceptionMessage=f"'{name}' is mandatory")
 
 
 def _receipt(ticket: StoredTicket, **attributes: str | None) -> Response:
-    return json_response({**_SAMPLES["receipt"], "Id": ticket.number, "Key": ticket.key, **attributes})
+    return _json({**_SAMPLES["receipt"], "Id": ticket.number, "Key": ticket.key, **attributes})
 
 
 def _ticket_json(ticket: StoredTicket) -> dict[str, Any]:

@@ -14,14 +14,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from .faults import HANG_UP
-from .responses import text_response
 
 
 def check_loopback(host: str) -> None:
@@ -37,7 +36,8 @@ def check_host(scope: Scope) -> Response | None:
     host = Headers(scope=scope).get("host", "")
     if re.fullmatch(r"(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?", host, re.IGNORECASE):
         return None
-    return text_response(403, f"The emulator serves localhost and loopback addresses, not the host {host[:100]!r}.")
+    text = f"The emulator serves localhost and loopback addresses, not the host {host[:100]!r}."
+    return PlainTextResponse(text, 403)
 
 
 class Connection(H11Protocol):

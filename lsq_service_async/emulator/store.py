@@ -13,9 +13,15 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
+from starlette.exceptions import HTTPException
+
 from .multipart import ReceivedFile
-from .payloads import LEAD_PREFIX, Value
-from .responses import RefusedError, text_response
+
+Value = str | int | float | None
+"""The value of a field."""
+
+LEAD_PREFIX = "LeadDetail."
+"""Fields with this prefix describe the lead, not the ticket."""
 
 ConversationType = Literal["InboundEmail", "OutboundEmail", "PortalInbound", "PortalOutbound"]
 CONVERSATION_TYPES: tuple[str, ...] = get_args(ConversationType)
@@ -173,7 +179,7 @@ class TicketStore:
         size = self._size + _size(ticket) - _size(old)
         if size > self._limit:
             text = f"The emulator is full: its tickets have more than {self._limit} characters. Reset it."
-            raise RefusedError(text_response(507, text))
+            raise HTTPException(507, text)
         self._size = size
         self._tickets[ticket.number] = ticket
         self._numbers[ticket.ticket_id.lower()] = ticket.number

@@ -391,17 +391,6 @@ async def test_events_show_what_changed(emulator):
     await listener.close()
 
 
-def test_a_reader_that_is_far_behind_gets_no_list_of_changes():
-    """If more requests changed than the log remembers, the list of changed requests is None."""
-    log = CallLog(10)
-    for _ in range(20):
-        number = log.add(Call("GET", "/", 1.0, Status(500), refused=False))
-    assert (log.changed_since(19), log.changed_since(0), log.changed_since(20)) == ([19], list(range(10, 20)), [])
-    for _ in range(6000):
-        log.change(number, status=200)
-    assert (log.changed_since(0), log.changed_since(log.changes - 1)) == (None, [19])
-
-
 async def test_closing_ends_open_events():
     """No task is left, and the reader of the events is disconnected."""
     tasks = asyncio.all_tasks()
