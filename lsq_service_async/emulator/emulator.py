@@ -164,21 +164,21 @@ class Emulator:
         # A window counts the calls of one API, so a `Window` instance cannot serve the look-ups of leads as well.
         kind = window if window is None or isinstance(window, str) else "sliding"
         self._leads_window = create_window(kind, self._leads_rate_limit, refused_count=self._refused_count)
-        self._limit = (rate_limit, window)
 
     def reset(self) -> None:
         """Delete all tickets, calls and pending faults. Earlier calls do not count against the limit.
 
-        A `Window` instance that you passed is used again, and still counts them.
-
-        Ticket numbers are not used again: a client rejects the number of a ticket that it created before.
+        A `Window` of your own class still counts them, unless it has a method ``clear``. Ticket numbers are not used
+        again: a client rejects the number of a ticket that it created before.
         """
         for task in self._late:
             task.cancel()
         self.faults.clear()
         self._store.clear()
         self._log.clear()
-        self.set_limit(*self._limit)
+        for window in (self.window, self._leads_window):
+            if clear := getattr(window, "clear", None):
+                clear()
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application: counts and records a call, and passes it to its fault, which reads and answers it.

@@ -17,7 +17,10 @@ WindowKind = Literal["sliding", "fixed", "bucket", "estimate"]
 
 
 class Window(Protocol):
-    """Counts the calls of one account: at most ``calls`` in ``per`` seconds."""
+    """Counts the calls of one account: at most ``calls`` in ``per`` seconds.
+
+    A window may have a method ``clear()``, which forgets all calls when the emulator is reset.
+    """
 
     @property
     def calls(self) -> int: ...
@@ -37,6 +40,10 @@ class _Limit:
         self.calls = calls
         self.per = per
         self._refused_count = refused_count
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all calls."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.calls} in {self.per:g} s>"
@@ -55,9 +62,8 @@ class SlidingWindow(_Limit):
     With ``refused_count`` a refused call is logged too, so a client that repeats without waiting stays refused.
     """
 
-    def __init__(self, calls: int, per: float, *, refused_count: bool = True) -> None:
-        super().__init__(calls, per, refused_count=refused_count)
-        self._times: deque[float] = deque(maxlen=calls)
+    def clear(self) -> None:
+        self._times = deque[float](maxlen=self.calls)
 
     def allows(self, now: float) -> bool:
         allowed = len(self._times) < self.calls or now - self._times[0] >= self.per
@@ -72,6 +78,8 @@ class FixedWindow(_Limit):
     def __init__(self, calls: int, per: float, *, phase: float = 0.0, refused_count: bool = True) -> None:
         super().__init__(calls, per, refused_count=refused_count)
         self._phase = phase
+
+    def clear(self) -> None:
         self._period = -math.inf
         self._count = 0
 
@@ -89,8 +97,9 @@ class TokenBucket(_Limit):
     ``calls`` pass in one stretch of ``per`` seconds, but a steady caller that is faster than the refill is refused.
     """
 
-    _taken = 0.0
-    _time = -math.inf
+    def clear(self) -> None:
+        self._taken = 0.0
+        self._time = -math.inf
 
     def allows(self, now: float) -> bool:
         self._taken = max(0.0, self._taken - (now - self._time) * self.calls / self.per)
@@ -114,10 +123,12 @@ class TwoBucketEstimate(_Limit):
     """
 
     def __init__(self, calls: int, per: float, *, phase: float | None = None, refused_count: bool = True) -> None:
+        self._phase = phase
         super().__init__(calls, per, refused_count=refused_count)
         self._period = max(1, round(per * 1000))
-        self._follows_calls = phase is None
-        self._start: int | None = None if phase is None else math.floor(phase * 1000)
+
+    def clear(self) -> None:
+        self._start = None if self._phase is None else math.floor(self._phase * 1000)
         self._previous = self._current = 0
 
     def allows(self, now: float) -> bool:
@@ -126,7 +137,7 @@ class TwoBucketEstimate(_Limit):
         periods = (tick - start) // self._period
         if periods:
             self._previous, self._current = (self._current if periods == 1 else 0), 0
-            start = tick if self._follows_calls and periods > 1 else start + periods * self._period
+            start = tick if self._phase is None and periods > 1 else start + periods * self._period
         self._start = start
         estimate = self._current + 1 + self._previous * (start + self._period - tick) // self._period
         allowed = estimate <= self.calls

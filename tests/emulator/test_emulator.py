@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+from functools import partial
 
 import httpx
 import pytest
@@ -20,8 +21,11 @@ from lsq_service_async.emulator import (
     FixedWindow,
     RateLimited,
     Serve,
+    SlidingWindow,
     Status,
     TicketStore,
+    TokenBucket,
+    TwoBucketEstimate,
     serve,
 )
 
@@ -219,6 +223,38 @@ async def test_after_a_reset_the_numbering_continues(connect, new_ticket):
         assert (await client.post("/tickets", json=new_ticket)).json()["Id"] == "4"
         assert (await leads.get(PHONE)).json() == []
     assert emulator.refused == 0
+
+
+@pytest.mark.parametrize(
+    "kind", [SlidingWindow, FixedWindow, TokenBucket, TwoBucketEstimate, partial(TwoBucketEstimate, phase=0.0)]
+)
+async def test_a_reset_clears_a_window_that_was_passed(fake_time, connect, kind):
+    """After a reset the same window allows as many calls as at first."""
+    window = kind(2, 5.0)
+    emulator = Emulator(window=window, clock=fake_time.clock)
+    async with connect(emulator) as client:
+        assert await statuses(client, 3) == [404, 404, 429]
+        emulator.reset()
+        assert await statuses(client, 3) == [404, 404, 429]
+    assert emulator.window is window
+
+
+async def test_a_reset_keeps_the_counts_of_a_window_without_clear(fake_time, connect):
+    """A window of a test's own class that cannot be cleared is used again as it is."""
+
+    class Once:
+        calls, per = 1, 5.0
+        counted = 0
+
+        def allows(self, now):
+            self.counted += 1
+            return self.counted <= 1
+
+    emulator = Emulator(window=Once(), clock=fake_time.clock)
+    async with connect(emulator) as client:
+        assert await statuses(client, 1) == [404]
+        emulator.reset()
+        assert await statuses(client, 1) == [429]
 
 
 async def test_a_call_that_is_open_during_a_reset_changes_no_later_one(client, emulator):

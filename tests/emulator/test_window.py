@@ -110,10 +110,11 @@ def test_refused_calls_count_unless_switched_off(kind):
 
 
 @pytest.mark.parametrize(("calls", "per"), [(0, 5.0), (25, 0.0), (25, -1.0), (25, float("inf")), (25, float("nan"))])
-def test_a_limit_without_calls_or_time_is_an_error(calls, per):
+@pytest.mark.parametrize("kind", [SlidingWindow, TwoBucketEstimate])
+def test_a_limit_without_calls_or_time_is_an_error(kind, calls, per):
     """A window needs at least one call and a finite time above 0."""
     with pytest.raises(ValueError, match="at least 1 call"):
-        SlidingWindow(calls, per)
+        kind(calls, per)
 
 
 def test_an_unknown_kind_names_the_kinds():
