@@ -1,20 +1,19 @@
 """A stand-in for the service on this machine: stateful, strict about the rate limit, with faults on request.
 
-    emulator.py    `Emulator`: counts, records and answers each call; and `serve` for the command line
-    calls.py       the log of requests, in bounded memory
-    facts.py       how one account differs from another
-    server.py      serves the emulator on a loopback socket
-    window.py      four ways to count calls against a rate limit; pure, given the time
-    faults.py      the faults that a test can add, and their queue
-    routes.py      the Starlette application: every operation with its path, check, change and response
-    store.py       tickets, conversations and leads
-    files.py       tickets in a SQLite file, and JSONL files of tickets to begin with
-    payloads.py    checks JSON bodies against the vendor's pages
-    multipart.py   reads bodies of any size in constant memory
-    control.py     the page and the routes under /__emulator/ that show and drive an emulator
-    fault_json.py  faults as JSON
-    page.html      the page
-    data/          invented fields, leads and the sample ticket
+    emulator.py   `Emulator`: counts, records and answers each call; and `serve` for the command line
+    calls.py      one call: its exchange, its fault, and its entry in the log
+    facts.py      how one account differs from another
+    server.py     serves the emulator on a loopback socket
+    window.py     four ways to count calls against a rate limit; pure, given the time
+    faults.py     the faults that a test can add, their queue, and faults as JSON
+    routes.py     the Starlette application: every operation with its path, check, change and response
+    store.py      tickets, conversations and leads
+    files.py      tickets in a SQLite file, and JSONL files of tickets to begin with
+    payloads.py   checks of JSON bodies against the vendor's pages, and the documented texts
+    multipart.py  reads bodies of any size in constant memory
+    control.py    the page and the routes under /__emulator/ that show and drive an emulator
+    page.html     the page
+    data/         invented fields, leads and the sample ticket
 
 It shares no code with the client, so that one mistake cannot be in both. Needs the extra ``emulator``.
 """
@@ -22,7 +21,7 @@ It shares no code with the client, so that one mistake cannot be in both. Needs 
 from __future__ import annotations
 
 try:
-    from .calls import Call
+    from .calls import Call, Fault
     from .emulator import Emulator, Settings, serve
     from .facts import Facts
     from .faults import (
@@ -31,7 +30,6 @@ try:
         BadJson,
         DropConnection,
         EarlyStatus,
-        Fault,
         FaultScript,
         Latency,
         RateLimited,

@@ -1,16 +1,123 @@
-"""The requests that the emulator received, with their results, in bounded memory."""
+"""One call: the exchange of its request and response, the fault that it gets, and its entry in the log."""
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .faults import Fault
-from .multipart import ReceivedFile
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Send
+
+from .multipart import Body, BodyReader, ReceivedFile
+
+HANG_UP = "lsq_service_async.emulator.hang_up"
+"""The key in ``scope["state"]`` of the function that closes the connection: ``(reset: bool) -> None``."""
+
+CONTENT_KEPT = 4 << 20
+"""The largest request in bytes whose files are kept to be shown."""
+
+TEXT_KEPT = 16 << 10
+"""The number of bytes of a request's JSON, and of a response, that are kept for the log."""
 
 TEXTS_KEPT = 1000
 """The number of calls whose texts are kept."""
+
+
+@dataclass
+class Exchange:
+    """One request and its response, as a fault carries them out.
+
+    ``limit``: calls and seconds of the rate limit. ``pause``: sleeps for a number of seconds on the emulator's clock.
+    """
+
+    request: Request
+    limit: tuple[int, float]
+    pause: Callable[[float], Awaitable[None]]
+    _send: Send
+    _answer: Callable[[Body], Awaitable[Response]]
+    _record: Callable[..., None]
+    _delay: Callable[[], Awaitable[None]]
+    _start: Callable[[Coroutine[Any, Any, object]], object]
+    _reader: BodyReader | None = None
+    _body: Body | None = None
+
+    async def read(self, *, at_most: float = math.inf, bytes_per_second: float = math.inf) -> None:
+        """Read the whole body, or until ``at_most`` bytes have arrived."""
+        if self._reader is None:
+            headers = self.request.headers
+            length = headers.get("content-length", "")
+            is_small = length.isdigit() and int(length) <= CONTENT_KEPT
+            self._reader = BodyReader(headers.get("content-type", ""), keep=is_small)
+        reader = self._reader
+        async with aclosing(self.request.stream()) as chunks:
+            while reader.size < at_most and (chunk := await anext(chunks)):
+                reader.feed(chunk)
+                await self.pause(len(chunk) / bytes_per_second)
+        if reader.size < at_most:
+            self._body = reader.finish()
+            text = (self._body.text or b"")[:TEXT_KEPT].decode("utf-8", "replace")
+            self._record(size=self._body.size, sha256=self._body.sha256, files=self._body.files, text=text)
+
+    async def apply(self) -> Response:
+        """Read the rest of the body, carry the call out, and return its response, which is not sent yet."""
+        while self._body is None:
+            await self.read()
+        return await self._answer(self._body)
+
+    def apply_later(self, seconds: float) -> None:
+        """Carry the call out after ``seconds``, also if its connection is closed by then."""
+
+        async def apply() -> None:
+            await self.pause(seconds)
+            await self.apply()
+
+        self._start(apply())
+
+    async def send(self, response: Response, *, at_most: int | None = None) -> None:
+        """Send the response, or its headers and only ``at_most`` bytes of its body."""
+        await self._delay()
+        answer = bytes(response.body[:TEXT_KEPT]).decode("utf-8", "replace")
+        self._record(status=response.status_code, answer=answer)
+        start = {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
+        await self._send(start)
+        body = bytes(response.body)[:at_most]
+        await self._send({"type": "http.response.body", "body": body, "more_body": at_most is not None})
+
+    async def drop(self, *, reset: bool = True) -> None:
+        """Close the connection, with a reset or gracefully. In process, raise ConnectionResetError."""
+        hang_up = self.request.scope.get("state", {}).get(HANG_UP)
+        if hang_up is None:
+            raise ConnectionResetError("the emulator dropped the connection")
+        hang_up(reset)
+        # Until uvicorn notices the disconnection, it logs a call without a response as an error.
+        while (await self.request.receive())["type"] != "http.disconnect":
+            pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """Applies to the next ``times`` calls with that ``method`` (None: any) whose path contains ``path``."""
+
+    times: int = 1
+    method: str | None = None
+    path: str = ""
+
+    def __post_init__(self) -> None:
+        if self.times < 1:
+            raise ValueError(f"times must be at least 1, not {self.times}")
+
+    def hits(self, method: str, path: str) -> bool:
+        """Whether the fault applies to this call."""
+        return self.method in (None, method) and self.path in path
+
+    async def play(self, exchange: Exchange) -> None:
+        """Carry out one exchange. Unless a subclass overrides this, the call is read, applied and answered."""
+        await exchange.send(await exchange.apply())
 
 
 @dataclass(frozen=True, slots=True)

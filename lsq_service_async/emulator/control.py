@@ -27,10 +27,9 @@ from starlette.routing import Route
 from starlette.types import Scope
 
 from .calls import TEXTS_KEPT, Call, CallLog
-from .fault_json import FAULT_SCHEMAS, check, fault_from_json, fault_to_json
-from .faults import FaultScript, Serve
+from .faults import FAULT_SCHEMAS, FaultScript, Serve, check, fault_from_json, fault_to_json
 from .multipart import TEXT_LIMIT, ReceivedFile
-from .store import StoredTicket, TicketStore, load_data
+from .store import StoredTicket, TicketStore, load_data, parse_json
 from .window import Window, WindowKind, free_slots, kind_of
 
 CONTROL = "/__emulator"
@@ -257,18 +256,16 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 
 async def _body(request: Request) -> Any:
-    """Return the JSON of a request; ValueError if it is too long, or contains NaN, infinity or lone surrogates."""
+    """Return the JSON of a request; ValueError if it is too long or cannot be used."""
     text = bytearray()
     async for chunk in request.stream():
         text += chunk
         if len(text) > TEXT_LIMIT:
             raise ValueError(f"the body is longer than {TEXT_LIMIT} bytes")
     try:
-        given = json.loads(text)
-        json.dumps(given, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError) as error:
+        return parse_json(bytes(text))
+    except ValueError as error:
         raise ValueError("the body is not JSON") from error
-    return given
 
 
 def _count(request: Request, name: str, default: int) -> int:

@@ -15,10 +15,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from .calls import Call, CallLog
+from .calls import Call, CallLog, Exchange
 from .control import Control, check_origin, is_control
 from .facts import Facts, OffsetReading
-from .faults import Exchange, FaultScript, RateLimited
+from .faults import FaultScript, RateLimited
 from .multipart import Body
 from .routes import MARKETING, Operations, account_fields
 from .server import Listener, check_host, check_loopback, listen
@@ -196,31 +196,35 @@ class Emulator:
         refused = not window.allows(now)
         fault = RateLimited() if refused else self.faults.take(method, path)
         number = self._log.add(Call(method, path[:PATH_KEPT], now, fault, refused))
-        record, store = partial(self._log.change, number), self._store
-
-        async def answer(body: Body) -> Response:
-            # No operation waits for anything, so the changes counted here are those of this call.
-            messages: list[Message] = []
-
-            async def collect(message: Message) -> None:
-                messages.append(message)
-
-            before = store.changes
-            await self._service({**scope, "state": {**scope.get("state", {}), "body": body}}, receive, collect)
-            record(applied=store.changes != before)
-            store.keep_contents(body.contents if store.changes != before else {})
-            response = Response(b"".join(part["body"] for part in messages[1:]), messages[0]["status"])
-            response.raw_headers = messages[0]["headers"]
-            return response
-
-        limit = (window.calls, window.per)
+        record = partial(self._log.change, number)
+        apply = partial(self._apply, scope, receive, record)
+        exchange = Exchange(
+            request, (window.calls, window.per), self._pause, send, apply, record, self._delay, self._start
+        )
         try:
             with suppress(ClientDisconnect):
-                await fault.play(Exchange(request, limit, self._pause, send, answer, record, self._delay, self._start))
+                await fault.play(exchange)
         finally:
             record(seconds=self._clock() - now)
             if self._on_call and (call := self._log.kept.get(number)):
                 self._on_call(call)
+
+    async def _apply(self, scope: Scope, receive: Receive, record: Callable[..., None], body: Body) -> Response:
+        """Carry out a call whose body was read, and return its response, which is not sent yet."""
+        messages: list[Message] = []
+
+        async def collect(message: Message) -> None:
+            messages.append(message)
+
+        before = self._store.changes
+        await self._service({**scope, "state": {**scope.get("state", {}), "body": body}}, receive, collect)
+        # No operation waits for anything, so the changes counted here are those of this call.
+        applied = self._store.changes != before
+        record(applied=applied)
+        self._store.keep_contents(body.contents if applied else {})
+        response = Response(b"".join(part["body"] for part in messages[1:]), messages[0]["status"])
+        response.raw_headers = messages[0]["headers"]
+        return response
 
     def _start(self, work: Coroutine[Any, Any, object]) -> None:
         task = asyncio.create_task(work)

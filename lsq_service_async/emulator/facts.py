@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import random as randomness
@@ -11,7 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from .store import StoredTicket, TicketStore, Value
+from .store import StoredTicket, TicketStore, Value, parse_json
 from .window import WindowKind
 
 OffsetReading = Literal["from_zero", "from_one", "page"]
@@ -69,7 +68,7 @@ class Facts:
             return source
         if isinstance(source, (str, os.PathLike)):
             try:
-                source = json.loads(Path(source).read_text(encoding="utf-8"))
+                source = parse_json(Path(source).read_text(encoding="utf-8"))
             except ValueError as error:
                 raise ValueError(f"{source} is not a JSON file: {error}") from error
         if not isinstance(source, Mapping | None):

@@ -1,4 +1,4 @@
-"""Faults: each class plays an `Exchange`, which is one request and its response, in its own way.
+"""The faults that a test can add, their queue, and faults as JSON: ``{"fault": "Status", "status": 500, "times": 2}``.
 
 Faults apply in the order in which they were added. Here the first POST gets a 500 and the second one a slow answer::
 
@@ -10,119 +10,20 @@ To write a fault, subclass `Fault` as a frozen dataclass and override ``play``.
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextlib import aclosing
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, replace
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.types import Send
 
-from .multipart import Body, BodyReader
+from .calls import Exchange as Exchange
+from .calls import Fault as Fault
 from .payloads import JSON_ANSWER, TEXTS
 
-HANG_UP = "lsq_service_async.emulator.hang_up"
-"""The key in ``scope["state"]`` of the function that closes the connection: ``(reset: bool) -> None``."""
-
-CONTENT_KEPT = 4 << 20
-"""The largest request in bytes whose files are kept to be shown."""
-
-TEXT_KEPT = 16 << 10
-"""The number of bytes of a request's JSON, and of a response, that are kept for the log."""
-
-
-@dataclass
-class Exchange:
-    """One request and its response, as a fault carries them out.
-
-    ``limit``: calls and seconds of the rate limit. ``pause``: sleeps for a number of seconds on the emulator's clock.
-    """
-
-    request: Request
-    limit: tuple[int, float]
-    pause: Callable[[float], Awaitable[None]]
-    _send: Send
-    _answer: Callable[[Body], Awaitable[Response]]
-    _record: Callable[..., None]
-    _delay: Callable[[], Awaitable[None]]
-    _start: Callable[[Coroutine[Any, Any, object]], object]
-    _reader: BodyReader | None = None
-    _body: Body | None = None
-
-    async def read(self, *, at_most: float = math.inf, bytes_per_second: float = math.inf) -> None:
-        """Read the whole body, or until ``at_most`` bytes have arrived."""
-        if self._reader is None:
-            headers = self.request.headers
-            length = headers.get("content-length", "")
-            is_small = length.isdigit() and int(length) <= CONTENT_KEPT
-            self._reader = BodyReader(headers.get("content-type", ""), keep=is_small)
-        reader = self._reader
-        async with aclosing(self.request.stream()) as chunks:
-            while reader.size < at_most and (chunk := await anext(chunks)):
-                reader.feed(chunk)
-                await self.pause(len(chunk) / bytes_per_second)
-        if reader.size < at_most:
-            self._body = reader.finish()
-            text = (self._body.text or b"")[:TEXT_KEPT].decode("utf-8", "replace")
-            self._record(size=self._body.size, sha256=self._body.sha256, files=self._body.files, text=text)
-
-    async def apply(self) -> Response:
-        """Read the rest of the body, carry the call out, and return its response, which is not sent yet."""
-        while self._body is None:
-            await self.read()
-        return await self._answer(self._body)
-
-    def apply_later(self, seconds: float) -> None:
-        """Carry the call out after ``seconds``, also if its connection is closed by then."""
-
-        async def apply() -> None:
-            await self.pause(seconds)
-            await self.apply()
-
-        self._start(apply())
-
-    async def send(self, response: Response, *, at_most: int | None = None) -> None:
-        """Send the response, or its headers and only ``at_most`` bytes of its body."""
-        await self._delay()
-        answer = bytes(response.body[:TEXT_KEPT]).decode("utf-8", "replace")
-        self._record(status=response.status_code, answer=answer)
-        start = {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
-        await self._send(start)
-        body = bytes(response.body)[:at_most]
-        await self._send({"type": "http.response.body", "body": body, "more_body": at_most is not None})
-
-    async def drop(self, *, reset: bool = True) -> None:
-        """Close the connection, with a reset or gracefully. In process, raise ConnectionResetError."""
-        hang_up = self.request.scope.get("state", {}).get(HANG_UP)
-        if hang_up is None:
-            raise ConnectionResetError("the emulator dropped the connection")
-        hang_up(reset)
-        # Until uvicorn notices the disconnection, it logs a call without a response as an error.
-        while (await self.request.receive())["type"] != "http.disconnect":
-            pass
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fault:
-    """Applies to the next ``times`` calls with that ``method`` (None: any) whose path contains ``path``."""
-
-    times: int = 1
-    method: str | None = None
-    path: str = ""
-
-    def __post_init__(self) -> None:
-        if self.times < 1:
-            raise ValueError(f"times must be at least 1, not {self.times}")
-
-    def hits(self, method: str, path: str) -> bool:
-        """Whether the fault applies to this call."""
-        return self.method in (None, method) and self.path in path
-
-    async def play(self, exchange: Exchange) -> None:
-        """Carry out one exchange. Unless a subclass overrides this, the call is read, applied and answered."""
-        await exchange.send(await exchange.apply())
+MAXIMUM = 10**9
+"""The largest number of bytes, seconds or times."""
 
 
 @dataclass(frozen=True)
@@ -314,3 +215,106 @@ class FaultScript:
                 self.pending = (*self.pending[:index], *rest, *self.pending[index + 1 :])
                 return fault
         return Serve()
+
+
+_KINDS = {kind.__name__: kind for kind in Fault.__subclasses__()}
+_TYPES: dict[object, dict[str, Any]] = {
+    int: {"type": "integer", "minimum": 0, "maximum": MAXIMUM},
+    float: {"type": "number", "minimum": 0, "maximum": MAXIMUM},
+    str: {"type": "string"},
+    bool: {"type": "boolean"},
+    type(None): {"type": "null"},
+    Mapping: {"type": "object", "additionalProperties": {"type": "string"}},
+}
+
+
+def _schema(hint: Any) -> dict[str, Any]:
+    """Return the JSON schema of an attribute with this type."""
+    if isinstance(hint, UnionType):
+        return {"anyOf": [_schema(each) for each in get_args(hint)]}
+    if get_origin(hint) is Literal:
+        return {"enum": list(get_args(hint))}
+    return _TYPES[get_origin(hint) or hint]
+
+
+def _fault_schema(kind: type[Fault]) -> dict[str, Any]:
+    hints = get_type_hints(kind)
+    required = [each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING]
+    return {
+        "title": kind.__name__,
+        "description": (kind.__doc__ or "").partition("\n")[0],
+        "type": "object",
+        "properties": {
+            "fault": {"const": kind.__name__},
+            **{each.name: _schema(hints[each.name]) for each in fields(kind)},
+        },
+        "required": ["fault", *required],
+        "additionalProperties": False,
+    }
+
+
+FAULT_SCHEMAS = {name: _fault_schema(kind) for name, kind in _KINDS.items()}
+"""The JSON schema of each kind of fault, by its name."""
+
+
+def _fits(value: object, schema: Mapping[str, Any]) -> bool:
+    match schema:
+        case {"const": constant}:
+            return bool(value == constant)
+        case {"anyOf": choices}:
+            return any(_fits(value, choice) for choice in choices)
+        case {"enum": choices}:
+            return value in choices
+        case {"type": "integer"}:
+            return type(value) is int and schema["minimum"] <= value <= schema["maximum"]
+        case {"type": "number"}:
+            return type(value) in (int, float) and schema["minimum"] <= value <= schema["maximum"]
+        case {"type": "object"}:
+            return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
+        case _:
+            return type(value) is {"string": str, "boolean": bool, "null": type(None)}[schema["type"]]
+
+
+def check(given: object, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the object if it matches the schema; ValueError names an attribute that does not."""
+    title, properties = schema["title"], schema["properties"]
+    if not isinstance(given, dict):
+        raise ValueError(f"{title} must be an object with {', '.join(properties)}; not {given!r:.100}")
+    if missing := [each for each in schema["required"] if each not in given]:
+        raise ValueError(f"{title} needs {', '.join(missing)}")
+    for key, value in given.items():
+        if key not in properties:
+            raise ValueError(f"{title} has no attribute {key!r:.50}; it has {', '.join(properties)}")
+        if not _fits(value, properties[key]):
+            raise ValueError(f"{key} of {title} cannot be {value!r:.50}; expected {properties[key]}")
+    return given
+
+
+def fault_from_json(given: object) -> Fault:
+    """Return the fault that a JSON object describes; ValueError if a part of it cannot be used."""
+    name = given.get("fault") if isinstance(given, dict) else None
+    if not isinstance(name, str) or name not in _KINDS:
+        raise ValueError(
+            f"a fault is an object whose attribute fault is one of {', '.join(_KINDS)}; not {given!r:.100}"
+        )
+    attributes = {key: value for key, value in check(given, FAULT_SCHEMAS[name]).items() if key != "fault"}
+    fault = _KINDS[name](**attributes)
+    # A header or status that no server can send would otherwise fail only when the fault is played.
+    headers = {"retry-after": str(attributes.get("retry_after", "")), **attributes.get("headers", {})}
+    if not all(re.fullmatch(r"[A-Za-z0-9-]+", key) and re.fullmatch(r"[ -~]*", text) for key, text in headers.items()):
+        raise ValueError("headers must have names and values of printable ASCII characters")
+    if not 200 <= attributes.get("status", 200) <= 599:
+        raise ValueError(f"status must be from 200 to 599, not {attributes['status']}")
+    if attributes.get("bytes_per_second") == 0:
+        raise ValueError("bytes_per_second must be more than 0")
+    return fault
+
+
+def fault_to_json(fault: Fault) -> dict[str, Any]:
+    """Return the object that describes a fault, without the attributes that have their default."""
+    shown: dict[str, Any] = {"fault": type(fault).__name__}
+    for each in fields(fault):
+        value = getattr(fault, each.name)
+        if value != (each.default if each.default_factory is MISSING else each.default_factory()):
+            shown[each.name] = value if isinstance(value, str | int | float | bool | dict | None) else repr(value)
+    return shown

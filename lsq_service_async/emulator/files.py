@@ -16,7 +16,7 @@ from typing import Any
 from starlette.exceptions import HTTPException
 
 from .multipart import ReceivedFile
-from .store import StoredConversation, StoredTicket, TicketStore, Value, lead_details
+from .store import StoredConversation, StoredTicket, TicketStore, Value, lead_details, load_data, parse_json
 
 _APPLICATION = 0x4C535145
 """Identifies a file of this emulator: "LSQE" in ASCII."""
@@ -27,27 +27,8 @@ _SCHEMA = (
     "CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL)",
 )
 
-_SCHEMA_NAMES = {
-    "title": "Title",
-    "description": "Description",
-    "type": "Type",
-    "sub_type": "SubType",
-    "status": "Status",
-    "priority": "Priority",
-    "channel": "Channel",
-    "cc_emails": "CcEmails",
-    "tags": "Tags",
-    "due_date": "DueDate",
-    "customer_id": "RelatedCustomerId",
-    "agent_id": "RelatedAgentId",
-    "requester": "RelatedRequester",
-    "lead_email": "LeadDetail.EmailAddress",
-    "lead_phone": "LeadDetail.Phone",
-}
-_IDENTITY = {"number": "number", "Id": "number", "ticket_id": "ticket_id", "TicketId": "ticket_id"}
-_IDENTITY |= {"lead_id": "lead_id", "LeadId": "lead_id"}
-_ROW_NAMES = {"key", "attachments", "error", "fields"}
-"""Names in a row of a bulk run that are not fields of its ticket."""
+_FIELDS, _IDENTITY, _OTHER_COLUMNS = (load_data("seed")[names] for names in ("fields", "identity", "others"))
+"""Names in a line of a seed: those of fields, of what identifies a ticket, and of other columns of a bulk run."""
 
 
 class TicketFile(TicketStore):
@@ -151,11 +132,10 @@ def seed(store: TicketStore, path: str | os.PathLike[str]) -> int:
     for place, line in enumerate(Path(path).read_text(encoding="utf-8-sig").splitlines(), 1):
         if line.strip():
             try:
-                entry = _seed_entry(json.loads(line))
-                json.dumps(entry, allow_nan=False, ensure_ascii=False).encode()  # rejects NaN and lone surrogates
+                entry = _seed_entry(parse_json(line))
                 if (number := str(entry.get("number"))) in numbers:
                     raise ValueError(f"there is a ticket {number} already")
-            except (ValueError, RecursionError) as error:
+            except ValueError as error:
                 raise ValueError(f"{os.fspath(path)}, line {place}: {error}") from error
             entries.append(entry)
             numbers |= {number} - {"None"}
@@ -183,14 +163,14 @@ def _seed_fields(line: dict[str, Any]) -> Iterator[tuple[str, Value]]:
         if "Fields" in line:
             pairs = [(entry["SchemaName"], entry["Value"]) for entry in line["Fields"]]
         else:
-            pairs = [(_SCHEMA_NAMES.get(name, name), value) for name, value in line.items() if name not in _IDENTITY]
+            pairs = [(_FIELDS.get(name, name), value) for name, value in line.items() if name not in _IDENTITY]
             pairs = [*pairs, *dict(line.get("fields", {})).items()]
     except (TypeError, KeyError, ValueError):
         raise ValueError("Fields must be a list of objects with a SchemaName and a Value") from None
     for name, value in pairs:
-        if name in _ROW_NAMES or name[:1].islower():
+        if name in _OTHER_COLUMNS or name[:1].islower():
             # The output of `ticket get` has every field in "fields", and names here that are not fields.
-            if name not in _ROW_NAMES and "fields" not in line:
+            if name not in _OTHER_COLUMNS and "fields" not in line:
                 raise ValueError(f"{name!r} is not a field; use a name such as title, or a schema name")
         elif isinstance(value, bool) or not isinstance(value, str | int | float | None):
             raise ValueError(f"the value of {name} must be text, a number or null")

@@ -14,7 +14,7 @@ from typing import Any
 from starlette.exceptions import HTTPException
 
 from .multipart import FORM_TYPE, Body
-from .store import Value
+from .store import Value, parse_json
 
 JSON_BODY = "application/json"
 JSON_ANSWER = "application/json; charset=utf-8"
@@ -66,10 +66,8 @@ def read_json(body: Body, *media_types: str, **rules: Rule) -> dict[str, Any]:
     if body.text is None:
         raise not_per_spec("the part ticketDTO is missing")
     try:
-        dto = json.loads(body.text)
-        # Values that a response cannot repeat are refused: NaN, numbers that overflow, lone surrogates.
-        json.dumps(dto, allow_nan=False, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
+        dto = parse_json(body.text)
+    except ValueError as error:
         raise not_per_spec("the JSON cannot be read") from error
     if not isinstance(dto, dict):
         raise not_per_spec("the JSON is not an object")

@@ -17,7 +17,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -261,7 +261,7 @@ class KeyMiddleware:
 
 
 def _json(value: object) -> Response:
-    return JSONResponse(value, media_type=JSON_ANSWER)
+    return Response(json.dumps(value, ensure_ascii=False), media_type=JSON_ANSWER)
 
 
 def _error(status: int, **attributes: str) -> HTTPException:

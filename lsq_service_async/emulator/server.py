@@ -20,7 +20,7 @@ from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from .faults import HANG_UP
+from .calls import HANG_UP
 
 
 def check_loopback(host: str) -> None:

@@ -44,6 +44,19 @@ def load_data(name: str) -> Any:
     return json.loads(files(__package__).joinpath("data", f"{name}.json").read_text(encoding="utf-8"))
 
 
+def parse_json(text: str | bytes) -> Any:
+    """Return the value of a JSON text; ValueError if it is not JSON, or if no response could repeat it.
+
+    Such values are NaN, numbers that overflow, lone surrogates, and lists that are nested endlessly.
+    """
+    try:
+        value = json.loads(text)
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
+    return value
+
+
 @dataclass(frozen=True)
 class StoredConversation:
     """One message on a ticket. ``attachments`` are returned as they are: their format is not documented."""

@@ -190,7 +190,7 @@ async def test_a_call_that_needs_much_memory_is_cut(client, emulator, new_ticket
         "/tickets", json=new_ticket | {"Fields": [*new_ticket["Fields"], {"SchemaName": "Tags", "Value": "x" * 20_000}]}
     )
     assert (len(emulator.calls[0].path), len(emulator.calls[1].text)) == (1000, 16 << 10)
-    assert emulator.calls[1].answer.startswith('{"Status":"Success"')
+    assert emulator.calls[1].answer.startswith('{"Status": "Success"')
     await asyncio.gather(*(client.get("/tickets/7") for _ in range(999)))
     assert [call.answer is None for call in emulator.calls] == [True] + [False] * 1000
 
