@@ -4,6 +4,10 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import attrs
+
+from lsq_service_async import RetryPolicy, ServiceClient
+
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 CREATED = b'{"Status":"Success","Id":"34"}'
 
@@ -51,3 +55,32 @@ def ok(body: bytes = CREATED, *headers: bytes) -> bytes:
     """Return a 200 with this body."""
     lines = [b"HTTP/1.1 200 OK", b"Content-Length: %d" % len(body), *headers]
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+def answering(*chunks, end="keep", wait=0.0):
+    """Read requests and write these chunks to each. Then keep the connection, close it, or send nothing more."""
+
+    async def talk(reader, writer):
+        while True:
+            await request_of(reader)
+            for chunk in chunks:
+                writer.write(chunk)
+                await writer.drain()
+                await asyncio.sleep(wait)
+            if end == "close":
+                return
+            if end == "silent":
+                await reader.read()
+
+    return talk
+
+
+async def outcome(config, talk, act, **options):
+    """Return the result or the error of one call to a server with this behaviour."""
+    async with RawServer(talk).running() as server:
+        settings = attrs.evolve(config, base_url=server.origin, retry=RetryPolicy(attempts=1), **options)
+        async with ServiceClient(settings) as client:
+            try:
+                return await act(client)
+            except Exception as error:
+                return error

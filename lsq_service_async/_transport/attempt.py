@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import re
 import ssl
 import zlib
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from email.utils import formatdate
@@ -19,11 +18,8 @@ import attrs
 import httpx
 
 from .._wire import (
-    MAX_ANSWER,
     MAX_ERROR,
     MAX_KEY,
-    MAX_RECEIPT,
-    MAX_VALUES,
     Api,
     AttemptResult,
     Idempotency,
@@ -44,15 +40,11 @@ from ..errors import (
 from ..events import AttemptStarted
 from .context import CallContext
 from .redact import Redactor
+from .response_body import ResponseRejectedError, read_body, read_in_steps
 from .upload import BodyFailedError
 
 _log = logging.getLogger("lsq_service_async")
-MAX_HEADERS = 256
-_LONGEST_TURN = 0.01  # s; reading a body of tiny chunks may never wait, so it yields to the event loop this often
-_PIECE = 64 << 10  # bytes that are decoded at once
-_STEP = 8 << 10  # bytes that are read from a connection at once
 _url = lru_cache(maxsize=32)(httpx.URL)  # parsing a URL takes long, and most creates have the same one
-_UNREADABLE = {"br", "zstd", "deflate", "compress", "x-compress", "dcb", "dcz", "exi", "pack200-gzip", "aes128gcm"}
 _KEY_HEADERS = {
     Api.TENANT: ("X-LSQ-ACCESS-KEY", "X-LSQ-SECRET-KEY"),
     Api.METADATA: ("X-LSQ-ACCESS-KEY", "X-LSQ-SECRET-KEY"),
@@ -62,10 +54,6 @@ _NEVER_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 # Refusals after which another attempt may succeed: the status of an HTTP proxy, and httpcore's text for a SOCKS proxy.
 _PROXY_FAILURE = re.compile(r"(408|425|429|50[0234]) |Proxy Server could not connect(?!.*not (allowed|supported))")
 _TLS_EOF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)  # the next handshake may succeed
-
-
-class ResponseRejectedError(Exception):
-    """The response is too large, has too many values or headers, or an encoding that the request does not accept."""
 
 
 class LeaseEndedError(Exception):
@@ -165,7 +153,7 @@ class HttpSender:
             until = timer.when() or clock() + timeout
             # httpx reads this before the body: no single read may take longer than is left for the whole response.
             request.extensions["timeout"]["read"] = max(until - clock(), 0.001)
-            result = await self._parse(context, response, await _read(context, response, until))
+            result = await self._parse(context, response, await read_body(context, response, until))
             if result.must_close and response.http_version != "HTTP/2":  # HTTP/2: other calls use the connection too
                 with suppress(Exception):
                     await response.extensions["network_stream"].aclose()
@@ -276,7 +264,7 @@ class _Transmission(httpx.AsyncByteStream):
             self.timer.reschedule(self.context.clock() + self.context.options.timeout)
         elif event.endswith(("connect_tcp.complete", "start_tls.complete")):
             with suppress(AttributeError):  # the stream of a caller's transport may have read-only attributes
-                _read_in_steps(info["return_value"])
+                read_in_steps(info["return_value"])
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         context, sent, timeout = self.context, 0, self.context.options.timeout
@@ -307,109 +295,6 @@ def _check_lease(context: CallContext) -> None:
     if is_valid is not None and not is_valid():
         raise LeaseEndedError
     context.sent_at = context.clock()
-
-
-def _read_in_steps(stream: Any) -> None:
-    """Limit how much a network stream of httpcore reads at once, because no other task runs until all of it is parsed.
-
-    The 64 KiB that httpcore requests can hold thousands of interim responses, such as 102.
-    """
-    read = stream.read
-
-    async def read_a_step(max_bytes: int, timeout: float | None = None) -> bytes:
-        data: bytes = await read(min(max_bytes, _STEP), timeout)
-        return data
-
-    stream.read = read_a_step
-
-
-async def _read(context: CallContext, response: httpx.Response, until: float) -> bytes:
-    """Read and decode a body. Its size and the number of its values are bounded: a few MB of gzip can hold gigabytes.
-
-    An error is known by its status, so its body is cut where it becomes too large or cannot be read.
-    """
-    is_success = response.is_success
-    is_read = context.call.idempotency is Idempotency.SAFE or not context.call.documented
-    body = _BoundedBody(MAX_ERROR + MAX_KEY if not is_success else MAX_ANSWER if is_read else MAX_RECEIPT)
-    try:
-        if len(response.headers.raw) > MAX_HEADERS:
-            raise ResponseRejectedError(f"it has more than {MAX_HEADERS} headers")
-        await _receive(context, response, body, until)
-    except Exception:
-        if is_success:
-            raise
-    return bytes(body.content[: body.limit])
-
-
-class _BoundedBody:
-    """A body of at most ``limit`` bytes. It is received piece by piece."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.content = bytearray()
-        self._values = 0
-
-    def add(self, piece: bytes, raw_size: int) -> None:
-        """Append decoded bytes. ``raw_size`` is the number of bytes received so far, before decoding."""
-        self.content += piece
-        if max(raw_size, len(self.content)) > self.limit:
-            raise ResponseRejectedError(f"it is larger than {self.limit >> 20} MiB")
-        self._values += sum(map(piece.count, b",[{"))
-        if self._values > MAX_VALUES:
-            raise ResponseRejectedError(f"it has more than {MAX_VALUES:,} values")
-
-
-async def _receive(context: CallContext, response: httpx.Response, body: _BoundedBody, until: float) -> None:
-    if response.is_stream_consumed or response.is_closed:
-        body.add(getattr(response, "_content", b""), 0)  # test transports and response hooks read and decode it
-        return
-    codings = "".join(response.headers.get("content-encoding", "").split()).lower().split(",")
-    if unreadable := _UNREADABLE.intersection(codings):  # unknown codings are ignored
-        raise ResponseRejectedError(f"it is encoded as {min(unreadable)}; only gzip is accepted")
-    count = codings.count("gzip") + codings.count("x-gzip")
-    decoders = [_Gunzip() for _ in range(count)] if count else []
-    raw_size, turn = 0, context.clock()
-    # Not aiter_raw(): it closes the response at the end, where a cancellation could leak the connection.
-    async for chunk in response.stream:  # type: ignore[union-attr]  # an AsyncClient has checked that
-        raw_size += len(chunk)
-        pieces: Iterable[bytes] = [chunk]
-        for decoder in decoders:
-            pieces = decoder.decode(pieces)
-        for piece in itertools.chain(pieces, [b""]):  # a chunk that decodes to nothing counts too
-            body.add(piece, raw_size)
-            if (now := context.clock()) > until:
-                raise TimeoutError("the response took too long")
-            if now > turn + _LONGEST_TURN:
-                await asyncio.sleep(0)
-                turn = context.clock()
-
-
-class _Gunzip:
-    """Decodes gzip: one member after the other (RFC 1952). Zeros between members are skipped, as in Python's gzip.
-
-    A body that does not begin like gzip is left unchanged: some proxies decode it and keep the header.
-    """
-
-    def __init__(self) -> None:
-        self._member: Any = None
-        self._is_gzip: bool | None = None
-
-    def decode(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the decoded bytes in pieces of at most 64 KiB."""
-        for data in chunks:
-            if self._is_gzip is None and data:
-                self._is_gzip = data.startswith(b"\x1f")
-            if not self._is_gzip:
-                yield data
-                continue
-            while data := data if self._member else data.lstrip(b"\0"):
-                self._member = self._member or zlib.decompressobj(16 + zlib.MAX_WBITS)
-                while piece := self._member.decompress(data, _PIECE):
-                    data = self._member.unconsumed_tail
-                    yield piece
-                data = self._member.unused_data
-                if self._member.eof:
-                    self._member = None
 
 
 def _not_sent(context: CallContext, error: Exception, proxy: str | None, *, is_tls: bool) -> tuple[str, Retry] | None:
