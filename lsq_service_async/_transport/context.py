@@ -29,7 +29,7 @@ class CallContext:
     clock: Callable[[], float]
     started: float
     deadline: float | None
-    reference: str = attrs.field()
+    reference: str
     boundary: str = attrs.field(factory=partial(secrets.token_hex, 16))
     attachments: tuple[Attachment, ...] = ()
     """The attachments of the call, ready to be read."""
@@ -57,8 +57,3 @@ class CallContext:
     """None once a response has arrived. After a timeout, the seconds from the send to the timeout. Otherwise 0."""
     abandoned: bool = False
     """The caller no longer waits for the attempt: it was cancelled, or its deadline passed."""
-
-    @reference.default
-    def _reference(self) -> str:
-        create = self.call.create
-        return secrets.token_hex(8) if create is None else create.reference

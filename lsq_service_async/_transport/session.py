@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import sys
 import time
 import warnings
@@ -77,7 +78,10 @@ class Session:
         deadline = started + options.deadline if until is None and options.deadline is not None else until
         if not self._is_open or self.closed or self._owner != (os.getpid(), loop):
             await self.open(deadline)
-        context = CallContext(call=call, options=options, clock=loop.time, started=started, deadline=deadline)
+        reference = secrets.token_hex(8) if call.create is None else call.create.reference
+        context = CallContext(
+            call=call, options=options, reference=reference, clock=loop.time, started=started, deadline=deadline
+        )
         record: T = await self._pipeline.send(context)
         return record
 
