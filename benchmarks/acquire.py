@@ -19,13 +19,13 @@ COUNTED = (300, 1300)  # calls; the difference has no instructions of the start 
 
 def run(measure: Measure, quick: bool) -> Result:
     limiters = [peer for peer in PEERS if peer != "no limiter"]
-    spent = measure.interleaved(1 if quick else 5, limiters, lambda peer: measure.run("acquiring", "cpu", peer, 20_000))
+    spent = measure.interleaved(1 if quick else 5, limiters, lambda peer: measure.run("acquiring.cpu", peer, 20_000))
     cpu = {peer: figures["microseconds"].median for peer, figures in spent.items()}
     head = ["limiter", "CPU µs (lowest to highest)", "of aiolimiter"]
     rows = [[peer, f"{spent[peer]['microseconds']:.1f}", f"{cpu[peer] / cpu['aiolimiter']:.1f}"] for peer in limiters]
     text = TEXT
     if not quick and shutil.which("valgrind"):
-        counts = measure.instructions("acquiring", [("cpu", peer) for peer in limiters], COUNTED)
+        counts = measure.instructions("acquiring.cpu", [(peer,) for peer in limiters], COUNTED)
         head.append("instructions, thousands")
         for row, count in zip(rows, counts, strict=True):
             row.append(f"{count / 1000:.1f}")
@@ -38,7 +38,7 @@ def run(measure: Measure, quick: bool) -> Result:
 
 def waiting(measure: Measure, variants: list[tuple[str, str]], count: int) -> Table:
     seen = measure.interleaved(
-        1, variants, lambda variant: measure.run("acquiring", "waiters", variant[0], count, *filter(None, variant[1:]))
+        1, variants, lambda variant: measure.run("acquiring.waiters", variant[0], count, *filter(None, variant[1:]))
     )
     rows = [
         [

@@ -17,7 +17,7 @@ again, and so shows how many rows the kills hit."""
 
 
 def run(measure: Measure, quick: bool) -> Result:
-    with measure.running("raw_server") as server:
+    with measure.running("raw_server.serve") as server:
         tables = [
             speed(measure, server["origin"], 500 if quick else 5000, 1 if quick else 3),
             *slow_disks(measure, server["origin"], {10: 200} if quick else {1: 1000, 10: 500, 100: 200}),
@@ -30,7 +30,7 @@ def run(measure: Measure, quick: bool) -> Result:
 
 def speed(measure: Measure, origin: str, count: int, rounds: int) -> Table:
     names = {"calls": "calls without a journal", "rows": "bulk run with a journal"}
-    seen = measure.interleaved(rounds, names, lambda kind: measure.run("bulking", kind, origin, count))
+    seen = measure.interleaved(rounds, names, lambda kind: measure.run(f"bulking.{kind}", origin, count))
     rows = [
         [
             names[kind],
@@ -47,7 +47,8 @@ def slow_disks(measure: Measure, origin: str, counts: dict[int, int]) -> list[Ta
     if not shutil.which("strace"):
         return []
     rates = {
-        delay: count / measure.run("bulking", "rows", origin, count, delay)["s"] for delay, count in counts.items()
+        delay: count / measure.run("bulking.rows_on_a_slow_disk", origin, count, delay)["s"]
+        for delay, count in counts.items()
     }
     rows = [[f"{delay} ms", f"{rate:,.0f}", f"{rate / PER_SECOND:,.1f}"] for delay, rate in rates.items()]
     head = ["added to each fsync", "rows a second", f"of the {PER_SECOND} rows a second of the default limit"]
@@ -55,14 +56,14 @@ def slow_disks(measure: Measure, origin: str, counts: dict[int, int]) -> list[Ta
 
 
 def continued(measure: Measure, origin: str, finished: int) -> Table:
-    figures = measure.run("bulking", "resume", origin, finished)
+    figures = measure.run("bulking.resume", origin, finished)
     row = [f"{finished:,}", f"{figures['s']:.1f}", f"{figures['memory'] / 2**20:.1f}"]
     return Table("Continuing a run", ["finished rows", "s until the first new row is sent", "memory MiB"], [row])
 
 
 def kills(measure: Measure, count: int) -> Table:
     with ThreadPoolExecutor(len(POLICIES)) as threads:
-        seen = list(threads.map(lambda policy: measure.run("bulking", "kills", policy, count), POLICIES))
+        seen = list(threads.map(lambda policy: measure.run("bulking.kills", policy, count), POLICIES))
     names = ("kills", "rows", "doubled", "lost", "unknown")
     rows = [[policy, *(f"{one[name]:,}" for name in names)] for policy, one in zip(POLICIES, seen, strict=True)]
     head = ["on_unknown", "kills", "rows", "sent twice", "lost", "left unknown"]

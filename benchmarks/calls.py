@@ -19,14 +19,16 @@ then httpx searches its pool of connections for longer, the more calls happen to
 def run(measure: Measure, quick: bool) -> Result:
     variants = [(client, at_once) for at_once in AT_ONCE for client in CLIENTS]
     counted = (*BASES, "this") if quick else tuple(CLIENTS)
-    with measure.running("raw_server") as server:
+    with measure.running("raw_server.serve") as server:
         origin, calls = server["origin"], 200 if quick else 1000
         seen = measure.interleaved(
-            1 if quick else 3, variants, lambda variant: measure.run("calls", variant[0], origin, variant[1], calls)
+            1 if quick else 3,
+            variants,
+            lambda variant: measure.run("calls.create", variant[0], origin, variant[1], calls),
         )
         exact: dict[str, float] = {}
         if shutil.which("valgrind"):
-            counts = measure.instructions("calls", [(client, origin, 1) for client in counted], COUNTED)
+            counts = measure.instructions("calls.create", [(client, origin, 1) for client in counted], COUNTED)
             exact = dict(zip(counted, (count / 1000 for count in counts), strict=True))
     tables = []
     for at_once in AT_ONCE:

@@ -25,9 +25,9 @@ def run(measure: Measure, quick: bool) -> Result:
     def add(operation: str, size_unit: str, unit: str, size: float, figure: float) -> None:
         series.setdefault((operation, size_unit, unit), []).append((size, figure))
 
-    with measure.running("raw_server") as server, tempfile.TemporaryDirectory() as folder:
+    with measure.running("raw_server.serve") as server, tempfile.TemporaryDirectory() as folder:
         for size in (100, 300, 1000) if quick else (100, 1000, 10_000, 30_000):
-            figures = measure.run("bulking", "rows", server["origin"], size)
+            figures = measure.run("bulking.rows", server["origin"], size)
             add("Bulk run, time", "rows", "CPU s", size, figures["cpu_s"])
             add("Bulk run, memory", "rows", "MiB", size, max(LEAST_MEMORY, figures["memory"] / MIB))
             add("Bulk run, journal", "rows", "MiB", size, figures["journal"] / MIB)
@@ -35,16 +35,16 @@ def run(measure: Measure, quick: bool) -> Result:
             path = Path(folder, "large.bin")
             with path.open("wb") as file:
                 file.truncate(size * MIB)  # sparse, so that no disk limits the speed
-            figures = measure.run("uploads", "this", server["origin"], path)
+            figures = measure.run("uploads.upload", "this", server["origin"], str(path))
             add("Upload, time", "MiB", "CPU s", size, figures["cpu_s"])
             add("Upload, memory", "MiB", "MiB", size, max(LEAST_MEMORY, figures["peak_mib"]))
     for size in (100, 1000, 10_000) if quick else (100, 1000, 10_000, 100_000):
-        figures = measure.run("acquiring", "waiters", "this", size, "deadlines")
+        figures = measure.run("acquiring.waiters", "this", size, "deadlines")
         add("Waiting calls, start", "calls", "CPU s", size, figures["enqueue_cpu_s"])
         add("Waiting calls, rejection", "calls", "CPU s", size, figures["cancel_cpu_s"])
         add("Waiting calls, memory", "calls", "MiB", size, max(LEAST_MEMORY, figures["bytes"] * size / MIB))
     for size in (10_000, 100_000, 1_000_000) if quick else (1000, 10_000, 100_000, 1_000_000, 8_000_000):
-        seconds = measure.run("reading", size, 10 if size > 100_000 else 100)["s"]
+        seconds = measure.run("reading.read", size, 10 if size > 100_000 else 100)["s"]
         add("Read of a ticket", "bytes", "CPU ms", size, seconds * 1000)
     rows = [
         [operation, f"{points[0][0]:,} to {points[-1][0]:,} {size_unit}",

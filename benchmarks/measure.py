@@ -7,12 +7,13 @@ import os
 import re
 import statistics
 import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from .workers import command
 
 K = TypeVar("K")
 
@@ -35,22 +36,17 @@ class Measure:
 
     rounds: int | None = None
 
-    def command(self, worker: str, *args: object) -> list[str]:
-        """Return the command that runs ``workers/NAME.py``."""
-        return [sys.executable, "-m", f"benchmarks.workers.{worker}", *map(str, args)]
-
     def run(self, worker: str, *args: object) -> dict[str, Any]:
-        """Run a worker and return the JSON object that it prints on its last line."""
-        done = subprocess.run(self.command(worker, *args), stdout=subprocess.PIPE, text=True, check=True)
+        """Call a function of a worker, such as ``uploads.upload``, in a process of its own, and return its result."""
+        done = subprocess.run(command(worker, *args), stdout=subprocess.PIPE, text=True, check=True)
         printed: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return printed
 
     @contextmanager
     def running(self, worker: str, *args: object) -> Iterator[dict[str, Any]]:
         """Run a worker during the block, until its input ends. Yields the JSON object of its first line."""
-        with subprocess.Popen(
-            self.command(worker, *args), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as process:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen(command(worker, *args), **pipes, text=True) as process:
             assert process.stdin
             assert process.stdout
             try:
@@ -68,7 +64,7 @@ class Measure:
         def total(args: tuple[object, ...]) -> int:
             valgrind = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
             done = subprocess.run(
-                [*valgrind, *self.command(worker, *args)],
+                [*valgrind, *command(worker, *args)],
                 capture_output=True,
                 text=True,
                 check=True,

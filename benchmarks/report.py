@@ -79,17 +79,17 @@ def bars(values: Mapping[str, float], unit: str) -> Callable[[Any], None]:
     return draw
 
 
-def save(name: str, result: Result, command: str, versions: Mapping[str, str]) -> None:
-    """Write the tables and plots of a scenario, and the README of all scenarios that have results."""
+def save(folder: Path, name: str, result: Result, command: str, versions: Mapping[str, str]) -> None:
+    """Write the tables and plots of a scenario, and the README of all scenarios that have results in the folder."""
     from matplotlib.figure import Figure
 
-    RESULTS.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for plot in result.plots:
         figure = Figure(plot.size, layout="constrained")
         plot.draw(figure)
         figure.suptitle(plot.title)
         for kind in ("png", "svg"):
-            figure.savefig(RESULTS / f"{plot.name}.{kind}", dpi=160, metadata={"Date": None} if kind == "svg" else None)
+            figure.savefig(folder / f"{plot.name}.{kind}", dpi=160, metadata={"Date": None} if kind == "svg" else None)
     about = {
         "title": result.title,
         "text": result.text,
@@ -98,14 +98,14 @@ def save(name: str, result: Result, command: str, versions: Mapping[str, str]) -
         "run": {"command": command, "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}", "machine": machine()},
         "versions": dict(versions),
     }
-    (RESULTS / f"{name}.json").write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    sections = [_read(scenario) for scenario in SCENARIOS if (RESULTS / f"{scenario}.json").exists()]
-    (RESULTS / "README.md").write_text("\n".join([HEAD, *map(_section, sections)]), encoding="utf-8")
+    (folder / f"{name}.json").write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    sections = [_read(path) for scenario in SCENARIOS if (path := folder / f"{scenario}.json").exists()]
+    (folder / "README.md").write_text("\n".join([HEAD, *map(_section, sections)]), encoding="utf-8")
 
 
 def performance() -> str:
     """Return the section Performance of the project's README.md: the main table and picture, as they were measured."""
-    about = _read("limits")
+    about = _read(RESULTS / "limits.json")
     run, picture = about["run"], about["plots"][0]
     table = Table(**about["tables"][0])
     measured = f"`{run['command']}` measured this on {run['date']} with {run['machine']}."
@@ -113,8 +113,8 @@ def performance() -> str:
     return "\n\n".join(["## Performance", README, str(table), image, measured, MORE])
 
 
-def _read(scenario: str) -> dict[str, Any]:
-    about: dict[str, Any] = json.loads((RESULTS / f"{scenario}.json").read_text(encoding="utf-8"))
+def _read(path: Path) -> dict[str, Any]:
+    about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return about
 
 

@@ -29,7 +29,7 @@ def run(measure: Measure, quick: bool) -> Result:
         # At the same time, because they mostly wait.
         with ThreadPoolExecutor(len(backends)) as threads:
             runs = {
-                name: threads.submit(measure.run, "sharing", kind, processes, windows, *delay)
+                name: threads.submit(measure.run, "sharing.share", kind, processes, windows, *delay)
                 for name, (kind, *delay) in BACKENDS.items()
                 if name in backends
             }

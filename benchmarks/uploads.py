@@ -17,12 +17,14 @@ own. With digests, this package returns the SHA-256 of what it sent."""
 def run(measure: Measure, quick: bool) -> Result:
     size = 64 if quick else 1024  # MiB
     clients = [client for client in CLIENTS if client != "curl" or shutil.which("curl")]
-    with measure.running("raw_server") as server, tempfile.TemporaryDirectory() as folder:
+    with measure.running("raw_server.serve") as server, tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "large.bin")
         with path.open("wb") as file:
             file.truncate(size << 20)  # sparse, so that no disk limits the speed
         seen = measure.interleaved(
-            2 if quick else 5, clients, lambda client: measure.run("uploads", client, server["origin"], path)
+            2 if quick else 5,
+            clients,
+            lambda client: measure.run("uploads.upload", client, server["origin"], str(path)),
         )
     base = seen[BASE]["s"].median
     stalls = {client: figures["stall_ms"].median for client, figures in seen.items() if client != "curl"}

@@ -1,19 +1,12 @@
-"""Limiters alone: ``acquiring cpu PEER CALLS`` and ``acquiring waiters PEER CALLS [deadlines]``.
-
-``cpu`` acquires and releases so many times without waiting. ``waiters`` starts so many tasks that wait for a limiter
-without a free slot, and then cancels all of them. With ``deadlines``, they are not cancelled: a pause, as after a 429,
-makes the limiter of this package reject all of them, because they would be sent after their deadlines.
-"""
+"""Limiters alone: CPU time of a slot, and many waiting tasks."""
 
 import asyncio
-import json
-import sys
 import time
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any
 
-from . import peak
+from . import Lag, peak
 
 NO_LIMIT = 1_000_000, 1.0
 LIMIT = 25, 5.0
@@ -119,6 +112,7 @@ PEERS = {
 
 
 async def cpu(peer: str, calls: int) -> dict[str, float]:
+    """Acquire and release so many times without waiting."""
     acquire = await PEERS[peer](*NO_LIMIT)
     started = time.process_time()
     for _ in range(calls):
@@ -126,21 +120,12 @@ async def cpu(peer: str, calls: int) -> dict[str, float]:
     return {"microseconds": (time.process_time() - started) / calls * 1e6}
 
 
-class Lag:
-    """The longest delay of a task that sleeps for a millisecond in the same event loop."""
-
-    def __init__(self) -> None:
-        self.longest = 0.0
-
-    async def measure(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            due = loop.time() + 0.001
-            await asyncio.sleep(0.001)
-            self.longest = max(self.longest, loop.time() - due)
-
-
 async def waiters(peer: str, calls: int, turn_away: str = "") -> dict[str, float]:
+    """Start so many tasks that wait for a limiter without a free slot, and then cancel all of them.
+
+    With ``turn_away="deadlines"``, they are not cancelled: a pause, as after a 429, makes the limiter of this package
+    reject all of them, because they would be sent after their deadlines.
+    """
     acquire = await PEERS[peer](*LIMIT)
     for _ in range(LIMIT[0]):
         await acquire()
@@ -169,9 +154,3 @@ async def waiters(peer: str, calls: int, turn_away: str = "") -> dict[str, float
         "cancel_cpu_s": cancelled,
         "cancel_lag_ms": lag.longest * 1000,
     }
-
-
-if __name__ == "__main__":
-    _, kind, peer, calls, *turn_away = sys.argv
-    measure = waiters(peer, int(calls), *turn_away) if kind == "waiters" else cpu(peer, int(calls))
-    print(json.dumps(asyncio.run(measure)))

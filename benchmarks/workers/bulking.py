@@ -1,47 +1,28 @@
-"""Bulk runs without a rate limit, with at most 25 rows in flight, as with the default limit.
-
-``bulking rows ORIGIN COUNT [FSYNC_MS]`` creates tickets; with FSYNC_MS, strace adds so many milliseconds to every fsync
-and fdatasync of the process, as a slow disk would. ``bulking calls ORIGIN COUNT`` sends the same calls without a
-journal. ``bulking resume ORIGIN DONE`` continues a run that has finished so many rows. ``bulking kills ON_UNKNOWN
-KILLS`` kills a run so many times and continues it; the run is ``bulking run ORIGIN JOURNAL ROWS ON_UNKNOWN``.
-"""
+"""Bulk runs without a rate limit, with at most 25 rows in flight, as with the default limit."""
 
 import asyncio
-import json
 import logging
 import os
 import random
 import signal
-import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from lsq_service_async import BulkRow, Config, Lookup, NewTicket, RateLimit, RetryPolicy, ServiceClient
+from lsq_service_async import BulkRow, Lookup, NewTicket, RateLimit, RetryPolicy, ServiceClient
 from lsq_service_async.bulk import State, row_of, unknown_in
 from lsq_service_async.bulk._journal_file import Entry, JournalFile
 from lsq_service_async.emulator import Emulator
 from lsq_service_async.events import AttemptStarted
 
-from . import peak
+from . import command, config, peak
 
 LIMIT = RateLimit(25, per=0.001)
+OPTIONS = {"rate_limit": LIMIT, "retry": RetryPolicy(repeat_creates=False)}
 ROWS_PER_KILL = 50  # more than a run finishes before it is killed
 Figures = dict[str, float]
-
-
-def config(origin: str) -> Config:
-    return Config(
-        access_key="emulator-access-key",
-        secret_key="emulator-secret-key",
-        org_id="22824",
-        base_url=origin,
-        rate_limit=LIMIT,
-        retry=RetryPolicy(repeat_creates=False),
-    )
 
 
 def ticket(number: int) -> NewTicket:
@@ -52,41 +33,44 @@ def row(number: int) -> BulkRow:
     return BulkRow(f"row-{number}", ticket(number))
 
 
-async def rows(origin: str, count: str, fsync_ms: str = "") -> Figures:
-    if fsync_ms:
-        delay = ["-e", f"inject=fsync,fdatasync:delay_exit={float(fsync_ms) * 1000:.0f}"]
-        command = ["strace", "-f", "-qq", "-o", "/dev/null", "--seccomp-bpf", "-e", "trace=fsync,fdatasync", *delay]
-        os.execvp("strace", [*command, sys.executable, "-m", __spec__.name, "rows", origin, count])
+def rows_on_a_slow_disk(origin: str, count: int, fsync_ms: int) -> None:
+    """As ``rows``; strace adds so many milliseconds to every fsync and fdatasync of the process."""
+    delay = ["-e", f"inject=fsync,fdatasync:delay_exit={fsync_ms * 1000}"]
+    strace = ["strace", "-f", "-qq", "-o", "/dev/null", "--seccomp-bpf", "-e", "trace=fsync,fdatasync", *delay]
+    os.execvp("strace", [*strace, *command("bulking.rows", origin, count)])
+
+
+async def rows(origin: str, count: int) -> Figures:
+    """Create so many tickets with a journal."""
     with tempfile.TemporaryDirectory() as folder:
         journal = Path(folder, "run.sqlite")
-        async with ServiceClient(config(origin)) as client:
+        async with ServiceClient(config(origin, **OPTIONS)) as client:
             await client.tickets.create(ticket(0))  # opens a connection, and loads modules
             before, cpu, started = peak(), time.process_time(), time.perf_counter()
-            async for outcome in client.bulk.create(map(row, range(int(count))), journal=journal):
+            async for outcome in client.bulk.create(map(row, range(count)), journal=journal):
                 assert outcome.state == "created", outcome
             seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
         size = os.path.getsize(journal)  # noqa: ASYNC240 -- the run has ended
     return {"s": seconds, "cpu_s": cpu, "memory": peak() - before, "journal": size}
 
 
-async def calls(origin: str, count: str) -> Figures:
+async def calls(origin: str, count: int) -> Figures:
     """The same rows without a journal: 25 tasks that create tickets."""
-    numbers = iter(range(int(count)))
+    numbers = iter(range(count))
 
     async def work() -> None:
         for number in numbers:
             await client.tickets.create(ticket(number))
 
-    async with ServiceClient(config(origin)) as client:
+    async with ServiceClient(config(origin, **OPTIONS)) as client:
         await client.tickets.create(ticket(0))
         cpu, started = time.process_time(), time.perf_counter()
         await asyncio.gather(*(work() for _ in range(LIMIT.calls)))
         return {"s": time.perf_counter() - started, "cpu_s": time.process_time() - cpu}
 
 
-async def resume(origin: str, done: str) -> Figures:
-    """Continue a run whose first rows are done, until the first new row is sent."""
-    finished = int(done)
+async def resume(origin: str, finished: int) -> Figures:
+    """Continue a run that has finished so many rows, until the first new row is sent."""
     with tempfile.TemporaryDirectory() as folder:
         journal = Path(folder, "run.sqlite")
         file = JournalFile(str(journal))
@@ -100,7 +84,7 @@ async def resume(origin: str, done: str) -> Figures:
             if isinstance(event, AttemptStarted):
                 sent.append(time.perf_counter())
 
-        async with ServiceClient(config(origin), hooks=[hook]) as client:
+        async with ServiceClient(config(origin, **OPTIONS), hooks=[hook]) as client:
             before, started = peak(), time.perf_counter()
             states = Counter[str]()
             async for outcome in client.bulk.create(map(row, range(finished + 1)), journal=journal):
@@ -109,27 +93,26 @@ async def resume(origin: str, done: str) -> Figures:
     return {"s": sent[0] - started, "memory": peak() - before}
 
 
-async def run(origin: str, journal: str, count: str, on_unknown: str) -> None:
+async def run(origin: str, journal: str, count: int, on_unknown: str) -> None:
+    """Create tickets, or continue to, and print each key that was not skipped."""
     logging.disable()  # a warning for each row that is sent twice
     policy: Any = Lookup(quiet=0.3, fence=True) if on_unknown == "Lookup" else on_unknown
-    async with ServiceClient(config(origin)) as client:
-        async for outcome in client.bulk.create(map(row, range(int(count))), journal=journal, on_unknown=policy):
+    async with ServiceClient(config(origin, **OPTIONS)) as client:
+        async for outcome in client.bulk.create(map(row, range(count)), journal=journal, on_unknown=policy):
             if outcome.state != "skipped":
                 print(outcome.key, flush=True)
 
 
-async def kills(on_unknown: str, count: str) -> Figures:
+async def kills(on_unknown: str, count: int) -> Figures:
     """Kill a run at random moments, start it again after each kill, and let it end after the last."""
-    chance, rows, killed = random.Random(on_unknown), ROWS_PER_KILL * (int(count) + 1), 0
+    chance, rows, killed = random.Random(on_unknown), ROWS_PER_KILL * (count + 1), 0
     with tempfile.TemporaryDirectory() as folder:
         journal = Path(folder, "run.sqlite")
         async with Emulator(window=None, jitter=0.005) as emulator:
-            arguments = ["run", emulator.settings["base_url"], str(journal), str(rows), on_unknown]
-            for number in range(int(count) + 1):
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", __spec__.name, *arguments, stdout=asyncio.subprocess.PIPE
-                )
-                if number < int(count):
+            program = command("bulking.run", emulator.settings["base_url"], str(journal), rows, on_unknown)
+            for number in range(count + 1):
+                process = await asyncio.create_subprocess_exec(*program, stdout=asyncio.subprocess.PIPE)
+                if number < count:
                     await kill(process, chance)
                 await process.communicate()
                 killed += process.returncode == -signal.SIGKILL
@@ -153,18 +136,3 @@ async def kill(process: asyncio.subprocess.Process, chance: random.Random) -> No
     await asyncio.sleep(chance.random() * 0.02)
     if process.returncode is None:
         process.send_signal(signal.SIGKILL)
-
-
-KINDS: dict[str, Callable[..., Coroutine[Any, Any, Figures | None]]] = {
-    "rows": rows,
-    "calls": calls,
-    "resume": resume,
-    "kills": kills,
-    "run": run,
-}
-
-if __name__ == "__main__":
-    _, kind, *arguments = sys.argv
-    figures = asyncio.run(KINDS[kind](*arguments))
-    if figures is not None:
-        print(json.dumps(figures))

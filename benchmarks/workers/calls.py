@@ -1,12 +1,10 @@
-"""Creates of one ticket by one client: ``calls CLIENT ORIGIN AT_ONCE COUNT``; prints the CPU time of one call.
+"""Creates of one ticket by one client, next to the same POST by bare HTTP clients.
 
-The calls run one after the other, or in AT_ONCE tasks. Every client sends the same JSON, checks the status and decodes
-the answer. httpcore tries to import sniffio on each call. This package depends on sniffio, but httpx does not, so
-sniffio is hidden from the clients in WITHOUT_SNIFFIO.
+Every client sends the same JSON, checks the status and decodes the answer. httpcore tries to import sniffio on each
+call. This package depends on sniffio, but httpx does not, so sniffio is hidden from the clients in WITHOUT_SNIFFIO.
 """
 
 import asyncio
-import json
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,10 +12,12 @@ from contextlib import asynccontextmanager
 from importlib.machinery import ModuleSpec, PathFinder
 from typing import Any
 
+from . import ORG_ID, config
+
 BODY = {"TypeId": "1", "Id": None, "LeadId": "45b5", "RelatedTicketTypeId": 1, "Fields": [
     {"SchemaName": "Title", "Value": "Router down"}, {"SchemaName": "Status", "Value": "Open"},
     {"SchemaName": "Priority", "Value": "Low"}, {"SchemaName": "Channel", "Value": "Chat"}]}  # fmt: skip
-PATH = "/api/tenants/1/tickets"
+PATH = f"/api/tenants/{ORG_ID}/tickets"
 WARM_UP = 20  # calls that open connections and import what is loaded on first use
 
 Call = Callable[[], Awaitable[object]]
@@ -25,12 +25,11 @@ Call = Callable[[], Awaitable[object]]
 
 @asynccontextmanager
 async def this(origin: str, hooks: tuple[Any, ...] = ()) -> AsyncIterator[Call]:
-    from lsq_service_async import Config, NewTicket, RateLimit, ServiceClient
+    from lsq_service_async import NewTicket, RateLimit, ServiceClient
 
     limit = RateLimit(1_000_000, per=1.0)  # never waits, but every call still passes the limiter
-    config = Config(access_key="a", secret_key="b", org_id="1", base_url=origin, rate_limit=limit)
     ticket = NewTicket(lead_id="45b5", title="Router down", status="Open", priority="Low", channel="Chat")
-    async with ServiceClient(config, hooks=hooks) as client:
+    async with ServiceClient(config(origin, rate_limit=limit), hooks=hooks) as client:
         yield lambda: client.tickets.create(ticket)
 
 
@@ -96,7 +95,10 @@ class WithoutSniffio(PathFinder):
         return super().find_spec("not_installed" if fullname == "sniffio" else fullname, path, target)
 
 
-async def main(client: str, origin: str, at_once: int, count: int) -> None:
+async def create(client: str, origin: str, at_once: int, count: int) -> dict[str, float]:
+    """Return the CPU time of one call. The calls run one after the other, or in ``at_once`` tasks."""
+    if client in WITHOUT_SNIFFIO:
+        sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutSniffio
     async with CLIENTS[client](origin) as call:
 
         async def several(number: int) -> None:
@@ -105,15 +107,6 @@ async def main(client: str, origin: str, at_once: int, count: int) -> None:
 
         await several(WARM_UP)
         await asyncio.gather(*(several(1) for _ in range(at_once)))
-        started, elapsed = time.process_time(), time.perf_counter()
+        started = time.process_time()
         await asyncio.gather(*(several(count // at_once) for _ in range(at_once)))
-        done = count // at_once * at_once
-        cpu, seconds = time.process_time() - started, time.perf_counter() - elapsed
-        print(json.dumps({"cpu_us": cpu / done * 1e6, "calls_per_s": done / seconds}))
-
-
-if __name__ == "__main__":
-    _, name, origin, at_once, count = sys.argv
-    if name in WITHOUT_SNIFFIO:
-        sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutSniffio
-    asyncio.run(main(name, origin, int(at_once), int(count)))
+        return {"cpu_us": (time.process_time() - started) / (count // at_once * at_once) * 1e6}

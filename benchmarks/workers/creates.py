@@ -1,20 +1,18 @@
-"""Creates at once by one client: ``creates CLIENT SERVER COUNT JITTER_MS TIMEOUT``; prints how many succeeded.
+"""Creates at once by one client, to a server that allows 25 in 5 seconds.
 
-It also prints how long they took, and the arrivals that ``strict_server`` prints. The server allows 25 in 5 seconds.
-Each client is set up as its documentation shows. Calls that have not ended after TIMEOUT seconds have failed.
+Each client is set up as its documentation shows.
 """
 
 import asyncio
 import json
 import logging
-import sys
 import time
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from . import strict_server
+from . import command, config
 from .acquiring import PEERS
 from .calls import BODY, PATH
 from .strict_server import CALLS, PER
@@ -25,11 +23,10 @@ Acquire = Callable[[], Awaitable[object]]
 
 @asynccontextmanager
 async def this(origin: str, window: Any = "any") -> AsyncIterator[Call]:
-    from lsq_service_async import Config, NewTicket, RateLimit, ServiceClient
+    from lsq_service_async import NewTicket, RateLimit, ServiceClient
 
     limit = RateLimit(CALLS, per=PER, window=window)
-    config = Config(access_key="a", secret_key="b", org_id="1", base_url=origin, rate_limit=limit)
-    async with ServiceClient(config) as client:
+    async with ServiceClient(config(origin, rate_limit=limit)) as client:
         yield lambda: client.tickets.create(NewTicket(lead_id="45b5", title="Router down", status="Open"))
 
 
@@ -118,30 +115,30 @@ CLIENTS: dict[str, Any] = {
 }
 
 
-async def main(client: str, kind: str, count: str, jitter_ms: str, timeout: str) -> None:
-    command = [sys.executable, "-m", strict_server.__name__, kind, jitter_ms]
-    server = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
+async def create(client: str, kind: str, count: int, jitter_ms: int, timeout: float) -> dict[str, Any]:
+    """Return how many creates succeeded, how long they took, and the arrivals that the server has counted.
+
+    Calls that have not ended after ``timeout`` seconds have failed.
+    """
+    logging.disable()
+    program = command("strict_server.serve", kind, jitter_ms)
+    server = await asyncio.create_subprocess_exec(*program, stdin=PIPE, stdout=PIPE)
     assert server.stdout
     origin = json.loads(await server.stdout.readline())["origin"]
     succeeded = 0
     async with CLIENTS[client](origin) as call:
 
-        async def create() -> None:
+        async def one() -> None:
             nonlocal succeeded
             await call()
             succeeded += 1
 
         started = time.monotonic()
-        tasks = [asyncio.create_task(create()) for _ in range(int(count))]
-        _, late = await asyncio.wait(tasks, timeout=float(timeout))
+        tasks = [asyncio.create_task(one()) for _ in range(count)]
+        _, late = await asyncio.wait(tasks, timeout=timeout)
         seconds = time.monotonic() - started
         for task in late:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     printed, _ = await server.communicate(b"")
-    print(json.dumps({"succeeded": succeeded, "s": seconds, **json.loads(printed)}))
-
-
-if __name__ == "__main__":
-    logging.disable()
-    asyncio.run(main(*sys.argv[1:]))
+    return {"succeeded": succeeded, "s": seconds, **json.loads(printed)}

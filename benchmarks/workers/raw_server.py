@@ -1,7 +1,7 @@
-"""A minimal HTTP server that reads each request, discards its body, and answers: ``raw_server``.
+"""A minimal HTTP server that reads each request, discards its body, and answers.
 
-Prints ``{"origin": ...}`` and serves until its standard input ends. It runs in a process of its own, so that its CPU
-time is not counted, and does so little that the time of an upload is that of the client.
+It runs in a process of its own, so that its CPU time is not counted, and does so little that the time of an upload is
+that of the client.
 """
 
 import itertools
@@ -47,21 +47,19 @@ def discard(stream: BinaryIO, length: int, buffer: memoryview) -> None:
         length -= count
 
 
-def serve(listener: socket.socket, bodies: dict[bytes, bytes]) -> None:
+def accept(listener: socket.socket, bodies: dict[bytes, bytes]) -> None:
     while True:
         connection, _ = listener.accept()
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         threading.Thread(target=answer, args=(connection, bodies), daemon=True).start()
 
 
-def main() -> None:
+def serve() -> None:
+    """Print ``{"origin": ...}``, and serve until the standard input ends."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
     origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
     bodies = {b"": TICKET, b"slack": SLACK | {"upload_url": f"{origin}/slack/upload"}, b"openai": FILE}
     encoded = {name: json.dumps(body).encode() for name, body in bodies.items()}
-    threading.Thread(target=serve, args=(listener, encoded), daemon=True).start()
+    threading.Thread(target=accept, args=(listener, encoded), daemon=True).start()
     print(json.dumps({"origin": origin}), flush=True)
     sys.stdin.read()
-
-
-main()

@@ -1,11 +1,5 @@
-"""Reads of a ticket whose description has SIZE bytes: ``reading SIZE CALLS``; prints the CPU time of one read.
+"""Reads of a ticket of any size."""
 
-The answer is that of the emulator, and no socket is used, so that the time is that of the client.
-"""
-
-import asyncio
-import json
-import sys
 import time
 
 import httpx
@@ -16,7 +10,11 @@ from lsq_service_async.emulator import Emulator
 MARK = "a short description"
 
 
-async def read(size: str, calls: str) -> dict[str, float]:
+async def read(size: int, calls: int) -> dict[str, float]:
+    """Return the CPU time of one read of a ticket whose description has so many bytes.
+
+    The answer is that of the emulator, and no socket is used, so that the time is that of the client.
+    """
     emulator, answers = Emulator(), list[bytes]()
 
     async def keep(answer: httpx.Response) -> None:
@@ -30,16 +28,12 @@ async def read(size: str, calls: str) -> dict[str, float]:
         ticket = NewTicket(lead_id="45b5", title="Router down", description=MARK, status="Open")
         number = (await client.tickets.create(ticket)).number
         await client.tickets.get(number)
-    body = answers[-1].replace(MARK.encode(), b"x" * int(size))
+    body = answers[-1].replace(MARK.encode(), b"x" * size)
     answer = httpx.MockTransport(lambda _: httpx.Response(200, content=body))
     config = Config(**emulator.settings, rate_limit=RateLimit(1_000_000, per=1.0))
     async with httpx.AsyncClient(transport=answer) as http, ServiceClient(config, http_client=http) as client:
-        assert len((await client.tickets.get(number)).description or "") == int(size)
+        assert len((await client.tickets.get(number)).description or "") == size
         started = time.process_time()
-        for _ in range(int(calls)):
+        for _ in range(calls):
             await client.tickets.get(number)
-        return {"s": (time.process_time() - started) / int(calls)}
-
-
-if __name__ == "__main__":
-    print(json.dumps(asyncio.run(read(*sys.argv[1:]))))
+        return {"s": (time.process_time() - started) / calls}

@@ -1,27 +1,27 @@
-"""Processes that share a limit of 25 calls in 5 s: ``sharing BACKEND PROCESSES WINDOWS [DELAY_MS]``.
+"""Processes that share a limit of 25 calls in 5 s.
 
-BACKEND is ``file`` or ``redis``. Each process has more creates to send than the limit allows. The server allows every
-call, and counts those that a sliding window or HAProxy's estimate would have refused. With DELAY_MS, a proxy in front
-of Redis delays each round trip. ``sharing client LIMIT ORIGIN`` is one of the processes.
+Each process has more creates to send than the limit allows. The server allows every call, and counts those that a
+sliding window or HAProxy's estimate would have refused.
 """
 
 import asyncio
 import json
 import os
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from subprocess import DEVNULL, PIPE
+from subprocess import PIPE
 from typing import Any
 
-from lsq_service_async import Config, NewTicket, ServiceClient
+from lsq_service_async import NewTicket, ServiceClient
 from lsq_service_async.emulator import Emulator, SlidingWindow, TwoBucketEstimate
 from lsq_service_async.limits import HostLimiter
 from lsq_service_async.limits.host import HostBackend
 from lsq_service_async.limits.redis import RedisLimiter
+
+from . import command, config, daemon, free_port
 
 CALLS, PER, JITTER = 25, 5.0, 0.03
 FIRST = 2  # windows until the first burst no longer influences the number of calls
@@ -55,8 +55,7 @@ async def client(limit: str, origin: str) -> None:
 
     setattr(HostBackend, "sync", counted)  # noqa: B010 -- SQLite has no counter of transactions
     limiter = RedisLimiter(limit, name="benchmark") if limit.startswith("redis:") else HostLimiter(limit)
-    config = Config(access_key="emulator-access-key", secret_key="emulator-secret-key", org_id="22824", base_url=origin)
-    async with ServiceClient(config, limiter=limiter) as service:
+    async with ServiceClient(config(origin), limiter=limiter) as service:
 
         async def work() -> None:
             while True:
@@ -69,25 +68,6 @@ async def client(limit: str, origin: str) -> None:
         failed = [task.exception() for task in tasks if task.done()]
         print(json.dumps({"transactions": transactions, "failed": len(failed)}), flush=True)
         os._exit(0)
-
-
-@asynccontextmanager
-async def redis_server() -> AsyncIterator[int]:
-    """A server that stores nothing on disk; yields its port."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    process = await asyncio.create_subprocess_exec(*command, stdout=DEVNULL)
-    try:
-        while True:
-            with suppress(OSError):
-                (await asyncio.open_connection("127.0.0.1", port))[1].close()
-                break
-            await asyncio.sleep(0.05)
-        yield port
-    finally:
-        process.terminate()
-        await process.wait()
 
 
 @asynccontextmanager
@@ -111,8 +91,8 @@ async def delayed(port: int, round_trip: float) -> AsyncIterator[int]:
 
 async def send(count: int, limit: str, origin: str, seconds: float) -> list[Any]:
     """Run the processes, and return what each has printed."""
-    command = [sys.executable, "-m", __spec__.name, "client", limit, origin]
-    processes: Any = [await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE) for _ in range(count)]
+    program = command("sharing.client", limit, origin)
+    processes: Any = [await asyncio.create_subprocess_exec(*program, stdin=PIPE, stdout=PIPE) for _ in range(count)]
     for process in processes:
         await process.stdout.readline()
     for process in processes:
@@ -123,8 +103,9 @@ async def send(count: int, limit: str, origin: str, seconds: float) -> list[Any]
     return [json.loads((await process.communicate())[0]) for process in processes]
 
 
-async def share(backend: str, processes: str, windows: str, delay_ms: str = "0") -> dict[str, float]:
-    seconds = PER * (FIRST + int(windows))
+async def share(backend: str, processes: int, windows: int, delay_ms: int = 0) -> dict[str, float]:
+    """Share the limit through a "file" or "redis"; a proxy in front of Redis delays each round trip."""
+    seconds = PER * (FIRST + windows)
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         window = Count()
@@ -133,29 +114,24 @@ async def share(backend: str, processes: str, windows: str, delay_ms: str = "0")
         if backend == "redis":
             import redis.asyncio
 
-            port = await stack.enter_async_context(redis_server())
+            port = free_port()
+            settings = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+            await stack.enter_async_context(daemon(port, "redis-server", *settings))
             redis_client = await stack.enter_async_context(redis.asyncio.from_url(f"redis://127.0.0.1:{port}"))
-            if float(delay_ms):
-                port = await stack.enter_async_context(delayed(port, float(delay_ms) / 1000))
+            if delay_ms:
+                port = await stack.enter_async_context(delayed(port, delay_ms / 1000))
             limit = f"redis://127.0.0.1:{port}"
-        results = await send(int(processes), limit, emulator.settings["base_url"], seconds + 0.5)
+        results = await send(processes, limit, emulator.settings["base_url"], seconds + 0.5)
         trips = sum(result["transactions"] for result in results)
         if redis_client is not None:
             trips = (await redis_client.info("commandstats"))["cmdstat_evalsha"]["calls"]
     since = window.arrivals[0] + FIRST * PER
-    steady = sum(since <= arrival < since + int(windows) * PER for arrival in window.arrivals)
+    steady = sum(since <= arrival < since + windows * PER for arrival in window.arrivals)
     return {
         "calls": len(window.arrivals),
         "refused_window": window.refused,
         "refused_estimate": window.refused_by_estimate,
         "failed": sum(result["failed"] for result in results),
-        "used": steady / (int(windows) * CALLS),
+        "used": steady / (windows * CALLS),
         "round_trips": trips / len(window.arrivals),
     }
-
-
-if __name__ == "__main__":
-    if sys.argv[1] == "client":
-        asyncio.run(client(*sys.argv[2:]))
-    else:
-        print(json.dumps(asyncio.run(share(*sys.argv[1:]))))

@@ -1,7 +1,6 @@
-"""A server of 25 calls in 5 seconds that refuses every call beyond them: ``strict_server KIND JITTER_MS``.
+"""A server of 25 calls in 5 seconds that refuses every call beyond them.
 
-Prints ``{"origin": ...}``, and serves until its standard input ends. Then it prints the time of each call since the
-first, and whether it was allowed. It runs in a process of its own, so that a busy client does not delay the count.
+It runs in a process of its own, so that a busy client does not delay the count.
 
 Four kinds count with the windows of the emulator; refused calls count, too, except in the bucket. HAProxy and nginx are
 real: each call is forwarded to one, and its status is the answer.
@@ -14,15 +13,16 @@ import itertools
 import json
 import random
 import shutil
-import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 from lsq_service_async.emulator.window import FixedWindow, WindowKind, create_window
+
+from . import daemon, free_port
 
 CALLS, PER = 25, 5.0
 # The service sends no such headers, but slack_sdk, githubkit and stripe repeat no call without theirs.
@@ -120,9 +120,8 @@ async def _limit(kind: str) -> AsyncIterator[Allows]:
         yield counts
         return
     with TemporaryDirectory() as folder:
-        settings, port = Path(folder, "settings"), _free_port()
+        settings, port = Path(folder, "settings"), free_port()
         settings.write_text(PROXIES[kind].format(port=port, folder=folder))  # noqa: ASYNC240 -- nothing else runs yet
-        process = await asyncio.create_subprocess_exec(program(kind) or kind, *COMMANDS[kind], str(settings))
 
         async def asks(_: float) -> bool:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -131,42 +130,20 @@ async def _limit(kind: str) -> AsyncIterator[Allows]:
             writer.close()
             return answer.startswith(b"HTTP/1.1 200")
 
-        try:
-            await _listens(port)
+        async with daemon(port, program(kind) or kind, *COMMANDS[kind], str(settings)):
             yield asks
-        finally:
-            process.terminate()
-            await process.wait()
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+async def serve(kind: str, jitter_ms: int) -> dict[str, Any]:
+    """Print ``{"origin": ...}``, and serve until the standard input ends.
 
-
-async def _listens(port: int) -> None:
-    for _ in range(200):
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.05)
-        else:
-            writer.close()
-            return
-    raise RuntimeError("the proxy did not start in ten seconds")
-
-
-async def main(kind: str, jitter_ms: str) -> None:
+    Returns the time of each call since the first, and whether it was allowed.
+    """
     async with _limit(kind) as allows:
-        strict = StrictServer(allows, int(jitter_ms) / 1000)
+        strict = StrictServer(allows, jitter_ms / 1000)
         server = await asyncio.start_server(strict.talk, "127.0.0.1", 0, backlog=1000)
         print(json.dumps({"origin": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"}), flush=True)
         await asyncio.to_thread(sys.stdin.read)
         server.close()
     # Calls that arrive at the same time stay in the order in which they were counted.
-    print(json.dumps({"arrivals": sorted(strict.arrivals, key=lambda arrival: arrival[0])}))
-
-
-if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    return {"arrivals": sorted(strict.arrivals, key=lambda arrival: arrival[0])}

@@ -1,28 +1,18 @@
-"""One upload of a file by one client: ``uploads CLIENT ORIGIN PATH``; prints its time, memory, stall and CPU time.
-
-Each client uploads a small file first, so that no import is measured. Memory is the growth of the peak after that. A
-stall is the delay of a task that sleeps in the same event loop, as any other task would see it.
-"""
+"""One upload of a file by one client."""
 
 import asyncio
-import contextlib
-import json
 import resource
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-from . import peak
-
-TICK = 0.001
+from . import Lag, config, peak
 
 
 async def this(origin: str, path: Path, digests: bool = True) -> None:
-    from lsq_service_async import Config, NewTicket, ServiceClient
+    from lsq_service_async import NewTicket, ServiceClient
 
-    config = Config(access_key="a", secret_key="b", org_id="1", base_url=origin, attachment_digests=digests)
-    async with ServiceClient(config) as client:
+    async with ServiceClient(config(origin, attachment_digests=digests)) as client:
         await client.tickets.create(NewTicket(lead_id="45b5"), attachments=[path])
 
 
@@ -92,37 +82,28 @@ CLIENTS = {
 }
 
 
-async def watch(late: list[float]) -> None:
-    while True:
-        due = time.perf_counter() + TICK
-        await asyncio.sleep(TICK)
-        late.append(time.perf_counter() - due)
-
-
 def cpu(client: str) -> float:
     """Return the CPU time in seconds of curl or of this process."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN if client == "curl" else resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
 
-async def main(client: str, origin: str, path: Path) -> None:
+async def upload(client: str, origin: str, path: str) -> dict[str, float]:
+    """Return time, memory, stall and CPU time.
+
+    The client uploads a small file first, so that no import is measured. Memory is the growth of the peak after that. A
+    stall is the delay of a task that sleeps in the same event loop, as any other task would see it.
+    """
     with tempfile.NamedTemporaryFile() as small:
         small.write(b"small")
         small.flush()
         await CLIENTS[client](origin, Path(small.name))
-    late: list[float] = []
-    watcher = asyncio.create_task(watch(late))
-    await asyncio.sleep(2 * TICK)
+    lag = Lag()
+    watcher = asyncio.create_task(lag.measure())
+    await asyncio.sleep(0.002)
     idle, used, started = peak(), cpu(client), time.perf_counter()
-    await CLIENTS[client](origin, path)
+    await CLIENTS[client](origin, Path(path))
     seconds, used, grown = time.perf_counter() - started, cpu(client) - used, (peak() - idle) / (1 << 20)
-    await asyncio.sleep(2 * TICK)  # so that a stall at the end is counted
+    await asyncio.sleep(0.002)  # so that a stall at the end is counted
     watcher.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await watcher
-    print(json.dumps({"s": seconds, "peak_mib": grown, "stall_ms": max(late) * 1000, "cpu_s": used}))
-
-
-if __name__ == "__main__":
-    _, name, origin, path = sys.argv
-    asyncio.run(main(name, origin, Path(path)))
+    return {"s": seconds, "peak_mib": grown, "stall_ms": lag.longest * 1000, "cpu_s": used}
