@@ -24,8 +24,8 @@ CONTENT_KEPT = 4 << 20
 TEXT_KEPT = 16 << 10
 """The number of bytes of a request's JSON, and of a response, that are kept for the log."""
 
-TEXTS_KEPT = 1000
-"""The number of calls whose texts are kept."""
+RECENT = 1000
+"""The number of calls that are shown live, and whose texts are kept."""
 
 
 @dataclass
@@ -168,8 +168,8 @@ class CallLog:
         self.refused += call.refused
         self.kept[number] = call
         self.change(number)
-        if old := self.kept.get(number - TEXTS_KEPT):
-            self.kept[number - TEXTS_KEPT] = replace(old, text=None, answer=None)
+        if old := self.kept.get(number - RECENT):
+            self.kept[number - RECENT] = replace(old, text=None, answer=None)
         return number
 
     def change(self, number: int, **changes: Any) -> None:

@@ -26,7 +26,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 from starlette.types import Scope
 
-from .calls import TEXTS_KEPT, Call, CallLog
+from .calls import RECENT, Call, CallLog
 from .faults import FAULT_SCHEMAS, FaultScript, Serve, check, fault_from_json, fault_to_json
 from .multipart import TEXT_LIMIT, ReceivedFile
 from .store import StoredTicket, TicketStore, load_data, parse_json
@@ -174,7 +174,7 @@ class Control:
         silent = 0
         while True:
             limit, pending = self._limit_json(), self._pending()
-            calls = dict(islice(reversed(self.log.kept.items()), TEXTS_KEPT))
+            calls = dict(islice(reversed(self.log.kept.items()), RECENT))
             state = (calls, self.store.changes, pending, limit)
             if state != last:
                 changed = [number for number, call in calls.items() if sent.get(number) is not call][:200]
@@ -244,7 +244,7 @@ async def _openapi(request: Request) -> Response:
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
-    """Answer with what is wrong, and with the nearest route or the right method."""
+    """Answer with the reason, and with the nearest route or the right method."""
     status, text = (error.status_code, error.detail) if isinstance(error, HTTPException) else (400, str(error))
     if text == "Not Found":  # no route has this path
         routes = [route.path for route in request.app.routes if route.path != "/"]

@@ -20,7 +20,7 @@ from .control import Control, check_origin, is_control
 from .facts import Facts, OffsetReading
 from .faults import FaultScript, RateLimited
 from .multipart import Body
-from .routes import MARKETING, Operations, account_fields
+from .routes import MARKETING, Operations
 from .server import Listener, check_host, check_loopback, listen
 from .store import CONVERSATION_TYPES, ConversationType, StoredConversation, StoredTicket, TicketStore
 from .window import Window, WindowKind, create_window
@@ -116,7 +116,6 @@ class Emulator:
             enforce_mandatory=enforce_mandatory,
             metadata_offset=facts.metadata_offset or metadata_offset,
             facts=facts,
-            fields=account_fields(facts.fields, facts.marker_field),
             random=random,
         ).service()
         self._log, self._on_call = CallLog(keep), on_call

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import random as randomness
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, get_args
 
 from starlette.applications import Starlette
@@ -57,30 +57,12 @@ _SAMPLES = load_data("samples")
 _FIELDS = load_data("fields")
 
 
-def account_fields(own: Sequence[Mapping[str, Any]] = (), marker_field: str | None = None) -> list[dict[str, Any]]:
-    """Return the field metadata of an account: its own fields or the invented ones, and the marker field."""
-    template: dict[str, Any] = _FIELDS["template"]
-    fields = [*(own or _FIELDS["fields"])]
-    if marker_field not in {None, *(field["SchemaName"] for field in fields)}:
-        fields.append({"SchemaName": marker_field, "DisplayName": marker_field, "FieldType": "custom"})
-    return [
-        {
-            **template,
-            "Id": number,
-            "Sequence": number - 1,
-            **field,
-            "ValidationProperties": template["ValidationProperties"] | (field.get("ValidationProperties") or {}),
-        }
-        for number, field in enumerate(fields, 1)
-    ]
-
-
 @dataclass(frozen=True)
 class Operations:
     """The operations on one account.
 
     ``keys``: the access key and the secret key. ``admin``: they belong to an administrator. ``enforce_mandatory``: new
-    tickets need all mandatory fields. ``fields``: the field metadata.
+    tickets need all mandatory fields.
     """
 
     store: TicketStore
@@ -90,13 +72,30 @@ class Operations:
     enforce_mandatory: bool
     metadata_offset: OffsetReading
     facts: Facts
-    fields: list[dict[str, Any]]
     random: randomness.Random
 
     def __post_init__(self) -> None:
         readings = get_args(OffsetReading)
         if self.metadata_offset not in readings:
             raise ValueError(f"metadata_offset must be one of {', '.join(readings)}; not {self.metadata_offset!r}")
+
+    @cached_property
+    def fields(self) -> list[dict[str, Any]]:
+        """The field metadata: the account's own fields or the invented ones, and the marker field."""
+        template, marker = _FIELDS["template"], self.facts.marker_field
+        fields = [*(self.facts.fields or _FIELDS["fields"])]
+        if marker not in {None, *(field["SchemaName"] for field in fields)}:
+            fields.append({"SchemaName": marker, "DisplayName": marker, "FieldType": "custom"})
+        return [
+            {
+                **template,
+                "Id": number,
+                "Sequence": number - 1,
+                **field,
+                "ValidationProperties": template["ValidationProperties"] | (field.get("ValidationProperties") or {}),
+            }
+            for number, field in enumerate(fields, 1)
+        ]
 
     def service(self) -> Starlette:
         """Return the application behind the rate limit. Its endpoints take the body from ``request.state.body``.

@@ -115,3 +115,14 @@ def test_a_message_has_the_current_time():
     store, before = TicketStore(), datetime.now(UTC)
     message = store.add_message(store.put(StoredTicket("1", "guid", "lead")), "InboundEmail")
     assert before <= message.created_on <= datetime.now(UTC)
+
+
+def test_the_history_of_a_ticket_is_bounded():
+    """The last 20 changes of a ticket are kept, each cut to 300 characters."""
+    store = TicketStore()
+    ticket = store.create("lead", {})
+    for number in range(30):
+        ticket = store.put(
+            type(ticket)(ticket.number, ticket.ticket_id, "lead", {f"F{number}": "x" * 500, "n": number})
+        )
+    assert ([len(change) <= 300 for _, change in store.history["1"]], len(store.history["1"])) == ([True] * 20, 20)
