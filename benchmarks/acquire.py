@@ -38,18 +38,14 @@ def run(measure: Measure, quick: bool) -> Result:
 
 def waiting(measure: Measure, variants: list[tuple[str, str]], count: int) -> Table:
     seen = measure.interleaved(
-        1, variants, lambda variant: measure.run("acquiring.waiters", variant[0], count, *filter(None, variant[1:]))
+        1, variants, lambda variant: measure.run("acquiring.waiters", variant[0], count, variant[1])
     )
-    rows = [
-        [
-            f"{peer}, {turn_away}" if turn_away else peer,
-            f"{figures['enqueue_cpu_s'].median:.2f}",
-            f"{figures['bytes'].median:,.0f}",
-            f"{figures['lag_ms'].median:,.0f}",
-            f"{figures['cancel_cpu_s'].median:.2f}",
-            f"{figures['cancel_lag_ms'].median:,.0f}",
-        ]
-        for (peer, turn_away), figures in seen.items()
+    columns = [
+        ("start, CPU s", "{enqueue_cpu_s.median:.2f}"),
+        ("bytes per task", "{bytes.median:,.0f}"),
+        ("lag ms", "{lag_ms.median:,.0f}"),
+        ("turn away, CPU s", "{cancel_cpu_s.median:.2f}"),
+        ("lag ms", "{cancel_lag_ms.median:,.0f}"),
     ]
-    head = ["limiter", "start, CPU s", "bytes per task", "lag ms", "turn away, CPU s", "lag ms"]
-    return Table(f"{count:,} waiting tasks", head, rows)
+    rows = [(", ".join(filter(None, variant)), figures) for variant, figures in seen.items()]
+    return Table.of(f"{count:,} waiting tasks", "limiter", rows, columns)

@@ -64,7 +64,11 @@ def continued(measure: Measure, origin: str, finished: int) -> Table:
 def kills(measure: Measure, count: int) -> Table:
     with ThreadPoolExecutor(len(POLICIES)) as threads:
         seen = list(threads.map(lambda policy: measure.run("bulking.kills", policy, count), POLICIES))
-    names = ("kills", "rows", "doubled", "lost", "unknown")
-    rows = [[policy, *(f"{one[name]:,}" for name in names)] for policy, one in zip(POLICIES, seen, strict=True)]
-    head = ["on_unknown", "kills", "rows", "sent twice", "lost", "left unknown"]
-    return Table("Runs that are killed at random moments", head, rows)
+    columns = [
+        ("kills", "{kills:,}"),
+        ("rows", "{rows:,}"),
+        ("sent twice", "{doubled:,}"),
+        ("lost", "{lost:,}"),
+        ("left unknown", "{unknown:,}"),
+    ]
+    return Table.of("Runs that are killed at random moments", "on_unknown", zip(POLICIES, seen, strict=True), columns)

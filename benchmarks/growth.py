@@ -4,6 +4,7 @@ import math
 import statistics
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ def run(measure: Measure, quick: bool) -> Result:
         for (operation, size_unit, unit), points in series.items()
     ]  # fmt: skip
     table = Table("Growth", ["operation", "sizes", "first and last figure", "exponent"], rows)
-    return Result("Growth", TEXT, [table], [Plot("growth", "Growth, both axes logarithmic", draw(series), (10, 9))])
+    plot = Plot("growth", "Growth, both axes logarithmic", partial(draw, series), (10, 9))
+    return Result("Growth", TEXT, [table], [plot])
 
 
 def exponent(points: Sequence[tuple[float, float]]) -> float:
@@ -61,21 +63,16 @@ def exponent(points: Sequence[tuple[float, float]]) -> float:
     return statistics.linear_regression(sizes, figures).slope
 
 
-def draw(series: Series) -> Any:
-    def panels(figure: Any) -> None:
-        axes = figure.subplots(math.ceil(len(series) / 3), 3).flat
-        for panel, ((operation, size_unit, unit), points) in zip(axes, series.items(), strict=False):
-            sizes, figures = zip(*points, strict=True)
-            panel.loglog(sizes, figures, marker="o", color=COLOURS[True])
-            linear = [figures[-1] * size / sizes[-1] for size in sizes]
-            panel.loglog(sizes, linear, linestyle=":", color="#888888", label="linear")
-            panel.text(0.95, 0.08, f"exponent {exponent(points):.2f}", transform=panel.transAxes, ha="right")
-            panel.set(title=operation, xlabel=size_unit, ylabel=unit)
-            panel.yaxis.set_minor_formatter("")
-            panel.spines[["top", "right"]].set_visible(False)
-        axes = figure.axes
-        axes[0].legend(frameon=False)
-        for unused in axes[len(series) :]:
-            unused.set_visible(False)
-
-    return panels
+def draw(series: Series, figure: Any) -> None:
+    panels = figure.subplots(math.ceil(len(series) / 3), 3).flat
+    for panel, ((operation, size_unit, unit), points) in zip(panels, series.items(), strict=False):
+        sizes, figures = zip(*points, strict=True)
+        panel.loglog(sizes, figures, marker="o", color=COLOURS[True])
+        linear = [figures[-1] * size / sizes[-1] for size in sizes]
+        panel.loglog(sizes, linear, linestyle=":", color="#888888", label="linear")
+        panel.text(0.95, 0.08, f"exponent {exponent(points):.2f}", transform=panel.transAxes, ha="right")
+        panel.set(title=operation, xlabel=size_unit, ylabel=unit)
+        panel.yaxis.set_minor_formatter("")
+    figure.axes[0].legend()
+    for unused in figure.axes[len(series) :]:
+        unused.set_visible(False)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 from .measure import Measure
@@ -65,9 +66,10 @@ def run(measure: Measure, quick: bool) -> Result:
         tables.append(Table(title, ["client", *servers], rows))
     arrivals = {client: figures for client in clients if (figures := seen[Variant(client, "sliding")])}
     title = "150 creates at once, to a server that allows 25 in any 5 s"
-    plots = [Plot("arrivals", title, _draw({name: arrivals[name] for name in PICTURED if name in arrivals}), (10, 5.6))]
+    pictured = {name: arrivals[name] for name in PICTURED if name in arrivals}
+    plots = [Plot("arrivals", title, partial(_draw, pictured), (10, 5.6))]
     if not quick:
-        plots.append(Plot("arrivals-all", title, _draw(arrivals), (10, 12)))
+        plots.append(Plot("arrivals-all", title, partial(_draw, arrivals), (10, 12)))
     absent = [f"{name} is not installed." for name in missing]
     text = " ".join([TEXT, f"A client that has not ended at {most:g} is stopped.", *absent])
     return Result("Rate limit", text, tables, plots)
@@ -85,30 +87,25 @@ def _cell(seen: Mapping[Variant, Figures | None], variant: Variant) -> str:
     return f"{figures['succeeded']} / {refused} / {figures['s'] / (variant.calls / CALLS * PER):.2f}"
 
 
-def _draw(clients: Mapping[str, Figures]) -> Callable[[Any], None]:
-    """Return a function that draws one point for each call: how many calls arrived in the 5 s that end with it."""
-
-    def draw(figure: Any) -> None:
-        grid = figure.subplots(-(-len(clients) // COLUMNS), COLUMNS, sharex=True, sharey=True, squeeze=False)
-        for axes, (client, figures) in zip(grid.flat, clients.items(), strict=False):
-            points = list(_points(figures["arrivals"]))
-            for is_allowed, colour in (True, COLOURS[True]), (False, REFUSED):
-                chosen = [(at, recent) for at, recent, allowed in points if allowed is is_allowed]
-                axes.plot([at for at, _ in chosen], [recent for _, recent in chosen], ".", color=colour, markersize=4)
-            axes.axhline(CALLS, color="#888888", linestyle="--", linewidth=1)
-            axes.set_yscale("log")
-            axes.set_yticks([1, 5, 25, 125, 625], ["1", "5", "25", "125", "625"])
-            axes.minorticks_off()
-            axes.spines[["top", "right"]].set_visible(False)
-            name = "lsq_service_async" if client == "this" else client
-            refused = sum(not allowed for _, _, allowed in points)
-            axes.set_title(f"{name}: {figures['succeeded']} succeeded, {refused:,} refused", fontsize=10, loc="left")
-        for axes in grid.flat[len(clients) :]:
-            axes.set_visible(False)
-        figure.supxlabel("seconds; a point is a call, and a red one was refused with a 429", fontsize=10)
-        figure.supylabel("calls in the last 5 s; dashed: the limit of 25", fontsize=10)
-
-    return draw
+def _draw(clients: Mapping[str, Figures], figure: Any) -> None:
+    """Draw one point for each call: how many calls arrived in the 5 s that end with it."""
+    grid = figure.subplots(-(-len(clients) // COLUMNS), COLUMNS, sharex=True, sharey=True, squeeze=False)
+    for axes, (client, figures) in zip(grid.flat, clients.items(), strict=False):
+        points = list(_points(figures["arrivals"]))
+        for is_allowed, colour in (True, COLOURS[True]), (False, REFUSED):
+            chosen = [(at, recent) for at, recent, allowed in points if allowed is is_allowed]
+            axes.plot([at for at, _ in chosen], [recent for _, recent in chosen], ".", color=colour, markersize=4)
+        axes.axhline(CALLS, color="#888888", linestyle="--", linewidth=1)
+        axes.set_yscale("log")
+        axes.set_yticks([1, 5, 25, 125, 625], ["1", "5", "25", "125", "625"])
+        axes.minorticks_off()
+        name = "lsq_service_async" if client == "this" else client
+        refused = sum(not allowed for _, _, allowed in points)
+        axes.set_title(f"{name}: {figures['succeeded']} succeeded, {refused:,} refused", fontsize=10, loc="left")
+    for axes in grid.flat[len(clients) :]:
+        axes.set_visible(False)
+    figure.supxlabel("seconds; a point is a call, and a red one was refused with a 429", fontsize=10)
+    figure.supylabel("calls in the last 5 s; dashed: the limit of 25", fontsize=10)
 
 
 def _points(arrivals: Sequence[tuple[float, bool]]) -> Any:

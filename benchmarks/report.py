@@ -6,7 +6,7 @@ import datetime
 import json
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ and the time until the last create ended, divided by calls / rate. 0.83 is the l
 that gives up ends early, without the rest of its creates."""
 MORE = """The [other results](benchmarks/results/README.md) compare CPU time, uploads, imports, shared limits and bulk
 runs, and name the versions; see [how to repeat them](benchmarks/README.md)."""
+Rows = Iterable[tuple[str, Mapping[str, Any]]]
+"""Names, and the figures of each."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,12 @@ class Table:
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+
+    @classmethod
+    def of(cls, title: str, first: str, rows: Rows, columns: Sequence[tuple[str, str]]) -> Table:
+        """Return a table with one line for each name and its figures, which the format of each column shows."""
+        cells = [[name, *(form.format_map(figures) for _, form in columns)] for name, figures in rows]
+        return cls(title, [first, *(column for column, _ in columns)], cells)
 
     def __str__(self) -> str:
         lines = [self.columns, ["---", *("--:" for _ in self.columns[1:])], *self.rows]
@@ -74,16 +82,17 @@ def bars(values: Mapping[str, float], unit: str) -> Callable[[Any], None]:
         axes.bar_label(drawn, labels=labels, padding=3)
         axes.set_xlabel(unit)
         axes.margins(x=0.12)
-        axes.spines[["top", "right"]].set_visible(False)
 
     return draw
 
 
 def save(folder: Path, name: str, result: Result, command: str, versions: Mapping[str, str]) -> None:
     """Write the tables and plots of a scenario, and the README of all scenarios that have results in the folder."""
+    import matplotlib
     from matplotlib.figure import Figure
 
     folder.mkdir(parents=True, exist_ok=True)
+    matplotlib.rcParams |= {"axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
     for plot in result.plots:
         figure = Figure(plot.size, layout="constrained")
         plot.draw(figure)

@@ -1,7 +1,9 @@
 """Processes that share one limit: refused calls, the share of the limit that they use, and round trips."""
 
 import shutil
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from .measure import Measure
@@ -20,11 +22,13 @@ calls that arrived after the first two windows, of 25 per window; a slot is free
 network costs a part of it. Round trips are transactions on the file, or scripts that Redis runs; a proxy delays them
 as if Redis were so far away."""
 
+Figures = dict[str, Any]
+
 
 def run(measure: Measure, quick: bool) -> Result:
     backends = [name for name in BACKENDS if name == "file" or shutil.which("redis-server")]
     windows = 1 if quick else 3
-    seen: dict[tuple[str, int], dict[str, Any]] = {}
+    seen: dict[str, list[Figures]] = {name: [] for name in backends}
     for processes in (4,) if quick else (1, 2, 4, 8):
         # At the same time, because they mostly wait.
         with ThreadPoolExecutor(len(backends)) as threads:
@@ -33,36 +37,28 @@ def run(measure: Measure, quick: bool) -> Result:
                 for name, (kind, *delay) in BACKENDS.items()
                 if name in backends
             }
-        seen |= {(name, processes): run.result() for name, run in runs.items()}
-    rows = [
-        [
-            name,
-            str(processes),
-            f"{figures['calls']:,}",
-            f"{figures['refused_window']:,}",
-            f"{figures['refused_estimate']:,}",
-            f"{figures['failed']:,}",
-            f"{figures['used']:.1%}",
-            f"{figures['round_trips']:.2f}",
-        ]
-        for (name, processes), figures in sorted(seen.items(), key=lambda one: backends.index(one[0][0]))
+        for name, run in runs.items():
+            seen[name].append({"processes": processes, **run.result()})
+    columns = [
+        ("processes", "{processes}"),
+        ("calls", "{calls:,}"),
+        ("refused by a sliding window", "{refused_window:,}"),
+        ("refused by the estimate", "{refused_estimate:,}"),
+        ("errors", "{failed:,}"),
+        ("limit used", "{used:.1%}"),
+        ("round trips per call", "{round_trips:.2f}"),
     ]
-    head = ["limit in", "processes", "calls", "refused by a sliding window", "refused by the estimate", "errors"]
-    table = Table("25 calls in 5 s", [*head, "limit used", "round trips per call"], rows)
+    rows = [(name, figures) for name in backends for figures in seen[name]]
+    table = Table.of("25 calls in 5 s", "limit in", rows, columns)
     text = TEXT + ("" if len(backends) > 1 else " redis-server is not installed.")
-    return Result(
-        "Sharing a limit", text, [table], [] if quick else [Plot("shared", "Limit used", draw(seen, backends))]
-    )
+    plots = [] if quick else [Plot("shared", "Limit used", partial(draw, seen))]
+    return Result("Sharing a limit", text, [table], plots)
 
 
-def draw(seen: dict[tuple[str, int], dict[str, Any]], backends: list[str]) -> Any:
-    def lines(figure: Any) -> None:
-        axes = figure.add_subplot()
-        for name in backends:
-            points = [(processes, 100 * one["used"]) for (backend, processes), one in seen.items() if backend == name]
-            axes.plot(*zip(*points, strict=True), marker="o", label=name)
-        axes.set(xlabel="processes", ylabel="% of 25 calls in 5 s", ylim=(0, 105), xticks=[1, 2, 4, 8])
-        axes.legend(loc="lower left", frameon=False)
-        axes.spines[["top", "right"]].set_visible(False)
-
-    return lines
+def draw(seen: Mapping[str, Sequence[Figures]], figure: Any) -> None:
+    axes = figure.add_subplot()
+    for name, results in seen.items():
+        used = [100 * figures["used"] for figures in results]
+        axes.plot([figures["processes"] for figures in results], used, marker="o", label=name)
+    axes.set(xlabel="processes", ylabel="% of 25 calls in 5 s", ylim=(0, 105), xticks=[1, 2, 4, 8])
+    axes.legend(loc="lower left")
