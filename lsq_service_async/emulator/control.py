@@ -87,7 +87,7 @@ class Control:
         return Starlette(routes=routes, exception_handlers={HTTPException: _refuse, ValueError: _refuse})
 
     async def list_requests(self, request: Request) -> Response:
-        """The last ``limit`` requests (default: 100) after the number ``after``, in the order of arrival."""
+        """The last ``limit`` requests after the number ``after``, in the order of arrival."""
         after, limit = _count(request, "after", -1), _count(request, "limit", 100)
         last = list(islice(reversed(self.log.kept.items()), limit))
         listed = [_call_json(number, call) for number, call in reversed(last) if number > after]
@@ -103,7 +103,7 @@ class Control:
         return JSONResponse({**_call_json(number, call), "files": described, "text": call.text, "answer": call.answer})
 
     async def list_tickets(self, request: Request) -> Response:
-        """Tickets with the text ``search``, the newest first: ``limit`` (default: 50) after the first ``offset``."""
+        """Tickets with the text ``search``, the newest first: ``limit`` tickets after the first ``offset``."""
         offset, limit = _count(request, "offset", 0), _count(request, "limit", 50)
         search = request.query_params.get("search", "").casefold()
         found = [each for each in self.store.tickets.values() if not search or _matches(each, search)][::-1]

@@ -246,7 +246,8 @@ async def test_an_unknown_or_trashed_ticket_is_a_404_with_a_json_body(client, sa
     for method, path, body in requests:
         response = await client.request(method, path, **body)
         expected = {"Status": "Error", "ExceptionMessage": f"Ticket {name} does not exist"}
-        assert (response.status_code, response.json()) == (404, expected)
+        assert (response.status_code, response.headers["content-type"]) == (404, "application/json; charset=utf-8")
+        assert response.json() == expected
 
 
 @pytest.mark.parametrize(
