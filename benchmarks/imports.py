@@ -12,30 +12,20 @@ from .measure import Measure
 from .peers import ROOT
 from .report import Plot, Result, Table, bars
 
-# A folder for each library, and what pip installs into it. slack_sdk and stripe need a library for their asyncio
-# clients. githubkit 0.16 allows hishel 2.0, but cannot be imported with it.
-FOLDERS = {
-    "httpx": ["httpx"],
-    "lsq_service_async": [str(ROOT)],
-    "lsq_service_async[cli]": [f"{ROOT}[cli]"],
-    "httpx2": ["httpx2"],
-    "aiohttp": ["aiohttp"],
-    "openai": ["openai"],
-    "slack_sdk": ["slack_sdk", "aiohttp"],
-    "stripe": ["stripe[async]"],
-    "githubkit": ["githubkit", "hishel<2"],
-}
-# The first line of a program with the asyncio client of each library. `import NAME` alone would not be fair, because
-# some packages load their modules when a name is first used.
-LINES = {
-    "httpx": "from httpx import AsyncClient",
-    "lsq_service_async": "from lsq_service_async import ServiceClient",
-    "httpx2": "from httpx2 import AsyncClient",
-    "aiohttp": "from aiohttp import ClientSession",
-    "openai": "from openai import AsyncOpenAI",
-    "slack_sdk": "from slack_sdk.web.async_client import AsyncWebClient",
-    "stripe": "from stripe import StripeClient",
-    "githubkit": "from githubkit import GitHub",
+# For each library, the packages that pip installs into a folder of its own, and the first line of a program with its
+# asyncio client. `import NAME` alone would not be fair, because some load their modules when a name is first used.
+# slack_sdk and stripe need a library for their asyncio clients. githubkit 0.16 allows hishel 2.0, but cannot be
+# imported with it.
+LIBRARIES = {
+    "httpx": (["httpx"], "from httpx import AsyncClient"),
+    "lsq_service_async": ([str(ROOT)], "from lsq_service_async import ServiceClient"),
+    "lsq_service_async[cli]": ([f"{ROOT}[cli]"], ""),
+    "httpx2": (["httpx2"], "from httpx2 import AsyncClient"),
+    "aiohttp": (["aiohttp"], "from aiohttp import ClientSession"),
+    "openai": (["openai"], "from openai import AsyncOpenAI"),
+    "slack_sdk": (["slack_sdk", "aiohttp"], "from slack_sdk.web.async_client import AsyncWebClient"),
+    "stripe": (["stripe[async]"], "from stripe import StripeClient"),
+    "githubkit": (["githubkit", "hishel<2"], "from githubkit import GitHub"),
 }
 CLICK, VERSION = "import click, httpx", "lsq-service --version"
 TEXT = """Each library is alone with its dependencies in a folder of its own. The time is the CPU time of a process,
@@ -43,11 +33,12 @@ with the start of Python; the size is that of the folder as pip installs it, wit
 
 
 def run(measure: Measure, quick: bool) -> Result:
-    names = ["httpx", "lsq_service_async"] if quick else list(FOLDERS)
+    names = ["httpx", "lsq_service_async"] if quick else list(LIBRARIES)
     with tempfile.TemporaryDirectory() as target, ThreadPoolExecutor(os.cpu_count()) as threads:
         folders = {name: Path(target, name) for name in names}
         list(threads.map(install, folders.values()))
-        programs = {name: (folders[name], ["-c", LINES[name]]) for name in names if name in LINES}
+        lines = {name: line for name in names if (line := LIBRARIES[name][1])}
+        programs = {name: (folders[name], ["-c", line]) for name, line in lines.items()}
         programs["lsq_service_async, not used"] = folders["lsq_service_async"], ["-c", "import lsq_service_async"]
         if command_line := folders.get("lsq_service_async[cli]"):
             programs[CLICK] = command_line, ["-c", CLICK]
@@ -56,7 +47,7 @@ def run(measure: Measure, quick: bool) -> Result:
         sizes = {name: megabytes(folder) for name, folder in folders.items()}
     times = {name: figures["ms"] for name, figures in seen.items()}
     rows = [
-        [f"`{LINES.get(name, name)}`", f"{ms:.0f}", f"{ms.median / times['httpx'].median:.2f}"]
+        [f"`{lines.get(name, name)}`", f"{ms:.0f}", f"{ms.median / times['httpx'].median:.2f}"]
         for name, ms in times.items()
     ]
     tables = [
@@ -67,7 +58,7 @@ def run(measure: Measure, quick: bool) -> Result:
             [[name, f"{size:.1f}", f"{size / sizes['httpx']:.1f}"] for name, size in sizes.items()],
         ),
     ]
-    drawn = {name: times[name].median for name in LINES if name in times}
+    drawn = {name: times[name].median for name in lines}
     return Result(
         "Import time and size", TEXT, tables, [Plot("imports", "Time of the first import", bars(drawn, "CPU ms"))]
     )
@@ -75,7 +66,7 @@ def run(measure: Measure, quick: bool) -> Result:
 
 def install(folder: Path) -> None:
     pip = [sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--target", str(folder), *FOLDERS[folder.name]], check=True)
+    subprocess.run([*pip, "--target", str(folder), *LIBRARIES[folder.name][0]], check=True)
 
 
 def milliseconds(folder: Path, arguments: list[str]) -> float:
