@@ -9,7 +9,6 @@ import json
 import random as randomness
 import re
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, get_args
 
 from starlette.applications import Starlette
@@ -57,7 +56,25 @@ _SAMPLES = load_data("samples")
 _FIELDS = load_data("fields")
 
 
-@dataclass(frozen=True)
+def _account_fields(facts: Facts) -> list[dict[str, Any]]:
+    """Return the field metadata of an account: its own fields or the invented ones, and the marker field."""
+    template, marker = _FIELDS["template"], facts.marker_field
+    fields = [*(facts.fields or _FIELDS["fields"])]
+    if marker not in {None, *(field["SchemaName"] for field in fields)}:
+        fields.append({"SchemaName": marker, "DisplayName": marker, "FieldType": "custom"})
+    return [
+        {
+            **template,
+            "Id": number,
+            "Sequence": number - 1,
+            **field,
+            "ValidationProperties": template["ValidationProperties"] | (field.get("ValidationProperties") or {}),
+        }
+        for number, field in enumerate(fields, 1)
+    ]
+
+
+@dataclass
 class Operations:
     """The operations on one account.
 
@@ -78,24 +95,7 @@ class Operations:
         readings = get_args(OffsetReading)
         if self.metadata_offset not in readings:
             raise ValueError(f"metadata_offset must be one of {', '.join(readings)}; not {self.metadata_offset!r}")
-
-    @cached_property
-    def fields(self) -> list[dict[str, Any]]:
-        """The field metadata: the account's own fields or the invented ones, and the marker field."""
-        template, marker = _FIELDS["template"], self.facts.marker_field
-        fields = [*(self.facts.fields or _FIELDS["fields"])]
-        if marker not in {None, *(field["SchemaName"] for field in fields)}:
-            fields.append({"SchemaName": marker, "DisplayName": marker, "FieldType": "custom"})
-        return [
-            {
-                **template,
-                "Id": number,
-                "Sequence": number - 1,
-                **field,
-                "ValidationProperties": template["ValidationProperties"] | (field.get("ValidationProperties") or {}),
-            }
-            for number, field in enumerate(fields, 1)
-        ]
+        self.fields: list[dict[str, Any]] = _account_fields(self.facts)
 
     def service(self) -> Starlette:
         """Return the application behind the rate limit. Its endpoints take the body from ``request.state.body``.
