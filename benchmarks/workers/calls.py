@@ -24,10 +24,13 @@ Call = Callable[[], Awaitable[object]]
 
 
 @asynccontextmanager
-async def this(origin: str, hooks: tuple[Any, ...] = ()) -> AsyncIterator[Call]:
+async def this(
+    origin: str, hooks: tuple[Any, ...] = (), calls: int = 1_000_000, per: float = 1.0, window: Any = "any"
+) -> AsyncIterator[Call]:
+    """This package. The default limit never makes a call wait, but every call still passes the limiter."""
     from lsq_service_async import NewTicket, RateLimit, ServiceClient
 
-    limit = RateLimit(1_000_000, per=1.0)  # never waits, but every call still passes the limiter
+    limit = RateLimit(calls, per=per, window=window)
     ticket = NewTicket(lead_id="45b5", title="Router down", status="Open", priority="Low", channel="Chat")
     async with ServiceClient(config(origin, rate_limit=limit), hooks=hooks) as client:
         yield lambda: client.tickets.create(ticket)

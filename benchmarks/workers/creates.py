@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from . import command, config
+from . import calls, command
 from .acquiring import PEERS
 from .calls import BODY, PATH
 from .strict_server import CALLS, PER
@@ -21,13 +21,8 @@ Call = Callable[[], Awaitable[object]]
 Acquire = Callable[[], Awaitable[object]]
 
 
-@asynccontextmanager
-async def this(origin: str, window: Any = "any") -> AsyncIterator[Call]:
-    from lsq_service_async import NewTicket, RateLimit, ServiceClient
-
-    limit = RateLimit(CALLS, per=PER, window=window)
-    async with ServiceClient(config(origin, rate_limit=limit)) as client:
-        yield lambda: client.tickets.create(NewTicket(lead_id="45b5", title="Router down", status="Open"))
+def this(origin: str, window: str = "any") -> Any:
+    return calls.this(origin, calls=CALLS, per=PER, window=window)
 
 
 def this_sliding(origin: str) -> Any:
