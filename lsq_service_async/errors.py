@@ -95,7 +95,8 @@ class QueueTimeoutError(NotSentError):
     """The call was not sent, because the rate limit would have made it wait beyond its deadline.
 
     A new call after ``retry_after`` seconds is expected to meet the same deadline. If your program is a web server, it
-    can return this number in the Retry-After header of its response.
+    can return this number in the Retry-After header of its response. If the file or the Redis server of a shared limit
+    was unavailable until the deadline, ``__cause__`` is its error.
     """
 
     def __init__(self, message: str, *, retry_after: float = 0.0, **about: Any) -> None:

@@ -62,6 +62,18 @@ async def test_failures_that_the_row_caused_do_not_open_a_breaker(error):
 
 
 @virtual
+async def test_a_breaker_opens_if_the_backend_of_the_limit_is_unavailable():
+    """Calls that miss their deadlines because Redis is down open the breaker, as an outage of the service does."""
+    outage = QueueTimeoutError("x")
+    outage.__cause__ = ConnectionError("refused")
+    circuit, times = breaker(outage, None)
+    for _ in range(2):
+        circuit.record(outage)
+    await circuit.wait_until_closed()
+    assert times == [0, 5]
+
+
+@virtual
 @pytest.mark.parametrize("kind", [AuthenticationError, PermissionDeniedError])
 async def test_wrong_keys_open_a_breaker_at_once(kind):
     """The run continues if the probe is answered, and stops if the probe fails with the same error."""
