@@ -1,14 +1,12 @@
 """The command line: `python -m lsq_service_async` or `lsq-service`. Needs the extra `cli`.
 
     main.py          the group of commands                                   <- start reading here
-    ticket.py        ticket: create, read, change or trash tickets
-    account.py       lead, fields, sub-types: read leads and field metadata
+    calls.py         ticket, lead, fields, sub-types: one call each, with its result as JSON
     bulk/            bulk: one ticket per row of a file, with a journal
     doctor.py        doctor: check the settings with one request
     learn.py         doctor: find out how an account differs from others
     emulator.py      emulator: serve a local emulator of the service
     demo/            demo: a bulk run against the emulator, without an account
-    client.py        calls whose result is printed as JSON
     progress.py      progress bar or progress lines
     streams.py       stdout and stderr, also if they are closed or full
     exit_codes.py    exit codes

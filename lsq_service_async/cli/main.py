@@ -18,10 +18,10 @@ _MODULES = {
     "demo": ".demo.command",
     "emulator": ".emulator",
     "doctor": ".doctor",
-    "ticket": ".ticket",
-    "lead": ".account",
-    "fields": ".account",
-    "sub-types": ".account",
+    "ticket": ".calls",
+    "lead": ".calls",
+    "fields": ".calls",
+    "sub-types": ".calls",
     "bulk": ".bulk.commands",
 }
 

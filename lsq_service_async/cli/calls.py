@@ -1,4 +1,4 @@
-"""The group `ticket`: one call for each command, with its result as JSON on stdout."""
+"""The commands `ticket`, `lead`, `fields` and `sub-types`: one call each, with its result as JSON on stdout."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
 import click
 
-from .. import ActivityType, NewTicket, ServiceClient, TicketUpdate
+from .. import ActivityType, FieldMetadata, Lead, NewTicket, ServiceClient, TicketUpdate
 from ..bulk.columns import ColumnError, TicketType, field_names, fields_of, make_ticket
-from .client import print_result
+from .exit_codes import SOME_FAILED
+from .streams import discard_stdout, print_json, to_json
 
 
 @click.group()
@@ -101,8 +103,68 @@ def trash(numbers: tuple[str, ...]) -> int:
     return _run(lambda client: client.tickets.trash(numbers), is_ok=lambda result: not result.failed)
 
 
+@click.group()
+def lead() -> None:
+    """Find a lead."""
+
+
+@lead.command()
+@click.argument("email_or_phone")
+def find(email_or_phone: str) -> int:
+    """Print the lead with this e-mail address or phone number as JSON.
+
+    The exit code is 1 if the account has no such lead.
+    """
+
+    async def call(client: ServiceClient) -> Lead:
+        by = client.leads.find_by_email if "@" in email_or_phone else client.leads.find_by_phone
+        found = await by(email_or_phone)
+        if found is None:
+            raise click.ClickException(f"no lead has {email_or_phone!r}")
+        return found
+
+    return _run(call)
+
+
+@click.command()
+@click.option("--search", default="", metavar="TEXT", help="Only fields that match this text.")
+def fields(search: str) -> int:
+    """Print the ticket fields of the account as a JSON list. The keys must belong to an admin."""
+
+    async def call(client: ServiceClient) -> list[FieldMetadata]:
+        return [field async for field in client.metadata.fields(search=search)]
+
+    return _run(call)
+
+
+@click.command()
+def sub_types() -> int:
+    """Print the values of the field SubType as a JSON list. The keys must belong to an admin."""
+    return _run(lambda client: client.metadata.sub_types())
+
+
 def _run(operation: Callable[[ServiceClient], Awaitable[Any]], **options: Any) -> int:
-    return asyncio.run(print_result(operation, **options))
+    return asyncio.run(_print_result(operation, **options))
+
+
+async def _print_result(
+    operation: Callable[[ServiceClient], Awaitable[Any]], is_ok: Callable[[Any], bool] = lambda record: True
+) -> int:
+    """Call *operation* with a client, print its record or its list of records as JSON, and return the exit code."""
+    async with ServiceClient.from_env() as client:
+        record = await operation(client)
+    shown = [_shown(one) for one in record] if isinstance(record, list) else _shown(record)
+    try:
+        print_json(shown, indent=2)
+    except OSError as error:
+        discard_stdout()
+        click.echo(f"Cannot write to stdout: {error.strerror}. The result is: {to_json(shown)}", err=True)
+        return SOME_FAILED
+    return 0 if is_ok(record) else SOME_FAILED
+
+
+def _shown(record: Any) -> dict[str, Any]:
+    return attrs.asdict(record, filter=lambda field, value: field.name != "attempts")
 
 
 def _ticket(
