@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
-import ssl
-import zlib
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -14,7 +11,6 @@ from email.utils import formatdate
 from functools import lru_cache
 from typing import Any, cast
 
-import attrs
 import httpx
 
 from .._wire import (
@@ -22,26 +18,18 @@ from .._wire import (
     MAX_KEY,
     Api,
     AttemptResult,
-    Idempotency,
     Outcome,
-    Retry,
     TicketNumbers,
     parse_response,
 )
 from ..config import Config, is_loopback
-from ..errors import (
-    LSQServiceError,
-    MalformedResponseError,
-    NoAnswerError,
-    NotSentError,
-    OutcomeUnknownError,
-    printable,
-)
+from ..errors import NotSentError, printable
 from ..events import AttemptStarted
 from .context import CallContext
+from .failures import drop_frames, failed_result, unanswered, unfinished_result
 from .redact import Redactor
-from .response_body import ResponseRejectedError, read_body, read_in_steps
-from .upload import BodyFailedError
+from .response_body import read_body, read_in_steps
+from .upload import WRITE_SIZE, BodyFailedError, FileReader, multipart
 
 _log = logging.getLogger("lsq_service_async")
 _url = lru_cache(maxsize=32)(httpx.URL)  # parsing a URL takes long, and most creates have the same one
@@ -50,10 +38,6 @@ _KEY_HEADERS = {
     Api.METADATA: ("X-LSQ-ACCESS-KEY", "X-LSQ-SECRET-KEY"),
     Api.LEADS: ("x-LSQ-AccessKey", "x-LSQ-SecretKey"),
 }
-_NEVER_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-# Refusals after which another attempt may succeed: the status of an HTTP proxy, and httpcore's text for a SOCKS proxy.
-_PROXY_FAILURE = re.compile(r"(408|425|429|50[0234]) |Proxy Server could not connect(?!.*not (allowed|supported))")
-_TLS_EOF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)  # the next handshake may succeed
 
 
 class LeaseEndedError(Exception):
@@ -100,11 +84,11 @@ class HttpSender:
             reason = "The process was suspended before the request was sent, and its slot expired. Nothing was applied."
             return AttemptResult(outcome=Outcome.NOT_APPLIED, error=NotSentError(reason))
         except Exception as error:
-            result = self._failure(context, error)
+            result = failed_result(context, error, self._redact, self._proxies.get(context.call.api, ""))
         except asyncio.CancelledError:
             return unfinished_result(context, "the client was closed")
         except BaseException as error:
-            _drop_frames(error)
+            drop_frames(error)
             raise
         if result.error is not None:
             result.error.headers = context.headers
@@ -130,7 +114,8 @@ class HttpSender:
     async def _exchange(self, context: CallContext) -> AttemptResult[Any]:
         clock, timeout = context.clock, context.options.timeout
         timer = asyncio.timeout(None)
-        request = self._request(context, timer)
+        body = RequestBody(context, timer, hash_files=self._config.attachment_digests)
+        request = self._request(context, body)
         access, secret = _KEY_HEADERS[context.call.api]
         response, result, task = None, None, cast("asyncio.Task[Any]", asyncio.current_task())
         self.interruptible.add(task)
@@ -161,7 +146,7 @@ class HttpSender:
         finally:
             self.interruptible.discard(task)
             if context.call.attachments:
-                await context.body.aclose()
+                await body.aclose()
             if response is not None:
                 if self._keeps_headers or result is None or result.error is not None:
                     context.headers = self._headers(response)
@@ -194,12 +179,12 @@ class HttpSender:
         )
         if is_loopback(httpx.URL(self._config.base_url).host):
             reason += " (a likely cause is that the emulator was restarted: make a new client)"
-        error = _unanswered(context, reason)
+        error = unanswered(context, reason)
         return AttemptResult(outcome=Outcome.UNKNOWN, error=error, status=result.status, must_close=True)
 
-    def _request(self, context: CallContext, timer: asyncio.Timeout) -> httpx.Request:
+    def _request(self, context: CallContext, body: RequestBody) -> httpx.Request:
         """Build a request. `build_request` of the client would add the client's own headers, cookies and parameters."""
-        call, body = context.call, context.body
+        call = context.call
         text = self._urls[call.api] + call.path
         url = httpx.URL(text, params=call.params) if call.params else _url(text)
         headers = self._common_headers[call.api].copy()
@@ -207,87 +192,92 @@ class HttpSender:
             headers.append((b"Content-Length", b"%d" % body.length))
         if body.content_type is not None:
             headers.append((b"Content-Type", body.content_type.encode()))
-        stream = _Transmission(context, timer)
         timeout = dict.fromkeys(("connect", "read", "write", "pool"), context.options.timeout)
-        extensions = {"timeout": timeout, "trace": stream.trace}
-        return httpx.Request(call.method, url, headers=headers, stream=stream, extensions=extensions)
-
-    def _failure(self, context: CallContext, error: Exception) -> AttemptResult[Any]:
-        """Translate an exception of httpx, h11, TLS or the file system into the result of the attempt."""
-        call, links = context.call, _drop_frames(error)
-        tls = next((link for link in links if isinstance(link, ssl.SSLError) and not isinstance(link, _TLS_EOF)), None)
-        text = self._redact(str(tls or error))  # in full, because a key that was cut would not be found
-        if isinstance(error, ResponseRejectedError):
-            text = printable(text, 200)
-        elif not isinstance(error, BodyFailedError):
-            text = f"{type(tls or error).__name__}: {printable(text, 200)}".removesuffix(": ")
-        is_rejected = isinstance(error, ResponseRejectedError) or "buffer too long" in text  # h11: 100 KB of headers
-        failure: LSQServiceError
-        if (not_sent := _not_sent(context, error, self._proxies.get(call.api), is_tls=tls is not None)) is not None:
-            reason, retry = not_sent
-            failure, outcome = NotSentError(f"{reason}: {text}. Nothing was applied."), Outcome.NOT_APPLIED
-        else:
-            retry, outcome = Retry.NEVER if is_rejected else Retry.ON_NO_RESPONSE, Outcome.UNKNOWN
-            if not is_rejected and not isinstance(error, zlib.error | httpx.DecodingError):
-                failure = _unanswered(context, f"no response arrived ({text})")
-            elif call.repeatable:
-                failure = MalformedResponseError(f"The response to {call.operation} cannot be used: {text}.")
-            else:
-                failure = _unanswered(context, f"its response cannot be used ({text})")
-        shown = "".join(f"{link} {link!r} {vars(link)!r} " for link in links)
-        # An exception is not kept as the cause if it, or one that it is linked to, quotes a key.
-        failure.__cause__ = error if self._redact(shown) == shown else None
-        return AttemptResult(outcome=outcome, error=failure, retry=retry)
+        extensions = {"timeout": timeout, "trace": body.trace}
+        return httpx.Request(call.method, url, headers=headers, stream=body, extensions=extensions)
 
 
-@attrs.frozen(eq=False)
-class _Transmission(httpx.AsyncByteStream):
-    """Passes a body to the connection, and records the progress in the context.
+class RequestBody(httpx.AsyncByteStream):
+    """The body of one attempt, JSON or multipart, of ``length`` bytes. The context records how much of it was sent.
 
     ``timer`` starts with the last bytes, and limits the wait for the response.
     """
 
-    context: CallContext
-    timer: asyncio.Timeout
+    def __init__(self, context: CallContext, timer: asyncio.Timeout, *, hash_files: bool) -> None:
+        self._context = context
+        self._timer = timer
+        self._hash_files = hash_files
+        self._reader: FileReader | None = None
+        call = context.call
+        self.content_type: str | None
+        if call.dto is not None:
+            self.content_type = f"multipart/form-data; boundary={context.boundary}"
+            self._parts = multipart(call.dto, context.attachments, context.boundary)
+            self.length = sum(len(part) if isinstance(part, bytes) else part.length or 0 for part in self._parts)
+        else:
+            self.content_type = None if call.json is None else "application/json"
+            self._parts = [call.json or b""]
+            self.length = len(call.json or b"")
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Check the lease and the caller just before the first byte, and make new connections read in small steps.
 
         If there is no body, start the timer after the headers: over HTTP/2, httpx does not iterate an empty body.
         """
+        context = self._context
         if event.endswith("send_request_headers.started"):
-            _check_lease(self.context)
-            if self.context.abandoned:
+            _check_lease(context)
+            if context.abandoned:
                 raise BodyFailedError("the caller stopped waiting")
-        elif event.endswith("send_request_headers.complete") and not self.context.body.length:
-            self.context.is_started = True
-            self.timer.reschedule(self.context.clock() + self.context.options.timeout)
+        elif event.endswith("send_request_headers.complete") and not self.length:
+            context.is_started = True
+            self._timer.reschedule(context.clock() + context.options.timeout)
         elif event.endswith(("connect_tcp.complete", "start_tls.complete")):
             with suppress(AttributeError):  # the stream of a caller's transport may have read-only attributes
                 read_in_steps(info["return_value"])
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        context, sent, timeout = self.context, 0, self.context.options.timeout
+        context, sent = self._context, 0
         context.is_started = True
-        if context.fully_sent:  # there is no body
-            self.timer.reschedule(context.clock() + timeout)
-        async for chunk in context.body:
+        if not self.length:
+            self._timer.reschedule(context.clock() + context.options.timeout)
+        async for chunk in self._chunks():
             if context.abandoned:
                 raise BodyFailedError("the caller stopped waiting")
             sent += len(chunk)
-            if sent == context.body.length:
+            if sent == self.length:
                 context.fully_sent = True
-                self.timer.reschedule(context.clock() + timeout)
+                self._timer.reschedule(context.clock() + context.options.timeout)
             yield chunk
             if context.call.progress is not None and sent > context.progress:
                 context.progress = sent
                 try:
-                    context.call.progress(sent, context.body.length)
+                    context.call.progress(sent, self.length)
                 except (Exception, asyncio.CancelledError) as error:
-                    context.progress = context.body.length  # so that it is not called again
+                    context.progress = self.length  # so that it is not called again
                     with suppress(Exception):
                         text = "A progress callback raised %s. It is not called again for this call."
                         _log.error(text, printable(repr(error), 300))
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        for part in self._parts:
+            if isinstance(part, bytes):
+                for start in range(0, len(part), WRITE_SIZE):
+                    yield part[start : start + WRITE_SIZE]
+                continue
+            timeout = self._context.options.timeout
+            self._reader = reader = FileReader(part, hash_file=self._hash_files, timeout=timeout)
+            async for chunk in reader.chunks():
+                yield chunk
+            await self.aclose()
+            if reader.digest is not None:
+                self._context.digests.append(reader.digest)
+
+    async def aclose(self) -> None:
+        """Close the file that is being read."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            await reader.aclose()
 
 
 def _check_lease(context: CallContext) -> None:
@@ -295,63 +285,3 @@ def _check_lease(context: CallContext) -> None:
     if is_valid is not None and not is_valid():
         raise LeaseEndedError
     context.sent_at = context.clock()
-
-
-def _not_sent(context: CallContext, error: Exception, proxy: str | None, *, is_tls: bool) -> tuple[str, Retry] | None:
-    """Return the reason and the retry rule if the service cannot have received the whole request, else None.
-
-    A request is not applied before its last byte was sent, because its Content-Length announces more bytes.
-    """
-    if isinstance(error, BodyFailedError):
-        return "The request was not sent in full", Retry.NEVER
-    if is_tls and isinstance(error, httpx.ConnectError):
-        return "TLS failed", Retry.NEVER
-    if isinstance(error, httpx.UnsupportedProtocol) or (isinstance(error, RuntimeError) and not context.fully_sent):
-        return "The request could not be sent", Retry.NEVER
-    if isinstance(error, httpx.ProxyError):
-        retry = Retry.ALWAYS if _PROXY_FAILURE.match(str(error)) else Retry.NEVER
-        return f"The proxy{proxy or ''} refused the connection", retry
-    if isinstance(error, _NEVER_CONNECTED):
-        return f"No connection to the service{(proxy and f' through the proxy{proxy}') or ''}", Retry.ALWAYS
-    if context.fully_sent:
-        return None
-    hint = " (perhaps the request is too large)" if context.call.attachments else ""
-    return f"The connection broke before the request was sent in full{hint}", Retry.ALWAYS
-
-
-def unfinished_result(context: CallContext, reason: str) -> AttemptResult[Any]:
-    """Return the final result of an attempt that ended, for this ``reason``, before its response was read."""
-    outcome = Outcome.UNKNOWN if context.fully_sent else Outcome.NOT_APPLIED
-    return AttemptResult(outcome=outcome, error=unfinished(context, reason))
-
-
-def unfinished(context: CallContext, reason: str) -> LSQServiceError:
-    """Return the error of an attempt that ended before its response was read."""
-    if context.fully_sent:
-        return _unanswered(context, f"{reason} before its response was read")
-    return NotSentError(f"{reason[0].upper()}{reason[1:]} before the request was sent in full. Nothing was applied.")
-
-
-def _unanswered(context: CallContext, reason: str) -> LSQServiceError:
-    """Return the error of a request that was sent and has no usable response."""
-    call, safe = context.call, context.call.repeatable
-    advice = "It is safe to repeat." if safe else "It may have been applied: check before you repeat it."
-    text = f"{call.operation} was sent, but {reason}. {advice}"
-    is_read = call.idempotency is Idempotency.SAFE
-    return NoAnswerError(text) if is_read else OutcomeUnknownError(text, safe_to_repeat=safe)
-
-
-def _drop_frames(error: BaseException) -> list[BaseException]:
-    """Drop the frames of an exception and of its linked exceptions: local variables may hold a request's headers.
-
-    Return the exception, its causes, its contexts and the members of groups, each once.
-    """
-    found: list[BaseException] = []
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        link = waiting.pop()
-        if link is not None and not any(link is known for known in found):
-            link.__traceback__ = None
-            found.append(link)
-            waiting += [*getattr(link, "exceptions", ()), link.__context__, link.__cause__]
-    return found

@@ -14,7 +14,6 @@ from .._wire import Attempt, Call
 from ..attachments import Attachment
 from ..config import CallOptions
 from ..limits import Slot
-from .upload import RequestBody
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -31,8 +30,11 @@ class CallContext:
     deadline: float | None
     reference: str
     boundary: str = attrs.field(factory=partial(secrets.token_hex, 16))
+    """Of a multipart body. All attempts send the same bytes."""
     attachments: tuple[Attachment, ...] = ()
     """The attachments of the call, ready to be read."""
+    is_large: bool = False
+    """The request is an upload that may take long."""
     attempts: list[Attempt] = attrs.field(factory=list)
     hook_context: contextvars.Context = attrs.field(factory=contextvars.copy_context)
     """The hooks run in it: context variables that they set reach the requests and later events, but not the caller."""
@@ -40,8 +42,9 @@ class CallContext:
     """The largest number of bytes that was reported to the caller. It does not decrease when an attempt is repeated."""
 
     number: int = 0
-    body: RequestBody = attrs.field(init=False)
     slot: Slot = attrs.field(init=False)
+    digests: list[str] = attrs.field(factory=list)
+    """The SHA-256 of each attachment that was read completely."""
     is_lease_ended: bool = False
     """The lease on the slot expired before the first byte, so the request was not sent."""
     is_started: bool = False

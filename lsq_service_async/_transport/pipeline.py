@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,18 +15,11 @@ from ..config import Config
 from ..errors import LSQServiceError, NotSentError, OutcomeUnknownError, RateLimitError, printable
 from ..events import AttemptEnded, CallEnded, CallStarted, Event, Hook, LimitPaused
 from ..limits import Limiter, Slot
-from .attempt import HttpSender, unfinished_result
+from .attempt import HttpSender
 from .context import CallContext
-from .retry import (
-    doubtful_attempt,
-    final_error,
-    final_outcome,
-    finished_record,
-    is_retryable,
-    overload_pause,
-    retrying,
-)
-from .upload import RequestBody, prepare
+from .failures import unfinished_result
+from .retry import doubtful_attempt, final_error, final_outcome, is_retryable, retrying
+from .upload import prepare
 
 _log = logging.getLogger("lsq_service_async")
 _CLOSED = "The client was closed before the call was sent. Nothing was applied."
@@ -57,27 +50,28 @@ class Pipeline:
     async def send(self, context: CallContext) -> Any:
         """Make attempts until a result is final. Return the record of the call or raise its error."""
         call, record = context.call, None
-        error: BaseException | None
-        self._emit(context, lambda: CallStarted(reference=context.reference, operation=call.operation))
+        error: BaseException | None = None
+        if self._hooks:
+            self._emit(context, CallStarted(reference=context.reference, operation=call.operation))
         try:
+            length = len(call.json or call.dto or b"")
             if call.attachments:
                 context.attachments = await prepare(call.attachments, self._config, context.deadline)
+                length += sum(attachment.length or 0 for attachment in context.attachments)
+            context.is_large = length > LARGE
             result = await self._attempt(context)
-            if is_retryable(context, result):  # making a retry loop takes a fifteenth of a create's time
+            if result.error is not None and is_retryable(context, result):  # making a retry loop takes time
                 async for attempt in retrying(context):
                     if attempt.retry_state.attempt_number > 1:
                         result = await self._looked_up(context, result) or await self._attempt(context)
                     attempt.retry_state.set_result(result)
-            error = result.error
-            if error is None:
-                record = finished_record(context, result)
+            if result.error is not None:
+                raise result.error
+            record = _with_attempts(context, result.record)
         except BaseException as raised:
-            error = raised
-        if error is not None:
-            error = final_error(context, error)
-        self._emit(
-            context,
-            lambda: CallEnded(
+            error = final_error(context, raised)
+        if self._hooks:
+            ended = CallEnded(
                 reference=context.reference,
                 operation=call.operation,
                 outcome=(Outcome.APPLIED if error is None else final_outcome(context, error)).value,
@@ -85,39 +79,31 @@ class Pipeline:
                 seconds=context.clock() - context.started,
                 error=error,
                 possible_duplicate=error is None and doubtful_attempt(context) is not None,
-            ),
-        )
+            )
+            self._emit(context, ended)
         if error is not None:
             raise error
         return record
 
     async def _attempt(self, context: CallContext) -> AttemptResult[Any]:
-        """Make one attempt. A request that was not sent because its slot expired queues again."""
-        result = await self._attempt_once(context)
-        while context.is_lease_ended:
-            result = await self._attempt_once(context)
-        return result
-
-    async def _attempt_once(self, context: CallContext) -> AttemptResult[Any]:
         """Wait for the limit, send one attempt and wait for its result.
 
         A cancelled caller is released at once, but the request is not cancelled: httpx would leak its connection, and
         a create may still be applied. The hooks get the result.
         """
-        call, options, asked = context.call, context.options, context.clock()
-        context.fully_sent = context.is_started = context.is_lease_ended = False
-        context.silence, context.headers, context.pause = 0.0, {}, 0.0
-        hash_files = self._config.attachment_digests
-        context.body = RequestBody(
-            call, context.attachments, context.boundary, hash_files=hash_files, timeout=options.timeout
-        )
+        call, asked = context.call, context.clock()
+        context.is_started = context.is_lease_ended = False
+        context.silence, context.headers, context.pause, context.digests = 0.0, {}, 0.0, []
+        context.fully_sent = False
         context.slot = slot = await self._acquire(context)
         context.number += 1
-        context.fully_sent = not context.body.length  # without a body, some transports do not report that it was sent
-        if call.create is not None:
-            self._own_tickets.started(call.create, context.clock())
+        # Without a body, some transports do not report that the request was sent.
+        context.fully_sent = call.json is None and call.dto is None
         started = context.clock()
-        self._emit(context, lambda: self._sender.started(context, started - asked))
+        if call.create is not None:
+            self._own_tickets.started(call.create, started)
+        if self._hooks:
+            self._emit(context, self._sender.started(context, started - asked))
         # In a copy, because the hooks cannot run in a context that a task is running in.
         name, variables = f"lsq {call.operation} {context.reference}", context.hook_context.copy()
         flight = asyncio.create_task(self._send_once(context, slot), name=name, context=variables)
@@ -147,9 +133,11 @@ class Pipeline:
                     status=result.status,
                     seconds=seconds,
                     reason=None if result.error is None else str(result.error),
-                    digests=tuple(context.body.digests),
+                    digests=tuple(context.digests),
                 )
             )
+        if context.is_lease_ended:  # the request was not sent, so it queues again
+            return await self._attempt(context)
         return flight.result() if is_done else result
 
     async def _looked_up(self, context: CallContext, last: AttemptResult[Any]) -> AttemptResult[Any] | None:
@@ -178,14 +166,16 @@ class Pipeline:
 
     async def _acquire(self, context: CallContext) -> Slot:
         """Wait for a slot, then for ``before_send`` of the call. Raises NotSentError if the client is closed."""
-        lane, is_large, is_retry = context.options.lane, context.body.length > LARGE, context.number > 0
+        lane, is_retry = context.options.lane, context.number > 0
         if self._is_closing:
             raise NotSentError(_CLOSED)
         try:
             async with asyncio.timeout(None) as queued:  # `aclose` lets it expire
                 self._queued.add(queued)
                 limiter = self._limiters[context.call.api]
-                slot = await limiter.acquire(lane, deadline=context.deadline, is_large=is_large, is_retry=is_retry)
+                slot = await limiter.acquire(
+                    lane, deadline=context.deadline, is_large=context.is_large, is_retry=is_retry
+                )
         except TimeoutError:
             raise NotSentError(_CLOSED) from None
         finally:
@@ -220,10 +210,10 @@ class Pipeline:
             self._own_tickets.ended(create, context.clock(), result.record, is_unknown=is_unknown)
         if isinstance(result.error, RateLimitError):
             self._pause_and_slow_down(context, result.error, started)
-        elif seconds := overload_pause(result):
-            context.pause = seconds
-            self._limiters[context.call.api].pause(seconds)
-            self._emit(context, lambda: LimitPaused(reference=context.reference, seconds=seconds))
+        elif result.pause:
+            context.pause = result.pause
+            self._limiters[context.call.api].pause(result.pause)
+            self._emit(context, LimitPaused(reference=context.reference, seconds=result.pause))
         if context.abandoned:
             self._emit_attempt_end(context, result, context.clock() - started)
         return result
@@ -236,15 +226,14 @@ class Pipeline:
         for event in limiter.refused(context.reference, refusal.retry_after, refusal.limit, sent=sent):
             if isinstance(event, LimitPaused):
                 context.pause = event.seconds
-            self._call_hooks(context, event)
+            self._emit(context, event)
 
     def _emit_attempt_end(self, context: CallContext, result: AttemptResult[Any], seconds: float) -> None:
         with suppress(Exception):  # a handler of the application must not end the call
             _log.debug("Attempt %d of %s ended in %.3f s: %s, status %s (reference %s)", context.number,
                        context.call.operation, seconds, result.outcome, result.status, context.reference)  # fmt: skip
-        self._emit(
-            context,
-            lambda: AttemptEnded(
+        if self._hooks:
+            ended = AttemptEnded(
                 reference=context.reference,
                 operation=context.call.operation,
                 number=context.number,
@@ -255,14 +244,10 @@ class Pipeline:
                 result=result.record,
                 abandoned=context.abandoned,
                 headers=context.headers,
-            ),
-        )
+            )
+            self._emit(context, ended)
 
-    def _emit(self, context: CallContext, make: Callable[[], Event]) -> None:
-        if self._hooks:
-            self._call_hooks(context, make())
-
-    def _call_hooks(self, context: CallContext, event: Event) -> None:
+    def _emit(self, context: CallContext, event: Event) -> None:
         """Call every hook. Exceptions of hooks do not affect the call. Only the first one of each hook is logged."""
         for index, hook in enumerate(self._hooks):
             try:
@@ -292,3 +277,18 @@ class Pipeline:
                     flight.cancel()
             if self._flights:
                 await asyncio.wait(set(self._flights), timeout=grace)
+
+
+def _with_attempts(context: CallContext, record: Any) -> Any:
+    """Add the attempts to the record of a call that was applied. Warn if the call may have been applied twice."""
+    attempts = tuple(context.attempts)
+    doubtful = doubtful_attempt(context) if len(attempts) > 1 else None
+    if doubtful is not None:
+        _log.warning(
+            "%s may have been applied twice (reference %s): attempt %d was answered with %s, and attempt %d was "
+            "applied. To get an error instead, set RetryPolicy(repeat_creates=False).",
+            context.call.operation, context.reference, doubtful.number, doubtful.status, context.number,
+        )  # fmt: skip
+    if hasattr(record, "possible_duplicate"):
+        return attrs.evolve(record, attempts=attempts, possible_duplicate=doubtful is not None)
+    return attrs.evolve(record, attempts=attempts) if hasattr(record, "attempts") else record

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
 import httpx
@@ -45,45 +45,39 @@ async def read_body(context: CallContext, response: httpx.Response, until: float
     """
     is_success = response.is_success
     is_read = context.call.idempotency is Idempotency.SAFE or not context.call.documented
-    body = _BoundedBody(MAX_ERROR + MAX_KEY if not is_success else MAX_ANSWER if is_read else MAX_RECEIPT)
+    limit = MAX_ERROR + MAX_KEY if not is_success else MAX_ANSWER if is_read else MAX_RECEIPT
+    content, values, turn = bytearray(), 0, context.clock()
     try:
         if len(response.headers.raw) > MAX_HEADERS:
             raise ResponseRejectedError(f"it has more than {MAX_HEADERS} headers")
-        await _receive(context, response, body, until)
+        async for piece, raw_size in _pieces(response):
+            content += piece
+            if max(raw_size, len(content)) > limit:
+                raise ResponseRejectedError(f"it is larger than {limit >> 20} MiB")
+            values += sum(map(piece.count, b",[{"))
+            if values > MAX_VALUES:
+                raise ResponseRejectedError(f"it has more than {MAX_VALUES:,} values")
+            if (now := context.clock()) > until:
+                raise TimeoutError("the response took too long")
+            if now > turn + _LONGEST_TURN:
+                await asyncio.sleep(0)
+                turn = context.clock()
     except Exception:
         if is_success:
             raise
-    return bytes(body.content[: body.limit])
+    return bytes(content[:limit])
 
 
-class _BoundedBody:
-    """A body of at most ``limit`` bytes. It is received piece by piece."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.content = bytearray()
-        self._values = 0
-
-    def add(self, piece: bytes, raw_size: int) -> None:
-        """Append decoded bytes. ``raw_size`` is the number of bytes received so far, before decoding."""
-        self.content += piece
-        if max(raw_size, len(self.content)) > self.limit:
-            raise ResponseRejectedError(f"it is larger than {self.limit >> 20} MiB")
-        self._values += sum(map(piece.count, b",[{"))
-        if self._values > MAX_VALUES:
-            raise ResponseRejectedError(f"it has more than {MAX_VALUES:,} values")
-
-
-async def _receive(context: CallContext, response: httpx.Response, body: _BoundedBody, until: float) -> None:
+async def _pieces(response: httpx.Response) -> AsyncIterator[tuple[bytes, int]]:
+    """Yield the decoded body in pieces, each with the number of bytes received so far, before decoding."""
     if response.is_stream_consumed or response.is_closed:
-        body.add(getattr(response, "_content", b""), 0)  # test transports and response hooks read and decode it
+        yield getattr(response, "_content", b""), 0  # test transports and response hooks read and decode it
         return
     codings = "".join(response.headers.get("content-encoding", "").split()).lower().split(",")
     if unreadable := _UNREADABLE.intersection(codings):  # unknown codings are ignored
         raise ResponseRejectedError(f"it is encoded as {min(unreadable)}; only gzip is accepted")
-    count = codings.count("gzip") + codings.count("x-gzip")
-    decoders = [_Gunzip() for _ in range(count)] if count else []
-    raw_size, turn = 0, context.clock()
+    decoders = [_Gunzip() for coding in codings if coding in ("gzip", "x-gzip")]
+    raw_size = 0
     # Not aiter_raw(): it closes the response at the end, where a cancellation could leak the connection.
     async for chunk in response.stream:  # type: ignore[union-attr]  # an AsyncClient has checked that
         raw_size += len(chunk)
@@ -91,12 +85,7 @@ async def _receive(context: CallContext, response: httpx.Response, body: _Bounde
         for decoder in decoders:
             pieces = decoder.decode(pieces)
         for piece in itertools.chain(pieces, [b""]):  # a chunk that decodes to nothing counts too
-            body.add(piece, raw_size)
-            if (now := context.clock()) > until:
-                raise TimeoutError("the response took too long")
-            if now > turn + _LONGEST_TURN:
-                await asyncio.sleep(0)
-                turn = context.clock()
+            yield piece, raw_size
 
 
 class _Gunzip:

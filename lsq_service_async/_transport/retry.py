@@ -9,12 +9,10 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
 from .._wire import Attempt, AttemptResult, Idempotency, Outcome, Retry
 from ..errors import LSQServiceError, NotSentError, OutcomeUnknownError, RateLimitError
-from .attempt import unfinished
 from .context import CallContext
+from .failures import unfinished
 
 if TYPE_CHECKING:
     from tenacity import AsyncRetrying, RetryCallState
@@ -33,13 +31,13 @@ def retrying(context: CallContext) -> AsyncRetrying:
 
     def stop(state: RetryCallState) -> bool:
         result: AttemptResult[Any] = state.outcome.result()  # type: ignore[union-attr]  # is set by now
-        next_start = context.clock() + max(state.upcoming_sleep, overload_pause(result))
+        next_start = context.clock() + max(state.upcoming_sleep, result.pause)
         is_late = context.deadline is not None and next_start >= context.deadline
         return is_late or state.attempt_number >= policy.attempts
 
     def wait(state: RetryCallState) -> float:
         result: AttemptResult[Any] = state.outcome.result()  # type: ignore[union-attr]  # is set by now
-        if isinstance(result.error, RateLimitError) or overload_pause(result):
+        if isinstance(result.error, RateLimitError) or result.pause:
             return 0.0  # the limiter is paused already, for all calls
         longest = min(policy.backoff_cap, policy.backoff * 2.0 ** min(state.attempt_number - 1, 60))
         return max(random.uniform(0, longest), result.retry_after or 0.0)  # full jitter
@@ -64,11 +62,6 @@ def retrying(context: CallContext) -> AsyncRetrying:
         retry_error_callback=lambda _: None,  # out of attempts or time: the last result counts
         reraise=True,
     )
-
-
-def overload_pause(result: AttemptResult[Any]) -> float:
-    """Return the seconds for which all calls pause after a 503 with Retry-After; 0 for other results."""
-    return result.retry_after or 0.0 if result.status == 503 else 0.0
 
 
 def is_retryable(context: CallContext, result: AttemptResult[Any]) -> bool:
@@ -123,21 +116,6 @@ def final_outcome(context: CallContext, error: BaseException) -> Outcome:
 
 def doubtful_attempt(context: CallContext) -> Attempt | None:
     """Return the attempt that makes a finished call a possible duplicate, or None. Repeatable calls have none."""
-    if context.call.repeatable or len(context.attempts) < 2:  # the last one was applied
+    if context.call.repeatable:
         return None
     return next((attempt for attempt in context.attempts if attempt.outcome is Outcome.UNKNOWN), None)
-
-
-def finished_record(context: CallContext, result: AttemptResult[Any]) -> Any:
-    """Return the record of a call that was applied, with its attempts. Warn if the call may have been applied twice."""
-    record: Any = result.record
-    attempts, doubtful = tuple(context.attempts), doubtful_attempt(context)
-    if doubtful is not None:
-        _log.warning(
-            "%s may have been applied twice (reference %s): attempt %d was answered with %s, and attempt %d was "
-            "applied. To get an error instead, set RetryPolicy(repeat_creates=False).",
-            context.call.operation, context.reference, doubtful.number, doubtful.status, context.number,
-        )  # fmt: skip
-    if hasattr(record, "possible_duplicate"):
-        return attrs.evolve(record, attempts=attempts, possible_duplicate=doubtful is not None)
-    return attrs.evolve(record, attempts=attempts) if hasattr(record, "attempts") else record

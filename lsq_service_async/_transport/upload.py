@@ -1,4 +1,4 @@
-"""Request bodies: JSON or multipart, of an exact length and never chunked. Files are read in worker threads."""
+"""Attachments in request bodies: their length is known before they are sent. Files are read in worker threads."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import asyncio
 import hashlib
 import threading
 from collections.abc import AsyncIterator
-from typing import Any
 
-from .._wire import Call
 from ..attachments import Attachable, Attachment, Reader, as_attachments, in_thread
 from ..config import Config
 from ..errors import InvalidRequestError, LSQServiceError, NotSentError
@@ -48,58 +46,8 @@ async def prepare(given: tuple[Attachable, ...], config: Config, deadline: float
     return attachments
 
 
-class RequestBody:
-    """The body of one attempt, ``length`` bytes in all. It can be iterated once.
-
-    ``digests`` has the SHA-256 of each attachment that was read completely, unless ``hash_files`` is False.
-    """
-
-    def __init__(
-        self,
-        call: Call[Any],
-        attachments: tuple[Attachment, ...],
-        boundary: str,
-        *,
-        hash_files: bool,
-        timeout: float,
-    ) -> None:
-        self.content_type: str | None = None
-        self.length = 0
-        self.digests: list[str] = []
-        self._parts: list[bytes | Attachment] = []
-        self._hash_files = hash_files
-        self._timeout = timeout
-        self._reader: FileReader | None = None
-        if call.dto is not None:
-            self.content_type = f"multipart/form-data; boundary={boundary}"
-            self._parts = _multipart(call.dto, attachments, boundary)
-            self.length = sum(len(part) if isinstance(part, bytes) else part.length or 0 for part in self._parts)
-        elif call.json is not None:
-            self.content_type = "application/json"
-            self._parts = [call.json]
-            self.length = len(call.json)
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for part in self._parts:
-            if isinstance(part, bytes):
-                for start in range(0, len(part), WRITE_SIZE):
-                    yield part[start : start + WRITE_SIZE]
-                continue
-            self._reader = reader = FileReader(part, hash_file=self._hash_files, timeout=self._timeout)
-            async for chunk in reader.chunks():
-                yield chunk
-            await self.aclose()
-            if reader.digest is not None:
-                self.digests.append(reader.digest)
-
-    async def aclose(self) -> None:
-        """Close the file that is being read."""
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            await reader.aclose()
-
-
-def _multipart(dto: bytes, attachments: tuple[Attachment, ...], boundary: str) -> list[bytes | Attachment]:
+def multipart(dto: bytes, attachments: tuple[Attachment, ...], boundary: str) -> list[bytes | Attachment]:
+    """Return the parts of a multipart body, which are to be sent one after the other."""
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="ticketDTO"\r\n\r\n'
     parts: list[bytes | Attachment] = [head.encode() + dto + b"\r\n"]
     for attachment in attachments:

@@ -84,7 +84,9 @@ class Retry(enum.Enum):
 class AttemptResult(Generic[T]):
     """The result of one attempt: a record, or an error and the condition for another attempt.
 
-    ``must_close``: the connection must not be used again.
+    ``retry_after`` is the number of seconds that the service asked this call to wait, and ``pause`` the number of
+    seconds for which an overloaded service needs a pause of all calls. ``must_close``: the connection must not be used
+    again.
     """
 
     outcome: Outcome
@@ -93,6 +95,7 @@ class AttemptResult(Generic[T]):
     retry: Retry = Retry.NEVER
     status: int | None = None
     retry_after: float | None = None
+    pause: float = 0.0
     must_close: bool = False
 
 

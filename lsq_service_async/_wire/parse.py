@@ -28,7 +28,7 @@ from ..records import (
     TicketReceipt,
     TrashResult,
 )
-from .field_map import READ_ONLY, SETTABLE
+from .serialize import SETTABLE
 
 T = TypeVar("T")
 
@@ -196,7 +196,7 @@ _register(Permission, allowed="Allowed", scope_filters=override(rename="ScopeFil
 # The values of ticket fields are in a list. `parse_ticket` adds each with the prefix "Fields.".
 _loose_texts = {
     name: override(rename=f"Fields.{schema_name}", struct_hook=_lenient_text)
-    for name, schema_name in (SETTABLE | READ_ONLY).items()
+    for name, schema_name in {**SETTABLE, "key": "TicketKey", "requester": "RelatedRequester"}.items()
 }
 _register(
     Ticket,

@@ -37,7 +37,6 @@ from .call import AttemptResult, Call, Retry
 from .serialize import finite, finite_int
 
 T = TypeVar("T")
-E = TypeVar("E", bound=APIStatusError)
 
 MAX_ERROR = 64 << 10
 """The most bytes of an error that are used. A larger one is cut, because its status decides."""
@@ -85,30 +84,32 @@ def parse_response(
     """
     is_success = 200 <= status < 300
     answer = _Body.of(body, is_error=not is_success)
-    if status == 429 or answer.is_rate_limited(status):
-        wait, limit = retry_after(headers), answer.limit()
-        refusal = _status_error(RateLimitError, status, headers, answer, redact, retry_after=wait, limit=limit)
-        retry = Retry.NEVER if refusal.is_quota else Retry.ALWAYS
-        return AttemptResult(outcome=Outcome.NOT_APPLIED, error=refusal, retry=retry, status=status, retry_after=wait)
-    if status in _NOT_PROCESSED and not answer.exception_type:
-        wait, unprocessed = retry_after(headers), _status_error(APIStatusError, status, headers, answer, redact)
-        return AttemptResult(
-            outcome=Outcome.NOT_APPLIED,
-            error=unprocessed,
-            retry=Retry.ALWAYS,
-            status=status,
-            retry_after=wait,
-            must_close=True,
-        )
-    if is_success and not answer.exception_type and not (call.documented and answer.reports_failure):
+    is_limit, is_named = status == 429 or answer.is_rate_limited(status), answer.exception_type is not None
+    if is_success and not (is_limit or is_named or (call.documented and answer.reports_failure)):
         return _parse_success(call, status, answer, redact)
-    if status >= 500 and status not in _REFUSED and not answer.exception_type:
-        failure = _status_error(ServerError, status, headers, answer, redact, safe_to_repeat=call.repeatable)
-        wait, retry = retry_after(headers), Retry.ON_SERVER_ERROR if status in _TRANSIENT else Retry.NEVER
-        return AttemptResult(outcome=Outcome.UNKNOWN, error=failure, retry=retry, status=status, retry_after=wait)
     default = OperationFailedError if is_success else ServerError if status >= 500 else APIStatusError
-    error = _status_error(_BY_STATUS.get(status, default), status, headers, answer, redact)
-    return AttemptResult(outcome=Outcome.REFUSED, error=error, status=status)
+    kind: type[APIStatusError] = _BY_STATUS.get(status, default)
+    outcome, retry, wait, about = Outcome.REFUSED, Retry.NEVER, retry_after(headers), dict[str, Any]()
+    if is_limit:
+        outcome, retry = Outcome.NOT_APPLIED, Retry.ALWAYS
+        kind, about = RateLimitError, {"retry_after": wait, "limit": answer.limit()}
+    elif status in _NOT_PROCESSED and not is_named:
+        outcome, retry = Outcome.NOT_APPLIED, Retry.ALWAYS
+    elif status >= 500 and status not in _REFUSED and not is_named:
+        outcome, retry = Outcome.UNKNOWN, Retry.ON_SERVER_ERROR if status in _TRANSIENT else Retry.NEVER
+        about = {"safe_to_repeat": call.repeatable}
+    error = _status_error(kind, status, headers, answer, redact, **about)
+    if isinstance(error, RateLimitError) and error.is_quota:
+        retry = Retry.NEVER
+    return AttemptResult(
+        outcome=outcome,
+        error=error,
+        retry=retry,
+        status=status,
+        retry_after=wait,
+        pause=(wait or 0.0) if status == 503 and outcome is Outcome.UNKNOWN else 0.0,
+        must_close=status in _NOT_PROCESSED,
+    )
 
 
 def _parse_success(call: Call[T], status: int, answer: _Body, redact: Callable[[str], str]) -> AttemptResult[T]:
@@ -164,13 +165,13 @@ class TicketNumbers:
 
 
 def _status_error(
-    kind: type[E],
+    kind: type[APIStatusError],
     status: int,
     headers: Mapping[str, str],
     answer: _Body,
     redact: Callable[[str], str],
     **about: Any,
-) -> E:
+) -> APIStatusError:
     answer = answer.redacted(redact)
     message = f"the service answered {status}"
     if 300 <= status < 400:
@@ -227,6 +228,8 @@ class _Body:
     is_json: bool = attrs.field(kw_only=True)
     is_long: bool = attrs.field(kw_only=True)
     exception_type: str | None = attrs.field(default=None, kw_only=True)
+    reports_failure: bool = attrs.field(default=False, kw_only=True)
+    """Whether there is a Status other than Success."""
 
     @classmethod
     def of(cls, body: bytes, *, is_error: bool) -> _Body:
@@ -239,9 +242,15 @@ class _Body:
         except Exception:  # also RecursionError and MemoryError
             text = body[: MAX_ERROR + MAX_KEY].decode("utf-8-sig", errors="replace")  # decoding blocks all threads
             return cls(None, text, is_json=False, is_long=is_long)
-        named = value.get("ExceptionType") if isinstance(value, dict) else None
-        exception_type = named if isinstance(named, str) and named else None
-        return cls(value, text, is_json=True, is_long=is_long, exception_type=exception_type)
+        named, status = (value.get("ExceptionType"), value.get("Status")) if isinstance(value, dict) else (None, None)
+        return cls(
+            value,
+            text,
+            is_json=True,
+            is_long=is_long,
+            exception_type=named if isinstance(named, str) and named else None,
+            reports_failure=status not in (None, "") and str(status).casefold() != "success",
+        )
 
     def redacted(self, redact: Callable[[str], str]) -> _Body:
         """Return a body without the API keys. A long one is cut to at most 64 KiB, so that no part of a key is left."""
@@ -267,12 +276,6 @@ class _Body:
     def reason(self) -> str | None:
         """The message or messages of an error, or else its title."""
         return (_message_in(self.json, _REASONS) or None) if isinstance(self.json, dict | list) else self.message
-
-    @property
-    def reports_failure(self) -> bool:
-        """Whether there is a Status other than Success."""
-        status = self.json.get("Status") if isinstance(self.json, dict) else None
-        return status not in (None, "") and str(status).casefold() != "success"
 
     def is_rate_limited(self, status: int) -> bool:
         """Whether the exception type or the message is that of the rate limit."""
@@ -318,15 +321,19 @@ def _message_in(value: Any, names: tuple[str, ...], *, by_field: bool = False) -
 def _decode(text: str, decoder: json.JSONDecoder) -> Any:
     """Decode JSON. More than 64 levels, NaN and numbers that overflow raise ValueError like text that is not JSON."""
     value = decoder.decode(text)
+    if text.count("[") + text.count("{") > _MAX_DEPTH:
+        _check_depth(value)
+    return _without_surrogates(value) if _ESCAPED_SURROGATE.search(text) else value
+
+
+def _check_depth(value: Any) -> None:
     level = [value]
     for _ in range(_MAX_DEPTH + 1):  # level by level, because recursion has its own limit
         parents = [parent for parent in level if isinstance(parent, dict | list)]
-        level = [child for parent in parents for child in (parent.values() if isinstance(parent, dict) else parent)]
         if not parents:
-            break
-    else:
-        raise ValueError(f"nested deeper than {_MAX_DEPTH} levels")
-    return _without_surrogates(value) if _ESCAPED_SURROGATE.search(text) else value
+            return
+        level = [child for parent in parents for child in (parent.values() if isinstance(parent, dict) else parent)]
+    raise ValueError(f"nested deeper than {_MAX_DEPTH} levels")
 
 
 def _without_surrogates(value: Any) -> Any:

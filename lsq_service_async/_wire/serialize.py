@@ -6,13 +6,31 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from ..errors import InvalidRequestError
 from ..records import UNSET, NewTicket, Ticket, TicketReceipt, TicketRef, TicketUpdate
 from ..records.tickets import number_of
-from .field_map import LEAD_FIELDS, SETTABLE
+
+SETTABLE: Final = {
+    "title": "Title",
+    "customer_id": "RelatedCustomerId",
+    "description": "Description",
+    "type": "Type",
+    "sub_type": "SubType",
+    "status": "Status",
+    "priority": "Priority",
+    "channel": "Channel",
+    "cc_emails": "CcEmails",
+    "tags": "Tags",
+    "due_date": "DueDate",
+    "agent_id": "RelatedAgentId",
+}
+"""The schema name of each attribute that a caller can set, in the order in which they are sent."""
+
+LEAD_FIELDS: Final = {"lead_email": "LeadDetail.EmailAddress", "lead_phone": "LeadDetail.Phone"}
+"""The schema names of the attributes that name the lead of a new ticket by e-mail address or phone number."""
 
 _encoder = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
@@ -51,7 +69,7 @@ def new_ticket_dto(ticket: NewTicket) -> dict[str, Any]:
     fields = [{"SchemaName": name, "Value": value} for name, value in field_values(ticket).items()]
     if not ticket.names_lead:
         raise InvalidRequestError("a ticket needs its lead: give lead_id, lead_email or lead_phone")
-    lead_id = _uuid_as_text(ticket.lead_id)
+    lead_id = None if ticket.lead_id is None else str(ticket.lead_id)
     return {"TypeId": "1", "Id": None, "LeadId": lead_id, "Fields": fields, "RelatedTicketTypeId": 1}
 
 
@@ -59,40 +77,44 @@ def update_dto(number: str, update: TicketUpdate) -> dict[str, Any]:
     """Return the part ticketDTO of apidocs.leadsquared.com/update-a-ticket-with-attachments."""
     fields = [{"SchemaName": name, "Value": value} for name, value in field_values(update).items()]
     dto = {"TypeId": "1", "Id": number, "Fields": fields, "RelatedTicketTypeId": 1}
-    return dto if update.lead_id is UNSET else {**dto, "LeadId": _uuid_as_text(update.lead_id)}
-
-
-def _uuid_as_text(value: Any) -> Any:
-    return str(value) if isinstance(value, UUID) else value
+    return dto if update.lead_id is UNSET else {**dto, "LeadId": update.lead_id and str(update.lead_id)}
 
 
 def field_values(ticket: NewTicket | TicketUpdate) -> dict[str, Any]:
     """Return the fields that the caller gave, by schema name, with each value as it is sent."""
     if not isinstance(ticket.fields, Mapping):
         raise InvalidRequestError(f"fields must map schema names to values, not be a {type(ticket.fields).__name__}")
-    named = _named_values(ticket)
-    if twice := sorted(named.keys() & ticket.fields.keys()):
+    values = _named_values(ticket)
+    if twice := sorted(values.keys() & ticket.fields.keys()):
         raise InvalidRequestError(f"a field must not be given both by attribute and in fields: {', '.join(twice)}")
-    for name in ticket.fields:
+    for name, value in ticket.fields.items():
         if not isinstance(name, str) or not name.strip() or not name.isprintable():
             raise InvalidRequestError(f"a schema name in fields must be printable text, not {name!r:.80}")
-    values = {**named, **ticket.fields}
+        values[name] = value
     for name, value in values.items():
-        values[name] = _date(name, value) if isinstance(value, date) else _uuid_as_text(value)
+        if isinstance(value, date):
+            values[name] = _date(name, value)
+        elif isinstance(value, UUID):
+            values[name] = str(value)
     return values
 
 
 def _named_values(ticket: NewTicket | TicketUpdate) -> dict[str, Any]:
     is_new = isinstance(ticket, NewTicket)
     names, not_given = (SETTABLE | LEAD_FIELDS, None) if is_new else (SETTABLE, UNSET)
-    given = {name: value for name in ("lead_id", *names) if (value := getattr(ticket, name)) is not not_given}
-    for name, value in given.items():
+    values = {}
+    for name in ("lead_id", *names):
+        value = getattr(ticket, name)
+        if value is not_given:
+            continue
         if name == "due_date" and isinstance(value, str):  # the record could not read it
             raise InvalidRequestError(f"due_date: {value!r:.40} is not a date with a time zone; {_DATES}")
         is_date = name == "due_date" and isinstance(value, date)
         if not (is_date or value is None or isinstance(value, str | UUID)):
             raise InvalidRequestError(f"{name} must be text or None, not {type(value).__name__}")
-    return {names[name]: value for name, value in given.items() if name != "lead_id"}
+        if name in names:
+            values[names[name]] = value
+    return values
 
 
 _DATES = "write datetime(2026, 1, 31, 9, 0, tzinfo=UTC) or '2026-01-31T09:00:00+00:00'"

@@ -28,9 +28,12 @@ from lsq_service_async import (
     ServiceClient,
     TicketUpdate,
 )
-from lsq_service_async._transport.upload import BodyFailedError, FileReader, RequestBody
+from lsq_service_async._transport.attempt import RequestBody
+from lsq_service_async._transport.context import CallContext
+from lsq_service_async._transport.upload import BodyFailedError, FileReader
 from lsq_service_async._wire import Call, Idempotency
 from lsq_service_async.attachments import in_thread
+from lsq_service_async.config import CallOptions
 from lsq_service_async.emulator import Emulator
 from lsq_service_async.emulator.faults import AnswerLost, EarlyStatus, ResetMidway, SlowRead, Status, StopReading
 
@@ -474,8 +477,19 @@ async def test_a_slow_disk_does_not_stop_the_loop(client, emulator):
 
 def body_of(call):
     async def collect():
-        body = RequestBody(call, call.attachments, "b" * 32, hash_files=True, timeout=1.0)
-        chunks = [chunk async for chunk in body]
+        context = CallContext(
+            call=call,
+            options=CallOptions(),
+            clock=asyncio.get_running_loop().time,
+            started=0.0,
+            deadline=None,
+            reference="r",
+            boundary="b" * 32,
+            attachments=call.attachments,
+        )
+        async with asyncio.timeout(None) as timer:
+            body = RequestBody(context, timer, hash_files=True)
+            chunks = [chunk async for chunk in body]
         return body, b"".join(chunks)
 
     return asyncio.run(collect())
