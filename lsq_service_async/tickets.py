@@ -356,7 +356,7 @@ def create_call(
         reference = secrets.token_hex(8)
     elif not isinstance(reference, str) or not re.fullmatch(r"[A-Za-z0-9._:-]{1,64}", reference):
         raise InvalidRequestError(f"a reference is 1 to 64 letters, digits and . _ : -, not {reference!r:.80}")
-    dto, files = new_ticket_dto(ticket), as_tuple(attachments or ())
+    dto, files = new_ticket_dto(ticket), as_tuple(attachments) if attachments else ()
     if marker is not None:
         if any(field["SchemaName"] == marker for field in dto["Fields"]):
             raise InvalidRequestError(f"{marker} is Config.marker_field; give its value as reference=")
@@ -386,7 +386,7 @@ def update_call(
     if not isinstance(update, TicketUpdate):
         raise InvalidRequestError(f"update takes a TicketUpdate, not {type(update).__name__}")
     number = ticket_number(ticket)
-    dto, files = update_dto(number, update), as_tuple(attachments or ())
+    dto, files = update_dto(number, update), as_tuple(attachments) if attachments else ()
     if not dto["Fields"] and not files and update.lead_id is UNSET:
         raise InvalidRequestError("the update changes nothing: give a field or an attachment")
     if isinstance(ticket, Ticket) and ticket.lead_id and update.lead_id is UNSET:

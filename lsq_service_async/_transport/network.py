@@ -1,4 +1,4 @@
-"""The httpx client that a ServiceClient opens, with the proxies and certificates of the environment."""
+"""The proxies and certificates of the environment."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import ipaddress
 import os
 import re
 import ssl
-from collections.abc import Mapping
 from contextlib import suppress
 from urllib.request import getproxies, proxy_bypass
 
@@ -16,7 +15,6 @@ import httpx
 from ..config import Config, Secret, is_loopback
 from ..errors import ConfigurationError
 
-_KEEPALIVE = 3.0  # s; shorter than that of common gateways, so that none closes a connection just as it is used again
 _PORTS = {"http": 80, "https": 443}
 _CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE", "OPENSSL_CONF")
 
@@ -72,26 +70,8 @@ def _proxy(address: Secret, variable: str) -> httpx.Proxy:
     return proxy
 
 
-def open_http_client(config: Config, proxies: Mapping[str, httpx.Proxy]) -> httpx.AsyncClient:
-    """Return a new httpx client, which does not read the environment again.
-
-    Raises ConfigurationError if the certificates of the authorities cannot be loaded.
-    """
-    # The limiter bounds the number of requests in flight, so the pool does not have to.
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=_KEEPALIVE)
-    needs_tls = any(url.startswith("https:") for url in (config.base_url, config.metadata_url, config.leads_url))
-    verify = _authorities() if needs_tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    mounts = {
-        origin: httpx.AsyncHTTPTransport(verify=verify, trust_env=False, limits=limits, proxy=proxy)
-        for origin, proxy in proxies.items()
-    }
-    client = httpx.AsyncClient(verify=verify, trust_env=False, limits=limits, mounts=mounts)
-    # Cookies are not kept. To look for them in a response, httpx would first copy the request with all its headers.
-    client.cookies.extract_cookies = lambda response: None  # type: ignore[method-assign]
-    return client
-
-
-def _authorities() -> ssl.SSLContext:
+def authorities() -> ssl.SSLContext:
+    """Return the certificates of the environment. Raises ConfigurationError if they cannot be loaded."""
     folders = os.environ.get("SSL_CERT_DIR", "").split(os.pathsep)
     try:
         if not os.environ.get("SSL_CERT_FILE") and any(folders) and not any(map(os.path.isdir, folders)):

@@ -74,10 +74,12 @@ async def _pieces(response: httpx.Response) -> AsyncIterator[tuple[bytes, int]]:
         yield getattr(response, "_content", b""), 0  # test transports and response hooks read and decode it
         return
     codings = "".join(response.headers.get("content-encoding", "").split()).lower().split(",")
-    if unreadable := _UNREADABLE.intersection(codings):  # unknown codings are ignored
-        raise ResponseRejectedError(f"it is encoded as {min(unreadable)}; only gzip is accepted")
-    decoders = [_Gunzip() for coding in codings if coding in ("gzip", "x-gzip")]
-    raw_size = 0
+    raw_size, decoders = 0, []
+    for coding in codings:
+        if coding in _UNREADABLE:  # unknown codings are ignored
+            raise ResponseRejectedError(f"it is encoded as {coding}; only gzip is accepted")
+        if coding in ("gzip", "x-gzip"):
+            decoders.append(_Gunzip())
     # Not aiter_raw(): it closes the response at the end, where a cancellation could leak the connection.
     async for chunk in response.stream:  # type: ignore[union-attr]  # an AsyncClient has checked that
         raw_size += len(chunk)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import ssl
 import sys
 import time
 import warnings
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,7 +23,7 @@ from ..events import Hook
 from ..limits import Limiter, LocalLimiter
 from .attempt import HttpSender
 from .context import CallContext
-from .network import open_http_client, proxies_of
+from .network import authorities, proxies_of
 from .pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 else:
     HttpClient = httpx.AsyncClient
 T = TypeVar("T")
+_KEEPALIVE = 3.0  # s; shorter than that of common gateways, so that none closes a connection just as it is used again
 
 
 class Session:
@@ -54,7 +56,7 @@ class Session:
         self._leads_limiter = LocalLimiter()
         self._own_http = http_client is None
         proxies = proxies_of(config) if http_client is None else {}
-        self.http_client: HttpClient = open_http_client(config, proxies) if http_client is None else http_client
+        self.http_client: HttpClient = _open_http_client(config, proxies) if http_client is None else http_client
         limiters = {Api.TENANT: self.limiter, Api.METADATA: self.limiter, Api.LEADS: self._leads_limiter}
         http = _as_httpx(self.http_client)
         sender = HttpSender(config, http, user_agent, proxies, keeps_headers=bool(hooks))
@@ -151,6 +153,25 @@ class Session:
         if getattr(self, "_is_open", False) and not self.closed:  # a copy that failed midway has no attributes
             client = f"A ServiceClient of {self.config.tenant_url}"
             warnings.warn(f"{client} was never closed. Use async with, or aclose().", ResourceWarning, stacklevel=2)
+
+
+def _open_http_client(config: Config, proxies: Mapping[str, httpx.Proxy]) -> httpx.AsyncClient:
+    """Return a new httpx client, which does not read the environment again.
+
+    Raises ConfigurationError if the certificates of the authorities cannot be loaded.
+    """
+    # The limiter bounds the number of requests in flight, so the pool does not have to.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=_KEEPALIVE)
+    needs_tls = any(url.startswith("https:") for url in (config.base_url, config.metadata_url, config.leads_url))
+    verify = authorities() if needs_tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    mounts = {
+        origin: httpx.AsyncHTTPTransport(verify=verify, trust_env=False, limits=limits, proxy=proxy)
+        for origin, proxy in proxies.items()
+    }
+    client = httpx.AsyncClient(verify=verify, trust_env=False, limits=limits, mounts=mounts)
+    # Cookies are not kept. To look for them in a response, httpx would first copy the request with all its headers.
+    client.cookies.extract_cookies = lambda response: None  # type: ignore[method-assign]
+    return client
 
 
 def _as_httpx(client: object) -> Any:

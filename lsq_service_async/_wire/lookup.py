@@ -104,20 +104,15 @@ class OwnTickets:
         if receipt is not None:
             create.receipt = receipt
             self.lost.pop(create, None)
-            self.add(create)
+            if number := create.number:
+                self.check_order(number, create.above)
+                self._samples.append(create)
+                self._keep(number, create.sent_at)
+                self.highest = max(self.highest, number)
         elif is_unknown:
             create.ended_at, create.samples = now, self.samples
             create.doubts += 1
             self.add_lost(create)
-
-    def add(self, create: SentCreate) -> None:
-        """Remember a ticket that was created."""
-        if not (number := create.number):
-            return
-        self.check_order(number, create.above)
-        self._samples.append(create)
-        self._keep(number, create.sent_at)
-        self.highest = max(self.highest, number)
 
     def check_order(self, number: int, above: int | None) -> None:
         """Note whether a ticket has a lower number than one that was created before it."""

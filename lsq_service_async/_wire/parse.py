@@ -104,13 +104,6 @@ def _entries(value: Any, _: Any = None) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, list) else ()
 
 
-def _json_object(value: Any) -> Mapping[str, Any]:
-    """Return a JSON object. Any other value raises TypeError."""
-    if not isinstance(value, dict):
-        raise TypeError(f"expected an object, not {type(value).__name__}")
-    return value
-
-
 def _json_list(value: Any) -> list[Any]:
     """Return a JSON array. Any other value raises TypeError."""
     if not isinstance(value, list):
@@ -165,9 +158,10 @@ def _register(cls: type[Any], *ignored: str, **attributes: Any) -> None:
 
 def parse(cls: type[T], answer: Any, computed: Mapping[str, Any] | None = None) -> T:
     """Return the record of a JSON object. ``computed`` adds values that the caller has converted."""
-    wire = _json_object(answer)
-    extra = {name: value for name, value in wire.items() if name not in _wire_names[cls]}
-    return _converter.structure({**wire, **(computed or {}), "extra": extra}, cls)
+    if not isinstance(answer, dict):
+        raise TypeError(f"expected an object, not {type(answer).__name__}")
+    extra = {name: value for name, value in answer.items() if name not in _wire_names[cls]}
+    return _converter.structure({**answer, **(computed or {}), "extra": extra}, cls)
 
 
 _envelope = ("Status", "ReasonForFailure")
@@ -248,9 +242,8 @@ _register(Lead, id="ProspectID", email="EmailAddress", phone="Phone", fields=_co
 
 def parse_ticket(answer: Any, zone: tzinfo) -> Ticket:
     """Return a ticket with its dates in ``zone``."""
-    wire = _json_object(answer)
-    listed = wire.get("Fields") or []
-    permissions = wire.get("UserPermissions") or {}
+    listed = answer.get("Fields") or []
+    permissions = answer.get("UserPermissions") or {}
     fields = {field["SchemaName"]: field.get("Value") for field in listed}
     computed = {
         **{f"Fields.{name}": value for name, value in fields.items()},
@@ -259,12 +252,12 @@ def parse_ticket(answer: Any, zone: tzinfo) -> Ticket:
         "sub_fields": {f["SchemaName"]: f["SubFields"] for f in listed if f.get("SubFields") is not None},
         "permissions": {name: parse(Permission, permission) for name, permission in permissions.items()},
     }
-    return parse(Ticket, wire, computed)
+    return parse(Ticket, answer, computed)
 
 
 def parse_conversations(answer: Any, zone: tzinfo) -> list[Conversation]:
     """Return the conversations of an answer with their dates in ``zone``."""
-    found = _entries(_json_object(answer)["ConversationList"])
+    found = _entries(answer["ConversationList"])
     return [parse(Conversation, wire, {"created_on": _date(wire.get("CreatedOn"), zone)}) for wire in found]
 
 
@@ -278,7 +271,7 @@ def parse_activity(answer: Any) -> ActivityReceipt:
 
 def parse_trash_result(answer: Any) -> TrashResult:
     """Return which tickets were trashed. Raises ValueError if the answer has neither of the two lists."""
-    if not _json_object(answer).keys() & {"SuccessfulIds", "FailedIds"}:
+    if not answer.keys() & {"SuccessfulIds", "FailedIds"}:
         raise ValueError("the answer has neither SuccessfulIds nor FailedIds")
     return parse(TrashResult, answer)
 
@@ -286,8 +279,8 @@ def parse_trash_result(answer: Any) -> TrashResult:
 def parse_field_page(answer: Any) -> tuple[list[FieldMetadata], int]:
     """Return the fields of one page, and the total number of fields that match the search."""
     fields = []
-    for field in _entries(_json_object(answer)["TicketsFields"]):
-        rules = dict(_json_object(field).get("ValidationProperties") or {})
+    for field in _entries(answer["TicketsFields"]):
+        rules = dict(field.get("ValidationProperties") or {})
         computed = {f"ValidationProperties.{name}": value for name, value in rules.items()}
         fields.append(parse(FieldMetadata, field, {**computed, "validation": rules}))
     return fields, _whole_number(answer.get("Total")) or len(fields)
@@ -301,4 +294,4 @@ def parse_sub_types(answer: Any) -> list[SubType]:
 def parse_first_lead(answer: Any) -> Lead | None:
     """Return the first lead of a list, and None for an empty list."""
     leads = _json_list(answer)
-    return parse(Lead, leads[0], {"fields": dict(_json_object(leads[0]))}) if leads else None
+    return parse(Lead, leads[0], {"fields": dict(leads[0])}) if leads else None

@@ -238,7 +238,11 @@ class _Body:
             if is_error and is_long:
                 raise ValueError("it is cut")
             text = body.decode("utf-8-sig")
-            value = _decode(text, _slow_decoder if is_long else _decoder)
+            value = (_slow_decoder if is_long else _decoder).decode(text)
+            if text.count("[") + text.count("{") > _MAX_DEPTH:
+                _check_depth(value)
+            if _ESCAPED_SURROGATE.search(text):
+                value = _without_surrogates(value)
         except Exception:  # also RecursionError and MemoryError
             text = body[: MAX_ERROR + MAX_KEY].decode("utf-8-sig", errors="replace")  # decoding blocks all threads
             return cls(None, text, is_json=False, is_long=is_long)
@@ -318,15 +322,8 @@ def _message_in(value: Any, names: tuple[str, ...], *, by_field: bool = False) -
     return next(filter(None, found), "")
 
 
-def _decode(text: str, decoder: json.JSONDecoder) -> Any:
-    """Decode JSON. More than 64 levels, NaN and numbers that overflow raise ValueError like text that is not JSON."""
-    value = decoder.decode(text)
-    if text.count("[") + text.count("{") > _MAX_DEPTH:
-        _check_depth(value)
-    return _without_surrogates(value) if _ESCAPED_SURROGATE.search(text) else value
-
-
 def _check_depth(value: Any) -> None:
+    """Raise ValueError for more than 64 levels."""
     level = [value]
     for _ in range(_MAX_DEPTH + 1):  # level by level, because recursion has its own limit
         parents = [parent for parent in level if isinstance(parent, dict | list)]
@@ -348,6 +345,7 @@ def _without_surrogates(value: Any) -> Any:
     return value
 
 
+# NaN and numbers that overflow raise ValueError, like text that is not JSON.
 _decoder = json.JSONDecoder(parse_float=finite, parse_int=finite_int, parse_constant=finite)
 # The scanner in C blocks all threads until it is done. The one in Python is slower, but lets the event loop run.
 _slow_decoder = json.JSONDecoder(parse_float=finite, parse_int=finite_int, parse_constant=finite)
