@@ -29,8 +29,9 @@ def main() -> None:
         return
     peers.restart_inside()
     command = shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
-    default = Path(tempfile.mkdtemp(prefix="benchmarks-")) if arguments.quick else report.RESULTS
-    folder = arguments.output or default
+    folder = arguments.output or report.RESULTS
+    if arguments.quick and arguments.output is None:
+        folder = Path(tempfile.mkdtemp(prefix="benchmarks-"))
     for name in arguments.scenarios or SCENARIOS:
         started = time.monotonic()
         result = importlib.import_module(f"benchmarks.{name}").run(Measure(arguments.rounds), arguments.quick)

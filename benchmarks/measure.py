@@ -45,8 +45,8 @@ class Measure:
     @contextmanager
     def running(self, worker: str, *args: object) -> Iterator[dict[str, Any]]:
         """Run a worker during the block, until its input ends. Yields the JSON object of its first line."""
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        with subprocess.Popen(command(worker, *args), **pipes, text=True) as process:
+        program = command(worker, *args)
+        with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdin
             assert process.stdout
             try:

@@ -86,19 +86,23 @@ def bars(values: Mapping[str, float], unit: str) -> Callable[[Any], None]:
     return draw
 
 
-def save(folder: Path, name: str, result: Result, command: str, versions: Mapping[str, str]) -> None:
-    """Write the tables and plots of a scenario, and the README of all scenarios that have results in the folder."""
+def _paint(plot: Plot, folder: Path) -> None:
     import matplotlib
     from matplotlib.figure import Figure
 
-    folder.mkdir(parents=True, exist_ok=True)
-    matplotlib.rcParams |= {"axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
-    for plot in result.plots:
+    with matplotlib.rc_context({"axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}):
         figure = Figure(plot.size, layout="constrained")
         plot.draw(figure)
         figure.suptitle(plot.title)
         for kind in ("png", "svg"):
             figure.savefig(folder / f"{plot.name}.{kind}", dpi=160, metadata={"Date": None} if kind == "svg" else None)
+
+
+def save(folder: Path, name: str, result: Result, command: str, versions: Mapping[str, str]) -> None:
+    """Write the tables and plots of a scenario, and the README of all scenarios that have results in the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for plot in result.plots:
+        _paint(plot, folder)
     about = {
         "title": result.title,
         "text": result.text,

@@ -24,8 +24,8 @@ def config(origin: str, **options: Any) -> Any:
     """Return the settings of this package for a server, with the keys of the emulator."""
     from lsq_service_async import Config
 
-    keys = {"access_key": "emulator-access-key", "secret_key": "emulator-secret-key"}
-    return Config(**keys, org_id=ORG_ID, base_url=origin, **options)
+    options |= {"access_key": "emulator-access-key", "secret_key": "emulator-secret-key"}
+    return Config(org_id=ORG_ID, base_url=origin, **options)
 
 
 def peak() -> int:
