@@ -1,4 +1,4 @@
-"""Makes one attempt: an HTTP request, its response, and the translation of failures. Only this module sends keys."""
+"""Makes one attempt: an HTTP request and its response. Only this module sends keys."""
 
 from __future__ import annotations
 

@@ -94,11 +94,6 @@ def _is_true(value: Any, _: Any = None) -> bool:
     return value is True
 
 
-def _unchanged(value: Any, _: Any = None) -> Any:
-    """Return any value, for attributes whose shape is not documented."""
-    return value
-
-
 def _entries(value: Any, _: Any = None) -> tuple[Any, ...]:
     """Return the entries of a list, and nothing for any other value."""
     return tuple(value) if isinstance(value, list) else ()
@@ -128,6 +123,7 @@ def _date(value: Any, zone: tzinfo = UTC) -> datetime | None:
 
 
 _converter = cattrs.Converter(detailed_validation=False)
+_unchanged = _converter.get_structure_hook(Any)  # for attributes whose shape is not documented
 _converter.register_structure_hook(str, _identifier)
 _converter.register_structure_hook(str | None, _text)
 _converter.register_structure_hook(str | int | None, _text_or_number)
