@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections import deque
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from functools import cached_property
 from operator import itemgetter
@@ -85,12 +84,8 @@ class OwnTickets:
         """The highest number that is not kept any more."""
         self.lost: dict[SentCreate, None] = {}
         """Creates that may have been applied, until a look-up decides."""
-        self._samples: deque[SentCreate] = deque(maxlen=_SAMPLES)
-
-    @property
-    def samples(self) -> tuple[SentCreate, ...]:
+        self.samples: tuple[SentCreate, ...] = ()
         """The latest creates that were answered."""
-        return tuple(self._samples)
 
     def started(self, create: SentCreate, now: float) -> None:
         """Call this directly before an attempt is sent."""
@@ -106,7 +101,7 @@ class OwnTickets:
             self.lost.pop(create, None)
             if number := create.number:
                 self.check_order(number, create.above)
-                self._samples.append(create)
+                self.samples = (*self.samples, create)[-_SAMPLES:]
                 self._keep(number, create.sent_at)
                 self.highest = max(self.highest, number)
         elif is_unknown:

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from lsq_service_async import InvalidRequestError, NewTicket, TicketUpdate
-from lsq_service_async._wire.serialize import new_ticket_dto, ticket_number, ticket_ref, update_dto
+from lsq_service_async._wire.serialize import field_values, new_ticket_dto, ticket_number, ticket_ref, update_dto
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 LEAD = "45b5fded-e696-45a6-9fbb-c6af6178229e"
@@ -81,8 +81,12 @@ def test_one_way_to_name_the_lead_is_enough(lead):
 
 
 def test_a_guid_may_be_a_uuid():
-    """A UUID is sent as text."""
-    assert new_ticket_dto(NewTicket(lead_id=UUID(LEAD)))["LeadId"] == LEAD
+    """A UUID is sent as text, wherever it is given."""
+    guid = UUID(LEAD)
+    assert new_ticket_dto(NewTicket(lead_id=guid))["LeadId"] == LEAD
+    assert update_dto("143", TicketUpdate(lead_id=guid))["LeadId"] == LEAD
+    values = field_values(TicketUpdate(agent_id=guid, fields={"Other": guid}))
+    assert values == {"RelatedAgentId": LEAD, "Other": LEAD}
 
 
 @pytest.mark.parametrize(
