@@ -36,6 +36,7 @@ from lsq_service_async.attachments import in_thread
 from lsq_service_async.config import CallOptions
 from lsq_service_async.emulator import Emulator
 from lsq_service_async.emulator.faults import AnswerLost, EarlyStatus, ResetMidway, SlowRead, Status, StopReading
+from lsq_service_async.limits import LocalLimiter
 
 TICKET = NewTicket(lead_id="45b5", title="with files", status="Open")
 DATA = os.urandom(3_000_000)
@@ -470,6 +471,28 @@ async def test_a_slow_disk_does_not_stop_the_loop(client, emulator):
     attachment = attrs.evolve(Attachment.from_bytes(b"", name="slow"), source=Slow(100))
     await asyncio.gather(client.tickets.create(TICKET, attachments=[attachment]), allow())
     assert emulator.calls[0].files[0].sha256 == sha(bytes(100))
+
+
+class Sizes(LocalLimiter):
+    """Records whether each call is a large upload."""
+
+    def __init__(self):
+        super().__init__()
+        self.is_large = []
+
+    async def acquire(self, lane, **about):
+        self.is_large.append(about["is_large"])
+        return await super().acquire(lane, **about)
+
+
+@pytest.mark.parametrize(("sizes", "is_large"), [([], False), ([5 << 20], False), ([5 << 20, 4 << 20], True)], ids=str)
+async def test_uploads_over_8_mib_are_large(emulator, sizes, is_large):
+    """The sizes of all attachments together decide whether the limiter treats a call as a large upload."""
+    limiter = Sizes()
+    files = [Attachment.from_bytes(bytes(size), name="zeros") for size in sizes]
+    async with ServiceClient(Config(**emulator.settings), limiter=limiter) as client:
+        await client.tickets.create(TICKET, attachments=files)
+    assert limiter.is_large == [is_large]
 
 
 # --- the encoding -------------------------------------------------------------------------------------------------
