@@ -13,15 +13,7 @@ from typing import Any, cast
 
 import httpx
 
-from .._wire import (
-    MAX_ERROR,
-    MAX_KEY,
-    Api,
-    AttemptResult,
-    Outcome,
-    TicketNumbers,
-    parse_response,
-)
+from .._wire import MAX_ERROR, MAX_KEY, Api, AttemptResult, Outcome, TicketNumbers, parse_response
 from ..config import Config, is_loopback
 from ..errors import NotSentError, printable
 from ..events import AttemptStarted

@@ -206,24 +206,26 @@ class Pipeline:
             else:
                 slot.release(silence=context.silence)
         if (create := context.call.create) is not None:
-            is_unknown = result.outcome in (Outcome.UNKNOWN, Outcome.APPLIED)  # applied, but perhaps without a number
+            is_unknown = result.outcome is Outcome.UNKNOWN
             self._own_tickets.ended(create, context.clock(), result.record, is_unknown=is_unknown)
-        if isinstance(result.error, RateLimitError):
-            self._pause_and_slow_down(context, result.error, started)
-        elif result.pause:
-            context.pause = result.pause
-            self._limiters[context.call.api].pause(result.pause)
-            self._emit(context, LimitPaused(reference=context.reference, seconds=result.pause))
+        if result.pause or isinstance(result.error, RateLimitError):
+            self._slow_down(context, result, started)
         if context.abandoned:
             self._emit_attempt_end(context, result, context.clock() - started)
         return result
 
-    def _pause_and_slow_down(self, context: CallContext, refusal: RateLimitError, sent: float) -> None:
-        if refusal.is_quota:
-            _log.warning("A quota of the account is used up: %s was refused (reference %s): %s",
-                         context.call.operation, context.reference, refusal)  # fmt: skip
-        limiter = self._limiters[context.call.api]
-        for event in limiter.refused(context.reference, refusal.retry_after, refusal.limit, sent=sent):
+    def _slow_down(self, context: CallContext, result: AttemptResult[Any], sent: float) -> None:
+        """Pause all calls of the limiter. If the service refused the call for speed, also lower the rate."""
+        limiter, refusal = self._limiters[context.call.api], result.error
+        if isinstance(refusal, RateLimitError):
+            if refusal.is_quota:
+                _log.warning("A quota of the account is used up: %s was refused (reference %s): %s",
+                             context.call.operation, context.reference, refusal)  # fmt: skip
+            events = limiter.refused(context.reference, refusal.retry_after, refusal.limit, sent=sent)
+        else:
+            limiter.pause(result.pause)
+            events = [LimitPaused(reference=context.reference, seconds=result.pause)]
+        for event in events:
             if isinstance(event, LimitPaused):
                 context.pause = event.seconds
             self._emit(context, event)

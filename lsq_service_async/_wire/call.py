@@ -84,9 +84,8 @@ class Retry(enum.Enum):
 class AttemptResult(Generic[T]):
     """The result of one attempt: a record, or an error and the condition for another attempt.
 
-    ``retry_after`` is the number of seconds that the service asked this call to wait, and ``pause`` the number of
-    seconds for which an overloaded service needs a pause of all calls. ``must_close``: the connection must not be used
-    again.
+    ``retry_after`` is the number of seconds in the header Retry-After. ``pause`` is the number of seconds for which all
+    calls pause, because the service is overloaded. ``must_close``: the connection must not be used again.
     """
 
     outcome: Outcome
