@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import httpx
 
-from .._wire import MAX_ERROR, MAX_KEY, Api, AttemptResult, Outcome, TicketNumbers, parse_response
+from .._wire import MAX_ERROR, MAX_KEY, Api, AttemptResult, Outcome, Retry, TicketNumbers, parse_response
 from ..config import Config, is_loopback
 from ..errors import NotSentError, printable
 from ..events import AttemptStarted
@@ -72,9 +72,8 @@ class HttpSender:
         try:
             result = await self._exchange(context)
         except LeaseEndedError:
-            context.is_lease_ended = True
             reason = "The process was suspended before the request was sent, and its slot expired. Nothing was applied."
-            return AttemptResult(outcome=Outcome.NOT_APPLIED, error=NotSentError(reason))
+            return AttemptResult(outcome=Outcome.NOT_APPLIED, error=NotSentError(reason), retry=Retry.AT_ONCE)
         except Exception as error:
             result = failed_result(context, error, self._redact, self._proxies.get(context.call.api, ""))
         except asyncio.CancelledError:

@@ -45,8 +45,6 @@ class CallContext:
     slot: Slot = attrs.field(init=False)
     digests: list[str] = attrs.field(factory=list)
     """The SHA-256 of each attachment that was read completely."""
-    is_lease_ended: bool = False
-    """The lease on the slot expired before the first byte, so the request was not sent."""
     is_started: bool = False
     """The headers of the request were sent."""
     fully_sent: bool = False

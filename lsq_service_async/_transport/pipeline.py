@@ -92,9 +92,8 @@ class Pipeline:
         a create may still be applied. The hooks get the result.
         """
         call, asked = context.call, context.clock()
-        context.is_started = context.is_lease_ended = False
+        context.is_started = context.fully_sent = False
         context.silence, context.headers, context.pause, context.digests = 0.0, {}, 0.0, []
-        context.fully_sent = False
         context.slot = slot = await self._acquire(context)
         context.number += 1
         # Without a body, some transports do not report that the request was sent.
@@ -136,7 +135,7 @@ class Pipeline:
                     digests=tuple(context.digests),
                 )
             )
-        if context.is_lease_ended:  # the request was not sent, so it queues again
+        if result.retry is Retry.AT_ONCE:
             return await self._attempt(context)
         return flight.result() if is_done else result
 

@@ -75,6 +75,7 @@ class Retry(enum.Enum):
     """The condition for another attempt after one that failed."""
 
     NEVER = "no other attempt"
+    AT_ONCE = "always and as often as necessary, because its slot expired before it was sent"
     ALWAYS = "always, because nothing was applied"
     ON_SERVER_ERROR = "if the call is repeatable, or if the policy repeats creates"
     ON_NO_RESPONSE = "if the call is repeatable"
