@@ -169,7 +169,7 @@ async def _answer(request: Request, error: Exception) -> JSONResponse:
     status, headers = 502, {}
     detail: Any = "The ticket service failed."
     if isinstance(error, NotFoundError):
-        status, detail = 404, "The ticket does not exist."
+        status, detail = 404, "The requested ticket or resource does not exist."
     elif isinstance(error, InvalidRequestError):
         status, detail = 422, [{"type": "invalid_request", "loc": [], "msg": str(error)}]
     elif isinstance(error, QueueTimeoutError | RateLimitError):
