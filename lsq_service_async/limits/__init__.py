@@ -1,19 +1,19 @@
 """Rate limiters: they use the 25 calls in 5 seconds in full, and never exceed them, however the service counts.
 
-limiter.py    Limiter: queues calls and grants slots; Slot, LimiterStats
-queues.py     queues of waiting calls
-local.py      LocalLimiter: the state of one process, in memory
-host.py       HostLimiter: the processes of one host, in a SQLite file
-redis.py      RedisLimiter: many hosts, in Redis
-_from_env.py  the limiter that LSQ_LIMIT_FILE or LSQ_LIMIT_REDIS names
-_backend.py   SharedLimiter, and the interface of the backends that it uses: a file or Redis
-_leases.py    leases on the calls in flight of this process, and reports of completed calls
-_engine/      every decision, as pure functions
+limiter.py   Limiter: queues calls and grants slots; Slot, LimiterStats
+queues.py    queues of waiting calls
+local.py     LocalLimiter: the state of one process, in memory
+host.py      HostLimiter: the processes of one host, in a SQLite file
+redis.py     RedisLimiter: many hosts, in Redis
+_backend.py  SharedLimiter, and the interface of the backends that it uses: a file or Redis
+_leases.py   leases on the calls in flight of this process, and reports of completed calls
+_engine/     every decision, as pure functions
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
-from ._from_env import limiter_from_env
+from ..errors import ConfigurationError
 from .limiter import Limiter, LimiterStats, Slot
 from .local import LocalLimiter
 
@@ -21,6 +21,28 @@ if TYPE_CHECKING:
     from .host import HostLimiter
 
 __all__ = ["HostLimiter", "Limiter", "LimiterStats", "LocalLimiter", "Slot", "limiter_from_env"]
+
+
+def limiter_from_env() -> Limiter | None:
+    """Return a HostLimiter for the file LSQ_LIMIT_FILE or a RedisLimiter for the address LSQ_LIMIT_REDIS.
+
+    Returns None if neither variable is set. Raises ConfigurationError if both are set, or if the library for Redis is
+    not installed.
+    """
+    file = os.environ.get("LSQ_LIMIT_FILE")
+    if not os.environ.get("LSQ_LIMIT_REDIS"):
+        if not file:
+            return None
+        from .host import HostLimiter
+
+        return HostLimiter(file)
+    if file:
+        raise ConfigurationError("LSQ_LIMIT_FILE and LSQ_LIMIT_REDIS are both set; remove one of them")
+    try:
+        from .redis import RedisLimiter
+    except ImportError as error:
+        raise ConfigurationError(f"LSQ_LIMIT_REDIS is set, but {error}") from None
+    return RedisLimiter(os.environ["LSQ_LIMIT_REDIS"])  # not a local variable, because the address may hold a password
 
 
 def __getattr__(name: str) -> Any:
