@@ -65,11 +65,13 @@ class Pipeline:
                     if attempt.retry_state.attempt_number > 1:
                         result = await self._looked_up(context, result) or await self._attempt(context)
                     attempt.retry_state.set_result(result)
-            if result.error is not None:
-                raise result.error
-            record = _with_attempts(context, result.record)
+            error = result.error
         except BaseException as raised:
-            error = final_error(context, raised)
+            error = raised
+        if error is None:
+            record = _with_attempts(context, result.record)
+        else:
+            error = final_error(context, error)
         if self._hooks:
             ended = CallEnded(
                 reference=context.reference,
@@ -285,11 +287,13 @@ def _with_attempts(context: CallContext, record: Any) -> Any:
     attempts = tuple(context.attempts)
     doubtful = doubtful_attempt(context) if len(attempts) > 1 else None
     if doubtful is not None:
-        _log.warning(
+        text = (
             "%s may have been applied twice (reference %s): attempt %d was answered with %s, and attempt %d was "
-            "applied. To get an error instead, set RetryPolicy(repeat_creates=False).",
-            context.call.operation, context.reference, doubtful.number, doubtful.status, context.number,
-        )  # fmt: skip
+            "applied. To get an error instead, set RetryPolicy(repeat_creates=False)."
+        )
+        with suppress(Exception):  # a handler of the application must not end the call
+            _log.warning(text, context.call.operation, context.reference, doubtful.number, doubtful.status,
+                         context.number)  # fmt: skip
     if hasattr(record, "possible_duplicate"):
         return attrs.evolve(record, attempts=attempts, possible_duplicate=doubtful is not None)
     return attrs.evolve(record, attempts=attempts) if hasattr(record, "attempts") else record

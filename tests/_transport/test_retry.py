@@ -225,8 +225,9 @@ def test_each_attempt_is_one_line_at_debug(config, caplog):
     ]
 
 
-def test_a_log_handler_that_raises_does_not_end_a_call(config):
-    """A handler of the application that fails does not affect the retry."""
+@pytest.mark.parametrize("act", [read, create])
+def test_a_log_handler_that_raises_does_not_end_a_call(config, act):
+    """A handler of the application that fails affects neither the retry nor a create that may be a duplicate."""
 
     class Broken(logging.Handler):
         def emit(self, record):
@@ -235,7 +236,7 @@ def test_a_log_handler_that_raises_does_not_end_a_call(config):
     logger, broken = logging.getLogger("lsq_service_async"), Broken()
     logger.addHandler(broken)
     try:
-        result, script, _ = run(config, read, 500, answer())
+        result, script, _ = run(config, act, 500, answer())
     finally:
         logger.removeHandler(broken)
     assert (result.number, len(script.seen)) == ("143", 2)
