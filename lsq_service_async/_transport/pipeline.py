@@ -220,8 +220,9 @@ class Pipeline:
         limiter, refusal = self._limiters[context.call.api], result.error
         if isinstance(refusal, RateLimitError):
             if refusal.is_quota:
-                _log.warning("A quota of the account is used up: %s was refused (reference %s): %s",
-                             context.call.operation, context.reference, refusal)  # fmt: skip
+                with suppress(Exception):
+                    _log.warning("A quota of the account is used up: %s was refused (reference %s): %s",
+                                 context.call.operation, context.reference, refusal)  # fmt: skip
             events = limiter.refused(context.reference, refusal.retry_after, refusal.limit, sent=sent)
         else:
             limiter.pause(result.pause)

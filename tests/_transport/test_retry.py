@@ -225,21 +225,31 @@ def test_each_attempt_is_one_line_at_debug(config, caplog):
     ]
 
 
-@pytest.mark.parametrize("act", [read, create])
-def test_a_log_handler_that_raises_does_not_end_a_call(config, act):
-    """A handler of the application that fails affects neither the retry nor a create that may be a duplicate."""
-
+@pytest.fixture
+def broken_log():
     class Broken(logging.Handler):
         def emit(self, record):
             raise ZeroDivisionError
 
     logger, broken = logging.getLogger("lsq_service_async"), Broken()
     logger.addHandler(broken)
-    try:
-        result, script, _ = run(config, act, 500, answer())
-    finally:
-        logger.removeHandler(broken)
+    yield
+    logger.removeHandler(broken)
+
+
+@pytest.mark.usefixtures("broken_log")
+@pytest.mark.parametrize("act", [read, create])
+def test_a_log_handler_that_raises_does_not_end_a_call(config, act):
+    """A handler of the application that fails affects neither the retry nor a create that may be a duplicate."""
+    result, script, _ = run(config, act, 500, answer())
     assert (result.number, len(script.seen)) == ("143", 2)
+
+
+@pytest.mark.usefixtures("broken_log")
+def test_a_log_handler_that_raises_does_not_hide_a_quota(config):
+    """The error of a call that was refused by a quota reaches the caller, even if its warning cannot be logged."""
+    error, _, _ = run(config, create, answer({"message": "exceeded the limit of 10000 calls in 1 day"}, status=429))
+    assert (type(error), error.is_quota) == (RateLimitError, True)
 
 
 def test_an_error_and_its_attempts_have_the_headers_of_the_service(config):
