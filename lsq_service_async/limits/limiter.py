@@ -10,7 +10,7 @@ import random
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -458,8 +458,9 @@ class Limiter(ABC):
         seconds, rate = sent_at - waiter.since, self._state.adaptive.configured
         if seconds > rate.per and not waiter.is_reported:
             waiter.is_reported = True
-            _log.info("A call in the %s lane waits about %.1f s for the rate limit of %s",
-                      waiter.request.lane.value, seconds, rate)  # fmt: skip
+            with suppress(Exception):  # a handler of the application must not end the call
+                _log.info("A call in the %s lane waits about %.1f s for the rate limit of %s",
+                          waiter.request.lane.value, seconds, rate)  # fmt: skip
 
     def _lock(self) -> asyncio.Lock:
         """Serializes `open` and `aclose`. One lock per event loop."""
@@ -502,8 +503,9 @@ def _warn(rate: RateLimit, now: RateLimit, named: tuple[int, float] | None) -> N
         why += ', or the gateway does not count sliding windows (remove "sliding" from the rate limit)'
     if named:
         why, hold = f"the service named a limit of {named[0]} calls in {named[1]:g} s", " for ten minutes or longer"
-    _log.warning(
-        "Rate limit hit although this client stayed within %s: %s. Slowing down to %d in %g s%s, then "
-        "adding one call after each window without a refusal. If the plan allows no more, set LSQ_RATE_LIMIT=%d/%g",
-        rate, why, now.calls, now.per, hold, now.calls, now.per,
-    )  # fmt: skip
+    with suppress(Exception):  # a handler of the application must not end the call
+        _log.warning(
+            "Rate limit hit although this client stayed within %s: %s. Slowing down to %d in %g s%s, then "
+            "adding one call after each window without a refusal. If the plan allows no more, set LSQ_RATE_LIMIT=%d/%g",
+            rate, why, now.calls, now.per, hold, now.calls, now.per,
+        )  # fmt: skip

@@ -24,6 +24,7 @@ from lsq_service_async import (
     OperationFailedError,
     OutcomeUnknownError,
     QueueTimeoutError,
+    RateLimit,
     RateLimitError,
     RetryPolicy,
     ServerError,
@@ -240,9 +241,20 @@ def broken_log():
 @pytest.mark.usefixtures("broken_log")
 @pytest.mark.parametrize("act", [read, create])
 def test_a_log_handler_that_raises_does_not_end_a_call(config, act):
-    """A handler of the application that fails affects neither the retry nor a create that may be a duplicate."""
-    result, script, _ = run(config, act, 500, answer())
-    assert (result.number, len(script.seen)) == ("143", 2)
+    """A handler of the application that fails affects no retry, no refusal and no create that may be a duplicate."""
+    result, script, _ = run(config, act, 500, 429, answer())
+    assert (result.number, len(script.seen)) == ("143", 3)
+
+
+@pytest.mark.usefixtures("broken_log")
+def test_a_log_handler_that_raises_does_not_end_a_call_that_waits(config):
+    """A call that waits longer than a window is logged, and is sent even if that fails."""
+    config = attrs.evolve(config, rate_limit=RateLimit(1, per=1.0))
+
+    async def main(client, _):
+        return await asyncio.gather(*(read(client) for _ in range(4)))
+
+    assert len(play(config, Script(answer()), main)[0]) == 4
 
 
 @pytest.mark.usefixtures("broken_log")
