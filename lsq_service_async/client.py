@@ -196,7 +196,7 @@ class ServiceClient:
             parse=lambda answer: answer,
             documented=False,
             params=query,
-            json=None if json is None else encode(json),
+            body=None if json is None else encode(json),
         )
         return await self._session.send(call, self._options)
 

@@ -170,7 +170,7 @@ def _field_page(search: str, offset: int) -> Call[tuple[list[FieldMetadata], int
         api=Api.METADATA,
         idempotency=Idempotency.SAFE,
         parse=parse_field_page,
-        json=encode({"Limit": _PAGE_SIZE, "Offset": offset, "SearchText": search}),
+        body=encode({"Limit": _PAGE_SIZE, "Offset": offset, "SearchText": search}),
     )
 
 

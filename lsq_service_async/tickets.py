@@ -158,7 +158,7 @@ class Tickets:
                 path="/tickets/trash",
                 idempotency=Idempotency.NON_IDEMPOTENT,
                 parse=parse_trash_result,
-                json=encode({"TicketIds": numbers}),
+                body=encode({"TicketIds": numbers}),
             )
         )
 
@@ -183,7 +183,7 @@ class Tickets:
                 path="/conversation/filter",
                 idempotency=Idempotency.SAFE,
                 parse=partial(parse_conversations, zone=self._zone),
-                json=encode(body),
+                body=encode(body),
             )
         )
 
@@ -228,7 +228,7 @@ class Tickets:
                 idempotency=Idempotency.NON_IDEMPOTENT,
                 parse=parse_activity,
                 ticket=ticket,
-                json=encode(body),
+                body=encode(body),
             )
         )
 
@@ -363,15 +363,14 @@ def create_call(
         dto["Fields"].append({"SchemaName": marker, "Value": reference})
     if files:
         del dto["Id"]  # create-tickets shows "Id": null; create-ticket-with-attachments shows no Id
-    body = encode(dto)
     return Call(
         operation="tickets.create",
         method="POST",
         path="/tickets",
         idempotency=Idempotency.NON_IDEMPOTENT,
         parse=partial(parse, TicketReceipt),
-        json=None if files else body,
-        dto=body if files else None,
+        body=encode(dto),
+        is_multipart=bool(files),
         attachments=files,
         progress=progress,
         create=SentCreate(ticket=ticket, reference=reference, marker=marker, attachments=files),
@@ -399,7 +398,8 @@ def update_call(
         idempotency=Idempotency.NON_IDEMPOTENT if files else Idempotency.IDEMPOTENT,
         parse=partial(parse, TicketReceipt),
         ticket=number,
-        dto=encode(dto),
+        body=encode(dto),
+        is_multipart=True,
         attachments=files,
         progress=progress,
     )

@@ -199,16 +199,15 @@ class RequestBody(httpx.AsyncByteStream):
         self._timer = timer
         self._hash_files = hash_files
         self._reader: FileReader | None = None
-        call = context.call
-        self.content_type: str | None
-        if call.dto is not None:
-            self.content_type = f"multipart/form-data; boundary={context.boundary}"
-            self._parts = multipart(call.dto, context.attachments, context.boundary)
+        body = context.call.body or b""
+        if context.call.is_multipart:
+            self.content_type: str | None = f"multipart/form-data; boundary={context.boundary}"
+            self._parts = multipart(body, context.attachments, context.boundary)
             self.length = sum(len(part) if isinstance(part, bytes) else part.length or 0 for part in self._parts)
         else:
-            self.content_type = None if call.json is None else "application/json"
-            self._parts = [call.json or b""]
-            self.length = len(call.json or b"")
+            self.content_type = "application/json" if body else None
+            self._parts = [body]
+            self.length = len(body)
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Check the lease and the caller just before the first byte, and make new connections read in small steps.

@@ -54,7 +54,7 @@ class Pipeline:
         if self._hooks:
             self._emit(context, CallStarted(reference=context.reference, operation=call.operation))
         try:
-            length = len(call.json or call.dto or b"")
+            length = len(call.body or b"")
             if call.attachments:
                 context.attachments = await prepare(call.attachments, self._config, context.deadline)
                 length += sum(attachment.length or 0 for attachment in context.attachments)
@@ -99,7 +99,7 @@ class Pipeline:
         context.slot = slot = await self._acquire(context)
         context.number += 1
         # Without a body, some transports do not report that the request was sent.
-        context.fully_sent = call.json is None and call.dto is None
+        context.fully_sent = call.body is None
         started = context.clock()
         if call.create is not None:
             self._own_tickets.started(call.create, started)

@@ -38,13 +38,14 @@ class Api(enum.Enum):
 class Call(Generic[T]):
     """One operation with its arguments, ready to be sent any number of times.
 
-    ``path`` is appended to the URL of the ``api``; if it has ids, ``template`` has their names instead. The body is
-    multipart if there is a ``dto``, JSON if there is ``json``, else empty. ``parse`` makes the record from the decoded
-    JSON of a successful answer. If the call is ``documented``, its answer must be JSON, and a ``Status`` in it that is
-    not "Success" means that the call failed. If ``ticket`` is a number or GUID, the record must be about this ticket.
-    ``before_send`` is awaited with the reference of the call before each attempt, after the limiter has granted a slot;
-    if it raises, nothing is sent. ``create`` is set if the call creates a ticket. ``look_up`` finds out whether it
-    was applied; its second argument is the seconds after which a create cannot be applied any more.
+    ``path`` is appended to the URL of the ``api``; if it has ids, ``template`` has their names instead. ``body`` is
+    JSON or None. If the call ``is_multipart``, the JSON is its part "ticketDTO", and ``attachments`` are the other
+    parts. ``parse`` makes the record from the decoded JSON of a successful answer. If the call is ``documented``, its
+    answer must be JSON, and a ``Status`` in it that is not "Success" means that the call failed. If ``ticket`` is a
+    number or GUID, the record must be about this ticket. ``before_send`` is awaited with the reference of the call
+    before each attempt, after the limiter has granted a slot; if it raises, nothing is sent. ``create`` is set if the
+    call creates a ticket. ``look_up`` finds out whether it was applied; its second argument is the seconds after which
+    a create cannot be applied any more.
     """
 
     operation: str
@@ -57,8 +58,8 @@ class Call(Generic[T]):
     documented: bool = True
     ticket: str | None = None
     params: Mapping[str, str] = attrs.field(factory=dict)
-    json: bytes | None = None
-    dto: bytes | None = None
+    body: bytes | None = None
+    is_multipart: bool = False
     attachments: tuple[Attachable, ...] = ()
     progress: Progress | None = None
     before_send: Callable[[str], Awaitable[None]] | None = None

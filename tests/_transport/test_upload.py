@@ -539,7 +539,8 @@ def test_the_encoding_is_that_of_httpx(dto, files):
         path="/",
         idempotency=Idempotency.NON_IDEMPOTENT,
         parse=dict,
-        dto=dto,
+        body=dto,
+        is_multipart=True,
         attachments=attachments,
     )
     body, encoded = body_of(read)
