@@ -30,7 +30,7 @@ class Redactor:
         self._secrets = [Secret(secret.reveal().translate(_LOWER)) for secret in secrets]
         for secret in secrets:
             # A key may contain text that looks like an escape, and that is decoded along with the text around the key.
-            decoded = Secret(_decode(secret.reveal())[0].translate(_LOWER))
+            decoded = Secret(_ESCAPE.sub(lambda escape: _character(escape[0]), secret.reveal()).translate(_LOWER))
             self._secrets += [decoded] if decoded not in self._secrets and decoded.fits(".{8,}") else []
 
     def __call__(self, text: str) -> str:

@@ -7,6 +7,7 @@ import time
 from urllib.parse import quote, quote_plus
 
 import pytest
+from test_secrecy import everything_shown
 
 from lsq_service_async._transport.redact import Redactor
 from lsq_service_async.config import Secret
@@ -66,6 +67,19 @@ def test_every_character_can_be_escaped_alone():
 def test_a_key_that_looks_escaped_is_found(key, encoding):
     """A key that contains text like an escape is found. Its decoded form is not searched below 8 characters."""
     assert redact(f"A ab {ENCODINGS[encoding](key)}", key) == "A ab ***"
+
+
+def test_no_local_variable_has_a_key_that_looks_escaped(monkeypatch):
+    """If the preparation of a key is interrupted, no frame of the error shows the key."""
+
+    def interrupted(escape):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lsq_service_async._transport.redact._character", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        Redactor(Secret("CANARY%41-secret"))
+    shown = everything_shown(caught.value)
+    assert "CANARY" not in shown
 
 
 def test_places_that_overlap_are_replaced_together():
