@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from contextlib import suppress
@@ -16,7 +15,7 @@ from uuid import UUID
 import attrs
 
 from .._attachment_sources import SpooledSource
-from ..attachments import Attachable, as_attachments
+from ..attachments import Attachable, as_attachments, as_tuple
 from ..errors import InvalidRequestError
 from ..records import NewTicket, TicketRef, TicketUpdate
 from ..records.tickets import number_of
@@ -28,9 +27,7 @@ _KEY = f"(?s)[^\ud800-\udfff]{{1,{KEY_LENGTH}}}"  # an unpaired surrogate cannot
 def _files(given: Iterable[Attachable] | None) -> tuple[Attachable, ...]:
     if given is None:
         return ()
-    if isinstance(given, str | bytes | os.PathLike) or not isinstance(given, Iterable):
-        raise InvalidRequestError(f"attachments must be a list, even for a single file, not {given!r:.80}")
-    return tuple(as_attachments([file])[0] if isinstance(file, tuple) else file for file in given)
+    return tuple(as_attachments([file])[0] if isinstance(file, tuple) else file for file in as_tuple(given))
 
 
 @attrs.frozen
