@@ -92,9 +92,10 @@ class BulkJob:
         self._seconds_per_call = setup.rate_limit.per / setup.rate_limit.calls
         self._progress = Progress(rows, kept)
         self._breaker = CircuitBreaker(setup.probe)
-        self._pool: WorkerPool[Row | UnknownRow, RowOutcome] | None = None
+        size = min(setup.rate_limit.calls, _MOST_WORKERS)
+        self._pool: WorkerPool[Row | UnknownRow, RowOutcome] = WorkerPool(self._pull, self._process, size)
         self._sends_from = -math.inf
-        self._is_stopping = self._has_begun = False
+        self._has_begun = False
         self._ending: asyncio.Task[None] | None = None
         self._recorded = asyncio.Event()
 
@@ -130,9 +131,7 @@ class BulkJob:
 
     def stop(self) -> None:
         """Begin no new row. The loop over the job ends when the rows in flight have ended."""
-        self._is_stopping = True
-        if self._pool is not None:
-            self._pool.stop()
+        self._pool.stop()
 
     async def __aiter__(self) -> AsyncIterator[RowOutcome]:
         if self._has_begun:
@@ -148,9 +147,6 @@ class BulkJob:
                 self._sends_from = asyncio.get_running_loop().time() + self._setup.rate_limit.per
             if self._queue is not None:
                 self._queue.look_ups.remember(*await self._journal.numbers())
-            self._pool = WorkerPool(self._pull, self._process, min(self._setup.rate_limit.calls, _MOST_WORKERS))
-            if self._is_stopping:
-                self._pool.stop()
             async for outcome in self._pool.results():
                 self._progress.outcome_delivered(outcome)
                 yield outcome
@@ -164,8 +160,7 @@ class BulkJob:
 
     async def _end(self) -> None:
         """Wait for rows in flight and store their results, even if the caller is cancelled again."""
-        if self._pool is not None:
-            await self._pool.aclose()
+        await self._pool.aclose()
         await self._journal.aclose()
         self._setup.before_closing.discard(self._wait_until_recorded)
 
@@ -229,7 +224,6 @@ class BulkJob:
     async def _look_up(self, unknown: UnknownRow) -> RowOutcome | None:
         """Look up a row that may have been applied, and send it if it was not."""
         assert self._queue is not None  # noqa: S101 -- the row comes from it
-        assert self._pool is not None  # noqa: S101 -- a worker of it runs this
         row, entry, pending = unknown.row, unknown.entry, attrs.evolve(unknown.entry, state=State.PENDING)
         try:
             await self._wait_for_earlier_calls()
@@ -267,7 +261,6 @@ class BulkJob:
         async def before_send(reference: str) -> None:
             nonlocal sent
             if sent is entry:  # the first attempt of the call
-                assert self._pool is not None  # noqa: S101 -- a worker of the pool runs this
                 self._pool.protect()
                 sent = await self._journal.mark_in_flight(entry, reference, self._setup.marker)
                 self._progress.row_started(key)

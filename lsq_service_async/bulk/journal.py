@@ -93,14 +93,8 @@ class Journal:
     async def mark_in_flight(self, entry: Entry, reference: str | None = None, marker: str | None = None) -> Entry:
         """Store the intent to send a row. It is durable when this returns: from now on the row may be applied."""
         above = entry.above if entry.state is State.UNKNOWN else self._highest_number or None
-        sent: dict[str, Any] = {
-            "reference": reference,
-            "marker": marker,
-            "sent_at": self._now(),
-            "ended_at": None,
-            "above": above,
-        }
-        return await self._store(attrs.evolve(entry, state=State.IN_FLIGHT, **sent))
+        sent = attrs.evolve(entry, state=State.IN_FLIGHT, reference=reference, marker=marker, above=above)
+        return await self._store(attrs.evolve(sent, sent_at=self._now(), ended_at=None))
 
     async def record(
         self,
@@ -250,10 +244,8 @@ def _reason(row: Row, entry: Entry) -> str:
         if not is_update:
             advice = "change the ticket with an update, or restore the row"
     elif entry.state in _IN_DOUBT:
-        what, advice = (
-            "may have been applied by an earlier run",
-            "restore the row, and decide with resolve() or `bulk unknown`",
-        )
+        what = "may have been applied by an earlier run"
+        advice = "restore the row, and decide with resolve() or `bulk unknown`"
     if row.digest == entry.digest:
         return f"Row {entry.key!r} {what}; the input has the content of this row without its key: restore the key."
     return f"Row {entry.key!r} {what} with other content; {advice}."
@@ -309,12 +301,18 @@ def possible_duplicates_in(path: PathLike) -> dict[str, str | None]:
 
 def account_in(path: PathLike) -> str | None:
     """Return the origin and the org that a journal belongs to; None if neither is recorded. Blocks."""
-    return _read(path, "SELECT account FROM journal", lambda rows: next(iter(rows), (None,))[0])
+    return _read(path, "SELECT account FROM journal", _first_text)
 
 
 def operation_in(path: PathLike) -> str | None:
     """Return "created" or "updated", the operation of the rows in a journal; None if it does not exist. Blocks."""
-    return _read(path, "SELECT operation FROM journal", lambda rows: next(iter(rows), (None,))[0])
+    return _read(path, "SELECT operation FROM journal", _first_text)
+
+
+def _first_text(rows: Iterable[Any]) -> str | None:
+    """The first value of the first row; None without rows, as in a journal that does not exist."""
+    text: str | None = next(iter(rows), (None,))[0]
+    return text
 
 
 def _read(path: PathLike, query: str, parse: Callable[[Iterable[Any]], T]) -> T:

@@ -24,16 +24,22 @@ class WorkerPool(Generic[Item, Result]):
         self._process = process
         self._pulling = asyncio.Lock()
         self._results: asyncio.Queue[Result | None] = asyncio.Queue(1)
-        self._is_stopping = self._is_finished = False
+        self._size = size
+        self._is_stopping = False
+        self._is_finished = True  # until the workers start
         self._protected: set[Any] = set()
         self._error: Exception | None = None
         self._workers: set[asyncio.Task[None]] = set()
-        for _ in range(size):
-            self._workers.add(asyncio.create_task(self._work()))
-        self._finishing = asyncio.create_task(self._finish())
+        self._finishing: asyncio.Task[None] | None = None
 
     async def results(self) -> AsyncIterator[Result]:
-        """The result of each item, in order of completion. Raises the first error of a worker at the end."""
+        """Start the workers, and yield the result of each item, in order of completion.
+
+        Raises the first error of a worker at the end. Call this once.
+        """
+        self._is_finished = False
+        self._workers |= {asyncio.create_task(self._work()) for _ in range(self._size)}
+        self._finishing = asyncio.create_task(self._finish())
         while (result := await self._results.get()) is not None:
             yield result
         self._is_finished = True
