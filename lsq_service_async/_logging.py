@@ -1,14 +1,27 @@
-"""LSQ_LOG: the log of the package on stderr, for programs that do not configure logging."""
+"""The log of the package, and LSQ_LOG, which prints it on stderr for programs that do not configure logging."""
 
 from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 from typing import Any
 
 from .errors import ConfigurationError
 
 LOG_LEVEL = "LSQ_LOG"
+
+
+class _Log(logging.LoggerAdapter[logging.Logger]):
+    """Ignores exceptions of the application's handlers and filters, which must not change the result of a call."""
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        if self.isEnabledFor(level):
+            with suppress(Exception):
+                self.logger.log(level, msg, *args, stacklevel=2, **kwargs)
+
+
+logger = _Log(logging.getLogger("lsq_service_async"))
 
 
 class _StderrHandler(logging.StreamHandler[Any]):
@@ -26,9 +39,8 @@ def log_to_stderr(level: str | None) -> None:
         return
     if str(level).strip().lower() not in ("info", "debug"):
         raise ConfigurationError(f"{LOG_LEVEL} must be info or debug, not {level!r:.40}")
-    logger = logging.getLogger("lsq_service_async")
     logger.setLevel(str(level).strip().upper())
-    if not any(isinstance(handler, _StderrHandler) for handler in logger.handlers):
+    if not any(isinstance(handler, _StderrHandler) for handler in logger.logger.handlers):
         handler = _StderrHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        logger.addHandler(handler)
+        logger.logger.addHandler(handler)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from functools import lru_cache, partial
 from typing import Any
 
 import attrs
 
+from ._logging import logger
 from ._wire.call import Api, Call, Idempotency, Send
 from ._wire.parse import parse_field_page, parse_sub_types
 from ._wire.serialize import encode
@@ -22,7 +22,6 @@ from ._wire.validation import problems_of
 from .errors import InvalidRequestError, MalformedResponseError, NotSentError
 from .records import FieldMetadata, NewTicket, Problem, SubType, TicketUpdate
 
-_log = logging.getLogger("lsq_service_async")
 _PAGE_SIZE = 25
 _MAX_PAGES = 400
 _MAX_FIELDS = _MAX_PAGES * _PAGE_SIZE
@@ -158,7 +157,7 @@ class Metadata:
                         f"The service reports {total:,} fields; at most {_MAX_FIELDS:,} on {_MAX_PAGES} pages are read."
                     )
         if len(found) < total:
-            _log.warning("The service reports %d fields but returned %d.", total, len(found))
+            logger.warning("The service reports %d fields but returned %d.", total, len(found))
         return list(found.values())
 
 

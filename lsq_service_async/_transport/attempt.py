@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -13,6 +12,7 @@ from typing import Any, cast
 
 import httpx
 
+from .._logging import logger
 from .._wire import MAX_ERROR, MAX_KEY, Api, AttemptResult, Outcome, Retry, TicketNumbers, parse_response
 from ..config import Config, is_loopback
 from ..errors import NotSentError, printable
@@ -23,7 +23,6 @@ from .redact import Redactor
 from .response_body import read_body, read_in_steps
 from .upload import WRITE_SIZE, BodyFailedError, FileReader, multipart
 
-_log = logging.getLogger("lsq_service_async")
 _url = lru_cache(maxsize=32)(httpx.URL)  # parsing a URL takes long, and most creates have the same one
 _KEY_HEADERS = {
     Api.TENANT: ("X-LSQ-ACCESS-KEY", "X-LSQ-SECRET-KEY"),
@@ -247,7 +246,7 @@ class RequestBody(httpx.AsyncByteStream):
                     context.progress = self.length  # so that it is not called again
                     with suppress(Exception):
                         text = "A progress callback raised %s. It is not called again for this call."
-                        _log.error(text, printable(repr(error), 300))
+                        logger.error(text, printable(repr(error), 300))
 
     async def _chunks(self) -> AsyncIterator[bytes]:
         for part in self._parts:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import attrs
 
+from .._logging import logger
 from .._wire import Api, Attempt, AttemptResult, Found, Outcome, OwnTickets, Retry, Unclear
 from ..config import Config
 from ..errors import LSQServiceError, NotSentError, OutcomeUnknownError, RateLimitError, printable
@@ -21,7 +21,6 @@ from .failures import unfinished_result
 from .retry import doubtful_attempt, final_error, final_outcome, is_retryable, retrying
 from .upload import prepare
 
-_log = logging.getLogger("lsq_service_async")
 _CLOSED = "The client was closed before the call was sent. Nothing was applied."
 LARGE = 8 << 20  # bytes; larger uploads get at most half of the slots of the limiter, because they take long
 
@@ -220,9 +219,8 @@ class Pipeline:
         limiter, refusal = self._limiters[context.call.api], result.error
         if isinstance(refusal, RateLimitError):
             if refusal.is_quota:
-                with suppress(Exception):
-                    _log.warning("A quota of the account is used up: %s was refused (reference %s): %s",
-                                 context.call.operation, context.reference, refusal)  # fmt: skip
+                logger.warning("A quota of the account is used up: %s was refused (reference %s): %s",
+                             context.call.operation, context.reference, refusal)  # fmt: skip
             events = limiter.refused(context.reference, refusal.retry_after, refusal.limit, sent=sent)
         else:
             limiter.pause(result.pause)
@@ -233,9 +231,8 @@ class Pipeline:
             self._emit(context, event)
 
     def _emit_attempt_end(self, context: CallContext, result: AttemptResult[Any], seconds: float) -> None:
-        with suppress(Exception):  # a handler of the application must not end the call
-            _log.debug("Attempt %d of %s ended in %.3f s: %s, status %s (reference %s)", context.number,
-                       context.call.operation, seconds, result.outcome, result.status, context.reference)  # fmt: skip
+        logger.debug("Attempt %d of %s ended in %.3f s: %s, status %s (reference %s)", context.number,
+                   context.call.operation, seconds, result.outcome, result.status, context.reference)  # fmt: skip
         if self._hooks:
             ended = AttemptEnded(
                 reference=context.reference,
@@ -261,7 +258,7 @@ class Pipeline:
                     self._failed_hooks.add(index)
                     with suppress(Exception):
                         text = "A hook raised %s. Later exceptions of this hook are not logged."
-                        _log.error(text, printable(repr(error), 300))
+                        logger.error(text, printable(repr(error), 300))
 
     async def aclose(self, timeout: float) -> None:
         """Reject queued calls, wait up to ``timeout`` seconds for requests in flight, then cancel the rest.
@@ -272,7 +269,7 @@ class Pipeline:
         for queued in self._queued:
             queued.reschedule(asyncio.get_running_loop().time())
         if self._flights:
-            _log.info("Closing: waiting up to %g s for %d requests in flight.", timeout, len(self._flights))
+            logger.info("Closing: waiting up to %g s for %d requests in flight.", timeout, len(self._flights))
             await asyncio.wait(set(self._flights), timeout=timeout)
         # Requests that are still connecting get a second more: httpx can leak a connection that was just made.
         for is_last, grace in ((False, 1.0), (True, None)):
@@ -292,9 +289,8 @@ def _with_attempts(context: CallContext, record: Any) -> Any:
             "%s may have been applied twice (reference %s): attempt %d was answered with %s, and attempt %d was "
             "applied. To get an error instead, set RetryPolicy(repeat_creates=False)."
         )
-        with suppress(Exception):  # a handler of the application must not end the call
-            _log.warning(text, context.call.operation, context.reference, doubtful.number, doubtful.status,
-                         context.number)  # fmt: skip
+        logger.warning(text, context.call.operation, context.reference, doubtful.number, doubtful.status,
+                     context.number)  # fmt: skip
     if hasattr(record, "possible_duplicate"):
         return attrs.evolve(record, attempts=attempts, possible_duplicate=doubtful is not None)
     return attrs.evolve(record, attempts=attempts) if hasattr(record, "attempts") else record

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import random
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .._logging import logger
 from .._wire import Attempt, AttemptResult, Idempotency, Outcome, Retry
 from ..errors import LSQServiceError, NotSentError, OutcomeUnknownError, RateLimitError
 from .context import CallContext
@@ -16,8 +16,6 @@ from .failures import unfinished
 
 if TYPE_CHECKING:
     from tenacity import AsyncRetrying, RetryCallState
-
-_log = logging.getLogger("lsq_service_async")
 
 
 def retrying(context: CallContext) -> AsyncRetrying:
@@ -50,9 +48,8 @@ def retrying(context: CallContext) -> AsyncRetrying:
         is_looked_up = policy.repeat_creates == "look" and result.retry is Retry.ON_SERVER_ERROR
         what = "looked up" if is_looked_up and context.call.create is not None else "sent again"
         text = "%s is %s in %.1f s (reference %s), because attempt %d failed: %s"
-        with suppress(Exception):  # a handler of the application must not end the call
-            _log.log(level, text, context.call.operation, what, pause, context.reference, number, result.error,
-                     extra={**about, "status": result.status, "pause": pause})  # fmt: skip
+        logger.log(level, text, context.call.operation, what, pause, context.reference, number, result.error,
+                 extra={**about, "status": result.status, "pause": pause})  # fmt: skip
 
     return AsyncRetrying(
         retry=retry_if_result(partial(is_retryable, context)),

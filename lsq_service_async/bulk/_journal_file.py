@@ -9,7 +9,6 @@ that no row is sent twice.
 from __future__ import annotations
 
 import enum
-import logging
 import os
 import secrets
 import sqlite3
@@ -23,11 +22,11 @@ from typing import Any, TypeVar
 
 import attrs
 
+from .._logging import logger
 from .._private_files import check_private_database, file_name, lock_private_file, open_private_file
 from ..errors import ConfigurationError, LSQServiceError
 from ..records import TicketReceipt
 
-_log = logging.getLogger("lsq_service_async")
 _APPLICATION_ID = 0x4C535142  # "LSQB", in the header of the file
 _VERSION = 2
 _ROWS = """CREATE TABLE rows (
@@ -294,7 +293,7 @@ class JournalFile:
                     database.execute("UPDATE journal SET account = ?", (account,))
                     database.execute(_SET_SUM, (c_int64(total).value,))
                 text = "The journal %r was written by an earlier version, without its account. It now belongs to %s."
-                _log.warning(text, self.path, account)
+                logger.warning(text, self.path, account)
         self._sum = total
         return states
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 
+from .._logging import logger
 from ..errors import (
     APIStatusError,
     AuthenticationError,
@@ -19,8 +19,6 @@ from ..errors import (
     RateLimitError,
     ServerError,
 )
-
-_log = logging.getLogger("lsq_service_async")
 
 
 class CircuitBreaker:
@@ -75,7 +73,7 @@ class CircuitBreaker:
                 raise
             except (NotSentError, NoAnswerError, MalformedResponseError, ServerError) as error:
                 if not pause:
-                    _log.warning("The service fails (%s). The run pauses until a probe succeeds. Next probe in %g s.",
+                    logger.warning("The service fails (%s). The run pauses until a probe succeeds. Next probe in %g s.",
                                  error, self._first_pause)  # fmt: skip
                 pause = min(2 * pause, self._longest_pause) or self._first_pause
                 await asyncio.sleep(pause)
@@ -84,4 +82,4 @@ class CircuitBreaker:
                 pass  # the service works: a 404 is expected, as the ticket that the probe reads need not exist
             self._failures = 0
         if pause:
-            _log.warning("The service works again. The run continues.")
+            logger.warning("The service works again. The run continues.")

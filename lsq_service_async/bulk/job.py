@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Literal
 
 import attrs
 
+from .._logging import logger
 from ..config import RateLimit
 from ..errors import InvalidRequestError, LSQServiceError, NotSentError, printable
 from ..records import Absent, Found, Lookup, TicketReceipt
@@ -30,7 +30,6 @@ The second argument is awaited before each attempt, with the reference of the ca
 reference; None makes a new one.
 """
 _MOST_WORKERS = 100  # rows in memory and requests in flight; more would not make a run faster
-_log = logging.getLogger("lsq_service_async")
 
 
 @attrs.frozen(kw_only=True)
@@ -217,7 +216,7 @@ class BulkJob:
                 text = f"Row {entry.key!r} may have been applied by an earlier run."
                 text += " Decide with resolve() or `bulk unknown`."
                 raise LSQServiceError(text, reference=entry.reference, safe_to_repeat=False)
-            _log.warning("The run stops, because row %r may have been applied (on_unknown is stop).", entry.key)
+            logger.warning("The run stops, because row %r may have been applied (on_unknown is stop).", entry.key)
             self.stop()
         return RowOutcome(entry.key, "unknown", None, error)
 
@@ -283,7 +282,7 @@ class BulkJob:
                 receipt = attrs.evolve(receipt, possible_duplicate=True)
                 text = "Row %r was sent again (reference %s, ticket %s). Its earlier send (reference %s) may have been "
                 text += "applied too: look for a duplicate."
-                _log.warning(
+                logger.warning(
                     text, key, sent.reference, printable(receipt.number, 64), printable(str(entry.reference), 64)
                 )
             is_answer = receipt.attempts[-1].status in range(200, 300)  # else a look-up found the ticket

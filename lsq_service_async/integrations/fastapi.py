@@ -35,6 +35,7 @@ from .. import (
     RateLimitError,
     ServiceClient,
 )
+from .._logging import logger
 from ..limits import Limiter, limiter_from_env
 
 try:
@@ -48,7 +49,6 @@ State = Mapping[str, Any]
 OwnLifespan = Callable[[FastAPI], AbstractAsyncContextManager[State | None]]
 """The type of ``FastAPI(lifespan=...)``: a function of the app, usually an ``asynccontextmanager``."""
 
-_log = logging.getLogger("lsq_service_async")
 _STATE_KEY = "lsq_service_async"
 _MAX_RETRY_AFTER = 3600.0
 _WINDOW = 5.0  # seconds of the service's rate limit; sent as Retry-After if an error has none
@@ -185,5 +185,5 @@ async def _answer(request: Request, error: Exception) -> JSONResponse:
     level = logging.WARNING if status in (502, 504) else logging.INFO
     method = request.scope.get("method", "WEBSOCKET")
     path = quote(request.scope["path"])  # a path must not add lines to the log
-    _log.log(level, "%s %s: %d, because of %r (%s)", method, path, status, error, reference)
+    logger.log(level, "%s %s: %d, because of %r (%s)", method, path, status, error, reference)
     return JSONResponse({"detail": detail, "reference": reference}, status, headers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import os
 import secrets
@@ -13,6 +12,7 @@ from typing import Protocol
 
 import attrs
 
+from .._logging import logger
 from ..config import RateLimit
 from ..errors import ConfigurationError, NotSentError, printable
 from ._engine.messages import CompletedCall, Grant, Request, SyncMessage
@@ -26,7 +26,6 @@ _HEARTBEAT = 20.0  # s; an idle process sends a message this often, well within 
 _FIRST_BACK_OFF, _LONGEST_BACK_OFF = 0.1, 2.0  # s until the next message to a backend that is unavailable
 _SLOW = 0.1  # s without a reply, after which the error of a call that misses its deadline names the backend
 _TRIES = 5  # messages that opening and closing send at most if the backend is busy
-_log = logging.getLogger("lsq_service_async")
 
 
 class BackendUnavailableError(Exception):
@@ -171,7 +170,8 @@ class SharedLimiter(Limiter):
                 is_known = isinstance(error, BackendUnavailableError | ConfigurationError)
                 self._failure = str(error if is_known else BackendUnavailableError(repr(error)))
                 if not self._back_off:
-                    _log.warning("Rate-limit backend unavailable; no call is sent until it recovers: %s", self._failure)
+                    text = "Rate-limit backend unavailable; no call is sent until it recovers: %s"
+                    logger.warning(text, self._failure)
                 self._back_off = min(2 * self._back_off or _FIRST_BACK_OFF, _LONGEST_BACK_OFF)
                 self._retry_at = self._time() + self._back_off
                 if is_known:
@@ -180,7 +180,7 @@ class SharedLimiter(Limiter):
             finally:
                 self._unanswered_since = None
             if self._back_off:
-                _log.warning("Rate-limit backend available again")
+                logger.warning("Rate-limit backend available again")
             self._failure, self._back_off, self._retry_at = "", 0.0, -math.inf
             self._warn_of_other_rates(reply.state)
             now = self._last_sync = self._time()
@@ -196,7 +196,7 @@ class SharedLimiter(Limiter):
         rates = {process.rate for process in state.processes.values()}
         if len(rates) > 1 and rates != self._rates:
             ordered, joint = sorted(rates, key=attrs.astuple), state.adaptive.configured
-            _log.warning(
+            logger.warning(
                 "The processes that share this rate limit are configured with different rates (%s). All of them hold: "
                 "at most %s are sent. Configure the same rate_limit in all processes",
                 ", ".join(map(str, ordered)), joint,

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import math
 import random
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import attrs
 
+from .._logging import logger
 from ..config import Lane, RateLimit
 from ..errors import ConfigurationError, LSQServiceError, NotSentError, QueueTimeoutError
 from ..events import Event, LimitLowered, LimitPaused
@@ -34,7 +34,6 @@ _AT_ONCE = 100  # calls that are rejected before other tasks get a turn
 _LONGEST_SLEEP = 3600.0  # s
 _ANOTHER_LOOP = "this limiter belongs to another event loop; create a client in each loop"
 _INTERACTIVE = Request(Lane.INTERACTIVE, is_large=False)
-_log = logging.getLogger("lsq_service_async")
 
 
 @attrs.frozen
@@ -458,9 +457,8 @@ class Limiter(ABC):
         seconds, rate = sent_at - waiter.since, self._state.adaptive.configured
         if seconds > rate.per and not waiter.is_reported:
             waiter.is_reported = True
-            with suppress(Exception):  # a handler of the application must not end the call
-                _log.info("A call in the %s lane waits about %.1f s for the rate limit of %s",
-                          waiter.request.lane.value, seconds, rate)  # fmt: skip
+            logger.info("A call in the %s lane waits about %.1f s for the rate limit of %s",
+                      waiter.request.lane.value, seconds, rate)  # fmt: skip
 
     def _lock(self) -> asyncio.Lock:
         """Serializes `open` and `aclose`. One lock per event loop."""
@@ -503,9 +501,8 @@ def _warn(rate: RateLimit, now: RateLimit, named: tuple[int, float] | None) -> N
         why += ', or the gateway does not count sliding windows (remove "sliding" from the rate limit)'
     if named:
         why, hold = f"the service named a limit of {named[0]} calls in {named[1]:g} s", " for ten minutes or longer"
-    with suppress(Exception):  # a handler of the application must not end the call
-        _log.warning(
-            "Rate limit hit although this client stayed within %s: %s. Slowing down to %d in %g s%s, then "
-            "adding one call after each window without a refusal. If the plan allows no more, set LSQ_RATE_LIMIT=%d/%g",
-            rate, why, now.calls, now.per, hold, now.calls, now.per,
-        )  # fmt: skip
+    logger.warning(
+        "Rate limit hit although this client stayed within %s: %s. Slowing down to %d in %g s%s, then "
+        "adding one call after each window without a refusal. If the plan allows no more, set LSQ_RATE_LIMIT=%d/%g",
+        rate, why, now.calls, now.per, hold, now.calls, now.per,
+    )  # fmt: skip
