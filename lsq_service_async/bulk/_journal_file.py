@@ -124,7 +124,7 @@ class JournalFile:
     def __init__(self, path: PathLike) -> None:
         self.path: str = checked_path(path)
         self.highest_number: int = 0
-        """The highest ticket number from an answer of the service, when the file was opened."""
+        """The highest ticket number from an answer of the service. `open` reads it, and `Journal` updates it."""
         self._sum = 0
         self._unlock: Callable[[], None] | None = None
         self._database: sqlite3.Connection | None = None

@@ -58,7 +58,6 @@ class Journal:
         self._account = account
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lsq-journal")
         self._matcher = RowMatcher()
-        self._highest_number = 0
         self._changes: list[Entry] = []
         self._next_commit: asyncio.Task[LSQServiceError | None] | None = None
         self._committing = asyncio.Lock()
@@ -69,9 +68,7 @@ class Journal:
         Raises ConfigurationError if another run uses the file, if it is damaged or not a journal, or if it belongs to
         another operation or account.
         """
-        states = await self._in_thread(self._file.open, self._operation, self._account, self._now())
-        self._highest_number = self._file.highest_number
-        return states
+        return await self._in_thread(self._file.open, self._operation, self._account, self._now())
 
     async def aclose(self) -> None:
         """Release the file after the last commit."""
@@ -88,13 +85,13 @@ class Journal:
 
         For each: its number, when it was sent, and the highest number then. The last two are None if it got no answer.
         """
-        return self._highest_number, await self._in_thread(self._file.query, _numbers)
+        return self._file.highest_number, await self._in_thread(self._file.query, _numbers)
 
     async def mark_in_flight(self, entry: Entry, reference: str | None = None, marker: str | None = None) -> Entry:
         """Store the intent to send a row. It is durable when this returns: from now on the row may be applied."""
-        above = entry.above if entry.state is State.UNKNOWN else self._highest_number or None
-        sent = attrs.evolve(entry, state=State.IN_FLIGHT, reference=reference, marker=marker, above=above)
-        return await self._store(attrs.evolve(sent, sent_at=self._now(), ended_at=None))
+        above = entry.above if entry.state is State.UNKNOWN else self._file.highest_number or None
+        entry = attrs.evolve(entry, state=State.IN_FLIGHT, sent_at=self._now(), ended_at=None, above=above)
+        return await self._store(attrs.evolve(entry, reference=reference, marker=marker))
 
     async def record(
         self,
@@ -112,7 +109,8 @@ class Journal:
         """
         changes: dict[str, Any] = {"state": state, "error": None, "ended_at": self._now() if is_answer else None}
         if receipt is not None:
-            self._highest_number = max(self._highest_number, as_number(receipt.number) if is_answer else 0)
+            if is_answer:
+                self._file.highest_number = max(self._file.highest_number, as_number(receipt.number))
             changes["possible_duplicate"] = receipt.possible_duplicate
             for name in ("number", "ticket_id", "key"):
                 # An unpaired surrogate cannot be stored, and must not stop the run after the ticket was created.
