@@ -28,6 +28,7 @@ KEY, TARGET, FILES, ERROR = "key", "target", "attachments", "error"
 RESERVED = (KEY, TARGET, FILES, ERROR)
 """Columns that are not fields of the ticket."""
 _DUE_DATE = "due_date"
+_LIKE_THIS = "write it like 2026-01-31T09:00:00+05:30"
 _SCHEMA_NAME = re.compile(r"[A-Za-z]\w*(?:\.\w+)*", re.ASCII)
 _ROUNDED = 1e15  # spreadsheets keep 15 digits of a number
 _AS_TEXT = "put the value in quotes, or format the cell as text and enter it again"
@@ -147,19 +148,17 @@ def _due_date(value: Any, zone: tzinfo | None) -> datetime | None:
         try:
             value = datetime.fromisoformat(value.strip())
         except ValueError:
-            text = f"{value!r:.40} is not a date; write it like 2026-01-31T09:00:00+05:30"
-            raise ColumnError(_DUE_DATE, text) from None
+            raise ColumnError(_DUE_DATE, f"{value!r:.40} is not a date; {_LIKE_THIS}") from None
     if not isinstance(value, datetime | None):
         day = "a date has no time; " if isinstance(value, date) else ""
-        text = f"expected text, not {type(value).__name__}; {day}write it like 2026-01-31T09:00:00+05:30"
-        raise ColumnError(_DUE_DATE, text)
+        raise ColumnError(_DUE_DATE, f"expected text, not {type(value).__name__}; {day}{_LIKE_THIS}")
     return value and _in_zone(_DUE_DATE, value, zone)
 
 
 def _in_zone(name: str, moment: datetime, zone: tzinfo | None) -> datetime:
     if moment.tzinfo is not None or zone is not None:
         return moment if moment.tzinfo else moment.replace(tzinfo=zone)
-    text = f"{str(moment)!r} has no time zone; write it like 2026-01-31T09:00:00+05:30, or name the zone of such dates"
+    text = f"{str(moment)!r} has no time zone; {_LIKE_THIS}, or name the zone of such dates"
     raise ColumnError(name, f"{text} (--time-zone, LSQ_TIME_ZONE, or time_zone= in a program)")
 
 

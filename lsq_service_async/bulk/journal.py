@@ -112,10 +112,9 @@ class Journal:
             if is_answer:
                 self._file.highest_number = max(self._file.highest_number, as_number(receipt.number))
             changes["possible_duplicate"] = receipt.possible_duplicate
-            for name in ("number", "ticket_id", "key"):
-                # An unpaired surrogate cannot be stored, and must not stop the run after the ticket was created.
-                text = getattr(receipt, name)
-                changes["ticket_key" if name == "key" else name] = text and text.encode(errors="replace").decode()
+            texts = {"number": receipt.number, "ticket_id": receipt.ticket_id, "ticket_key": receipt.key}
+            # An unpaired surrogate cannot be stored, and must not stop the run after the ticket was created.
+            changes |= {name: text and text.encode(errors="replace").decode() for name, text in texts.items()}
         if error is not None:
             summary = type(error).__name__ if state is not State.FAILED else summary_of(error, ticket)
             changes |= {"error": summary, "reference": error.reference or entry.reference}
