@@ -8,8 +8,7 @@
     emulator.py      emulator: serve a local emulator of the service
     demo/            demo: a bulk run against the emulator, without an account
     progress.py      progress bar or progress lines
-    streams.py       stdout and stderr, also if they are closed or full
-    exit_codes.py    exit codes
+    shell.py         exit codes, options, and stdout and stderr in any condition
 
 Commands import the emulator only when they run, so `--help` works without its extra.
 """

@@ -12,8 +12,7 @@ import click
 
 from .. import ActivityType, FieldMetadata, Lead, NewTicket, ServiceClient, TicketUpdate
 from ..bulk.columns import ColumnError, TicketType, field_names, fields_of, make_ticket
-from .exit_codes import SOME_FAILED
-from .streams import discard_stdout, print_json, to_json
+from .shell import SOME_FAILED, discard_stdout, print_json, to_json
 
 
 @click.group()

@@ -22,9 +22,9 @@ from .. import (
 from .._private_files import open_private_file
 from ..errors import printable
 from ..limits import limiter_from_env
-from .exit_codes import NO_ACCESS, USAGE, exit_code_for
 from .learn import learn as learn_account
 from .learn import measure_window
+from .shell import NO_ACCESS, USAGE, exit_code_for, reject_options
 
 _ADVICE = {
     AuthenticationError: "NO ACCESS: check LSQ_ACCESS_KEY and LSQ_SECRET_KEY, and that they belong to this host",
@@ -56,11 +56,10 @@ def doctor(learn: str | None, write: bool, lead_email: str, marker: str | None, 
     Exit codes: 0 everything works (with --learn or --burst: the results were printed, even if the check failed), 2
     wrong settings, 4 rejected keys, 1 other failures. Keys are never printed.
     """
-    is_given = click.get_current_context().get_parameter_source
-    for name, needed in (("write", learn), ("marker", learn), ("lead_email", write)):
-        if not needed and is_given(name) is click.core.ParameterSource.COMMANDLINE:
-            needs = "--write" if name == "lead_email" else "--learn FILE"
-            raise click.UsageError(f"--{name.replace('_', '-')} needs {needs}")
+    if not learn:
+        reject_options("write", "marker", without="--learn FILE")
+    if not write:
+        reject_options("lead_email", without="--write")
     return asyncio.run(_diagnose(Config.from_env(marker_field=marker), learn, lead_email if write else None, burst))
 
 

@@ -11,8 +11,7 @@ import click
 
 from .. import LSQServiceError, __version__
 from .._logging import LOG_LEVEL, log_to_stderr
-from .exit_codes import INTERRUPTED, SOME_FAILED, exit_code_for
-from .streams import discard_stdout, printable_lines, reliable_streams
+from .shell import INTERRUPTED, SOME_FAILED, discard_stdout, exit_code_for, printable_lines, reliable_streams
 
 _MODULES = {
     "demo": ".demo.command",

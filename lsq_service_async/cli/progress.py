@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from .streams import printable_lines
+from .shell import printable_lines
 
 _LOG = logging.getLogger("lsq_service_async")
 

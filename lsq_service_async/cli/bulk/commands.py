@@ -19,7 +19,7 @@ from ... import InvalidRequestError, Lookup
 from ...bulk import State, account_in, operation_in, states_in
 from ...bulk.columns import time_zone_of
 from ...errors import printable
-from ..streams import print_json
+from ..shell import print_json, reject_options
 from .dry_run import check_rows, print_plan
 from .first import send_first
 from .formats import Jsonl
@@ -248,10 +248,7 @@ def _on_unknown(options: dict[str, Any]) -> dict[str, Any]:
     """Remove the options about unknown rows from *options*, and return them as arguments of `send_rows`."""
     marker, on_unknown = options.pop("marker"), options.pop("on_unknown")
     if on_unknown != "look":
-        source_of = click.get_current_context().get_parameter_source
-        for name in ("quiet", "max_reads", "fence"):
-            if source_of(name) is click.core.ParameterSource.COMMANDLINE:
-                raise click.UsageError(f"--{name.replace('_', '-')} needs --on-unknown look")
+        reject_options("quiet", "max_reads", "fence", without="--on-unknown look")
     lookup = Lookup(**{name: options.pop(name) for name in ("quiet", "max_reads", "fence")})
     return {"marker": marker, "on_unknown": lookup if on_unknown == "look" else on_unknown}
 

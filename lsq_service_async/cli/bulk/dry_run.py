@@ -21,8 +21,8 @@ from ... import (
 from ...bulk import Plan, State
 from ...bulk.columns import FILES
 from ...bulk.journal import match_rows
-from ..exit_codes import SOME_FAILED
 from ..progress import format_duration
+from ..shell import SOME_FAILED
 from .formats import InputLine
 from .input import BulkFile, FileRow, Rows
 from .output import Results

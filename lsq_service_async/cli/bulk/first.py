@@ -14,7 +14,7 @@ from ... import LSQServiceError, ServiceClient, Ticket
 from ...bulk import RowOutcome
 from ...errors import printable
 from ...records import UNSET
-from ..exit_codes import RESUMABLE, SOME_FAILED
+from ..shell import RESUMABLE, SOME_FAILED
 from .input import BulkFile, Rows
 from .output import Results
 from .run import send_rows

@@ -17,7 +17,7 @@ import attrs
 import click
 
 from ...bulk.columns import ERROR, ColumnError, TicketType, cells_of, fields_of
-from ..exit_codes import USAGE
+from ..shell import USAGE
 
 UNREADABLE = "unreadable"
 """The name of the cell that keeps a line that cannot be parsed."""

@@ -17,7 +17,7 @@ from ...bulk import account_in, possible_duplicates_in, ranges_in, resolve, unkn
 from ...bulk.columns import ERROR, KEY
 from ...bulk.journal import match_rows
 from ...errors import printable
-from ..streams import discard_stdout, print_json, to_json
+from ..shell import discard_stdout, print_json, to_json
 from .formats import UNREADABLE, InputLine, Jsonl, Table, escape_formula
 from .input import Rows
 from .report import RunPage, lead_page

@@ -12,8 +12,8 @@ from ... import AuthenticationError, Config, LSQServiceError, ServiceClient
 from ...bulk import BulkJob, RowOutcome, State
 from ...bulk.progress import state_for_error
 from ...limits import limiter_from_env
-from ..exit_codes import RESUMABLE, SOME_FAILED, exit_code_for
 from ..progress import Output, ProgressDisplay, format_duration
+from ..shell import RESUMABLE, SOME_FAILED, exit_code_for
 from .formats import InputLine
 from .input import BulkFile, FileRow, Rows
 from .output import Results

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Self
 
-from ..exit_codes import INTERRUPTED, RESUMABLE
+from ..shell import INTERRUPTED, RESUMABLE
 
 _CODES = {"SIGINT": INTERRUPTED, "SIGTERM": RESUMABLE, "SIGHUP": RESUMABLE}  # Windows has no SIGHUP
 _EXIT_CODES = {number: _CODES[number.name] for number in signal.Signals if number.name in _CODES}

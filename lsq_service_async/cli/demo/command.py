@@ -19,8 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ... import RateLimit
-from ..exit_codes import SOME_FAILED
 from ..progress import Output, ProgressDisplay, print_paragraph
+from ..shell import SOME_FAILED
 
 if TYPE_CHECKING:
     from ...emulator import Emulator

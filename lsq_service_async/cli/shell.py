@@ -1,4 +1,4 @@
-"""Keeps stdout and stderr usable if they are closed, full, in any encoding, or pipes without a reader."""
+"""The command line as a shell sees it: exit codes, options, and stdout and stderr in any condition."""
 
 from __future__ import annotations
 
@@ -11,7 +11,33 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, TextIO
 
+import click
+
+from .. import AuthenticationError, ConfigurationError, InvalidRequestError, LSQServiceError, PermissionDeniedError
 from ..errors import printable
+
+SOME_FAILED = 1
+USAGE = 2
+NO_ACCESS = 4
+RESUMABLE = 75
+"""The run stopped early and the same command continues it. sysexits.h calls this code EX_TEMPFAIL."""
+INTERRUPTED = 130
+"""Ctrl-C, as shells report it."""
+
+
+def exit_code_for(error: LSQServiceError, default: int = SOME_FAILED) -> int:
+    """Return 4 if the keys were rejected, 2 if settings or arguments are wrong, else *default*."""
+    if isinstance(error, AuthenticationError | PermissionDeniedError):
+        return NO_ACCESS
+    return USAGE if isinstance(error, ConfigurationError | InvalidRequestError) else default
+
+
+def reject_options(*names: str, without: str) -> None:
+    """Raise UsageError if one of these options is on the command line: it has no effect *without* another one."""
+    source_of = click.get_current_context().get_parameter_source
+    for name in names:
+        if source_of(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name.replace('_', '-')} needs {without}")
 
 
 class _Lenient:

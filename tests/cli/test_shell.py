@@ -16,7 +16,7 @@ import pytest
 
 from lsq_service_async.__main__ import main
 from lsq_service_async.cli.bulk.output import Report
-from lsq_service_async.cli.streams import to_json
+from lsq_service_async.cli.shell import to_json
 from lsq_service_async.emulator import Emulator, Status
 
 
