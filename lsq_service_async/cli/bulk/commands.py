@@ -21,12 +21,11 @@ from ...bulk.columns import time_zone_of
 from ...errors import printable
 from ..shell import print_json, reject_options
 from .dry_run import check_rows, print_plan
-from .first import send_first
 from .formats import Jsonl
 from .input import BulkFile, Rows, has_jsonl_suffix, is_regular
 from .output import NUMBER, Results, open_report, print_unknown, resolve_unknown
 from .report import open_page
-from .run import send_rows
+from .run import send_first, send_rows
 
 
 @click.group()

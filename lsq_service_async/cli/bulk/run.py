@@ -1,23 +1,36 @@
-"""Sends the rows of a file: results, report, progress, signals, exit code."""
+"""Sends the rows of a file: results, progress, signals, exit code; and `run --first`, which asks in between."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import aclosing
-from typing import Any
+from datetime import datetime
+from typing import Any, Self
 
+import attrs
+import click
 from rich.console import Console
 
-from ... import AuthenticationError, Config, LSQServiceError, ServiceClient
+from ... import AuthenticationError, Config, LSQServiceError, ServiceClient, Ticket
 from ...bulk import BulkJob, RowOutcome, State
 from ...bulk.progress import state_for_error
+from ...errors import printable
 from ...limits import limiter_from_env
+from ...records import UNSET
 from ..progress import Output, ProgressDisplay, format_duration
-from ..shell import RESUMABLE, SOME_FAILED, exit_code_for
+from ..shell import INTERRUPTED, RESUMABLE, SOME_FAILED, exit_code_for
 from .formats import InputLine
 from .input import BulkFile, FileRow, Rows
 from .output import Results
-from .signals import StopSignals
+
+_CODES = {"SIGINT": INTERRUPTED, "SIGTERM": RESUMABLE, "SIGHUP": RESUMABLE}  # Windows has no SIGHUP
+_EXIT_CODES = {number: _CODES[number.name] for number in signal.Signals if number.name in _CODES}
+_GRACE = 1.0  # s; a terminal that closes, or a key that is held, sends several signals within this time
 
 
 async def send_rows(
@@ -137,3 +150,96 @@ class BulkRun:
         if left:
             note += f", {format_duration(left)} left"
         self._display.show(summary.total + self._bad, note)
+
+
+class StopSignals:
+    """Calls `stop` on the first signal. On one that arrives at least a second later, calls `close` and exits."""
+
+    def __init__(self) -> None:
+        self.stop: Callable[[], None] = lambda: None
+        self.close: Callable[[], None] = lambda: None
+        self.exit_code: int | None = None
+        """The exit code of a run that was stopped by a signal or by the reader of stdout, or None."""
+        self._first = 0.0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        for number in _EXIT_CODES:
+            is_ignored = signal.getsignal(number) is signal.SIG_IGN
+            if not is_ignored or number in (signal.SIGINT, signal.SIGTERM):  # nohup ignores SIGHUP
+                self._before[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        for number, before in self._before.items():
+            # After a signal the process ends, and another one must not change its exit code.
+            signal.signal(number, before if self.exit_code is None else signal.SIG_IGN)
+
+    def _receive(self, number: int, frame: object) -> None:
+        if self.exit_code is None:
+            self.exit_code, self._first = _EXIT_CODES[signal.Signals(number)], time.monotonic()
+            self._loop.call_soon_threadsafe(lambda: self.stop())
+        elif time.monotonic() - self._first >= _GRACE:
+            self.close()
+            os._exit(self.exit_code)
+
+
+async def send_first(file: BulkFile, rows: Rows, results: Results, *, first: int, **options: Any) -> int:
+    """Send the first rows, print the fields that the service changed, and send the others if the user agrees.
+
+    Without a terminal, the others are not sent. Return the exit code.
+    """
+    total, applied = rows.total, list[RowOutcome]()
+    rows.narrow(first=first)
+    code = await send_rows(file, rows, results, applied=applied, **options)
+    left = total - rows.total
+    others = f"{left} row" if left == 1 else f"{left} rows"
+    if code not in (0, SOME_FAILED) or not left:
+        return code
+    async with ServiceClient.from_env() as client:
+        for outcome in applied:
+            await _compare(client, outcome)
+    if not (sys.stdin and sys.stdin.isatty()):
+        click.echo(f"Not sent: {others}. To send the rest, run the same command without --first.", err=True)
+        return RESUMABLE
+    click.echo(f"Send the other {others}? [y/N]: ", nl=False, err=True)  # click.confirm writes a blank to stdout
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        return RESUMABLE
+    rows.narrow(after=rows.last_line)
+    return max(code, await send_rows(file, rows, results, **options))
+
+
+async def _compare(client: ServiceClient, outcome: RowOutcome) -> None:
+    """Print each field whose value in the ticket differs from the value that was sent."""
+    assert outcome.receipt is not None and outcome.row is not None  # noqa: S101, PT018 -- it was applied
+    number = outcome.receipt.number
+    about = f"row {printable(outcome.key, 60)}, ticket {number}"
+    try:
+        ticket = await client.tickets.get(number)
+    except LSQServiceError as error:
+        click.echo(f"{about}: cannot be read: {error}", err=True)
+        return
+    changes = list(_changes(outcome.row.ticket, ticket))
+    for name, sent, found in changes:
+        click.echo(printable(f"{about}: {name} was sent as {sent!r} and is {found!r}", 300), err=True)
+    if not changes:
+        click.echo(f"{about}: all fields are as sent", err=True)
+
+
+def _changes(sent: Any, ticket: Ticket) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the fields that differ, each with the value that was sent and the value of the ticket."""
+    is_new = not any(getattr(sent, field.name) is UNSET for field in attrs.fields(type(sent)))
+    names = [field.name for field in attrs.fields(type(sent)) if field.name != "fields" and hasattr(ticket, field.name)]
+    pairs = [(name, getattr(sent, name), getattr(ticket, name)) for name in names]
+    pairs = [pair for pair in pairs if pair[1] is not UNSET and not (is_new and pair[1] is None)]
+    pairs += [(name, value, ticket.fields.get(name)) for name, value in sent.fields.items()]
+    for name, before, after in pairs:
+        is_date = isinstance(before, datetime) and isinstance(after, datetime)
+        if before != after if is_date else _text(name, before) != _text(name, after):
+            yield name, before, after
+
+
+def _text(name: str, value: Any) -> str:
+    text = "" if value is None else str(value).strip()
+    return text.lower() if name.lower().endswith("id") else text  # GUIDs ignore case

@@ -300,3 +300,21 @@ def test_a_command_to_paste_names_the_file(
     command = line.partition(" bulk retry ")[2].partition(" --journal")[0]
     read = subprocess.run(["bash", "-c", f"printf %s {command}"], capture_output=True, check=True).stdout
     assert os.fsdecode(read).removeprefix("./") == name
+
+
+@pytest.mark.parametrize(("operation", "delimiter"), [("update", ";"), ("update", "^"), ("create", "~")])
+def test_operation_and_delimiter_need_not_be_repeated(
+    served: Emulator, bulk: Any, file: Path, operation: str, delimiter: str
+) -> None:
+    """plan, status, unknown and retry know them from the journal and from the first line."""
+    bulk("run", "rows.csv", "--journal", "other")
+    column, values = ("target", "123") if operation == "update" else ("lead_id", "456")
+    rows = "".join(f"{value},t{value},On Hold\n" for value in values)
+    file.write_text(f"{column},title,status\n{rows}".replace(",", delimiter))
+    served.faults.add(Status(400))
+    assert bulk("run", "rows.csv", "--operation", operation, "--delimiter", delimiter)[0] == 1
+    assert "0 calls" in bulk("plan", "rows.csv")[2]
+    assert bulk("status", "rows.csv")[1][0] == {"pending": 0, "in_flight": 0, "done": 2, "failed": 1, "unknown": 0}
+    assert bulk("unknown", "rows.csv")[2].endswith("no unknown rows and no possible duplicates\n")
+    code, results, _ = bulk("retry", "rows.csv")
+    assert (code, sorted(states(results).values())) == (0, sorted([f"{operation}d", "skipped", "skipped"]))

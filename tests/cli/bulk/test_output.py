@@ -230,3 +230,33 @@ def test_a_row_that_was_not_sent_is_not_in_the_report(
     assert (code, states(results)) == (1, {"a": "failed"})
     assert len(Path("bad.csv").read_text().splitlines()) == 1
     assert states(bulk("run", "one.csv")[1]) == {"a": "created"}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_results_have_the_columns_of_the_input(served: Emulator, bulk: Any, file: Path, suffix: str) -> None:
+    """--results has every row that is done, with its key and ticket number, also those of an earlier run."""
+    text = "title,lead_phone\none,+91 1\ntwo,\nthree,+91 3\n"
+    if suffix == "jsonl":
+        text = '{"title": "one", "lead_phone": "+91 1"}\n{"title": "two"}\n{"title": "three", "lead_phone": "+91 3"}\n'
+    Path(f"in.{suffix}").write_text(text)
+    for _ in range(2):
+        code, results, _ = bulk("run", f"in.{suffix}", "--results", f"done.{suffix}")
+        numbers = {result["key"]: result["number"] for result in results if result["number"]}
+        written = Path(f"done.{suffix}").read_text()
+        done = (
+            list(csv.DictReader(io.StringIO(written)))
+            if suffix == "csv"
+            else [json.loads(line) for line in written.splitlines()]
+        )
+        assert (code, {row["key"]: row["number"] for row in done}) == (1, numbers)
+        assert sorted(row["title"] for row in done) == ["one", "three"]
+        assert list(done[0]) == ["title", "lead_phone", "key", "number"]
+
+
+@pytest.mark.parametrize("option", ["--errors", "--results"])
+def test_no_file_of_a_command_replaces_another(served: Emulator, bulk: Any, file: Path, option: str) -> None:
+    """The message names the option and the file."""
+    for name, words in (("rows.csv", "the input"), ("rows.csv.journal", "its journal")):
+        assert f"{option} would overwrite {words}" in bulk("run", "rows.csv", option, name)[2]
+    both = bulk("run", "rows.csv", "--errors", "same.csv", "--results", "same.csv")
+    assert (both[0], "--results would overwrite the file of --errors" in both[2]) == (2, True)
