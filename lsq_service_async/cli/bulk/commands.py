@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-from collections.abc import Callable, Coroutine
+import sys
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import ExitStack
 from datetime import tzinfo
 from functools import partial
@@ -76,6 +77,7 @@ def _time_zone(context: click.Context, parameter: click.Parameter, value: str | 
 
 
 _MAX_FILE_BYTES = 100 << 20
+_INPUT_OPTIONS = ("delimiter", "encoding", "format", "time_zone", "attachments_from")
 _PATH = click.Path(dir_okay=False, path_type=Path)
 _ON_UNKNOWN = click.Choice(["skip", "stop", "resend", "look"])
 _FILE: list[click.Parameter] = [
@@ -165,15 +167,20 @@ def plan(**options: Any) -> None:
     metavar="N",
     help="Send the first N rows, print which fields came back changed, and ask before the others are sent.",
 )
-def run(dry_run: bool, first: int | None, **options: Any) -> int:
+@click.option("--yes", is_flag=True, help="For --first: send the others without a question.")
+def run(dry_run: bool, first: int | None, yes: bool, **options: Any) -> int:
     """Send all rows that are not finished. Prints one JSON line for each row."""
-    how = _on_unknown(options)
-    if dry_run and first:
-        raise click.UsageError("--dry-run checks every row; leave out --first")
+    if first is None:
+        reject_options("yes", without="--first N")
+        return _run(check_rows if dry_run else send_rows, **options)
     if dry_run:
-        return _run(partial(check_rows, **how), is_dry_run=True, **options)
-    send = partial(send_first, first=first) if first else send_rows
-    return _run(partial(send, **how), **options)
+        raise click.UsageError("--dry-run checks every row; leave out --first")
+    if not yes and not (sys.stdin and sys.stdin.isatty()):
+        raise click.UsageError(
+            "--first asks before it sends the other rows, and stdin is not a terminal. Add --yes to send them without "
+            "a question"
+        )
+    return _run(partial(send_first, first=first, is_confirmed=yes), **options)
 
 
 @bulk.command(params=[*_FILE, *_SEND])
@@ -183,8 +190,7 @@ def retry(**options: Any) -> int:
     FILE is the file that was run, or its corrected --errors report with the --journal of that run. A corrected row
     keeps its key.
     """
-    how = _on_unknown(options)
-    return _run(partial(send_rows, **how, retry_failed=True), **options)
+    return _run(partial(send_rows, retry_failed=True), **options)
 
 
 @bulk.command(params=[*_FILE, *_LOOK])
@@ -195,13 +201,11 @@ def look(**options: Any) -> int:
     with its ticket; still unknown, with the reason; or failed if it was certainly not applied, so that the next run
     sends it. A row can be looked up only after a later ticket was created.
     """
-    options |= {"on_unknown": "look", "fence": False}
-    how = _on_unknown(options)
     file = _bulk_file(**options)
     if file.operation == "update":
         raise click.UsageError("look finds created tickets only; these rows are updates")
     _existing_journal(file)
-    return _run(partial(send_rows, **how, only_look_up=True), None, None, None, **options)
+    return _run(partial(send_rows, only_look_up=True), on_unknown="look", fence=False, **options)
 
 
 @bulk.command(params=[*_FILE])
@@ -243,23 +247,16 @@ def unknown(applied: tuple[str, ...], not_applied: tuple[str, ...], **options: A
             print_unknown(rows, journal)
 
 
-def _on_unknown(options: dict[str, Any]) -> dict[str, Any]:
-    """Remove the options about unknown rows from *options*, and return them as arguments of `send_rows`."""
-    marker, on_unknown = options.pop("marker"), options.pop("on_unknown")
-    if on_unknown != "look":
-        reject_options("quiet", "max_reads", "fence", without="--on-unknown look")
-    lookup = Lookup(**{name: options.pop(name) for name in ("quiet", "max_reads", "fence")})
-    return {"marker": marker, "on_unknown": lookup if on_unknown == "look" else on_unknown}
-
-
 def _bulk_file(path: str, journal: Path | None, operation: str | None, **options: Any) -> BulkFile:
+    """Return FILE with its journal. *options* are all options of the command."""
     is_file = is_regular(path) or os.path.isdir(path) or not os.path.exists(path)  # `open` reports the last two
     if journal is None and (path == "-" or not is_file):
         raise click.UsageError(f"rows from a pipe or a device ({path}) need --journal")
     journal = journal or Path(f"{path}.journal")
     recorded = operation_in(journal)
     is_update = operation == "update" or (operation is None and recorded == "updated")
-    return BulkFile(path=path, journal=journal, operation="update" if is_update else "create", **options)
+    given = {name: options[name] for name in (*_INPUT_OPTIONS, "max_file_bytes")}
+    return BulkFile(path=path, journal=journal, operation="update" if is_update else "create", **given)
 
 
 def _existing_journal(file: BulkFile) -> Path:
@@ -272,43 +269,63 @@ def _existing_journal(file: BulkFile) -> Path:
 
 
 def _run(
-    send: Callable[[BulkFile, Rows, Results], Coroutine[Any, Any, int]],
-    errors: Path | None,
-    applied: Path | None,
-    report: Path | None,
+    send: Callable[..., Coroutine[Any, Any, int]],
     *,
-    is_dry_run: bool = False,
+    on_unknown: str,
+    marker: str | None,
+    quiet: float,
+    max_reads: int,
+    fence: bool,
+    errors: Path | None = None,
+    applied: Path | None = None,
+    report: Path | None = None,
     **options: Any,
 ) -> int:
+    """Open the input and all outputs, *send* the rows, and print the commands for rows that are left."""
+    if on_unknown != "look":
+        reject_options("quiet", "max_reads", "fence", without="--on-unknown look")
+    lookup = Lookup(quiet=quiet, max_reads=max_reads, fence=fence)
     file = _bulk_file(**options)
-    paths = {Path(file.path).resolve(): "the input", file.journal.resolve(): "its journal"}
     with ExitStack() as stack:
         rows = stack.enter_context(file.open())
-        is_jsonl = isinstance(rows.format, Jsonl)
-        for option, path in (("--errors", errors), ("--results", applied)):
-            if path is None:
-                continue
-            if path.resolve() in paths:
-                raise click.UsageError(f"{option} would overwrite {paths[path.resolve()]}; use another name")
-            if not file.format and path.suffix != Path(file.path).suffix and has_jsonl_suffix(path) != is_jsonl:
-                suffix = ".jsonl" if is_jsonl else ".csv"
-                raise click.UsageError(f"{option} is written in the format of FILE; use the same suffix, or {suffix}")
-            if path.suffix.lower().startswith((".xls", ".ods")):
-                raise click.UsageError(f"{option} of a workbook is written as CSV; use a name that ends with .csv")
-            paths[path.resolve()] = f"the file of {option}"
+        _check_outputs(file, rows, {"--errors": errors, "--results": applied})
         failed = stack.enter_context(open_report(errors, rows.format)) if errors else None
         done = stack.enter_context(open_report(applied, rows.format, NUMBER)) if applied else None
         results = Results(failed, stack.enter_context(open_page(report, file.path)) if report else None, done)
-        code = asyncio.run(send(file, rows, results))
+        action = lookup if on_unknown == "look" else on_unknown
+        code = asyncio.run(send(file, rows, results, marker=marker, on_unknown=action))
+    if send is not check_rows:
+        _print_next_commands(file, results, errors if failed and failed.rows else None)
+    return code
+
+
+def _check_outputs(file: BulkFile, rows: Rows, outputs: Mapping[str, Path | None]) -> None:
+    """Raise UsageError if a file would overwrite another one, or has the suffix of another format."""
+    is_jsonl = isinstance(rows.format, Jsonl)
+    paths = {Path(file.path).resolve(): "the input", file.journal.resolve(): "its journal"}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        if path.resolve() in paths:
+            raise click.UsageError(f"{option} would overwrite {paths[path.resolve()]}; use another name")
+        if not file.format and path.suffix != Path(file.path).suffix and has_jsonl_suffix(path) != is_jsonl:
+            suffix = ".jsonl" if is_jsonl else ".csv"
+            raise click.UsageError(f"{option} is written in the format of FILE; use the same suffix, or {suffix}")
+        if path.suffix.lower().startswith((".xls", ".ods")):
+            raise click.UsageError(f"{option} of a workbook is written as CSV; use a name that ends with .csv")
+        paths[path.resolve()] = f"the file of {option}"
+
+
+def _print_next_commands(file: BulkFile, results: Results, errors: Path | None) -> None:
+    """Print the commands for rows that are unknown or failed. *errors* is the report, if it has rows."""
     if results.in_doubt and file.path != "-":
         click.echo(f"To list unknown rows and possible duplicates, run: {_command(file, 'unknown')}", err=True)
-    if failed and failed.rows and not is_dry_run:
+    if errors:
         text = f"Correct the rows in {printable(str(errors))}, then run: {_command(file, 'retry', errors)}"
         click.echo(text, err=True)
-    elif not failed and results.rejected and file.path != "-":
+    elif results.rejected and file.path != "-":
         click.echo(f"To send the failed rows again, run: {_command(file, 'retry')}", err=True)
         click.echo("To correct them first, add --errors FILE, which writes them to a file.", err=True)
-    return code
 
 
 def _command(file: BulkFile, name: str, path: Path | None = None) -> str:
@@ -320,7 +337,7 @@ def _command(file: BulkFile, name: str, path: Path | None = None) -> str:
     path_to_paste = f"./{given}" if given.startswith("-") else given  # so that it is not taken for an option
     words = [str(click.get_current_context().find_root().info_name), "bulk", name, _quoted(path_to_paste)]
     words += [] if str(file.journal) == f"{given}.journal" else ["--journal", _quoted(str(file.journal))]
-    for option in ("delimiter", "encoding", "format", "time_zone", "attachments_from"):
+    for option in _INPUT_OPTIONS:
         if (value := getattr(file, option)) is not None:
             words += [f"--{option.replace('_', '-')}", _quoted(str(value))]
     words += [] if file.max_file_bytes == _MAX_FILE_BYTES else ["--max-file-bytes", str(file.max_file_bytes)]

@@ -20,7 +20,7 @@ from ... import AuthenticationError, Config, LSQServiceError, ServiceClient, Tic
 from ...bulk import BulkJob, RowOutcome, State
 from ...bulk.progress import state_for_error
 from ...errors import printable
-from ...limits import limiter_from_env
+from ...limits import Limiter, LocalLimiter, limiter_from_env
 from ...records import UNSET
 from ..progress import Output, ProgressDisplay, format_duration
 from ..shell import INTERRUPTED, RESUMABLE, SOME_FAILED, exit_code_for
@@ -41,6 +41,7 @@ async def send_rows(
     console: Console | None = None,
     interval: float | None = None,
     applied: list[RowOutcome] | None = None,
+    limiter: Limiter | None = None,
     marker: str | None = None,
     **options: Any,
 ) -> int:
@@ -53,7 +54,7 @@ async def send_rows(
     with StopSignals() as signals:
         hooks = [results.page.note] if results.page else []
         config = Config.from_env(marker_field=marker)
-        async with ServiceClient(config, limiter=limiter_from_env(), hooks=hooks) as client:
+        async with ServiceClient(config, limiter=limiter or limiter_from_env(), hooks=hooks) as client:
             if results.page:
                 results.page.limit, results.page.origin = client.limiter.stats(), config.base_url
             with ProgressDisplay(console or Output(stderr=True, highlight=False), "rows", rows.total) as display:
@@ -185,29 +186,30 @@ class StopSignals:
             os._exit(self.exit_code)
 
 
-async def send_first(file: BulkFile, rows: Rows, results: Results, *, first: int, **options: Any) -> int:
+async def send_first(
+    file: BulkFile, rows: Rows, results: Results, *, first: int, is_confirmed: bool, **options: Any
+) -> int:
     """Send the first rows, print the fields that the service changed, and send the others if the user agrees.
 
-    Without a terminal, the others are not sent. Return the exit code.
+    Unless the user has confirmed that already, stdin must be a terminal. Return the exit code.
     """
     total, applied = rows.total, list[RowOutcome]()
+    limiter = limiter_from_env() or LocalLimiter()  # for all clients: together they must not exceed the limit
     rows.narrow(first=first)
-    code = await send_rows(file, rows, results, applied=applied, **options)
+    code = await send_rows(file, rows, results, applied=applied, limiter=limiter, **options)
     left = total - rows.total
-    others = f"{left} row" if left == 1 else f"{left} rows"
     if code not in (0, SOME_FAILED) or not left:
         return code
-    async with ServiceClient.from_env() as client:
+    async with ServiceClient.from_env(limiter=limiter) as client:
         for outcome in applied:
             await _compare(client, outcome)
-    if not (sys.stdin and sys.stdin.isatty()):
-        click.echo(f"Not sent: {others}. To send the rest, run the same command without --first.", err=True)
-        return RESUMABLE
-    click.echo(f"Send the other {others}? [y/N]: ", nl=False, err=True)  # click.confirm writes a blank to stdout
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        return RESUMABLE
+    if not is_confirmed:
+        question = f"Send the other {left} row{'s' * (left > 1)}? [y/N]: "
+        click.echo(question, nl=False, err=True)  # click.confirm writes a blank to stdout
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            return RESUMABLE
     rows.narrow(after=rows.last_line)
-    return max(code, await send_rows(file, rows, results, **options))
+    return max(code, await send_rows(file, rows, results, limiter=limiter, **options))
 
 
 async def _compare(client: ServiceClient, outcome: RowOutcome) -> None:
