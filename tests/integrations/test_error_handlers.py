@@ -48,7 +48,11 @@ STACK = '{"ExceptionType":"MXException","ExceptionMessage":"stack at line 7"}'
 @pytest.mark.parametrize(
     ("fault", "status", "detail"),
     [
-        (Status(404, body='{"Status":"Error","ReasonForFailure":"stack at line 7"}'), 404, "The requested ticket or resource does not exist."),
+        (
+            Status(404, body='{"Status":"Error","ReasonForFailure":"stack at line 7"}'),
+            404,
+            "The requested ticket or resource does not exist.",
+        ),
         (Status(429, headers={"Retry-After": "7"}), 503, "busy"),
         (Status(500, body=STACK), 502, "failed"),
         (Status(401), 502, "failed"),

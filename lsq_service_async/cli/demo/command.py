@@ -24,7 +24,7 @@ from ..shell import SOME_FAILED
 
 if TYPE_CHECKING:
     from ...emulator import Emulator
-    from .check import Check
+    from .demo import Check
 
 RATE = RateLimit()
 """The documented limit, for the client and the emulator."""
@@ -46,8 +46,7 @@ def demo(open_page: bool) -> int:
 
 async def run_demo(console: Console, emulator: Emulator, rate: RateLimit, *, open_page: bool = False) -> bool:
     """Open the emulator, run the demo against it and print the checks. Returns whether all of them passed."""
-    from .check import check_result
-    from .demo import FAULTS_IN_WORDS, demo_rows, play
+    from .demo import FAULTS_IN_WORDS, check_result, demo_rows, play
 
     def say(text: str, style: str = "") -> None:
         print_paragraph(console, text, style)

@@ -11,8 +11,7 @@ import pytest
 
 from lsq_service_async import NotSentError
 from lsq_service_async.bulk import Summary
-from lsq_service_async.cli.demo.check import check_result
-from lsq_service_async.cli.demo.demo import DemoResult
+from lsq_service_async.cli.demo.demo import DemoResult, check_result
 from lsq_service_async.emulator import Latency, RateLimited, Status
 
 
