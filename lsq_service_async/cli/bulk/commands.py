@@ -294,8 +294,8 @@ def _run(
         results = Results(failed, stack.enter_context(open_page(report, file.path)) if report else None, done)
         action = lookup if on_unknown == "look" else on_unknown
         code = asyncio.run(send(file, rows, results, marker=marker, on_unknown=action))
-    if send is not check_rows:
-        _print_next_commands(file, results, errors if failed and failed.rows else None)
+    has_failed = failed is not None and failed.rows > 0 and send is not check_rows  # a dry run has sent no row
+    _print_next_commands(file, results, errors if has_failed else None)
     return code
 
 
@@ -317,7 +317,7 @@ def _check_outputs(file: BulkFile, rows: Rows, outputs: Mapping[str, Path | None
 
 
 def _print_next_commands(file: BulkFile, results: Results, errors: Path | None) -> None:
-    """Print the commands for rows that are unknown or failed. *errors* is the report, if it has rows."""
+    """Print the commands for rows that are unknown or failed. *errors* is the report, if it has rows to send again."""
     if results.in_doubt and file.path != "-":
         click.echo(f"To list unknown rows and possible duplicates, run: {_command(file, 'unknown')}", err=True)
     if errors:

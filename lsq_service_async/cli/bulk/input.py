@@ -59,27 +59,23 @@ class Rows:
         self._ticket_type = ticket_type
         self._attach = attach
         self._zone = zone
-        self._after: int = 0
-        self._first: int | None = None
+        self.narrow()
+
+    def narrow(self, *, after: int = 0, first: int | None = None) -> None:
+        """Skip the lines up to the number *after*, keep at most *first* lines of the rest, and count them."""
+        self._after, self._first = after, first
+        self.total = self.bad = 0
         seen: set[bytes] = set()
         for line in self._lines():
             self.total += 1
             self.bad += isinstance(self._row(line), InputLine)
             digest = _key_digest(line)
             if digest in seen:
-                first = next(other.number for other in format.lines() if _key_digest(other) == digest)
+                number = next(other.number for other in self._lines() if _key_digest(other) == digest)
                 key = f"{line.cells[KEY]!r:.60}"
-                raise InputError(f"lines {first} and {line.number} have the same key {key}; each row needs its own")
+                raise InputError(f"lines {number} and {line.number} have the same key {key}; each row needs its own")
             if digest:
                 seen.add(digest)
-
-    def narrow(self, *, after: int = 0, first: int | None = None) -> None:
-        """Skip the lines up to the number *after*, and keep at most *first* lines of the rest."""
-        self._after, self._first = after, first
-        self.total = self.bad = 0
-        for line in self._lines():
-            self.total += 1
-            self.bad += isinstance(self._row(line), InputLine)
 
     def _lines(self) -> Iterator[InputLine]:
         return islice((line for line in self.format.lines() if line.number > self._after), self._first)
