@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-import sys
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import ExitStack
 from datetime import tzinfo
@@ -167,20 +166,13 @@ def plan(**options: Any) -> None:
     metavar="N",
     help="Send the first N rows, print which fields came back changed, and ask before the others are sent.",
 )
-@click.option("--yes", is_flag=True, help="For --first: send the others without a question.")
-def run(dry_run: bool, first: int | None, yes: bool, **options: Any) -> int:
+def run(dry_run: bool, first: int | None, **options: Any) -> int:
     """Send all rows that are not finished. Prints one JSON line for each row."""
     if first is None:
-        reject_options("yes", without="--first N")
         return _run(check_rows if dry_run else send_rows, **options)
     if dry_run:
         raise click.UsageError("--dry-run checks every row; leave out --first")
-    if not yes and not (sys.stdin and sys.stdin.isatty()):
-        raise click.UsageError(
-            "--first asks before it sends the other rows, and stdin is not a terminal. Add --yes to send them without "
-            "a question"
-        )
-    return _run(partial(send_first, first=first, is_confirmed=yes), **options)
+    return _run(partial(send_first, first=first), **options)
 
 
 @bulk.command(params=[*_FILE, *_SEND])

@@ -186,12 +186,10 @@ class StopSignals:
             os._exit(self.exit_code)
 
 
-async def send_first(
-    file: BulkFile, rows: Rows, results: Results, *, first: int, is_confirmed: bool, **options: Any
-) -> int:
+async def send_first(file: BulkFile, rows: Rows, results: Results, *, first: int, **options: Any) -> int:
     """Send the first rows, print the fields that the service changed, and send the others if the user agrees.
 
-    Unless the user has confirmed that already, stdin must be a terminal. Return the exit code.
+    Without a terminal, the others are not sent. Return the exit code.
     """
     total, applied = rows.total, list[RowOutcome]()
     limiter = limiter_from_env() or LocalLimiter()  # for all clients: together they must not exceed the limit
@@ -203,11 +201,13 @@ async def send_first(
     async with ServiceClient.from_env(limiter=limiter) as client:
         for outcome in applied:
             await _compare(client, outcome)
-    if not is_confirmed:
-        question = f"Send the other {left} row{'s' * (left > 1)}? [y/N]: "
-        click.echo(question, nl=False, err=True)  # click.confirm writes a blank to stdout
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            return RESUMABLE
+    others = f"{left} row" if left == 1 else f"{left} rows"
+    if not (sys.stdin and sys.stdin.isatty()):
+        click.echo(f"Not sent: {others}. To send the rest, run the same command without --first.", err=True)
+        return RESUMABLE
+    click.echo(f"Send the other {others}? [y/N]: ", nl=False, err=True)  # click.confirm writes a blank to stdout
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        return RESUMABLE
     rows.narrow(after=rows.last_line)
     return max(code, await send_rows(file, rows, results, limiter=limiter, **options))
 
