@@ -9,9 +9,9 @@ from .workers.acquiring import PEERS
 TEXT = """The first table: a slot is acquired and released without waiting, at a limit of a million calls a second. The
 others: so many tasks wait for a limiter of 25 calls in 5 s that has no free slot. They are started in batches of 100;
 then all of them are turned away in the same moment. With deadlines, this package rejects them itself after a 429, in
-batches; otherwise they are cancelled. Memory is that of a waiting task in all; `no limiter` is what asyncio needs for
-it. The lag is the longest delay of a task that sleeps in the same event loop. aiolimiter is a bucket, which counts less
-and allows more; limits has no queue, so its tasks poll."""
+batches; otherwise they are cancelled. Memory is the total of a waiting task; `no limiter` shows the part that asyncio
+needs. The lag is the longest delay of a task that sleeps in the same event loop. aiolimiter is a bucket: it stores less
+for each call, and allows more calls than a window; limits has no queue, so its tasks poll."""
 WAITING = [("this", "deadlines"), *((peer, "") for peer in PEERS)]
 MOST = [*WAITING[:2], ("aiolimiter", ""), ("no limiter", "")]  # the others take minutes
 COUNTED = (300, 1300)  # calls; the difference has no instructions of the start of the process

@@ -71,7 +71,7 @@ def run(measure: Measure, quick: bool) -> Result:
     if not quick:
         plots.append(Plot("arrivals-all", title, partial(_draw, arrivals), (10, 12)))
     absent = [f"{name} is not installed." for name in missing]
-    text = " ".join([TEXT, f"A client that has not ended at {most:g} is stopped.", *absent])
+    text = " ".join([TEXT, f"A client that has not ended at the time {most:g} is stopped.", *absent])
     return Result("Rate limit", text, tables, plots)
 
 

@@ -32,7 +32,10 @@ class Spread:
 
 @dataclass(frozen=True)
 class Measure:
-    """What a scenario measures with. ``rounds`` replaces the number of rounds of every scenario."""
+    """Runs the workers of a scenario and collects their figures.
+
+    ``rounds`` replaces the number of rounds of every scenario.
+    """
 
     rounds: int | None = None
 
@@ -58,7 +61,7 @@ class Measure:
         """Return the instructions of one call of a worker whose last argument is a number of calls.
 
         They are the difference between a run with few calls and one with many, divided by the additional calls, so that
-        the start of the process is not included. Each core counts a process of its own.
+        the start of the process is not included. As many processes as there are cores run at the same time.
         """
 
         def total(args: tuple[object, ...]) -> int:

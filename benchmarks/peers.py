@@ -40,7 +40,7 @@ def install() -> None:
         venv.create(FOLDER, with_pip=True)
     pip = [str(PYTHON), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
     subprocess.run([*pip, "-e", f"{ROOT}[emulator,cli,redis,otel]"], check=True)
-    missing = subprocess.run([*pip, *PEERS]).returncode  # one that cannot be installed keeps the others
+    missing = subprocess.run([*pip, *PEERS]).returncode  # if one cannot be installed, pip installs none of them
     for peer in PEERS if missing else ():
         subprocess.run([*pip, peer])
     done.write_text(needed, encoding="utf-8")

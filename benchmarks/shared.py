@@ -17,10 +17,10 @@ BACKENDS = {
 }
 TEXT = """Processes share a limit of 25 calls in 5 s, through the file of a `HostLimiter` or a `RedisLimiter`. Each has
 more creates to send than the limit allows. The network takes up to 30 ms each way. The server answers every call, and
-counts those that a strict sliding window and HAProxy's estimate would have refused. The limit used is the number of
-calls that arrived after the first two windows, of 25 per window; a slot is free again 5 s after its response, so the
-network costs a part of it. Round trips are transactions on the file, or scripts that Redis runs; a proxy delays them
-as if Redis were so far away."""
+counts those that a strict sliding window and HAProxy's estimate would have refused. The limit used is the share of 25
+calls per window that arrived after the first two windows; a slot is free again 5 s after its response, so the network
+costs a part of it. Round trips are transactions on the file, or scripts that Redis runs; a proxy delays them as if
+Redis were so far away."""
 
 Figures = dict[str, Any]
 

@@ -9,9 +9,9 @@ from .report import Plot, Result, Table, bars
 from .workers.uploads import CLIENTS
 
 BASE = "httpx files="
-TEXT = """To a server in another process that discards the body. Memory is the growth of the peak during the upload. A
-stall is the longest delay of a task that sleeps in the same event loop. Both are left out for curl, a process of its
-own. With digests, this package returns the SHA-256 of what it sent."""
+TEXT = """The file is sent to a server in another process, which discards it. Memory is the growth of the peak during
+the upload. A stall is the longest delay of a task that sleeps in the same event loop. Both are left out for curl, a
+process of its own. With digests, this package returns the SHA-256 of what it sent."""
 
 
 def run(measure: Measure, quick: bool) -> Result:

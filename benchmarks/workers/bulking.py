@@ -94,7 +94,7 @@ async def resume(origin: str, finished: int) -> Figures:
 
 
 async def run(origin: str, journal: str, count: int, on_unknown: str) -> None:
-    """Create tickets, or continue to, and print each key that was not skipped."""
+    """Start a run that creates tickets, or continue it, and print the key of each row that was not skipped."""
     logging.disable()  # a warning for each row that is sent twice
     policy: Any = Lookup(quiet=0.3, fence=True) if on_unknown == "Lookup" else on_unknown
     async with ServiceClient(config(origin, **OPTIONS)) as client:

@@ -45,7 +45,7 @@ class Count(SlidingWindow):
 
 
 async def client(limit: str, origin: str) -> None:
-    """Send creates from the first line of the standard input until its end, and print the number of transactions."""
+    """Send creates while the standard input is open, from its first line on, and print the number of transactions."""
     transactions, sync = 0, HostBackend.sync
 
     async def counted(backend: HostBackend, message: Any) -> Any:

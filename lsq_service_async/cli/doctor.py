@@ -40,7 +40,11 @@ _ADVICE = {
 @click.option("--learn", metavar="FILE", help="Learn how the account differs from others (up to 30 reads).")
 @click.option("--write", is_flag=True, help="For --learn: create a ticket, read it after 10 s, and trash it.")
 @click.option("--lead-email", default="lsq-service-doctor@example.com", show_default=True, help="Lead of that ticket.")
-@click.option("--marker", metavar="FIELD", help="For --learn: test whether this custom field can store references.")
+@click.option(
+    "--marker",
+    metavar="FIELD",
+    help="For --learn: check that this custom field exists; with --write, also that it stores a reference.",
+)
 @click.option(
     "--burst",
     is_flag=True,
@@ -54,7 +58,7 @@ def doctor(learn: str | None, write: bool, lead_email: str, marker: str | None, 
     limit, so run them while no other program uses the account.
 
     Exit codes: 0 everything works (with --learn or --burst: the results were printed, even if the check failed), 2
-    wrong settings, 4 rejected keys, 1 other failures. Keys are never printed.
+    wrong settings, 4 wrong keys or a missing permission, 1 other failures. Keys are never printed.
     """
     if not learn:
         reject_options("write", "marker", without="--learn FILE")

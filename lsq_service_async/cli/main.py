@@ -51,8 +51,8 @@ def commands() -> None:
 def run(argv: Sequence[str] | None = None) -> int:
     """Run one command line (default: `sys.argv`) and return its exit code.
 
-    0 success, 1 failure, 2 wrong usage or settings, 4 rejected keys, 75 a bulk run that stopped and can continue,
-    130 Ctrl-C. A command returns its exit code; None means 0.
+    0 success, 1 failure, 2 wrong usage or settings, 4 wrong keys or a missing permission, 75 a bulk run that stopped
+    and can continue, 130 Ctrl-C. A command returns its exit code; None means 0.
     """
     with reliable_streams():
         try:

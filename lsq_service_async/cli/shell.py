@@ -26,7 +26,7 @@ INTERRUPTED = 130
 
 
 def exit_code_for(error: LSQServiceError, default: int = SOME_FAILED) -> int:
-    """Return 4 if the keys were rejected, 2 if settings or arguments are wrong, else *default*."""
+    """Return 4 for wrong keys or a missing permission, 2 for wrong settings or arguments, else *default*."""
     if isinstance(error, AuthenticationError | PermissionDeniedError):
         return NO_ACCESS
     return USAGE if isinstance(error, ConfigurationError | InvalidRequestError) else default

@@ -13,7 +13,7 @@
     multipart.py  reads bodies of any size in constant memory
     control.py    the page and the routes under /__emulator/ that show and drive an emulator
     page.html     the page
-    data/         invented fields, leads and the sample ticket
+    data/         JSON: invented fields and leads, sample responses, names in seeds, the OpenAPI description
 
 It shares no code with the client, so that one mistake cannot be in both. Needs the extra ``emulator``.
 """

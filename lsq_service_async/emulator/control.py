@@ -165,7 +165,7 @@ class Control:
         return JSONResponse(self._counts())
 
     async def stream_events(self, request: Request) -> Response:
-        """Server-sent events, each with the state and the requests that changed since the one before."""
+        """Server-sent events, each with the state and the last 200 requests that changed since the event before."""
         return StreamingResponse(self._events(), media_type="text/event-stream", headers={"cache-control": "no-store"})
 
     async def _events(self) -> AsyncIterator[str]:

@@ -158,7 +158,10 @@ class Emulator:
         return self._log.refused
 
     def set_limit(self, rate_limit: tuple[int, float], window: WindowKind | Window | None = "sliding") -> None:
-        """Count calls against this limit from now on; earlier calls do not count. Look-ups of leads keep their rate."""
+        """Count calls against this limit from now on.
+
+        Look-ups of leads keep their rate. Earlier calls do not count, unless you pass a `Window` that has counted them.
+        """
         self.window = create_window(window, rate_limit, refused_count=self._refused_count)
         # A window counts the calls of one API, so a `Window` instance cannot serve the look-ups of leads as well.
         kind = window if window is None or isinstance(window, str) else "sliding"

@@ -28,14 +28,14 @@ _SCHEMA = (
 )
 
 _FIELDS, _IDENTITY, _OTHER_COLUMNS = (load_data("seed")[names] for names in ("fields", "identity", "others"))
-"""Names in a line of a seed: those of fields, of what identifies a ticket, and of other columns of a bulk run."""
+"""Names in a line of a seed: of fields, of the ids of a ticket and its lead, and of other columns of a bulk run."""
 
 
 class TicketFile(TicketStore):
     """A store whose tickets, leads and numbering are kept in a SQLite file, also if the process is killed.
 
-    The file is created for this user alone. ValueError if it is another kind of file, if another user owns it or
-    can write to it, or if another emulator uses it.
+    The file is created for this user alone. ValueError if it is not the file of an emulator, if another user owns it or
+    can write to it, or if another emulator uses it. OSError if it is a folder or a symbolic link, or cannot be opened.
     """
 
     def __init__(self, path: str | os.PathLike[str], **options: Any) -> None:

@@ -40,14 +40,14 @@ Lead = Mapping[str, str | None]
 
 
 def load_data(name: str) -> Any:
-    """Return the invented data of ``data/{name}.json``."""
+    """Return the content of ``data/{name}.json``."""
     return json.loads(files(__package__).joinpath("data", f"{name}.json").read_text(encoding="utf-8"))
 
 
 def parse_json(text: str | bytes) -> Any:
     """Return the value of a JSON text; ValueError if it is not JSON, or if no response could repeat it.
 
-    Such values are NaN, numbers that overflow, lone surrogates, and lists that are nested endlessly.
+    Such values are NaN, numbers that overflow, lone surrogates, and lists or objects that are nested too deeply.
     """
     try:
         value = json.loads(text)
@@ -256,7 +256,10 @@ class LeadStore:
         return self._by_email.get(email.lower())
 
     def by_phone(self, phone: str) -> Lead | None:
-        """Find a lead by Phone or Mobile: as stored, or its digits with or without the country code."""
+        """Find a lead by Phone or Mobile: as stored, or by its digits.
+
+        A country code that ends with a hyphen can be left out.
+        """
         return self._by_phone.get(phone)
 
     def find_or_create(self, details: Lead, new_id: str) -> str:

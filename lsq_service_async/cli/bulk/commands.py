@@ -49,7 +49,7 @@ def bulk() -> None:
     address of a Redis server.
 
     Exit codes: 0 all rows done, 1 rows failed, are unknown or may have been applied twice, 2 wrong usage or settings,
-    4 rejected API keys, 75 stopped and can continue, 130 Ctrl-C.
+    4 wrong API keys or a missing permission, 75 stopped and can continue, 130 Ctrl-C.
     """
 
 
@@ -189,9 +189,9 @@ def retry(**options: Any) -> int:
 def look(**options: Any) -> int:
     """Look up unknown rows without sending them.
 
-    Reads the ticket of every number that an unknown row can have. Prints one JSON line for each unknown row: created,
-    with its ticket; still unknown, with the reason; or failed if it was certainly not applied, so that the next run
-    sends it. A row can be looked up only after a later ticket was created.
+    Reads the ticket of every number that an unknown row can have. Prints one JSON line for each invalid row of FILE,
+    and for each unknown row: created, with its ticket; still unknown, with the reason; or failed if it was certainly
+    not applied, so that the next run sends it. A row can be looked up only after a later ticket was created.
     """
     file = _bulk_file(**options)
     if file.operation == "update":
@@ -202,7 +202,10 @@ def look(**options: Any) -> int:
 
 @bulk.command(params=[*_FILE])
 def status(**options: Any) -> None:
-    """Print how many rows are in each state. Reads only the journal: rows that no run has reached are not counted."""
+    """Print how many rows are in each state.
+
+    Reads only the journal: invalid rows, and rows that no run has reached, are not counted.
+    """
     states = states_in(_existing_journal(_bulk_file(**options)))
     print_json({state.value: states.get(state, 0) for state in State})
 
@@ -224,8 +227,8 @@ def unknown(applied: tuple[str, ...], not_applied: tuple[str, ...], **options: A
         bulk unknown rows.csv --applied 17=143 --not-applied 18
 
     For an unknown row, the list has the time when it was sent, and the range of its ticket number: higher than "above",
-    and lower than "below" if that is known. "lead_tickets" is the page of the web application with all tickets of the
-    lead. If a key or a ticket number is invalid, no result is recorded.
+    and lower than "below" if that is known. If the row has a lead_id, "lead_tickets" is the page of the web application
+    with all tickets of the lead. If a key or a ticket number is invalid, no result is recorded.
 
     For a possible duplicate, --applied KEY=NUMBER records the ticket that you keep. To send all unknown rows again,
     use "bulk run --on-unknown resend".

@@ -47,7 +47,7 @@ async def send_rows(
 ) -> int:
     """Send all rows that are not finished, stop on a signal, and return the exit code.
 
-    *marker* is the setting `Config.marker_field`, and *options* are those of `client.bulk.create`. Progress is shown
+    *marker* is the setting `Config.marker_field`, and *options* are passed to `BulkFile.job`. Progress is shown
     every *interval* seconds: by default 0.5 with a bar, else 10. Rows that this run has applied are added to *applied*.
     """
     # The signal handlers stay until the client is closed, which takes time too.
