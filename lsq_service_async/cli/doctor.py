@@ -14,6 +14,7 @@ from .. import (
     AuthenticationError,
     Config,
     LSQServiceError,
+    MalformedResponseError,
     NotFoundError,
     PermissionDeniedError,
     RateLimitError,
@@ -32,6 +33,7 @@ _ADVICE = {
     NotFoundError: "NO SUCH API: check LSQ_ORG_ID and LSQ_BASE_URL; the API may be disabled for this account",
     RateLimitError: "BUSY: another program uses up the rate limit; wait, or set LSQ_RATE_LIMIT to your share",
     APIStatusError: "FAILED: the service answered with an unexpected error",
+    MalformedResponseError: "WRONG HOST: check LSQ_BASE_URL and the proxy; the answer is not that of the service",
     LSQServiceError: "NOT REACHED: check LSQ_BASE_URL, the network and the proxy",
 }
 

@@ -35,6 +35,8 @@ from .window import Window, WindowKind, free_slots, kind_of
 CONTROL = "/__emulator"
 """Paths with this prefix, and the page at ``/``, are not calls of the service."""
 
+_MOST_REQUESTS = 200  # in one event
+
 IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 """Content types that are shown as images. SVG is not one of them, because it may contain scripts."""
 
@@ -165,7 +167,7 @@ class Control:
         return JSONResponse(self._counts())
 
     async def stream_events(self, request: Request) -> Response:
-        """Server-sent events, each with the state and the last 200 requests that changed since the event before."""
+        """Server-sent events, each with the state and up to 200 requests that changed and were not sent yet."""
         return StreamingResponse(self._events(), media_type="text/event-stream", headers={"cache-control": "no-store"})
 
     async def _events(self) -> AsyncIterator[str]:
@@ -174,14 +176,16 @@ class Control:
         silent = 0
         while True:
             limit, pending = self._limit_json(), self._pending()
-            calls = dict(islice(reversed(self.log.kept.items()), RECENT))
-            state = (calls, self.store.changes, pending, limit)
-            if state != last:
-                changed = [number for number, call in calls.items() if sent.get(number) is not call][:200]
-                requests = [_call_json(number, calls[number]) for number in reversed(changed)]
+            calls = dict(reversed(list(islice(reversed(self.log.kept.items()), RECENT))))
+            changed = [number for number, call in calls.items() if sent.get(number) is not call][:_MOST_REQUESTS]
+            state = (self.log.total, self.store.changes, pending, limit)
+            if changed or state != last:
+                requests = [_call_json(number, calls[number]) for number in changed]
                 event = {**self._counts(), "limit": limit, "faults": pending, "requests": requests}
                 yield f"data: {json.dumps(event)}\n\n"
-                last, sent, silent = state, calls, 0
+                sent = {number: call for number, call in sent.items() if number in calls}
+                sent |= {number: calls[number] for number in changed}
+                last, silent = state, 0
             elif silent >= 100:
                 yield ": nothing changed\n\n"
                 silent = 0

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lsq_service_async.emulator import DropConnection, Emulator, Fault, RateLimited, Status
+from lsq_service_async.emulator import BadJson, DropConnection, Emulator, Fault, RateLimited, Status
 from lsq_service_async.limits import LocalLimiter
 
 
@@ -55,6 +55,7 @@ def test_an_existing_ticket_is_fine_too(served: Emulator, cli: Any) -> None:
         pytest.param(Status(404), "NO SUCH API: check LSQ_ORG_ID", 1, id="api"),
         pytest.param(RateLimited(), "BUSY: another program uses up the rate limit", 1, id="limit"),
         pytest.param(Status(500), "FAILED: the service answered", 1, id="service"),
+        pytest.param(BadJson(), "WRONG HOST: check LSQ_BASE_URL", 1, id="not the service"),
         pytest.param(DropConnection(times=9), "NOT REACHED: check LSQ_BASE_URL", 1, id="network"),
     ],
 )
