@@ -8,14 +8,17 @@ from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 import attrs
+import click
 
 from .. import (
     APIStatusError,
     AuthenticationError,
     Config,
+    LSQServiceError,
     NewTicket,
     NoAnswerError,
     NotSentError,
+    OutcomeUnknownError,
     RateLimit,
     RateLimitError,
     RetryPolicy,
@@ -24,6 +27,8 @@ from .. import (
     Ticket,
     TicketReceipt,
 )
+from ..events import Event
+from ..limits import LocalLimiter
 
 T = TypeVar("T")
 _ABSENT = 999_999_999_999  # no account has so many tickets
@@ -115,9 +120,16 @@ class Learner:
                 await self._learn_changes(receipt)
         finally:
             if receipt is not None:
-                result = await _result(self._client.tickets.trash([receipt.number]))
-                is_trashed = not isinstance(result, APIStatusError) and receipt.number in result.successful
-                self.answers[f"ticket {receipt.number}"] = "trashed" if is_trashed else "NOT TRASHED; trash it yourself"
+                await self._trash(receipt.number)
+
+    async def _trash(self, number: str) -> None:
+        try:
+            result = await self._client.with_options(retry=RetryPolicy()).tickets.trash([number])
+            is_trashed = number in result.successful
+        except LSQServiceError as error:
+            is_trashed = False
+            click.echo(f"Ticket {number} could not be trashed: {error}", err=True)  # the table may not be printed
+        self.answers[f"ticket {number}"] = "trashed" if is_trashed else "NOT TRASHED; trash it yourself"
 
     async def _create(self, lead_email: str) -> TicketReceipt | None:
         self._sent = NewTicket(
@@ -127,11 +139,15 @@ class Learner:
             status="Open",
             priority="Low",
         )
-        receipt = await _result(self._client.tickets.create(self._sent, reference="lsq-service-doctor"))
-        if isinstance(receipt, APIStatusError):
-            self.answers["test ticket"] = f"refused: {receipt}"
-            return None
-        return receipt
+        try:
+            return await self._client.tickets.create(self._sent, reference="lsq-service-doctor")
+        except (AuthenticationError, RateLimitError):
+            raise
+        except APIStatusError as error:
+            self.answers["test ticket"] = f"refused: {error}"
+        except OutcomeUnknownError as error:
+            self.answers["test ticket"] = f"MAY EXIST; trash it yourself if it does: {error}"
+        return None
 
     async def _probe(self) -> Ticket | None:
         """Return the first ticket that can be read, if there is one among a few numbers."""
@@ -185,6 +201,13 @@ async def _result(call: Awaitable[T]) -> T | APIStatusError:
         return error
 
 
+class _SteadyLimiter(LocalLimiter):
+    """Does not slow down after a refusal, which the measurement causes on purpose."""
+
+    def refused(self, *_: Any, **__: Any) -> list[Event]:
+        return []
+
+
 async def measure_window(config: Config) -> tuple[dict[str, Any], str]:
     """Send as many reads at once as the limit allows, several times, and count the refusals.
 
@@ -194,7 +217,7 @@ async def measure_window(config: Config) -> tuple[dict[str, Any], str]:
     calls, per = config.rate_limit.calls, config.rate_limit.per
     # The limiter must not delay the reads, so its limit is higher than that of the service.
     fast = attrs.evolve(config, rate_limit=RateLimit(4 * calls, per=per), retry=RetryPolicy(attempts=1))
-    async with ServiceClient(fast) as client:
+    async with ServiceClient(fast, limiter=_SteadyLimiter()) as client:
         for volley, windows in enumerate((2, 1, 1.5, 1)):  # two, because earlier calls may still count
             await asyncio.sleep(windows * per)
             reads = [client.tickets.get(1) for _ in range(calls)]

@@ -10,7 +10,16 @@ import pytest
 from cli.conftest import serving
 
 from lsq_service_async.cli import learn
-from lsq_service_async.emulator import BadJson, Emulator, RateLimited, Serve, Status, TicketStore, TwoBucketEstimate
+from lsq_service_async.emulator import (
+    AnswerLost,
+    BadJson,
+    Emulator,
+    RateLimited,
+    Serve,
+    Status,
+    TicketStore,
+    TwoBucketEstimate,
+)
 
 MARKER = "CustomData.ClientRef"
 FIELDS = [{"SchemaName": f"CustomData.Field{n}", "DisplayName": f"Field {n}"} for n in range(40)]
@@ -111,6 +120,16 @@ def test_a_refused_create_is_an_answer(served: Emulator, cli: Any, tmp_path: Pat
     assert "refused:" in table
 
 
+def test_a_ticket_that_cannot_be_trashed_is_named(served: Emulator, cli: Any, tmp_path: Path) -> None:
+    """The user has to trash it, whatever the error is. Also if the create got no answer, because it may exist."""
+    served.faults.add(AnswerLost(method="PUT"))
+    _, table, _ = facts_of(served, cli, tmp_path / "facts.json", "--write")
+    assert "NOT TRASHED; trash it yourself" in table
+    served.faults.add(AnswerLost(method="POST", path="/22824/tickets"))
+    code, table, _ = cli("doctor", "--learn", str(tmp_path / "facts.json"), "--write")
+    assert (code, "MAY EXIST; trash it yourself if it does" in table) == (0, True)
+
+
 def test_an_account_with_many_fields_and_a_very_high_number(served: Emulator, cli: Any, tmp_path: Path) -> None:
     """At most ten pages of fields are read. If even ticket 999999999999 exists, its status is not a fact."""
     served.faults.add(*[BadJson(json.dumps({"TicketsFields": FIELDS[:25]}), path="/fields/filter")] * 20)
@@ -152,7 +171,7 @@ class LateEstimate:
     ids=["sliding", "fixed", "estimate", "late estimate"],
 )
 def test_the_window_of_the_gateway_is_measured(
-    monkeypatch: pytest.MonkeyPatch, cli: Any, window: Any, words: str
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, cli: Any, window: Any, words: str
 ) -> None:
     """A gateway that estimates its window refuses some reads of the second volley, or of the fourth."""
     emulator = Emulator(rate_limit=(10, 0.8), window=window)
@@ -160,6 +179,7 @@ def test_the_window_of_the_gateway_is_measured(
         code, out, _ = cli("doctor", "--burst")
     assert (code, words in out) == (0, True)
     assert "10 calls in 0.8 s (sliding); set LSQ_RATE_LIMIT to change it" in out
+    assert not [message for message in caplog.messages if "Rate limit hit" in message]  # refusals are expected
 
 
 def test_a_burst_whose_reads_fail_has_no_result(served: Emulator, cli: Any) -> None:

@@ -70,9 +70,9 @@ async def check_rows(file: BulkFile, rows: Rows, results: Results, marker: str |
         plan = file.job(client, rows, **options).plan()  # first, because it rejects the journal of another account
         validate = await _validator(client)
         for row, entry, changed in match_rows(file.journal, rows):
-            problems = [*await validate(row.ticket), *filter(None, [changed])]
-            if entry.state is not State.DONE:
-                problems += await files.problems_of(row)
+            problems = [] if changed is None else [changed]
+            if entry.state is not State.DONE:  # a run skips rows that are done
+                problems = [*await validate(row.ticket), *problems, *await files.problems_of(row)]
             if problems:
                 failed += 1
                 write(row.line, problems)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lsq_service_async.emulator import AnswerLost, Emulator, Status
+from lsq_service_async.emulator import AnswerLost, BadJson, Emulator, Status
 
 from .conftest import states
 
@@ -45,6 +46,16 @@ def test_a_dry_run_reports_rows_that_changed_since_they_were_sent(served: Emulat
         assert result["error"] in told["error"]
     code, results, _ = bulk("retry", "bad.csv", "--journal", "rows.csv.journal")
     assert (states(results), len(served.tickets)) == ({"a": "failed", "b": "skipped"}, 3)
+
+
+def test_a_dry_run_does_not_validate_rows_that_are_done(served: Emulator, bulk: Any) -> None:
+    """A run skips them, so a rule that the account has added since does not matter."""
+    assert bulk("run", "rows.csv")[0] == 0
+    rule = {"SchemaName": "CustomData.New", "ValidationProperties": {"IsMandatory": True}}
+    served.faults.add(BadJson(json.dumps({"TicketsFields": [rule], "Total": 1}), path="/fields/filter"))
+    code, results, err = bulk("run", "rows.csv", "--dry-run")
+    assert (code, results) == (0, [])
+    assert "0 of 3 rows would fail" in err
 
 
 def test_a_dry_run_counts_the_calls_of_the_real_run(served: Emulator, bulk: Any) -> None:
