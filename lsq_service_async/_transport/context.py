@@ -30,7 +30,7 @@ class CallContext:
     deadline: float | None
     reference: str
     boundary: str = attrs.field(factory=partial(secrets.token_hex, 16))
-    """Of a multipart body. All attempts send the same bytes."""
+    """The boundary of a multipart body. It is the same in all attempts, which send the same bytes."""
     attachments: tuple[Attachment, ...] = ()
     """The attachments of the call, ready to be read."""
     is_large: bool = False
