@@ -140,14 +140,14 @@ class Learner:
             priority="Low",
         )
         try:
-            return await self._client.tickets.create(self._sent, reference="lsq-service-doctor")
-        except (AuthenticationError, RateLimitError):
-            raise
-        except APIStatusError as error:
-            self.answers["test ticket"] = f"refused: {error}"
+            receipt = await _result(self._client.tickets.create(self._sent, reference="lsq-service-doctor"))
         except OutcomeUnknownError as error:
             self.answers["test ticket"] = f"MAY EXIST; trash it yourself if it does: {error}"
-        return None
+            return None
+        if isinstance(receipt, APIStatusError):
+            self.answers["test ticket"] = f"refused: {receipt}"
+            return None
+        return receipt
 
     async def _probe(self) -> Ticket | None:
         """Return the first ticket that can be read, if there is one among a few numbers."""
