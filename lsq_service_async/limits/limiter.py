@@ -337,7 +337,7 @@ class Limiter(ABC):
 
     def _expire(self, waiter: Waiter) -> None:
         self._queues.remove(waiter)
-        due = self._sent_at(waiter.request.lane, self._queues.ahead_of_first(waiter))
+        due = self._due(waiter.request, is_retry=waiter.is_retry, number=waiter.number)
         _fail(waiter, self._too_late(waiter, max(waiter.deadline, due)))
         self._changed.set()
 
@@ -412,27 +412,23 @@ class Limiter(ABC):
                 continue
             # The delay of the first call of the queue. Every call behind it has at least the same delay.
             first = next(iter(queue))
-            delay = self._sent_at(first.request.lane, self._queues.ahead_of_first(first)) - first.due
+            delay = self._due(first.request, is_retry=first.is_retry, number=first.number) - first.due
             for waiter in itertools.islice(queue.remove_late(delay + _TICK), _AT_ONCE):
                 _fail(waiter, self._too_late(waiter, waiter.due + delay))
             check_in = min(check_in, queue.least_margin() - delay - _TICK / 2)
         return check_in
 
-    def _due(self, request: Request, *, is_retry: bool = False) -> float:
-        """The loop time at which a call will be sent if it joins its queue now."""
-        if not self._queues and not request.is_large and self._state.is_idle(self._now()):
+    def _due(self, request: Request, *, is_retry: bool = False, number: float = math.inf) -> float:
+        """The loop time at which the waiting call ``number`` will be sent, or a call that joins its queue now."""
+        now = self._now()
+        if not self._queues and not request.is_large and self._state.is_idle(now):
             return self._time()
-        ahead = self._queues.ahead(request.lane, is_retry=is_retry)
-        if not request.is_large and not is_retry:  # it passes the large uploads that must wait
-            ahead -= self._queues.held_up(request.lane, self._state.uploads_room(self._now()))
-        return self._sent_at(request.lane, ahead)
-
-    def _sent_at(self, lane: Lane, ahead: int) -> float:
-        """The loop time at which a call will be sent if ``ahead`` others of its lane are before it."""
-        now, other = self._now(), Lane.BULK if lane is Lane.INTERACTIVE else Lane.INTERACTIVE
-        held_up = self._queues.held_up(other, self._state.uploads_room(now))
-        before = self._state.order.before(self._process_id, lane, ahead, self._queues.waiting(other) - held_up)
-        return self._estimate.sent_at(self._state, now, lane, before) - self._offset
+        room = self._state.uploads_room(now)
+        ahead = self._queues.ahead(request, room, is_retry=is_retry, number=number)
+        other = Lane.BULK if request.lane is Lane.INTERACTIVE else Lane.INTERACTIVE
+        in_other = self._queues.ahead(Request(other, is_large=False), room)
+        before = self._state.order.before(self._process_id, request.lane, ahead, in_other)
+        return self._estimate.sent_at(self._state, now, request.lane, before) - self._offset
 
     async def _reject_all(self, why: str, cause: Exception | None = None) -> None:
         for number, waiter in enumerate(self._queues.remove_all(), 1):

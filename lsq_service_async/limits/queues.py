@@ -15,6 +15,7 @@ from ..config import Lane
 from ._engine.messages import Request
 
 _MOST_REMOVED = 1000  # entries of removed calls that a heap may hold before it is rebuilt
+_MOST_COUNTED = 1000  # calls; many calls may expire at the same moment, and each counts those before it
 
 
 @attrs.define(eq=False)
@@ -65,6 +66,13 @@ class FifoQueue:
             heapq.heappop(self._margins)
         return was_there
 
+    def before(self, number: float) -> int:
+        """How many of the calls have a smaller number; 1000 if there are more, and ``number`` is finite."""
+        if number == math.inf:
+            return len(self)
+        first = itertools.islice(self._waiters, _MOST_COUNTED)
+        return sum(1 for _ in itertools.takewhile(lambda other: other < number, first))
+
     def least_margin(self) -> float:
         """The smallest delay in seconds at which a call misses its deadline; ``inf`` if no call has a deadline."""
         return self._margins[0][0] if self._margins else math.inf
@@ -96,18 +104,18 @@ class PriorityQueues:
         """The number of calls that wait in a lane."""
         return sum(len(queue) for (request, _), queue in self._queues.items() if request.lane is lane)
 
-    def ahead(self, lane: Lane, *, is_retry: bool) -> int:
-        """The number of calls of a lane that are sent before one that joins it now."""
-        return self._retries(lane) if is_retry else self.waiting(lane)
+    def ahead(self, request: Request, room: int, *, is_retry: bool = False, number: float = math.inf) -> int:
+        """The number of calls of its lane that are sent before the call ``number``, or before one that joins now.
 
-    def ahead_of_first(self, first: Waiter) -> int:
-        """The number of retries in its lane that are sent before ``first``, the first call of a queue."""
-        return 0 if first.is_retry else self._retries(first.request.lane)
-
-    def held_up(self, lane: Lane, room: int) -> int:
-        """The number of large uploads of a lane that other calls pass, if only ``room`` of them may be sent now."""
-        uploads = sum(len(self._queues[Request(lane, True), is_retry]) for is_retry in (True, False))
-        return max(0, uploads - room)
+        Only ``room`` large uploads may be sent now. Calls that are not large pass the others.
+        """
+        counts = {False: 0, True: 0}
+        for (other, other_is_retry), queue in self._queues.items():
+            if other.lane is request.lane and other_is_retry:
+                counts[other.is_large] += queue.before(number) if is_retry else len(queue)
+            elif other.lane is request.lane and not is_retry:
+                counts[other.is_large] += queue.before(number)
+        return counts[False] + (counts[True] if request.is_large else min(counts[True], room))
 
     def add(self, waiter: Waiter) -> bool:
         """Append a call to its queue; True if it is the first there."""
@@ -148,6 +156,3 @@ class PriorityQueues:
                 if not waiter.grant.done():
                     return waiter
         return None
-
-    def _retries(self, lane: Lane) -> int:
-        return sum(len(self._queues[Request(lane, is_large), True]) for is_large in (False, True))

@@ -32,6 +32,49 @@ async def test_a_call_is_rejected_as_soon_as_retries_are_served_before_it():
         assert time() < begun + 6.2
 
 
+@pytest.mark.parametrize("is_large", [True, False])
+@virtual
+async def test_calls_of_the_other_size_count_as_ahead_of_a_call_that_waits_behind_them(is_large):
+    """The call is rejected at the fifth retry, which makes it late, although ten calls wait in the other queue."""
+    async with opened() as limiter, asyncio.TaskGroup() as tasks:
+        await spend(limiter)
+        order: list[str] = []
+        begun = time()
+        for _ in range(10):
+            tasks.create_task(call(limiter, Lane.INTERACTIVE, "", order, is_large=not is_large))
+        await ticks()
+        deadline = begun + 5.2 + 10 * TOKEN
+        waiting = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE, deadline=deadline, is_large=is_large))
+        await asyncio.sleep(2)
+        for _ in range(5):
+            tasks.create_task(call(limiter, Lane.INTERACTIVE, "", order, is_retry=True))
+        with pytest.raises(QueueTimeoutError) as caught:
+            await waiting
+        assert time() - begun < 2.1
+        assert caught.value.retry_after == pytest.approx(0.8 + TOKEN, abs=2 * TOKEN)
+
+
+@virtual
+async def test_a_call_is_not_rejected_because_of_uploads_that_it_passes():
+    """Repeated uploads that must wait for other uploads do not delay a small call, so it is not rejected."""
+    async with opened() as limiter:
+        uploads = [await limiter.acquire(Lane.INTERACTIVE, is_large=True) for _ in range(12)]
+        await spend(limiter, 13)
+        deadline = time() + 5.5
+        waiting = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE, deadline=deadline))
+        await ticks()
+        repeated = [
+            asyncio.create_task(limiter.acquire(Lane.INTERACTIVE, is_large=True, is_retry=True)) for _ in range(20)
+        ]
+        (await waiting).release()
+        assert time() < deadline
+        for task in repeated:
+            task.cancel()
+        await asyncio.wait(repeated)
+        for slot in uploads:
+            slot.release()
+
+
 @pytest.mark.parametrize("latency", [0.0, 0.15, 0.4])
 @pytest.mark.parametrize("before", [12, 25, 60])
 @virtual
