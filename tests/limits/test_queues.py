@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 
 import pytest
 from virtual_clock import virtual
@@ -281,3 +282,15 @@ async def test_the_least_margin_is_that_of_a_call_that_still_waits():
     assert queue.least_margin() == 3.0
     assert list(queue.remove_late(5.0)) == waiters[3:5]
     assert list(queue) == waiters[5:10]
+
+
+@virtual
+async def test_a_thousand_earlier_calls_are_counted_at_most():
+    """Counting the calls before a waiting one stays fast in a long queue; the length of a queue is exact."""
+    queue = FifoQueue()
+    waiters = [waiter(number) for number in range(2_000)]
+    for each in waiters:
+        queue.add(each)
+    queue.remove(waiters[1])
+
+    assert [queue.before(number) for number in (0, 3, 1_999, math.inf)] == [0, 2, 1_000, 1_999]
