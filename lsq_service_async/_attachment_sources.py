@@ -192,35 +192,58 @@ class FileSource(Source):
     @classmethod
     def of(cls, file: BinaryIO) -> Self:
         """Check that the file can be read from its position, else raise InvalidRequestError."""
+        lock = _lock_of(file)
         try:
-            start = file.tell()
-            file.seek(0, os.SEEK_END)
-            end = file.tell()
-            file.seek(start)
-            is_text = isinstance(file.read(0), str)
+            with lock:
+                start = file.tell()
+                file.seek(0, os.SEEK_END)
+                end = file.tell()
+                file.seek(start)
+                is_text = isinstance(file.read(0), str)
         except (OSError, ValueError) as error:
             raise InvalidRequestError(f"the file cannot be read from its position: {error}") from None
         if is_text:
             raise InvalidRequestError("the file is open in text mode; open it with 'rb'")
         if 0 < start == end:
             raise InvalidRequestError("the file is at its end, so nothing would be sent; rewind it with file.seek(0)")
-        return cls(file, start, end - start)
+        return cls(file, start, end - start, lock)
 
     def open(self) -> Reader:
         return _FileReader(self, self.start)
 
 
+_locks: weakref.WeakKeyDictionary[Any, threading.Lock] = weakref.WeakKeyDictionary()
+_locks_lock = threading.Lock()
+
+
+def _lock_of(file: BinaryIO) -> threading.Lock:
+    """Return the lock of a file. Several calls may read the same file at the same time, each with its own source."""
+    with _locks_lock:
+        try:
+            return _locks.setdefault(file, threading.Lock())
+        except TypeError:  # a class without hashes or weak references
+            return threading.Lock()
+
+
 @attrs.define(eq=False)
 class _FileReader:
-    """Has its own position, so that one file can be in two uploads at the same time."""
+    """Has its own position, so that one file can be in several uploads at the same time.
+
+    The position of the file is restored after each read, because another call may begin at it.
+    """
 
     source: FileSource
     position: int
 
     def read(self, size: int, /) -> bytes:
+        file = self.source.file
         with self.source.lock:
-            self.source.file.seek(self.position)
-            data = self.source.file.read(size)
+            before = file.tell()
+            file.seek(self.position)
+            try:
+                data = file.read(size)
+            finally:
+                file.seek(before)
         self.position += len(data)
         return data
 

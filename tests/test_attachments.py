@@ -675,3 +675,29 @@ def test_no_name_breaks_a_header(name):
         return
     assert accepted.isprintable() or not set(accepted) & set("\r\n\x00\u2028\u202e")
     assert 1 <= len(accepted.encode()) <= 255
+
+
+class Unhashable(io.BytesIO):
+    """A file that cannot be the key of a mapping."""
+
+    __hash__ = None
+
+
+@pytest.mark.parametrize("kind", [io.BytesIO, Unhashable])
+def test_several_calls_may_read_one_open_file(kind):
+    """Each call has its own position and begins where the file stood. A read does not move the file."""
+    file = kind(b"skip0123456789")
+    file.seek(4)
+    first = Attachment.from_file(file, name="a.bin").source
+    reader = first.open()
+    assert reader.read(3) == b"012"
+    second = Attachment.from_file(file, name="b.bin").source
+    other = second.open()
+    assert (second.length, other.read(4), reader.read(7), other.read(9)) == (10, b"0123", b"3456789", b"456789")
+    assert file.tell() == 4
+
+
+def test_one_open_file_has_one_lock():
+    """Threads that read the file for several calls wait for each other, so that none moves it during a read."""
+    file = io.BytesIO(b"x")
+    assert Attachment.from_file(file, name="a").source.lock is Attachment.from_file(file, name="b").source.lock

@@ -1,4 +1,4 @@
-"""Makes one attempt: an HTTP request and its response. Only this module sends keys."""
+"""Makes one attempt: an HTTP request and its response. Only this module puts the keys on a request."""
 
 from __future__ import annotations
 

@@ -215,7 +215,7 @@ class Pipeline:
         return result
 
     def _slow_down(self, context: CallContext, result: AttemptResult[Any], sent: float) -> None:
-        """Pause all calls of the limiter. If the service refused the call for speed, also lower the rate."""
+        """Pause all calls of the limiter. After a refusal because of the rate limit, also lower the rate."""
         limiter, refusal = self._limiters[context.call.api], result.error
         if isinstance(refusal, RateLimitError):
             if refusal.is_quota:

@@ -75,7 +75,7 @@ class OwnTickets:
     def __init__(self) -> None:
         self.highest: int = 0
         self.disorder: str | None = None
-        """Two numbers that show that the service does not assign ascending numbers."""
+        """A text that names two tickets whose numbers are not ascending, or None."""
         self.in_flight: set[SentCreate] = set()
         self.sent_at: dict[int, float] = {}
         """When the create of each ticket was sent; minus infinity for a ticket that a look-up has found."""

@@ -51,7 +51,7 @@ def is_found(pattern: str, text: str) -> bool:
         if parsed.state.flags & (re.IGNORECASE | re.MULTILINE | re.DOTALL | re.ASCII):
             return True
         return _Graph(parsed).is_found(text)
-    except (re.error, OverflowError, RecursionError, _UndecidableError):
+    except (re.error, OverflowError, RecursionError, Warning, _UndecidableError):
         return True
 
 

@@ -1,4 +1,4 @@
-"""The answers of all operations except create, get and update: trash, conversations, notes, metadata and leads."""
+"""The answers of all operations except create, get and update, and the problems that validation finds."""
 
 from __future__ import annotations
 

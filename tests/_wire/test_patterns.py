@@ -60,3 +60,8 @@ def test_no_pattern_takes_long(pattern, text):
     started = time.process_time()
     is_found(pattern, text)
     assert time.process_time() - started < 0.5
+
+
+def test_a_pattern_with_a_warning_fits_every_text_if_warnings_are_errors():
+    """The parser of ``re`` warns about a pattern that may change its meaning, such as a nested set."""
+    assert is_found("[[a]", "b")
