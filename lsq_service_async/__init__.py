@@ -9,7 +9,7 @@ A folder is a layer, and imports point down only. The modules, from top to botto
     tickets.py      one method per documented ticket operation
     metadata.py     field metadata, sub-types, and validation of tickets
     leads.py        leads of the marketing API
-    _transport/     sends a call: retries, rate limit, attempt, upload; the only part that waits for the network
+    _transport/     sends a call: retries, rate limit, attempt, upload; the only part that calls the service
     _wire/          calls as values, JSON to records, answers to results; pure: no clock, no network
     limits/         the rate limit: in one process, on one host, on many hosts
     config.py       Config, RateLimit, RetryPolicy, Lane: frozen, with every default

@@ -76,8 +76,8 @@ class RateLimit:
 class RetryPolicy:
     """How many times a call is sent at most, and how long it waits between attempts.
 
-    ``attempts`` includes the first one. With ``repeat_creates=False``, a create, note, trash or update with
-    attachments that got a 500, 502, 503 or 504 is not sent again and raises OutcomeUnknownError. With
+    ``attempts`` includes the first one. With ``repeat_creates=False``, a create, note, trash or update with attachments
+    that got a 500, 502, 503 or 504 without an ExceptionType is not sent again and raises OutcomeUnknownError. With
     ``repeat_creates="look"``, only a create is sent again, if a look-up shows that it was not applied. The look-up
     needs another create of this client, sent and answered after the failed attempt. Before the n-th retry, the wait is
     random between 0 and ``backoff * 2**(n-1)`` seconds, at most ``backoff_cap`` (full jitter), and not less than a

@@ -65,7 +65,7 @@ class CallEnded:
     """A call ended. ``error`` is the exception that its caller gets, or None.
 
     ``outcome`` is "applied" if the call succeeded, "unknown" if it may have been applied, else the outcome of the last
-    attempt, or "not applied" without an attempt. A read is "not applied" instead of "unknown".
+    attempt, or "not applied" without an attempt. A read changes nothing, so instead of "unknown" it is "not applied".
     ``attempts`` is the number of requests, ``seconds`` the duration including queue and waits. If the caller stopped
     waiting, the last attempt may end after this event.
     ``possible_duplicate`` is True if the call was applied, and an earlier attempt may have been applied too.

@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import attrs
 
-from lsq_service_async import RetryPolicy, ServiceClient
+from lsq_service_async import NewTicket, RetryPolicy, ServiceClient
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 CREATED = b'{"Status":"Success","Id":"34"}'
+TICKET = NewTicket(lead_id="45b5")
+ONCE = RetryPolicy(attempts=1)
 
 
 class RawServer:
@@ -78,9 +80,17 @@ def answering(*chunks, end="keep", wait=0.0):
 async def outcome(config, talk, act, **options):
     """Return the result or the error of one call to a server with this behaviour."""
     async with RawServer(talk).running() as server:
-        settings = attrs.evolve(config, base_url=server.origin, retry=RetryPolicy(attempts=1), **options)
+        settings = attrs.evolve(config, base_url=server.origin, retry=ONCE, **options)
         async with ServiceClient(settings) as client:
             try:
                 return await act(client)
             except Exception as error:
                 return error
+
+
+async def call_create(client):
+    return await client.tickets.create(TICKET)
+
+
+async def call_get(client):
+    return await client.tickets.get("143")

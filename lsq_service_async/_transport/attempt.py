@@ -211,13 +211,17 @@ class RequestBody(httpx.AsyncByteStream):
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Check the lease and the caller just before the first byte, and make new connections read in small steps.
 
-        If there is no body, start the timer after the headers: over HTTP/2, httpx does not iterate an empty body.
+        If there is no body, the request counts as sent from the beginning of its headers, but not while its connection
+        is made. The timer starts after the headers: over HTTP/2, httpx does not iterate an empty body.
         """
         context = self._context
         if event.endswith("send_request_headers.started"):
             _check_lease(context)
             if context.abandoned:
                 raise BodyFailedError("the caller stopped waiting")
+            context.fully_sent = not self.length
+        elif event.endswith(("connect_tcp.started", "start_tls.started")):
+            context.fully_sent = False
         elif event.endswith("send_request_headers.complete") and not self.length:
             context.is_started = True
             self._timer.reschedule(context.clock() + context.options.timeout)

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from .._wire import Attempt, Call
+from .._wire import Attempt, AttemptResult, Call
 from ..attachments import Attachment
 from ..config import CallOptions
 from ..limits import Slot
@@ -48,7 +48,8 @@ class CallContext:
     is_started: bool = False
     """The headers of the request were sent."""
     fully_sent: bool = False
-    """The last byte was passed to the connection. Until then, the service cannot have applied the call."""
+    """The last byte is passed to the connection. Until then, the service cannot have applied the call. Without a body,
+    this is True unless the transport reports that it has not begun to send the headers."""
     headers: Mapping[str, str] = attrs.field(factory=dict)
     """The headers of the response, without API keys and cookies."""
     pause: float = 0.0
@@ -58,3 +59,16 @@ class CallContext:
     """None once a response has arrived. After a timeout, the seconds from the send to the timeout. Otherwise 0."""
     abandoned: bool = False
     """The caller no longer waits for the attempt: it was cancelled, or its deadline passed."""
+
+    def add_attempt(self, result: AttemptResult[Any], seconds: float) -> None:
+        """Add the latest attempt to ``attempts``."""
+        self.attempts.append(
+            Attempt(
+                number=self.number,
+                outcome=result.outcome,
+                status=result.status,
+                seconds=seconds,
+                reason=None if result.error is None else str(result.error),
+                digests=tuple(self.digests),
+            )
+        )

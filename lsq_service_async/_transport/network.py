@@ -71,7 +71,10 @@ def _proxy(address: Secret, variable: str) -> httpx.Proxy:
 
 
 def authorities() -> ssl.SSLContext:
-    """Return the certificates of the environment. Raises ConfigurationError if they cannot be loaded."""
+    """Return an SSL context with the certificate authorities of the environment, or else those of certifi.
+
+    Raises ConfigurationError if they cannot be loaded.
+    """
     folders = os.environ.get("SSL_CERT_DIR", "").split(os.pathsep)
     try:
         if not os.environ.get("SSL_CERT_FILE") and any(folders) and not any(map(os.path.isdir, folders)):

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from .._logging import logger
-from .._wire import Api, Attempt, AttemptResult, Found, Outcome, OwnTickets, Retry, Unclear
+from .._wire import Api, AttemptResult, Found, Outcome, OwnTickets, Retry, Unclear
 from ..config import Config
 from ..errors import LSQServiceError, NotSentError, OutcomeUnknownError, RateLimitError, printable
 from ..events import AttemptEnded, CallEnded, CallStarted, Event, Hook, LimitPaused
@@ -126,16 +126,7 @@ class Pipeline:
                 self._emit_attempt_end(context, result, seconds)
             else:
                 context.abandoned = True
-            context.attempts.append(
-                Attempt(
-                    number=context.number,
-                    outcome=result.outcome,
-                    status=result.status,
-                    seconds=seconds,
-                    reason=None if result.error is None else str(result.error),
-                    digests=tuple(context.digests),
-                )
-            )
+            context.add_attempt(result, seconds)
         if result.retry is Retry.AT_ONCE:
             return await self._attempt(context)
         return flight.result() if is_done else result

@@ -118,7 +118,7 @@ class Session:
         if self._owner is None:
             self._owner = here
         if self._owner[0] != here[0]:
-            raise LSQServiceError("This client was made before the process forked. Make a client in each process.")
+            raise LSQServiceError("This client was used before the process forked. Make a client in each process.")
         if self._owner[1] is not here[1]:
             raise LSQServiceError("This client belongs to another event loop. Make a client in each loop.")
 

@@ -37,7 +37,8 @@ async def prepare(given: tuple[Attachable, ...], config: Config, deadline: float
     except Exception as error:  # an iterable of the caller may raise anything
         if bound.expired():
             raise NotSentError("The deadline passed while attachments were prepared. Nothing was sent.") from None
-        raise NotSentError(f"Attachment {name!r} could not be copied to a temporary file: {error!r}.") from error
+        what = f"Attachment {name!r} could not be copied to a temporary file" if name else "An attachment is unusable"
+        raise NotSentError(f"{what}: {error!r}.") from error
     total = sum(attachment.length or 0 for attachment in attachments)
     if config.max_upload_bytes is not None and total > config.max_upload_bytes:
         raise InvalidRequestError(

@@ -1,7 +1,7 @@
 """Records of the service as frozen attrs classes with Python names.
 
-Only the identifier of an answer is certain: every other attribute may be None. Fields that this version does not know
-are kept in ``extra``.
+Only the identifiers of tickets, conversations, leads and fields are certain: every other attribute may be None or
+empty. Fields that this version does not know are kept in ``extra``.
 """
 
 from .attempts import Attempt, Outcome

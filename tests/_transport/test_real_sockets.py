@@ -10,7 +10,7 @@ import attrs
 import httpx
 import pytest
 import trustme
-from raw_server import CREATED, RawServer, answering, ok, outcome, request_of
+from raw_server import CREATED, ONCE, TICKET, RawServer, answering, call_create, call_get, ok, outcome, request_of
 
 from lsq_service_async import (
     APIStatusError,
@@ -20,20 +20,8 @@ from lsq_service_async import (
     NotSentError,
     OutcomeUnknownError,
     RateLimit,
-    RetryPolicy,
     ServiceClient,
 )
-
-TICKET = NewTicket(lead_id="45b5")
-ONCE = RetryPolicy(attempts=1)
-
-
-async def call_create(client):
-    return await client.tickets.create(TICKET)
-
-
-async def call_get(client):
-    return await client.tickets.get("143")
 
 
 @pytest.mark.parametrize("status", [b"408 X", b"421 X", b"425 X"])
@@ -186,6 +174,23 @@ async def test_a_refused_connection_is_not_sent(config):
         with pytest.raises(NotSentError, match="No connection"):
             await client.tickets.create(TICKET)
         assert client.limiter.stats().used == 0
+
+
+@pytest.mark.parametrize("body", [None, {}], ids=["no body", "JSON"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_deadline_during_a_tls_handshake_ends_as_not_sent(config, method, body):
+    """Nothing was sent before the connection was made, even if there is no body whose last byte could be awaited."""
+
+    async def silent(reader, writer):
+        await reader.read()
+
+    async with RawServer(silent).running() as server:
+        origin = server.origin.replace("http:", "https:")
+        settings = attrs.evolve(config, base_url=origin, deadline=0.1, timeout=0.3)
+        async with ServiceClient(settings) as client:
+            with pytest.raises(NotSentError) as caught:
+                await client.request(method, "x", json=body)
+            assert [attempt.outcome.value for attempt in caught.value.attempts] == ["not applied"]
 
 
 @pytest.fixture(scope="session")

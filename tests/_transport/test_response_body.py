@@ -9,28 +9,14 @@ import zlib
 import attrs
 import h11
 import pytest
-from raw_server import CREATED, RawServer, answering, ok, outcome, request_of
+from raw_server import CREATED, ONCE, TICKET, RawServer, answering, call_create, call_get, ok, outcome, request_of
 
 from lsq_service_async import (
     BadRequestError,
     MalformedResponseError,
-    NewTicket,
     OutcomeUnknownError,
-    RetryPolicy,
     ServiceClient,
 )
-
-TICKET = NewTicket(lead_id="45b5")
-ONCE = RetryPolicy(attempts=1)
-
-
-async def call_create(client):
-    return await client.tickets.create(TICKET)
-
-
-async def call_get(client):
-    return await client.tickets.get("143")
-
 
 BOMB = gzip.compress(bytes(64 << 20))
 UNUSABLE = {

@@ -266,13 +266,18 @@ def waiter(number: int) -> Waiter:
     return Waiter(Request(Lane.BULK, False), since=0.0, due=0.0, deadline=float(number), grant=grant, number=number)
 
 
+def filled(count: int) -> tuple[FifoQueue, list[Waiter]]:
+    """A queue of as many calls, and the calls."""
+    queue, waiters = FifoQueue(), [waiter(number) for number in range(count)]
+    for each in waiters:
+        queue.add(each)
+    return queue, waiters
+
+
 @virtual
 async def test_the_least_margin_is_that_of_a_call_that_still_waits():
     """Calls that were removed from the queue do not count for the least margin, however many there were."""
-    queue = FifoQueue()
-    waiters = [waiter(number) for number in range(5_000)]
-    for each in waiters:
-        queue.add(each)
+    queue, waiters = filled(5_000)
     for removed in waiters[10:]:
         assert queue.remove(removed)
     for removed in (waiters[0], waiters[2], waiters[1]):
@@ -287,10 +292,7 @@ async def test_the_least_margin_is_that_of_a_call_that_still_waits():
 @virtual
 async def test_a_thousand_earlier_calls_are_counted_at_most():
     """Counting the calls before a waiting one stays fast in a long queue; the length of a queue is exact."""
-    queue = FifoQueue()
-    waiters = [waiter(number) for number in range(2_000)]
-    for each in waiters:
-        queue.add(each)
+    queue, waiters = filled(2_000)
     queue.remove(waiters[1])
 
     assert [queue.before(number) for number in (0, 3, 1_999, math.inf)] == [0, 2, 1_000, 1_999]
