@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from .._wire import Attempt, AttemptResult, Call
+from .._wire import Attempt, Call
 from ..attachments import Attachment
 from ..config import CallOptions
 from ..limits import Slot
@@ -59,16 +59,3 @@ class CallContext:
     """None once a response has arrived. After a timeout, the seconds from the send to the timeout. Otherwise 0."""
     abandoned: bool = False
     """The caller no longer waits for the attempt: it was cancelled, or its deadline passed."""
-
-    def add_attempt(self, result: AttemptResult[Any], seconds: float) -> None:
-        """Add the latest attempt to ``attempts``."""
-        self.attempts.append(
-            Attempt(
-                number=self.number,
-                outcome=result.outcome,
-                status=result.status,
-                seconds=seconds,
-                reason=None if result.error is None else str(result.error),
-                digests=tuple(self.digests),
-            )
-        )

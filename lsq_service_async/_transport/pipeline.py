@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import attrs
 
 from .._logging import logger
-from .._wire import Api, AttemptResult, Found, Outcome, OwnTickets, Retry, Unclear
+from .._wire import Api, Attempt, AttemptResult, Found, Outcome, OwnTickets, Retry, Unclear
 from ..config import Config
 from ..errors import LSQServiceError, NotSentError, OutcomeUnknownError, RateLimitError, printable
 from ..events import AttemptEnded, CallEnded, CallStarted, Event, Hook, LimitPaused
@@ -126,7 +127,16 @@ class Pipeline:
                 self._emit_attempt_end(context, result, seconds)
             else:
                 context.abandoned = True
-            context.add_attempt(result, seconds)
+            context.attempts.append(
+                Attempt(
+                    number=context.number,
+                    outcome=result.outcome,
+                    status=result.status,
+                    seconds=seconds,
+                    reason=None if result.error is None else str(result.error),
+                    digests=tuple(context.digests),
+                )
+            )
         if result.retry is Retry.AT_ONCE:
             return await self._attempt(context)
         return flight.result() if is_done else result
@@ -222,8 +232,10 @@ class Pipeline:
             self._emit(context, event)
 
     def _emit_attempt_end(self, context: CallContext, result: AttemptResult[Any], seconds: float) -> None:
-        logger.debug("Attempt %d of %s ended in %.3f s: %s, status %s (reference %s)", context.number,
-                   context.call.operation, seconds, result.outcome, result.status, context.reference)  # fmt: skip
+        if logger.isEnabledFor(logging.DEBUG):
+            text = "Attempt %d of %s ended in %.3f s: %s, status %s (reference %s)"
+            logger.debug(text, context.number, context.call.operation, seconds, result.outcome, result.status,
+                         context.reference)  # fmt: skip
         if self._hooks:
             ended = AttemptEnded(
                 reference=context.reference,

@@ -124,7 +124,10 @@ class _Graph:
             for _ in range(most - least):
                 after = self._state([end, self._chain(items, after)])
         for _ in range(least):
-            after = self._chain(items, after)
+            first = self._chain(items, after)
+            if first is after:  # an empty group: more of them change nothing, and no limit of states would end this
+                break
+            after = first
         return after
 
 

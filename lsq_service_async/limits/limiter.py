@@ -175,10 +175,10 @@ class Limiter(ABC):
         loop = self._loop
         request = _INTERACTIVE if lane is Lane.INTERACTIVE and not is_large else Request(lane, is_large)
         if loop is not None and self._server is None and (deadline is None or deadline > loop.time()):
-            number = self._take_at_once(request) if not self._has_unsent or self._has_room() else None
-            if number is not None:
+            taken = self._take_at_once((request,)) if not self._has_unsent or self._has_room() else None
+            if taken is not None and taken[1].request is not None:
                 await self._take_token()
-                return Slot(self, number)
+                return Slot(self, taken[0])
         self._check_loop()
         while True:
             number = await self._wait(request, math.inf if deadline is None else deadline, is_retry)
@@ -267,8 +267,8 @@ class Limiter(ABC):
         """Close what `_open_state` opened."""
         return
 
-    def _take_at_once(self, request: Request) -> int | None:
-        """Take a slot without waiting, and return it. None if no slot is free, or the decision needs a backend."""
+    def _take_at_once(self, requests: Sequence[Request]) -> tuple[int, Grant] | None:
+        """Take a slot as `_take` does, but without waiting. None if the decision needs a backend."""
         return None
 
     @abstractmethod

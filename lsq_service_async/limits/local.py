@@ -29,14 +29,10 @@ class LocalLimiter(Limiter):
             self._state.expire(loop.time())  # these calls ended with their event loop
         self._last_loop, self._tidy_at = loop, -math.inf
 
-    def _take_at_once(self, request: Request) -> int | None:
-        slot, (granted, _) = self._decide((request,))
-        return None if granted is None else slot
-
     async def _take(self, requests: Sequence[Request], waiting: tuple[int, int]) -> tuple[int, Grant]:
-        return self._decide(requests)
+        return self._take_at_once(requests)
 
-    def _decide(self, requests: Sequence[Request]) -> tuple[int, Grant]:
+    def _take_at_once(self, requests: Sequence[Request]) -> tuple[int, Grant]:
         now, slot = self._time(), next(self._numbers)
         if now >= self._tidy_at:
             # Not for each call: this only frees memory and raises a lowered rate, because local calls have no leases.

@@ -53,6 +53,8 @@ def test_a_pattern_that_cannot_be_decided_fits_every_text(pattern):
         ("[ab]{1,50}" * 5 + "c", "a" * 250),
         ("^(a?){1000}$", "a" * 100_000),
         ("(a|aa)+$", "a" * 100_000 + "!"),
+        ("(?:" * 4 + "){60000}" * 4 + "x", "abc"),
+        ("(?:(?:){60000}|){60000}x", "abc"),
     ],
 )
 def test_no_pattern_takes_long(pattern, text):

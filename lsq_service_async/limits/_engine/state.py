@@ -111,7 +111,9 @@ class LimitState:
         flight = self.flights.get(slot)
         if silence is None:
             self.answer(slot, moment, is_large=is_large)
-            self._answer_arrived(moment)
+            self.last_answer = max(self.last_answer, moment)
+            if self.stands_still:
+                self._recover(moment)
         elif flight is not None and (self.stands_still or (silence and self.last_answer < moment - silence)):
             self.enter(slot, flight._replace(is_stuck=True))
             self.stands_still = True
@@ -119,15 +121,13 @@ class LimitState:
             self.flights.pop(slot, None)  # its round trip is not known
             self.answer(slot, moment, is_large=is_large)
 
-    def _answer_arrived(self, moment: float) -> None:
+    def _recover(self, moment: float) -> None:
         """The service answered at ``moment``, so it has counted the calls that timed out before."""
-        self.last_answer = max(self.last_answer, moment)
-        if self.stands_still:
-            for slot, flight in list(self.flights.items()):
-                if flight.is_stuck and flight.since <= moment:  # else the report is late
-                    self._give_up(slot, moment)
-                    self.adaptive.known_at = max(self.adaptive.known_at, moment)  # refused probes do not lower the rate
-            self._find_stuck()
+        for slot, flight in list(self.flights.items()):
+            if flight.is_stuck and flight.since <= moment:  # else the report is late
+                self._give_up(slot, moment)
+                self.adaptive.known_at = max(self.adaptive.known_at, moment)  # refused probes do not lower the rate
+        self._find_stuck()
 
     def _find_stuck(self) -> None:
         self.stands_still = any(flight.is_stuck for flight in self.flights.values())
