@@ -21,10 +21,12 @@ Written by `python -m benchmarks`; [what is measured and how to read it](../READ
 the machine. Compare ratios, not seconds: seconds are those of one machine.
 """
 README = """150 creates start at once, and the server refuses every call beyond 25 in 5 s with a 429. `this` is this
-package with its default settings. `this, sliding` has `RateLimit(25, per=5.0, window="sliding")`, which is for gateways
-that, unlike HAProxy, do not estimate windows. Each cell has the creates that succeeded, the calls that were refused,
-and the time until the last create ended, divided by calls / rate. 0.83 is the least time, except for a bucket. A client
-that gives up ends early, without the rest of its creates."""
+package with its default settings. `this, sliding` has `RateLimit(25, per=5.0, window="sliding")`, which is for
+gateways that, unlike HAProxy, do not estimate windows. Each column is a server: the emulator with each of its ways to
+count calls, and the real gateways HAProxy (which estimates) and nginx (a bucket). Each cell has the number of creates
+that succeeded, the number of calls that were refused, and the time until the last create ended, in units of 30 s: this
+is what 150 calls take at 5 per second. The shortest possible time is 0.83, and less with a bucket. A client that gives
+up ends early, without the rest of its creates."""
 MORE = """The [other results](benchmarks/results/README.md) compare CPU time, uploads, imports, shared limits and bulk
 runs, and name the versions; see [how to repeat them](benchmarks/README.md)."""
 Rows = Iterable[tuple[str, Mapping[str, Any]]]

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, shown
 
 C = TypeVar("C")
 
@@ -37,7 +37,7 @@ class Secret:
         return self._text
 
     def fits(self, pattern: str) -> bool:
-        """Return whether the whole text matches. So a check needs no access to the text."""
+        """Return whether the whole text matches. With this, a check does not need the text itself."""
         return isinstance(self._text, str) and re.fullmatch(pattern, self._text) is not None
 
     def spans_in(self, text: str) -> Iterator[tuple[int, int]]:
@@ -108,13 +108,13 @@ class HidesKeys(type):
 def check_number(value: Any, name: str) -> None:
     """Require a finite number above 0."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
-        raise ConfigurationError(f"{name} must be a number above 0, not {value!r}")
+        raise ConfigurationError(f"{name} must be a number above 0, not {shown(value)}")
 
 
 def check_count(value: Any, name: str, *, most: int = 1_000_000) -> None:
     """Require a whole number from 1 to ``most``."""
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise ConfigurationError(f"{name} must be a whole number from 1 to {most:,}, not {value!r}")
+        raise ConfigurationError(f"{name} must be a whole number from 1 to {most:,}, not {shown(value)}")
 
 
 def check_times(timeout: Any, deadline: Any) -> None:
@@ -129,7 +129,7 @@ def is_a(kind: type) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
 
     def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
         if not isinstance(value, kind):
-            raise ConfigurationError(f"{attribute.name} must be a {kind.__name__}, not {value!r:.80}")
+            raise ConfigurationError(f"{attribute.name} must be a {kind.__name__}, not {shown(value)}")
 
     return check
 
@@ -145,7 +145,8 @@ def is_key(_: Any, attribute: attrs.Attribute[Secret], secret: Secret) -> None:
 def is_org_id(_: Any, attribute: attrs.Attribute[str], value: str) -> None:
     """Require one plain path segment (an attrs validator)."""
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9-]{1,64}", value):
-        raise ConfigurationError(f'{attribute.name} must be the account number as text, such as "22824", not {value!r}')
+        what = 'the account number as text, such as "22824"'
+        raise ConfigurationError(f"{attribute.name} must be {what}, not {shown(value)}")
 
 
 def to_time_zone(value: str | tzinfo) -> Any:
@@ -164,14 +165,14 @@ def is_time_zone(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
         example = "a tzinfo or a name such as 'Asia/Kolkata'"
         has_zones = isinstance(to_time_zone("Asia/Kolkata"), tzinfo)
         hint = "" if has_zones else ". This machine has no time zones: pip install tzdata"
-        raise ConfigurationError(f"{attribute.name} must be {example}, not {value!r:.80}{hint}")
+        raise ConfigurationError(f"{attribute.name} must be {example}, not {shown(value)}{hint}")
 
 
 def is_field_name(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
     """Require None or a schema name (an attrs validator)."""
     if value is not None and not (isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_.]{1,128}", value)):
         example = 'the schema name of a field, such as "CustomData.ClientRef"'
-        raise ConfigurationError(f"{attribute.name} must be {example}, not {value!r:.80}")
+        raise ConfigurationError(f"{attribute.name} must be {example}, not {shown(value)}")
 
 
 def to_origin(url: Any) -> Any:

@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, shown
 
 LOG_LEVEL = "LSQ_LOG"
 
@@ -38,7 +38,7 @@ def log_to_stderr(level: str | None) -> None:
     if not level:
         return
     if str(level).strip().lower() not in ("info", "debug"):
-        raise ConfigurationError(f"{LOG_LEVEL} must be info or debug, not {level!r:.40}")
+        raise ConfigurationError(f"{LOG_LEVEL} must be info or debug, not {shown(level, 40)}")
     logger.setLevel(str(level).strip().upper())
     if not any(isinstance(handler, _StderrHandler) for handler in logger.logger.handlers):
         handler = _StderrHandler()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, shown
 
 _FLAGS = ("O_CREAT", "O_NOFOLLOW", "O_NONBLOCK")  # Windows has only the first; a pipe must not block
 _SIDES = ("-wal", "-shm", "-journal")  # the files that SQLite keeps next to a database
@@ -26,7 +26,7 @@ def file_name(path: object) -> str:
         with suppress(UnicodeEncodeError):  # an unpaired surrogate
             if b"\0" not in os.fsencode(name):
                 return name
-    raise ConfigurationError(f"The path of a file is required, as text or Path, not {name!a:.80}.")
+    raise ConfigurationError(f"The path of a file is required, as text or Path, not {shown(name)}.")
 
 
 def open_private_file(path: PathLike, flags: int) -> int:

@@ -28,7 +28,7 @@ from ._attachment_sources import (
     in_thread,
 )
 from ._attachment_types import content_type_of
-from .errors import INVISIBLE, InvalidRequestError, printable
+from .errors import INVISIBLE, InvalidRequestError, printable, shown
 
 __all__ = ["Attachable", "Attachment", "Reader", "as_attachments", "as_tuple", "in_thread"]
 
@@ -54,7 +54,7 @@ def _file_name(name: object) -> str:
 def _check_content_type(_: Any, attribute: Any, value: Any) -> None:
     """Require a media type (an attrs validator). A line end in it would add a header to the multipart body."""
     if not isinstance(value, str) or not _CONTENT_TYPE.fullmatch(value):
-        raise InvalidRequestError(f"a content type must have the form of image/png, not {value!r:.80}")
+        raise InvalidRequestError(f"a content type must have the form of image/png, not {shown(value)}")
 
 
 class Upload(Protocol):
@@ -67,7 +67,7 @@ class Upload(Protocol):
 class Attachment:
     """A file to send. Each attempt of a call sends it completely.
 
-    Use one of the ``from_`` methods. ``name`` is a file name of at most 255 bytes without control, bidi and other
+    Use one of the ``from_`` methods. ``name`` is a file name of at most 255 bytes without control, bidi or other
     invisible characters; the folders of a path are removed. ``content_type`` is guessed from the name by default; a
     compressed file has the type of its compression. A name or content type that is not valid raises
     InvalidRequestError.
@@ -152,7 +152,7 @@ class Attachment:
 
 
 Attachable = Attachment | Path | BinaryIO | Upload | tuple[str, bytes | BinaryIO] | tuple[str, bytes | BinaryIO, str]
-"""Everything that a call accepts as an attachment. A tuple has the name, the bytes or an open file, and the type."""
+"""Everything that a call accepts as an attachment. A tuple is (name, content) or (name, content, content type)."""
 
 
 def as_tuple(given: Iterable[Attachable]) -> tuple[Attachable, ...]:
@@ -185,7 +185,7 @@ def _as_attachment(item: Any) -> Attachment:
     if hasattr(item, "read"):
         return Attachment.from_file(item)
     what = "a Path, an open binary file, an Attachment or a tuple (name, bytes, type)"
-    raise InvalidRequestError(f"an attachment must be {what}, not {item!r:.80}")
+    raise InvalidRequestError(f"an attachment must be {what}, not {shown(item)}")
 
 
 def _from_upload(file: Any, name: Any, content_type: str | None) -> Attachment:

@@ -18,7 +18,7 @@ from ._version import __version__
 from ._wire.call import Call, Idempotency, Send
 from ._wire.serialize import encode
 from .config import CallOptions, Config, Lane, RetryPolicy
-from .errors import ConfigurationError, InvalidRequestError, NotFoundError
+from .errors import ConfigurationError, InvalidRequestError, NotFoundError, shown
 from .events import Hook
 from .limits import Limiter, limiter_from_env
 from .records import TicketReceipt
@@ -177,15 +177,15 @@ class ServiceClient:
         argument that cannot be valid raises InvalidRequestError.
         """
         if not isinstance(method, str) or not re.fullmatch(r"[A-Z]{3,10}", method):
-            raise InvalidRequestError(f"method must be a word in capitals, such as POST, not {method!r:.40}")
+            raise InvalidRequestError(f"method must be a word in capitals, such as POST, not {shown(method, 40)}")
         # Dot segments, schemes, queries and characters that need quoting are rejected: they could leave the tenant.
         parts = path.removeprefix("/").split("/") if isinstance(path, str) else [""]
         if not all(re.fullmatch(r"[A-Za-z0-9._~-]{1,128}", part) and part.strip(".") for part in parts):
-            raise InvalidRequestError(f"path must be plain words, such as tickets/143/anything, not {path!r:.80}")
+            raise InvalidRequestError(f"path must be plain words, such as tickets/143/anything, not {shown(path)}")
         try:
             query = dict(params or {})
             httpx.URL("/".join((self._session.config.tenant_url, *parts)), params=query)
-        except (TypeError, ValueError, httpx.InvalidURL) as error:
+        except Exception as error:  # whatever httpx raises, or an object of the caller
             raise InvalidRequestError(f"params must map text to text and fit into a URL: {error}") from None
         repeated = Idempotency.IDEMPOTENT if repeatable else Idempotency.NON_IDEMPOTENT
         call = Call(

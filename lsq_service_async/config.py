@@ -1,4 +1,4 @@
-"""The settings of a client: frozen, each with its default, checked when they are made."""
+"""The settings of a client: frozen, checked when they are made, all but the keys and the org id with a default."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import attrs
 from . import _config_validators as validators
 from ._config_validators import Secret, is_loopback
 from ._logging import LOG_LEVEL, log_to_stderr
-from .errors import ConfigurationError
+from .errors import ConfigurationError, shown
 
 __all__ = ["CallOptions", "Config", "Lane", "RateLimit", "RetryPolicy", "Secret", "is_loopback"]
 
@@ -55,7 +55,7 @@ class RateLimit:
         validators.check_count(self.calls, "RateLimit.calls")
         validators.check_number(self.per, "RateLimit.per")
         if self.window not in ("any", "sliding"):
-            raise ConfigurationError(f'RateLimit.window must be "any" or "sliding", not {self.window!r:.80}')
+            raise ConfigurationError(f'RateLimit.window must be "any" or "sliding", not {shown(self.window)}')
 
     def __str__(self) -> str:
         return f"{self.calls} calls in {self.per:g} s{' (sliding)' if self.window == 'sliding' else ''}"
@@ -66,7 +66,7 @@ class RateLimit:
         match = re.fullmatch(r"\s*([0-9]{1,7})\s*/\s*([0-9]{1,7}(?:\.[0-9]{1,6})?)(?:\s+(any|sliding))?\s*", text)
         if not match:
             raise ConfigurationError(
-                f'a rate limit is written as calls/seconds, such as 25/5 or "25/5 sliding", not {text!r}'
+                f'a rate limit is written as calls/seconds, such as 25/5 or "25/5 sliding", not {shown(text)}'
             )
         window: Any = match[3] or "any"
         return cls(int(match[1]), per=float(match[2]), window=window)
@@ -93,7 +93,7 @@ class RetryPolicy:
         validators.check_count(self.attempts, "RetryPolicy.attempts")
         if not isinstance(self.repeat_creates, bool) and self.repeat_creates != "look":
             raise ConfigurationError(
-                f'RetryPolicy.repeat_creates must be True, False or "look", not {self.repeat_creates!r:.80}'
+                f'RetryPolicy.repeat_creates must be True, False or "look", not {shown(self.repeat_creates)}'
             )
         validators.check_number(self.backoff, "RetryPolicy.backoff")
         validators.check_number(self.backoff_cap, "RetryPolicy.backoff_cap")
@@ -129,10 +129,10 @@ class Config(metaclass=validators.HidesKeys):
     retry: RetryPolicy = attrs.field(factory=RetryPolicy, validator=validators.is_a(RetryPolicy))
     timeout: float = 30.0
     deadline: float | None = None
-    allow_http: bool = False
+    allow_http: bool = attrs.field(default=False, validator=validators.is_a(bool))
     max_file_bytes: int | None = None
     max_upload_bytes: int | None = None
-    attachment_digests: bool = True
+    attachment_digests: bool = attrs.field(default=True, validator=validators.is_a(bool))
     _metadata_url: str | None = attrs.field(default=None, converter=validators.to_origin, alias="metadata_url")
     metadata_ttl: float = 300.0
     _leads_url: str | None = attrs.field(default=None, converter=validators.to_origin, alias="leads_url")

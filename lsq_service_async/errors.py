@@ -14,7 +14,7 @@
         NotFoundError                    404
         RateLimitError                   429, or another status with the message of the rate limit
         ServerError                      5xx
-        OperationFailedError             200 with a body that reports a failure
+        OperationFailedError             2xx with a body that reports a failure
       MalformedResponseError             a read, or an update without files, got an undocumented response
 
 The error of a call has its ``reference``, the id that is also in events and log messages, and its ``attempts``,
@@ -44,6 +44,17 @@ def printable(text: str, limit: int | None = None) -> str:
     if limit is not None and len(text) > limit:
         text = f"{text[:limit]}..."
     return INVISIBLE.sub(_escaped, text)
+
+
+def shown(value: object, limit: int = 80) -> str:
+    """Return the repr of an argument for a message, cut to ``limit`` characters. Never raises.
+
+    The repr of a huge whole number raises ValueError, and that of a class of the caller may raise anything.
+    """
+    try:
+        return repr(value)[:limit]
+    except Exception:
+        return f"an object of type {type(value).__name__}"
 
 
 def _escaped(found: re.Match[str]) -> str:
@@ -94,9 +105,9 @@ class NotSentError(LSQServiceError):
 class QueueTimeoutError(NotSentError):
     """The call was not sent, because the rate limit would have made it wait beyond its deadline.
 
-    A new call after ``retry_after`` seconds is expected to meet the same deadline. If your program is a web server, it
-    can return this number in the Retry-After header of its response. If the file or the Redis server of a shared limit
-    was unavailable until the deadline, ``__cause__`` is its error.
+    A call that is made after ``retry_after`` seconds, with a deadline of the same length, should be sent in time. If
+    your program is a web server, it can return this number in the Retry-After header of its response. If the file or
+    the Redis server of a shared limit was unavailable until the deadline, ``__cause__`` is its error.
     """
 
     def __init__(self, message: str, *, retry_after: float = 0.0, **about: Any) -> None:
@@ -215,7 +226,7 @@ class ServerError(APIStatusError):
 
 
 class OperationFailedError(APIStatusError):
-    """The status is 200, but the body reports a failure: a ``Status`` other than "Success", or an ``ExceptionType``."""
+    """The status is 2xx, but the body reports a failure: a ``Status`` other than "Success", or an ``ExceptionType``."""
 
 
 class MalformedResponseError(LSQServiceError):

@@ -23,6 +23,7 @@ from .errors import (
     OutcomeUnknownError,
     RateLimitError,
     ServerError,
+    shown,
 )
 from .records import (
     UNSET,
@@ -80,18 +81,18 @@ class Tickets:
 
         This reads every ticket number that the create can have. If there are more than ``max_reads``, the result is
         `Unclear`. The range of numbers ends below a ticket of this client whose create was sent at least ``quiet``
-        seconds after the lost one timed out. As long as no such ticket exists, the result is `Unclear`: this method
-        does not wait. Without `Config.marker_field`, tickets are compared by content, which is safe only if no other
-        program creates tickets with the same text. A ticket with the same title and lead that differs elsewhere makes
-        the result `Unclear`, because the account may have changed it.
+        seconds after the lost one ended. As long as no such ticket exists, the result is `Unclear`: this method does
+        not wait. Without `Config.marker_field`, tickets are compared by content, which is safe only if no other program
+        creates tickets with the same text. A ticket with the same title and lead that differs elsewhere makes the
+        result `Unclear`, because the account may have changed it.
 
-        Raises InvalidRequestError for any other error, and for an error that was pickled. Also raises the errors of
-        `get`, except those that concern only one ticket, such as NotFoundError.
+        Raises InvalidRequestError if ``error`` is anything else, or was pickled. Also raises the errors of `get`,
+        except those that concern only one ticket, such as NotFoundError.
         """
         lost = getattr(error, "lost", None)
         if not isinstance(lost, SentCreate):
             raise InvalidRequestError(
-                f"look_up takes an OutcomeUnknownError that a create raised in this process, not {error!r:.80}"
+                f"look_up takes an OutcomeUnknownError that a create raised in this process, not {shown(error)}"
             )
         return await self._decide(lost, quiet, max_reads)
 
@@ -355,7 +356,7 @@ def create_call(
     if reference is None:
         reference = secrets.token_hex(8)
     elif not isinstance(reference, str) or not re.fullmatch(r"[A-Za-z0-9._:-]{1,64}", reference):
-        raise InvalidRequestError(f"a reference is 1 to 64 letters, digits and . _ : -, not {reference!r:.80}")
+        raise InvalidRequestError(f"a reference is 1 to 64 letters, digits and . _ : -, not {shown(reference)}")
     dto, files = new_ticket_dto(ticket), as_tuple(attachments) if attachments else ()
     if marker is not None:
         if any(field["SchemaName"] == marker for field in dto["Fields"]):

@@ -20,7 +20,7 @@ _Ends = list[int]
 
 
 class Redactor:
-    r"""Replaces secrets in a text with ``***``, in upper or lower case, and with escapes: \u0041, %41, &#65;.
+    r"""Replaces secrets in a text with ``***``, in any case, and also written with escapes: \u0041, %41, &#65;.
 
     The time is proportional to the length of the text. The methods keep no secret in a local variable, because crash
     reporters send the local variables of every frame.

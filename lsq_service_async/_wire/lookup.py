@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from ..errors import InvalidRequestError
+from ..errors import InvalidRequestError, shown
 from ..records import Absent, Found, NewTicket, Ticket, TicketReceipt, Unclear, Verdict
 from .serialize import field_values
 
@@ -141,7 +141,7 @@ class Search:
     def __init__(self, own: OwnTickets, *, quiet: float, max_reads: float) -> None:
         for name, value in (("quiet", quiet), ("max_reads", max_reads)):
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-                raise InvalidRequestError(f"{name} must be a number of at least 0, not {value!r:.80}")
+                raise InvalidRequestError(f"{name} must be a number of at least 0, not {shown(value)}")
         self._earlier: dict[int, float] = {}
         self._latest = -math.inf
         self.reads_left: float = max_reads
@@ -205,7 +205,7 @@ class Search:
         if lost.above is None or lost.ended_at is None:
             return "its number range was not recorded"
         if self.seconds_left(lost, now):
-            return f"it may still be applied; look it up {self._quiet:g} s after it ended or later"
+            return f"it may still be applied; look it up no earlier than {self._quiet:g} s after it ended"
         if below is None:
             later = f"at least {self._quiet:g} s after it ended" if self._quiet else "after it ended"
             text = "has been answered yet; look it up again after the next create"
@@ -226,10 +226,11 @@ class Search:
         return create.reference if create.marker in self._unchanged else create.ticket.title or ""
 
     def _with_the_text(self, lost: SentCreate) -> tuple[list[tuple[SentCreate, int]], list[SentCreate]]:
-        """Return the lost creates with the same values, each with the end of its range, and those with other values.
+        """Return the lost creates with the text of ``lost``: those with its values too, then all others.
 
-        The first list is sorted by the ends and stops at ``lost``. If each create, in this order, is matched with the
-        lowest ticket that fits, as many creates as possible are matched.
+        Each create of the first list has the end of its range. The list is sorted by the ends and stops at ``lost``. If
+        each create, in this order, is matched with the lowest ticket that fits, as many creates as possible are
+        matched.
         """
         sent, equal, others = self._sent(lost), [], []
         for create in {**self._own.lost, lost: None}:
@@ -274,7 +275,7 @@ class Search:
         """Read the tickets in the range and return the lowest match, so that equal creates get one ticket each."""
         if self._unread(numbers) > self.reads_left:
             left = f"{self.reads_left:g} of {self._max_reads:g} reads are left"
-            return Unclear(f"its ticket can have {len(numbers):,} numbers, and only {left}")
+            return Unclear(f"its ticket may have any of {len(numbers):,} numbers, but only {left}")
         missing: list[int] = []
         similar = None
         for start in range(0, len(numbers), _AT_ONCE):
@@ -294,7 +295,7 @@ class Search:
                     self._own.add_found(lost, receipt)
                     return Found(receipt)
         if similar is not None:
-            return Unclear(f"ticket {similar} resembles it, and its values do not prove which create it belongs to")
+            return Unclear(f"ticket {similar} resembles it, but its values do not prove that this create made it")
         if missing:
             return Unclear(
                 f"{len(missing)} of {len(numbers)} tickets from {numbers[0]} to {numbers[-1]} cannot be read"
@@ -306,8 +307,9 @@ class Search:
 
         A ticket with another text or another lead belongs to another program. The account may have changed any other
         field, even if it did not change those of the samples. So a ticket that differs only in other fields may belong
-        to the create, unless it has exactly the values of another lost create. Which of several equal creates gets a
-        ticket does not matter, unless a lower number that only this create can have could not be read (``missing``).
+        to the create, unless it has exactly the values of another lost create. If several equal creates fit, it does
+        not matter which of them gets the ticket. There is one exception: a lower number that could not be read
+        (``missing``) may be the ticket of this create, but not of the others.
         """
         if lost.receipt is not None:
             return False

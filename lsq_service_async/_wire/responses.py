@@ -64,7 +64,8 @@ _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _LIMIT_TYPE = "MXAPIRateLimitExceededException".casefold()
-# Matched at the beginning of a message only: later in it, the service may quote a ticket that contains this text.
+# Without the exception type of the rate limit, this is matched at the beginning of a message only: later in it, the
+# service may quote a ticket that contains this text.
 _LIMIT = re.compile(
     r"(?:API\s{1,9}calls\s{1,9})?exceeded the limit of (.{1,40}?)(?: calls)? in (.{1,40}?) (second|minute|hour|day)",
     re.IGNORECASE,

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from ..errors import InvalidRequestError
+from ..errors import InvalidRequestError, shown
 from ..records import UNSET, NewTicket, Ticket, TicketReceipt, TicketRef, TicketUpdate
 from ..records.tickets import number_of
 
@@ -89,7 +89,7 @@ def field_values(ticket: NewTicket | TicketUpdate) -> dict[str, Any]:
         raise InvalidRequestError(f"a field must not be given both by attribute and in fields: {', '.join(twice)}")
     for name, value in ticket.fields.items():
         if not isinstance(name, str) or not name.strip() or not name.isprintable():
-            raise InvalidRequestError(f"a schema name in fields must be printable text, not {name!r:.80}")
+            raise InvalidRequestError(f"a schema name in fields must be printable text, not {shown(name)}")
         values[name] = value
     for name, value in values.items():
         if isinstance(value, date):
@@ -108,7 +108,7 @@ def _named_values(ticket: NewTicket | TicketUpdate) -> dict[str, Any]:
         if value is not_given:
             continue
         if name == "due_date" and isinstance(value, str):  # the record could not read it
-            raise InvalidRequestError(f"due_date: {value!r:.40} is not a date with a time zone; {_DATES}")
+            raise InvalidRequestError(f"due_date: {shown(value, 40)} is not a date with a time zone; {_DATES}")
         is_date = name == "due_date" and isinstance(value, date)
         if not (is_date or value is None or isinstance(value, str | UUID)):
             raise InvalidRequestError(f"{name} must be text or None, not {type(value).__name__}")
@@ -136,13 +136,13 @@ def _date(name: str, moment: date) -> str:
 def ticket_ref(ticket: TicketRef) -> str:
     """Return a ticket's number or GUID for a URL. A key is accepted as a number."""
     text = ticket.number if isinstance(ticket, Ticket | TicketReceipt) else ticket
-    if isinstance(text, UUID) or (isinstance(text, int) and not isinstance(text, bool) and text > 0):
+    if isinstance(text, UUID) or (isinstance(text, int) and not isinstance(text, bool) and 0 < text < 10**18):
         text = str(text)
     text = number_of(text) if isinstance(text, str) else text
     # Stricter than quoting, because a quoted ".." leaves the path of the tenant too.
     if not isinstance(text, str) or not re.fullmatch(r"[A-Za-z0-9-]{1,64}", text):
         what = "by number, such as '143', key, such as '#143', or GUID"
-        raise InvalidRequestError(f"a ticket must be given {what}, not {text!r:.80}")
+        raise InvalidRequestError(f"a ticket must be given {what}, not {shown(text)}")
     return text
 
 
@@ -150,5 +150,5 @@ def ticket_number(ticket: TicketRef) -> str:
     """Return a ticket's number, for operations that take no GUID."""
     text = ticket_ref(ticket)
     if not re.fullmatch(r"[0-9]{1,18}", text):
-        raise InvalidRequestError(f"give the ticket number, such as '143', not {text!r}; tickets.get returns it")
+        raise InvalidRequestError(f"give the ticket number, such as '143', not {shown(text)}; tickets.get returns it")
     return text

@@ -48,7 +48,7 @@ class CircuitBreaker:
         """Count the result of a row. None means success."""
         if isinstance(error, RateLimitError) and error.is_quota:
             self._quota = error
-        # A call that was too late for its deadline has a cause only if the backend of the rate limit was unavailable.
+        # A QueueTimeoutError has a ``__cause__`` only if the backend of the rate limit was unavailable.
         is_late = isinstance(error, QueueTimeoutError) and error.__cause__ is None
         is_lost = isinstance(error, OutcomeUnknownError | NotSentError) and not is_late
         if isinstance(error, AuthenticationError | PermissionDeniedError):

@@ -18,7 +18,7 @@ import attrs
 
 from .._config_validators import to_time_zone
 from ..attachments import Attachable, Attachment
-from ..errors import InvalidRequestError
+from ..errors import InvalidRequestError, shown
 from ..records import NewTicket, TicketUpdate
 from .rows import KEY_LENGTH, BulkRow
 
@@ -40,8 +40,8 @@ class ColumnError(ValueError):
     """A column has a name or a value that cannot be used. The message contains the fix."""
 
     def __init__(self, column: object, message: str) -> None:
-        shown = column if isinstance(column, str) and column.isprintable() else ascii(column)
-        super().__init__(f"column {shown}: {message}")
+        name = column if isinstance(column, str) and column.isprintable() else shown(column)
+        super().__init__(f"column {name}: {message}")
 
 
 def field_names(ticket_type: TicketType) -> tuple[str, ...]:
@@ -64,7 +64,8 @@ def fields_of(names: Iterable[Any], ticket_type: TicketType, *, in_file: bool = 
     fields = []
     for name in names:
         if not isinstance(name, str):
-            raise ColumnError(name, "the name of a column must be text")
+            hint = "; csv.DictReader uses None for cells beyond the header" if name is None else ""
+            raise ColumnError(name, f"the name of a column must be text{hint}")
         field = known.get(_folded(name)) or _schema_name(name, known)
         if field.lower() in found:
             raise ColumnError(name, f"same field as {found[field.lower()]}; remove one of the two")
@@ -89,7 +90,8 @@ def _schema_name(name: str, known: Mapping[str, str]) -> str:
     if not stripped:
         raise ColumnError("?", "the column has no name; name it or remove it")
     if _folded(name) == TARGET:
-        raise ColumnError(name, "only an update has a target; add --operation update, or remove the column")
+        text = 'only an update has a target; use operation="update" (--operation update), or remove the column'
+        raise ColumnError(name, text)
     if _SCHEMA_NAME.fullmatch(stripped) and not stripped.islower():
         return stripped
     close = difflib.get_close_matches(_folded(name), known, 1)
@@ -136,7 +138,7 @@ def check_text(name: str, text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ColumnError(name, f"{text!a:.80} contains half of a surrogate pair; correct the text") from None
+        raise ColumnError(name, f"{shown(text)} contains half of a surrogate pair; correct the text") from None
     if _PHONE.search(name) and _SCIENTIFIC.fullmatch(text):
         raise ColumnError(
             name, f"{text!r} was rounded by a spreadsheet; format the column as text and enter the phone number again"
@@ -148,7 +150,7 @@ def _due_date(value: Any, zone: tzinfo | None) -> datetime | None:
         try:
             value = datetime.fromisoformat(value.strip())
         except ValueError:
-            raise ColumnError(_DUE_DATE, f"{value!r:.40} is not a date; {_LIKE_THIS}") from None
+            raise ColumnError(_DUE_DATE, f"{shown(value, 40)} is not a date; {_LIKE_THIS}") from None
     if not isinstance(value, datetime | None):
         day = "a date has no time; " if isinstance(value, date) else ""
         raise ColumnError(_DUE_DATE, f"expected text, not {type(value).__name__}; {day}{_LIKE_THIS}")
@@ -230,14 +232,14 @@ def rows_from(
     all records before any is sent, pass ``list(rows_from(...))`` to `create`.
     """
     if operation not in ("create", "update"):
-        raise InvalidRequestError(f'operation must be "create" or "update", not {operation!r:.80}.')
+        raise InvalidRequestError(f'operation must be "create" or "update", not {shown(operation)}.')
     zone = time_zone_of(time_zone)
     if hasattr(records, "to_dicts"):  # polars
         records = records.to_dicts()
     elif hasattr(records, "to_dict"):  # pandas
         records = records.to_dict("records")
     if not isinstance(records, Iterable):
-        raise InvalidRequestError(f"records must be a synchronous iterable of mappings, not {records!r:.80}")
+        raise InvalidRequestError(f"records must be a synchronous iterable of mappings, not {shown(records)}")
     renamed = {**(columns or {}), **({} if key is None else {key: KEY})}
     ticket_type = NewTicket if operation == "create" else TicketUpdate
     return _rows(records, key, renamed, ticket_type, partial(Attachment.from_folder, attachments_from), zone)
@@ -253,7 +255,7 @@ def _rows(
 ) -> Iterator[BulkRow]:
     for number, record in enumerate(records, 1):
         if not hasattr(record, "keys"):
-            raise InvalidRequestError(f"record {number} is not a mapping of names to values, but {record!r:.80}")
+            raise InvalidRequestError(f"record {number} is not a mapping of names to values, but {shown(record)}")
         try:
             given = [name for name in record.keys() if renamed.get(_unmarked(name), "") is not None]  # noqa: SIM118 -- sqlite3.Row
             names = [_unmarked(name) for name in given]
@@ -311,5 +313,5 @@ def time_zone_of(given: str | tzinfo | None) -> tzinfo | None:
     """Return a time zone by its name. Raises InvalidRequestError for a name that is not known."""
     zone = None if given is None else to_time_zone(given)
     if not isinstance(zone, tzinfo | None):
-        raise InvalidRequestError(f"time_zone must be a tzinfo or a name such as 'Asia/Kolkata', not {given!r:.80}")
+        raise InvalidRequestError(f"time_zone must be a tzinfo or a name such as 'Asia/Kolkata', not {shown(given)}")
     return zone

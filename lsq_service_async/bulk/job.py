@@ -11,7 +11,7 @@ import attrs
 
 from .._logging import logger
 from ..config import RateLimit
-from ..errors import InvalidRequestError, LSQServiceError, NotSentError, printable
+from ..errors import InvalidRequestError, LSQServiceError, NotSentError, printable, shown
 from ..records import Absent, Found, Lookup, TicketReceipt
 from ._journal_file import Entry, PathLike, State, check_account
 from .circuit_breaker import CircuitBreaker
@@ -72,7 +72,7 @@ class BulkJob:
     ) -> None:
         is_known = on_unknown in ("skip", "stop", "resend") or isinstance(on_unknown, Lookup) or callable(on_unknown)
         if not is_known:
-            text = f'on_unknown must be "skip", "stop", "resend", a Lookup or a function, not {on_unknown!r:.80}.'
+            text = f'on_unknown must be "skip", "stop", "resend", a Lookup or a function, not {shown(on_unknown)}.'
             raise InvalidRequestError(text)
         if isinstance(on_unknown, Lookup) and setup.verb == "updated":
             raise InvalidRequestError("A Lookup finds creates only. For updates, pass a function.")
@@ -176,7 +176,7 @@ class BulkJob:
         return await (anext(self._rows, None) if self._queue is None else self._queue.pull())
 
     async def _process(self, item: Row | UnknownRow) -> RowOutcome | None:
-        """Return the outcome of a row; None if the row waits for a look-up."""
+        """Return the outcome of a row. None if it waits for a look-up, or if the run only looks rows up."""
         try:
             if isinstance(item, UnknownRow):
                 outcome, row = await self._look_up(item), item.row
@@ -337,7 +337,7 @@ class Bulk:
         failed ones. Rows whose content has changed get an outcome too.
         """
         if isinstance(lookup, str):
-            raise InvalidRequestError(f"lookup must be a Lookup or a function, not {lookup!r:.80}.")
+            raise InvalidRequestError(f"lookup must be a Lookup or a function, not {shown(lookup)}.")
         return BulkJob(rows, journal, self._setup_for("created"), on_unknown=lookup, only_look_up=True)
 
     def update(

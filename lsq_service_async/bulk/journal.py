@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from ..errors import APIStatusError, InvalidRequestError, LSQServiceError
+from ..errors import APIStatusError, InvalidRequestError, LSQServiceError, shown
 from ..records import NewTicket, NumberRange, TicketReceipt, TicketUpdate
 from ..records.tickets import number_of
 from ._journal_file import (
@@ -103,7 +103,9 @@ class Journal:
         ticket: NewTicket | TicketUpdate | None = None,
         is_answer: bool = True,
     ) -> Entry:
-        """Store the result of a row. It is durable when this returns. An error may name a field of the ``ticket``.
+        """Store the result of a row. It is durable when this returns.
+
+        ``ticket`` is used only to find out which of its fields the error names.
 
         ``is_answer`` is False for the result of a look-up, because its ticket number may be wrong.
         """
@@ -177,9 +179,9 @@ class RowMatcher:
     def match(self, database: sqlite3.Connection, row: Row, edited: bool = False) -> tuple[Entry, str | None]:
         """Return the entry of a row, and the reason if the row must not be sent. A new row gets a new entry.
 
-        It must not be sent if its content or its key has changed since an earlier run. With ``edited``, the content of
-        a row that was certainly not applied may have changed. Raises InvalidRequestError for a key that the input has
-        twice.
+        It must not be sent if its content has changed since an earlier run, or if it has lost its key. With ``edited``,
+        the content of a row that was certainly not applied may have changed. Raises InvalidRequestError for a key that
+        the input has twice.
         """
         key = self._key_of(database, row)
         found = entry_of(database, key)
@@ -249,7 +251,7 @@ def _reason(row: Row, entry: Entry) -> str:
 
 
 def match_rows(path: PathLike, rows: Iterable[AnyRow]) -> Iterator[tuple[AnyRow, Entry, str | None]]:
-    """Yield each row with its entry in a journal, and the reason if a run would not send it. Blocks."""
+    """Yield each row with its entry in a journal, and the reason if it has changed so that it is not sent. Blocks."""
     name, matcher = checked_path(path), RowMatcher()
     with reading(name):
         database = open_for_reading(name)
@@ -343,10 +345,10 @@ def resolve(
 
 def _decide(key: str, entry: Entry | None, decision: str | State | None) -> Entry:
     if entry is None:
-        raise InvalidRequestError(f"There is no row {key!r} in the journal. Nothing was changed.")
+        raise InvalidRequestError(f"There is no row {shown(key, 300)} in the journal. Nothing was changed.")
     decision = number_of(decision) if isinstance(decision, str) else decision
     if isinstance(decision, str) and not re.fullmatch(r"[0-9]{1,64}", decision):
-        raise InvalidRequestError(f"A ticket number must be digits, not {decision!r:.40}. Nothing was changed.")
+        raise InvalidRequestError(f"A ticket number must be digits, not {shown(decision, 40)}. Nothing was changed.")
     is_doubled = entry.possible_duplicate and isinstance(decision, str)
     if entry.state not in _IN_DOUBT and not is_doubled:
         raise InvalidRequestError(f"Row {key!r} is {entry.state.value}, not unknown. Nothing was changed.")

@@ -24,7 +24,7 @@ _FIRST = 5  # until a ticket number is known, at most this many rows are sent on
 
 
 class RowLookUps(Protocol):
-    """The look-ups of one run, which the client implements. Of a create that was sent, a run uses only ``samples``."""
+    """The look-ups of one run, which the client implements. A run uses only the attribute ``samples`` of a create."""
 
     @property
     def highest(self) -> int:
@@ -54,7 +54,10 @@ class RowLookUps(Protocol):
 
 @attrs.frozen
 class UnknownRow:
-    """A row that may have been applied. ``create`` is None for an update. ``entry`` is pending once found absent."""
+    """A row that may have been applied. ``create`` is None for an update.
+
+    If a look-up finds that the row was not applied, the state of ``entry`` becomes pending.
+    """
 
     row: Row
     entry: Entry
@@ -104,7 +107,7 @@ class RowQueue:
         self._changed.set()
 
     def skipped(self, row: Row, entry: Entry) -> None:
-        """Use a row that an earlier run has created as a sample, unless a person or a look-up gave its number."""
+        """Use a row as a sample if an earlier run created it, unless its number came from a person or a look-up."""
         if entry.receipt is None or not isinstance(row.given.ticket, NewTicket):
             return
         sample = self._recall(row, entry)

@@ -110,7 +110,7 @@ class Progress:
         self._last_result = 0.0
 
     def plan(self, states: Mapping[State, int], seconds_per_call: float, reads: int) -> Plan:
-        """The plan of a run, with the number of its rows in the journal by state, and the reads of its look-ups."""
+        """Plan a run, given the number of rows of the journal in each state and the number of reads for look-ups."""
         done = states.get(State.DONE, 0)
         if not isinstance(self._rows, Sized):
             return Plan(None, None, done)

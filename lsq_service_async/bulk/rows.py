@@ -16,7 +16,7 @@ import attrs
 
 from .._attachment_sources import SpooledSource
 from ..attachments import Attachable, as_attachments, as_tuple
-from ..errors import InvalidRequestError
+from ..errors import InvalidRequestError, shown
 from ..records import NewTicket, TicketRef, TicketUpdate
 from ..records.tickets import number_of
 
@@ -77,13 +77,11 @@ def row_of(item: Any) -> Row:
         raise InvalidRequestError(f"{text} To make rows from mappings, use bulk.rows_from.")
     key = row.key
     if key is not None and not (isinstance(key, str) and key.strip() and re.fullmatch(_KEY, key)):
-        raise InvalidRequestError(f"A bulk row's key must be text of 1 to {KEY_LENGTH} characters, not {key!a:.80}.")
+        raise InvalidRequestError(f"A bulk row's key must be text of 1 to {KEY_LENGTH} characters, not {shown(key)}.")
     try:
         return Row(row.key, digest_of(row.ticket, row.target, row.attachments), row)
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists
-        raise InvalidRequestError(
-            f"The values of the bulk row with the key {key!a:.80} are too large: {error}"
-        ) from None
+    except Exception as error:  # such as a number of thousands of digits, or lists in lists
+        raise InvalidRequestError(f"The values of the row with the key {shown(key)} cannot be used: {error}") from None
 
 
 def digest_of(ticket: NewTicket | TicketUpdate, target: TicketRef | None = None, files: Iterable[Any] = ()) -> str:

@@ -1,4 +1,4 @@
-"""`doctor --learn` and `doctor --burst`: find out how an account differs from others, as facts for the emulator."""
+"""`doctor --learn` and `doctor --burst`: report how an account differs from others, as facts for the emulator."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Learner:
         return [field for field in fields or () if isinstance(field, dict) and "SchemaName" in field]
 
     async def learn_tickets(self, lead_email: str | None) -> None:
-        """Learn which ids URLs accept, which tickets with near numbers can be read, and what automation changes.
+        """Learn which kinds of id a URL accepts, whether neighbouring tickets can be read, and what automation changes.
 
         With ``lead_email``, a ticket is created, and trashed at the end.
         """
@@ -233,7 +233,7 @@ async def measure_window(config: Config) -> tuple[dict[str, Any], str]:
             if refused:
                 facts = {"rate_limit": [calls, per], "window": "estimate"}
                 return facts, (
-                    f"{refused} of {calls} reads were refused one window later: the gateway estimates its window. "
+                    f"{refused} of {calls} reads were refused in a later window: the gateway estimates its window. "
                     f'Keep LSQ_RATE_LIMIT={calls}/{per:g}, without "sliding"'
                 )
     return {"rate_limit": [calls, per], "window": "sliding"}, (

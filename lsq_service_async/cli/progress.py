@@ -87,7 +87,7 @@ class ProgressDisplay:
         _LOG.removeHandler(self._handler)
 
     def close(self) -> None:
-        """Restore the terminal. Later calls have no effect."""
+        """Restore the terminal. To call this again has no effect."""
         if self.is_live:
             self._bar.stop()
 

@@ -1,4 +1,4 @@
-"""The command line as a shell sees it: exit codes, options, and stdout and stderr in any condition."""
+"""What a shell sees of the command line: exit codes, options, and streams that may be closed, full or broken."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class _Lenient:
 
 @contextmanager
 def reliable_streams() -> Iterator[None]:
-    """Keep both streams usable. After that, only a write to a stdout that is full or has no reader raises OSError.
+    """Make both streams safe to write to. Then only a write to a stdout that is full or has no reader raises OSError.
 
     A closed descriptor is opened on the null device, so that no other file gets its number. Characters that an encoding
     lacks are escaped.
@@ -102,8 +102,13 @@ def to_json(value: Any, *, encoding: str | None = None, indent: int | None = Non
 
 
 def printable_lines(text: str, limit: int | None = None) -> str:
-    """Return text for a terminal or a log, with its line ends. Each line is cut to the *limit*."""
+    """Make text safe for a terminal or a log, and keep its line breaks. Each line is cut to *limit* characters."""
     return "\n".join(printable(line, limit) for line in text.split("\n"))
+
+
+def counted(number: int, thing: str) -> str:
+    """Return a number with its noun, such as "1 row" or "2,000 rows"."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def _as_text(value: Any) -> str:

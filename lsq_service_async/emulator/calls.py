@@ -70,7 +70,7 @@ class Exchange:
         return await self._answer(self._body)
 
     def apply_later(self, seconds: float) -> None:
-        """Carry the call out after ``seconds``, also if its connection is closed by then."""
+        """Carry the call out after ``seconds``, even if its connection is closed by then."""
 
         async def apply() -> None:
             await self.pause(seconds)
@@ -125,10 +125,10 @@ class Call:
     """One request and its result so far.
 
     ``time``: when it arrived, on the emulator's clock. ``refused``: the rate window refused it; False for a 429 that a
-    fault sent. ``status``: of the response; None before it is sent, and if the connection was dropped. ``size``,
-    ``sha256`` and ``files`` describe a body that was read to its end; else they are None and empty. ``applied``: the
-    call changed the store. ``seconds``: from the arrival to the end of the response. ``text`` and ``answer``: the JSON
-    of the request and the body of the response, up to 16 KiB each; None for all but the last 1,000 calls.
+    fault sent. ``status``: of the response; None before it is sent, and if none was sent. ``size``, ``sha256`` and
+    ``files`` describe a body that was read to its end; else they are None and empty. ``applied``: the call changed the
+    store. ``seconds``: from the arrival to the end of the response. ``text`` and ``answer``: the JSON of the request
+    and the body of the response, up to 16 KiB each; None for all but the last 1,000 calls.
     """
 
     method: str

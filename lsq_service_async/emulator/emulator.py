@@ -54,16 +54,16 @@ class Emulator:
     limit. refused_count: refused calls count too, in the kinds that support it. leads_rate_limit: for the look-ups
     of leads, which have another window of the same kind (sliding if you pass a `Window`).
 
-    jitter: the longest delay in seconds in each direction; a call is counted between the two delays. port: 0 takes a
-    free one. clock, sleep, random: replace the clock and the random numbers. store: a `TicketStore`, to share tickets
-    with another emulator or to set the number of the first ticket.
+    jitter: each call waits up to this many seconds before it is counted, and again before its response is sent. port: 0
+    takes a free one. clock, sleep, random: replace the clock and the random numbers. store: a `TicketStore`, to share
+    tickets with another emulator or to set the number of the first ticket.
 
     admin: if False, trash, field metadata and sub-types answer 403 (not documented). enforce_mandatory: new tickets
     without a mandatory field get a 400. metadata_offset: the meaning of an Offset, on which the vendor's page
     contradicts itself: the number of records before the page ("from_zero"), the position of its first record
     ("from_one"), or the number of the page ("page"). facts: `Facts` about one account, as a mapping or the path of a
-    JSON file; they replace the settings above. keep: the most calls and files, counted together, in ``calls``.
-    on_call: is called with each call when it has ended.
+    JSON file; they replace the settings above. keep: how many calls and files, counted together, ``calls`` keeps at
+    most. on_call: is called with each call when it has ended.
     """
 
     def __init__(

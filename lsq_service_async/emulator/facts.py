@@ -1,4 +1,4 @@
-"""Facts in which accounts differ: `lsq-service doctor --learn` finds them, and tests invent them."""
+"""Facts that differ between accounts: `lsq-service doctor --learn` finds them, and tests invent them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from .window import WindowKind
 OffsetReading = Literal["from_zero", "from_one", "page"]
 """The meaning of an Offset: records before the page, position of its first record, or number of the page from 1.
 
-The vendor's sample sends 0, but the text says that 1 returns the records 1 to 25; so 0 is the first page in all three.
+The vendor's sample sends 0, but the vendor's text says that 1 returns the records 1 to 25. In all three readings, 0
+returns the first page.
 """
 
 _GOLDEN = (math.sqrt(5) - 1) / 2

@@ -32,7 +32,7 @@ _FIELDS, _IDENTITY, _OTHER_COLUMNS = (load_data("seed")[names] for names in ("fi
 
 
 class TicketFile(TicketStore):
-    """A store whose tickets, leads and numbering are kept in a SQLite file, also if the process is killed.
+    """A store whose tickets, leads and numbering are kept in a SQLite file, even if the process is killed.
 
     The file is created for this user alone. ValueError if it is not the file of an emulator, if another user owns it or
     can write to it, or if another emulator uses it. OSError if it is a folder or a symbolic link, or cannot be opened.

@@ -57,7 +57,7 @@ def not_per_spec(reason: str) -> HTTPException:
 
 
 def read_json(body: Body, *media_types: str, **rules: Rule) -> dict[str, Any]:
-    """Return the attributes in ``rules`` of a JSON body, or of the part ticketDTO of a form, or raise the 400."""
+    """Return the attributes that ``rules`` names, of a JSON body or of the part ticketDTO of a form, or raise a 400."""
     media_types = media_types or (JSON_BODY,)
     if body.media_type not in media_types:
         raise not_per_spec(f"the content type must be {' or '.join(media_types)}")

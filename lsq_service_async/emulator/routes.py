@@ -170,7 +170,7 @@ class Operations:
 
         At least one type is required (an inference).
         """
-        types = list_of(f"some of {', '.join(CONVERSATION_TYPES)}", CONVERSATION_TYPES.__contains__)
+        types = list_of(f"one or more of {', '.join(CONVERSATION_TYPES)}", CONVERSATION_TYPES.__contains__)
         tenant = ("the number of the tenant", lambda value: type(value) is int and str(value) == self.org_id)
         payload = read_json(request.state.body, TicketId=NUMBER, OrgId=tenant, ActivityType=types)
         ticket = self._ticket(str(payload["TicketId"]))

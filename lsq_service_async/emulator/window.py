@@ -93,8 +93,8 @@ class FixedWindow(_Limit):
 class TokenBucket(_Limit):
     """A bucket of ``calls`` tokens, full at first and refilled evenly with ``calls`` tokens per ``per`` seconds.
 
-    A call takes one token or is refused; a refused call takes none, whatever ``refused_count`` is. Nearly twice
-    ``calls`` pass in one stretch of ``per`` seconds, but a steady caller that is faster than the refill is refused.
+    A call takes one token or is refused; a refused call takes none, whatever ``refused_count`` is. In one stretch of
+    ``per`` seconds, nearly ``2 * calls`` calls can pass. A steady caller that is faster than the refill is refused.
     """
 
     def clear(self) -> None:

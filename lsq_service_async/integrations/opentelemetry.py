@@ -1,4 +1,4 @@
-"""Traces and metrics of a client, by the semantic conventions of OpenTelemetry for HTTP::
+"""Traces and metrics of a client, following the semantic conventions of OpenTelemetry for HTTP::
 
     ServiceClient(config, hooks=[OpenTelemetryHook()])
 

@@ -25,7 +25,7 @@ _TICK = 0.25  # s between checks whether a message is due
 _HEARTBEAT = 20.0  # s; an idle process sends a message this often, well within `_engine.sync.PRESENCE`
 _FIRST_BACK_OFF, _LONGEST_BACK_OFF = 0.1, 2.0  # s until the next message to a backend that is unavailable
 _SLOW = 0.1  # s without a reply, after which the error of a call that misses its deadline names the backend
-_TRIES = 5  # messages that opening and closing send at most if the backend is busy
+_TRIES = 5  # how often `open` and `aclose` try to send their message while the backend is busy
 
 
 class BackendUnavailableError(Exception):

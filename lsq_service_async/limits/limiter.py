@@ -40,8 +40,9 @@ _INTERACTIVE = Request(Lane.INTERACTIVE, is_large=False)
 class LimiterStats:
     """A snapshot of the limit: how many of its ``calls`` slots are ``used`` and ``free``, and how many calls wait.
 
-    ``estimated_wait`` is the number of seconds that a new call would wait in each lane. While response times
-    do not change, its error is at most ``per / calls`` or ``per / 30``, whichever is larger.
+    A slot is free if it was not used in the last ``per`` seconds. With the window "any", a call may have to wait
+    although a slot is free. ``estimated_wait`` is the number of seconds that a new call would wait in each lane. While
+    response times do not change, its error is at most ``per / calls`` or ``per / 30``, whichever is larger.
     """
 
     calls: int
@@ -73,8 +74,9 @@ class Slot:
         """Return the slot in ``per`` seconds. Call this when an attempt that may have reached the service ends.
 
         ``silence`` is for attempts without an answer: the seconds from the send to the timeout, or 0 if the connection
-        broke. If no other answer arrived in that time, the service stands still: then one call at a time is sent until
-        an answer arrives, and the slots of calls that timed out return ``per`` seconds after that answer.
+        broke. If a call timed out and no other answer arrived in that time, the service stands still: then one call at
+        a time is sent until an answer arrives, and the slots of calls that timed out return ``per`` seconds after that
+        answer.
         """
         limiter, self._limiter = self._limiter, None
         if limiter is not None:
@@ -89,6 +91,10 @@ class Slot:
 
 class Limiter(ABC):
     """Grants slots within the rate limit: interactive calls before bulk calls, and first in, first out in each lane.
+
+    If bulk calls wait, they get one slot in five. In each lane, retries are served before new calls, and other calls do
+    not wait for large uploads.
+
 
     It belongs to the event loop that opened it, and it counts its users: close it as often as it was opened.
 
@@ -125,7 +131,7 @@ class Limiter(ABC):
         return f"<{type(self).__name__}: {state}>"
 
     async def open(self, rate: RateLimit, name: str) -> None:
-        """Start to use the limit ``name`` (host and org).
+        """Start using the limit called ``name``, which consists of the host and the org.
 
         Raises ConfigurationError if the limiter is open for another rate or name, and LSQServiceError if it is in use
         in another event loop.
@@ -165,10 +171,10 @@ class Limiter(ABC):
     ) -> Slot:
         """Wait for a slot.
 
-        ``deadline`` is a time of the loop's clock. QueueTimeoutError is raised as soon as the estimate is later than
-        the deadline, and at the deadline at the latest. ``is_large`` marks an upload that may take long: at most half
-        of the slots are for large uploads, and other calls do not wait behind them. ``is_retry`` marks a call that was
-        sent before: it is served before the new calls of its lane.
+        ``deadline`` is a time of the loop's clock. QueueTimeoutError is raised as soon as the call is expected to be
+        sent after the deadline, and no later than the deadline. ``is_large`` marks an upload that may take long: at
+        most half of the slots are for large uploads, and other calls do not wait behind them. ``is_retry`` marks a call
+        that was sent before: it is served before the new calls of its lane.
 
         Call it in the event loop of the limiter. For speed, this is checked only if the call has to wait.
         """
@@ -208,8 +214,8 @@ class Limiter(ABC):
         """Pause and lower the rate, because the service refused the call ``reference``. Returns events for the hooks.
 
         ``retry_after``: the seconds that the service asked to wait, or None. ``named``: the calls and seconds that it
-        named as its limit, or None. ``sent``: when the call was sent, by the loop's clock; without it, a window ago. A
-        daily quota does not change the rate.
+        named as its limit, or None. ``sent``: when the call was sent, by the loop's clock; by default, one window ago.
+        A daily quota does not change the rate.
         """
         if named is not None and named[1] >= _DAY:
             if retry_after is None:
@@ -419,7 +425,8 @@ class Limiter(ABC):
         return check_in
 
     def _due(self, request: Request, *, is_retry: bool = False, number: float = math.inf) -> float:
-        """The loop time at which the waiting call ``number`` will be sent, or a call that joins its queue now."""
+        """The loop time at which the waiting call ``number`` will be sent. By default, that of a call that joins
+        now."""
         now = self._now()
         if not self._queues and not request.is_large and self._state.is_idle(now):
             return self._time()
@@ -444,7 +451,7 @@ class Limiter(ABC):
         if outage is not None:
             cause, back_off = outage
             late = max(late, back_off)
-            why = f"rate-limit backend unavailable until the deadline, so the call was not sent: {cause}"
+            why = f"rate-limit backend unavailable, so the call was not sent, because of its deadline: {cause}"
         error = QueueTimeoutError(f"{why}; retry in {late:.1f} s", retry_after=late)
         error.__cause__ = outage and outage[0]
         return error

@@ -67,7 +67,7 @@ class FifoQueue:
         return was_there
 
     def before(self, number: float) -> int:
-        """How many of the calls have a smaller number; 1000 if there are more, and ``number`` is finite."""
+        """The number of calls with a smaller number, counted up to 1000. With ``inf``, the number of all calls."""
         if number == math.inf:
             return len(self)
         first = itertools.islice(self._waiters, _MOST_COUNTED)
@@ -107,7 +107,8 @@ class PriorityQueues:
     def ahead(self, request: Request, room: int, *, is_retry: bool = False, number: float = math.inf) -> int:
         """The number of calls of its lane that are sent before the call ``number``, or before one that joins now.
 
-        Only ``room`` large uploads may be sent now. Calls that are not large pass the others.
+        Only ``room`` large uploads may be sent now. A call that is not large waits for these, and passes the other
+        uploads.
         """
         counts = {False: 0, True: 0}
         for (other, other_is_retry), queue in self._queues.items():

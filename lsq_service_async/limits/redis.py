@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import attrs
 
 from ..config import Secret
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, shown
 from ._backend import BackendBusyError, BackendUnavailableError, SharedLimiter
 from ._engine.messages import SyncMessage
 from ._engine.sync import SyncReply, state_from_json, state_to_json, sync
@@ -44,9 +44,9 @@ _ADDRESS = (
     rf"(rediss?://{_LOGIN}([^/?#@:\[\]\s]*|\[[0-9a-fA-F:.]+\])(:[0-9]+)?(/[0-9]*)?"
     rf"|unix://{_LOGIN}/[^?#@]+)(\?[^?#@]*)?"
 )
-_NOT_PERMITTED = "ACL failure|The user executing the script can't"  # in a script: redis-py has no class for it
+_NOT_PERMITTED = "ACL failure|The user executing the script can't"  # to a script; redis-py has no class for this
 _RIGHTS = (
-    "It needs the commands EVALSHA, SCRIPT LOAD, GET, SET and TIME, and the keys lsq_service_async:limit:*, "
+    "The limiter needs the commands EVALSHA, SCRIPT LOAD, GET, SET and TIME, and the keys lsq_service_async:limit:*, "
     "as with: ACL SETUSER name +evalsha +script|load +get +set +time ~lsq_service_async:limit:*"
 )
 
@@ -89,7 +89,7 @@ class RedisLimiter(SharedLimiter):
         super().__init__(RedisBackend(server, name), waits=when_down == "wait")
         del server  # crash reporters send local variables, and the address may hold a password
         if when_down not in ("wait", "fail"):
-            raise ConfigurationError(f'when_down must be "wait" or "fail", not {when_down!r}')
+            raise ConfigurationError(f'when_down must be "wait" or "fail", not {shown(when_down)}')
 
 
 class _Written(NamedTuple):
@@ -133,7 +133,7 @@ class RedisBackend:
         self._is_connected, self._written = False, None
 
     async def sync(self, message: SyncMessage) -> SyncReply:
-        """Apply a message: one round trip soon after an own write, else two, and one more for each lost race."""
+        """Apply a message: one round trip soon after a write of this process, else two; one more for each lost race."""
         try:
             return await self._sync(message)
         except (RedisError, OSError, TimeoutError, ValueError) as error:
@@ -141,7 +141,8 @@ class RedisBackend:
         raise failure  # here, so that no frames of redis-py are linked to it: their local variables hold the password
 
     def _failure(self, error: Exception) -> ConfigurationError | BackendUnavailableError:
-        # Redis quotes the arguments of a command that it does not know. The first command sent has the password.
+        # Redis quotes the arguments of a command that it does not know. The first command that is sent contains the
+        # password.
         reason = str(error).partition(", with args beginning with")[0].rstrip(".")
         if isinstance(error, AuthenticationError):
             return ConfigurationError(f"Redis refused the login: {reason}. Check the user and the password")
@@ -203,7 +204,7 @@ class RedisBackend:
 
 
 def _client_of(address: Secret) -> redis.asyncio.Redis | None:
-    """Make a client, or return None if the address is not valid: errors of redis-py and their frames may show it."""
+    """Make a client. Return None if the address is not valid, because an error of redis-py may show the password."""
     if not address.fits(_ADDRESS):
         return None
     timeouts = {"socket_connect_timeout": _CONNECT_TIMEOUT, "socket_timeout": _REPLY_TIMEOUT}

@@ -33,7 +33,7 @@ class Record:
 
     @property
     def __pydantic_serializer__(self) -> Any:
-        """The serializer that pydantic uses for a record in a value of any type, such as a dict."""
+        """The serializer that pydantic uses for a record in a plain dict, or in a value typed as ``Any``."""
         kind: Any = type(self)
         return _serializer(kind)
 

@@ -14,9 +14,9 @@ from .tickets import TicketReceipt
 class Lookup(Record):
     """How a bulk run looks up rows that may have been applied.
 
-    ``quiet`` is the seconds after which a create that timed out cannot be applied any more. A run makes at most
-    ``max_reads`` reads. With ``fence=True``, a run keeps its last four rows back. If the outcome of a row is unknown,
-    it sends them only ``quiet`` seconds after that row timed out, so that the row can be looked up too.
+    ``quiet`` is the seconds after which a create without a response cannot be applied any more. A run makes at most
+    ``max_reads`` reads. With ``fence=True``, a run holds back its last four rows. If the outcome of a row is unknown,
+    the run sends them only ``quiet`` seconds after that row ended, so that the row can be looked up too.
     """
 
     quiet: float = 60.0

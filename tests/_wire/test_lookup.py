@@ -304,7 +304,7 @@ def in_a_new_account(account):
 @pytest.mark.parametrize(
     ("case", "reason"),
     [
-        (too_early, "may still be applied; look it up 10 s after it ended"),
+        (too_early, "may still be applied; look it up no earlier than 10 s after it ended"),
         (without_fence, "has been answered yet"),
         (from_an_old_journal, "its number range was not recorded"),
         (with_a_rival, "same title is still in flight"),
@@ -314,9 +314,9 @@ def in_a_new_account(account):
         (lost_then(lambda account: account.other("LOST", lead_id="45B5")), "ticket 4 resembles it"),
         (after_many_tickets, "more than 10,000 tickets"),
         (without_order, "does not assign ascending ticket numbers: ticket 1 was created after ticket 2"),
-        (beyond_the_budget, "its ticket can have 5 numbers, and only 4 of 7 reads are left"),
+        (beyond_the_budget, "its ticket may have any of 5 numbers, but only 4 of 7 reads are left"),
         (with_numbers_that_are_none, "has been answered yet"),
-        (in_a_new_account, "its ticket can have 49,999 numbers"),
+        (in_a_new_account, "its ticket may have any of 49,999 numbers"),
     ],
 )
 def test_a_verdict_that_is_not_certain_is_unclear(account, case, reason):

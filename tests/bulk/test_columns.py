@@ -104,7 +104,7 @@ def test_a_name_stands_for_a_field(name: str, field: str) -> None:
         pytest.param(["key", " "], "the column has no name", id="blank"),
         pytest.param([5], "column 5: the name of a column must be text", id="number"),
         pytest.param(["A.x", "a.X"], "column a.X: same field as A.x", id="case"),
-        pytest.param(["Target"], "only an update has a target; add --operation update", id="operation missing"),
+        pytest.param(["Target"], "only an update has a target; use operation=", id="operation missing"),
     ],
 )
 def test_a_wrong_column_name_is_an_error(names: list[Any], message: str) -> None:

@@ -54,7 +54,7 @@ def test_a_default_is_not_a_part_of_a_row():
 
 def test_a_number_of_thousands_of_digits_is_refused():
     """Python does not write it as text."""
-    with pytest.raises(InvalidRequestError, match="The values of the bulk row with the key 'k' are too large"):
+    with pytest.raises(InvalidRequestError, match="The values of the row with the key 'k' cannot be used"):
         row_of(BulkRow("k", NewTicket(lead_id="x", fields={"X": 10**5000})))
 
 

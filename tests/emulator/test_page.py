@@ -169,7 +169,7 @@ async def test_tickets_are_searched_and_paged_by_keyboard(page, store):
 
 
 async def test_requests_can_be_filtered_and_paused(page, client, emulator, new_ticket):
-    """A filter shows the requests that it names, and a pause counts new ones until it ends."""
+    """A filter shows the requests that it names, also during a pause, which counts new ones until it ends."""
     emulator.faults.add(Status(500))
     await client.get("/tickets/1")
     await client.post("/tickets", json=new_ticket)
@@ -179,6 +179,12 @@ async def test_requests_can_be_filtered_and_paused(page, client, emulator, new_t
     await page.get_by_label("Show").select_option("all")
     await page.get_by_role("button", name="Pause").click()
     await client.get("/tickets/1")
+    await shows(page, "#pause", "Resume (1 new)")
+    for shown, number in (("refused", 0), ("fault", 1), ("all", 2)):
+        await page.get_by_label("Show").select_option(shown)
+        assert await page.locator("#requests tr").count() == number
+        assert await page.locator("#no-matches").is_visible() is (number == 0)
+        assert await page.locator("#no-requests").is_hidden()
     await page.get_by_role("button", name="Resume (1 new)").click()
     assert await page.locator("#requests tr").count() == 3
 

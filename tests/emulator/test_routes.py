@@ -158,7 +158,7 @@ CHANGES = [
     ("/conversation/filter", CONVERSATIONS, {"OrgId": 1}, "OrgId must be the number of the tenant"),
     ("/conversation/filter", CONVERSATIONS, {"ActivityType": "InboundEmail"}, "ActivityType must be a list"),
     ("/conversation/filter", CONVERSATIONS, {"ActivityType": []}, "ActivityType must be a list"),
-    ("/conversation/filter", CONVERSATIONS, {"ActivityType": ["Sms"]}, "some of InboundEmail, OutboundEmail"),
+    ("/conversation/filter", CONVERSATIONS, {"ActivityType": ["Sms"]}, "one or more of InboundEmail, OutboundEmail"),
     ("/internalnote/upload", NOTE, {"StorageType": "Permanent"}, 'StorageType must be "Permament"'),
     ("/internalnote/upload", NOTE, {"ActivityType": "Note"}, 'ActivityType must be "CreateInternalNote"'),
     ("/internalnote/upload", NOTE, {"RelatedTicketId": "143"}, "RelatedTicketId must be a whole number"),

@@ -221,7 +221,7 @@ async def test_a_deadline_holds_while_the_backend_is_slow():
         began = time()
         patient = asyncio.create_task(limiter.acquire(Lane.INTERACTIVE, deadline=began + 60))
         await ticks()
-        with pytest.raises(QueueTimeoutError, match=r"backend unavailable .*: Fake: no reply for 0.5 s; retry in"):
+        with pytest.raises(QueueTimeoutError, match=r"backend unavailable, .*: Fake: no reply for 0.5 s; retry in"):
             await limiter.acquire(Lane.INTERACTIVE, deadline=began + 0.5)
         assert time() - began == pytest.approx(0.5, abs=0.001)
         (await patient).release()
@@ -242,7 +242,7 @@ async def test_a_deadline_that_ends_during_an_outage_names_the_backend():
     """The error has the reason as its cause, and ``retry_after`` ends no earlier than the next try of the limiter."""
     async with processes(1, waits=True) as [limiter]:
         limiter.backend.down, began = True, time()
-        message = r"backend unavailable .*: Fake: it is down; retry in 2.0 s"
+        message = r"backend unavailable, .*: Fake: it is down; retry in 2.0 s"
         with pytest.raises(QueueTimeoutError, match=message) as caught:
             await limiter.acquire(Lane.INTERACTIVE, deadline=began + 5.0)
         assert time() - began == pytest.approx(5.0, abs=0.02)

@@ -33,7 +33,7 @@ def bulk() -> None:
     """Create or update a ticket for each row of a file.
 
     FILE is CSV, JSONL (.jsonl, .ndjson) or an Excel workbook, or - for stdin. Columns are fields, such as title, lead
-    email or status, or schema names, such as CustomData.X. The column "key" identifies a row permanently, "target" is
+    email or status, or schema names, such as CustomData.X. The column "key" identifies a row in all runs, "target" is
     the number of the ticket to update, and "attachments" lists files (a.jpg;b.pdf) in the folder of FILE or below it.
 
     A journal records every row, so that the same command continues after an interruption and skips finished rows.
@@ -122,14 +122,14 @@ _LOOK: list[click.Parameter] = [
         type=click.FloatRange(0, 3600),
         default=60.0,
         show_default=True,
-        help="Seconds after which a create that timed out cannot be applied any more.",
+        help="Seconds after which a create without a response cannot be applied any more.",
     ),
     click.Option(
         ["--max-reads"],
         type=click.IntRange(0),
         default=200,
         show_default=True,
-        help="Maximum reads of a run for look-ups.",
+        help="Maximum number of reads that a run makes for look-ups.",
     ),
 ]
 _SEND: list[click.Parameter] = [
@@ -142,7 +142,7 @@ _SEND: list[click.Parameter] = [
     ),
     *_LOOK,
     click.Option(
-        ["--fence"], is_flag=True, help="With look: send the last rows later, so that all others can be looked up."
+        ["--fence"], is_flag=True, help="With look: send the last rows last, so that each unknown row can be looked up."
     ),
     click.Option(["--errors"], type=_PATH, help="Write failed rows to this file."),
     click.Option(["--report"], type=_PATH, help="Write a page about the run to this .html file."),

@@ -22,7 +22,7 @@ from ...bulk import Plan, State
 from ...bulk.columns import FILES
 from ...bulk.journal import match_rows
 from ..progress import format_duration
-from ..shell import SOME_FAILED
+from ..shell import SOME_FAILED, counted
 from .formats import InputLine
 from .input import BulkFile, FileRow, Rows
 from .output import Results
@@ -49,7 +49,8 @@ async def print_plan(file: BulkFile, rows: Rows) -> None:
 
 def _print_plan(plan: Plan) -> None:
     seconds = format_duration(plan.seconds or 0.0)
-    click.echo(f"{plan.calls} calls, at least {seconds} at the rate limit; {plan.done} rows are done", err=True)
+    done = f"{counted(plan.done, 'row')} {'is' if plan.done == 1 else 'are'} done"
+    click.echo(f"{counted(plan.calls or 0, 'call')}, at least {seconds} at the rate limit; {done}", err=True)
 
 
 async def check_rows(file: BulkFile, rows: Rows, results: Results, marker: str | None = None, **options: Any) -> int:
@@ -77,7 +78,7 @@ async def check_rows(file: BulkFile, rows: Rows, results: Results, marker: str |
                 failed += 1
                 write(row.line, problems)
     for problem, count in counts.most_common(_MAX_PROBLEMS):
-        click.echo(f"{count:,} {'row' if count == 1 else 'rows'}: {problem} (first: line {first[problem]})", err=True)
+        click.echo(f"{counted(count, 'row')}: {problem} (first: line {first[problem]})", err=True)
     if len(counts) > _MAX_PROBLEMS:
         click.echo(f"{len(counts) - _MAX_PROBLEMS:,} more problems; stdout has all problems of each row", err=True)
     _print_plan(plan)

@@ -24,7 +24,7 @@ UNREADABLE = "unreadable"
 _FORMULA = re.compile(r"\s*[=+\-@|\uff0b\uff0d\uff1d\uff20]|[\t\r\n]|'\t")
 _QUOTE = "'\t"  # normal text may begin with a quote, but not with a quote and a tab
 WORKBOOK = rb"PK\x03\x04|\xd0\xcf\x11\xe0"  # .xlsx, .xlsm, .xlsb and .ods; .xls
-_ENCODINGS = {  # by the first bytes: a byte order mark, or characters of ASCII in UTF-16
+_ENCODINGS = {  # by the first bytes: a byte order mark, or ASCII characters in UTF-16
     rb"\xef\xbb\xbf": "utf-8",
     rb"\xff\xfe\0\0|\0\0\xfe\xff": "utf-32",  # first, because its mark begins with that of UTF-16
     rb"\xff\xfe|\xfe\xff": "utf-16",

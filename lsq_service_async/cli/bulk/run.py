@@ -23,7 +23,7 @@ from ...errors import printable
 from ...limits import Limiter, LocalLimiter, limiter_from_env
 from ...records import UNSET
 from ..progress import Output, ProgressDisplay, format_duration
-from ..shell import INTERRUPTED, RESUMABLE, SOME_FAILED, exit_code_for
+from ..shell import INTERRUPTED, RESUMABLE, SOME_FAILED, counted, exit_code_for
 from .formats import InputLine
 from .input import BulkFile, FileRow, Rows
 from .output import Results
@@ -201,12 +201,18 @@ async def send_first(file: BulkFile, rows: Rows, results: Results, *, first: int
     async with ServiceClient.from_env(limiter=limiter) as client:
         for outcome in applied:
             await _compare(client, outcome)
-    others = f"{left} row" if left == 1 else f"{left} rows"
+    others = counted(left, "row")
     if not (sys.stdin and sys.stdin.isatty()):
         click.echo(f"Not sent: {others}. To send the rest, run the same command without --first.", err=True)
         return RESUMABLE
     click.echo(f"Send the other {others}? [y/N]: ", nl=False, err=True)  # click.confirm writes a blank to stdout
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    # The handler of asyncio would not run, because the event loop waits for the answer.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        answer = sys.stdin.readline()
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if answer.strip().lower() not in ("y", "yes"):
         return RESUMABLE
     rows.narrow(after=rows.last_line)
     return max(code, await send_rows(file, rows, results, limiter=limiter, **options))

@@ -17,7 +17,7 @@ from ...config import RateLimit
 LEAST = 5  # the plan is at least a fifth of the configured rate, and the rate at least a fifth of the plan
 FIRST_HOLD = 600.0  # s; how long a limit that a refusal named is kept; doubled each time it is named again
 LONGEST_HOLD = 86_400.0  # s
-_TRIAL_GROWS = 4  # factor by which ``trial`` grows if another first refusal follows within about ten minutes
+_TRIAL_GROWS = 4  # factor by which ``trial`` grows if the full rate is refused again within about ten minutes
 
 
 @attrs.define

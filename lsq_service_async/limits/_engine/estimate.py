@@ -11,13 +11,14 @@ from .state import LimitState
 from .window import opens_at, slack_of
 
 _FRESH = 0.01  # s after which the times are computed again
-_IN_A_WINDOW = 30  # calls that are simulated in a window; if more are allowed, each stands for several
+_IN_A_WINDOW = 30  # calls to simulate in a window; if at least twice as many are allowed, each stands for several
 
 
 class Estimate:
     """The times of future calls. They are computed when needed, and again after the state has changed.
 
-    Later calls are less certain, because they depend on ``round_trip``. The limit for large uploads is ignored.
+    Estimates of later calls are less certain, because they depend on ``round_trip``. The limit for large uploads is
+    ignored.
     """
 
     def __init__(self) -> None:

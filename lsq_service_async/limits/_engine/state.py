@@ -262,7 +262,7 @@ class LimitState:
         return not self.order.heads and start <= now and self.opens_at() <= now
 
     def is_filled(self) -> bool:
-        """Whether the calls of the last two windows fill the configured limit once."""
+        """Whether there were as many calls in the last two windows as the configured limit allows in one."""
         return len(self.flights) + len(self.answered) >= self.adaptive.configured.calls
 
     def used(self, now: float) -> int:

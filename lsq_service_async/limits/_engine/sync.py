@@ -20,7 +20,7 @@ LEASE = 10.0  # s after which a call counts as answered if its process does not 
 PRESENCE = 60.0  # s without a message after which a process no longer uses the limit
 LONGEST_PAUSE = 60.0  # s, or a window if that is longer
 _CLOCK_JUMP = 1.0  # s; a smaller step of a server's clock does no harm
-_LONGEST_WAIT = 10.0  # s until the next request at most, because estimates become outdated
+_LONGEST_WAIT = 10.0  # s; the longest wait before the next request, because estimates become outdated
 _BLIND_WAIT = 1.0  # s until the next request if no time can be estimated: another process may report an answer
 _SHORTEST_WAIT = 0.25  # times `LimitState.token`: the least wait for the next request, if this one was not granted
 _LONGEST_ROUND_TRIP = 600.0  # s
@@ -28,7 +28,7 @@ _LONGEST_WINDOW = 366 * 86_400.0  # s
 _MOST_IN_A_ROW = 1000  # interactive grants
 _MARGIN = 0.02  # times `LimitState.token`: added to an estimate, so that a request is hardly ever too early
 _UNWRITTEN: list[Any] = [None, -math.inf, 0.0, False, -math.inf, 0.0]  # the values that earlier versions did not write
-_UNREPORTED = 2.0  # s from an answer to its report at most
+_UNREPORTED = 2.0  # s; the longest time from an answer to its report
 
 
 class SyncReply(NamedTuple):

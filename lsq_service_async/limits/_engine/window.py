@@ -54,7 +54,8 @@ def opens_at(answered: Sequence[float], in_flight: int, rate: RateLimit) -> floa
         return answered[-1 - int(room)] + rate.per + slack_of(rate)  # then only ``room`` answers are in the window
     # The estimate is largest if the boundary is at an answer, or a window after one. Only these boundaries are tried,
     # the latest first. The search ends early, because a boundary delays a call by at most a window. A boundary is
-    # skipped if at most ``room`` answers are later than the time one window before it: it cannot delay the call.
+    # skipped if at most ``room`` answers arrived after the start of the window that ends at it, because such a boundary
+    # cannot delay the call.
     latest = -math.inf
     before = len(answered) - math.floor(room)
     edge = answered[before - 1] + rate.per

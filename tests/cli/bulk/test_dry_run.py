@@ -63,7 +63,7 @@ def test_a_dry_run_counts_the_calls_of_the_real_run(served: Emulator, bulk: Any)
     served.faults.add(AnswerLost())
     bulk("run", "rows.csv")
     assert "0 calls, " in bulk("run", "rows.csv", "--dry-run")[2]
-    assert "1 calls, " in bulk("run", "rows.csv", "--dry-run", "--on-unknown", "resend")[2]
+    assert "1 call, " in bulk("run", "rows.csv", "--dry-run", "--on-unknown", "resend")[2]
     assert bulk("plan", "rows.csv")[2].startswith("0 calls, ")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,23 @@ def test_the_others_are_sent_if_the_user_wants_it(
     assert err.count("all fields are as sent") == 2
     assert bulk("run", "rows.csv")[0] == 0
     assert sorted(ticket.fields["Title"] for ticket in served.tickets.values()) == ["t1", "t2", "t3", "t4", "t5"]
+
+
+def test_ctrl_c_ends_the_question(served: Emulator, bulk: Any, rows: Path, monkeypatch: Any) -> None:
+    """The first Ctrl-C interrupts the read of the answer, although the event loop waits for it."""
+
+    class Impatient(Terminal):
+        is_interrupted = True
+
+        def readline(self, size: int = -1, /) -> str:
+            signal.raise_signal(signal.SIGINT)
+            self.is_interrupted = False
+            return "y\n"
+
+    terminal = Impatient()
+    monkeypatch.setattr("sys.stdin", terminal)
+    assert bulk("run", "rows.csv", "--first", "2")[0] == 130
+    assert (terminal.is_interrupted, len(served.tickets)) == (True, 2)
 
 
 def test_all_calls_share_the_rate_limit(served: Emulator, bulk: Any, rows: Path, monkeypatch: Any) -> None:

@@ -315,7 +315,7 @@ def test_a_csv_of_targets_creates_nothing(served: Emulator, bulk: Any, file: Pat
     file.write_text("target,lead_email,status\n1,a@b.c,On Hold\n")
     code, results, err = bulk("run", "rows.csv")
     assert (code, results, len(served.calls)) == (2, [], 0)
-    assert "add --operation update" in err
+    assert 'use operation="update" (--operation update)' in err
 
 
 def test_updates_need_a_target(served: Emulator, bulk: Any) -> None:

@@ -58,7 +58,7 @@ def test_unknown_rows_are_looked_up_later(served: Emulator, many: Path, bulk: An
         assert line["lead_tickets"] == f"https://app.service-in.leadsquared.com/services/ticket-list?LeadId={LEAD}"
     code, lines, _ = bulk("look", "rows.csv")
     assert (code, set(states(lines).values())) == (1, {"unknown"})
-    assert "it may still be applied; look it up 60 s after it ended or later" in lines[0]["error"]
+    assert "it may still be applied; look it up no earlier than 60 s after it ended" in lines[0]["error"]
     many.write_text(many.read_text() + f"k20,Device 20,{LEAD}\n")
     assert bulk("run", "rows.csv")[0] == 1
     code, lines, _ = bulk("look", "rows.csv", "--quiet", "0")
