@@ -59,7 +59,8 @@ async def send_rows(
                 results.page.limit, results.page.origin = client.limiter.stats(), config.base_url
             with ProgressDisplay(console or Output(stderr=True, highlight=False), "rows", rows.total) as display:
                 run = BulkRun(file.job(client, rows, **options), rows, results, display, signals, applied)
-                return await run.finish(interval or (0.5 if display.is_live else 10.0))
+                code = await run.finish(interval or (0.5 if display.is_live else 10.0))
+    return code if code > SOME_FAILED else signals.exit_code or code  # a signal may arrive while the client closes
 
 
 class BulkRun:
@@ -86,6 +87,8 @@ class BulkRun:
 
     async def finish(self, interval: float) -> int:
         """Process all rows and return the exit code."""
+        if self._signals.exit_code is not None:  # a signal arrived while the client opened
+            self._stop()
         progress = asyncio.create_task(self._show_progress(interval))
         outcomes: Any = aiter(self._job)
         try:

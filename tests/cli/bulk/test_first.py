@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from lsq_service_async.emulator import Emulator, Status, TicketStore
+from lsq_service_async.limits import LocalLimiter
 
 from .conftest import states
 
@@ -68,6 +69,20 @@ def test_ctrl_c_ends_the_question(served: Emulator, bulk: Any, rows: Path, monke
     monkeypatch.setattr("sys.stdin", terminal)
     assert bulk("run", "rows.csv", "--first", "2")[0] == 130
     assert (terminal.is_interrupted, len(served.tickets)) == (True, 2)
+
+
+def test_a_signal_while_the_first_client_closes_ends_the_run(
+    served: Emulator, bulk: Any, rows: Path, monkeypatch: Any
+) -> None:
+    """The exit code is that of the signal, and no question is asked."""
+
+    async def interrupted(limiter: LocalLimiter) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr("sys.stdin", Terminal("y\n"))
+    monkeypatch.setattr(LocalLimiter, "aclose", interrupted)
+    code, results, err = bulk("run", "rows.csv", "--first", "2")
+    assert (code, len(results), len(served.tickets), "[y/N]" in err) == (75, 2, 2, False)
 
 
 def test_all_calls_share_the_rate_limit(served: Emulator, bulk: Any, rows: Path, monkeypatch: Any) -> None:

@@ -23,6 +23,7 @@ from lsq_service_async.cli.bulk.output import Results
 from lsq_service_async.cli.bulk.run import StopSignals, send_rows
 from lsq_service_async.emulator import Emulator
 from lsq_service_async.emulator.faults import Status
+from lsq_service_async.limits import LocalLimiter
 
 INT, TERM, HUP = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 
@@ -39,12 +40,12 @@ def file(tmp_path: Path) -> Path:
 def send(served: Emulator, file: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A coroutine that sends the rows at a rate and returns the exit code."""
 
-    async def call(rate: str, console: Console, results: Results | None = None, interval: float | None = None) -> int:
+    async def call(rate: str, console: Console, results: Results | None = None, **options: Any) -> int:
         monkeypatch.setenv("LSQ_RATE_LIMIT", rate)
         journal = Path(f"{file}.journal")
         given = BulkFile(path=str(file), journal=journal, operation="create", delimiter=",", format=None)
         with given.open() as rows:
-            return await send_rows(given, rows, results or Results(None), console=console, interval=interval)
+            return await send_rows(given, rows, results or Results(None), console=console, **options)
 
     return call
 
@@ -103,6 +104,23 @@ async def test_a_signal_stops_a_resumed_run_while_it_waits(send: Any, served: Em
     async with asyncio.timeout(30):
         assert await send("5/60", Console(file=FirstLine()), interval=0.01) == 130
     assert 0 < len(served.calls) == sent < 60
+
+
+@pytest.mark.parametrize(("number", "code"), [(INT, 130), (TERM, 75), (HUP, 75)])
+async def test_a_signal_stops_a_run_whose_client_still_opens(
+    send: Any, served: Emulator, paper: Any, number: int, code: int
+) -> None:
+    """No row is sent, although the signal arrived before the run could begin."""
+
+    class Slow(LocalLimiter):
+        async def open(self, *args: Any) -> None:
+            signal.raise_signal(number)
+            await asyncio.sleep(0)
+            await super().open(*args)
+
+    assert await send("5/0.05", paper, limiter=Slow()) == code
+    assert served.calls == ()
+    assert "Stopped. Run the same command to continue." in paper.file.getvalue()
 
 
 async def test_progress_is_shown_in_lines(send: Any, paper: Any, monkeypatch: pytest.MonkeyPatch) -> None:
