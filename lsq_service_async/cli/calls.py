@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import click
 
 from .. import ActivityType, FieldMetadata, Lead, NewTicket, ServiceClient, TicketUpdate
 from ..bulk.columns import ColumnError, TicketType, field_names, fields_of, make_ticket
-from .shell import SOME_FAILED, discard_stdout, print_json, to_json
+from .shell import SOME_FAILED, TIME_ZONE, discard_stdout, print_json, to_json
 
 
 @click.group()
@@ -26,10 +27,11 @@ def ticket() -> None:
 
 def _field_options(ticket_type: TicketType) -> list[click.Parameter]:
     """Return an option for each field, `--field` for fields that have only a schema name, and `--attach`."""
-    help = {"due_date": "With a time zone, such as 2026-01-31T09:00:00+05:30."}
+    help = {"due_date": "Such as 2026-01-31T09:00:00+05:30."}
     named = [click.Option([f"--{name.replace('_', '-')}"], help=help.get(name)) for name in field_names(ticket_type)]
     return [
         *named,
+        TIME_ZONE,
         click.Option(
             ["--field", "fields"],
             multiple=True,
@@ -41,9 +43,9 @@ def _field_options(ticket_type: TicketType) -> list[click.Parameter]:
 
 
 @ticket.command(params=_field_options(NewTicket))
-def create(fields: tuple[str, ...], attach: tuple[Path, ...], **named: str | None) -> int:
+def create(fields: tuple[str, ...], attach: tuple[Path, ...], time_zone: tzinfo | None, **named: str | None) -> int:
     """Create a ticket and print its receipt as JSON."""
-    new: Any = _ticket(NewTicket, fields, named)
+    new: Any = _ticket(NewTicket, fields, named, time_zone)
     return _run(lambda client: client.tickets.create(new, attachments=attach))
 
 
@@ -57,10 +59,15 @@ def get(number: str) -> int:
 @ticket.command(params=[click.Argument(["number"]), *_field_options(TicketUpdate)])
 @click.option("--clear", multiple=True, metavar="NAME", help="Empty a field. Repeatable.")
 def update(
-    number: str, fields: tuple[str, ...], attach: tuple[Path, ...], clear: tuple[str, ...], **named: str | None
+    number: str,
+    fields: tuple[str, ...],
+    attach: tuple[Path, ...],
+    clear: tuple[str, ...],
+    time_zone: tzinfo | None,
+    **named: str | None,
 ) -> int:
     """Change fields of a ticket or attach files, and print the receipt as JSON."""
-    change: Any = _ticket(TicketUpdate, fields, named, clear)
+    change: Any = _ticket(TicketUpdate, fields, named, time_zone, clear)
     return _run(lambda client: client.tickets.update(number, change, attachments=attach))
 
 
@@ -167,7 +174,11 @@ def _shown(record: Any) -> dict[str, Any]:
 
 
 def _ticket(
-    ticket_type: TicketType, fields: Iterable[str], named: Mapping[str, str | None], clear: Iterable[str] = ()
+    ticket_type: TicketType,
+    fields: Iterable[str],
+    named: Mapping[str, str | None],
+    zone: tzinfo | None,
+    clear: Iterable[str] = (),
 ) -> Any:
     given = [(name, value) for name, value in named.items() if value is not None]
     for text in fields:
@@ -181,6 +192,6 @@ def _ticket(
     pairs = [*given, *((name, None) for name in clear)]
     try:
         names = fields_of([name for name, _ in pairs], ticket_type)
-        return make_ticket(dict(zip(names, (value for _, value in pairs), strict=True)), ticket_type)
+        return make_ticket(dict(zip(names, (value for _, value in pairs), strict=True)), ticket_type, zone)
     except ColumnError as error:
         raise click.UsageError(str(error).replace("column", "field", 1)) from None

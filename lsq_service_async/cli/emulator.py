@@ -55,7 +55,11 @@ def emulator(
     from ..emulator import TicketFile, TicketStore, serve
     from ..emulator import seed as add_tickets
 
+    is_listening = False
+
     def announce(settings: str) -> None:
+        nonlocal is_listening
+        is_listening = True
         origin = settings.rpartition("=")[2]
         click.echo(f"Serving until Ctrl-C. Requests and tickets are shown at {origin}/", err=True)
         click.echo("Paste these lines into the shell that runs your program:", err=True)
@@ -75,6 +79,8 @@ def emulator(
         except ValueError as error:
             raise click.UsageError(str(error)) from error
         except OSError as error:
+            if is_listening:
+                raise  # stdout cannot be written
             reason = error.strerror or error
             if error.filename is not None:
                 raise click.UsageError(f"cannot open {error.filename}: {reason}") from error

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any, TextIO
 
 import click
@@ -38,6 +38,23 @@ def reject_options(*names: str, without: str) -> None:
     for name in names:
         if source_of(name) is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError(f"--{name.replace('_', '-')} needs {without}")
+
+
+def _time_zone(context: click.Context, parameter: click.Parameter, value: str | None) -> tzinfo | None:
+    from ..bulk.columns import time_zone_of  # the commands without this option do not wait for the import
+
+    try:
+        return time_zone_of(value)
+    except InvalidRequestError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+TIME_ZONE = click.Option(
+    ["--time-zone"],
+    envvar="LSQ_TIME_ZONE",
+    callback=_time_zone,
+    help="Zone of dates that have none, such as Asia/Kolkata. Without it, such dates are errors.",
+)
 
 
 class _Lenient:

@@ -31,6 +31,18 @@ def test_a_ticket_is_created_shown_and_changed(served: Emulator, cli: Any, tmp_p
     assert shown["due_date"] == "2026-01-31T03:30:00+00:00"
 
 
+@pytest.mark.parametrize("options", [["--time-zone", "Asia/Kolkata"], []], ids=["option", "environment"])
+def test_a_date_without_a_zone_is_in_the_given_one(
+    served: Emulator, cli: Any, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    """The zone is that of --time-zone, or of LSQ_TIME_ZONE, for a new ticket and for a change."""
+    monkeypatch.setenv("LSQ_TIME_ZONE", "UTC" if options else "Asia/Kolkata")
+    assert cli("ticket", "create", "--lead-id", "45b5", "--due-date", "2026-01-31T09:00:00", *options)[0] == 0
+    assert served.tickets["1"].fields["DueDate"] == "2026-01-31T03:30:00"
+    assert cli("ticket", "update", "1", "--due-date", "2026-02-01", *options)[0] == 0
+    assert served.tickets["1"].fields["DueDate"] == "2026-01-31T18:30:00"
+
+
 def test_notes_and_messages_are_added_and_tickets_are_trashed(served: Emulator, cli: Any) -> None:
     """Each command makes one call and prints its result; the exit code of `trash` is 1 if a ticket was not trashed."""
     assert cli("ticket", "create", "--lead-id", "45b5")[0] == 0
@@ -50,6 +62,8 @@ def test_notes_and_messages_are_added_and_tickets_are_trashed(served: Emulator, 
         pytest.param(["create", "--field", "X"], "--field expects NAME=VALUE", id="no value"),
         pytest.param(["create", "--title", "a", "--field", "Title=b"], "field Title: same field as title", id="twice"),
         pytest.param(["create", "--due-date", "soon"], "field due_date: 'soon' is not a date", id="date"),
+        pytest.param(["create", "--due-date", "2026-01-31"], "has no time zone; write it like", id="no zone"),
+        pytest.param(["create", "--time-zone", "Mars"], "Invalid value for '--time-zone'", id="zone"),
         pytest.param(["create", "--title", "x"], "lead_id, lead_email or lead_phone", id="no lead"),
         pytest.param(["get", "../x"], "../x", id="path as number"),
         pytest.param(["get", "#x"], "#x", id="not a key"),

@@ -7,7 +7,6 @@ import os
 import shlex
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import ExitStack
-from datetime import tzinfo
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,10 @@ from typing import Any
 import attrs
 import click
 
-from ... import InvalidRequestError, Lookup
+from ... import Lookup
 from ...bulk import State, account_in, operation_in, states_in
-from ...bulk.columns import time_zone_of
 from ...errors import printable
-from ..shell import print_json, reject_options
+from ..shell import TIME_ZONE, print_json, reject_options
 from .dry_run import check_rows, print_plan
 from .formats import Jsonl
 from .input import BulkFile, Rows, has_jsonl_suffix, is_regular
@@ -68,13 +66,6 @@ def _text_encoding(context: click.Context, parameter: click.Parameter, value: st
     return value
 
 
-def _time_zone(context: click.Context, parameter: click.Parameter, value: str | None) -> tzinfo | None:
-    try:
-        return time_zone_of(value)
-    except InvalidRequestError as error:
-        raise click.BadParameter(str(error)) from None
-
-
 _MAX_FILE_BYTES = 100 << 20
 _INPUT_OPTIONS = ("delimiter", "encoding", "format", "time_zone", "attachments_from")
 _PATH = click.Path(dir_okay=False, path_type=Path)
@@ -96,12 +87,7 @@ _FILE: list[click.Parameter] = [
         type=click.Choice(["csv", "jsonl"]),
         help="Format of FILE. Default: detected from its suffix and its first bytes.",
     ),
-    click.Option(
-        ["--time-zone"],
-        envvar="LSQ_TIME_ZONE",
-        callback=_time_zone,
-        help="Zone of dates that have none, such as Asia/Kolkata. Without it, such dates are errors.",
-    ),
+    TIME_ZONE,
     click.Option(
         ["--attachments-from"],
         type=click.Path(exists=True, file_okay=False, path_type=Path),
