@@ -18,7 +18,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, Self, TypeVar
+from typing import Any, BinaryIO, Protocol, Self, TypeVar, runtime_checkable
 
 import attrs
 
@@ -48,6 +48,7 @@ class Reader(Protocol):
     def close(self) -> None: ...
 
 
+@runtime_checkable
 class Source(Protocol):
     """The bytes of an attachment."""
 
@@ -191,20 +192,18 @@ class FileSource(Source):
 
     @classmethod
     def of(cls, file: BinaryIO) -> Self:
-        """Check that the file can be read from its position, else raise InvalidRequestError."""
+        """Check that the file can be read from its position. Raises any error of the file, or InvalidRequestError."""
         lock = _lock_of(file)
-        try:
-            with lock:
-                start = file.tell()
-                file.seek(0, os.SEEK_END)
-                end = file.tell()
-                file.seek(start)
-                is_text = isinstance(file.read(0), str)
-        except (OSError, ValueError) as error:
-            raise InvalidRequestError(f"the file cannot be read from its position: {error}") from None
-        if is_text:
-            raise InvalidRequestError("the file is open in text mode; open it with 'rb'")
-        if 0 < start == end:
+        with lock:
+            start = file.tell()
+            file.seek(0, os.SEEK_END)
+            end = file.tell()
+            file.seek(start)
+            empty = file.read(0)
+        if not isinstance(empty, bytes):
+            kind = type(empty).__name__
+            raise InvalidRequestError(f"the file returns {kind}, not bytes; open it with 'rb', not in text mode")
+        if 0 < start >= end:
             raise InvalidRequestError("the file is at its end, so nothing would be sent; rewind it with file.seek(0)")
         return cls(file, start, end - start, lock)
 

@@ -5,11 +5,12 @@ Nothing here waits for the network. Reading blocks, so the transport reads in wo
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 import re
-from collections.abc import AsyncIterable, Generator, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, Self
 
@@ -57,6 +58,23 @@ def _check_content_type(_: Any, attribute: Any, value: Any) -> None:
         raise InvalidRequestError(f"a content type must have the form of image/png, not {shown(value)}")
 
 
+def _check_source(_: Any, attribute: Any, value: Any) -> None:
+    """Require a source (an attrs validator)."""
+    if not isinstance(value, Source):
+        raise InvalidRequestError(f"use a method such as Attachment.from_bytes, not Attachment(...) of {shown(value)}")
+
+
+@contextmanager
+def _refusing(what: str) -> Iterator[None]:
+    """Raise InvalidRequestError for any error, because an object of the caller may raise anything."""
+    try:
+        yield
+    except InvalidRequestError:
+        raise
+    except Exception as error:
+        raise InvalidRequestError(f"{what}: {error!r}") from error
+
+
 class Upload(Protocol):
     """An uploaded file of a web framework: its bytes are in ``file`` (Starlette) or ``stream`` (Quart, Flask)."""
 
@@ -75,7 +93,7 @@ class Attachment:
 
     name: str = attrs.field(converter=_file_name)
     content_type: str = attrs.field(validator=_check_content_type)
-    source: Source = attrs.field(repr=False)
+    source: Source = attrs.field(validator=_check_source, repr=False)
 
     @property
     def length(self) -> int | None:
@@ -83,6 +101,7 @@ class Attachment:
         return self.source.length
 
     @classmethod
+    @_refusing("the path cannot be used")
     def from_path(
         cls,
         path: str | os.PathLike[str],
@@ -96,10 +115,13 @@ class Attachment:
         Opens the file once to check it, which blocks. Raises InvalidRequestError if it cannot be read or is not a
         regular file, or if it is a symbolic link and ``follow_symlinks=False``.
         """
+        if not isinstance(follow_symlinks, bool):
+            raise InvalidRequestError(f"follow_symlinks must be True or False, not {shown(follow_symlinks)}")
         source = PathSource.of(Path(path), follow=follow_symlinks)
         return cls._make(Path(path).name if name is None else name, content_type, source)
 
     @classmethod
+    @_refusing("the folder cannot be used")
     def from_folder(cls, folder: str | os.PathLike[str], path: str, *, max_file_bytes: int | None = None) -> Self:
         """Attach a regular file below a folder. The path may be untrusted text, such as a cell of a table.
 
@@ -107,6 +129,8 @@ class Attachment:
         symbolic links are resolved, or has more than ``max_file_bytes``, the call raises InvalidRequestError. To check
         it earlier, await the attachment.
         """
+        if max_file_bytes is not None and (type(max_file_bytes) is not int or max_file_bytes < 0):
+            raise InvalidRequestError(f"max_file_bytes must be a whole number or None, not {shown(max_file_bytes)}")
         return cls._make(path, None, FolderSource(Path(folder), path, max_file_bytes))
 
     @classmethod
@@ -117,11 +141,13 @@ class Attachment:
         return cls._make(name, content_type, BytesSource(bytes(data)))
 
     @classmethod
+    @_refusing("the file cannot be read")
     def from_file(cls, file: BinaryIO, *, name: str | None = None, content_type: str | None = None) -> Self:
         """Attach an open binary file from its position to its end. Keep it open until the call ends.
 
         A file that cannot be rewound, such as a pipe, is copied to a temporary file before it is sent. A file that is
-        closed, at its end or in text mode raises InvalidRequestError. ``name`` defaults to the name of the file.
+        closed, asynchronous, at its end or in text mode raises InvalidRequestError. ``name`` defaults to the name of
+        the file.
         """
         source = _source_of(file)
         name = getattr(file, "name", None) if name is None else name
@@ -155,13 +181,19 @@ Attachable = Attachment | Path | BinaryIO | Upload | tuple[str, bytes | BinaryIO
 """Everything that a call accepts as an attachment. A tuple is (name, content) or (name, content, content type)."""
 
 
-def as_tuple(given: Iterable[Attachable]) -> tuple[Attachable, ...]:
-    """Return the attachments of a call as a tuple, without opening them."""
-    if isinstance(given, str | bytes | os.PathLike | Attachment | io.IOBase) or not isinstance(given, Iterable):
+@_refusing("the attachments cannot be used")
+def as_tuple(given: Iterable[Attachable] | None) -> tuple[Attachable, ...]:
+    """Return the attachments of a call as a tuple, without opening them. None is no attachment."""
+    if given is None:
+        return ()
+    # An open file is an iterable of lines. At its end it has none, so the call would send no file.
+    is_file = hasattr(given, "read") or isinstance(given, os.PathLike | io.IOBase)
+    if is_file or isinstance(given, str | bytes | bytearray | memoryview | Mapping) or not isinstance(given, Iterable):
         raise InvalidRequestError("attachments must be a list, even for one file: attachments=[Path('photo.jpg')]")
     return tuple(given)
 
 
+@_refusing("an attachment cannot be used")
 def as_attachments(given: Iterable[Attachable]) -> tuple[Attachment, ...]:
     """Return the attachments of a call as `Attachment`. Opening files may block."""
     return tuple(map(_as_attachment, as_tuple(given)))
@@ -201,6 +233,8 @@ def _from_upload(file: Any, name: Any, content_type: str | None) -> Attachment:
 def _source_of(file: Any) -> Source:
     if not callable(getattr(file, "read", None)):
         raise InvalidRequestError(f"file must be an open binary file, not {type(file).__name__}")
+    if inspect.iscoroutinefunction(file.read):
+        raise InvalidRequestError("the file is asynchronous; open it without async, or use Attachment.from_path")
     if isinstance(file, io.TextIOBase):
         raise InvalidRequestError("the file is open in text mode; open it with 'rb'")
     if getattr(file, "closed", False):

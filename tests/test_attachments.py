@@ -2,7 +2,9 @@
 
 import asyncio
 import gc
+import gzip
 import io
+import lzma
 import mimetypes
 import os
 import socket
@@ -16,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsq_service_async import Attachment, InvalidRequestError
-from lsq_service_async.attachments import as_attachments
+from lsq_service_async.attachments import as_attachments, as_tuple
 
 DATA = bytes(range(256)) * 5000  # more than one chunk of 1 MiB
 
@@ -298,11 +300,100 @@ def test_from_file_needs_a_file(given):
         Attachment.from_file(given, name="a")
 
 
-@pytest.mark.parametrize("given", [5, None])
+@pytest.mark.parametrize("given", [5, 0, False, "", b"", bytearray(), memoryview(b""), {}, {"a.txt": b"x"}])
 def test_attachments_are_a_list(given):
-    """A call refuses attachments that are not a list."""
+    """A call refuses attachments that are not a list, also those that are empty. None is no attachment."""
     with pytest.raises(InvalidRequestError, match="must be a list"):
-        as_attachments(given)
+        as_tuple(given)
+    assert as_tuple(None) == ()
+
+
+def test_an_open_file_is_not_a_list_of_lines():
+    """A file that is not in a list is refused, also at its end, where it has no more lines."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(b"hello")
+        with pytest.raises(InvalidRequestError, match="must be a list"):
+            as_tuple(file)
+
+
+class Async:
+    """A file of anyio or aiofiles."""
+
+    async def read(self, size=-1):
+        return b""
+
+    seekable = seek = tell = read
+
+
+class Broken(io.BytesIO):
+    """A file and an upload whose methods fail."""
+
+    def fail(self, *_):
+        raise ZeroDivisionError("broken")
+
+    seekable = fail
+    filename = property(fail)
+
+
+def damaged(compression):
+    data = bytearray(compression.compress(DATA))
+    data[50:60] = bytes(10)
+    return compression.open(io.BytesIO(data))
+
+
+def placed(position):
+    file = io.BytesIO(DATA)
+    file.seek(position)
+    return file
+
+
+def detached():
+    file = io.BufferedReader(io.BytesIO(DATA))
+    file.detach()
+    return file
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: gzip.GzipFile(fileobj=io.BytesIO(gzip.compress(DATA)[:-9])), "cannot be read: EOFError"),
+        (lambda: damaged(gzip), "cannot be read: "),
+        (lambda: damaged(lzma), "cannot be read: LZMAError"),
+        (detached, "cannot be read: ValueError"),
+        (lambda: Broken(DATA), "cannot be read: ZeroDivisionError"),
+        (Async, "is asynchronous"),
+        (lambda: placed(len(DATA)), "at its end"),
+        (lambda: placed(len(DATA) + 5), "at its end"),
+    ],
+    ids=["cut gzip", "damaged gzip", "damaged xz", "detached", "broken", "async", "at its end", "beyond its end"],
+)
+def test_a_file_that_cannot_be_read_is_an_invalid_request(make, says):
+    """The error is the same however the file is attached, whatever the file raises, and no warning is left."""
+    for attach in (lambda file: Attachment.from_file(file, name="a"), lambda file: as_attachments([("a", file)])):
+        with pytest.raises(InvalidRequestError, match=says):
+            attach(make())
+
+
+@pytest.mark.parametrize(
+    ("attach", "says"),
+    [
+        (lambda: Attachment.from_path(None), "path cannot be used: TypeError"),
+        (lambda: Attachment.from_path(b"/a"), "path cannot be used: TypeError"),
+        (lambda: as_attachments(list(os.scandir(b"/"))), "path cannot be used: TypeError"),
+        (lambda: as_attachments([Broken()]), "an attachment cannot be used: ZeroDivisionError"),
+        (lambda: as_tuple(1 / 0 for _ in [1]), "attachments cannot be used: ZeroDivisionError"),
+        (lambda: Attachment.from_folder(None, "a"), "folder cannot be used: TypeError"),
+        (lambda: Attachment.from_folder("/", "a", max_file_bytes="5"), "max_file_bytes must be a whole number"),
+        (lambda: Attachment.from_folder("/", "a", max_file_bytes=True), "max_file_bytes must be a whole number"),
+        (lambda: Attachment.from_folder("/", "a", max_file_bytes=-1), "max_file_bytes must be a whole number"),
+        (lambda: Attachment.from_path(__file__, follow_symlinks="no"), "follow_symlinks must be True or False"),
+        (lambda: Attachment("a.txt", "text/plain", b"x"), "such as Attachment.from_bytes"),
+    ],
+)  # fmt: skip
+def test_any_wrong_argument_is_an_invalid_request(attach, says):
+    """A wrong argument, also an object whose methods fail, raises InvalidRequestError when the attachment is made."""
+    with pytest.raises(InvalidRequestError, match=says):
+        attach()
 
 
 async def test_an_object_that_cannot_seek_is_copied_first():
@@ -608,7 +699,7 @@ def test_a_closed_file_is_refused(path):
         def tell(self):
             raise OSError("stuck")
 
-    with pytest.raises(InvalidRequestError, match="position: stuck"):
+    with pytest.raises(InvalidRequestError, match="stuck"):
         Attachment.from_file(Stuck(), name="x")
 
 

@@ -25,8 +25,6 @@ _KEY = f"(?s)[^\ud800-\udfff]{{1,{KEY_LENGTH}}}"  # an unpaired surrogate cannot
 
 
 def _files(given: Iterable[Attachable] | None) -> tuple[Attachable, ...]:
-    if given is None:
-        return ()
     return tuple(as_attachments([file])[0] if isinstance(file, tuple) else file for file in as_tuple(given))
 
 

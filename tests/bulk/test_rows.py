@@ -58,7 +58,7 @@ def test_a_number_of_thousands_of_digits_is_refused():
         row_of(BulkRow("k", NewTicket(lead_id="x", fields={"X": 10**5000})))
 
 
-@pytest.mark.parametrize("given", ["photo.jpg", b"data", Path("photo.jpg"), io.BytesIO(b"data"), 5])
+@pytest.mark.parametrize("given", ["photo.jpg", b"data", Path("photo.jpg"), io.BytesIO(b"data"), bytearray(), 5])
 def test_the_files_of_a_row_are_a_list(given):
     """One file that is not in a list is refused, as in a single call."""
     with pytest.raises(InvalidRequestError, match="attachments must be a list"):
