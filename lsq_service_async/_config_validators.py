@@ -194,13 +194,17 @@ def check_origin(url: Any, name: str, *, allow_http: bool) -> None:
     try:
         parts = urlsplit(text)
         scheme, host, _ = parts.scheme, parts.hostname or "", parts.port
+        if ":" in host or re.fullmatch(r"([0-9]+\.){3}[0-9]+", host):
+            ipaddress.ip_address(host)  # httpx checks an address, too
     except ValueError:
-        raise ConfigurationError(f"{wrong}; this is not a URL") from None
+        raise ConfigurationError(f"{wrong}; this is not a URL, or its address or port is not valid") from None
     is_http_allowed = scheme == "http" and (allow_http or is_loopback(host))
     rules = {
         "this does not begin with https://, or is not plain ASCII": re.fullmatch(r"https?://[\x21-\x7e]*", text),
-        "the host name is missing or not valid": re.fullmatch(r"(?!xn--)[a-z0-9_][a-z0-9._-]{0,252}|[0-9a-f:.]+", host),
         "remove the path, query, fragment and user": re.fullmatch(r"[a-z]+://[^/?#@]*", text),
+        "the host name is missing or not valid": re.fullmatch(
+            r"((?!xn--)[a-z0-9_][a-z0-9._-]{0,252}|\[[0-9a-f.]*:[0-9a-f:.]*\])(:[0-9]*)?", parts.netloc
+        ),
         "http is allowed for this machine only, unless Config(allow_http=True)": scheme == "https" or is_http_allowed,
     }
     for problem, is_kept in rules.items():

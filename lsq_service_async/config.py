@@ -62,8 +62,9 @@ class RateLimit:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``"25/5"`` or ``"25/5 sliding"``: 25 calls in 5 seconds. Other text raises ConfigurationError."""
-        match = re.fullmatch(r"\s*([0-9]{1,7})\s*/\s*([0-9]{1,7}(?:\.[0-9]{1,6})?)(?:\s+(any|sliding))?\s*", text)
+        """Read ``"25/5"`` or ``"25/5 sliding"``: 25 calls in 5 seconds. Any other value raises ConfigurationError."""
+        form = r"\s*([0-9]{1,7})\s*/\s*([0-9]{1,7}(?:\.[0-9]{1,6})?)(?:\s+(any|sliding))?\s*"
+        match = re.fullmatch(form, text) if isinstance(text, str) else None
         if not match:
             raise ConfigurationError(
                 f'a rate limit is written as calls/seconds, such as 25/5 or "25/5 sliding", not {shown(text)}'
@@ -220,8 +221,9 @@ class Config(metaclass=validators.HidesKeys):
     def limit_name(self) -> str:
         """Host and org id in one spelling. The service has one limit for all clients with the same name."""
         parts = urlsplit(self.base_url)
-        default_port = ":443" if parts.scheme == "https" else ":80"
-        return f"{parts.netloc.removesuffix(default_port)}/{self.org_id}"
+        host = f"[{parts.hostname}]" if "[" in parts.netloc else parts.hostname
+        port = "" if parts.port in (None, 443 if parts.scheme == "https" else 80) else f":{parts.port}"
+        return f"{host}{port}/{self.org_id}"
 
     def __copy__(self) -> Self:
         return self

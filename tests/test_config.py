@@ -9,7 +9,10 @@ from datetime import UTC
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import attrs
+import httpx
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from lsq_service_async import Config, ConfigurationError, RateLimit, RetryPolicy, ServiceClient
 from lsq_service_async.config import Secret
@@ -86,9 +89,14 @@ def test_all_missing_settings_are_named_at_once():
     [
         ("HTTPS://API.Example.com:443/", "api.example.com/7"),
         ("https://api.example.com:8443", "api.example.com:8443/7"),
+        ("https://api.example.com:", "api.example.com/7"),
+        ("https://api.example.com:0443", "api.example.com/7"),
+        ("https://api.example.com:08443", "api.example.com:8443/7"),
         ("http://localhost:80", "localhost/7"),
         ("http://localhost:443", "localhost:443/7"),
         ("http://[::1]", "[::1]/7"),
+        ("http://[::1]:080", "[::1]/7"),
+        ("http://[::1]:8080", "[::1]:8080/7"),
     ],
 )
 def test_one_limit_has_one_name(url, name):
@@ -106,6 +114,7 @@ def test_one_limit_has_one_name(url, name):
         ("LSQ_RATE_LIMIT", "fast", "LSQ_RATE_LIMIT: a rate limit is written as calls/seconds"),
         ("LSQ_TIME_ZONE", "Mars", "LSQ_TIME_ZONE must be a tzinfo or a name"),
         ("LSQ_LOG", "loud", "LSQ_LOG must be info or debug, not 'loud'"),
+        ("LSQ_RATE_LIMIT", 25, "LSQ_RATE_LIMIT: a rate limit is written as calls/seconds"),
         ("LSQ_RATE_LIMIT", "0/5", "LSQ_RATE_LIMIT: RateLimit.calls must be"),
         (
             "LSQ_RATE_LIMIT",
@@ -155,6 +164,13 @@ def test_an_org_id_that_could_leave_the_tenant_is_refused(org_id):
         "https://exa mple.com",
         "https://example.com\n",
         "https://[::1",
+        "https://[::1]CANARY",
+        "https://[::1]x:443",
+        "https://[1.2.3.4]",
+        "https://[1:2:3]",
+        "https://::1",
+        "https://999.1.1.1",
+        "https://01.02.03.04",
         "http://x.localhost",
         "https://xn--a",
         "https://exa%6dple.com",
@@ -170,6 +186,17 @@ def test_a_base_url_that_is_not_an_https_origin_is_refused(url):
     with pytest.raises(ConfigurationError, match="base_url") as caught:
         Config(**KEYS, base_url=url)
     assert "CANARY" not in str(caught.value)
+
+
+@given(st.from_regex(r"https?://[a-z0-9.:\[\]_-]{1,20}", fullmatch=True))
+@example("https://1.2.3.4:65535")
+def test_httpx_can_use_every_origin(url):
+    """No setting that Config accepts makes ServiceClient fail."""
+    try:
+        Config(**KEYS, base_url=url, allow_http=True)
+    except ConfigurationError:
+        return
+    httpx.URL(url)
 
 
 @pytest.mark.parametrize("host", ["lsq_emulator:8080", "_a.example.com", "apigw_eu.example.com", "example.com."])
@@ -209,6 +236,9 @@ def test_times_are_positive_finite_numbers(timeout):
         lambda: RateLimit(25, per=float("nan")),
         lambda: RateLimit.parse("25 per 5"),
         lambda: RateLimit.parse("25/0"),
+        lambda: RateLimit.parse(25),
+        lambda: RateLimit.parse(None),
+        lambda: RateLimit.parse(b"25/5"),
         lambda: RateLimit(25, window="fixed"),
         lambda: RateLimit(25, window=None),
         lambda: RetryPolicy(attempts=0),
