@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .. import Config, ServiceClient
     from ..emulator import Emulator
 
+_CLOSE_TIMEOUT = 60.0  # s
 _GRACE = 0.002  # s for which the loop waits for sockets and threads before its clock jumps
 
 
@@ -102,15 +103,18 @@ def lsq_config(lsq_emulator: Emulator, _lsq_clock: _JumpingClock, monkeypatch: p
 
 
 @pytest.fixture
-def lsq_client(lsq_config: Config, _lsq_clock: _JumpingClock) -> Iterator[ServiceClient]:
+def lsq_client(lsq_config: Config) -> Iterator[ServiceClient]:
     """A client of the emulator. It need not be opened or closed, and its waits take no time."""
     from .. import ServiceClient
 
-    client = ServiceClient(lsq_config)
+    loops: set[asyncio.AbstractEventLoop] = set()  # the one in which the client is used; none if it makes no call
+    client = ServiceClient(lsq_config, hooks=[lambda event: loops.add(asyncio.get_running_loop())])
     yield client
-    for loop in _lsq_clock.loops:
+    for loop in loops:
         if loop.is_closed():
             with suppress(StopIteration):  # nothing is left to wait for
                 client.aclose().send(None)
+        elif loop.is_running():  # in the thread of an app whose TestClient several tests use
+            asyncio.run_coroutine_threadsafe(client.aclose(), loop).result(_CLOSE_TIMEOUT)
         else:
             loop.run_until_complete(client.aclose())

@@ -7,7 +7,9 @@ import os
 import selectors
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,32 @@ async def test_a_client_of_another_address_uses_the_network(lsq_config: Config) 
         ServiceClient(lsq_config, hooks=5)  # type: ignore[arg-type]
     async with httpx.AsyncClient() as own:
         assert ServiceClient(lsq_config, http_client=own).http_client is own
+
+
+async def test_a_client_that_makes_no_call_needs_no_loop(lsq_client: ServiceClient, lsq_config: Config) -> None:
+    """The fixture does not close a client in the loop of another client."""
+    async with ServiceClient(lsq_config) as other:
+        await other.tickets.create(TICKET)
+
+
+@pytest.fixture(scope="module")
+def loop_of_a_thread() -> Iterator[asyncio.AbstractEventLoop]:
+    """An event loop that runs in a thread, as that of an app with a TestClient for all tests of a module."""
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        thread = threading.Thread(target=loop.run_forever)
+        thread.start()
+        yield loop
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+
+
+def test_a_client_is_closed_in_a_loop_that_is_running(
+    loop_of_a_thread: asyncio.AbstractEventLoop, lsq_client: ServiceClient
+) -> None:
+    """The loop may outlive the test, in another thread."""
+    create = lsq_client.tickets.create(TICKET)
+    assert asyncio.run_coroutine_threadsafe(create, loop_of_a_thread).result(10).number == "1"
 
 
 def test_a_loop_whose_waits_cannot_be_changed_has_real_time(lsq_client: ServiceClient) -> None:
