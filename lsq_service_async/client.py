@@ -71,8 +71,8 @@ class ServiceClient:
         if not isinstance(limiter, Limiter | None):
             kind = type(limiter).__name__
             raise ConfigurationError(f"limiter must be a LocalLimiter, HostLimiter or RedisLimiter, not {kind}")
-        if not isinstance(hooks, Sequence) or not all(map(callable, hooks)):
-            raise ConfigurationError("hooks must be a list of callables, each of which takes an event")
+        if not isinstance(hooks, Sequence) or not all(callable(hook) and not isinstance(hook, type) for hook in hooks):
+            raise ConfigurationError("hooks must be a list of callables (not classes), each of which takes an event")
         from .metadata import MetadataCache
 
         session = Session(config, limiter, http_client, hooks, _USER_AGENT)

@@ -29,6 +29,7 @@ from lsq_service_async import (
     ServerError,
     ServiceClient,
 )
+from lsq_service_async.integrations.opentelemetry import OpenTelemetryHook
 from lsq_service_async.limits import LocalLimiter
 
 TICKET = NewTicket(lead_id="45b5")
@@ -247,8 +248,8 @@ def test_a_long_wait_is_logged_once(config, caplog):
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"hooks": print}, {"hooks": [5]}, {"limiter": 25}, {"http_client": "x"}],
-    ids=["hook alone", "no hook", "limiter", "http client"],
+    [{"hooks": print}, {"hooks": [5]}, {"hooks": [OpenTelemetryHook]}, {"limiter": 25}, {"http_client": "x"}],
+    ids=["hook alone", "no hook", "class of a hook", "limiter", "http client"],
 )
 def test_arguments_of_another_kind_are_named(config, arguments):
     """The client raises ConfigurationError for arguments of a wrong type."""

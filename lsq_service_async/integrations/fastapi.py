@@ -16,7 +16,7 @@ import asyncio
 import logging
 import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -40,8 +40,9 @@ from ..limits import Limiter, limiter_from_env
 
 try:
     from fastapi import Depends, FastAPI
-    from fastapi.requests import HTTPConnection, Request
+    from fastapi.requests import HTTPConnection
     from fastapi.responses import JSONResponse
+    from fastapi.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 except ImportError as _error:
     raise ImportError("integrations.fastapi needs FastAPI: pip install 'lsq-service-async[fastapi]'") from _error
 
@@ -81,8 +82,9 @@ def lifespan(
     and the client is closed when the app stops. Wrong arguments raise ConfigurationError.
     """
     # After the mistake FastAPI(lifespan=lifespan), ``config`` is the app, which is callable, too.
-    if not isinstance(config, Config) and (isinstance(config, FastAPI) or not callable(config)):
-        kind, what = type(config).__name__, "a Config or a function that returns one"
+    if not isinstance(config, Config) and (isinstance(config, FastAPI | type) or not callable(config)):
+        kind = f"the class {config.__name__}" if isinstance(config, type) else type(config).__name__
+        what = "a Config or a function that returns one"
         del config  # crash reporters send the locals of this frame, and a mapping may hold keys
         raise ConfigurationError(
             f"lifespan takes {what}, as in FastAPI(lifespan=lifespan(Config.from_env)), not {kind}"
@@ -90,6 +92,8 @@ def lifespan(
     if http_client is not None and not callable(http_client):
         what = "a function that makes an httpx.AsyncClient when the app starts, in its event loop"
         raise ConfigurationError(f"http_client must be {what}, not {type(http_client).__name__}")
+    if own is not None and not callable(own):
+        raise ConfigurationError(f"own must be a lifespan, as FastAPI takes it, not {type(own).__name__}")
 
     @asynccontextmanager
     async def opened(app: FastAPI) -> AsyncIterator[State]:
@@ -97,14 +101,25 @@ def lifespan(
         if not isinstance(settings, Config):
             settings, shared = settings(), limiter or limiter_from_env()
         async with (
-            (http_client or nullcontext)() as http,
+            _context_of("http_client", http_client) as http,
             ServiceClient(settings, limiter=shared, http_client=http, hooks=hooks) as client,
             _stored(app, client) as state,
-            own(app) if own else nullcontext() as more,
+            _context_of("own", own, app) as more,
         ):
+            if not isinstance(more, Mapping | None):
+                raise ConfigurationError(f"own must yield nothing or a mapping, not {type(more).__name__}")
             yield {**(more or {}), **state}
 
     return opened
+
+
+def _context_of(name: str, make: Callable[..., Any] | None, *arguments: Any) -> AbstractAsyncContextManager[Any]:
+    """Return what a function of the caller returns, or raise ConfigurationError if ``async with`` cannot use it."""
+    made = nullcontext() if make is None else make(*arguments)
+    if not hasattr(made, "__aenter__"):
+        hint = "put @asynccontextmanager on it" if name == "own" else "return an httpx.AsyncClient"
+        raise ConfigurationError(f"{name} must return an async context manager, not {type(made).__name__}: {hint}")
+    return made
 
 
 @asynccontextmanager
@@ -159,13 +174,15 @@ def install_error_handlers(app: FastAPI) -> None:
     The status is 404 for NotFoundError, 422 for InvalidRequestError, 503 with Retry-After for QueueTimeoutError and
     RateLimitError, 504 for NoAnswerError, and 502 for every other LSQServiceError. The body has a ``detail``, as in
     errors of FastAPI, and a ``reference``; the error is logged with the same reference. The body does not quote the
-    service. The ``detail`` of a 422 is the message of the error, which may quote an argument of the handler. An error
-    in a background task is raised after the response, so catch it there. A mounted app needs its own handlers.
+    service. The ``detail`` of a 422 is the message of the error, which may quote an argument of the handler. A
+    websocket that was accepted is closed with the code 1011. An error in a background task is raised after the
+    response, so catch it there. A mounted app needs its own handlers.
     """
     app.add_exception_handler(LSQServiceError, _answer)
 
 
-async def _answer(request: Request, error: Exception) -> JSONResponse:
+async def _answer(request: HTTPConnection, error: Exception) -> Any:
+    """Return the response to an error; None for a websocket that was accepted, which is closed instead."""
     status, headers = 502, {}
     detail: Any = "The ticket service failed."
     if isinstance(error, NotFoundError):
@@ -186,4 +203,8 @@ async def _answer(request: Request, error: Exception) -> JSONResponse:
     method = request.scope.get("method", "WEBSOCKET")
     path = quote(request.scope["path"])  # a path must not add lines to the log
     logger.log(level, "%s %s: %d, because of %r (%s)", method, path, status, error, reference)
+    if isinstance(request, WebSocket) and request.application_state is not WebSocketState.CONNECTING:
+        with suppress(RuntimeError, WebSocketDisconnect):  # it is closed already
+            await request.close(1011)
+        return None
     return JSONResponse({"detail": detail, "reference": reference}, status, headers)

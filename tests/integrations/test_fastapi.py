@@ -12,6 +12,7 @@ import pytest
 from fastapi import APIRouter, FastAPI, Request, WebSocket
 from integrations.backend import TICKET, WIDE, backend, backend_of, http_client_of
 from integrations.browsers import TestClient, in_this_loop
+from starlette.testclient import WebSocketDenialResponse
 
 from lsq_service_async import Config, ConfigurationError, NewTicket, ServiceClient
 from lsq_service_async.emulator import Emulator, Latency
@@ -51,11 +52,43 @@ def test_settings_are_read_when_the_app_starts(monkeypatch):
         pass
 
 
-@pytest.mark.parametrize("make", [ServiceClient, lambda config: FastAPI()], ids=["a client", "the app"])
+@pytest.mark.parametrize(
+    "make", [ServiceClient, lambda config: FastAPI(), lambda config: Config], ids=["a client", "the app", "the class"]
+)
 async def test_a_lifespan_takes_settings(config, make):
-    """The lifespan refuses a client, and an app that FastAPI passes if it gets the function itself."""
-    with pytest.raises(ConfigurationError, match=r"lifespan\(Config.from_env\)\), not (ServiceClient|FastAPI)"):
+    """The lifespan refuses a client, a class, and an app that FastAPI passes if it gets the function itself."""
+    with pytest.raises(ConfigurationError, match=r"Config.from_env\)\), not (ServiceClient|FastAPI|the class Config)$"):
         lifespan(make(config))
+
+
+async def generator(app=None):
+    yield
+
+
+@asynccontextmanager
+async def five(app):
+    yield 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"own": 5}, "own must be a lifespan"),
+        ({"own": 0}, "own must be a lifespan"),
+        ({"own": generator}, "own must return .* not async_generator: put @asynccontextmanager on it"),
+        ({"own": lambda app: None}, "own must return .* not NoneType"),
+        ({"own": five}, "own must yield nothing or a mapping, not int"),
+        ({"http_client": lambda: None}, "http_client must return .* not NoneType: return an httpx.AsyncClient"),
+        ({"http_client": httpx.Client}, "http_client must return .* not Client"),
+        ({"http_client": generator}, "http_client must return .* not async_generator"),
+        ({"http_client": lambda: five(None)}, "http_client must be an httpx.AsyncClient"),
+    ],
+)
+async def test_wrong_arguments_of_a_lifespan(config, arguments, says):
+    """They raise ConfigurationError when the app is made, or when it starts."""
+    with pytest.raises(ConfigurationError, match=says):
+        async with running(FastAPI(lifespan=lifespan(config, **arguments))):
+            pass
 
 
 async def test_an_http_client_made_at_import_time_is_refused(config):
@@ -238,7 +271,29 @@ def test_a_websocket_has_the_client_too(app, emulator, caplog):
 
     with TestClient(app) as browser, browser.websocket_connect("/live") as connection:
         assert connection.receive_text() in emulator.tickets
+        assert connection.receive() == {"type": "websocket.close", "code": 1011, "reason": ""}
     assert "WEBSOCKET /live: 404" in caplog.text
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_websocket_that_is_not_open_is_not_closed(app, closed):
+    """An error before the websocket is accepted is a response; one after it was closed is only logged."""
+
+    @app.websocket("/live")
+    async def live(socket: WebSocket, client: Client) -> None:
+        if closed:
+            await socket.accept()
+            await socket.close(1000)
+        await client.tickets.get("404")
+
+    with TestClient(app) as browser:
+        if closed:
+            with browser.websocket_connect("/live") as connection:
+                assert connection.receive()["code"] == 1000
+        else:
+            with pytest.raises(WebSocketDenialResponse) as caught, browser.websocket_connect("/live"):
+                pass
+            assert caught.value.status_code == 404
 
 
 # Files, background tasks, cancelled requests.
