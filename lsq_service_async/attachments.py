@@ -134,6 +134,7 @@ class Attachment:
         return cls._make(path, None, FolderSource(Path(folder), path, max_file_bytes))
 
     @classmethod
+    @_refusing("the bytes cannot be used")
     def from_bytes(cls, data: bytes, *, name: str, content_type: str | None = None) -> Self:
         """Attach bytes in memory."""
         if not isinstance(data, bytes | bytearray | memoryview):

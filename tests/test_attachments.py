@@ -347,6 +347,11 @@ def placed(position):
     return file
 
 
+def released():
+    with memoryview(DATA) as data:
+        return data
+
+
 def detached():
     file = io.BufferedReader(io.BytesIO(DATA))
     file.detach()
@@ -382,6 +387,7 @@ def test_a_file_that_cannot_be_read_is_an_invalid_request(make, says):
         (lambda: as_attachments(list(os.scandir(b"/"))), "path cannot be used: TypeError"),
         (lambda: as_attachments([Broken()]), "an attachment cannot be used: ZeroDivisionError"),
         (lambda: as_tuple(1 / 0 for _ in [1]), "attachments cannot be used: ZeroDivisionError"),
+        (lambda: Attachment.from_bytes(released(), name="a"), "bytes cannot be used: ValueError"),
         (lambda: Attachment.from_folder(None, "a"), "folder cannot be used: TypeError"),
         (lambda: Attachment.from_folder("/", "a", max_file_bytes="5"), "max_file_bytes must be a whole number"),
         (lambda: Attachment.from_folder("/", "a", max_file_bytes=True), "max_file_bytes must be a whole number"),
