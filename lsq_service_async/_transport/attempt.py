@@ -211,10 +211,13 @@ class RequestBody(httpx.AsyncByteStream):
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Check the lease and the caller just before the first byte, and make new connections read in small steps.
 
-        If there is no body, the request counts as sent from the beginning of its headers, but not while its connection
-        is made. The timer starts after the headers: over HTTP/2, httpx does not iterate an empty body.
+        If there is no body, the request counts as sent from the beginning of its headers. Else it counts as sent from
+        the beginning of its body, until that is read from here: hooks and transports of a caller may have read it
+        before, or replaced it. Over HTTP/2, httpx does not read an empty body.
         """
         context = self._context
+        if getattr(info.get("request"), "method", None) == b"CONNECT":  # to a proxy
+            return
         if event.endswith("send_request_headers.started"):
             _check_lease(context)
             if context.abandoned:
@@ -222,8 +225,9 @@ class RequestBody(httpx.AsyncByteStream):
             context.fully_sent = not self.length
         elif event.endswith(("connect_tcp.started", "start_tls.started")):
             context.fully_sent = False
-        elif event.endswith("send_request_headers.complete") and not self.length:
-            context.is_started = True
+            self._timer.reschedule(None)
+        elif event.endswith("send_request_body.started"):
+            context.is_started = context.fully_sent = True
             self._timer.reschedule(context.clock() + context.options.timeout)
         elif event.endswith(("connect_tcp.complete", "start_tls.complete")):
             with suppress(AttributeError):  # the stream of a caller's transport may have read-only attributes
@@ -231,9 +235,8 @@ class RequestBody(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         context, sent = self._context, 0
-        context.is_started = True
-        if not self.length:
-            self._timer.reschedule(context.clock() + context.options.timeout)
+        context.is_started, context.fully_sent = True, not self.length
+        self._timer.reschedule(None if self.length else context.clock() + context.options.timeout)
         async for chunk in self._chunks():
             if context.abandoned:
                 raise BodyFailedError("the caller stopped waiting")

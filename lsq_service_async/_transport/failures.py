@@ -26,13 +26,17 @@ from .upload import BodyFailedError
 _NEVER_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 # Refusals after which another attempt may succeed: the status of an HTTP proxy, and httpcore's text for a SOCKS proxy.
 _PROXY_FAILURE = re.compile(r"(408|425|429|50[0234]) |Proxy Server could not connect(?!.*not (allowed|supported))")
-_TLS_EOF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)  # the next handshake may succeed
+# The connection ended, or TLS waited for it when something else failed. The next handshake may succeed.
+_NO_TLS_FAILURE = (
+    ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError, ssl.SSLWantReadError, ssl.SSLWantWriteError
+)  # fmt: skip
 
 
 def failed_result(context: CallContext, error: Exception, redact: Redactor, proxy: str) -> AttemptResult[Any]:
     """Translate an exception of httpx, h11, TLS or the file system into the result of the attempt."""
     call, links = context.call, drop_frames(error)
-    tls = next((link for link in links if isinstance(link, ssl.SSLError) and not isinstance(link, _TLS_EOF)), None)
+    in_tls = (link for link in links if isinstance(link, ssl.SSLError))
+    tls = next((link for link in in_tls if not isinstance(link, _NO_TLS_FAILURE)), None)
     text = redact(str(tls or error))  # in full, because a key that was cut would not be found
     if isinstance(error, ResponseRejectedError):
         text = printable(text, 200)

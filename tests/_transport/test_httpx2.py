@@ -6,7 +6,7 @@ import attrs
 import httpx
 import httpx2
 import pytest
-from raw_server import RawServer, ok, request_of
+from raw_server import RawServer, answering, ok, request_of
 
 from lsq_service_async import (
     Attachment,
@@ -15,6 +15,7 @@ from lsq_service_async import (
     LSQServiceError,
     NewTicket,
     NotSentError,
+    OutcomeUnknownError,
     RetryPolicy,
     ServiceClient,
     TicketUpdate,
@@ -123,6 +124,34 @@ async def test_a_failed_handshake_names_tls(config):
         origin = server.origin.replace("http:", "https:")
         error = await failing(config, httpx2.AsyncClient(trust_env=False), base_url=origin)
     assert str(error).startswith("TLS failed")
+
+
+def reading(library, by):
+    """Return a client of which a request hook or the transport reads the body, or replaces it by another stream."""
+
+    async def hook(request):
+        await request.aread()
+
+    class Transport(library.AsyncHTTPTransport):
+        async def handle_async_request(self, request):
+            content = await request.aread()
+            if by == "replacing":
+                request.stream = library.Request("POST", "http://x", content=content).stream
+            return await super().handle_async_request(request)
+
+    return library.AsyncClient(event_hooks={"request": [hook]} if by == "hook" else {}, transport=Transport())
+
+
+@pytest.mark.parametrize("by", ["hook", "transport", "replacing"])
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=lambda library: library.__name__)
+@pytest.mark.parametrize("files", [[], [("a.txt", b"x")]], ids=["JSON", "file"])
+async def test_a_create_whose_body_a_hook_or_transport_has_read_is_sent_once(config, library, by, files):
+    """A create without an answer is unknown and is not repeated, even if httpx sends a copy of its body."""
+    async with RawServer(answering(end="close")).running() as server, reading(library, by) as http:
+        async with ServiceClient(attrs.evolve(config, base_url=server.origin), http_client=http) as client:
+            with pytest.raises(OutcomeUnknownError):
+                await client.tickets.create(TICKET, attachments=files)
+        assert server.connections == 1
 
 
 async def raise_for_status(response):

@@ -6,7 +6,7 @@ from functools import partial
 import attrs
 import httpx
 import pytest
-from raw_server import RawServer, ok, request_of
+from raw_server import RawServer, answering, ok, request_of
 from test_secrecy import everything_shown
 
 from lsq_service_async import Config, ConfigurationError, NewTicket, NotSentError, RetryPolicy, ServiceClient
@@ -201,6 +201,18 @@ async def test_a_refusal_of_a_proxy(monkeypatch, status, attempts, own_client):
     assert heads[0].startswith(b"CONNECT x.example.com:443")
     assert base64.b64encode(b"user:CANARY-p") in heads[0]
     assert not any(b"CANARY" in head for head in heads)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_call_without_a_body_that_a_proxy_did_not_pass_on_is_not_sent(monkeypatch, method):
+    """A proxy that ends the connection after CONNECT has not received the request."""
+    async with RawServer(answering(end="close")).running() as server:
+        monkeypatch.setenv("HTTPS_PROXY", server.origin)
+        config = Config(**ACCOUNT, base_url="https://x.example.com", retry=RetryPolicy(attempts=2, backoff=0.01))
+        async with ServiceClient(config) as client:
+            with pytest.raises(NotSentError) as caught:
+                await client.request(method, "x")
+    assert [attempt.outcome.value for attempt in caught.value.attempts] == ["not applied"] * 2
 
 
 async def test_a_proxy_that_does_not_answer_is_named(monkeypatch):

@@ -5,6 +5,7 @@ import contextlib
 import random
 import socket
 import ssl
+import struct
 
 import attrs
 import httpx
@@ -20,6 +21,7 @@ from lsq_service_async import (
     NotSentError,
     OutcomeUnknownError,
     RateLimit,
+    RetryPolicy,
     ServiceClient,
 )
 
@@ -208,6 +210,22 @@ def trusting(authority):
     context = ssl.create_default_context()
     authority.configure_trust(context)
     return context
+
+
+async def test_a_reset_during_a_tls_handshake_is_repeated(config):
+    """A gateway that restarts resets connections during their handshake. This is not a failure of TLS."""
+
+    async def reset(reader, writer):
+        await reader.read(50)
+        linger = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)  # close resets
+
+    async with RawServer(reset).running() as server:
+        settings = attrs.evolve(config, base_url=server.origin.replace("http:", "https:"))
+        async with ServiceClient(settings) as client:
+            with pytest.raises(NotSentError, match="No connection"):
+                await client.with_options(retry=RetryPolicy(attempts=3, backoff=0.001)).tickets.create(TICKET)
+        assert server.connections == 3
 
 
 @pytest.mark.parametrize(

@@ -279,11 +279,19 @@ def test_an_error_and_its_attempts_have_the_headers_of_the_service(config):
     assert pickle.loads(pickle.dumps(result)).headers == result.headers
 
 
-def test_a_connection_that_ended_in_a_handshake_may_be_made_again(config):
+@pytest.mark.parametrize("kind", [ssl.SSLEOFError, ssl.SSLWantReadError, ssl.SSLWantWriteError])
+def test_a_connection_that_ended_in_a_handshake_may_be_made_again(config, kind):
     """A connection that ends during the TLS handshake is repeated, because a certificate is not at fault."""
-    error = httpx.ConnectError("EOF")
-    error.__cause__ = ssl.SSLEOFError("EOF occurred in violation of protocol")
+    error = httpx.ConnectError("ended")
+    error.__context__ = kind("The operation did not complete (read)")
     assert len(run(config, create, BeforeBody(error), created())[1].seen) == 2
+
+
+def test_a_timeout_over_tls_is_named(config):
+    """The message has the timeout, not the state of TLS in which it occurred."""
+    error = httpx.ReadTimeout("")
+    error.__context__ = ssl.SSLWantReadError("The operation did not complete (read)")
+    assert "(ReadTimeout)" in str(run(config, create, AfterBody(error))[0])
 
 
 async def put(client):
