@@ -18,7 +18,7 @@ import attrs
 
 from .._logging import logger
 from ..config import Lane, RateLimit
-from ..errors import ConfigurationError, LSQServiceError, NotSentError, QueueTimeoutError
+from ..errors import ConfigurationError, InvalidRequestError, LSQServiceError, NotSentError, QueueTimeoutError, shown
 from ..events import Event, LimitLowered, LimitPaused
 from ._engine.estimate import Estimate
 from ._engine.messages import Grant, Request
@@ -136,6 +136,9 @@ class Limiter(ABC):
         Raises ConfigurationError if the limiter is open for another rate or name, and LSQServiceError if it is in use
         in another event loop.
         """
+        if not isinstance(rate, RateLimit):
+            raise ConfigurationError(f"rate must be a RateLimit, such as RateLimit(25, per=5.0), not {shown(rate)}")
+        check_name(name)
         from aiolimiter import AsyncLimiter  # loads importlib.metadata, which takes a sixth as long as loading httpx
 
         async with self._lock(), self._ownership() as loop:
@@ -179,7 +182,14 @@ class Limiter(ABC):
         Call it in the event loop of the limiter. For speed, this is checked only if the call has to wait.
         """
         loop = self._loop
-        request = _INTERACTIVE if lane is Lane.INTERACTIVE and not is_large else Request(lane, is_large)
+        if lane is Lane.INTERACTIVE and not is_large:
+            request = _INTERACTIVE
+        elif isinstance(lane, Lane):
+            request = Request(lane, bool(is_large))
+        else:
+            raise InvalidRequestError(f"lane must be Lane.INTERACTIVE or Lane.BULK, not {shown(lane)}")
+        if deadline is not None:
+            _check_seconds(deadline, "deadline")
         if loop is not None and self._server is None and (deadline is None or deadline > loop.time()):
             taken = self._take_at_once((request,)) if not self._has_unsent or self._has_room() else None
             if taken is not None and taken[1].request is not None:
@@ -198,6 +208,7 @@ class Limiter(ABC):
 
         Processes that share the limit pause for at most 60 s, or for a window if that is longer.
         """
+        _check_seconds(seconds, "seconds")
         self._check_loop()
         self._state.pause(self._now() + seconds)
         self._publish(pause=seconds)
@@ -316,7 +327,7 @@ class Limiter(ABC):
     async def _wait(self, request: Request, deadline: float, is_retry: bool) -> int:
         """Queue a call and return its slot. Raises QueueTimeoutError if it will not be sent before ``deadline``."""
         loop, due = asyncio.get_running_loop(), self._due(request, is_retry=is_retry)
-        waiter = Waiter(request, loop.time(), due, deadline, loop.create_future(), is_retry)
+        waiter = Waiter(request, loop.time(), due, deadline, loop.create_future(), bool(is_retry))
         if due >= deadline:
             raise self._too_late(waiter, due)
         self._must_ask = self._queues.add(waiter) or self._must_ask
@@ -490,6 +501,17 @@ class Limiter(ABC):
         if asyncio.get_running_loop() is not self._loop:
             closed = "this limiter is not open; enter its client with `async with` first"
             raise LSQServiceError(_ANOTHER_LOOP if self._users else closed)
+
+
+def check_name(name: object) -> None:
+    """Require a name that every backend can store. An unpaired surrogate is not printable."""
+    if not isinstance(name, str) or not name.isprintable():
+        raise ConfigurationError(f"The name of a limit must be printable text, not {shown(name)}")
+
+
+def _check_seconds(value: object, name: str) -> None:
+    if not isinstance(value, float | int) or not value <= math.inf:  # NaN
+        raise InvalidRequestError(f"{name} must be a number of seconds, not {shown(value)}")
 
 
 def _fail(waiter: Waiter, error: Exception) -> None:

@@ -15,6 +15,7 @@ from ..errors import ConfigurationError, shown
 from ._backend import BackendBusyError, BackendUnavailableError, SharedLimiter
 from ._engine.messages import SyncMessage
 from ._engine.sync import SyncReply, state_from_json, state_to_json, sync
+from .limiter import check_name
 
 try:
     import redis.asyncio
@@ -90,6 +91,8 @@ class RedisLimiter(SharedLimiter):
         del server  # crash reporters send local variables, and the address may hold a password
         if when_down not in ("wait", "fail"):
             raise ConfigurationError(f'when_down must be "wait" or "fail", not {shown(when_down)}')
+        if name is not None:
+            check_name(name)
 
 
 class _Written(NamedTuple):

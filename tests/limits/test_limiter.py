@@ -10,7 +10,7 @@ from virtual_clock import VirtualLoop, run_virtual, virtual
 
 from limits.limiters import NAME, RATE, TOKEN, both_kinds, opened, spend, take, ticks, time
 from lsq_service_async.config import Lane, RateLimit
-from lsq_service_async.errors import ConfigurationError, LSQServiceError, NotSentError
+from lsq_service_async.errors import ConfigurationError, InvalidRequestError, LSQServiceError, NotSentError
 from lsq_service_async.limits import LimiterStats, LocalLimiter
 
 
@@ -172,6 +172,56 @@ async def test_all_users_of_a_limiter_must_use_the_same_rate_and_name():
                 await limiter.open(rate, name)
             assert f"is open for {RATE} of {NAME}; use another one for {rate} of {name}" in str(caught.value)
         await limiter.acquire(Lane.INTERACTIVE)
+
+
+OPENINGS = {
+    "rate must be a RateLimit, such as .*, not None": (None, NAME),
+    "rate must be a RateLimit, such as .*, not '25/5'": ("25/5", NAME),
+    "name of a limit must be printable text, not None": (RATE, None),
+    "name of a limit must be printable text, not \\['x'\\]": (RATE, ["x"]),
+    "name of a limit must be printable text, not '.ud800'": (RATE, "\ud800"),
+}
+
+
+@pytest.mark.parametrize("what", OPENINGS)
+@virtual
+async def test_a_limiter_is_not_opened_with_a_wrong_rate_or_name(what):
+    """A wrong argument raises ConfigurationError before a backend gets it."""
+    limiter = LocalLimiter()
+    with pytest.raises(ConfigurationError, match=what):
+        await limiter.open(*OPENINGS[what])
+    assert repr(limiter) == "<LocalLimiter: closed>"
+
+
+@pytest.mark.parametrize("lane", ["interactive", None, ["bulk"]])
+@pytest.mark.parametrize("free", [25, 0])
+@virtual
+async def test_a_lane_that_does_not_exist_is_an_invalid_request(free, lane):
+    """A lane must be a Lane, whether the call has to wait or not."""
+    async with opened() as limiter:
+        await spend(limiter, 25 - free)
+        with pytest.raises(InvalidRequestError, match=r"lane must be Lane\.INTERACTIVE or Lane\.BULK, not"):
+            await limiter.acquire(lane)
+
+
+@pytest.mark.parametrize("seconds", ["x", float("nan")])
+@virtual
+async def test_a_deadline_or_a_pause_that_is_not_a_number_is_an_invalid_request(seconds):
+    """Deadlines and pauses are numbers."""
+    async with opened() as limiter:
+        with pytest.raises(InvalidRequestError, match="deadline must be a number of seconds, not"):
+            await limiter.acquire(Lane.INTERACTIVE, deadline=seconds)
+        with pytest.raises(InvalidRequestError, match="seconds must be a number of seconds, not"):
+            limiter.pause(seconds)
+
+
+@both_kinds
+@virtual
+async def test_flags_of_a_call_may_be_any_value(pair):
+    """A flag counts as its truth value, as in an if statement."""
+    async with pair() as (limiter, _):
+        await limiter.acquire(Lane.BULK, is_large="yes", is_retry="no answer")
+        assert limiter.stats().used == 1
 
 
 @virtual

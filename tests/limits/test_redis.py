@@ -234,6 +234,14 @@ async def test_an_address_that_is_not_valid_is_shown_nowhere(address):
     assert "CANARY" not in shown(caught)
 
 
+@pytest.mark.parametrize("name", ["\ud800", ["x"], 5])
+def test_a_name_that_redis_cannot_store_is_a_configuration_error(name):
+    """The address, which may hold a password, is not shown."""
+    with pytest.raises(ConfigurationError, match="name of a limit must be printable text, not") as caught:
+        RedisLimiter("redis://u:CANARY@h", name=name)
+    assert "CANARY" not in shown(caught)
+
+
 VALID = ["redis://", "rediss://u:p%40%2Fw@[::1]:7/15", "unix://:p@/run/redis.sock?db=1", "redis://h?socket_timeout=2"]
 
 
@@ -295,7 +303,7 @@ async def test_a_user_needs_exactly_the_rights_that_the_error_names(redis_server
         if missing is None:
             await one_call(limiter)
         else:
-            with pytest.raises(ConfigurationError, match=r"Redis does not permit .* It needs the commands") as caught:
+            with pytest.raises(ConfigurationError, match=r"Redis does not permit .* The limiter needs the commands") as caught:
                 await limiter.open(RATE, NAME)
             assert set(RIGHTS) < set(str(caught.value).split())
         await admin.execute_command("ACL", "DELUSER", name)
