@@ -158,7 +158,7 @@ class SharedLimiter(Limiter):
             sent, is_returning = self._time(), self._last_sync is not None
             message = self._leases.message(
                 sent, self._state.flights, process_id=self._process_id, slot=slot, rate=self._rate, requests=requests,
-                waiting=waiting, is_returning=is_returning, is_leaving=is_leaving,
+                waiting=waiting, seen=self._state.seen if is_returning else -math.inf, is_leaving=is_leaving,
                 expected=self._now() if is_returning else math.inf,
             )  # fmt: skip
             self._unanswered_since = sent

@@ -157,9 +157,15 @@ class Limiter(ABC):
             self._users += 1
 
     async def aclose(self) -> None:
-        """Stop using the limit. When its last user closes it, all waiting calls raise NotSentError."""
-        self._check_loop()
+        """Stop using the limit. When its last user closes it, all waiting calls raise NotSentError.
+
+        If this is cancelled, the closing continues.
+        """
+        await asyncio.shield(self._close())
+
+    async def _close(self) -> None:
         async with self._lock(), self._ownership():
+            self._check_loop()
             self._users -= 1
             if not self._users:
                 self._loop = None

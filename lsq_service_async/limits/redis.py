@@ -72,9 +72,10 @@ class RedisLimiter(SharedLimiter):
     the login or a command that the limiter needs. If processes are configured with different rates, all of these hold,
     and a warning is logged. Then ``window="sliding"`` has no effect.
 
-    If Redis loses its data (restart, failover, eviction), processes that are running assume that all slots were used
-    at that moment, so no call is sent for about a window. The exception: if the first message after the loss comes from
-    a process that has just started, that process cannot detect the loss, and the limit may be exceeded once.
+    If Redis loses its data (restart, failover, eviction), also if only the last part is lost, processes that are
+    running assume that all slots were used at that moment, so no call is sent for about a window. The exception: if the
+    first message after the loss comes from a process that has just started, that process cannot detect the loss, and
+    the limit may be exceeded once.
 
     A limiter may be created before a server forks its workers. Open it after the fork, in each worker, because
     processes cannot share a connection.
@@ -107,8 +108,9 @@ class RedisBackend:
     """Keeps the state under one key and changes it by compare-and-set.
 
     The state is read, changed in Python, and written if no other process has written in between. Otherwise the change
-    is repeated with the new state. Needs Redis 5 or later. Times are those of the server. If the key is lost while a
-    process uses it, or the server's clock is set, every slot that may have been used counts as used at that moment.
+    is repeated with the new state. Needs Redis 5 or later. Times are those of the server. If the key is lost
+    or gets an older value while a process uses it, or the server's clock is set, every slot that may have been used
+    counts as used at that moment.
     """
 
     def __init__(self, server: Any, name: str | None) -> None:

@@ -308,6 +308,23 @@ def test_a_limiter_that_was_left_open_by_a_loop_can_be_opened_in_the_next_one():
         run_virtual(limiter.acquire(Lane.INTERACTIVE))
 
 
+@both_kinds
+@pytest.mark.parametrize("turns", range(1, 6))
+@virtual
+async def test_a_closing_that_is_cancelled_continues(pair, turns):
+    """The waiting calls raise NotSentError, and the limiter can be opened again."""
+    async with pair() as (limiter, _):
+        await spend(limiter)
+        waiting = [asyncio.create_task(limiter.acquire(Lane.INTERACTIVE)) for _ in range(200)]
+        await ticks()
+        closing = asyncio.create_task(limiter.aclose())
+        await ticks(turns)
+        closing.cancel()
+        ends = await asyncio.gather(*waiting, return_exceptions=True)
+        assert {type(end) for end in ends} == {NotSentError}
+        await limiter.open(RATE, NAME)
+
+
 @virtual
 async def test_a_limiter_that_was_closed_before_its_queue_was_served_can_be_used_again():
     """A task that is cancelled before its first step never cleans up after itself."""

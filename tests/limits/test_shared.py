@@ -514,6 +514,21 @@ async def test_an_answer_counts_again_if_the_state_was_lost():
 
 
 @virtual
+async def test_an_older_state_is_not_used_to_exceed_the_limit():
+    """After a failover to an older copy of the state, the next call waits for a window."""
+    server = Server()
+    async with processes(2, backends(server)) as [one, other]:
+        await exchange(one)
+        older = server.text
+        await spend(one, 12)
+        await spend(other, 13)
+        await asyncio.sleep(1.5)
+        server.text, began = older, time()
+        await asyncio.gather(spend(one, 1), spend(other, 1))
+        assert 5.0 < time() - began < 6.0 + TOKEN
+
+
+@virtual
 async def test_calls_in_flight_are_reported_at_once_to_a_state_that_was_lost():
     """Calls in flight are reported at once to a new state, so that other processes cannot use their slots."""
     server = Server()

@@ -35,7 +35,7 @@ def random_message(random: Random, slots: list[int], now: float) -> SyncMessage:
         random.randint(1, 4), 2**52 + len(slots), *requests, refusals=refusals,
         completed=[CompletedCall(slot, random.choice([None, 0.0, 0.5]), random.random() < 0.2) for slot in completed],
         active=[ActiveCall(slot, random.uniform(0, 12), random.random() < 0.2) for slot in active],
-        pause=random.choice([-math.inf, -1000.0, 2.0]), is_returning=random.random() < 0.5,
+        pause=random.choice([-math.inf, -1000.0, 2.0]), seen=random.choice([-math.inf, now - 2.0]),
         is_leaving=random.random() < 0.05, expected=random.choice([math.inf, now, now - 2.0]),
         rate=random.choice([RATE, SLIDING]),
     )  # fmt: skip
@@ -141,6 +141,15 @@ def test_if_a_clock_was_set_forward_far_known_calls_count_as_answered_just_now()
     assert state.answered == [101.5]
     state = sync(state, 120.0, message(1, 3, expected=103.0)).state
     assert state.answered == [120.0]
+
+
+@pytest.mark.parametrize(("seen", "answered"), [(-math.inf, 0), (100.0, 0), (100.1, 25), (110.0, 25)])
+def test_if_the_state_is_older_than_the_last_reply_all_slots_count_as_used(seen, answered):
+    """After a failover, calls may be missing, even if another process was the first to use the older state."""
+    state = sync(None, 100.0, message(1, 1, INTERACTIVE)).state
+    sync(state, 102.0, message(2, 2, seen=101.0))
+    sync(state, 103.0, message(1, 3, seen=seen))
+    assert (len(state.answered), len(state.flights)) == (answered, 1)
 
 
 def test_calls_that_wait_in_other_processes_are_sent_before_some_of_ours():

@@ -58,7 +58,8 @@ class SyncMessage:
     ``requests``: at most the first two waiting calls of each queue, in the order in which they are to be served.
     ``waiting``: the number of all waiting calls, interactive and bulk. ``pause``: seconds for which no call is sent.
     ``refusals``: for each refusal, the limit that the service named, or None, and how long ago the call was sent.
-    ``is_returning``: this process has used the limit before and has not left since. ``is_leaving``: it leaves now.
+    ``seen``: the time of the last reply on the clock of the state, or ``-inf`` if this process has not used the limit
+    since it left. ``is_leaving``: it leaves now.
     ``expected``: the time on the clock of the state, as this process computes it from the last reply, or ``inf``.
     """
 
@@ -71,6 +72,6 @@ class SyncMessage:
     active: Sequence[ActiveCall] = ()
     pause: float = -math.inf
     refusals: Sequence[tuple[tuple[int, float] | None, float]] = ()
-    is_returning: bool = False
+    seen: float = -math.inf
     is_leaving: bool = False
     expected: float = math.inf

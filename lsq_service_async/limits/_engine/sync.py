@@ -46,12 +46,14 @@ def sync(state: LimitState | None, now: float, message: SyncMessage) -> SyncRepl
     rates, all of these hold.
     """
     if state is None:
-        state = LimitState.of(message.rate)
-        if message.is_returning:  # the state was lost, and other processes may have used all of it
-            state.answered = [now] * message.rate.calls
-        state.seen = now
-    elif not state.seen - _CLOCK_JUMP <= now <= message.expected + _CLOCK_JUMP:
-        state = restarted(state, now)
+        is_lost, state = message.seen > -math.inf, LimitState.of(message.rate)
+    else:  # it may be an older copy, as after a failover
+        own = state.processes.get(message.process_id)
+        is_lost = own is not None and own.until < message.seen + PRESENCE
+        if not state.seen - _CLOCK_JUMP <= now <= message.expected + _CLOCK_JUMP:
+            state = restarted(state, now)
+    if is_lost:  # calls may be missing: all slots may have been used
+        state.answered = [now] * message.rate.calls
     now = state.seen = max(now, state.seen)
     _bound(state, now)
     state.tidy(now)
