@@ -10,9 +10,9 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -119,7 +119,8 @@ class HostBackend:
             _is_empty(db)  # raises before the journal mode is set, which would change another program's file
             self._write_ahead(db)
             db.execute("PRAGMA synchronous = NORMAL")  # after a power failure, lost commits no longer matter
-            with self._transaction(db):
+            with db:  # commits, or rolls back after an error
+                db.execute("BEGIN IMMEDIATE")
                 if _is_empty(db):
                     db.execute(f"PRAGMA application_id = {_APPLICATION}")
                     db.execute(_SCHEMA)
@@ -147,7 +148,8 @@ class HostBackend:
             if db is None or not self._is_in_place():
                 self._close()
                 db = self._open()
-            with self._transaction(db):
+            with db:
+                db.execute("BEGIN IMMEDIATE")
                 # The clock is read inside the transaction, so that times never decrease. The time that the process
                 # expected is not used: a monotonic clock cannot be set, and the transaction may have waited.
                 now = self._clock()
@@ -168,16 +170,6 @@ class HostBackend:
             return os.path.samestat(os.stat(self._path), self._opened)
         except FileNotFoundError:
             return False
-
-    @contextmanager
-    def _transaction(self, db: sqlite3.Connection) -> Iterator[None]:
-        db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            db.execute("ROLLBACK")
-            raise
-        db.execute("COMMIT")
 
     def _close(self) -> None:
         db, self._db = self._db, None

@@ -95,7 +95,6 @@ class Limiter(ABC):
     If bulk calls wait, they get one slot in five. In each lane, retries are served before new calls, and other calls do
     not wait for large uploads.
 
-
     It belongs to the event loop that opened it, and it counts its users: close it as often as it was opened.
 
     Each grant also takes a token from an aiolimiter bucket of ``calls`` in ``per`` seconds. The bucket delays calls
@@ -405,7 +404,8 @@ class Limiter(ABC):
         else:
             waiter.grant.set_result(slot)
         requests.remove(request)
-        self._must_ask = self._must_ask or not set(self._queues.requests()) <= set(requests)
+        if request not in requests:  # another call with this request may have arrived meanwhile
+            self._must_ask = self._must_ask or request in self._queues.requests()
         self._is_lined_up = bool(requests)
         await asyncio.sleep(0)  # one by one, so that a burst does not block the loop
 

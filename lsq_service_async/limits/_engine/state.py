@@ -174,10 +174,10 @@ class LimitState:
         """Delete calls that are too old to matter, and let the rate grow back."""
         if self.adaptive.tidy(now):
             self._rate_changed()
-        expired = [slot for slot, flight in self.flights.items() if flight.until <= now]
-        for slot in expired:
-            self._give_up(slot, self.flights[slot].until)
-        if expired and self.stands_still:
+        for slot, flight in list(self.flights.items()):
+            if flight.until <= now:
+                self._give_up(slot, flight.until)
+        if self.stands_still:
             self._find_stuck()
         del self.answered[: bisect_left(self.answered, now - 2 * self.rate.per)]
         del self.uploads[: bisect_left(self.uploads, now - self.rate.per)]

@@ -70,7 +70,10 @@ def sync(state: LimitState | None, now: float, message: SyncMessage) -> SyncRepl
 
 
 def _bound(state: LimitState, now: float) -> None:
-    """Bound each value that could stop calls or allow too many, because another user may have written the state."""
+    """Bound each value that could stop calls or allow too many, because another user may have written the state.
+
+    NaN becomes the upper bound.
+    """
     adaptive, order, oldest = state.adaptive, state.order, now - LONGEST_HOLD
     latest = now + max(LONGEST_PAUSE, state.rate.per + 1.0)  # the end of the longest pause
     if adaptive.is_possible():
@@ -86,15 +89,15 @@ def _bound(state: LimitState, now: float) -> None:
     state.paused_until = _within(oldest, state.paused_until, latest)
     state.paced_until = _within(oldest, state.paced_until, now + 2 * state.token)
     state.round_trip = _within(0.0, state.round_trip, _LONGEST_ROUND_TRIP)
-    state.answered = sorted(_within(oldest - 2 * state.rate.per, at, now) for at in state.answered)
-    state.uploads = sorted(_within(oldest - state.rate.per, at, now) for at in state.uploads)
+    state.answered = sorted(min(now, at) for at in state.answered)
+    state.uploads = sorted(min(now, at) for at in state.uploads)
     for slot, flight in state.flights.items():
         since, until = _within(oldest, flight.since, now), _within(oldest, flight.until, now + LEASE)
         state.flights[slot] = flight._replace(since=since, until=until)
     for process_id, process in state.processes.items():
-        state.processes[process_id] = process._replace(until=_within(oldest, process.until, now + PRESENCE))
+        state.processes[process_id] = process._replace(until=min(now + PRESENCE, process.until))
     for key, head in order.heads.items():
-        order.heads[key] = head._replace(until=_within(oldest, head.until, now + _LONGEST_WAIT + GRACE))
+        order.heads[key] = head._replace(until=min(now + _LONGEST_WAIT + GRACE, head.until))
     order.row = _within(0, order.row, _MOST_IN_A_ROW)
 
 
@@ -157,7 +160,7 @@ def _ask_again_at(state: LimitState, now: float, process_id: int, requests: Sequ
     If the estimate is too early, the request is repeated. It is much too late only if the answers to calls in flight do
     not arrive as expected.
     """
-    if state.stands_still:
+    if state.stands_still or not requests:
         return now + _BLIND_WAIT
     expected = [flight.since + state.round_trip for flight in state.flights.values()]
     soon = [answer for answer in expected if answer > now - _UNREPORTED]
