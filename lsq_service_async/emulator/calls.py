@@ -81,12 +81,11 @@ class Exchange:
     async def send(self, response: Response, *, at_most: int | None = None) -> None:
         """Send the response, or its headers and only ``at_most`` bytes of its body."""
         await self._delay()
-        answer = bytes(response.body[:TEXT_KEPT]).decode("utf-8", "replace")
-        self._record(status=response.status_code, answer=answer)
+        body = b"" if response.status_code in (204, 304) else bytes(response.body)  # these statuses have no body
+        self._record(status=response.status_code, answer=body[:TEXT_KEPT].decode("utf-8", "replace"))
         start = {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
         await self._send(start)
-        body = bytes(response.body)[:at_most]
-        await self._send({"type": "http.response.body", "body": body, "more_body": at_most is not None})
+        await self._send({"type": "http.response.body", "body": body[:at_most], "more_body": at_most is not None})
 
     async def drop(self, *, reset: bool = True) -> None:
         """Close the connection, with a reset or gracefully. In process, raise ConnectionResetError."""

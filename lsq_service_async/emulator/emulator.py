@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random as randomness
 import time
@@ -91,6 +92,10 @@ class Emulator:
         on_call: Callable[[Call], object] | None = None,
     ) -> None:
         check_loopback(host)
+        numbers = {"keep": (keep, math.inf), "jitter": (jitter, math.inf), "port": (port, 65535)}
+        for name, (number, highest) in numbers.items():
+            if not isinstance(number, int | float) or not 0 <= number <= highest:
+                raise ValueError(f"{name} must be a number from 0 to {highest}, not {number!r}")
         store = store or TicketStore()
         random = random or randomness.Random()
         facts = Facts.load(facts)

@@ -125,13 +125,21 @@ def _is_list_of(kind: Any, values: object) -> bool:
     return isinstance(values, list | tuple) and all(isinstance(value, kind) for value in values)
 
 
+def _is_field(value: Mapping[str, Any]) -> bool:
+    return isinstance(value.get("SchemaName"), str) and isinstance(value.get("ValidationProperties"), Mapping | None)
+
+
 _SHARE, _FLAG = ("at least 0 and less than 1", _is_share), ("true or false", lambda value: isinstance(value, bool))
 _FORMS = (["number"], ["guid"], ["number", "guid"], ["guid", "number"])
 _RULES: dict[str, tuple[str, Callable[[Any], object]]] = {
     "ids_in_urls": ('["number"], ["guid"] or both', lambda value: _is_list_of(str, value) and list(value) in _FORMS),
     "unknown_ticket": (
         "an object with a status and perhaps a body",
-        lambda value: isinstance(value, Mapping) and _is_status(value.get("status", 404)),
+        lambda value: (
+            isinstance(value, Mapping)
+            and _is_status(value.get("status", 404))
+            and isinstance(value.get("body"), str | None)
+        ),
     ),
     "gaps": _SHARE,
     "numbers_ascend": _FLAG,
@@ -141,13 +149,13 @@ _RULES: dict[str, tuple[str, Callable[[Any], object]]] = {
     "unreadable_status": ("a status from 200 to 599", _is_status),
     "rewrites": ("an object", lambda value: isinstance(value, Mapping)),
     "fields": (
-        "a list of objects with a SchemaName",
-        lambda value: _is_list_of(Mapping, value) and all(isinstance(each.get("SchemaName"), str) for each in value),
+        "a list of objects with a SchemaName and perhaps ValidationProperties",
+        lambda value: _is_list_of(Mapping, value) and all(map(_is_field, value)),
     ),
     "marker_field": ("a schema name", lambda value: isinstance(value, str)),
     "rate_limit": (
         "[calls, seconds]",
-        lambda value: _is_list_of(int | float, value) and len(value) == 2 and type(value[0]) is int,
+        lambda value: isinstance(value, list | tuple) and [*map(type, value)] in ([int, int], [int, float]),
     ),
 }
 """The kinds of values, so that a mistake in a file is found when the emulator starts."""

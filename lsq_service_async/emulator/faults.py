@@ -290,6 +290,10 @@ def check(given: object, schema: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
+_NAME = re.compile(r"(?i:(?!(?:content-length|transfer-encoding)$)[a-z0-9-]+)")
+"""The names of headers that a fault can set."""
+
+
 def fault_from_json(given: object) -> Fault:
     """Return the fault that a JSON object describes; ValueError if a part of it cannot be used."""
     name = given.get("fault") if isinstance(given, dict) else None
@@ -301,8 +305,9 @@ def fault_from_json(given: object) -> Fault:
     fault = _KINDS[name](**attributes)
     # A header or status that no server can send would otherwise fail only when the fault is played.
     headers = {"retry-after": str(attributes.get("retry_after", "")), **attributes.get("headers", {})}
-    if not all(re.fullmatch(r"[A-Za-z0-9-]+", key) and re.fullmatch(r"[ -~]*", text) for key, text in headers.items()):
-        raise ValueError("headers must have names and values of printable ASCII characters")
+    if not all(_NAME.fullmatch(key) and re.fullmatch(r"([!-~]([ -~]*[!-~])?)?", headers[key]) for key in headers):
+        text = "headers must have names and values of printable ASCII characters, without spaces around a value"
+        raise ValueError(f"{text}; content-length and transfer-encoding are those of the response")
     if not 200 <= attributes.get("status", 200) <= 599:
         raise ValueError(f"status must be from 200 to 599, not {attributes['status']}")
     if attributes.get("bytes_per_second") == 0:

@@ -50,9 +50,11 @@ class TicketFile(TicketStore):
         self._file = sqlite3.connect(path, timeout=0, isolation_level=None)
         try:
             self._load()
-        except sqlite3.Error as error:
+        except Exception as error:
             self._file.close()
-            reason = "another emulator uses it" if "locked" in str(error) else error
+            reason = "another emulator uses it" if "locked" in str(error) else str(error)
+            if not isinstance(error, sqlite3.Error):
+                reason = "a ticket or a counter in it is damaged"
             raise ValueError(f"{os.fspath(path)} cannot be used for tickets: {reason}. Name another file.") from error
 
     def _load(self) -> None:
@@ -72,7 +74,7 @@ class TicketFile(TicketStore):
                 super().trash(ticket.number)
         counters = dict(self._file.execute("SELECT name, value FROM counters"))
         self._first_free = max(self._first_free, counters.get("first_free", 0))
-        self._messages = counters.get("messages", 0)
+        self._messages = max(0, counters.get("messages", 0))
         self._file.execute("COMMIT")
 
     def put(self, ticket: StoredTicket) -> StoredTicket:
@@ -129,7 +131,7 @@ def seed(store: TicketStore, path: str | os.PathLike[str]) -> int:
     no ticket is created.
     """
     entries, numbers = [], set(store.tickets)
-    for place, line in enumerate(Path(path).read_text(encoding="utf-8-sig").splitlines(), 1):
+    for place, line in enumerate(Path(path).read_text(encoding="utf-8-sig").split("\n"), 1):
         if line.strip():
             try:
                 entry = _seed_entry(parse_json(line))

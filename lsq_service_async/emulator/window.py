@@ -11,11 +11,12 @@ import math
 from collections import deque
 from collections.abc import Callable
 from itertools import takewhile
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 WindowKind = Literal["sliding", "fixed", "bucket", "estimate"]
 
 
+@runtime_checkable
 class Window(Protocol):
     """Counts the calls of one account: at most ``calls`` in ``per`` seconds.
 
@@ -158,9 +159,9 @@ def create_window(
     window: WindowKind | Window | None, rate_limit: tuple[int, float], *, refused_count: bool = True
 ) -> Window:
     """Return a window of that kind. A `Window` is returned as it is, with its own calls and seconds."""
-    if not (window is None or isinstance(window, str)):
+    if isinstance(window, Window):
         return window
-    if window not in _KINDS:
+    if not isinstance(window, str | None) or window not in _KINDS:
         kinds = ", ".join(get_args(WindowKind))
         raise ValueError(f"window must be one of {kinds}, a Window or None; not {window!r}")
     return _KINDS[window](*rate_limit, refused_count=refused_count)

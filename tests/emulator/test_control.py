@@ -190,6 +190,13 @@ async def test_faults_are_added_shown_and_removed(control, emulator, given, faul
         ({"fault": "Status", "status": 500, "headers": {"a": "b\r\nc"}}, "printable ASCII"),
         ({"fault": "Status", "status": 500, "headers": {"a b": "c"}}, "printable ASCII"),
         ({"fault": "RateLimited", "retry_after": "a\nb"}, "printable ASCII"),
+        ({"fault": "RateLimited", "retry_after": " 5"}, "without spaces around a value"),
+        ({"fault": "Status", "status": 500, "headers": {"a": "b "}}, "without spaces around a value"),
+        (
+            {"fault": "Status", "status": 500, "headers": {"Content-Length": "5"}},
+            "content-length and transfer-encoding",
+        ),
+        ({"fault": "Status", "status": 500, "headers": {"transfer-encoding": "x"}}, "those of the response"),
         ({"fault": "Latency", "seconds": -1}, "seconds of Latency cannot be -1"),
         ({"fault": "Latency", "seconds": float("inf")}, "the body is not JSON"),
         ({"fault": "Latency", "seconds": 10**400}, "seconds of Latency cannot be 1000"),

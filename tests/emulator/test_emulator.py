@@ -377,6 +377,18 @@ def test_an_unknown_meaning_of_offsets_is_refused():
         Emulator(metadata_offset="from_two")
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [{"keep": -1}, {"keep": "5"}, {"jitter": "x"}, {"jitter": -0.1}, {"port": 99999}, {"port": None}],
+    ids=str,
+)
+def test_a_number_that_cannot_be_used_is_refused(setting):
+    """The error names the setting when the emulator is created, not when it serves a call."""
+    [(name, value)] = setting.items()
+    with pytest.raises(ValueError, match=f"{name} must be a number from 0 to .*, not {value!r}"):
+        Emulator(**setting)
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.com", ""])
 def test_only_loopback_addresses_are_allowed(host):
     """Any other address than loopback is refused before a socket is opened."""

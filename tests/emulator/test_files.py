@@ -88,6 +88,28 @@ def test_a_file_that_cannot_be_used_is_an_error_and_stays_as_it_is(path):
         TicketFile(path)
 
 
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        *((f"UPDATE tickets SET ticket = '{text}'", "is damaged") for text in ("{}", "5", "x", "[]", '{"files": 5}')),
+        ("INSERT INTO counters VALUES ('messages', 'x')", "is damaged"),
+        ("INSERT INTO counters VALUES ('first_free', 'x')", "is damaged"),
+        ("DROP TABLE counters", "no such table"),
+    ],
+)
+def test_a_damaged_file_is_an_error_that_names_it(path, damage, reason):
+    """The file is closed again, so that it can be repaired."""
+    with closing(TicketFile(path)) as store:
+        store.create("lead", {"Title": "x"})
+    with closing(sqlite3.connect(path, timeout=0)) as other:
+        other.execute("DELETE FROM counters")
+        other.execute(damage)
+        other.commit()
+        with pytest.raises(ValueError, match=rf"tickets\.sqlite cannot be used for tickets: .*{reason}.* Name another"):
+            TicketFile(path)
+        other.execute("DELETE FROM tickets")
+
+
 async def test_a_file_that_cannot_be_written_is_a_507(connect, path, new_ticket):
     """The answer has the reason, and the emulator serves the next call."""
     store = TicketFile(path)
@@ -159,6 +181,14 @@ def test_a_line_of_a_seed_becomes_a_ticket(tmp_path, line, number, lead_id, fiel
     assert seed(store, path) == 1
     assert store.tickets == {number: StoredTicket(number, "guid", lead_id, fields)}
     assert store.create("lead", {}).number == str(int(number) + 1)
+
+
+def test_a_line_ends_at_a_line_break_only(tmp_path):
+    """JSON may contain other characters at which Python splits text, such as U+2028."""
+    path, store, title = tmp_path / "seed.jsonl", TicketStore(), "a\u2028b\u2029c\x85d"
+    path.write_bytes(f'{{"title": "{title}"}}\r\n{{"title": "B"}}\r{{"title": "C"}}'.encode())
+    assert seed(store, path) == 3
+    assert [ticket.fields["Title"] for ticket in store.tickets.values()] == [title, "B", "C"]
 
 
 @pytest.mark.parametrize(

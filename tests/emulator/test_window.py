@@ -117,7 +117,8 @@ def test_a_limit_without_calls_or_time_is_an_error(kind, calls, per):
         kind(calls, per)
 
 
-def test_an_unknown_kind_names_the_kinds():
+@pytest.mark.parametrize("kind", ["rolling", 5, ["fixed"], SlidingWindow], ids=repr)
+def test_an_unknown_kind_names_the_kinds(kind):
     """The error lists the kinds that exist."""
     with pytest.raises(ValueError, match="sliding, fixed, bucket, estimate"):
-        create_window("rolling", (25, 5.0))
+        create_window(kind, (25, 5.0))

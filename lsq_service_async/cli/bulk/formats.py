@@ -47,6 +47,9 @@ _NO_VALUE = math.nan
 _CELL = rb'[^>]*\br="([A-Z]+)([0-9]+)"[^>]*>'
 _EMPTY = rb"<f(?:\s[^>]*)?(?:/>|>[^<]*</f>)(?:<v ?/>|<v></v>)?</c>"
 _WITHOUT_VALUE = re.compile(rb'<c (?:(?=[^>]*\bt="e")%b|(?![^>]*\bt=)%b%b)' % (_CELL, _CELL, _EMPTY))
+_WITHOUT_VALUE_IN_ODS = re.compile(
+    rb'calcext:value-type="error"|<table:table-cell(?=[^>]* table:formula=)(?![^>]* office:value-type=)'
+)
 
 csv.field_size_limit((1 << 31) - 1)  # by default, a cell of over 131,072 characters is an error
 
@@ -208,14 +211,24 @@ def workbook_records(file: BinaryIO) -> Callable[[], Records]:
 
 
 def _cells_without_value(file: BinaryIO, position: int) -> set[tuple[int, int]]:
-    """Return row and column of each `_NO_VALUE` cell of an .xlsx sheet, because calamine reads these cells as empty."""
+    """Return row and column of each `_NO_VALUE` cell of an .xlsx sheet, because calamine reads these cells as empty.
+
+    Raises InputError if an .ods workbook has such a cell.
+    """
     try:
         with ZipFile(file) as parts:
+            if "content.xml" in parts.namelist():  # .ods
+                if _WITHOUT_VALUE_IN_ODS.search(parts.read("content.xml")):
+                    text = "a cell of the workbook has an error such as #N/A, or a formula without a value"
+                    raise InputError(f"{text}; correct it, or save the workbook as .xlsx to see which row it is")
+                return set()
             sheet_id = re.findall(rb'<sheet [^>]*r:id="([^"]+)"', parts.read("xl/workbook.xml"))[position]
             names = rb'<Relationship (?=[^>]*\bId="%b")[^>]*\bTarget="(?:/?xl/)?([^"]+)"' % re.escape(sheet_id)
             [name] = re.findall(names, parts.read("xl/_rels/workbook.xml.rels"))
             found = _WITHOUT_VALUE.findall(parts.read(f"xl/{name.decode()}"))
-    except (BadZipFile, KeyError, IndexError, ValueError):  # another kind of workbook
+    except (BadZipFile, KeyError, IndexError, ValueError):  # .xls or .xlsb
+        text = "Cells with an error such as #N/A are read as empty in this kind of workbook"
+        click.echo(f"{text}. To have their rows rejected, save it as .xlsx.", err=True)
         return set()
     return {(int(two or one), _column_number(a or b)) for a, one, b, two in found}
 
@@ -330,7 +343,7 @@ def decode(file: BinaryIO, encoding: str | None) -> Iterator[str]:
             yield line.lstrip("\ufeff")
     except UnicodeError as error:
         before = error.object[: error.start] if isinstance(error, UnicodeDecodeError) else b""
-        bad = number + len(f"{before.decode(name, 'replace')}.".splitlines())
+        bad = number + len(re.split("\r\n?|\n", before.decode(name, "replace")))
         advice = "save the file as UTF-8, or name its encoding with --encoding, such as cp1252 for Excel on Windows"
         raise InputError(f"line {bad} is not {name.upper()}; {advice}") from None
     finally:

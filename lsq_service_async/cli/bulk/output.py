@@ -134,7 +134,8 @@ def open_report(path: Path, format: Table | Jsonl, column: str = ERROR) -> Itera
     with ExitStack() as stack:
         try:
             descriptor = _create(path, header_lines=1 if isinstance(format, Table) else 0)
-            file = open(descriptor, "w", encoding="utf-8", newline="")  # noqa: SIM115 -- closed by the next line
+            # A report with half a surrogate pair is not UTF-8, so that it is rejected until the row is corrected.
+            file = open(descriptor, "w", encoding="utf-8", errors="surrogatepass", newline="")  # noqa: SIM115 -- see below
             stack.callback(_close, file)
             report = Report(file, format, column)
         except OSError as error:

@@ -47,6 +47,7 @@ def test_a_fifo_is_read_like_a_pipe(served: Emulator, bulk: Any, file: Path) -> 
         pytest.param(b'"a;b,c\n', "Error: line 1 cannot be read as CSV", id="header"),
         pytest.param(b"key,titel\n", "line 1, column titel: no such field; did you mean title?", id="column"),
         pytest.param(b"title\nfine\nM\xfcller\n", "line 3 is not UTF-8; save the file as UTF-8", id="latin-1"),
+        pytest.param("title\x85\u2028\f\r\nfine\r".encode() + b"\xfc", "line 3 is not UTF-8", id="other breaks"),
         pytest.param(b"\xff\xfek\0e\0y", "line 1 is not UTF-16; save", id="half of UTF-16"),
         pytest.param(b"title,x y\n", "line 1, column x y: no such field; use one of", id="no schema name"),
         pytest.param(b"PK\x03\x04junk", "the workbook cannot be read: ", id="no workbook"),
@@ -220,21 +221,53 @@ def test_a_cell_without_a_value_fails_its_row(served: Emulator, bulk: Any) -> No
     assert (errors[2][:24], errors[3][:22], errors[4]) == ("line 2, column Title: an", "line 3, column key: an", None)
 
 
-def test_rows_come_from_a_workbook_of_libreoffice(served: Emulator, bulk: Any) -> None:
-    """LibreOffice stores the sheets of a workbook in another way than Excel."""
+_ODS_NAMES = (
+    "".join(f' xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in ("office", "table", "text"))
+    + ' xmlns:calcext="urn:org:documentfoundation:names:experimental:calc:xmlns:calcext:1.0"'
+)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "code"),
+    [
+        pytest.param('office:value-type="string"', 0, id="text"),
+        pytest.param('table:formula="of:=&quot;a&quot;" office:value-type="string"', 0, id="formula"),
+        pytest.param('office:value-type="string" office:string-value="" calcext:value-type="error"', 2, id="error"),
+        pytest.param('table:formula="of:=NA()"', 2, id="formula without a value"),
+    ],
+)
+def test_rows_come_from_a_workbook_of_libreoffice(served: Emulator, bulk: Any, attributes: str, code: int) -> None:
+    """An error, or a formula without a value, ends the command: the cell would be read as empty."""
     cell = '<table:table-cell office:value-type="string"><text:p>%s</text:p></table:table-cell>'
-    rows = [("key", "lead_id"), ("a", "45b5")]
-    table = "".join(f"<table:table-row>{cell % one}{cell % two}</table:table-row>" for one, two in rows)
-    names = "".join(
-        f' xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in ("office", "table", "text")
-    )
+    rows = [
+        cell % "lead_id" + cell % "title",
+        f"{cell % '45b5'}<table:table-cell {attributes}><text:p>a</text:p></table:table-cell>",
+    ]
+    table = "".join(f"<table:table-row>{row}</table:table-row>" for row in rows)
+    sheet = f'<office:spreadsheet><table:table table:name="S">{table}</table:table></office:spreadsheet>'
     with ZipFile("rows.ods", "w") as parts:
         parts.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
         parts.writestr("META-INF/manifest.xml", "<manifest/>")
-        sheet = f'<office:spreadsheet><table:table table:name="S">{table}</table:table></office:spreadsheet>'
         body = f"<office:body>{sheet}</office:body>"
-        parts.writestr("content.xml", f"<office:document-content{names}>{body}</office:document-content>")
-    assert bulk("run", "rows.ods")[1][0]["state"] == "created"
+        parts.writestr("content.xml", f"<office:document-content{_ODS_NAMES}>{body}</office:document-content>")
+    found, _, err = bulk("run", "rows.ods")
+    assert (found, [ticket.fields["Title"] for ticket in served.tickets.values()]) == (code, [] if code else ["a"])
+    assert ("has an error such as #N/A, or a formula without a value; correct it" in err) == (code == 2)
+
+
+def test_a_workbook_that_hides_errors_is_read_with_a_notice(bulk: Any) -> None:
+    """In an .xls or .xlsb workbook, and in parts that are written in another way, errors cannot be found."""
+    _workbook("plain.xlsx", ["lead_id"], ["45b5"])
+    with ZipFile("plain.xlsx") as plain, ZipFile("rows.xlsx", "w") as other:
+        for name in plain.namelist():
+            other.writestr(name, plain.read(name).replace(b"<sheet ", b"<sheet\n"))
+    assert "errors" not in bulk("plan", "plain.xlsx")[2]
+    code, _, err = bulk("plan", "rows.xlsx")
+    assert (code, err.splitlines()[0]) == (
+        0,
+        "Cells with an error such as #N/A are read as empty in this kind of workbook. To have their rows rejected, "
+        "save it as .xlsx.",
+    )
 
 
 def test_the_report_of_a_workbook_is_csv(served: Emulator, bulk: Any) -> None:

@@ -133,6 +133,21 @@ def test_the_printed_command_can_be_pasted(bulk: Any, file: Path, options: list[
     assert err.endswith(f"{words}\n")
 
 
+@pytest.mark.parametrize(("encoding", "half"), [("utf-7", b"+2AA-"), ("unicode_escape", rb"\ud800")])
+def test_half_a_surrogate_pair_stays_in_the_report(
+    served: Emulator, bulk: Any, file: Path, encoding: str, half: bytes
+) -> None:
+    """The other rows are sent. The report is rejected until the row is corrected, so that no other text is sent."""
+    file.write_bytes(b"key,title,lead_id\na," + half + b",45b5\nb,x,45b5\n")
+    code, results, _ = bulk("run", "rows.csv", "--encoding", encoding, "--errors", "bad.csv")
+    assert (code, states(results), len(served.tickets)) == (1, {"a": "failed", "b": "created"}, 1)
+    code, _, err = bulk("retry", "bad.csv", "--journal", "rows.csv.journal")
+    assert (code, "line 2 is not UTF-8" in err, len(served.tickets)) == (2, True, 1)
+    report = Path("bad.csv").read_bytes()
+    Path("bad.csv").write_bytes(report.replace("\ud800".encode("utf-8", "surrogatepass"), b"y"))
+    assert bulk("retry", "bad.csv", "--journal", "rows.csv.journal")[0] == 0
+
+
 def test_no_advice_is_printed_without_failed_rows(bulk: Any) -> None:
     """A run without failed rows, or without a report, prints no advice to correct rows."""
     assert "Correct" not in bulk("run", "rows.csv", "--errors", "bad.csv")[2]
