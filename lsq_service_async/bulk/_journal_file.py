@@ -40,6 +40,7 @@ _WRONG_TABLES = "its tables are not those of a journal"
 _NAMES_1 = {("table", "rows"), ("table", "journal"), ("index", "states")}
 # Every commit is synced; on macOS a plain fsync leaves data in the cache of the disk.
 _DURABLE = "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON"
+_ROW = "SELECT * FROM rows WHERE key = ?"
 _SET_SUM = "UPDATE journal SET sum = ?"  # a signed 64-bit integer, the largest that SQLite can store
 _SET_IDENTITY = "PRAGMA user_version = {}"  # random; it changes if SQLite applies another journal's -journal file
 # The tables of version 1, with the columns of this version.
@@ -189,11 +190,12 @@ class JournalFile:
             total = self._sum
             with _transaction(database):
                 for entry in entries:
-                    new = entry.as_row()
-                    old = database.execute("SELECT * FROM rows WHERE key = ?", (entry.key,)).fetchone()
+                    old = database.execute(_ROW, (entry.key,)).fetchone()
                     database.execute(
-                        "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", new
+                        "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", entry.as_row()
                     )
+                    # As it is stored: SQLite converts values, such as a key of a subclass of str.
+                    new = database.execute(_ROW, (entry.key,)).fetchone()
                     total += _hash(new) - (_hash(old) if old else 0)
                 if _value(database, "SELECT sum FROM journal") != c_int64(self._sum).value:
                     raise sqlite3.IntegrityError("another run has changed it")
@@ -381,7 +383,7 @@ def open_for_reading(path: str) -> sqlite3.Connection:
 
 def entry_of(database: sqlite3.Connection, key: str) -> Entry | None:
     """Return the entry of a key."""
-    row = database.execute("SELECT * FROM rows WHERE key = ?", (key,)).fetchone()
+    row = database.execute(_ROW, (key,)).fetchone()
     return Entry(*row) if row else None
 
 

@@ -16,7 +16,7 @@ from ..records import Absent, Found, Lookup, TicketReceipt
 from ._journal_file import Entry, PathLike, State, check_account
 from .circuit_breaker import CircuitBreaker
 from .journal import Journal, account_in, states_in
-from .lookup import Reconcile, RowLookUps, RowQueue, UnknownRow
+from .lookup import Reconcile, RowLookUps, RowQueue, UnknownRow, is_look_up
 from .progress import Plan, Progress, RowOutcome, Summary, previous_error, state_for_error
 from .rows import BulkRow, Row, Source, rows_of
 from .workers import WorkerPool
@@ -70,12 +70,13 @@ class BulkJob:
         retry_failed: bool = False,
         only_look_up: bool = False,
     ) -> None:
-        is_known = on_unknown in ("skip", "stop", "resend") or isinstance(on_unknown, Lookup) or callable(on_unknown)
-        if not is_known:
+        if not (is_look_up(on_unknown) or on_unknown in ("skip", "stop", "resend")):
             text = f'on_unknown must be "skip", "stop", "resend", a Lookup or a function, not {shown(on_unknown)}.'
             raise InvalidRequestError(text)
         if isinstance(on_unknown, Lookup) and setup.verb == "updated":
             raise InvalidRequestError("A Lookup finds creates only. For updates, pass a function.")
+        if not isinstance(retry_failed, bool):
+            raise InvalidRequestError(f"retry_failed must be True or False, not {shown(retry_failed)}.")
         if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable | AsyncIterable):
             raise InvalidRequestError(f"rows must be an iterable of NewTicket or BulkRow, not {type(rows).__name__}.")
         kept = {State.DONE} if retry_failed else {State.DONE, State.FAILED}
@@ -241,7 +242,8 @@ class BulkJob:
             await self._journal.record(pending, State.PENDING, is_answer=False)
             text = f"Row {entry.key!r} was not applied. The next run sends it."
             return RowOutcome(entry.key, "failed", None, NotSentError(text, reference=entry.reference))
-        unknown.error.args = (f"{unknown.error} Looking it up had no certain result: {verdict.reason}.",)
+        text = f"{unknown.error} Looking it up had no certain result: {verdict.reason}."
+        unknown.error.args = (printable(text, 4000),)
         return RowOutcome(entry.key, "unknown", None, unknown.error)
 
     async def _send(self, row: Row, entry: Entry) -> RowOutcome | None:
@@ -336,7 +338,7 @@ class Bulk:
         Each of these rows gets an outcome: created, still unknown, or failed with NotSentError. The next run sends the
         failed ones. Rows whose content has changed get an outcome too.
         """
-        if isinstance(lookup, str):
+        if not is_look_up(lookup):
             raise InvalidRequestError(f"lookup must be a Lookup or a function, not {shown(lookup)}.")
         return BulkJob(rows, journal, self._setup_for("created"), on_unknown=lookup, only_look_up=True)
 

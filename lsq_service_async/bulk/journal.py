@@ -39,7 +39,7 @@ from ._journal_file import (
     open_for_reading,
     reading,
 )
-from .rows import BulkRow, Row, row_of
+from .rows import BulkRow, Row, is_key, row_of
 
 T = TypeVar("T")
 AnyRow = TypeVar("AnyRow", bound=BulkRow)
@@ -321,7 +321,7 @@ def _read(path: PathLike, query: str, parse: Callable[[Iterable[Any]], T]) -> T:
 
 
 def resolve(
-    path: PathLike, *, applied: Mapping[str, str | None] | None = None, not_applied: Iterable[str] = ()
+    path: PathLike, *, applied: Mapping[str, str | int | None] | None = None, not_applied: Iterable[str] = ()
 ) -> None:
     """Decide whether unknown rows, given by their keys, were applied. Either all decisions are stored or none. Blocks.
 
@@ -331,29 +331,36 @@ def resolve(
     Raises InvalidRequestError for a row that is not in doubt and for a ticket number that is not digits, and
     ConfigurationError while a run uses the journal.
     """
+    if not isinstance(applied, Mapping | None):
+        text = f"applied must map keys to ticket numbers, not {shown(applied)}. Nothing was changed."
+        raise InvalidRequestError(text)
+    if isinstance(not_applied, str | bytes) or not isinstance(not_applied, Iterable):
+        text = f"not_applied must be a list of keys, even for one row, not {shown(not_applied)}. Nothing was changed."
+        raise InvalidRequestError(text)
     file = JournalFile(path)
     file.open()
     try:
         decided: dict[str, Entry] = {}
-        decisions = [*(applied or {}).items(), *((key, State.PENDING) for key in not_applied)]
-        for key, decision in decisions:
-            decided[key] = _decide(key, decided.get(key) or file.query(entry_of, key), decision)
+        decisions = [(key, State.DONE, number) for key, number in (applied or {}).items()]
+        for key, state, number in [*decisions, *((key, State.PENDING, None) for key in not_applied)]:
+            entry = (decided.get(key) or file.query(entry_of, key)) if is_key(key) else None
+            decided[key] = _decide(key, entry, state, number)
         file.write(decided.values())
     finally:
         file.close()
 
 
-def _decide(key: str, entry: Entry | None, decision: str | State | None) -> Entry:
+def _decide(key: str, entry: Entry | None, state: State, number: str | int | None) -> Entry:
     if entry is None:
         raise InvalidRequestError(f"There is no row {shown(key, 300)} in the journal. Nothing was changed.")
-    decision = number_of(decision) if isinstance(decision, str) else decision
-    if isinstance(decision, str) and not re.fullmatch(r"[0-9]{1,64}", decision):
-        raise InvalidRequestError(f"A ticket number must be digits, not {shown(decision, 40)}. Nothing was changed.")
-    is_doubled = entry.possible_duplicate and isinstance(decision, str)
+    text = None if number is None else number_of(number if isinstance(number, str) else shown(number))
+    if text is not None and not re.fullmatch(r"[0-9]{1,64}", text):
+        raise InvalidRequestError(f"A ticket number must be digits, not {shown(number, 40)}. Nothing was changed.")
+    is_doubled = entry.possible_duplicate and text is not None
     if entry.state not in _IN_DOUBT and not is_doubled:
         raise InvalidRequestError(f"Row {key!r} is {entry.state.value}, not unknown. Nothing was changed.")
-    if isinstance(decision, State):
-        return attrs.evolve(entry, state=decision, error=None)
-    if decision is None or decision != entry.number:
-        entry = attrs.evolve(entry, number=decision, ticket_id=None, ticket_key=None)
-    return attrs.evolve(entry, state=State.DONE, error=None, possible_duplicate=False, ended_at=None)
+    if state is State.PENDING:
+        return attrs.evolve(entry, state=state, error=None)
+    if text is None or text != entry.number:
+        entry = attrs.evolve(entry, number=text, ticket_id=None, ticket_key=None)
+    return attrs.evolve(entry, state=state, error=None, possible_duplicate=False, ended_at=None)

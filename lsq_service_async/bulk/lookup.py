@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from ..errors import InvalidRequestError, LSQServiceError
+from ..errors import InvalidRequestError, LSQServiceError, shown
 from ..records import Absent, Found, Lookup, NewTicket, NumberRange, TicketReceipt, Unclear, Verdict
 from ._journal_file import Entry, State
 from .rows import BulkRow, Row
@@ -66,6 +66,11 @@ class UnknownRow:
     is_earlier: bool
 
 
+def is_look_up(value: object) -> bool:
+    """Whether a value is a `Lookup` or a function, and not a class, such as `Lookup` itself."""
+    return isinstance(value, Lookup) or (callable(value) and not isinstance(value, type))
+
+
 class RowQueue:
     """The rows of a run in the order in which they are processed. Rows that can be looked up come first."""
 
@@ -73,6 +78,8 @@ class RowQueue:
         self, rows: AsyncIterator[Row], on_unknown: Lookup | Reconcile, look_ups: Callable[[float, float], RowLookUps]
     ) -> None:
         lookup = on_unknown if isinstance(on_unknown, Lookup) else Lookup()
+        if not isinstance(lookup.fence, bool):
+            raise InvalidRequestError(f"fence must be True or False, not {shown(lookup.fence)}.")
         self.look_ups: RowLookUps = look_ups(lookup.quiet, lookup.max_reads)
         self.waiting: list[UnknownRow] = []
         self._rows = rows
@@ -144,7 +151,10 @@ class RowQueue:
                 return await self._ask(self._reconcile, unknown)
             async with self._deciding:  # one at a time, because the next one may need the same tickets
                 return await self.look_ups.decide(unknown.create)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            worker: Any = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and worker.cancelling():  # the run was stopped
+                raise
             return Unclear(f"the look-up failed with {type(error).__name__}: {error}")
 
     async def _ask(self, reconcile: Any, unknown: UnknownRow) -> Verdict:
@@ -153,11 +163,11 @@ class RowQueue:
         if _takes_range(reconcile):
             arguments.append(self._range_of(unknown))
         result = await reconcile(*arguments)
-        if result is None or isinstance(result, TicketReceipt):
-            return Absent() if result is None else Found(result)
-        if not isinstance(result, Found | Absent | Unclear):
+        if isinstance(result, Found | TicketReceipt):
+            return Found(_checked(result.receipt if isinstance(result, Found) else result))
+        if not isinstance(result, Absent | Unclear | None):
             raise InvalidRequestError(f"it must return Found, Absent or Unclear, not {type(result).__name__}")
-        return result
+        return result or Absent()
 
     def reads(self) -> float:
         """The number of reads that the look-ups of the waiting rows will take."""
@@ -209,6 +219,17 @@ class RowQueue:
         sent_at = unknown.entry.sent_at
         when = None if sent_at is None else datetime.fromtimestamp(sent_at, UTC)
         return NumberRange(None, None, when, unknown.entry.reference)
+
+
+def _checked(receipt: TicketReceipt) -> TicketReceipt:
+    """Return a receipt that the caller made, with its number as text."""
+    if isinstance(receipt, TicketReceipt):
+        number: Any = receipt.number
+        number = str(number) if type(number) is int else number
+        texts = (number, receipt.ticket_id or "", receipt.key or "")
+        if number and all(isinstance(text, str) for text in texts):
+            return attrs.evolve(receipt, number=number)
+    raise InvalidRequestError(f"it must return a TicketReceipt with the ticket number, not {shown(receipt)}")
 
 
 def _takes_range(function: Callable[..., Any]) -> bool:

@@ -74,12 +74,17 @@ def row_of(item: Any) -> Row:
         text = f"A bulk row must be a NewTicket or a BulkRow, not {type(item).__name__}."
         raise InvalidRequestError(f"{text} To make rows from mappings, use bulk.rows_from.")
     key = row.key
-    if key is not None and not (isinstance(key, str) and key.strip() and re.fullmatch(_KEY, key)):
+    if key is not None and not is_key(key):
         raise InvalidRequestError(f"A bulk row's key must be text of 1 to {KEY_LENGTH} characters, not {shown(key)}.")
     try:
         return Row(row.key, digest_of(row.ticket, row.target, row.attachments), row)
     except Exception as error:  # such as a number of thousands of digits, or lists in lists
         raise InvalidRequestError(f"The values of the row with the key {shown(key)} cannot be used: {error}") from None
+
+
+def is_key(key: object) -> bool:
+    """Whether the journal can store this key of a row."""
+    return isinstance(key, str) and bool(key.strip()) and re.fullmatch(_KEY, key) is not None
 
 
 def digest_of(ticket: NewTicket | TicketUpdate, target: TicketRef | None = None, files: Iterable[Any] = ()) -> str:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
+from ..errors import LSQServiceError
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -28,7 +30,7 @@ class WorkerPool(Generic[Item, Result]):
         self._is_stopping = False
         self._is_finished = True  # until the workers start
         self._protected: set[Any] = set()
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
         self._workers: set[asyncio.Task[None]] = set()
         self._finishing: asyncio.Task[None] | None = None
 
@@ -43,6 +45,9 @@ class WorkerPool(Generic[Item, Result]):
         while (result := await self._results.get()) is not None:
             yield result
         self._is_finished = True
+        if isinstance(self._error, asyncio.CancelledError):
+            text = "A task that the run waited for was cancelled, for example one in the source of rows."
+            raise LSQServiceError(f"{text} To continue, run again with the same journal.") from self._error
         if self._error is not None:
             raise self._error
 
@@ -75,10 +80,12 @@ class WorkerPool(Generic[Item, Result]):
                 if result is not None:
                     await self._results.put(result)
                 self._protected.discard(worker)
-        except Exception as error:
-            self._error = self._error or error
-            self.stop()
+        except BaseException as error:
+            if not (self._is_stopping and isinstance(error, asyncio.CancelledError)):
+                self._error = self._error or error
+                self.stop()
+            raise
 
     async def _finish(self) -> None:
-        await asyncio.wait(self._workers)
+        await asyncio.gather(*self._workers, return_exceptions=True)
         await self._results.put(None)

@@ -545,13 +545,32 @@ async def failing(row, numbers):
     raise ValueError("no such table")
 
 
-async def wrong(row):
-    return "143"
+async def cancelled(row):
+    inner = asyncio.create_task(asyncio.sleep(5))
+    inner.cancel()
+    await inner
+
+
+def returns(verdict):
+    async def function(row):
+        return verdict
+
+    return function
 
 
 @pytest.mark.parametrize(
     ("function", "words"),
-    [(unclear, "it is hidden"), (failing, "ValueError: no such table"), (wrong, "must return Found, Absent or")],
+    [
+        (unclear, "it is hidden"),
+        (failing, "ValueError: no such table"),
+        (cancelled, "CancelledError"),
+        (returns("143"), "must return Found, Absent or"),
+        (returns(Unclear("\x1b[2J")), "\\u001b[2J"),
+        *((returns(Found(receipt)), "must return a TicketReceipt with the ticket") for receipt in (None, "143", 143)),
+        *((returns(TicketReceipt(number=n)), "must return a TicketReceipt with") for n in (None, "", 1.5, True, b"1")),
+        (returns(TicketReceipt(number="1", ticket_id=5)), "must return a TicketReceipt with the ticket"),
+        (returns(TicketReceipt(number="1", key=b"#1")), "must return a TicketReceipt with the ticket"),
+    ],
 )
 def test_a_look_up_that_fails_leaves_its_row_unknown(play, journal, function, words):
     """The run continues, and the error of the row has the reason."""
@@ -562,6 +581,19 @@ def test_a_look_up_that_fails_leaves_its_row_unknown(play, journal, function, wo
         assert sorted(states(outcomes).values()) == ["created", "created", "created", "unknown"]
         [error] = [outcome.error for outcome in outcomes if outcome.error]
         assert words in str(error)
+
+    play(main, retry=CAREFUL)
+
+
+def test_a_function_may_return_the_number_as_an_int(play, journal):
+    """It is text in the outcome of this run and of the next one."""
+
+    async def main(client, emulator):
+        for state in ("created", "skipped"):
+            emulator.faults.add(LOST)
+            look = returns(TicketReceipt(number=143))
+            [outcome] = await run(client.bulk.create(rows(1), journal=journal, on_unknown=look))
+            assert (outcome.state, outcome.receipt.number) == (state, "143")
 
     play(main, retry=CAREFUL)
 
@@ -584,8 +616,11 @@ def test_a_function_decides_about_updates(play, journal):
         assert outcome.state == "skipped"
         with pytest.raises(InvalidRequestError, match="creates only"):
             client.bulk.update([update], journal=journal, on_unknown=Lookup())
-        with pytest.raises(InvalidRequestError, match="a Lookup or a function"):
-            client.bulk.look_up([], journal=journal, lookup="skip")
+        for wrong in ("skip", None, 5, Lookup):
+            with pytest.raises(InvalidRequestError, match="lookup must be a Lookup or a function"):
+                client.bulk.look_up([], journal=journal, lookup=wrong)
+        with pytest.raises(InvalidRequestError, match="fence must be True or False"):
+            client.bulk.create([], journal=journal, on_unknown=Lookup(fence="no"))
         with pytest.raises(InvalidRequestError, match="quiet must be a number"):
             client.bulk.create([], journal=journal, on_unknown=Lookup(quiet=-1))
 

@@ -32,7 +32,7 @@ def stored(path):
 
 
 @pytest.mark.parametrize("key", ["unknown", "in_flight"])
-@pytest.mark.parametrize("number", ["143", "#143", "#0143"])
+@pytest.mark.parametrize("number", ["143", "#143", "#0143", 143])
 def test_a_row_in_doubt_is_resolved_with_its_number(journal, rows, key, number):
     """The row is done, its error is cleared, and nothing else changes. A run that died leaves rows in flight."""
     resolve(journal, applied={key: number})
@@ -72,6 +72,11 @@ def test_a_possible_duplicate_is_cleared_by_its_number(journal, number, ticket):
         ({"not_applied": ["unknown"]}, "'unknown' is done, not unknown"),
         ({"applied": {"in_flight": "#x"}}, "digits, not '#x'"),
         ({"applied": {"in_flight": ""}}, "digits, not ''"),
+        *(
+            ({"applied": {"in_flight": number}}, "digits, not")
+            for number in (1.5, b"1", True, -1, 10**5000, State.DONE)
+        ),
+        *(({"not_applied": [key]}, "There is no row") for key in (17, None, b"in_flight", ["in_flight"], "\ud800")),
     ],
 )
 def test_one_wrong_decision_changes_nothing(journal, rows, decision, words):
@@ -82,6 +87,19 @@ def test_one_wrong_decision_changes_nothing(journal, rows, decision, words):
             applied={"unknown": "143", **decision.get("applied", {})},
             not_applied=decision.get("not_applied", ()),
         )
+    assert stored(journal) == rows
+
+
+@pytest.mark.parametrize(
+    "decisions",
+    [{"applied": value} for value in (["unknown"], "", 0)]
+    + [{"not_applied": value} for value in ("17", b"17", 17, None)],
+    ids=str,
+)
+def test_decisions_are_a_mapping_and_a_list(journal, rows, decisions):
+    """A text is one key, and not a list of one-letter keys, whose rows would be sent again."""
+    with pytest.raises(InvalidRequestError, match=f"{next(iter(decisions))} must .*Nothing was changed"):
+        resolve(journal, **decisions)
     assert stored(journal) == rows
 
 

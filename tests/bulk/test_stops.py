@@ -10,6 +10,7 @@ from lsq_service_async import (
     AuthenticationError,
     BulkRow,
     InvalidRequestError,
+    Lookup,
     LSQServiceError,
     NewTicket,
     RateLimitError,
@@ -69,6 +70,27 @@ def test_a_source_that_breaks_stops_the_run(play, journal):
         rest = client.bulk.create(tickets(5), journal=journal)
         await run(rest)
         assert titles(emulator) == [f"row {number}" for number in range(5)]
+
+    play(main)
+
+
+def test_a_source_that_is_cancelled_stops_the_run(play, journal):
+    """The run raises an error, because the rest of the input is missing, and the next run continues."""
+
+    async def source():
+        for row in tickets(3):
+            yield row
+        inner = asyncio.create_task(asyncio.sleep(5))
+        inner.cancel()  # such as by a database pool that is closed
+        await inner
+
+    async def main(client, emulator):
+        job = client.bulk.create(source(), journal=journal)
+        with pytest.raises(LSQServiceError, match="was cancelled, for example one in the source") as caught:
+            await run(job)
+        assert isinstance(caught.value.__cause__, asyncio.CancelledError)
+        await run(client.bulk.create(tickets(5), journal=journal))
+        assert len(titles(emulator)) == 5
 
     play(main)
 
@@ -149,13 +171,25 @@ def test_a_full_disk_sends_nothing_more(play, journal, monkeypatch, commits):
     assert 0 < created == states[State.DONE] + states.get(State.IN_FLIGHT, 0) < 200
 
 
-@pytest.mark.parametrize("on_unknown", ["again", None, 5])
+@pytest.mark.parametrize("on_unknown", ["again", None, 5, ["skip"], Lookup])
 def test_on_unknown_is_checked_before_the_run(play, journal, on_unknown):
     """A misspelt word is not taken for "skip"."""
 
     async def main(client, emulator):
         with pytest.raises(InvalidRequestError, match='"skip", "stop", "resend", a Lookup or a function'):
             client.bulk.create(keyed(1), journal=journal, on_unknown=on_unknown)
+
+    play(main)
+
+
+@pytest.mark.parametrize("retry_failed", ["no", None, 0])
+def test_retry_failed_is_checked_before_the_run(play, journal, retry_failed):
+    """The text "no" of a settings file is not taken for True."""
+
+    async def main(client, emulator):
+        for start in (client.bulk.create, client.bulk.update):
+            with pytest.raises(InvalidRequestError, match="retry_failed must be True or False, not"):
+                start(keyed(1), journal=journal, retry_failed=retry_failed)
 
     play(main)
 

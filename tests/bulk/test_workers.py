@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from virtual_clock import virtual
 
+from lsq_service_async import LSQServiceError
 from lsq_service_async.bulk.workers import WorkerPool
 
 
@@ -66,6 +67,27 @@ async def test_stop_cancels_a_worker_unless_it_is_protected():
     asyncio.get_running_loop().call_later(1, pool.stop)
     assert [result async for result in pool.results()] == [1]
     assert sorted(cancelled) == [2, 3]
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError, GeneratorExit])
+@virtual
+async def test_a_cancellation_that_is_not_from_the_pool_is_an_error(error):
+    """It does not look like the end of the items."""
+    items = iter((1, 2, 3))
+
+    async def pull():
+        if (item := next(items)) == 3:
+            raise error
+        return item
+
+    async def process(number):
+        return number
+
+    results = WorkerPool(pull, process, 2).results()
+    assert [await anext(results), await anext(results)] == [1, 2]
+    with pytest.raises((LSQServiceError, GeneratorExit)) as caught:
+        await anext(results)
+    assert isinstance(caught.value.__cause__ or caught.value, error)
 
 
 @virtual
