@@ -170,12 +170,14 @@ def attachments_of(record: Mapping[str, Any], attach: Attach) -> tuple[Attachabl
     The paths are a list, or text in which `;` separates them and double quotes enclose a path that contains `;`.
     A `Path` or an `Attachment` in the list is returned unchanged.
     """
-    given = record.get(FILES) or ()
+    given = () if record.get(FILES) is None else record[FILES]
     try:
         if isinstance(given, str):
             given = next(csv.reader([given], delimiter=";", skipinitialspace=True, strict=True))
         items = [item.strip() if isinstance(item, str) else item for item in given]
-        if isinstance(given, Mapping) or not all(isinstance(item, str | os.PathLike | Attachment) for item in items):
+        if isinstance(given, Mapping | bytes) or not all(
+            isinstance(item, str | os.PathLike | Attachment) for item in items
+        ):
             raise TypeError
         return tuple(attach(item) if isinstance(item, str) else item for item in items if item)
     except (TypeError, csv.Error):
@@ -233,11 +235,21 @@ def rows_from(
     """
     if operation not in ("create", "update"):
         raise InvalidRequestError(f'operation must be "create" or "update", not {shown(operation)}.')
+    for name, value, kind, what in (
+        ("key", key, str | None, "the name of a column"),
+        ("columns", columns, Mapping | None, "a mapping of names to names"),
+        ("attachments_from", attachments_from, str | os.PathLike, "a folder"),
+    ):
+        if not isinstance(value, kind):
+            raise InvalidRequestError(f"{name} must be {what}, not {shown(value)}.")
     zone = time_zone_of(time_zone)
-    if hasattr(records, "to_dicts"):  # polars
-        records = records.to_dicts()
-    elif hasattr(records, "to_dict"):  # pandas
-        records = records.to_dict("records")
+    try:
+        if hasattr(records, "to_dicts"):  # polars
+            records = records.to_dicts()
+        elif hasattr(records, "to_dict"):  # pandas
+            records = records.to_dict("records")
+    except Exception as error:  # it is a Series or a class
+        raise InvalidRequestError(f"records must be a DataFrame, not {shown(records)}: {error}") from None
     if not isinstance(records, Iterable):
         raise InvalidRequestError(f"records must be a synchronous iterable of mappings, not {shown(records)}")
     renamed = {**(columns or {}), **({} if key is None else {key: KEY})}

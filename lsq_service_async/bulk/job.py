@@ -57,7 +57,9 @@ class BulkJob:
     A job can be iterated once; make another job with the same journal to continue.
 
     If the loop is left early, or `stop` is called, no new row begins; rows in flight end, and their results are stored.
-    The next run with the same journal continues from there.
+    The next run with the same journal continues from there. After a ``break`` or an exception, Python closes the loop a
+    little later. To start the next run at once, use ``async with contextlib.aclosing(aiter(job)) as outcomes``, which
+    waits until the journal is released.
     """
 
     def __init__(
@@ -118,7 +120,10 @@ class BulkJob:
         return self._progress.summary()
 
     def eta(self) -> float | None:
-        """Seconds until the last call is sent, at the rate limit; None if the length of the input is not known."""
+        """Seconds until the last call is sent, at the rate limit; None if the length of the input is not known.
+
+        Call it in the event loop of the client, because it depends on the calls that wait there.
+        """
         left: float | None = 0 if self._only_look_up else self._progress.remaining()
         if left is None or not (left := left + (self._queue.reads() if self._queue is not None else 0)):
             return left
@@ -130,7 +135,10 @@ class BulkJob:
         return self._progress.per_second()
 
     def stop(self) -> None:
-        """Begin no new row. The loop over the job ends when the rows in flight have ended."""
+        """Begin no new row. The loop over the job ends when the rows in flight have ended.
+
+        Call it in the event loop of the run; from another thread, use ``loop.call_soon_threadsafe(job.stop)``.
+        """
         self._pool.stop()
 
     async def __aiter__(self) -> AsyncIterator[RowOutcome]:

@@ -16,6 +16,7 @@ import asyncio
 import math
 import re
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -281,6 +282,8 @@ def ranges_in(path: PathLike, quiet: float = 60.0) -> dict[str, NumberRange]:
 
     It is assumed that a create is not applied later than ``quiet`` seconds after it ended.
     """
+    if isinstance(quiet, bool) or not isinstance(quiet, int | float) or not 0 <= quiet <= sys.float_info.max:
+        raise InvalidRequestError(f"quiet must be a number of seconds from 0, not {shown(quiet)}.")
     done = "SELECT number, sent_at FROM rows WHERE state = 'done' AND ended_at IS NOT NULL"
     own = _read(path, done, lambda rows: [(as_number(number), sent_at) for number, sent_at in rows])
     query = "SELECT key, above, sent_at, ended_at, reference FROM rows WHERE state IN ('unknown', 'in_flight')"

@@ -121,6 +121,13 @@ def test_reserved_columns_are_those_of_files() -> None:
         fields_of(names, TicketUpdate)
 
 
+class Array(list[str]):
+    """Has no truth value, like an array of numpy, which pandas makes of a list in a Parquet file."""
+
+    def __bool__(self) -> bool:
+        raise ValueError
+
+
 @pytest.mark.parametrize(
     ("given", "names"),
     [
@@ -129,6 +136,8 @@ def test_reserved_columns_are_those_of_files() -> None:
         ('"a;b.pdf"; c.pdf', ["a;b.pdf", "c.pdf"]),
         ('5" screen.jpg', ['5" screen.jpg']),
         (None, []),
+        ("", []),
+        (Array(["a.jpg"]), ["a.jpg"]),
     ],
 )
 def test_attachments_are_paths_in_one_cell(given: Any, names: list[str]) -> None:
@@ -137,7 +146,7 @@ def test_attachments_are_paths_in_one_cell(given: Any, names: list[str]) -> None
     assert [file.name for file in files] == names
 
 
-@pytest.mark.parametrize("given", [5, [5], {"a": 1}, '"a;b.pdf', "a\nb"])
+@pytest.mark.parametrize("given", [5, 0, False, b"", [5], {}, {"a": 1}, '"a;b.pdf', "a\nb"])
 def test_attachments_of_another_type_are_an_error(given: Any) -> None:
     """The error shows how paths are written."""
     with pytest.raises(ColumnError, match="column attachments: expected paths as text"):
@@ -241,6 +250,13 @@ def test_values_of_other_libraries_become_those_of_python(tmp_path: Path) -> Non
         assert row.attachments[0] == tmp_path / "a.jpg"
 
 
+class Series:
+    """A column of a pandas DataFrame, whose `to_dict` has another argument."""
+
+    def to_dict(self, into: object) -> None:
+        raise TypeError(f"unsupported type: {type(into)}")
+
+
 def test_a_record_of_an_update_needs_its_target() -> None:
     """With operation="update", the column `target` has the number of the ticket to change."""
     [row] = rows_from([{"Target": 143, "status": "Open"}], operation="update")
@@ -262,6 +278,11 @@ def test_a_record_of_an_update_needs_its_target() -> None:
         pytest.param(5, {}, "records must be a synchronous iterable of mappings, not 5", id="no records"),
         pytest.param(["title"], {}, "record 1 is not a mapping of names to values, but 'title'", id="no mapping"),
         pytest.param([], {"operation": "delete"}, 'operation must be "create" or "update"', id="operation"),
+        pytest.param([], {"key": ["id"]}, "key must be the name of a column, not", id="key that is a list"),
+        pytest.param([], {"columns": ["title"]}, "columns must be a mapping of names to names, not", id="columns"),
+        pytest.param([], {"columns": ""}, "columns must be a mapping of names to names, not", id="empty columns"),
+        pytest.param([], {"attachments_from": None}, "attachments_from must be a folder, not None", id="folder"),
+        pytest.param(Series(), {}, "records must be a DataFrame, not .*: unsupported type", id="series"),
         pytest.param([], {"time_zone": "Mars"}, "time_zone must be a tzinfo or a name such as", id="zone"),
     ],
 )

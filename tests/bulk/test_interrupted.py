@@ -1,6 +1,7 @@
 """Runs that are left, cancelled or lose their client: every row that was sent has its result in the journal."""
 
 import asyncio
+from contextlib import aclosing
 
 import httpx
 import pytest
@@ -67,6 +68,20 @@ def test_a_loop_that_is_left_before_the_client_closes_loses_no_result(play, jour
     states = states_in(journal)
     assert len(seen[0].tickets) == states[State.DONE] > 0
     assert set(states) == {State.DONE}
+
+
+def test_a_loop_that_is_left_with_aclosing_has_released_its_journal(play, journal):
+    """The next run can begin at once."""
+
+    async def main(client, emulator):
+        emulator.faults.add(Latency(1.0, times=1000))
+        async with aclosing(aiter(client.bulk.create(keyed(20), journal=journal))) as outcomes:
+            await anext(outcomes)
+        await run(client.bulk.create(keyed(20), journal=journal))
+        assert states_in(journal) == {State.DONE: 20}
+        assert len(emulator.tickets) == 20
+
+    play(main, commit_seconds=0.01)
 
 
 def test_a_client_that_closes_while_the_loop_stands_still_waits_for_the_results(play, journal):

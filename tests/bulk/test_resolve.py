@@ -5,7 +5,7 @@ import pytest
 from bulk.samples import ACCOUNT
 
 from lsq_service_async import ConfigurationError, InvalidRequestError, LSQServiceError
-from lsq_service_async.bulk import State, possible_duplicates_in, resolve, states_in, unknown_in
+from lsq_service_async.bulk import State, possible_duplicates_in, ranges_in, resolve, states_in, unknown_in
 from lsq_service_async.bulk._journal_file import Entry, JournalFile, entry_of
 
 
@@ -121,6 +121,13 @@ def test_a_journal_that_does_not_exist_is_not_created(tmp_path):
     with pytest.raises(ConfigurationError, match="No such file"):
         resolve(path, applied={"unknown": "143"})
     assert not path.exists()
+
+
+@pytest.mark.parametrize("quiet", [None, "60", True, -1, float("nan"), 10**400], ids=lambda quiet: str(quiet)[:5])
+def test_the_ranges_of_unknown_rows_need_a_number_of_seconds(journal, quiet):
+    """Any other value is refused, and the message names it."""
+    with pytest.raises(InvalidRequestError, match="quiet must be a number of seconds from 0, not"):
+        ranges_in(journal, quiet)
 
 
 def test_a_damaged_journal_is_not_resolved(journal):
