@@ -114,9 +114,7 @@ class Entry:
 
     def as_row(self) -> tuple[Any, ...]:
         """The values of the columns."""
-        row = (self.key, self.digest, self.state.value, self.previous_digest, self.number, self.ticket_id)
-        sent = (int(self.possible_duplicate), self.reference, self.sent_at, self.above, self.ended_at, self.marker)
-        return (*row, self.ticket_key, self.error, *sent)
+        return (self.key, self.digest, self.state.value, *attrs.astuple(self, recurse=False)[3:])
 
 
 class JournalFile:

@@ -334,9 +334,10 @@ class Bulk:
         reported as failed, with its ticket, or as unknown.
 
         The loop raises ConfigurationError if the journal is damaged or belongs to another account, LSQServiceError if
-        it cannot be written, InvalidRequestError for a key that is given twice and for anything that is not a row,
-        AuthenticationError or PermissionDeniedError if the keys are wrong, and RateLimitError if a daily quota is used
-        up. Every other error is an outcome.
+        it cannot be written or the source of rows was cancelled, InvalidRequestError for a key that is given twice and
+        for anything that is not a row, AuthenticationError or PermissionDeniedError if the keys are wrong, and
+        RateLimitError if a daily quota is used up. An error of the source of rows is raised as it is. Every other error
+        is an outcome.
         """
         return BulkJob(rows, journal, self._setup_for("created"), on_unknown=on_unknown, retry_failed=retry_failed)
 
