@@ -7,6 +7,7 @@ import difflib
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, tzinfo
 from decimal import Decimal
@@ -253,6 +254,10 @@ def rows_from(
     if not isinstance(records, Iterable):
         raise InvalidRequestError(f"records must be a synchronous iterable of mappings, not {shown(records)}")
     renamed = {**(columns or {}), **({} if key is None else {key: KEY})}
+    names = (records.fieldnames or ()) if isinstance(records, csv.DictReader) else ()
+    for name, count in Counter(names).items():  # a record has the last one only
+        if count > 1 and renamed.get(_unmarked(name), "") is not None:
+            raise InvalidRequestError(f"{count} columns have the name {shown(name)}; rename or remove all but one.")
     ticket_type = NewTicket if operation == "create" else TicketUpdate
     return _rows(records, key, renamed, ticket_type, partial(Attachment.from_folder, attachments_from), zone)
 

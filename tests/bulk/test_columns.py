@@ -257,6 +257,16 @@ class Series:
         raise TypeError(f"unsupported type: {type(into)}")
 
 
+def test_two_columns_of_a_csv_file_with_one_name_are_an_error() -> None:
+    """DictReader would lose the values of the first one. A column that is left out may occur twice."""
+    lines = ["title,status,status", "a,Open,Closed"]
+    with pytest.raises(InvalidRequestError, match="2 columns have the name 'status'"):
+        rows_from(csv.DictReader(lines))
+    [row] = rows_from(csv.DictReader(lines), columns={"status": None})
+    assert row.ticket == NewTicket(title="a")
+    assert list(rows_from(csv.DictReader([]))) == []
+
+
 def test_a_record_of_an_update_needs_its_target() -> None:
     """With operation="update", the column `target` has the number of the ticket to change."""
     [row] = rows_from([{"Target": 143, "status": "Open"}], operation="update")
