@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import attrs
 
@@ -22,6 +23,7 @@ from .failures import unfinished_result
 from .retry import doubtful_attempt, final_error, final_outcome, is_retryable, retrying
 from .upload import prepare
 
+T = TypeVar("T")
 _CLOSED = "The client was closed before the call was sent. Nothing was applied."
 LARGE = 8 << 20  # bytes; larger uploads get at most half of the slots of the limiter, because they take long
 
@@ -44,7 +46,7 @@ class Pipeline:
         self._own_tickets = own_tickets
         self._failed_hooks: set[int] = set()
         self._flights: dict[asyncio.Task[AttemptResult[Any]], CallContext] = {}
-        self._queued: set[asyncio.Timeout] = set()
+        self._waiting: set[asyncio.Timeout] = set()
         self._is_closing = False
 
     async def send(self, context: CallContext) -> Any:
@@ -56,12 +58,13 @@ class Pipeline:
         try:
             length = len(call.body or b"")
             if call.attachments:
-                context.attachments = await prepare(call.attachments, self._config, context.deadline)
+                about = call.attachments, self._config, context.deadline
+                context.attachments = await self._unless_closed(prepare, *about)
                 length += sum(attachment.length or 0 for attachment in context.attachments)
             context.is_large = length > LARGE
             result = await self._attempt(context)
             if result.error is not None and is_retryable(context, result):  # making a retry loop takes time
-                async for attempt in retrying(context):
+                async for attempt in retrying(context, partial(self._unless_closed, asyncio.sleep)):
                     if attempt.retry_state.attempt_number > 1:
                         result = await self._looked_up(context, result) or await self._attempt(context)
                     attempt.retry_state.set_result(result)
@@ -167,20 +170,13 @@ class Pipeline:
 
     async def _acquire(self, context: CallContext) -> Slot:
         """Wait for a slot, then for ``before_send`` of the call. Raises NotSentError if the client is closed."""
-        lane, is_retry = context.options.lane, context.number > 0
-        if self._is_closing:
-            raise NotSentError(_CLOSED)
-        try:
-            async with asyncio.timeout(None) as queued:  # `aclose` lets it expire
-                self._queued.add(queued)
-                limiter = self._limiters[context.call.api]
-                slot = await limiter.acquire(
-                    lane, deadline=context.deadline, is_large=context.is_large, is_retry=is_retry
-                )
-        except TimeoutError:
-            raise NotSentError(_CLOSED) from None
-        finally:
-            self._queued.discard(queued)
+        slot = await self._unless_closed(
+            self._limiters[context.call.api].acquire,
+            context.options.lane,
+            deadline=context.deadline,
+            is_large=context.is_large,
+            is_retry=context.number > 0,
+        )
         try:
             if context.call.before_send is not None:
                 await context.call.before_send(context.reference)
@@ -190,6 +186,19 @@ class Pipeline:
             slot.cancel()
             raise
         return slot
+
+    async def _unless_closed(self, wait: Callable[..., Awaitable[T]], *args: Any, **options: Any) -> T:
+        """Return the result of ``wait``. Raises NotSentError once the client is closed."""
+        if self._is_closing:
+            raise NotSentError(_CLOSED)
+        try:
+            async with asyncio.timeout(None) as waiting:  # `aclose` lets it expire
+                self._waiting.add(waiting)
+                return await wait(*args, **options)
+        except TimeoutError:
+            raise NotSentError(_CLOSED) from None
+        finally:
+            self._waiting.discard(waiting)
 
     async def _send_once(self, context: CallContext, slot: Slot) -> AttemptResult[Any]:
         """Make one attempt and release its slot. Runs in a separate task, which only `aclose` cancels."""
@@ -264,13 +273,13 @@ class Pipeline:
                         logger.error(text, printable(repr(error), 300))
 
     async def aclose(self, timeout: float) -> None:
-        """Reject queued calls, wait up to ``timeout`` seconds for requests in flight, then cancel the rest.
+        """Reject calls that wait, wait up to ``timeout`` seconds for requests in flight, then cancel the rest.
 
         A call whose request was sent in full then raises OutcomeUnknownError, and a read NoAnswerError.
         """
         self._is_closing = True
-        for queued in self._queued:
-            queued.reschedule(asyncio.get_running_loop().time())
+        for waiting in self._waiting:
+            waiting.reschedule(asyncio.get_running_loop().time())
         if self._flights:
             logger.info("Closing: waiting up to %g s for %d requests in flight.", timeout, len(self._flights))
             await asyncio.wait(set(self._flights), timeout=timeout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from tenacity import AsyncRetrying, RetryCallState
 
 
-def retrying(context: CallContext) -> AsyncRetrying:
+def retrying(context: CallContext, sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
     """Return a new retry loop for one call. If tasks shared one, they would see the results of each other's calls.
 
     The loop decides on results only. An exception, including a cancellation, leaves the loop and ends the call.
@@ -52,6 +53,7 @@ def retrying(context: CallContext) -> AsyncRetrying:
                  extra={**about, "status": result.status, "pause": pause})  # fmt: skip
 
     return AsyncRetrying(
+        sleep=sleep,
         retry=retry_if_result(partial(is_retryable, context)),
         stop=stop,
         wait=wait,

@@ -98,6 +98,40 @@ def test_a_call_that_is_cancelled_in_a_pause_is_not_sent_again(config):
     assert of(CallEnded, events)[0].outcome == "unknown"
 
 
+async def slow():
+    await asyncio.sleep(1000)
+    yield b"x"
+
+
+@pytest.mark.parametrize(
+    ("step", "is_upload", "error"),
+    [
+        (503, False, OutcomeUnknownError),
+        (httpx.Response(408, headers={"Retry-After": "60"}), False, NotSentError),
+        (Slow(5, httpx.Response(503)), False, OutcomeUnknownError),
+        (created(), True, NotSentError),
+    ],
+    ids=["backoff", "Retry-After", "in flight, then backoff", "a slow stream"],
+)
+def test_closing_the_client_ends_a_call_that_waits(config, step, is_upload, error):
+    """A call that waits to be repeated, or for a stream that it sends, ends when the client is closed."""
+    script, patient = Script(step), RetryPolicy(backoff=1000.0, backoff_cap=1000.0)
+    files = [Attachment.from_async_iterable(slow(), name="a.txt")] if is_upload else []
+
+    async def main(client, events):
+        call = client.with_options(retry=patient).tickets.create(TICKET, attachments=files)
+        task = asyncio.create_task(call)
+        await asyncio.sleep(1)
+        await client.aclose()
+        closed = asyncio.get_running_loop().time()
+        with pytest.raises(error, match="client was closed"):
+            await task
+        assert asyncio.get_running_loop().time() - closed < 0.01
+
+    play(config, script, main)
+    assert len(script.seen) == (not is_upload)
+
+
 @pytest.mark.parametrize("turns", range(12))
 def test_a_call_that_is_cancelled_at_any_turn_leaves_nothing(config, turns):
     """A call that is cancelled in any of its first loop iterations leaves no task and no slot, and the next call
