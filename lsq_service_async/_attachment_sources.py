@@ -57,20 +57,19 @@ class Source(Protocol):
         """The number of bytes, or None before `prepare`."""
         ...
 
-    async def prepare(self, max_bytes: int | None) -> None:
-        """Make the source readable any number of times. More than ``max_bytes`` raises InvalidRequestError."""
-        _check_length(self.length or 0, max_bytes)
+    async def prepare(self, check: Callable[[int], None]) -> None:
+        """Make the source readable any number of times. ``check`` gets the number of bytes so far, and may raise."""
+        check(self.length or 0)
 
     def open(self) -> Reader:
         """Return a reader. Blocks, and raises OSError or ValueError if the source cannot be read any more."""
         ...
 
 
-def _check_length(length: int, max_bytes: int | None, name: str = "") -> None:
+def check_length(name: str, length: int, max_bytes: int | None) -> None:
     if max_bytes is not None and length > max_bytes:
-        raise InvalidRequestError(
-            f"the attachment {name}has more than the {max_bytes:,} bytes that max_file_bytes allows"
-        )
+        text = f"the attachment {name!r} has more than the {max_bytes:,} bytes that max_file_bytes allows"
+        raise InvalidRequestError(text)
 
 
 @attrs.frozen
@@ -124,10 +123,10 @@ class FolderSource(Source):
     max_bytes: int | None
     length: int | None = None
 
-    async def prepare(self, max_bytes: int | None) -> None:
+    async def prepare(self, check: Callable[[int], None]) -> None:
         self.length = (await in_thread(_stat, self)).st_size
-        for bound in (self.max_bytes, max_bytes):
-            _check_length(self.length, bound, f"{self.path!r} ")
+        check_length(self.path, self.length, self.max_bytes)
+        check(self.length)
 
     def open(self) -> BinaryIO:
         folder = os.path.realpath(self.folder)
@@ -265,12 +264,12 @@ class SpooledSource(Source):
     def length(self) -> int | None:
         return None if self.spool is None else self.spool.length
 
-    async def prepare(self, max_bytes: int | None) -> None:
+    async def prepare(self, check: Callable[[int], None]) -> None:
         async with self._lock:
-            spool = self.spool = self.spool or await self._copy(max_bytes)
-        _check_length(spool.length, max_bytes)
+            spool = self.spool = self.spool or await self._copy(check)
+        check(spool.length)
 
-    async def _copy(self, max_bytes: int | None) -> FileSource:
+    async def _copy(self, check: Callable[[int], None]) -> FileSource:
         if self.chunks is None:
             raise InvalidRequestError("an earlier call read a part of this stream; make a new attachment")
         file = await _temporary_file()
@@ -280,7 +279,7 @@ class SpooledSource(Source):
             async with contextlib.aclosing(chunks):
                 async for chunk in chunks:
                     length += len(chunk)
-                    _check_length(length, max_bytes)
+                    check(length)
                     await in_thread(file.write, chunk)
                 await in_thread(file.flush)
         except BaseException:

@@ -24,6 +24,7 @@ from ._attachment_sources import (
     Reader,
     Source,
     SpooledSource,
+    check_length,
     checked,
     chunks_of,
     in_thread,
@@ -31,7 +32,7 @@ from ._attachment_sources import (
 from ._attachment_types import content_type_of
 from .errors import INVISIBLE, InvalidRequestError, printable, shown
 
-__all__ = ["Attachable", "Attachment", "Reader", "as_attachments", "as_tuple", "in_thread"]
+__all__ = ["Attachable", "Attachment", "Reader", "as_attachments", "as_tuple", "check_length", "in_thread"]
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,127}"
 _PARAMETER = rf'; ?{_WORD}=(?:{_WORD}|"[ !#-\[\]-~]{{0,127}}")'
@@ -174,7 +175,7 @@ class Attachment:
 
     def __await__(self) -> Generator[Any, Any, Self]:
         """Copy a stream to its temporary file, or check a file of `from_folder`, now, and return the attachment."""
-        yield from self.source.prepare(None).__await__()
+        yield from self.source.prepare(lambda length: None).__await__()
         return self
 
 

@@ -7,7 +7,7 @@ import hashlib
 import threading
 from collections.abc import AsyncIterator
 
-from ..attachments import Attachable, Attachment, Reader, as_attachments, in_thread
+from ..attachments import Attachable, Attachment, Reader, as_attachments, check_length, in_thread
 from ..config import Config
 from ..errors import InvalidRequestError, LSQServiceError, NotSentError
 
@@ -25,13 +25,23 @@ async def prepare(given: tuple[Attachable, ...], config: Config, deadline: float
     Raises InvalidRequestError if one cannot be sent or they are too large, and NotSentError if a copy fails or the
     deadline passes.
     """
-    name = ""
+    name, total = "", 0
+
+    def check(length: int) -> None:
+        check_length(name, length, config.max_file_bytes)
+        if config.max_upload_bytes is not None and total + length > config.max_upload_bytes:
+            size = f"at least {total + length:,} bytes together"
+            raise InvalidRequestError(
+                f"The attachments have {size}, more than max_upload_bytes={config.max_upload_bytes:,}."
+            )
+
     try:
         async with asyncio.timeout_at(deadline) as bound:
             attachments = await in_thread(as_attachments, given)
             for attachment in attachments:
                 name = attachment.name
-                await attachment.source.prepare(config.max_file_bytes)
+                await attachment.source.prepare(check)
+                total += attachment.length or 0
     except LSQServiceError:
         raise
     except Exception as error:  # an iterable of the caller may raise anything
@@ -39,11 +49,6 @@ async def prepare(given: tuple[Attachable, ...], config: Config, deadline: float
             raise NotSentError("The deadline passed while attachments were prepared. Nothing was sent.") from None
         what = f"Attachment {name!r} could not be copied to a temporary file" if name else "An attachment is unusable"
         raise NotSentError(f"{what}: {error!r}.") from error
-    total = sum(attachment.length or 0 for attachment in attachments)
-    if config.max_upload_bytes is not None and total > config.max_upload_bytes:
-        raise InvalidRequestError(
-            f"The attachments have {total:,} bytes together, more than max_upload_bytes={config.max_upload_bytes:,}."
-        )
     return attachments
 
 
