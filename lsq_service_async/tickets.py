@@ -6,7 +6,7 @@ import asyncio
 import math
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime, tzinfo
 from functools import partial
 from typing import Any
@@ -147,7 +147,8 @@ class Tickets:
 
         Page: apidocs.leadsquared.com/delete-tickets
         """
-        if isinstance(tickets, str) or not isinstance(tickets, Iterable):
+        # The items of bytes are numbers, and so would be tickets.
+        if isinstance(tickets, str | bytes | bytearray | memoryview | Mapping) or not isinstance(tickets, Iterable):
             raise InvalidRequestError("trash takes a list, even for one ticket: trash(['160'])")
         numbers = list(dict.fromkeys(map(ticket_number, tickets)))
         if not numbers:
@@ -272,7 +273,7 @@ class LookUps:
         """Return a create of an earlier run. ``sent_at`` and ``ended_at`` are Unix times."""
         begun = -math.inf if sent_at is None else sent_at - self._loop_epoch()
         ended = None if ended_at is None else ended_at - self._loop_epoch()
-        create = SentCreate(ticket=ticket, sent_at=begun, ended_at=ended, **sent)
+        create = SentCreate(ticket=ticket, sent_at=begun, ended_at=ended, doubts=1, **sent)
         lost = self._own.lost if create.reference else ()
         same = (other for other in lost if (other.reference, other.ticket) == (create.reference, ticket))
         known = next(same, None)  # an earlier run of this client has sent it

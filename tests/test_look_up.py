@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
+from scripted import Script, Slow
 from virtual_clock import run_virtual
 
 from lsq_service_async import (
@@ -185,6 +186,40 @@ def test_an_answer_after_the_deadline_needs_no_look_up():
         assert all(call.method == "POST" for call in emulator.calls)
 
     play(main)
+
+
+@pytest.mark.parametrize(("first", "is_doubtful"), [(APPLIED_500, True), (faults.Status(429, method="POST"), False)])
+def test_a_late_receipt_is_marked_if_an_earlier_attempt_may_have_been_applied(first, is_doubtful):
+    """The result of the look-up and the event of the attempt are marked, like the receipt of a call that waits."""
+    events = []
+
+    async def main(client, emulator):
+        emulator.faults.add(first, faults.Latency(25, method="POST"))
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.with_options(deadline=20).tickets.create(ticket("Slow"))
+        await asyncio.sleep(20)
+        found = await client.tickets.look_up(caught.value)
+        assert events[-1].abandoned
+        assert [found.receipt.possible_duplicate, events[-1].result.possible_duplicate] == [is_doubtful] * 2
+
+    play(main, events=events)
+
+
+@pytest.mark.parametrize("status", [400, 408, 429])
+def test_a_create_that_is_refused_after_the_deadline_is_absent(config, status):
+    """No other create and no read is needed for the result."""
+
+    async def main():
+        script = Script(Slow(20, httpx.Response(status)))
+        async with httpx.AsyncClient(transport=script) as http, ServiceClient(config, http_client=http) as client:
+            with pytest.raises(OutcomeUnknownError) as caught:
+                await client.with_options(deadline=5).tickets.create(ticket("Slow"))
+            assert "in flight" in (await client.tickets.look_up(caught.value)).reason
+            await asyncio.sleep(20)
+            assert await client.tickets.look_up(caught.value) == Absent()
+            assert len(script.seen) == 1
+
+    run_virtual(main())
 
 
 @pytest.mark.parametrize(

@@ -236,6 +236,10 @@ async def test_a_call_that_would_be_applied_twice_is_not_repeated(local, name):
 IMPOSSIBLE = {
     "trash nothing": lambda client: client.tickets.trash([]),
     "trash a string": lambda client: client.tickets.trash("160"),
+    "trash bytes": lambda client: client.tickets.trash(b"160"),
+    "trash a bytearray": lambda client: client.tickets.trash(bytearray(b"160")),
+    "trash a memoryview": lambda client: client.tickets.trash(memoryview(b"160")),
+    "trash a mapping": lambda client: client.tickets.trash({160: "x"}),
     "trash a GUID": lambda client: client.tickets.trash(["03913666-6ab8"]),
     "conversations of a GUID": lambda client: client.tickets.conversations("03913666-6ab8"),
     "conversations of no type": lambda client: client.tickets.conversations("1", types=[]),

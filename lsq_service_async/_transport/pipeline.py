@@ -203,6 +203,7 @@ class Pipeline:
     async def _send_once(self, context: CallContext, slot: Slot) -> AttemptResult[Any]:
         """Make one attempt and release its slot. Runs in a separate task, which only `aclose` cancels."""
         started, result = context.clock(), None
+        is_doubtful = bool(context.attempts) and doubtful_attempt(context) is not None
         try:
             result = await self._sender.send(context)
         except Exception as error:
@@ -215,6 +216,9 @@ class Pipeline:
                 slot.release()
             else:
                 slot.release(silence=context.silence)
+        record: Any = result.record
+        if is_doubtful and hasattr(record, "possible_duplicate"):
+            result = attrs.evolve(result, record=attrs.evolve(record, possible_duplicate=True))
         if (create := context.call.create) is not None:
             is_unknown = result.outcome is Outcome.UNKNOWN
             self._own_tickets.ended(create, context.clock(), result.record, is_unknown=is_unknown)
@@ -303,6 +307,4 @@ def _with_attempts(context: CallContext, record: Any) -> Any:
         )
         logger.warning(text, context.call.operation, context.reference, doubtful.number, doubtful.status,
                      context.number)  # fmt: skip
-    if hasattr(record, "possible_duplicate"):
-        return attrs.evolve(record, attempts=attempts, possible_duplicate=doubtful is not None)
     return attrs.evolve(record, attempts=attempts) if hasattr(record, "attempts") else record

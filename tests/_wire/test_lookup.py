@@ -240,7 +240,7 @@ def without_fence(account):
 
 
 def from_an_old_journal(account):
-    return account.decide(SentCreate(ticket=NewTicket(lead_id="45b5", title="Lost"), reference=""))
+    return account.decide(SentCreate(ticket=NewTicket(lead_id="45b5", title="Lost"), reference="", doubts=1))
 
 
 def with_a_rival(account):
