@@ -95,7 +95,7 @@ class ServiceClient:
         send: Send = partial(session.send, options=options)
         own, marker = session.own_tickets, config.marker_field
         self.tickets = Tickets(send, org_id=config.org_id, zone=config.time_zone, own=own, marker=marker)
-        self.metadata = Metadata(send, cache, options.deadline)
+        self.metadata = Metadata(send, cache, options.deadline, marker)
         self.leads = Leads(send)
 
     @classmethod
@@ -173,8 +173,8 @@ class ServiceClient:
 
         ``json`` is any value that JSON can represent, ``params`` is the query. Returns None for an empty response. The
         rate limit, retries and errors are the same as for other operations. Set ``repeatable=True`` if sending the
-        request twice has the same effect as sending it once: like a GET, it is then retried if no response arrives. An
-        argument that cannot be valid raises InvalidRequestError.
+        request twice has the same effect as sending it once: it is then retried if no response arrives. This is the
+        default for GET, HEAD and OPTIONS. An argument that cannot be valid raises InvalidRequestError.
         """
         if not isinstance(method, str) or not re.fullmatch(r"[A-Z]{3,10}", method):
             raise InvalidRequestError(f"method must be a word in capitals, such as POST, not {shown(method, 40)}")
@@ -182,17 +182,22 @@ class ServiceClient:
         parts = path.removeprefix("/").split("/") if isinstance(path, str) else [""]
         if not all(re.fullmatch(r"[A-Za-z0-9._~-]{1,128}", part) and part.strip(".") for part in parts):
             raise InvalidRequestError(f"path must be plain words, such as tickets/143/anything, not {shown(path)}")
+        if not isinstance(repeatable, bool | None):
+            raise InvalidRequestError(f"repeatable must be True, False or None, not {shown(repeatable)}")
         try:
-            query = dict(params or {})
+            query = {} if params is None else dict(params)
+            for name, value in query.items():
+                _check_query(name, value)
             httpx.URL("/".join((self._session.config.tenant_url, *parts)), params=query)
         except Exception as error:  # whatever httpx raises, or an object of the caller
             raise InvalidRequestError(f"params must map text to text and fit into a URL: {error}") from None
         repeated = Idempotency.IDEMPOTENT if repeatable else Idempotency.NON_IDEMPOTENT
+        is_read = method in ("GET", "HEAD", "OPTIONS") and repeatable is not False
         call = Call(
             operation=f"{method} {path}",
             method=method,
             path="/" + "/".join(parts),
-            idempotency=Idempotency.SAFE if method == "GET" else repeated,
+            idempotency=Idempotency.SAFE if is_read else repeated,
             parse=lambda answer: answer,
             documented=False,
             params=query,
@@ -276,3 +281,10 @@ class ServiceClient:
             return "<ServiceClient, never opened>"
         state = "closed" if self._session.closed else "open"
         return f"<ServiceClient {self._session.config.tenant_url} {state}>"
+
+
+def _check_query(name: Any, value: Any) -> None:
+    """Raise TypeError for a name or a value of a query that httpx would send as its repr."""
+    values = value if isinstance(value, list | tuple) else [value]
+    if not isinstance(name, str) or not all(isinstance(item, str | int | float | None) for item in values):
+        raise TypeError(f"not {shown({name: value})}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Iterable
 from functools import lru_cache, partial
 from typing import Any
 
@@ -71,10 +71,11 @@ class MetadataCache:
 class Metadata:
     """The metadata operations of a client, available as ``client.metadata``. Retried like ``client.tickets.get``."""
 
-    def __init__(self, send: Send, cache: MetadataCache, deadline: float | None) -> None:
+    def __init__(self, send: Send, cache: MetadataCache, deadline: float | None, marker: str | None = None) -> None:
         self._send = send
         self._cache = cache
         self._deadline = deadline
+        self._marker = marker
 
     async def fields(self, *, search: str = "") -> AsyncIterator[FieldMetadata]:
         """Iterate over the ticket fields that match ``search``, by default all, in the order of the service.
@@ -126,9 +127,11 @@ class Metadata:
         """Return a list of problems for each ticket, in order. The metadata is read once for all tickets."""
         if not isinstance(tickets, Iterable | AsyncIterable):
             raise InvalidRequestError(f"validate_many takes a list of tickets, not {type(tickets).__name__}")
+        if isinstance(tickets, Collection):  # anything else can be read only once
+            tickets = [_checked(ticket) async for ticket in _each(tickets)]
         until = self._until()
         fields, sub_types = await self._fields("", until), await self._sub_types(until)
-        return [problems_of(_checked(ticket), fields, sub_types) async for ticket in _each(tickets)]
+        return [problems_of(_checked(ticket), fields, sub_types, self._marker) async for ticket in _each(tickets)]
 
     async def _fields(self, search: str, until: float | None) -> list[FieldMetadata]:
         read = partial(self._read_fields, search, until)

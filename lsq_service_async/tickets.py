@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import math
 import re
 import secrets
@@ -339,6 +340,14 @@ def _not_blank(value: Any, name: str) -> str:
     return value
 
 
+def _files(attachments: Iterable[Attachable] | None, progress: Any) -> tuple[Attachable, ...]:
+    """Return the attachments of a call. Raises InvalidRequestError for them or a ``progress`` that cannot be called."""
+    is_sync = callable(progress) and not any(map(inspect.iscoroutinefunction, (progress, progress.__call__)))
+    if progress is not None and not is_sync:
+        raise InvalidRequestError(f"progress must be a function that is not async, not {shown(progress)}")
+    return () if attachments is None else as_tuple(attachments)
+
+
 def create_call(
     ticket: NewTicket,
     attachments: Iterable[Attachable] = (),
@@ -358,10 +367,9 @@ def create_call(
         reference = secrets.token_hex(8)
     elif not isinstance(reference, str) or not re.fullmatch(r"[A-Za-z0-9._:-]{1,64}", reference):
         raise InvalidRequestError(f"a reference is 1 to 64 letters, digits and . _ : -, not {shown(reference)}")
-    dto, files = new_ticket_dto(ticket), as_tuple(attachments) if attachments else ()
+    dto = new_ticket_dto(ticket, marker)
+    files = () if progress is None and attachments == () else _files(attachments, progress)
     if marker is not None:
-        if any(field["SchemaName"] == marker for field in dto["Fields"]):
-            raise InvalidRequestError(f"{marker} is Config.marker_field; give its value as reference=")
         dto["Fields"].append({"SchemaName": marker, "Value": reference})
     if files:
         del dto["Id"]  # create-tickets shows "Id": null; create-ticket-with-attachments shows no Id
@@ -387,7 +395,7 @@ def update_call(
     if not isinstance(update, TicketUpdate):
         raise InvalidRequestError(f"update takes a TicketUpdate, not {type(update).__name__}")
     number = ticket_number(ticket)
-    dto, files = update_dto(number, update), as_tuple(attachments) if attachments else ()
+    dto, files = update_dto(number, update), _files(attachments, progress)
     if not dto["Fields"] and not files and update.lead_id is UNSET:
         raise InvalidRequestError("the update changes nothing: give a field or an attachment")
     if isinstance(ticket, Ticket) and ticket.lead_id and update.lead_id is UNSET:

@@ -13,6 +13,7 @@ from virtual_clock import run_virtual
 from lsq_service_async import (
     Config,
     FieldMetadata,
+    InvalidRequestError,
     LSQServiceError,
     MalformedResponseError,
     NewTicket,
@@ -233,6 +234,22 @@ async def test_a_long_list_does_not_block_the_loop(client):
         await asyncio.sleep(0)
         turns += 1
     assert turns >= 1000
+
+
+async def test_a_wrong_item_of_a_list_is_refused_before_anything_is_read(client, emulator):
+    """No call is made to read the metadata."""
+    for wrong in ([GOOD, 5], {"x": GOOD}, "ab", b"ab"):
+        with pytest.raises(InvalidRequestError, match="takes a NewTicket or a TicketUpdate, not"):
+            await client.metadata.validate_many(wrong)
+    assert not emulator.calls
+
+
+async def test_the_marker_field_is_never_missing(emulator):
+    """A ticket without the mandatory marker field is valid, because the client sends that field."""
+    async with ServiceClient(Config(**emulator.settings, marker_field="Title")) as client:
+        assert await client.metadata.validate(attrs.evolve(GOOD, title=None)) == []
+        [problem] = await client.metadata.validate(GOOD)
+        assert "Title is Config.marker_field" in problem.message
 
 
 async def test_one_ticket_is_checked(client):

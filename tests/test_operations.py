@@ -21,6 +21,7 @@ from lsq_service_async import (
     Lead,
     MalformedResponseError,
     NewTicket,
+    NoAnswerError,
     OutcomeUnknownError,
     RateLimit,
     RetryPolicy,
@@ -139,6 +140,13 @@ async def test_a_lead_is_found_by_email(client):
     assert new_ticket_dto(NewTicket.for_lead(lead, title="x"))["LeadId"] == "45b5"
 
 
+@pytest.mark.parametrize("lead", [None, "45b5"])
+def test_a_ticket_is_not_made_for_a_lead_that_was_not_found(lead):
+    """The error names the argument, which is None if no lead has the address."""
+    with pytest.raises(TypeError, match=f"for_lead takes a Lead, not {lead!r}"):
+        NewTicket.for_lead(lead, title="x")
+
+
 @respx.mock
 @pytest.mark.parametrize(
     ("given_phone", "asked"), [("+91-55501 00001", "%2B915550100001"), ("(555) 010.0001", "5550100001")]
@@ -194,6 +202,7 @@ REPEATED = {
 }
 NOT_REPEATED = {
     "trash": lambda client: client.tickets.trash(["1"]),
+    "GET, not repeatable": lambda client: client.request("GET", "x", repeatable=False),
     "add_note": lambda client: client.tickets.add_note("1", "x"),
     "add_portal_activity": lambda client: client.tickets.add_portal_activity("1", "x"),
 }
@@ -224,6 +233,18 @@ async def test_reads_are_repeated_when_unanswered(local, name):
     assert len(script.seen) >= 2
     result, _ = await outcome(local, REPEATED[name], httpx.Response(200, json=5))
     assert isinstance(result, MalformedResponseError)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize("repeatable", [None, True])
+async def test_a_request_that_only_reads_is_repeated(local, method, repeatable):
+    """GET, HEAD and OPTIONS change nothing, so their last error is NoAnswerError."""
+    result, script = await outcome(
+        local, lambda client: client.request(method, "x", repeatable=repeatable), LOST, httpx.Response(200)
+    )
+    assert (result, len(script.seen)) == (None, 2)
+    result, _ = await outcome(local, lambda client: client.request(method, "x", repeatable=repeatable), LOST)
+    assert type(result) is NoAnswerError
 
 
 @pytest.mark.parametrize("name", NOT_REPEATED)

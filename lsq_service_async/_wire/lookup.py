@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import unicodedata
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from functools import cached_property
@@ -25,6 +26,7 @@ T = TypeVar("T")
 Steps = Generator[Sequence[int], Mapping[int, Ticket | None], T]
 """Yields the numbers of tickets to read, takes the tickets (None for one that cannot be read), and returns a result."""
 _KEPT_NUMBERS = 10_000
+_MAX = sys.float_info.max
 _AT_ONCE = 10  # reads that wait for the rate limit at the same time
 _SAMPLES = 4
 _LEAD = "LeadId"  # not a field of the ticket, but compared like one
@@ -141,7 +143,7 @@ class Search:
 
     def __init__(self, own: OwnTickets, *, quiet: float, max_reads: float) -> None:
         for name, value in (("quiet", quiet), ("max_reads", max_reads)):
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MAX:
                 raise InvalidRequestError(f"{name} must be a number of at least 0, not {shown(value)}")
         self._earlier: dict[int, float] = {}
         self._latest = -math.inf

@@ -64,9 +64,9 @@ def finite_int(text: str) -> int:
     return int(text)
 
 
-def new_ticket_dto(ticket: NewTicket) -> dict[str, Any]:
+def new_ticket_dto(ticket: NewTicket, marker: str | None = None) -> dict[str, Any]:
     """Return the body of apidocs.leadsquared.com/create-tickets. Raises InvalidRequestError if the lead is missing."""
-    fields = [{"SchemaName": name, "Value": value} for name, value in field_values(ticket).items()]
+    fields = [{"SchemaName": name, "Value": value} for name, value in field_values(ticket, marker).items()]
     if not ticket.names_lead:
         raise InvalidRequestError("a ticket needs its lead: give lead_id, lead_email or lead_phone")
     lead_id = None if ticket.lead_id is None else str(ticket.lead_id)
@@ -80,8 +80,11 @@ def update_dto(number: str, update: TicketUpdate) -> dict[str, Any]:
     return dto if update.lead_id is UNSET else {**dto, "LeadId": update.lead_id and str(update.lead_id)}
 
 
-def field_values(ticket: NewTicket | TicketUpdate) -> dict[str, Any]:
-    """Return the fields that the caller gave, by schema name, with each value as it is sent."""
+def field_values(ticket: NewTicket | TicketUpdate, marker: str | None = None) -> dict[str, Any]:
+    """Return the fields that the caller gave, by schema name, with each value as it is sent.
+
+    ``marker`` is a field that the caller must not give.
+    """
     if not isinstance(ticket.fields, Mapping):
         raise InvalidRequestError(f"fields must map schema names to values, not be a {type(ticket.fields).__name__}")
     values = _named_values(ticket)
@@ -91,6 +94,8 @@ def field_values(ticket: NewTicket | TicketUpdate) -> dict[str, Any]:
         if not isinstance(name, str) or not name.strip() or not name.isprintable():
             raise InvalidRequestError(f"a schema name in fields must be printable text, not {shown(name)}")
         values[name] = value
+    if marker in values:
+        raise InvalidRequestError(f"{marker} is Config.marker_field; give its value as reference=")
     for name, value in values.items():
         if isinstance(value, date):
             values[name] = _date(name, value)

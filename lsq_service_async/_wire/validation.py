@@ -8,30 +8,38 @@ from typing import Any
 from ..errors import InvalidRequestError, printable
 from ..records import FieldMetadata, NewTicket, Problem, SubType, TicketUpdate
 from .patterns import is_found
-from .serialize import field_values
+from .serialize import encode, field_values
 
 
 def problems_of(
-    ticket: NewTicket | TicketUpdate, fields: Iterable[FieldMetadata], sub_types: Collection[SubType]
+    ticket: NewTicket | TicketUpdate,
+    fields: Iterable[FieldMetadata],
+    sub_types: Collection[SubType],
+    marker: str | None = None,
 ) -> list[Problem]:
-    """Return all problems in the order of the account's fields. Only the rule "invalid" may quote a value."""
+    """Return all problems in the order of the account's fields. Only the rule "invalid" may quote a value.
+
+    ``marker`` is the field that the client adds to a create.
+    """
+    is_new = isinstance(ticket, NewTicket)
+    marker = marker if is_new else None
     try:
-        values = field_values(ticket)
+        values = field_values(ticket, marker)
+        encode([values, str(ticket.lead_id)])
     except InvalidRequestError as error:
         return [Problem("", "invalid", str(error))]
-    is_new = isinstance(ticket, NewTicket)
     found = []
     if isinstance(ticket, NewTicket) and not ticket.names_lead:
         found.append(Problem("LeadId", "lead", "the lead is missing: give lead_id, lead_email or lead_phone"))
     for field in fields:
-        if field.active is False or field.deleted:
+        if field.active is False or field.deleted or field.schema_name == marker:
             continue
         value = values.get(field.schema_name)
         if not _is_blank(value):
             found.extend(_text_problems(field, value))
         elif field.mandatory and (is_new or field.schema_name in values):
             found.append(Problem(field.schema_name, "mandatory", f"{printable(field.schema_name, 80)} is mandatory"))
-    sub_type, known = values.get("SubType"), {name for option in sub_types for name in (option.value, option.text)}
+    sub_type, known = values.get("SubType"), [name for option in sub_types for name in (option.value, option.text)]
     if known and not _is_blank(sub_type) and sub_type not in known:
         message = f"SubType must be one of the account's {len(sub_types)} values"
         found.append(Problem("SubType", "option", message))

@@ -63,12 +63,18 @@ class NewTicket(Record):
     @property
     def names_lead(self) -> bool:
         """Whether the lead is given, by one of the three attributes or in ``fields``."""
-        email, phone = self.fields.get("LeadDetail.EmailAddress"), self.fields.get("LeadDetail.Phone")
+        fields = self.fields if isinstance(self.fields, Mapping) else {}
+        email, phone = fields.get("LeadDetail.EmailAddress"), fields.get("LeadDetail.Phone")
         return bool(self.lead_id or self.lead_email or self.lead_phone or email or phone)
 
     @classmethod
     def for_lead(cls, lead: Lead, **about: Any) -> Self:
-        """Make a ticket for a lead that ``client.leads`` found. The other arguments are those of the class."""
+        """Make a ticket for a lead that ``client.leads`` found. The other arguments are those of the class.
+
+        Raises TypeError if ``lead`` is anything else, such as the None for a lead that was not found.
+        """
+        if not isinstance(lead, Lead):
+            raise TypeError(f"for_lead takes a Lead, not {lead!r:.80}")
         return cls(lead_id=lead.id, **about)
 
 

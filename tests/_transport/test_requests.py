@@ -151,6 +151,24 @@ async def test_request_reaches_any_path_of_the_tenant(client):
     assert bodiless.calls.last.request.headers["content-length"] == "0"
 
 
+@respx.mock
+async def test_the_values_of_a_query_are_plain(client):
+    """Text, numbers, True and False, None, and lists of them are sent as httpx sends them."""
+    route = respx.get(f"{TENANT}/x").respond(json={})
+    await client.request("GET", "x", params={"a": [1, "b"], "c": True, "d": None, "e": 1.5})
+    assert route.calls.last.request.url.query == b"a=1&a=b&c=true&d=&e=1.5"
+
+
+async def later(sent, total):
+    """Progress is not awaited."""
+
+
+class Later:
+    """A callback whose call is asynchronous."""
+
+    __call__ = staticmethod(later)
+
+
 IMPOSSIBLE = [
     ("..", lambda client: client.tickets.get("..")),
     ("a%2fb", lambda client: client.tickets.get("a%2fb")),
@@ -182,6 +200,17 @@ IMPOSSIBLE = [
     ("method", lambda client: client.request("get", "tickets/1")),
     ("no path", lambda client: client.request("GET", None)),
     ("no method", lambda client: client.request(None, "tickets")),
+    ("flag as text", lambda client: client.request("POST", "x", repeatable="false")),
+    ("flag as a number", lambda client: client.request("POST", "x", repeatable=0)),
+    ("bytes in the query", lambda client: client.request("GET", "x", params={"a": b"x"})),
+    ("bytes in a list of the query", lambda client: client.request("GET", "x", params={"a": ["x", b"x"]})),
+    ("a mapping in the query", lambda client: client.request("GET", "x", params={"a": {"b": 1}})),
+    ("a name in bytes", lambda client: client.request("GET", "x", params={b"a": "x"})),
+    ("progress", lambda client: client.tickets.create(NewTicket(lead_id=LEAD), progress=5)),
+    ("async progress", lambda client: client.tickets.update("1", TicketUpdate(status="x"), progress=later)),
+    ("an object with an async call", lambda client: client.tickets.create(NewTicket(lead_id=LEAD), progress=Later())),
+    ("false files", lambda client: client.tickets.create(NewTicket(lead_id=LEAD), attachments=False)),
+    ("empty bytes", lambda client: client.tickets.update("1", TicketUpdate(status="x"), attachments=b"")),
     ("NaN request", lambda client: client.request("POST", "x", json=float("inf"))),
 ]
 

@@ -146,6 +146,11 @@ def test_a_key_is_a_number(given, number):
     assert ticket_ref(given) == ticket_number(given) == number
 
 
+def test_fields_of_a_wrong_type_name_no_lead():
+    """The property can be read before the ticket is sent and refused."""
+    assert not NewTicket(fields=5).names_lead
+
+
 @pytest.mark.parametrize("wrong", ["#", "#000", "#14a", "##1", "# 1", "#1\n", "1#", "#-1"])
 def test_text_that_is_not_a_key_is_refused(wrong):
     """A key is # and digits."""

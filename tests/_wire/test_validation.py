@@ -55,6 +55,13 @@ def found(ticket):
         ({"title": 5}, [("", "invalid")]),
         ({"fields": {"Title": "twice"}}, [("", "invalid")]),
         ({"due_date": datetime(2026, 1, 1, tzinfo=UTC)}, [("DueDate", "max_length")]),
+        ({"fields": {"SubType": ["ok"]}}, [("SubType", "option")]),
+        ({"fields": {"SubType": {}}}, [("SubType", "option")]),
+        ({"fields": {"CustomData.X": float("nan")}}, [("", "invalid")]),
+        ({"fields": {"CustomData.X": b"x"}}, [("", "invalid")]),
+        ({"fields": {"CustomData.X": 10**400}}, [("", "invalid")]),
+        ({"title": "\ud800"}, [("", "invalid")]),
+        ({"lead_id": "\ud800"}, [("", "invalid")]),
     ],
 )
 def test_each_rule_finds_its_problem(changes, expected):
@@ -70,11 +77,29 @@ def test_each_rule_finds_its_problem(changes, expected):
         (TicketUpdate(title=""), [("Title", "mandatory")]),
         (TicketUpdate(title="a" * 11), [("Title", "max_length")]),
         (TicketUpdate(lead_id=5), [("", "invalid")]),
+        (TicketUpdate(lead_id="\ud800"), [("", "invalid")]),
+        (TicketUpdate(fields={"SubType": ["ok"]}), [("SubType", "option")]),
+        (TicketUpdate(fields={"CustomData.X": {1}}), [("", "invalid")]),
     ],
 )
 def test_only_changed_fields_of_an_update_are_checked(update, expected):
     """Only the changed fields of an update are checked."""
     assert found(update) == expected
+
+
+@pytest.mark.parametrize(
+    ("ticket", "expected"),
+    [
+        (NewTicket(lead_id="45b5", status="Open"), []),
+        (NewTicket(**GOOD), [("", "invalid")]),
+        (TicketUpdate(title="ab"), [("Title", "min_length")]),
+        (TicketUpdate(title=None), [("Title", "mandatory")]),
+    ],
+)
+def test_the_marker_of_a_create_is_not_missing(ticket, expected):
+    """A create sends the marker field itself, so a new ticket must not give it. An update may change it."""
+    problems = problems_of(ticket, FIELDS, SUB_TYPES, "Title")
+    assert [(problem.field, problem.rule) for problem in problems] == expected
 
 
 def test_no_message_repeats_a_value():
