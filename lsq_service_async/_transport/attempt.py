@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -124,10 +125,11 @@ class HttpSender:
             finally:
                 del request.headers[access], request.headers[secret]
             context.silence = None
+            if getattr(response.extensions.get("network_stream"), "last_read", math.inf) < context.sent_at:
+                raise httpx.RemoteProtocolError("the connection already held a response when the request was sent")
             response.next_request = None  # httpx would copy the keys to the target of a redirect
             until = timer.when() or clock() + timeout
-            # httpx reads this before the body: no single read may take longer than is left for the whole response.
-            request.extensions["timeout"]["read"] = max(until - clock(), 0.001)
+            request.extensions["timeout"]["read"] = None  # httpx reads this before the body
             result = await self._parse(context, response, await read_body(context, response, until))
             if result.must_close and response.http_version != "HTTP/2":  # HTTP/2: other calls use the connection too
                 with suppress(Exception):
@@ -231,7 +233,7 @@ class RequestBody(httpx.AsyncByteStream):
             self._timer.reschedule(context.clock() + context.options.timeout)
         elif event.endswith(("connect_tcp.complete", "start_tls.complete")):
             with suppress(AttributeError):  # the stream of a caller's transport may have read-only attributes
-                read_in_steps(info["return_value"])
+                read_in_steps(info["return_value"], context.clock)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         context, sent = self._context, 0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import ssl
 import zlib
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -24,15 +26,21 @@ class ResponseRejectedError(Exception):
     """The response is too large, has too many values or headers, or an encoding that the request does not accept."""
 
 
-def read_in_steps(stream: Any) -> None:
+def read_in_steps(stream: Any, clock: Callable[[], float]) -> None:
     """Limit how much a network stream of httpcore reads at once, because no other task runs until all of it is parsed.
 
-    The 64 KiB that httpcore requests can hold thousands of interim responses, such as 102.
+    The 64 KiB that httpcore requests can hold thousands of interim responses, such as 102. A step includes the records
+    of TLS that have arrived, and ``last_read`` of the stream is the time of the last one. So a second response that
+    arrived with the first one is recognized when the next request gets it, but not one that arrives later.
     """
-    read = stream.read
+    read, tls = stream.read, stream.get_extra_info("ssl_object")
 
     async def read_a_step(max_bytes: int, timeout: float | None = None) -> bytes:
         data: bytes = await read(min(max_bytes, _STEP), timeout)
+        with suppress(ssl.SSLError):  # no more has arrived
+            while tls and 0 < len(data) < _STEP and (more := tls.read(_STEP - len(data))):
+                data += more
+        stream.last_read = clock()
         return data
 
     stream.read = read_a_step
@@ -50,18 +58,17 @@ async def read_body(context: CallContext, response: httpx.Response, until: float
     try:
         if len(response.headers.raw) > MAX_HEADERS:
             raise ResponseRejectedError(f"it has more than {MAX_HEADERS} headers")
-        async for piece, raw_size in _pieces(response):
-            content += piece
-            if max(raw_size, len(content)) > limit:
-                raise ResponseRejectedError(f"it is larger than {limit >> 20} MiB")
-            values += sum(map(piece.count, b",[{"))
-            if values > MAX_VALUES:
-                raise ResponseRejectedError(f"it has more than {MAX_VALUES:,} values")
-            if (now := context.clock()) > until:
-                raise TimeoutError("the response took too long")
-            if now > turn + _LONGEST_TURN:
-                await asyncio.sleep(0)
-                turn = context.clock()
+        async with asyncio.timeout_at(until):  # httpx's own timeout would end all calls of an HTTP/2 connection
+            async for piece, raw_size in _pieces(response):
+                content += piece
+                if max(raw_size, len(content)) > limit:
+                    raise ResponseRejectedError(f"it is larger than {limit >> 20} MiB")
+                values += sum(map(piece.count, b",[{"))
+                if values > MAX_VALUES:
+                    raise ResponseRejectedError(f"it has more than {MAX_VALUES:,} values")
+                if context.clock() > turn + _LONGEST_TURN:
+                    await asyncio.sleep(0)
+                    turn = context.clock()
     except Exception:
         if is_success:
             raise

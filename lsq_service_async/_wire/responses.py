@@ -51,6 +51,7 @@ MAX_KEY = 8 << 10
 _BY_STATUS = {400: BadRequestError, 401: AuthenticationError, 403: PermissionDeniedError, 404: NotFoundError}
 _TRANSIENT = {500, 502, 503, 504}
 # By their definitions in RFC 9110 and RFC 8470, the request was not processed and can be sent on another connection.
+# Over HTTP/2 it is sent on the same one, because other calls use it, and httpx cannot take it out of its pool.
 _NOT_PROCESSED = {408, 421, 425}
 # The other registered 5xx statuses: the server cannot carry out the request, or a proxy refuses it (511).
 _REFUSED = {501, 505, 506, 507, 508, 510, 511}

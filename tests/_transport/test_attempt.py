@@ -15,6 +15,8 @@ from lsq_service_async import (
     BadRequestError,
     LSQServiceError,
     MalformedResponseError,
+    NoAnswerError,
+    NotFoundError,
     NotSentError,
     OutcomeUnknownError,
     RateLimit,
@@ -257,6 +259,30 @@ def test_the_timeout_of_a_request_without_a_body_starts_after_its_headers(config
         return asyncio.get_running_loop().time() - started
 
     assert play(config, Silent(), main)[0] == pytest.approx(70, abs=0.1)
+
+
+@pytest.mark.parametrize(("status", "expected"), [(200, NoAnswerError), (404, NotFoundError)])
+def test_a_body_that_stalls_ends_at_the_timeout(config, status, expected):
+    """A response ends at the timeout of its call. That of httpx is off, as it would end all calls of an HTTP/2
+    connection."""
+
+    class Stalling(httpx.AsyncBaseTransport, httpx.AsyncByteStream):
+        async def handle_async_request(self, request):
+            self.timeout = request.extensions["timeout"]
+            return httpx.Response(status, stream=self)
+
+        async def __aiter__(self):
+            yield b"{"
+            assert self.timeout["read"] is None
+            await asyncio.sleep(10_000)
+
+    async def main(client, _):
+        started = asyncio.get_running_loop().time()
+        with pytest.raises(expected):
+            await client.with_options(retry=ONCE, timeout=20.0).tickets.get("143")
+        return asyncio.get_running_loop().time() - started
+
+    assert play(config, Stalling(), main)[0] == pytest.approx(20, abs=0.1)
 
 
 @pytest.mark.parametrize("base_url", ["http://127.0.0.1:9", "https://service.test"])

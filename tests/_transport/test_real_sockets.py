@@ -259,6 +259,38 @@ async def test_tls_works_with_the_callers_trust(config, authority):
                 assert (await client.tickets.create(TICKET)).number == "34"
 
 
+@pytest.mark.parametrize(("uses_tls", "in_one_write"), [(False, True), (True, True), (True, False)])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        [b"HTTP/1.1 400 X\r\nContent-Length: 0\r\n\r\n"],
+        [b"HTTP/1.1 429 X\r\n", b"Content-Length: 0\r\n\r\n"],
+        [b"HTTP/1.1 408 X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"],
+        [ok(b'{"Id":"666"}')],
+    ],
+    ids=["400", "429 in parts", "408", "a receipt"],
+)
+async def test_a_second_response_is_not_that_of_the_next_create(config, authority, uses_tls, extra, in_one_write):
+    """A response that arrived before a request was sent does not belong to it, and its connection is not used again."""
+    created = []
+
+    async def talk(reader, writer):
+        while await request_of(reader):
+            created.append(ok(b'{"Id":"%d"}' % (len(created) + 1)))
+            writes = [created[-1], *extra] if len(created) == 1 else created[-1:]
+            for write in [b"".join(writes)] if in_one_write else writes:
+                writer.write(write)
+
+    context = server_context(authority, "localhost") if uses_tls else None
+    async with RawServer(talk, ssl=context).running() as server, httpx.AsyncClient(verify=trusting(authority)) as http:
+        async with ServiceClient(attrs.evolve(config, base_url=server.origin), http_client=http) as client:
+            assert (await client.tickets.create(TICKET)).number == "1"
+            with pytest.raises(OutcomeUnknownError, match="when the request was sent"):
+                await client.tickets.create(TICKET)
+            assert (await client.tickets.create(TICKET)).number == "3"
+        assert (len(created), server.connections) == (3, 2)
+
+
 async def test_a_redirect_is_never_followed(config):
     """A redirect is not followed, even if the caller's http_client follows redirects: httpx would send the keys
     along."""
