@@ -23,6 +23,8 @@ UNREADABLE = "unreadable"
 """The name of the cell that keeps a line that cannot be parsed."""
 _FORMULA = re.compile(r"\s*[=+\-@|\uff0b\uff0d\uff1d\uff20]|[\t\r\n]|'\t")
 _QUOTE = "'\t"  # normal text may begin with a quote, but not with a quote and a tab
+_TYPED = f"{_QUOTE}#"
+"""Marks a cell of a report whose value is not text, as `csv_records` would otherwise return text."""
 WORKBOOK = rb"PK\x03\x04|\xd0\xcf\x11\xe0"  # .xlsx, .xlsm, .xlsb and .ods; .xls
 _ENCODINGS = {  # by the first bytes: a byte order mark, or ASCII characters in UTF-16
     rb"\xef\xbb\xbf": "utf-8",
@@ -80,6 +82,24 @@ def escape_formula(cell: str) -> str:
     return f"{_QUOTE}{cell}" if _FORMULA.match(cell) else cell
 
 
+def to_cell(field: str, value: object) -> str:
+    """Return the cell of a report from which `csv_records` reads the same value, also if a workbook had it."""
+    if isinstance(value, str) or (field == "due_date" and isinstance(value, datetime)):
+        return escape_formula(str(value))
+    return f"{_TYPED}{json.dumps(value) if isinstance(value, int | float) else value}"
+
+
+def _from_cell(cell: str) -> Any:
+    if not cell.startswith(_TYPED):
+        return cell.removeprefix(_QUOTE)
+    text = cell.removeprefix(_TYPED)
+    with suppress(ValueError, RecursionError):
+        return json.loads(text, parse_int=float, parse_constant=lambda _: _NO_VALUE)  # a workbook has only floats
+    with suppress(ValueError):
+        return datetime.fromisoformat(text)
+    return _NO_VALUE
+
+
 class Table:
     """A table whose first record names the columns. Blank records are skipped.
 
@@ -115,12 +135,10 @@ class Table:
         counts = f"line {number}: {len(cells)} cells for {width} columns"
         if len(cells) < self._min_cells:
             return InputLine(number, record, f"{counts}; cells are missing")
-        for field, cell in zip(self._fields, cells, strict=False):
-            if cell is _NO_VALUE:
-                error = (
-                    "an error, or a formula without a value; correct it in a spreadsheet program and save the workbook"
-                )
-                return InputLine(number, record, f"line {number}, column {self.columns.get(field, '?')}: {error}")
+        if without := [name for name, cell in zip(self._fields, cells, strict=False) if cell is _NO_VALUE]:
+            error = "an error, or a formula without a value; correct it in a spreadsheet program and save the workbook"
+            record |= dict.fromkeys(without, _NO_VALUE)  # for the report
+            return InputLine(number, record, f"line {number}, column {self.columns.get(without[0], '?')}: {error}")
         given = [(name, value) for name, value in record.items() if name != ERROR]  # a report has the reason there
         if given and all(self.columns.get(name) == value for name, value in given):
             return InputLine(number, record, f"line {number} repeats the names of the columns; remove it")
@@ -147,12 +165,12 @@ def _is_blank(cells: Iterable[Any]) -> bool:
 
 
 def csv_records(file: BinaryIO, encoding: str | None, delimiter: str) -> Records:
-    """Yield the records of a CSV file, without the quotes of `escape_formula`."""
+    """Yield the records of a CSV file. Cells that `to_cell` has marked get their values again."""
     reader = csv.reader(decode(file, encoding), delimiter=delimiter, strict=True)
     begin = 1
     try:
         for cells in reader:
-            yield begin, [cell.removeprefix(_QUOTE) for cell in cells]
+            yield begin, [_from_cell(cell) for cell in cells]
             begin = reader.line_num + 1
     except csv.Error as error:
         advice = "look for a quote that is not closed, or for a quote inside a cell that is not doubled"

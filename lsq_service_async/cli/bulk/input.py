@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import tzinfo
 from functools import partial
 from hashlib import blake2b
@@ -179,9 +179,15 @@ def _open_seekable(path: str) -> BinaryIO:
         raise InputError(f"cannot read {path!r}: {error.strerror}") from None
     if path != "-" and file.seekable():
         return file
-    copy: BinaryIO = TemporaryFile()  # noqa: SIM115 -- closed by the caller
-    shutil.copyfileobj(file, copy)
-    copy.seek(0)
+    try:
+        with ExitStack() as stack:
+            copy: BinaryIO = stack.enter_context(TemporaryFile())
+            shutil.copyfileobj(file, copy)
+            copy.seek(0)
+            stack.pop_all()  # closed by the caller
+    except OSError as error:
+        advice = "set TMPDIR to a folder with enough space"
+        raise InputError(f"cannot copy {path!r} to a temporary file: {error.strerror}; {advice}") from None
     if path != "-":
         file.close()
     return copy

@@ -18,7 +18,7 @@ from ...bulk.columns import ERROR, KEY
 from ...bulk.journal import match_rows
 from ...errors import printable
 from ..shell import discard_stdout, print_json, to_json
-from .formats import UNREADABLE, InputLine, Jsonl, Table, escape_formula
+from .formats import UNREADABLE, InputLine, Jsonl, Table, escape_formula, to_cell
 from .input import Rows
 from .report import RunPage, lead_page
 
@@ -52,8 +52,8 @@ class Report:
         if self._csv:
             # A row with too many cells is written with all of them, so that it is rejected again until it is corrected.
             given = cells.get(UNREADABLE)
-            values = [*given, ""] if given else [cells.get(field, "") for field in self._columns]
-            self._csv.writerow(escape_formula(str(cell)) for cell in (*values, value))
+            values = [("", cell) for cell in (*given, "")] if given else [(f, cells.get(f, "")) for f in self._columns]
+            self._csv.writerow(to_cell(*each) for each in (*values, ("", str(value))))
         else:
             self._file.write(to_json({**cells, self._column: str(value)}, encoding="utf-8") + "\n")
         self._file.flush()
@@ -79,8 +79,8 @@ class Results:
     def write_failed(self, line: InputLine, error: object, key: str | None = None, number: str | None = None) -> None:
         """Write a row that failed because of its content. *key* is its key in the journal, *number* its ticket."""
         self.rejected += key is not None and number is None
-        given: Any = line.cells.get(KEY)
-        self.write(key or (str(given) if given else None), line, "failed", number, error)
+        given: Any = line.cells.get(KEY)  # NaN, which does not equal itself, for a cell without a value
+        self.write(key or (str(given) if given and given == given else None), line, "failed", number, error)
         self._add(_FAILED, line, error, key)
 
     def write(

@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -13,7 +14,7 @@ from zipfile import ZipFile
 import openpyxl
 import pytest
 
-from lsq_service_async.emulator import Emulator
+from lsq_service_async.emulator import Emulator, faults
 
 from .conftest import ROWS, states
 
@@ -182,6 +183,17 @@ def test_text_in_a_column_without_a_name_fails_its_row(served: Emulator, bulk: A
     assert not served.tickets
 
 
+def test_rows_from_a_pipe_that_do_not_fit_into_the_temporary_folder_are_an_error(
+    bulk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names the input, not stdout, and nothing is sent."""
+    for copy, words in [(partial(open, "/dev/full", "r+b"), "No space left"), (partial(open, "."), "Is a directory")]:
+        monkeypatch.setattr("lsq_service_async.cli.bulk.input.TemporaryFile", copy)
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(ROWS.encode())))
+        code, _, err = bulk("run", "-", "--journal", "j")
+        assert (code, f"cannot copy '-' to a temporary file: {words}" in err, "set TMPDIR" in err) == (2, True, True)
+
+
 def _workbook(path: str, *rows: list[Any], hidden: bool = False) -> None:
     book = openpyxl.Workbook()
     if hidden:
@@ -283,6 +295,47 @@ def test_the_report_of_a_workbook_is_csv(served: Emulator, bulk: Any) -> None:
     Path("none.xlsx").write_bytes(b"")
     _workbook("none.xlsx")
     assert "the input is empty" in bulk("plan", "none.xlsx")[2]
+
+
+def test_the_report_of_a_workbook_sends_the_same_values(served: Emulator, bulk: Any) -> None:
+    """A report that is sent again unchanged has the numbers and dates of the workbook."""
+    names = ["key", "title", "lead_id", "due_date", *(f"CustomData.{name}" for name in "ABCDEFG")]
+    moment = datetime(2026, 1, 31, 9)  # noqa: DTZ001 -- cells have no zone
+    values = [moment, date(2026, 1, 31), 5, -2.5, 1e22, "5", "-5"]
+    _workbook("rows.xlsx", names, ["a", 7, "45b5", moment, *values])
+    zone = ["--time-zone", "Asia/Kolkata"]
+    assert bulk("run", "rows.xlsx", *zone, "--journal", "other", "--results", "done.csv")[0] == 0
+    served.faults.add(faults.Status(400))
+    assert bulk("run", "rows.xlsx", *zone, "--errors", "bad.csv")[0] == 1
+    served.faults.add(faults.Status(400))
+    assert bulk("retry", "bad.csv", "--journal", "rows.xlsx.journal", *zone, "--errors", "again.csv")[0] == 1
+    assert bulk("retry", "again.csv", "--journal", "rows.xlsx.journal", *zone)[0] == 0
+    first, second = served.tickets.values()
+    assert (first.fields, first.fields["CustomData.A"]) == (second.fields, "2026-01-31T03:30:00")
+    same = [Path(name).read_text().splitlines()[1].split(",")[:11] for name in ("bad.csv", "again.csv", "done.csv")]
+    assert same[0] == same[1] == same[2]
+
+
+def test_a_row_that_a_workbook_made_invalid_is_invalid_in_its_report(served: Emulator, bulk: Any) -> None:
+    """A cell with an error, or of the wrong type, is not sent as text or as empty, until it is replaced."""
+    moment = datetime(2026, 1, 31, 9)  # noqa: DTZ001 -- cells have no zone
+    invalid = [
+        ["a", "x", None, "#N/A"],
+        ["b", True, None, None],
+        ["c", moment, None, None],
+        ["d", "x", 1e15, None],
+        ["e", "x", None, moment],
+        ["f", "x", None, moment.time()],
+        ["g", "#N/A", None, "#N/A"],
+        ["=1+1", "x", None, None],
+        ["h", "x", None, None, "extra"],
+    ]
+    _workbook("rows.xlsx", ["key", "title", "lead_phone", "CustomData.A"], *invalid)
+    for path, report in [("rows.xlsx", "1.csv"), ("1.csv", "2.csv"), ("2.csv", "3.csv")]:
+        code, results, _ = bulk("run", path, "--errors", report)
+        assert (code, {result["state"] for result in results}, len(results)) == (1, {"failed"}, len(invalid))
+        assert [result["key"] for result in results] == [*"abcdefg", None, "h"]
+    assert not served.tickets
 
 
 @pytest.mark.parametrize(
