@@ -20,7 +20,7 @@ from .. import (
     RateLimitError,
     ServiceClient,
 )
-from .._private_files import open_private_file
+from .._private_files import file_name, open_private_file
 from ..errors import printable
 from ..limits import limiter_from_env
 from .learn import learn as learn_account
@@ -62,8 +62,10 @@ def doctor(learn: str | None, write: bool, lead_email: str, marker: str | None, 
     Exit codes: 0 everything works (with --learn or --burst: the results were printed, even if the check failed), 2
     wrong settings, 4 wrong keys or a missing permission, 1 other failures. Keys are never printed.
     """
-    if not learn:
+    if learn is None:
         reject_options("write", "marker", without="--learn FILE")
+    else:
+        learn = file_name(learn)
     if not write:
         reject_options("lead_email", without="--write")
     return asyncio.run(_diagnose(Config.from_env(marker_field=marker), learn, lead_email if write else None, burst))
@@ -71,8 +73,10 @@ def doctor(learn: str | None, write: bool, lead_email: str, marker: str | None, 
 
 async def _diagnose(config: Config, path: str | None, lead_email: str | None, burst: bool) -> int:
     code = await _check(config)
-    if not (path or burst) or code in (USAGE, NO_ACCESS):
+    if (path is None and not burst) or code in (USAGE, NO_ACCESS):
         return code
+    if path is not None:
+        _save(None, path)  # a file that cannot be written is an error before anything is sent
     facts: dict[str, Any] = {}
     answers: dict[str, str] = {}
     if path is not None:
@@ -87,11 +91,16 @@ async def _diagnose(config: Config, path: str | None, lead_email: str | None, bu
     return 0
 
 
-def _save(facts: dict[str, Any], path: str) -> None:
+def _save(facts: dict[str, Any] | None, path: str) -> None:
+    """Write the facts. None only checks that the file can be written, and changes nothing."""
+    is_new = not os.path.lexists(path)
     try:
         with open(open_private_file(path, os.O_WRONLY), "w", encoding="utf-8") as file:
-            file.truncate()  # "w" does not empty a file that is open already
-            file.write(json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+            if facts is not None:
+                file.truncate()  # "w" does not empty a file that is open already
+                file.write(json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+        if facts is None and is_new:
+            os.unlink(path)
     except OSError as error:
         raise click.ClickException(f"cannot write the answers to {path!r}: {error.strerror}") from None
 

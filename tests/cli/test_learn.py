@@ -205,8 +205,19 @@ def test_the_answers_are_written_to_a_private_file(served: Emulator, cli: Any, t
     link.symlink_to(path)
     code, _, errors = cli("doctor", "--learn", str(link))
     assert (code, "is a symbolic link, which is not followed" in errors) == (2, True)
-    code, _, errors = cli("doctor", "--learn", str(tmp_path / "gone" / "facts.json"))
-    assert (code, "cannot write the answers to" in errors, "No such file" in errors) == (1, True, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "words"), [("", 2, "not ''"), ("gone/facts.json", 1, "No such file"), (".", 1, "Is a directory")]
+)
+def test_a_file_that_cannot_be_written_is_reported_before_tickets_are_read(
+    served: Emulator, cli: Any, path: str, code: int, words: str
+) -> None:
+    """No ticket is created. The name may be that of a shell variable that is not set."""
+    for options in (["--write"], ["--burst"]):
+        found, _, errors = cli("doctor", "--learn", path, *options)
+        assert (found, words in errors) == (code, True)
+    assert (len(served.calls) <= 2, served.trashed) == (True, {})
 
 
 def test_write_needs_learn(served: Emulator, cli: Any) -> None:
