@@ -77,7 +77,7 @@ def update_dto(number: str, update: TicketUpdate) -> dict[str, Any]:
     """Return the part ticketDTO of apidocs.leadsquared.com/update-a-ticket-with-attachments."""
     fields = [{"SchemaName": name, "Value": value} for name, value in field_values(update).items()]
     dto = {"TypeId": "1", "Id": number, "Fields": fields, "RelatedTicketTypeId": 1}
-    return dto if update.lead_id is UNSET else {**dto, "LeadId": update.lead_id and str(update.lead_id)}
+    return dto if update.lead_id is UNSET else {**dto, "LeadId": str(update.lead_id)}
 
 
 def field_values(ticket: NewTicket | TicketUpdate, marker: str | None = None) -> dict[str, Any]:
@@ -117,6 +117,8 @@ def _named_values(ticket: NewTicket | TicketUpdate) -> dict[str, Any]:
         is_date = name == "due_date" and isinstance(value, date)
         if not (is_date or value is None or isinstance(value, str | UUID)):
             raise InvalidRequestError(f"{name} must be text or None, not {type(value).__name__}")
+        if name == "lead_id" and not is_new and not value:  # the service would keep the lead
+            raise InvalidRequestError("lead_id of an update must not be empty; leave it out to keep the lead")
         if name in names:
             values[names[name]] = value
     return values

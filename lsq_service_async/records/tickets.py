@@ -80,7 +80,7 @@ class NewTicket(Record):
 
 @attrs.frozen(kw_only=True)
 class TicketUpdate(Record):
-    """Changes to a ticket. Only the given fields are sent; None is sent as null.
+    """Changes to a ticket. Only the given fields are sent; None is sent as null, and is an error for ``lead_id``.
 
     If ``lead_id`` is omitted, the lead of the `Ticket` that is passed to `update` is sent, if there is one.
 

@@ -73,6 +73,13 @@ def test_a_ticket_does_not_change_with_the_dict_it_was_made_of():
     assert new_ticket_dto(ticket)["Fields"] == [{"SchemaName": "CustomData.X", "Value": 1}]
 
 
+@pytest.mark.parametrize("lead_id", [None, ""])
+def test_an_update_cannot_clear_the_lead(lead_id):
+    """The service takes null for an unchanged lead, so that the update would seem to be done."""
+    with pytest.raises(InvalidRequestError, match="lead_id of an update must not be empty"):
+        update_dto("143", TicketUpdate(title="x", lead_id=lead_id))
+
+
 @pytest.mark.parametrize("lead", [{"lead_id": LEAD}, {"lead_email": "a@b.c"}, {"lead_phone": "+91-1"}])
 def test_one_way_to_name_the_lead_is_enough(lead):
     """A new ticket needs the id, the e-mail address or the phone number of its lead."""
