@@ -135,13 +135,13 @@ def seed(store: TicketStore, path: str | os.PathLike[str]) -> int:
         if line.strip():
             try:
                 entry = _seed_entry(parse_json(line))
-                if (number := str(entry.get("number"))) in numbers:
+                if (number := str(entry.get("number"))) in numbers or number in store.trashed:
                     raise ValueError(f"there is a ticket {number} already")
             except ValueError as error:
                 raise ValueError(f"{os.fspath(path)}, line {place}: {error}") from error
             entries.append(entry)
             numbers |= {number} - {"None"}
-    for entry in entries:
+    for entry in sorted(entries, key=lambda entry: "number" not in entry):  # others get numbers that are left
         store.create(**entry)
     return len(entries)
 
@@ -156,6 +156,8 @@ def _seed_entry(line: Any) -> dict[str, Any]:
         if not re.fullmatch("[0-9]{1,18}", text) or int(text) == 0:
             raise ValueError(f"{identity['number']!r} is not a ticket number")
         identity["number"] = int(text)
+    if not all(isinstance(identity.get(name, ""), str) for name in ("ticket_id", "lead_id")):
+        raise ValueError("the id of a ticket or a lead must be text")
     return {"lead_id": None, **identity, "fields": dict(_seed_fields(line))}
 
 
@@ -167,6 +169,8 @@ def _seed_fields(line: dict[str, Any]) -> Iterator[tuple[str, Value]]:
         else:
             pairs = [(_FIELDS.get(name, name), value) for name, value in line.items() if name not in _IDENTITY]
             pairs = [*pairs, *dict(line.get("fields", {})).items()]
+        if not all(isinstance(name, str) for name, _ in pairs):
+            raise TypeError
     except (TypeError, KeyError, ValueError):
         raise ValueError("Fields must be a list of objects with a SchemaName and a Value") from None
     for name, value in pairs:

@@ -199,6 +199,10 @@ def test_a_line_ends_at_a_line_break_only(tmp_path):
         ('{"titel": "A"}', "'titel' is not a field"),
         ('{"Title": ["A"]}', "the value of Title must be text, a number or null"),
         ('{"Fields": [{"SchemaName": "Title"}]}', "Fields must be a list of objects"),
+        ('{"Fields": [{"SchemaName": 5, "Value": "x"}]}', "Fields must be a list of objects"),
+        ('{"Fields": [{"SchemaName": ["x"], "Value": "x"}]}', "Fields must be a list of objects"),
+        ('{"ticket_id": 5}', "the id of a ticket or a lead must be text"),
+        ('{"LeadId": ["x"]}', "the id of a ticket or a lead must be text"),
         ('{"Fields": 5}', "Fields must be a list of objects"),
         ('{"fields": 5}', "Fields must be a list of objects"),
         ('{"number": "A-1"}', "'A-1' is not a ticket number"),
@@ -218,3 +222,14 @@ def test_a_line_that_cannot_be_used_is_named(tmp_path, line, message):
     with pytest.raises(ValueError, match=f"seed.jsonl, line 2: {message}"):
         seed(store, path)
     assert store.tickets == {}
+
+
+def test_a_line_without_a_number_gets_one_that_no_ticket_has(tmp_path):
+    """A later line of the seed, or a ticket in the trash, may have the next number."""
+    path, store = tmp_path / "seed.jsonl", TicketStore()
+    path.write_text('{"title": "A"}\n{"title": "B", "number": 1}')
+    assert seed(store, path) == 2
+    assert {number: ticket.fields["Title"] for number, ticket in store.tickets.items()} == {"1": "B", "2": "A"}
+    store.trash("1")
+    with pytest.raises(ValueError, match="line 2: there is a ticket 1 already"):
+        seed(store, path)
