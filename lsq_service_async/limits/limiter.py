@@ -187,7 +187,7 @@ class Limiter(ABC):
         Call it in the event loop of the limiter. For speed, this is checked only if the call has to wait.
         """
         loop = self._loop
-        if lane is Lane.INTERACTIVE and not is_large:
+        if lane is _INTERACTIVE.lane and not is_large:  # Python 3.11 looks up Lane.INTERACTIVE slowly
             request = _INTERACTIVE
         elif isinstance(lane, Lane):
             request = Request(lane, bool(is_large))
