@@ -118,13 +118,15 @@ class HttpSender:
                 async with timer:
                     response = await self._http.send(request, auth=None, follow_redirects=False, stream=True)
             except httpx.HTTPStatusError as error:
+                if error.request is not request:  # a hook of the caller's client has made its own request
+                    raise
                 response = error.response  # a response hook of the caller's client raised it
             except (httpx.ReadTimeout, httpx.WriteTimeout, TimeoutError):
                 context.silence = clock() - context.sent_at
                 raise
             finally:
                 del request.headers[access], request.headers[secret]
-            context.silence = None
+            context.is_started, context.silence = True, None
             if getattr(response.extensions.get("network_stream"), "last_read", math.inf) < context.sent_at:
                 raise httpx.RemoteProtocolError("the connection already held a response when the request was sent")
             response.next_request = None  # httpx would copy the keys to the target of a redirect

@@ -35,6 +35,8 @@ class Httpx2Client:
             with _errors_of_httpx():
                 answer = await self.client.send(copy, auth=auth, follow_redirects=follow_redirects, stream=stream)
         except httpx2.HTTPStatusError as error:
+            if error.request is not copy:  # a hook of the caller's client has made its own request
+                raise
             answer = error.response  # a response hook of the caller's client raised it
         finally:
             for name in [name for name in copy.headers if name.startswith("x-lsq-")]:

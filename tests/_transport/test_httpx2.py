@@ -154,6 +154,44 @@ async def test_a_create_whose_body_a_hook_or_transport_has_read_is_sent_once(con
         assert server.connections == 1
 
 
+async def post(client):
+    return await client.request("POST", "tickets/1/x")
+
+
+async def broken_hook(message):
+    raise KeyError("a broken hook")
+
+
+@pytest.mark.parametrize("call", [read, post, create])
+@pytest.mark.parametrize("why", ["closed", "broken hook", "refused hook"])
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=lambda library: library.__name__)
+async def test_a_call_that_does_not_reach_the_transport_is_not_sent(config, library, why, call):
+    """If the caller's client is closed, or one of its request hooks raises, no call was sent, also without a body."""
+
+    async def refused_hook(message):
+        library.Response(429, request=library.Request("GET", "http://tokens.example")).raise_for_status()
+
+    hooks = {"broken hook": [broken_hook], "refused hook": [refused_hook]}.get(why, [])
+    async with library.AsyncClient(event_hooks={"request": hooks}, trust_env=False) as http:
+        if why == "closed":
+            await http.aclose()
+        async with ServiceClient(config, http_client=http) as client:
+            with pytest.raises(NotSentError) as caught:
+                await call(client.with_options(retry=ONCE))
+    assert [attempt.outcome.value for attempt in caught.value.attempts] == ["not applied"]
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=lambda library: library.__name__)
+async def test_a_call_whose_response_hook_raises_was_sent(config, library):
+    """A response hook of the caller's client may raise any error. The request was sent, also if it has no body."""
+    async with RawServer(answering(ok(BODY))).running() as server:
+        settings = attrs.evolve(config, base_url=server.origin)
+        http = library.AsyncClient(event_hooks={"response": [broken_hook]}, trust_env=False)
+        async with http, ServiceClient(settings, http_client=http) as client:
+            with pytest.raises(OutcomeUnknownError, match="a broken hook"):
+                await post(client)
+
+
 async def raise_for_status(response):
     response.raise_for_status()
 
