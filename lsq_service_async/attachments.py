@@ -147,9 +147,10 @@ class Attachment:
     def from_file(cls, file: BinaryIO, *, name: str | None = None, content_type: str | None = None) -> Self:
         """Attach an open binary file from its position to its end. Keep it open until the call ends.
 
-        A file that cannot be rewound, such as a pipe, is copied to a temporary file before it is sent. A file that is
-        closed, asynchronous, at its end or in text mode raises InvalidRequestError. ``name`` defaults to the name of
-        the file.
+        A file that cannot be rewound, such as a pipe, is copied to a temporary file before it is sent. A read that
+        blocks cannot be interrupted: after a deadline or a cancellation, the program can exit only when it returns. A
+        file that is closed, asynchronous, at its end or in text mode raises InvalidRequestError. ``name`` defaults to
+        the name of the file.
         """
         source = _source_of(file)
         name = getattr(file, "name", None) if name is None else name
