@@ -274,7 +274,7 @@ class LookUps:
         """Return a create of an earlier run. ``sent_at`` and ``ended_at`` are Unix times."""
         begun = -math.inf if sent_at is None else sent_at - self._loop_epoch()
         ended = None if ended_at is None else ended_at - self._loop_epoch()
-        create = SentCreate(ticket=ticket, sent_at=begun, ended_at=ended, doubts=1, **sent)
+        create = SentCreate(ticket=ticket, sent_at=begun, ended_at=ended, **sent)
         lost = self._own.lost if create.reference else ()
         same = (other for other in lost if (other.reference, other.ticket) == (create.reference, ticket))
         known = next(same, None)  # an earlier run of this client has sent it

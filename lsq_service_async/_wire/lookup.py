@@ -39,9 +39,8 @@ class SentCreate:
     """A create that was sent, with all that a look-up needs to know about it. Times are those of the event loop.
 
     ``marker`` is the field that carried the reference. ``above`` is the highest number that was known when the first
-    attempt that may have been applied was sent, at ``sent_at``. ``doubts`` is the number of these attempts (1 for a
-    create of an earlier run), and ``ended_at`` is when the last one ended. ``samples`` are the latest creates that had
-    been answered by then.
+    attempt that may have been applied was sent, at ``sent_at``. ``doubts`` is the number of these attempts, and
+    ``ended_at`` is when the last one ended. ``samples`` are the latest creates that had been answered by then.
     """
 
     ticket: NewTicket

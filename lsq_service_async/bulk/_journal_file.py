@@ -82,9 +82,10 @@ class Entry:
 
     ``previous_digest`` is the first digest of a row that was edited. ``error`` is the class of the last error;
     for a failed row, the result of `journal.summary_of`. ``reference`` and ``sent_at`` (seconds since 1970) are those
-    of the last send. ``above`` is the highest ticket number that was known before the first send that may have been
-    applied. ``ended_at`` is when the last send ended; None if the ticket number is not from its answer. ``marker`` is
-    the field in which the reference was sent.
+    of the last send. ``possible_duplicate`` is True for an unknown row if two attempts may have been applied. ``above``
+    is the highest ticket number that was known before the first send that may have been applied. ``ended_at`` is when
+    the last send ended; None if the ticket number is not from its answer. ``marker`` is the field in which the
+    reference was sent.
     """
 
     key: str

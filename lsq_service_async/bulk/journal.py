@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 import attrs
 
 from ..errors import APIStatusError, InvalidRequestError, LSQServiceError, shown
-from ..records import NewTicket, NumberRange, TicketReceipt, TicketUpdate
+from ..records import NewTicket, NumberRange, Outcome, TicketReceipt, TicketUpdate
 from ..records.tickets import number_of
 from ._journal_file import (
     Entry,
@@ -91,8 +91,9 @@ class Journal:
     async def mark_in_flight(self, entry: Entry, reference: str | None = None, marker: str | None = None) -> Entry:
         """Store the intent to send a row. It is durable when this returns: from now on the row may be applied."""
         above = entry.above if entry.state is State.UNKNOWN else self._file.highest_number or None
-        entry = attrs.evolve(entry, state=State.IN_FLIGHT, sent_at=self._now(), ended_at=None, above=above)
-        return await self._store(attrs.evolve(entry, reference=reference, marker=marker))
+        entry = attrs.evolve(entry, possible_duplicate=entry.state is State.UNKNOWN, reference=reference, marker=marker)
+        sent = attrs.evolve(entry, state=State.IN_FLIGHT, sent_at=self._now(), ended_at=None, above=above)
+        return await self._store(sent)
 
     async def record(
         self,
@@ -121,6 +122,8 @@ class Journal:
         if error is not None:
             summary = type(error).__name__ if state is not State.FAILED else summary_of(error, ticket)
             changes |= {"error": summary, "reference": error.reference or entry.reference}
+            doubts = sum(attempt.outcome is Outcome.UNKNOWN for attempt in error.attempts)
+            changes["possible_duplicate"] = entry.possible_duplicate or doubts > 1
         return await self._store(attrs.evolve(entry, **changes))
 
     async def _store(self, entry: Entry) -> Entry:
@@ -298,7 +301,7 @@ def ranges_in(path: PathLike, quiet: float = 60.0) -> dict[str, NumberRange]:
 
 def possible_duplicates_in(path: PathLike) -> dict[str, str | None]:
     """Return the keys of rows that may have been applied twice, each with the ticket number that is known. Blocks."""
-    return _read(path, "SELECT key, number FROM rows WHERE possible_duplicate", dict)
+    return _read(path, "SELECT key, number FROM rows WHERE possible_duplicate AND state = 'done'", dict)
 
 
 def account_in(path: PathLike) -> str | None:
@@ -359,7 +362,7 @@ def _decide(key: str, entry: Entry | None, state: State, number: str | int | Non
     text = None if number is None else number_of(number if isinstance(number, str) else shown(number))
     if text is not None and not re.fullmatch(r"[0-9]{1,64}", text):
         raise InvalidRequestError(f"A ticket number must be digits, not {shown(number, 40)}. Nothing was changed.")
-    is_doubled = entry.possible_duplicate and text is not None
+    is_doubled = entry.possible_duplicate and entry.state is State.DONE and text is not None
     if entry.state not in _IN_DOUBT and not is_doubled:
         raise InvalidRequestError(f"Row {key!r} is {entry.state.value}, not unknown. Nothing was changed.")
     if state is State.PENDING:

@@ -209,7 +209,7 @@ class RowQueue:
     def _recall(self, row: Row, entry: Entry, **about: Any) -> Any:
         ticket: Any = row.given.ticket  # a NewTicket
         about |= {"reference": entry.reference or "", "marker": entry.marker, "receipt": entry.receipt}
-        about["attachments"] = row.given.attachments
+        about |= {"attachments": row.given.attachments, "doubts": 1 + entry.possible_duplicate}
         about["above"] = None if entry.sent_at is None else entry.above or 0
         return self.look_ups.recall(ticket, sent_at=entry.sent_at, ended_at=entry.ended_at, **about)
 

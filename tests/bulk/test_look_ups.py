@@ -34,7 +34,7 @@ from lsq_service_async import (
     TicketUpdate,
     Unclear,
 )
-from lsq_service_async.bulk import resolve, unknown_in
+from lsq_service_async.bulk import possible_duplicates_in, resolve, unknown_in
 from lsq_service_async.emulator import TicketStore, faults
 
 MARKER = "CustomData.ClientRef"
@@ -653,6 +653,30 @@ def test_resend_sends_an_unknown_row_once_more_in_the_same_run(play, journal, sc
         assert (outcome.state, outcome.possible_duplicate, len(emulator.tickets)) == (state, state == "created", count)
 
     play(main, retry=CAREFUL)
+
+
+@pytest.mark.parametrize(
+    ("script", "on_unknown"),
+    [([faults.Status(500, method="POST", applied=True), LOST], "skip"), ([LOST, LOST], "resend")],
+    ids=["two attempts", "two sends"],
+)
+def test_a_row_that_may_have_been_applied_twice_is_marked_when_a_later_run_finds_it(journal, script, on_unknown):
+    """The journal remembers it. It is a possible duplicate only when its ticket is known."""
+
+    async def first(client, emulator):
+        emulator.faults.add(*[PLAIN] * 4, *script)
+        await run(client.bulk.create(rows(5), journal=journal, on_unknown=on_unknown))
+        assert possible_duplicates_in(journal) == {}
+
+    async def second(client, emulator):
+        job = client.bulk.create(rows(9), journal=journal, on_unknown=Lookup(quiet=0.0))
+        [found] = [outcome for outcome in await run(job) if outcome.possible_duplicate]
+        assert (found.state, job.summary().possible_duplicates) == ("created", 1)
+        assert possible_duplicates_in(journal) == {found.key: found.receipt.number}
+
+    store = TicketStore()
+    for main in (first, second):
+        virtual_play(main, emulator=lambda: virtual_emulator(store=store))
 
 
 def test_a_ticket_that_was_found_before_a_repeat_is_stored_like_other_found_tickets(play, journal, monkeypatch):
