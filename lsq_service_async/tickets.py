@@ -151,7 +151,7 @@ class Tickets:
         # The items of bytes are numbers, and so would be tickets.
         if isinstance(tickets, str | bytes | bytearray | memoryview | Mapping) or not isinstance(tickets, Iterable):
             raise InvalidRequestError("trash takes a list, even for one ticket: trash(['160'])")
-        numbers = list(dict.fromkeys(map(ticket_number, tickets)))
+        numbers = [str(number) for number in dict.fromkeys(int(ticket_number(ticket)) for ticket in tickets)]
         if not numbers:
             raise InvalidRequestError("trash needs at least one ticket")
         return await self._send(

@@ -60,7 +60,7 @@ async def client(local):
 async def test_trash_sends_text_and_reads_numbers(client):
     """Trash sends the documented request, and its result has the successful and the failed tickets."""
     route = respx.put(f"{TENANT}/tickets/trash").respond(json=sample("trash-answer.json"))
-    result = await client.tickets.trash(["160", 161, Ticket(number="160")])
+    result = await client.tickets.trash(["160", 161, Ticket(number="160"), "0160", "#160"])
     assert sent(route) == sample("trash-request.json") == {"TicketIds": ["160", "161"]}
     assert (result.successful, result.failed) == (("160", "161"), ())
     assert len(result.attempts) == 1
