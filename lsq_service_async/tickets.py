@@ -345,7 +345,7 @@ def _files(attachments: Iterable[Attachable] | None, progress: Any) -> tuple[Att
     is_sync = callable(progress) and not any(map(inspect.iscoroutinefunction, (progress, progress.__call__)))
     if progress is not None and not is_sync:
         raise InvalidRequestError(f"progress must be a function that is not async, not {shown(progress)}")
-    return () if attachments is None else as_tuple(attachments)
+    return as_tuple(attachments)
 
 
 def create_call(
@@ -368,7 +368,8 @@ def create_call(
     elif not isinstance(reference, str) or not re.fullmatch(r"[A-Za-z0-9._:-]{1,64}", reference):
         raise InvalidRequestError(f"a reference is 1 to 64 letters, digits and . _ : -, not {shown(reference)}")
     dto = new_ticket_dto(ticket, marker)
-    files = () if progress is None and attachments == () else _files(attachments, progress)
+    has_none = progress is None and isinstance(attachments, tuple) and not attachments
+    files = () if has_none else _files(attachments, progress)
     if marker is not None:
         dto["Fields"].append({"SchemaName": marker, "Value": reference})
     if files:
