@@ -57,7 +57,7 @@ def _name(value: Any, _: Any = None) -> str:
 
 def _identifiers(value: Any, _: Any = None) -> tuple[str, ...]:
     """Return a list of identifiers as a tuple, and null as an empty one."""
-    return tuple(map(_identifier, value or ()))
+    return () if value is None else tuple(map(_identifier, _json_list(value)))
 
 
 def _text(value: Any, _: Any = None) -> str | None:

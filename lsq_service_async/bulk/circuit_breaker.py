@@ -26,7 +26,7 @@ class CircuitBreaker:
 
     While it is open, no row is started, and one worker at a time probes the service with a read. The first probe is
     sent at once, the next after ``first_pause`` seconds, then after twice as long each time, up to ``longest_pause``.
-    After a quota was used up, it stays open: no row is started any more.
+    Once a quota is used up, it stays open, and no more rows are started.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class CircuitBreaker:
         self._longest_pause = longest_pause
         self._failures = 0
         self._quota: RateLimitError | None = None
+        self._probing = asyncio.Lock()
 
     def record(self, error: LSQServiceError | None) -> None:
         """Count the result of a row. None means success."""
@@ -63,23 +64,24 @@ class CircuitBreaker:
 
         Raises AuthenticationError or PermissionDeniedError for wrong keys, and RateLimitError if a quota is used up.
         """
-        pause = 0.0
-        if self._quota is not None:
-            raise self._quota
-        while self._failures >= self._threshold:
-            try:
-                await self._probe()
-            except (AuthenticationError, PermissionDeniedError):
-                raise
-            except (NotSentError, NoAnswerError, MalformedResponseError, ServerError) as error:
-                if not pause:
-                    logger.warning("The service fails (%s). The run pauses until a probe succeeds. Next probe in %g s.",
-                                 error, self._first_pause)  # fmt: skip
-                pause = min(2 * pause, self._longest_pause) or self._first_pause
-                await asyncio.sleep(pause)
-                continue
-            except APIStatusError:
-                pass  # the service works: a 404 is expected, as the ticket that the probe reads need not exist
-            self._failures = 0
-        if pause:
-            logger.warning("The service works again. The run continues.")
+        async with self._probing:
+            pause = 0.0
+            if self._quota is not None:
+                raise self._quota
+            while self._failures >= self._threshold:
+                try:
+                    await self._probe()
+                except (AuthenticationError, PermissionDeniedError):
+                    raise
+                except (NotSentError, NoAnswerError, MalformedResponseError, ServerError) as error:
+                    if not pause:
+                        text = "The service is failing (%s). The run pauses until a probe succeeds. Next probe in %g s."
+                        logger.warning(text, error, self._first_pause)
+                    pause = min(2 * pause, self._longest_pause) or self._first_pause
+                    await asyncio.sleep(pause)
+                    continue
+                except APIStatusError:
+                    pass  # the service works: a 404 is expected, as the ticket that the probe reads need not exist
+                self._failures = 0
+            if pause:
+                logger.warning("The service works again. The run continues.")

@@ -76,7 +76,7 @@ async def _diagnose(config: Config, path: str | None, lead_email: str | None, bu
     if (path is None and not burst) or code in (USAGE, NO_ACCESS):
         return code
     if path is not None:
-        _save(None, path)  # a file that cannot be written is an error before anything is sent
+        _save(None, path)  # a file that cannot be written is an error before a ticket is created
     facts: dict[str, Any] = {}
     answers: dict[str, str] = {}
     if path is not None:

@@ -211,7 +211,7 @@ class Limiter(ABC):
     def pause(self, seconds: float) -> None:
         """Grant no slot for ``seconds``. A pause that ends later stays in force.
 
-        Processes that share the limit pause for at most 60 s, or for a window if that is longer.
+        All processes that share the limit pause.
         """
         _check_seconds(seconds, "seconds")
         self._check_loop()

@@ -97,6 +97,14 @@ def test_an_identifier_may_be_a_json_number(wire):
     assert parse_trash_result({"SuccessfulIds": [wire]}).successful == ("34",)
 
 
+@pytest.mark.parametrize("wire", ["160", {"160": 1}, 160])
+def test_lists_of_identifiers_are_lists(wire):
+    """The characters of a text, or the keys of an object, are not taken for ticket numbers."""
+    with pytest.raises(TypeError):
+        parse_trash_result({"SuccessfulIds": wire})
+    assert parse_trash_result({"SuccessfulIds": ["1"], "FailedIds": None}).failed == ()
+
+
 def test_names_keep_their_blanks():
     """Blanks in a schema name and in the value of a sub-type are kept, because they are compared and sent."""
     [sub_type] = parse_sub_types([{"Text": " a ", "Value": "b "}])

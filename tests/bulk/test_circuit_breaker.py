@@ -47,6 +47,16 @@ async def test_a_breaker_probes_until_the_service_works():
 
 
 @virtual
+async def test_one_worker_at_a_time_probes_the_service():
+    """Workers that wait at the same time share the probes: the first success lets all of them continue."""
+    circuit, times = breaker(NotSentError("x"), NotSentError("x"), None)
+    for _ in range(2):
+        circuit.record(NotSentError("x"))
+    await asyncio.gather(*(circuit.wait_until_closed() for _ in range(25)))
+    assert times == [0, 5, 15]
+
+
+@virtual
 @pytest.mark.parametrize(
     "error",
     [None, BadRequestError("x"), ServerError("x", exception_type="MX"), QueueTimeoutError("x")],

@@ -131,7 +131,9 @@ class Table:
         if _is_blank(cells[width:]):
             cells = cells[:width]
         record = cells_of(self._fields, cells)
-        has_extra = record.pop("", None) is not None or len(cells) > width
+        record.pop("", None)
+        nameless = [cell for field, cell in zip(self._fields, cells, strict=False) if not field]
+        has_extra = not _is_blank(nameless) or len(cells) > width
         counts = f"line {number}: {len(cells)} cells for {width} columns"
         if len(cells) < self._min_cells:
             return InputLine(number, record, f"{counts}; cells are missing")

@@ -141,6 +141,7 @@ SEMICOLONS = TABLE.replace(",", ";")
         pytest.param(f"\n ,,\n{TABLE}\n , ,\n,,\n\x1a".encode(), [], "", id="blank rows"),
         pytest.param(TABLE.replace("\n", ",,\n").encode(), [], "", id="columns without a name"),
         pytest.param(TABLE.replace("a@b.c\n", "a@b.c, ,\n").encode(), [], "", id="blank cells"),
+        pytest.param(TABLE.replace("\n", ",\n").replace("c,\n", "c, \n").encode(), [], "", id="blanks without a name"),
         pytest.param(TABLE.replace("lead_email", "Lead-E Mail").replace("key", "KEY").encode(), [], "", id="names"),
     ],
 )
