@@ -207,16 +207,22 @@ def test_a_late_receipt_is_marked_if_an_earlier_attempt_may_have_been_applied(fi
 
 @pytest.mark.parametrize("status", [400, 408, 429])
 def test_a_create_that_is_refused_after_the_deadline_is_absent(config, status):
-    """No other create and no read is needed for the result."""
+    """No other create and no read is needed for the result. Another client knows no more than this one."""
 
     async def main():
         script = Script(Slow(20, httpx.Response(status)))
-        async with httpx.AsyncClient(transport=script) as http, ServiceClient(config, http_client=http) as client:
+        async with (
+            httpx.AsyncClient(transport=script) as http,
+            ServiceClient(config, http_client=http) as client,
+            ServiceClient(config, http_client=http) as other,
+        ):
             with pytest.raises(OutcomeUnknownError) as caught:
                 await client.with_options(deadline=5).tickets.create(ticket("Slow"))
             assert "in flight" in (await client.tickets.look_up(caught.value)).reason
+            assert isinstance(await other.tickets.look_up(caught.value), Unclear)
             await asyncio.sleep(20)
             assert await client.tickets.look_up(caught.value) == Absent()
+            assert await other.tickets.look_up(caught.value) == Absent()
             assert len(script.seen) == 1
 
     run_virtual(main())

@@ -115,18 +115,19 @@ class HttpSender:
                 request.headers[access] = self._config.access_key.reveal()
                 request.headers[secret] = self._config.secret_key.reveal()
                 _check_lease(context)  # here too, because some transports report no events
+                context.fully_sent = context.fully_sent and not self._http.is_closed
                 async with timer:
                     response = await self._http.send(request, auth=None, follow_redirects=False, stream=True)
             except httpx.HTTPStatusError as error:
-                if error.request is not request:  # a hook of the caller's client has made its own request
-                    raise
+                if (error.request.method, error.request.url) != (request.method, request.url):
+                    raise  # a hook of the caller's client made its own request
                 response = error.response  # a response hook of the caller's client raised it
             except (httpx.ReadTimeout, httpx.WriteTimeout, TimeoutError):
                 context.silence = clock() - context.sent_at
                 raise
             finally:
                 del request.headers[access], request.headers[secret]
-            context.is_started, context.silence = True, None
+            context.silence = None
             if getattr(response.extensions.get("network_stream"), "last_read", math.inf) < context.sent_at:
                 raise httpx.RemoteProtocolError("the connection already held a response when the request was sent")
             response.next_request = None  # httpx would copy the keys to the target of a redirect

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import ssl
 import zlib
-from traceback import walk_tb
 from typing import Any
 
 import httpx
@@ -35,9 +34,6 @@ _NO_TLS_FAILURE = (
 
 def failed_result(context: CallContext, error: Exception, redact: Redactor, proxy: str) -> AttemptResult[Any]:
     """Translate an exception of httpx, h11, TLS or the file system into the result of the attempt."""
-    # The caller's client may be closed, or its request hooks may fail, before its transport gets the request.
-    if not context.is_started and not isinstance(error, httpx.RequestError) and not _reached_transport(error):
-        context.fully_sent = False
     call, links = context.call, drop_frames(error)
     in_tls = (link for link in links if isinstance(link, ssl.SSLError))
     tls = next((link for link in in_tls if not isinstance(link, _NO_TLS_FAILURE)), None)
@@ -63,10 +59,6 @@ def failed_result(context: CallContext, error: Exception, redact: Redactor, prox
     # An exception is not kept as the cause if it, or one that it is linked to, quotes a key.
     failure.__cause__ = error if redact(shown) == shown else None
     return AttemptResult(outcome=outcome, error=failure, retry=retry)
-
-
-def _reached_transport(error: Exception) -> bool:
-    return any(frame.f_code.co_name == "handle_async_request" for frame, _ in walk_tb(error.__traceback__))
 
 
 def _not_sent(context: CallContext, error: Exception, proxy: str, *, is_tls: bool) -> tuple[str, Retry] | None:

@@ -20,6 +20,10 @@ class Httpx2Client:
 
     client: httpx2.AsyncClient
 
+    @property
+    def is_closed(self) -> bool:
+        return self.client.is_closed
+
     async def send(self, request: httpx.Request, *, auth: None, follow_redirects: bool, stream: bool) -> httpx.Response:
         """Send a copy of the request, then remove the keys from the copy. Raises the exceptions of httpx."""
         copy = httpx2.Request(
@@ -35,8 +39,8 @@ class Httpx2Client:
             with _errors_of_httpx():
                 answer = await self.client.send(copy, auth=auth, follow_redirects=follow_redirects, stream=stream)
         except httpx2.HTTPStatusError as error:
-            if error.request is not copy:  # a hook of the caller's client has made its own request
-                raise
+            if (error.request.method, error.request.url) != (copy.method, copy.url):
+                raise  # a hook of the caller's client made its own request
             answer = error.response  # a response hook of the caller's client raised it
         finally:
             for name in [name for name in copy.headers if name.startswith("x-lsq-")]:

@@ -51,6 +51,7 @@ class SentCreate:
     sent_at: float = -math.inf
     ended_at: float | None = None
     doubts: int = 0
+    is_refused: bool = False
     receipt: TicketReceipt | None = None
     samples: tuple[SentCreate, ...] = ()
 
@@ -93,11 +94,13 @@ class OwnTickets:
         """Call this directly before an attempt is sent."""
         if create.ended_at is None:  # no earlier attempt may have been applied
             create.above, create.sent_at = self.highest, now
+        create.is_refused = False
         self.in_flight.add(create)
 
     def ended(self, create: SentCreate, now: float, receipt: TicketReceipt | None, *, is_unknown: bool) -> None:
         """Call this when an attempt has ended, even if its caller does not wait for it any more."""
         self.in_flight.discard(create)
+        create.is_refused = receipt is None and not is_unknown and not create.doubts
         if receipt is not None:
             create.receipt = receipt
             self.lost.pop(create, None)
@@ -180,7 +183,7 @@ class Search:
         """Find out whether a create was applied."""
         if lost.receipt is not None:  # found before, or answered after the caller had stopped waiting
             return Found(lost.receipt)
-        if not lost.doubts and lost not in self._own.in_flight:  # refused after the caller had stopped waiting
+        if lost.is_refused:  # after the caller had stopped waiting
             return Absent()
         below = self.fence(lost)
         if (reason := self._missing(lost, below, now)) is not None:

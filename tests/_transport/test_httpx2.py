@@ -1,6 +1,7 @@
 """A client of httpx2 as ``http_client``: calls end as with one of httpx."""
 
 import sys
+from unittest.mock import AsyncMock
 
 import attrs
 import httpx
@@ -16,6 +17,7 @@ from lsq_service_async import (
     NewTicket,
     NotSentError,
     OutcomeUnknownError,
+    PermissionDeniedError,
     RetryPolicy,
     ServiceClient,
     TicketUpdate,
@@ -163,33 +165,72 @@ async def broken_hook(message):
 
 
 @pytest.mark.parametrize("call", [read, post, create])
-@pytest.mark.parametrize("why", ["closed", "broken hook", "refused hook"])
 @pytest.mark.parametrize("library", [httpx, httpx2], ids=lambda library: library.__name__)
-async def test_a_call_that_does_not_reach_the_transport_is_not_sent(config, library, why, call):
-    """If the caller's client is closed, or one of its request hooks raises, no call was sent, also without a body."""
+async def test_a_call_of_a_closed_client_is_not_sent(config, library, call):
+    """This holds for a call without a body, too."""
+    http = library.AsyncClient(trust_env=False)
+    await http.aclose()
+    async with ServiceClient(config, http_client=http) as client:
+        with pytest.raises(NotSentError) as caught:
+            await call(client)
+    assert [attempt.outcome.value for attempt in caught.value.attempts] == ["not applied"]
+
+
+@pytest.mark.parametrize("why", ["broken hook", "refused hook"])
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=lambda library: library.__name__)
+async def test_a_create_whose_request_hook_raises_is_not_sent(config, library, why):
+    """Its body was not read."""
 
     async def refused_hook(message):
         library.Response(429, request=library.Request("GET", "http://tokens.example")).raise_for_status()
 
-    hooks = {"broken hook": [broken_hook], "refused hook": [refused_hook]}.get(why, [])
+    hooks = {"broken hook": [broken_hook], "refused hook": [refused_hook]}[why]
     async with library.AsyncClient(event_hooks={"request": hooks}, trust_env=False) as http:
-        if why == "closed":
-            await http.aclose()
         async with ServiceClient(config, http_client=http) as client:
             with pytest.raises(NotSentError) as caught:
-                await call(client.with_options(retry=ONCE))
+                await create(client.with_options(retry=ONCE))
     assert [attempt.outcome.value for attempt in caught.value.attempts] == ["not applied"]
 
 
+@pytest.mark.parametrize("transport", ["AsyncHTTPTransport", "MockTransport"])
 @pytest.mark.parametrize("library", [httpx, httpx2], ids=lambda library: library.__name__)
-async def test_a_call_whose_response_hook_raises_was_sent(config, library):
-    """A response hook of the caller's client may raise any error. The request was sent, also if it has no body."""
+async def test_a_call_whose_response_hook_raises_was_sent(config, library, transport):
+    """It is sent once, even if it has no body and the transport does not report that it was sent."""
+    sent = []
     async with RawServer(answering(ok(BODY))).running() as server:
         settings = attrs.evolve(config, base_url=server.origin)
-        http = library.AsyncClient(event_hooks={"response": [broken_hook]}, trust_env=False)
+        of_library = getattr(library, transport)
+        layer = of_library() if transport == "AsyncHTTPTransport" else of_library(lambda _: library.Response(200))
+        hooks = {"request": [AsyncMock(side_effect=sent.append)], "response": [broken_hook]}
+        http = library.AsyncClient(transport=layer, event_hooks=hooks, trust_env=False)
         async with http, ServiceClient(settings, http_client=http) as client:
             with pytest.raises(OutcomeUnknownError, match="a broken hook"):
                 await post(client)
+    assert len(sent) == 1
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=lambda library: library.__name__)
+@pytest.mark.parametrize("call", [read, create])
+async def test_the_callers_client_may_send_a_copy_of_the_request(config, library, call):
+    """It may sign each request, for example. If a hook of this client raises for a status, the service has refused."""
+
+    class Signing(library.AsyncClient):
+        async def send(self, request, **options):
+            request = library.Request(
+                request.method,
+                request.url,
+                headers=request.headers,
+                stream=request.stream,
+                extensions=request.extensions,
+            )
+            return await super().send(request, **options)
+
+    transport = library.MockTransport(lambda _: library.Response(403, json={}))
+    async with Signing(transport=transport, event_hooks={"response": [raise_for_status]}) as http:
+        async with ServiceClient(config, http_client=http) as client:
+            with pytest.raises(PermissionDeniedError) as caught:
+                await call(client)
+    assert len(caught.value.attempts) == 1
 
 
 async def raise_for_status(response):

@@ -147,8 +147,16 @@ def test_if_a_clock_was_set_forward_far_known_calls_count_as_answered_just_now()
 def test_if_the_state_is_older_than_the_last_reply_all_slots_count_as_used(seen, answered):
     """After a failover, calls may be missing, even if another process was the first to use the older state."""
     state = sync(None, 100.0, message(1, 1, INTERACTIVE)).state
-    sync(state, 102.0, message(2, 2, seen=101.0))
+    sync(state, 102.0, message(2, 2))
     sync(state, 103.0, message(1, 3, seen=seen))
+    assert (len(state.answered), len(state.flights)) == (answered, 1)
+
+
+@pytest.mark.parametrize(("seen", "answered"), [(100.0, 0), (100.1, 25), (101.0, 25)])
+def test_the_state_may_be_older_than_a_process(seen, answered):
+    """A snapshot of Redis may have been made before a process used the limit for the first time."""
+    state = sync(None, 100.0, message(1, 1, INTERACTIVE)).state
+    sync(state, 102.0, message(2, 2, seen=seen))
     assert (len(state.answered), len(state.flights)) == (answered, 1)
 
 

@@ -49,7 +49,8 @@ def sync(state: LimitState | None, now: float, message: SyncMessage) -> SyncRepl
         is_lost, state = message.seen > -math.inf, LimitState.of(message.rate)
     else:  # it may be an older copy, as after a failover
         own = state.processes.get(message.process_id)
-        is_lost = own is not None and own.until < message.seen + PRESENCE
+        is_lost = state.seen < message.seen <= now + _CLOCK_JUMP
+        is_lost = is_lost or (own is not None and own.until < message.seen + PRESENCE)
         if not state.seen - _CLOCK_JUMP <= now <= message.expected + _CLOCK_JUMP:
             state = restarted(state, now)
     if is_lost:  # calls may be missing: all slots may have been used
