@@ -6,9 +6,12 @@ import asyncio
 import platform
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from enum import Enum
 from functools import cached_property, partial
+from numbers import Number
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
+from uuid import UUID
 
 import attrs
 import httpx
@@ -185,9 +188,7 @@ class ServiceClient:
         if not isinstance(repeatable, bool | None):
             raise InvalidRequestError(f"repeatable must be True, False or None, not {shown(repeatable)}")
         try:
-            query = {} if params is None else dict(params)
-            for name, value in query.items():
-                _check_query(name, value)
+            query = {name: _query_value(name, value) for name, value in dict(() if params is None else params).items()}
             httpx.URL("/".join((self._session.config.tenant_url, *parts)), params=query)
         except Exception as error:  # whatever httpx raises, or an object of the caller
             raise InvalidRequestError(f"params must map text to text and fit into a URL: {error}") from None
@@ -283,8 +284,10 @@ class ServiceClient:
         return f"<ServiceClient {self._session.config.tenant_url} {state}>"
 
 
-def _check_query(name: Any, value: Any) -> None:
-    """Raise TypeError for a name or a value of a query that httpx would send as its repr."""
+def _query_value(name: Any, value: Any) -> list[Any]:
+    """Return the values of a name in a query. Raises TypeError for what httpx would send as its repr."""
     values = value if isinstance(value, list | tuple) else [value]
-    if not isinstance(name, str) or not all(isinstance(item, str | int | float | None) for item in values):
+    values = [item.value if isinstance(item, Enum) else item for item in values]
+    if not isinstance(name, str) or not all(isinstance(item, str | Number | UUID | None) for item in values):
         raise TypeError(f"not {shown({name: value})}")
+    return values

@@ -1,7 +1,9 @@
 """All operations: their exact requests, their answers, and whether they are repeated."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import Enum
 from pathlib import Path
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -280,6 +282,10 @@ IMPOSSIBLE = {
     "query too long": lambda client: client.request("POST", "x", params={"q": "x" * 70_000}),
     "path too long": lambda client: client.request("POST", "/x" * 40_000),
     "query as text": lambda client: client.request("POST", "x", params="a=b"),
+    "query of no mapping": lambda client: client.request("POST", "x", params=0),
+    "query of a date": lambda client: client.request("POST", "x", params={"q": date(2026, 1, 31)}),
+    "query of a mapping": lambda client: client.request("POST", "x", params={"q": [{"a": 1}]}),
+    "query without a name": lambda client: client.request("POST", "x", params={None: "a"}),
     "no e-mail at all": lambda client: client.leads.find_by_email(None),
     "no phone": lambda client: client.leads.find_by_phone("five"),
     "no phone at all": lambda client: client.leads.find_by_phone(5550100001),
@@ -293,6 +299,30 @@ async def test_impossible_arguments_cost_nothing(client, name):
     with pytest.raises(InvalidRequestError):
         await IMPOSSIBLE[name](client)
     assert client.limiter.stats().used == 0
+
+
+class Choice(str, Enum):  # noqa: UP042 -- the text of a StrEnum would be its value
+    OPEN = "open"
+
+
+@pytest.mark.parametrize(
+    ("value", "query"),
+    [
+        (Choice.OPEN, "q=open"),
+        ([Choice.OPEN, 5, 0.5], "q=open&q=5&q=0.5"),
+        (Decimal("1.50"), "q=1.50"),
+        (UUID("45b5fded-e696-45a6-9fbb-c6af6178229e"), "q=45b5fded-e696-45a6-9fbb-c6af6178229e"),
+        (True, "q=true"),
+        (None, "q="),
+    ],
+    ids=repr,
+)
+async def test_a_value_of_a_query_is_sent_as_its_text(client, value, query):
+    """A member of an enumeration is sent as its value."""
+    with respx.mock as service:
+        route = service.get(f"{TENANT}/x").respond(json={})
+        await client.request("GET", "x", params={"q": value})
+    assert route.calls.last.request.url.query == query.encode()
 
 
 async def test_a_guid_may_be_a_uuid(config):

@@ -57,7 +57,7 @@ class Call(Generic[T]):
     template: str | None = None
     documented: bool = True
     ticket: str | None = None
-    params: Mapping[str, str] = attrs.field(factory=dict)
+    params: Mapping[str, Any] = attrs.field(factory=dict)
     body: bytes | None = None
     is_multipart: bool = False
     attachments: tuple[Attachable, ...] = ()
