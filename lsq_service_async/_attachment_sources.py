@@ -199,7 +199,7 @@ class FileSource(Source):
             end = file.tell()
             file.seek(start)
             empty = file.read(0)
-        if not isinstance(empty, bytes):
+        if not isinstance(empty, bytes | bytearray | memoryview):
             kind = type(empty).__name__
             raise InvalidRequestError(f"the file returns {kind}, not bytes; open it with 'rb', not in text mode")
         if 0 < start >= end:
@@ -239,7 +239,7 @@ class _FileReader:
             before = file.tell()
             file.seek(self.position)
             try:
-                data = file.read(size)
+                data = bytes(file.read(size))
             finally:
                 file.seek(before)
         self.position += len(data)

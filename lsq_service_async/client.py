@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import platform
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from functools import cached_property, partial
 from numbers import Number
@@ -18,7 +18,7 @@ import httpx
 
 from ._transport.session import HttpClient, Session
 from ._version import __version__
-from ._wire.call import Call, Idempotency, Send
+from ._wire.call import BeforeSend, Call, Idempotency, Send
 from ._wire.serialize import encode
 from .config import CallOptions, Config, Lane, RetryPolicy
 from .errors import ConfigurationError, InvalidRequestError, NotFoundError, shown
@@ -222,9 +222,7 @@ class ServiceClient:
 
         tickets = self.with_options(lane=Lane.BULK).tickets
 
-        async def send(
-            row: BulkRow, before_send: Callable[[str], Awaitable[None]], reference: str | None
-        ) -> TicketReceipt:
+        async def send(row: BulkRow, before_send: BeforeSend, reference: str | None) -> TicketReceipt:
             files = row.attachments
             ticket: Any = row.ticket  # the call checks its type
             if verb == "created":

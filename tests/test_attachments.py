@@ -657,6 +657,17 @@ def test_text_mode_is_found_in_wrappers_too(tmp_path):
         Attachment.from_file(file, name="a")
 
 
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_a_file_may_return_other_kinds_of_bytes(kind):
+    """A wrapper of a buffer may return a bytearray. It is not a file in text mode."""
+
+    class File(io.BytesIO):
+        def read(self, size=-1):
+            return kind(super().read(size))
+
+    assert whole(Attachment.from_file(File(DATA), name="a")) == DATA
+
+
 async def test_a_copy_that_fails_closes_its_source():
     """A generator is closed if copying it fails."""
     closed = []

@@ -179,7 +179,7 @@ class Pipeline:
         )
         try:
             if context.call.before_send is not None:
-                await context.call.before_send(context.reference)
+                await context.call.before_send(context.reference, doubtful_attempt(context) is not None)
             if self._is_closing:
                 raise NotSentError(_CLOSED)
         except BaseException:

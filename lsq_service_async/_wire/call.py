@@ -16,6 +16,8 @@ from .lookup import SentCreate
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
 LookUp = Callable[[SentCreate, float], Awaitable[Verdict]]
+BeforeSend = Callable[[str, bool], Awaitable[None]]
+"""Takes the reference of a call, and whether an earlier attempt of this call may have been applied."""
 
 
 class Idempotency(enum.Enum):
@@ -42,10 +44,10 @@ class Call(Generic[T]):
     JSON or None. If the call ``is_multipart``, the JSON is its part "ticketDTO", and ``attachments`` are the other
     parts. ``parse`` makes the record from the decoded JSON of a successful answer. If the call is ``documented``, its
     answer must be JSON, and a ``Status`` in it that is not "Success" means that the call failed. If ``ticket`` is a
-    number or GUID, the record must be about this ticket. ``before_send`` is awaited with the reference of the call
-    before each attempt, after the limiter has granted a slot; if it raises, nothing is sent. ``create`` is set if the
-    call creates a ticket. ``look_up`` finds out whether it was applied; its second argument is the seconds after which
-    a create cannot be applied any more.
+    number or GUID, the record must be about this ticket. ``before_send`` is awaited before
+    each attempt, after the limiter has granted a slot; if it raises, nothing is sent. ``create`` is set if the call
+    creates a ticket. ``look_up`` finds out whether it was applied; its second argument is the seconds after which a
+    create cannot be applied any more.
     """
 
     operation: str
@@ -62,7 +64,7 @@ class Call(Generic[T]):
     is_multipart: bool = False
     attachments: tuple[Attachable, ...] = ()
     progress: Progress | None = None
-    before_send: Callable[[str], Awaitable[None]] | None = None
+    before_send: BeforeSend | None = None
     create: SentCreate | None = None
     look_up: LookUp | None = None
 

@@ -8,7 +8,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, tzinfo
 from decimal import Decimal
 from functools import lru_cache, partial
@@ -215,8 +215,8 @@ def row_arguments(
 def rows_from(
     records: Any,
     *,
-    key: str | None = None,
-    columns: Mapping[str, str | None] | None = None,
+    key: Hashable = None,
+    columns: Mapping[Any, str | None] | None = None,
     operation: Literal["create", "update"] = "create",
     attachments_from: str | os.PathLike[str] = ".",
     time_zone: str | tzinfo | None = None,
@@ -237,7 +237,7 @@ def rows_from(
     if operation not in ("create", "update"):
         raise InvalidRequestError(f'operation must be "create" or "update", not {shown(operation)}.')
     for name, value, kind, what in (
-        ("key", key, str | None, "the name of a column"),
+        ("key", key, Hashable, "the name of a column"),
         ("columns", columns, Mapping | None, "a mapping of names to names"),
         ("attachments_from", attachments_from, str | os.PathLike, "a folder"),
     ):
@@ -245,16 +245,16 @@ def rows_from(
             raise InvalidRequestError(f"{name} must be {what}, not {shown(value)}.")
     zone = time_zone_of(time_zone)
     try:
+        names = (records.fieldnames or ()) if isinstance(records, csv.DictReader) else ()
         if hasattr(records, "to_dicts"):  # polars
             records = records.to_dicts()
         elif hasattr(records, "to_dict"):  # pandas
-            records = records.to_dict("records")
+            names, records = getattr(records, "columns", ()), records.to_dict("records")
     except Exception as error:  # it is a Series or a class
         raise InvalidRequestError(f"records must be a DataFrame, not {shown(records)}: {error}") from None
     if not isinstance(records, Iterable):
         raise InvalidRequestError(f"records must be a synchronous iterable of mappings, not {shown(records)}")
     renamed = {**(columns or {}), **({} if key is None else {key: KEY})}
-    names = (records.fieldnames or ()) if isinstance(records, csv.DictReader) else ()
     for name, count in Counter(names).items():  # a record has the last one only
         if count > 1 and renamed.get(_unmarked(name), "") is not None:
             raise InvalidRequestError(f"{count} columns have the name {shown(name)}; rename or remove all but one.")
@@ -264,8 +264,8 @@ def rows_from(
 
 def _rows(
     records: Iterable[Any],
-    key: str | None,
-    renamed: Mapping[str, str | None],
+    key: Hashable,
+    renamed: Mapping[Any, str | None],
     ticket_type: TicketType,
     attach: Attach,
     zone: tzinfo | None,

@@ -12,7 +12,7 @@ import attrs
 from .._logging import logger
 from ..config import RateLimit
 from ..errors import InvalidRequestError, LSQServiceError, NotSentError, printable, shown
-from ..records import Absent, Found, Lookup, TicketReceipt
+from ..records import Absent, Found, Lookup, Outcome, TicketReceipt
 from ._journal_file import Entry, PathLike, State, check_account
 from .circuit_breaker import CircuitBreaker
 from .journal import Journal, account_in, states_in
@@ -23,11 +23,11 @@ from .workers import WorkerPool
 
 Verb = Literal["created", "updated"]
 OnUnknown = Literal["skip", "stop", "resend"] | Lookup | Reconcile
-Operation = Callable[[BulkRow, Callable[[str], Awaitable[None]], str | None], Awaitable[TicketReceipt]]
+Operation = Callable[[BulkRow, Callable[[str, bool], Awaitable[None]], str | None], Awaitable[TicketReceipt]]
 """Sends one row, and returns its receipt.
 
-The second argument is awaited before each attempt, with the reference of the call. The third argument is this
-reference; None makes a new one.
+The second argument is awaited before each attempt, with the reference of the call and whether an earlier attempt of the
+call may have been applied. The third argument is this reference; None makes a new one.
 """
 _MOST_WORKERS = 100  # rows in memory and requests in flight; more would not make a run faster
 
@@ -232,7 +232,8 @@ class BulkJob:
     async def _look_up(self, unknown: UnknownRow) -> RowOutcome | None:
         """Look up a row that may have been applied, and send it if it was not."""
         assert self._queue is not None  # noqa: S101 -- the row comes from it
-        row, entry, pending = unknown.row, unknown.entry, attrs.evolve(unknown.entry, state=State.PENDING)
+        row, entry = unknown.row, unknown.entry
+        pending = attrs.evolve(entry, state=State.PENDING, possible_duplicate=False)
         try:
             await self._wait_for_earlier_calls()
             verdict = await self._queue.decide(unknown)
@@ -267,12 +268,15 @@ class BulkJob:
         """Send a row, and return its outcome and its new entry in the journal."""
         key, verb, sent = entry.key, self._setup.verb, entry
 
-        async def before_send(reference: str) -> None:
+        async def before_send(reference: str, is_doubtful: bool) -> None:
             nonlocal sent
             if sent is entry:  # the first attempt of the call
                 self._pool.protect()
                 sent = await self._journal.mark_in_flight(entry, reference, self._setup.marker)
                 self._progress.row_started(key)
+            elif is_doubtful and not sent.possible_duplicate:  # the program may be killed during this attempt
+                doubled = attrs.evolve(sent, possible_duplicate=True)
+                sent = await self._journal.record(doubled, State.IN_FLIGHT, is_answer=False)
 
         await self._wait_for_earlier_calls()
         try:
@@ -284,6 +288,9 @@ class BulkJob:
                 raise  # not caused by the row: the client is closed, or its limiter or the journal cannot be used
             # Even if this send was not applied, an earlier one may have been.
             state = State.UNKNOWN if entry.state is State.UNKNOWN else state_for_error(error)
+            doubts = sum(attempt.outcome is Outcome.UNKNOWN for attempt in error.attempts)
+            doubts += 1 + entry.possible_duplicate if entry.state is State.UNKNOWN else 0
+            sent = attrs.evolve(sent, possible_duplicate=doubts > 1)
             stored = await self._journal.record(sent, state, error=error, ticket=row.given.ticket)
             self._breaker.record(error)
             return RowOutcome(key, "unknown" if state is State.UNKNOWN else "failed", None, error), stored

@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 import attrs
 
 from ..errors import APIStatusError, InvalidRequestError, LSQServiceError, shown
-from ..records import NewTicket, NumberRange, Outcome, TicketReceipt, TicketUpdate
+from ..records import NewTicket, NumberRange, TicketReceipt, TicketUpdate
 from ..records.tickets import number_of
 from ._journal_file import (
     Entry,
@@ -105,7 +105,7 @@ class Journal:
         ticket: NewTicket | TicketUpdate | None = None,
         is_answer: bool = True,
     ) -> Entry:
-        """Store the result of a row. It is durable when this returns.
+        """Store the state of a row. It is durable when this returns.
 
         ``ticket`` is used only to find out which of its fields the error names.
 
@@ -122,8 +122,6 @@ class Journal:
         if error is not None:
             summary = type(error).__name__ if state is not State.FAILED else summary_of(error, ticket)
             changes |= {"error": summary, "reference": error.reference or entry.reference}
-            doubts = sum(attempt.outcome is Outcome.UNKNOWN for attempt in error.attempts)
-            changes["possible_duplicate"] = entry.possible_duplicate or doubts > 1
         return await self._store(attrs.evolve(entry, **changes))
 
     async def _store(self, entry: Entry) -> Entry:

@@ -172,8 +172,8 @@ def test_closing_while_an_intent_is_written_does_not_undo_an_earlier_send(config
     async def main():
         closing = []
 
-        async def before_send(reference):
-            intents.append((reference, len(script.seen)))
+        async def before_send(reference, is_doubtful):
+            intents.append((reference, is_doubtful, len(script.seen)))
             if len(intents) == 2:
                 closing.append(asyncio.create_task(session.aclose()))
                 await asyncio.sleep(0.1)
@@ -187,7 +187,7 @@ def test_closing_while_an_intent_is_written_does_not_undo_an_earlier_send(config
         return caught.value
 
     error = run_virtual(main())
-    assert intents == [(error.reference, 0), (error.reference, 1)]
+    assert intents == [(error.reference, False, 0), (error.reference, True, 1)]
     assert (len(script.seen), isinstance(error.__cause__, NotSentError)) == (1, True)
     assert [event.outcome for event in of(CallEnded, events)] == ["unknown"]
 

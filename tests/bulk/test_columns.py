@@ -250,6 +250,14 @@ def test_values_of_other_libraries_become_those_of_python(tmp_path: Path) -> Non
         assert row.attachments[0] == tmp_path / "a.jpg"
 
 
+@pytest.mark.parametrize("name", [0, ("id", "key"), None])
+def test_the_columns_of_a_data_frame_may_have_names_that_are_not_text(name: object) -> None:
+    """Pandas numbers the columns of a file without a header. They need text only if `columns` has no name for them."""
+    records = [{name: 7, 1: "Router down", 2: "left out"}]
+    [row] = rows_from(records, key=name, columns={1: "title", 2: None, **({} if name else {name: "key"})})
+    assert row == BulkRow("7", NewTicket(title="Router down"))
+
+
 class Series:
     """A column of a pandas DataFrame, whose `to_dict` has another argument."""
 
@@ -257,12 +265,21 @@ class Series:
         raise TypeError(f"unsupported type: {type(into)}")
 
 
-def test_two_columns_of_a_csv_file_with_one_name_are_an_error() -> None:
-    """DictReader would lose the values of the first one. A column that is left out may occur twice."""
-    lines = ["title,status,status", "a,Open,Closed"]
+class Frame:
+    """A pandas DataFrame, whose records have the last of all columns with one name."""
+
+    columns = ("title", "status", "status")
+
+    def to_dict(self, orient: str) -> list[dict[str, str]]:
+        return [dict(zip(self.columns, ("a", "Open", "Closed"), strict=True))]
+
+
+@pytest.mark.parametrize("make", [lambda: csv.DictReader(["title,status,status", "a,Open,Closed"]), Frame])
+def test_two_columns_with_one_name_are_an_error(make: Any) -> None:
+    """The values of the first one would be lost. A column that is left out may occur twice."""
     with pytest.raises(InvalidRequestError, match="2 columns have the name 'status'"):
-        rows_from(csv.DictReader(lines))
-    [row] = rows_from(csv.DictReader(lines), columns={"status": None})
+        rows_from(make())
+    [row] = rows_from(make(), columns={"status": None})
     assert row.ticket == NewTicket(title="a")
     assert list(rows_from(csv.DictReader([]))) == []
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import shutil
 import sqlite3
 import tempfile
 import time
@@ -673,6 +674,56 @@ def test_a_row_that_may_have_been_applied_twice_is_marked_when_a_later_run_finds
         [found] = [outcome for outcome in await run(job) if outcome.possible_duplicate]
         assert (found.state, job.summary().possible_duplicates) == ("created", 1)
         assert possible_duplicates_in(journal) == {found.key: found.receipt.number}
+
+    store = TicketStore()
+    for main in (first, second):
+        virtual_play(main, emulator=lambda: virtual_emulator(store=store))
+
+
+@pytest.mark.parametrize("status", [400, 429])
+def test_a_row_whose_second_send_was_not_applied_is_no_possible_duplicate(journal, status):
+    """Only the first send may have been applied."""
+
+    async def first(client, emulator):
+        emulator.faults.add(*[PLAIN] * 4, LOST)
+        await run(client.bulk.create(rows(5), journal=journal))
+
+    async def second(client, emulator):
+        emulator.faults.add(faults.Status(status, method="POST"))
+        once = client.with_options(retry=RetryPolicy(attempts=1))
+        outcomes = await run(once.bulk.create(rows(5), journal=journal, on_unknown="resend"))
+        assert [outcome.state for outcome in outcomes].count("unknown") == 1
+
+    async def third(client, emulator):
+        job = client.bulk.create(rows(9), journal=journal, on_unknown=Lookup(quiet=0.0))
+        await run(job)
+        assert (job.summary().possible_duplicates, len(emulator.tickets)) == (0, 9)
+
+    store = TicketStore()
+    for main in (first, second, third):
+        virtual_play(main, emulator=lambda: virtual_emulator(store=store))
+
+
+@pytest.mark.parametrize(
+    ("fault", "count"), [(faults.Status(500, method="POST", applied=True), 2), (faults.Status(429, method="POST"), 1)]
+)
+def test_a_program_that_is_killed_during_a_second_attempt_leaves_a_possible_duplicate(journal, fault, count):
+    """The second attempt is written to the journal before it is sent, if the first one may have been applied."""
+    killed = journal.with_name("killed.sqlite")
+
+    async def first(client, emulator):
+        emulator.faults.add(*[PLAIN] * 4, fault, faults.Latency(20.0, method="POST"))
+        running = asyncio.create_task(run(client.bulk.create(rows(5), journal=journal)))
+        await asyncio.sleep(15)
+        shutil.copy(journal, killed)
+        await running
+
+    async def second(client, emulator):
+        [key] = unknown_in(killed)
+        job = client.bulk.create(rows(9), journal=killed, on_unknown=Lookup(quiet=0.0))
+        [found] = [outcome for outcome in await run(job) if outcome.key == key]
+        assert (found.state, found.possible_duplicate) == ("created", count == 2)
+        assert len(emulator.tickets) == 8 + count
 
     store = TicketStore()
     for main in (first, second):

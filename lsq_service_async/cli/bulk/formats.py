@@ -238,7 +238,7 @@ def _cells_without_value(file: BinaryIO, position: int) -> set[tuple[int, int]]:
     try:
         with ZipFile(file) as parts:
             if "content.xml" in parts.namelist():  # .ods
-                if _WITHOUT_VALUE_IN_ODS.search(parts.read("content.xml")):
+                if _WITHOUT_VALUE_IN_ODS.search(parts.read("content.xml").split(b"<table:table ")[position + 1]):
                     text = "a cell of the workbook has an error such as #N/A, or a formula without a value"
                     raise InputError(f"{text}; correct it, or save the workbook as .xlsx to see which row it is")
                 return set()

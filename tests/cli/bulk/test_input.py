@@ -250,14 +250,19 @@ _ODS_NAMES = (
     ],
 )
 def test_rows_come_from_a_workbook_of_libreoffice(served: Emulator, bulk: Any, attributes: str, code: int) -> None:
-    """An error, or a formula without a value, ends the command: the cell would be read as empty."""
+    """An error, or a formula without a value, ends the command: the cell would be read as empty.
+
+    Other sheets, which are not read, may have such cells.
+    """
     cell = '<table:table-cell office:value-type="string"><text:p>%s</text:p></table:table-cell>'
     rows = [
         cell % "lead_id" + cell % "title",
         f"{cell % '45b5'}<table:table-cell {attributes}><text:p>a</text:p></table:table-cell>",
     ]
     table = "".join(f"<table:table-row>{row}</table:table-row>" for row in rows)
-    sheet = f'<office:spreadsheet><table:table table:name="S">{table}</table:table></office:spreadsheet>'
+    other = '<table:table table:name="T"><table:table-row><table:table-cell table:formula="of:=NA()"/>'
+    sheets = f'<table:table table:name="S">{table}</table:table>{other}</table:table-row></table:table>'
+    sheet = f"<office:spreadsheet>{sheets}</office:spreadsheet>"
     with ZipFile("rows.ods", "w") as parts:
         parts.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
         parts.writestr("META-INF/manifest.xml", "<manifest/>")
