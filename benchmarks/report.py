@@ -20,15 +20,19 @@ HEAD = """# Results
 Written by `python -m benchmarks`; [what is measured and how to read it](../README.md). Each section names its date and
 the machine. Compare ratios, not seconds: seconds are those of one machine.
 """
-README = """150 creates start at once, and the server refuses every call beyond 25 in 5 s with a 429. `this` is this
-package with its default settings. `this, sliding` has `RateLimit(25, per=5.0, window="sliding")`, which is for
-gateways that, unlike HAProxy, do not estimate windows. Each column is a server: the emulator with each of its ways to
-count calls, and the real gateways HAProxy (which estimates) and nginx (a bucket). Each cell has the number of creates
-that succeeded, the number of calls that were refused, and the time until the last create ended, in units of 30 s: this
-is what 150 calls take at 5 per second. The shortest possible time is 0.83, and less with a bucket. A client that gives
-up ends early, without the rest of its creates."""
-MORE = """The [other results](benchmarks/results/README.md) compare CPU time, uploads, imports, shared limits and bulk
-runs, and name the versions; see [how to repeat them](benchmarks/README.md)."""
+README = """In this benchmark, 150 creates start at once, and the server answers every call beyond 25 in 5 s with a
+429. Each row is a client. `this` is this package with its default settings. `this, sliding` is the package
+with `RateLimit(25, per=5.0, window="sliding")`, which is only for gateways that do not estimate the number
+of calls.
+
+Each column is a server. The first four are the emulator with its four ways to count calls, and the last
+two are the real gateways HAProxy (which estimates) and nginx (a bucket). Each cell has three numbers: the
+creates that succeeded, the calls that were refused, and the time until the last create ended. The unit of
+the time is 30 s, which 150 calls take at 5 calls per second. The shortest possible time is 0.67 for a
+fixed window and 0.83 for the other servers. A client that gives up ends early, without the rest of its
+creates."""
+MORE = """The [other results](benchmarks/results/README.md) compare CPU time, uploads, imports, shared limits and
+bulk runs, and name the versions of all packages. You can [repeat the benchmarks](benchmarks/README.md)."""
 Rows = Iterable[tuple[str, Mapping[str, Any]]]
 """Names, and the figures of each."""
 
