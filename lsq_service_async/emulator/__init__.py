@@ -1,21 +1,22 @@
-"""A stand-in for the service on this machine: stateful, strict about the rate limit, with faults on request.
+"""A stand-in for the service on this machine. It keeps tickets, enforces the rate limit, and can inject faults.
 
-    emulator.py   `Emulator`: counts, records and answers each call; and `serve` for the command line
-    calls.py      one call: its exchange, its fault, and its entry in the log
-    facts.py      how one account differs from another
+    emulator.py   `Emulator` counts, records and answers each call; `serve` runs one for the command line
+    calls.py      one call: its request and response, its fault, and its entry in the log
+    facts.py      behavior that differs between accounts, such as gaps between ticket numbers
     server.py     serves the emulator on a loopback socket
-    window.py     four ways to count calls against a rate limit; pure, given the time
-    faults.py     the faults that a test can add, their queue, and faults as JSON
-    routes.py     the Starlette application: every operation with its path, check, change and response
+    window.py     four ways to count calls against a rate limit; pure functions of the arrival times
+    faults.py     the faults that a test can add, the queue of faults, and faults as JSON
+    routes.py     the Starlette application: the path, checks, changes and response of every operation
     store.py      tickets, conversations and leads
-    files.py      tickets in a SQLite file, and JSONL files of tickets to begin with
-    payloads.py   checks of JSON bodies against the vendor's pages, and the documented texts
+    files.py      keeps tickets in a SQLite file, and loads tickets from a JSONL file
+    payloads.py   checks JSON bodies against the vendor's pages; the documented texts of statuses
     multipart.py  reads bodies of any size in constant memory
-    control.py    the page and the routes under /__emulator/ that show and drive an emulator
-    page.html     the page
-    data/         JSON: invented fields and leads, sample responses, names in seeds, the OpenAPI description
+    control.py    the web page, and the routes under /__emulator/ that show and control an emulator
+    page.html     the web page
+    data/         JSON: invented fields and leads, sample responses, names of attributes in seed files, OpenAPI
 
-It shares no code with the client, so that one mistake cannot be in both. Needs the extra ``emulator``.
+The emulator shares no code with the client, so that a mistake in one is not repeated in the other. Needs the extra
+``emulator``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One call: the exchange of its request and response, the fault that it gets, and its entry in the log."""
+"""One call: its request and response, the fault that applies to it, and its entry in the log."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ HANG_UP = "lsq_service_async.emulator.hang_up"
 """The key in ``scope["state"]`` of the function that closes the connection: ``(reset: bool) -> None``."""
 
 CONTENT_KEPT = 4 << 20
-"""The largest request in bytes whose files are kept to be shown."""
+"""The size in bytes of the largest request whose files are kept, so that the page can show them."""
 
 TEXT_KEPT = 16 << 10
-"""The number of bytes of a request's JSON, and of a response, that are kept for the log."""
+"""The most bytes that the log keeps of the JSON of a request, and of the body of a response."""
 
 RECENT = 1000
-"""The number of calls that are shown live, and whose texts are kept."""
+"""The number of recent calls that the page shows, and whose JSON and responses are kept."""
 
 
 @dataclass
 class Exchange:
-    """One request and its response, as a fault carries them out.
+    """One request and its response. A fault calls its methods to read, apply and answer the call.
 
-    ``limit``: calls and seconds of the rate limit. ``pause``: sleeps for a number of seconds on the emulator's clock.
+    ``limit``: the calls and seconds of the rate limit. ``pause``: sleeps for a number of seconds on the emulator's
+    clock.
     """
 
     request: Request
@@ -47,7 +48,7 @@ class Exchange:
     _body: Body | None = None
 
     async def read(self, *, at_most: float = math.inf, bytes_per_second: float = math.inf) -> None:
-        """Read the whole body, or until ``at_most`` bytes have arrived."""
+        """Read the whole body, or stop once ``at_most`` bytes have arrived."""
         if self._reader is None:
             headers = self.request.headers
             length = headers.get("content-length", "")
@@ -64,7 +65,7 @@ class Exchange:
             self._record(size=self._body.size, sha256=self._body.sha256, files=self._body.files, text=text)
 
     async def apply(self) -> Response:
-        """Read the rest of the body, carry the call out, and return its response, which is not sent yet."""
+        """Read the rest of the body, carry the call out, and return its response without sending it."""
         while self._body is None:
             await self.read()
         return await self._answer(self._body)
@@ -79,7 +80,7 @@ class Exchange:
         self._start(apply())
 
     async def send(self, response: Response, *, at_most: int | None = None) -> None:
-        """Send the response, or its headers and only ``at_most`` bytes of its body."""
+        """Send the response. With ``at_most``, send its headers and only that many bytes of its body."""
         await self._delay()
         body = b"" if response.status_code in (204, 304) else bytes(response.body)  # these statuses have no body
         self._record(status=response.status_code, answer=body[:TEXT_KEPT].decode("utf-8", "replace"))
@@ -88,19 +89,19 @@ class Exchange:
         await self._send({"type": "http.response.body", "body": body[:at_most], "more_body": at_most is not None})
 
     async def drop(self, *, reset: bool = True) -> None:
-        """Close the connection, with a reset or gracefully. In process, raise ConnectionResetError."""
+        """Close the connection, with a reset or gracefully. Without a socket, raise ConnectionResetError instead."""
         hang_up = self.request.scope.get("state", {}).get(HANG_UP)
         if hang_up is None:
             raise ConnectionResetError("the emulator dropped the connection")
         hang_up(reset)
-        # Until uvicorn notices the disconnection, it logs a call without a response as an error.
+        # Wait until uvicorn notices the disconnection. Otherwise uvicorn would log the missing response as an error.
         while (await self.request.receive())["type"] != "http.disconnect":
             pass
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """Applies to the next ``times`` calls with that ``method`` (None: any) whose path contains ``path``."""
+    """Applies to the next ``times`` calls with this ``method`` (None: any method) whose path contains ``path``."""
 
     times: int = 1
     method: str | None = None
@@ -115,7 +116,7 @@ class Fault:
         return self.method in (None, method) and self.path in path
 
     async def play(self, exchange: Exchange) -> None:
-        """Carry out one exchange. Unless a subclass overrides this, the call is read, applied and answered."""
+        """Carry out one exchange. By default, the call is read, applied and answered; subclasses override this."""
         await exchange.send(await exchange.apply())
 
 
@@ -123,11 +124,12 @@ class Fault:
 class Call:
     """One request and its result so far.
 
-    ``time``: when it arrived, on the emulator's clock. ``refused``: the rate window refused it; False for a 429 that a
-    fault sent. ``status``: of the response; None before it is sent, and if none was sent. ``size``, ``sha256`` and
-    ``files`` describe a body that was read to its end; else they are None and empty. ``applied``: the call changed the
-    store. ``seconds``: from the arrival to the end of the response. ``text`` and ``answer``: the JSON of the request
-    and the body of the response, up to 16 KiB each; None for all but the last 1,000 calls.
+    ``time``: when the request arrived, on the emulator's clock. ``refused``: whether the rate window refused the call;
+    False for a 429 that a fault sent. ``status``: the status of the response, or None if no response was sent yet.
+    ``size``, ``sha256`` and ``files`` describe the body. Until the body is read to its end, they are None and empty.
+    ``applied``: whether the call changed the store. ``seconds``: the time from the arrival to the end of the response.
+    ``text`` and ``answer``: the JSON of the request and the body of the response, up to 16 KiB each. Both are kept for
+    the last 1,000 calls only, and are None for older calls.
     """
 
     method: str
@@ -146,7 +148,10 @@ class Call:
 
 
 class CallLog:
-    """The last calls by their number. Beyond ``keep`` calls and files together, the oldest calls are dropped."""
+    """The last calls by their number.
+
+    If there are more than ``keep`` calls and files together, the oldest calls are dropped.
+    """
 
     def __init__(self, keep: int) -> None:
         self._keep = keep
@@ -156,7 +161,7 @@ class CallLog:
         self.refused: int = 0
 
     def clear(self) -> None:
-        """Forget all calls. Numbers are not used again, because some calls may still be open."""
+        """Forget all calls. The numbering continues, because some of the forgotten calls may not have ended yet."""
         self.kept.clear()
         self.total = self.refused = self._files = 0
 
@@ -172,7 +177,7 @@ class CallLog:
         return number
 
     def change(self, number: int, **changes: Any) -> None:
-        """Replace attributes of a call, unless it was dropped."""
+        """Replace attributes of a call, unless the call was dropped."""
         if call := self.kept.get(number):
             self.kept[number] = replace(call, **changes)
             self._files += len(self.kept[number].files) - len(call.files)

@@ -1,6 +1,7 @@
-"""The page at ``/`` and the routes under ``/__emulator/``, which show and drive an emulator over HTTP.
+"""The page at ``/`` and the routes under ``/__emulator/``, which show and control an emulator over HTTP.
 
-They need no keys, count against no limit, and are not recorded. Pages of other origins cannot use them.
+Requests for them need no keys, do not count against the rate limit, and are not recorded. Web pages of other origins
+cannot send them.
 """
 
 from __future__ import annotations
@@ -33,19 +34,19 @@ from .store import StoredTicket, TicketStore, load_data, parse_json
 from .window import Window, WindowKind, free_slots, kind_of
 
 CONTROL = "/__emulator"
-"""Paths with this prefix, and the page at ``/``, are not calls of the service."""
+"""Requests for the page at ``/`` and for paths with this prefix are not calls of the service."""
 
-_MOST_REQUESTS = 200  # in one event
+_MOST_REQUESTS = 200  # at most so many in one event
 
 IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
-"""Content types that are shown as images. SVG is not one of them, because it may contain scripts."""
+"""Content types that the page shows as images. SVG is missing, because an SVG may contain scripts."""
 
 _API = load_data("openapi")
 _API["components"]["schemas"]["Fault"] = {"oneOf": list(FAULT_SCHEMAS.values())}
 
 
 class Driven(Protocol):
-    """The part of an emulator that can be driven over HTTP."""
+    """The part of an emulator that the routes control."""
 
     faults: FaultScript
     window: Window
@@ -63,7 +64,7 @@ def is_control(scope: Scope) -> bool:
 
 @dataclass(frozen=True)
 class Control:
-    """The page and the control routes of one emulator. ``period``: seconds between two events."""
+    """The page and the control routes of one emulator. ``period``: the shortest time in seconds between two events."""
 
     emulator: Driven
     store: TicketStore
@@ -72,7 +73,7 @@ class Control:
     period: float = 0.1
 
     def app(self) -> Starlette:
-        """Return the application. Errors are JSON objects with the attribute ``error``."""
+        """Return the application. An error is answered with a JSON object that has the attribute ``error``."""
         routes = [
             Route("/", _page),
             Route(f"{CONTROL}/requests", self.list_requests),
@@ -89,7 +90,7 @@ class Control:
         return Starlette(routes=routes, exception_handlers={HTTPException: _refuse, ValueError: _refuse})
 
     async def list_requests(self, request: Request) -> Response:
-        """The last ``limit`` requests after the number ``after``, in the order of arrival."""
+        """Return the last ``limit`` of the requests whose number is above ``after``, in the order of arrival."""
         after, limit = _count(request, "after", -1), _count(request, "limit", 100)
         last = list(islice(reversed(self.log.kept.items()), limit))
         listed = [_call_json(number, call) for number, call in reversed(last) if number > after]
@@ -105,7 +106,10 @@ class Control:
         return JSONResponse({**_call_json(number, call), "files": described, "text": call.text, "answer": call.answer})
 
     async def list_tickets(self, request: Request) -> Response:
-        """Tickets with the text ``search``, the newest first: ``limit`` tickets after the first ``offset``."""
+        """Return tickets that contain the text ``search``, newest first.
+
+        The first ``offset`` tickets are skipped, and at most ``limit`` tickets are returned.
+        """
         offset, limit = _count(request, "offset", 0), _count(request, "limit", 50)
         search = request.query_params.get("search", "").casefold()
         found = [each for each in self.store.tickets.values() if not search or _matches(each, search)][::-1]
@@ -137,10 +141,10 @@ class Control:
         )
 
     async def show_file(self, request: Request) -> Response:
-        """The content of a file; an image as an image, and everything else as bytes that no browser runs."""
+        """Return the content of a file. Anything but an image is sent as bytes that no browser runs."""
         content = self.store.contents.get(request.path_params["sha256"])
         if content is None:
-            raise HTTPException(404, "This file is not kept. Only the last small files are, up to 16 MiB in all.")
+            raise HTTPException(404, "This file is not kept: only the last small files are, up to 16 MiB in total.")
         wanted = request.query_params.get("type", "")
         headers = {"content-security-policy": "default-src 'none'; sandbox", "x-content-type-options": "nosniff"}
         return Response(content, headers=headers, media_type=wanted if wanted in IMAGES else "application/octet-stream")
@@ -155,7 +159,7 @@ class Control:
         return JSONResponse({"pending": self._pending()})
 
     async def drive_limit(self, request: Request) -> Response:
-        """Show the limit (GET), or change ``calls``, ``per`` and ``window`` (POST), each of which is optional."""
+        """Show the limit (GET), or change any of ``calls``, ``per`` and ``window`` (POST)."""
         if request.method == "POST":
             limit = self._limit_json() | check(await _body(request), _API["components"]["schemas"]["Limit"])
             self.emulator.set_limit((limit["calls"], limit["per"]), limit["window"])
@@ -167,7 +171,7 @@ class Control:
         return JSONResponse(self._counts())
 
     async def stream_events(self, request: Request) -> Response:
-        """Server-sent events, each with the state and up to 200 requests that changed and were not sent yet."""
+        """Stream server-sent events. Each has the state, and up to 200 requests that are new or have changed."""
         return StreamingResponse(self._events(), media_type="text/event-stream", headers={"cache-control": "no-store"})
 
     async def _events(self) -> AsyncIterator[str]:
@@ -218,7 +222,7 @@ class Control:
 
 
 def check_origin(scope: Scope) -> Response | None:
-    """Return a 403 if a page of another origin sends the request."""
+    """Return a 403 if a web page of another origin sent the request."""
     headers = Headers(scope=scope)
     origin = headers.get("origin")
     if origin in (None, f"http://{headers.get('host')}"):
@@ -233,7 +237,7 @@ async def _page(request: Request) -> Response:
 
 @cache
 def _page_and_policy() -> tuple[str, str]:
-    """Return the page, and a policy by which a browser runs only its own script and style."""
+    """Return the page, and a content security policy: browsers run only the script and the style of the page."""
     html = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     allowed = {"script-src": "script", "style-src": "style"}
     rules = {"default-src": "'none'", "connect-src": "'self'", "img-src": "'self' data:", "frame-ancestors": "'none'"}
@@ -248,7 +252,7 @@ async def _openapi(request: Request) -> Response:
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
-    """Answer with the reason, and with the nearest route or the right method."""
+    """Answer an error with its reason. Suggest the most similar route, or the methods that the route accepts."""
     status, text = (error.status_code, error.detail) if isinstance(error, HTTPException) else (400, str(error))
     if text == "Not Found":  # no route has this path
         routes = [route.path for route in request.app.routes if route.path != "/"]
@@ -260,7 +264,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 
 async def _body(request: Request) -> Any:
-    """Return the JSON of a request; ValueError if it is too long or cannot be used."""
+    """Return the JSON value of a request body; ValueError if the body is too long or not JSON."""
     text = bytearray()
     async for chunk in request.stream():
         text += chunk

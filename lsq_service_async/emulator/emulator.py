@@ -1,4 +1,4 @@
-"""The emulator as tests and the command line use it."""
+"""`Emulator` for tests, and `serve` for the command line."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from .store import CONVERSATION_TYPES, ConversationType, StoredConversation, Sto
 from .window import Window, WindowKind, create_window
 
 PATH_KEPT = 1000
-"""The number of characters of a path that are kept."""
+"""The most characters of a path that a recorded call keeps."""
 
 
 class Settings(TypedDict):
-    """Keyword arguments for a client's Config, so that the client uses the emulator."""
+    """Keyword arguments for a Config, so that its client calls the emulator."""
 
     access_key: str
     secret_key: str
@@ -42,29 +42,34 @@ class Settings(TypedDict):
 
 
 class Emulator:
-    """A stand-in for the service, with state and a strict rate limit, on a loopback socket while it is open::
+    """A stand-in for the service, with state and a strict rate limit. An open emulator listens on a loopback socket::
 
         async with Emulator() as emulator:
             ServiceClient(Config(**emulator.settings))
 
-    Without opening it, ``app`` serves in process: ``httpx.ASGITransport(app=emulator.app)``. Its state stays when it is
-    closed, and it can be opened again.
+    A closed emulator can be called in process: ``httpx.ASGITransport(app=emulator.app)``. An emulator keeps its tickets
+    when it is closed, and can be opened again.
 
-    rate_limit: calls and seconds. window: how they are counted, one of "sliding", "fixed", "bucket" and "estimate"
-    (`lsq_service_async.emulator.window` describes them), a `Window` with its own calls and seconds, or None for no
-    limit. refused_count: refused calls count too, in the kinds that support it. leads_rate_limit: for the look-ups
-    of leads, which have another window of the same kind (sliding if you pass a `Window`).
+    ``rate_limit``: calls and seconds. ``window``: how calls are counted. It is "sliding", "fixed", "bucket" or
+    "estimate" (`lsq_service_async.emulator.window` describes them), a `Window` with its own calls and seconds, or None
+    for no limit. ``refused_count``: whether refused calls count too; some windows ignore this. ``leads_rate_limit``:
+    the rate limit for look-ups of leads. These are counted separately, by a window of the same kind (sliding if you
+    pass a `Window`).
 
-    jitter: each call waits up to this many seconds before it is counted, and again before its response is sent. port: 0
-    takes a free one. clock, sleep, random: replace the clock and the random numbers. store: a `TicketStore`, to share
-    tickets with another emulator or to set the number of the first ticket.
+    ``jitter``: each call waits up to this many seconds before it is counted, and again before its response is sent.
+    ``port``: 0 takes a free port. ``clock``, ``sleep`` and ``random`` replace the clock, the waits and the random
+    numbers. ``store``: a `TicketStore`. Pass one to share tickets with another emulator, or to set the number of the
+    first ticket.
 
-    admin: if False, trash, field metadata and sub-types answer 403 (not documented). enforce_mandatory: new tickets
-    without a mandatory field get a 400. metadata_offset: the meaning of an Offset, on which the vendor's page
-    contradicts itself: the number of records before the page ("from_zero"), the position of its first record
-    ("from_one"), or the number of the page ("page"). facts: `Facts` about one account, as a mapping or the path of a
-    JSON file; they replace the settings above. keep: how many calls and files, counted together, ``calls`` keeps at
-    most. on_call: is called with each call when it has ended.
+    ``admin``: if False, trash, field metadata and sub-types are answered with a 403, which no page documents.
+    ``enforce_mandatory``: whether a new ticket without a mandatory field is refused with a 400. ``metadata_offset``:
+    the meaning of Offset in a request for field metadata. The vendor's page contradicts itself, so there is a choice:
+    the number of records before the page ("from_zero"), the position of the first record of the page ("from_one"), or
+    the number of the page ("page").
+
+    ``facts``: `Facts` about one account, as an object, a mapping, or the path of a JSON file. Their ``window``,
+    ``rate_limit`` and ``metadata_offset`` replace the arguments of the same names. ``keep``: the most calls and files,
+    counted together, that ``calls`` keeps. ``on_call``: a function that is called with each `Call` when it has ended.
     """
 
     def __init__(
@@ -102,9 +107,9 @@ class Emulator:
         window, rate_limit = facts.window or window, facts.rate_limit or rate_limit
         store.draw = partial(facts.next_numbers, random=random)
         self.tickets: Mapping[str, StoredTicket] = store.tickets
-        """A live, read-only view: number -> ticket, in the order of creation."""
+        """A live, read-only view of the tickets by their number, in the order of creation."""
         self.trashed: Mapping[str, StoredTicket] = store.trashed
-        """A live, read-only view of the trash: number -> ticket."""
+        """A live, read-only view of the tickets in the trash, by their number."""
         self.faults: FaultScript = FaultScript()
         self._refused_count, self._leads_rate_limit = refused_count, leads_rate_limit
         self.window: Window
@@ -140,7 +145,10 @@ class Emulator:
 
     @property
     def settings(self) -> Settings:
-        """A new dict of the invented keys, the org, and the origin of all APIs (http://localhost while closed)."""
+        """A new dict with the invented keys, the org id, and the URL of the emulator for every API.
+
+        While the emulator is closed, the URL is http://localhost.
+        """
         origin = self._listener.origin if self._listener else "http://localhost"
         (access_key, secret_key), org_id = self._keys, self._org_id
         return Settings(
@@ -154,29 +162,32 @@ class Emulator:
 
     @property
     def calls(self) -> tuple[Call, ...]:
-        """The requests so far, in the order of arrival; the oldest are dropped beyond ``keep``."""
+        """The requests so far, in the order of arrival. If there are more than ``keep``, the oldest are dropped."""
         return tuple(self._log.kept.values())
 
     @property
     def refused(self) -> int:
-        """The number of calls that the rate window has refused."""
+        """The number of calls that the rate limit has refused."""
         return self._log.refused
 
     def set_limit(self, rate_limit: tuple[int, float], window: WindowKind | Window | None = "sliding") -> None:
         """Count calls against this limit from now on.
 
-        Look-ups of leads keep their rate. Earlier calls do not count, unless you pass a `Window` that has counted them.
+        Earlier calls do not count, unless you pass a `Window` that has already counted them. The rate of look-ups of
+        leads does not change.
         """
         self.window = create_window(window, rate_limit, refused_count=self._refused_count)
-        # A window counts the calls of one API, so a `Window` instance cannot serve the look-ups of leads as well.
+        # Each of the two APIs needs a window of its own. So if `window` is an instance, look-ups of leads get a sliding
+        # window.
         kind = window if window is None or isinstance(window, str) else "sliding"
         self._leads_window = create_window(kind, self._leads_rate_limit, refused_count=self._refused_count)
 
     def reset(self) -> None:
-        """Delete all tickets, calls and pending faults. Earlier calls do not count against the limit.
+        """Delete all tickets, calls and pending faults. Earlier calls no longer count against the limit.
 
-        A `Window` of your own class still counts them, unless it has a method ``clear``. Ticket numbers are not used
-        again: a client rejects the number of a ticket that it created before.
+        A `Window` class that you wrote needs a method ``clear``; without it, the window still counts them. Ticket
+        numbers are not used again: a client raises OutcomeUnknownError if a create returns the number of another ticket
+        that it created.
         """
         for task in self._late:
             task.cancel()
@@ -188,9 +199,10 @@ class Emulator:
                 clear()
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The ASGI application: counts and records a call, and passes it to its fault, which reads and answers it.
+        """The ASGI application: counts and records a call, and passes it to a fault.
 
-        A call that no other fault applies to has the fault `Serve`. The page and the control routes do not count.
+        The fault reads and answers the call. If no fault was added for the call, the fault is `Serve`. Requests for the
+        page and the control routes are not calls.
         """
         if is_control(scope):
             return await (check_host(scope) or check_origin(scope) or self._control)(scope, receive, send)
@@ -198,7 +210,7 @@ class Emulator:
         request = Request(scope, receive)
         method, path = request.method, scope["path"]
         window = self._leads_window if path.startswith(MARKETING) else self.window
-        # The window counts every call before anything else happens, and a refused call uses up no fault.
+        # Count the call even if a fault applies to it. A refused call uses up no fault.
         now = self._clock()
         refused = not window.allows(now)
         fault = RateLimited() if refused else self.faults.take(method, path)
@@ -217,7 +229,7 @@ class Emulator:
                 self._on_call(call)
 
     async def _apply(self, scope: Scope, receive: Receive, record: Callable[..., None], body: Body) -> Response:
-        """Carry out a call whose body was read, and return its response, which is not sent yet."""
+        """Carry out a call whose body was read, and return its response without sending it."""
         messages: list[Message] = []
 
         async def collect(message: Message) -> None:
@@ -225,7 +237,7 @@ class Emulator:
 
         before = self._store.changes
         await self._service({**scope, "state": {**scope.get("state", {}), "body": body}}, receive, collect)
-        # No operation waits for anything, so the changes counted here are those of this call.
+        # An operation runs without interruption, so this call has made every change since then.
         applied = self._store.changes != before
         record(applied=applied)
         self._store.keep_contents(body.contents if applied else {})
@@ -254,9 +266,9 @@ class Emulator:
         html: str | None = None,
         attachments: Iterable[object] = (),
     ) -> StoredConversation:
-        """Add a message to a ticket, as if it had been received or sent; KeyError if the ticket does not exist.
+        """Add a message to a ticket, as if the service had received or sent it. KeyError if the ticket does not exist.
 
-        ``attachments`` are returned as they are, and must be JSON: their format is not documented.
+        The format of ``attachments`` is not documented. They must be JSON values, and are returned unchanged.
         """
         if activity_type not in CONVERSATION_TYPES:
             raise ValueError(f"activity_type must be one of {', '.join(CONVERSATION_TYPES)}; not {activity_type!r}")
@@ -273,9 +285,9 @@ class Emulator:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close all connections and free the port at once; closing a closed emulator does nothing.
+        """Close all connections and free the port at once. Closing a closed emulator does nothing.
 
-        Closing continues if the caller is cancelled, and a second call waits for its end.
+        If the caller is cancelled, closing continues, and another call of ``aclose`` waits until it is complete.
         """
         for task in self._late:
             task.cancel()
@@ -294,10 +306,10 @@ def serve(
     on_call: Callable[[Call], object] | None = None,
     **options: Any,
 ) -> None:
-    """Serve until Ctrl-C. Calls ``say`` once, with the settings as environment variables to paste.
+    """Serve an emulator until Ctrl-C. Print its settings with ``say``, as environment variables to paste into a shell.
 
-    ``on_call`` is called with each request when it has ended. ``options``: further arguments of `Emulator`. ValueError
-    if the host is not loopback; OSError if the port is taken.
+    ``on_call`` is called with each `Call` when it has ended. ``options``: further arguments of `Emulator`. ValueError
+    if the host is not a loopback address; OSError if the port is taken.
     """
     emulator = Emulator(host=host, port=port, on_call=on_call, **options)
 

@@ -1,4 +1,4 @@
-"""Facts that differ between accounts: `lsq-service doctor --learn` finds them, and tests invent them."""
+"""Facts that differ between accounts. `lsq-service doctor --learn` finds those of a real account; tests invent them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from .store import StoredTicket, TicketStore, Value, parse_json
 from .window import WindowKind
 
 OffsetReading = Literal["from_zero", "from_one", "page"]
-"""The meaning of an Offset: records before the page, position of its first record, or number of the page from 1.
+"""The meaning of Offset in a request for field metadata.
 
-The vendor's sample sends 0, but the vendor's text says that 1 returns the records 1 to 25. In all three readings, 0
-returns the first page.
+It is the number of records before the page, the position of the first record of the page, or the number of the page,
+counted from 1. The vendor's sample sends 0, but the vendor's text says that 1 returns the records 1 to 25. With all
+three meanings, 0 returns the first page.
 """
 
 _GOLDEN = (math.sqrt(5) - 1) / 2
@@ -27,18 +28,19 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 class Facts:
     """Facts about one account.
 
-    ids_in_urls: the forms of a ticket's id that URLs accept, "number" and "guid". unknown_ticket: ``status`` and
-    ``body`` of the response for a ticket that does not exist.
+    ``ids_in_urls``: the forms of a ticket's id that URLs accept, "number" and "guid". ``unknown_ticket``: the
+    ``status`` and ``body`` of the response for a ticket that does not exist.
 
-    gaps: the share of numbers that are skipped. numbers_ascend: if False, each group of ten numbers is assigned in
-    random order. others: the share of tickets that other users create, each just before one of ours.
-    neighbours_readable: if False, the tickets of others cannot be read. unreadable: the share of all tickets that
-    cannot be read. unreadable_status: the status of the response for them. rewrites: fields that automation changes
-    right after a create, with their values. ``{value}`` in a value is replaced by the value that was sent, and
-    ``{number}`` by the ticket's number.
+    ``gaps``: the share of ticket numbers that are skipped. ``numbers_ascend``: if False, each group of ten numbers is
+    assigned in random order. ``others``: the share of all tickets that other users create. These tickets get numbers
+    just before one of our tickets. ``neighbours_readable``: if False, our user cannot read the tickets of other users.
+    ``unreadable``: the share of all tickets that our user cannot read. ``unreadable_status``: the status of the
+    response for such a ticket. ``rewrites``: fields that an automation of the account changes right after a create,
+    with their new values. In a value, ``{value}`` is replaced by the value that was sent, and ``{number}`` by the
+    ticket's number.
 
-    metadata_offset, fields and marker_field describe the field metadata. window and rate_limit replace those of the
-    emulator.
+    ``metadata_offset``, ``fields`` and ``marker_field`` describe the field metadata. ``metadata_offset``, ``window``
+    and ``rate_limit`` replace the arguments of the emulator with these names.
     """
 
     ids_in_urls: Sequence[str] = ("number", "guid")
@@ -64,7 +66,10 @@ class Facts:
 
     @classmethod
     def load(cls, source: Self | Mapping[str, Any] | str | os.PathLike[str] | None) -> Self:
-        """Read a JSON file, or take a mapping. Missing keys and nulls keep their defaults, other keys are ignored."""
+        """Return the facts of a JSON file or a mapping.
+
+        Facts that are missing or null have their defaults. Unknown keys are ignored.
+        """
         if isinstance(source, cls):
             return source
         if isinstance(source, (str, os.PathLike)):
@@ -78,17 +83,20 @@ class Facts:
         return cls(**{name: value for name, value in (source or {}).items() if name in known and value is not None})
 
     def accepts(self, name: str) -> bool:
-        """Whether URLs accept this form of a ticket's id."""
+        """Whether URLs accept this id, which is a number or a GUID."""
         return ("number" if name.isdigit() else "guid") in self.ids_in_urls
 
     def can_read(self, ticket: StoredTicket) -> bool:
-        """Whether this user can read the ticket. The unreadable numbers are always the same, and spread evenly."""
+        """Whether our user can read the ticket. Unreadable numbers are spread evenly, and are the same in every run."""
         if self.unreadable and int(ticket.number) * _GOLDEN % 1 < self.unreadable:
             return False
         return self.neighbours_readable or not ticket.by_others
 
     def next_numbers(self, first: int, random: randomness.Random) -> list[int]:
-        """Return the next numbers, to be assigned from the end of the list. ``first`` is the lowest possible number."""
+        """Return the next ticket numbers; the last one of the list is assigned first.
+
+        ``first`` is the lowest free number.
+        """
         numbers: list[int] = []
         while len(numbers) < (1 if self.numbers_ascend else 10):
             if random.random() >= self.gaps:
@@ -98,12 +106,12 @@ class Facts:
         return numbers
 
     def add_others(self, store: TicketStore, random: randomness.Random) -> None:
-        """Create the tickets of other users before our next one."""
+        """Create the tickets that other users create before our next one."""
         while random.random() < self.others:
             store.create("other-lead", {"Title": "Ticket of another user", "Status": "Open"}, by_others=True)
 
     def rewrite(self, ticket: StoredTicket) -> dict[str, Value]:
-        """Return the fields that automation changes."""
+        """Return the fields that automation changes, with their new values."""
         changes = dict(self.rewrites or {})
         for name, value in changes.items():
             if isinstance(value, str):
@@ -158,4 +166,4 @@ _RULES: dict[str, tuple[str, Callable[[Any], object]]] = {
         lambda value: isinstance(value, list | tuple) and [*map(type, value)] in ([int, int], [int, float]),
     ),
 }
-"""The kinds of values, so that a mistake in a file is found when the emulator starts."""
+"""The valid values of each fact: in words, and as a check. A mistake in a file is found when the emulator starts."""

@@ -1,10 +1,12 @@
-"""The faults that a test can add, their queue, and faults as JSON: ``{"fault": "Status", "status": 500, "times": 2}``.
+"""The faults that a test can add, the queue of faults, and faults as JSON.
 
-Faults apply in the order in which they were added. Here the first POST gets a 500 and the second one a slow answer::
+Faults apply in the order in which they were added. In this example, the first POST gets a 500, and the response to the
+second POST is slow::
 
     emulator.faults.add(Status(500, method="POST"), Latency(2.0, method="POST"))
 
-To write a fault, subclass `Fault` as a frozen dataclass and override ``play``.
+As JSON, a fault is an object such as ``{"fault": "Status", "status": 500, "times": 2}``. To write another fault,
+subclass `Fault` as a frozen dataclass and override ``play``.
 """
 
 from __future__ import annotations
@@ -23,17 +25,17 @@ from .calls import Fault as Fault
 from .payloads import JSON_ANSWER, TEXTS
 
 MAXIMUM = 10**9
-"""The largest number of bytes, seconds or times."""
+"""The largest number of bytes, seconds or times that the JSON of a fault may have."""
 
 
 @dataclass(frozen=True)
 class Serve(Fault):
-    """No fault. In the queue it lets calls pass before the next fault."""
+    """No fault: serve the call normally. Put it into the queue to let calls pass before the next fault."""
 
 
 @dataclass(frozen=True)
 class Latency(Fault):
-    """Apply the call, and answer ``seconds`` later."""
+    """Apply the call at once, and answer it ``seconds`` later."""
 
     seconds: float
 
@@ -45,7 +47,7 @@ class Latency(Fault):
 
 @dataclass(frozen=True)
 class Status(Fault):
-    """Answer with this status, by default with the documented text for it. ``applied``: apply the call first."""
+    """Answer with this status, by default with its documented text. With ``applied``, apply the call first."""
 
     status: int
     body: str | None = None
@@ -59,7 +61,7 @@ class Status(Fault):
 
 @dataclass(frozen=True)
 class RateLimited(Fault):
-    """Answer with the documented 429. ``retry_after``: the value of that header, unchanged."""
+    """Answer with the documented 429. ``retry_after``: the value of the header Retry-After, sent unchanged."""
 
     retry_after: int | str | None = None
 
@@ -75,7 +77,7 @@ class RateLimited(Fault):
 class DropConnection(Fault):
     """Close the connection before or after reading the body, without applying or answering the call.
 
-    With ``reset=False`` the connection is closed gracefully, but the system still resets it if bytes are unread.
+    With ``reset=False`` the connection is closed gracefully. The operating system still resets it if bytes are unread.
     """
 
     when: Literal["before_body", "after_body"] = "before_body"
@@ -113,7 +115,7 @@ class AppliedLater(Fault):
 
 @dataclass(frozen=True)
 class BadJson(Fault):
-    """Answer 200 with this text as JSON; the call is applied unless ``applied`` is False."""
+    """Answer with a 200 whose body is this text, sent as JSON. With ``applied=False``, the call is not applied."""
 
     text: str = '{"Status": "Succ'
     applied: bool = True
@@ -125,7 +127,7 @@ class BadJson(Fault):
 
 @dataclass(frozen=True)
 class TruncatedAnswer(Fault):
-    """Apply the call, send the headers and ``keep`` bytes of the body (default: half), then disconnect."""
+    """Apply the call, send the headers and ``keep`` bytes of the body (None: half of it), then close the connection."""
 
     keep: int | None = None
 
@@ -148,7 +150,7 @@ class SlowRead(Fault):
 
 @dataclass(frozen=True)
 class StopReading(Fault):
-    """Read ``after_bytes`` of the body, then neither read nor answer; the connection stays open."""
+    """Read ``after_bytes`` of the body, then stop: do not read, do not answer, and keep the connection open."""
 
     after_bytes: int = 0
 
@@ -170,10 +172,10 @@ class ResetMidway(Fault):
 
 @dataclass(frozen=True)
 class EarlyStatus(Fault):
-    """Answer before reading the body, as a gateway does with a body that is too large.
+    """Answer before reading the body, as a gateway does if the body is too large.
 
-    With ``close=True`` the connection is closed after the answer, and the caller may see a reset instead of it;
-    otherwise the body is received and discarded.
+    With ``close=True``, the connection is closed after the response, and the client may see a reset instead of the
+    response. With ``close=False``, the rest of the body is received and discarded.
     """
 
     status: int
@@ -186,15 +188,15 @@ class EarlyStatus(Fault):
 
 
 def _text_response(status: int, text: str | None, headers: Mapping[str, str]) -> Response:
-    """Return plain text, by default the documented one for that status."""
+    """Return a response with this text, by default the documented text of the status."""
     return PlainTextResponse(TEXTS.get(status, "") if text is None else text, status, headers)
 
 
 @dataclass
 class FaultScript:
-    """A queue of faults; each call takes the first one that applies to it.
+    """A queue of faults. Each call takes the first fault that applies to it.
 
-    ``pending``: the faults that have not been applied yet, with the remaining times.
+    ``pending``: the faults that still apply to later calls, with the remaining ``times``.
     """
 
     pending: tuple[Fault, ...] = ()
@@ -208,7 +210,7 @@ class FaultScript:
         self.pending = ()
 
     def take(self, method: str, path: str) -> Fault:
-        """Return the fault for this call and use it up once; `Serve` if no fault applies."""
+        """Return the fault for this call, and count it as used once. Return `Serve` if no fault applies."""
         for index, fault in enumerate(self.pending):
             if fault.hits(method, path):
                 rest = (replace(fault, times=fault.times - 1),) if fault.times > 1 else ()
@@ -229,7 +231,7 @@ _TYPES: dict[object, dict[str, Any]] = {
 
 
 def _schema(hint: Any) -> dict[str, Any]:
-    """Return the JSON schema of an attribute with this type."""
+    """Return the JSON schema of an attribute with this type hint."""
     if isinstance(hint, UnionType):
         return {"anyOf": [_schema(each) for each in get_args(hint)]}
     if get_origin(hint) is Literal:
@@ -254,7 +256,7 @@ def _fault_schema(kind: type[Fault]) -> dict[str, Any]:
 
 
 FAULT_SCHEMAS = {name: _fault_schema(kind) for name, kind in _KINDS.items()}
-"""The JSON schema of each kind of fault, by its name."""
+"""The JSON schemas of the faults, by class name."""
 
 
 def _fits(value: object, schema: Mapping[str, Any]) -> bool:
@@ -276,7 +278,7 @@ def _fits(value: object, schema: Mapping[str, Any]) -> bool:
 
 
 def check(given: object, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the object if it matches the schema; ValueError names an attribute that does not."""
+    """Return the object if it matches the schema. Otherwise, the ValueError names the first attribute that is wrong."""
     title, properties = schema["title"], schema["properties"]
     if not isinstance(given, dict):
         raise ValueError(f"{title} must be an object with {', '.join(properties)}; not {given!r:.100}")
@@ -295,7 +297,7 @@ _NAME = re.compile(r"(?i:(?!(?:content-length|transfer-encoding)$)[a-z0-9-]+)")
 
 
 def fault_from_json(given: object) -> Fault:
-    """Return the fault that a JSON object describes; ValueError if a part of it cannot be used."""
+    """Return the fault that a JSON object describes; ValueError if the object is not valid."""
     name = given.get("fault") if isinstance(given, dict) else None
     if not isinstance(name, str) or name not in _KINDS:
         raise ValueError(
@@ -303,11 +305,11 @@ def fault_from_json(given: object) -> Fault:
         )
     attributes = {key: value for key, value in check(given, FAULT_SCHEMAS[name]).items() if key != "fault"}
     fault = _KINDS[name](**attributes)
-    # A header or status that no server can send would otherwise fail only when the fault is played.
+    # Reject headers and statuses that no server can send. Otherwise they would fail only when the fault is played.
     headers = {"retry-after": str(attributes.get("retry_after", "")), **attributes.get("headers", {})}
     if not all(_NAME.fullmatch(key) and re.fullmatch(r"([!-~]([ -~]*[!-~])?)?", headers[key]) for key in headers):
-        text = "headers must have names and values of printable ASCII characters, without spaces around a value"
-        raise ValueError(f"{text}; content-length and transfer-encoding are those of the response")
+        text = "a header name needs letters, digits and hyphens; its value printable ASCII, without spaces around it"
+        raise ValueError(f"{text}; content-length and transfer-encoding cannot be set")
     if not 200 <= attributes.get("status", 200) <= 599:
         raise ValueError(f"status must be from 200 to 599, not {attributes['status']}")
     if attributes.get("bytes_per_second") == 0:
@@ -316,7 +318,7 @@ def fault_from_json(given: object) -> Fault:
 
 
 def fault_to_json(fault: Fault) -> dict[str, Any]:
-    """Return the object that describes a fault, without the attributes that have their default."""
+    """Return the JSON object of a fault. Attributes with default values are left out."""
     shown: dict[str, Any] = {"fault": type(fault).__name__}
     for each in fields(fault):
         value = getattr(fault, each.name)

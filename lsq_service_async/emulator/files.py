@@ -1,4 +1,4 @@
-"""Tickets in files: a SQLite file that keeps them between two runs, and a JSONL file of tickets to begin with."""
+"""Tickets in files: a SQLite file that keeps them when the emulator ends, and a JSONL file to load them from."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .multipart import ReceivedFile
 from .store import StoredConversation, StoredTicket, TicketStore, Value, lead_details, load_data, parse_json
 
 _APPLICATION = 0x4C535145
-"""Identifies a file of this emulator: "LSQE" in ASCII."""
+"""The SQLite application id that marks a file of this emulator: "LSQE" in ASCII."""
 
 _SCHEMA = (
     f"PRAGMA application_id = {_APPLICATION}",
@@ -28,14 +28,15 @@ _SCHEMA = (
 )
 
 _FIELDS, _IDENTITY, _OTHER_COLUMNS = (load_data("seed")[names] for names in ("fields", "identity", "others"))
-"""Names in a line of a seed: of fields, of the ids of a ticket and its lead, and of other columns of a bulk run."""
+"""The names in a line of a seed file: fields, ids of the ticket and its lead, and other columns of a bulk run."""
 
 
 class TicketFile(TicketStore):
-    """A store whose tickets, leads and numbering are kept in a SQLite file, even if the process is killed.
+    """A store that keeps tickets, leads and numbering in a SQLite file. They survive even if the process is killed.
 
-    The file is created for this user alone. ValueError if it is not the file of an emulator, if another user owns it or
-    can write to it, or if another emulator uses it. OSError if it is a folder or a symbolic link, or cannot be opened.
+    Only this user can read a file that is created. ValueError if the file is not a file of an emulator, if another user
+    owns it or can write to it, or if another emulator uses it. OSError if the path is a folder or a symbolic link, or
+    cannot be opened.
     """
 
     def __init__(self, path: str | os.PathLike[str], **options: Any) -> None:
@@ -46,7 +47,8 @@ class TicketFile(TicketStore):
         is_foreign = hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o022)
         if is_foreign or not stat.S_ISREG(status.st_mode):
             raise ValueError(f"{os.fspath(path)} must be a regular file, owned by this user and writable by no other")
-        # Without waiting for the disk, a commit outlives the process, but not a power failure.
+        # Commits do not wait for the disk (synchronous = OFF). So they survive the end of the process, but not a power
+        # failure.
         self._file = sqlite3.connect(path, timeout=0, isolation_level=None)
         try:
             self._load()
@@ -124,11 +126,11 @@ def _ticket(saved: Mapping[str, Any]) -> StoredTicket:
 
 
 def seed(store: TicketStore, path: str | os.PathLike[str]) -> int:
-    """Create a ticket for each line of a JSONL file, and return how many were created.
+    """Create a ticket for each line of a JSONL file, and return the number of tickets.
 
-    A line is a row of a bulk run, the output of `lsq-service ticket get` on one line, or a ticket as the service
-    returns it. A number in the line becomes that of the ticket. ValueError names a line that cannot be used, and then
-    no ticket is created.
+    A line is one of three things: a row of a bulk run (with names such as ``lead_email``, or schema names), the output
+    of `lsq-service ticket get` on one line, or a ticket as the service returns it. If a line has a ticket number, the
+    ticket gets this number. If a line cannot be used, the ValueError names the line, and no ticket is created.
     """
     entries, numbers = [], set(store.tickets)
     for place, line in enumerate(Path(path).read_text(encoding="utf-8-sig").split("\n"), 1):
@@ -141,7 +143,7 @@ def seed(store: TicketStore, path: str | os.PathLike[str]) -> int:
                 raise ValueError(f"{os.fspath(path)}, line {place}: {error}") from error
             entries.append(entry)
             numbers |= {number} - {"None"}
-    for entry in sorted(entries, key=lambda entry: "number" not in entry):  # others get numbers that are left
+    for entry in sorted(entries, key=lambda entry: "number" not in entry):  # given numbers first
         store.create(**entry)
     return len(entries)
 
@@ -162,7 +164,7 @@ def _seed_entry(line: Any) -> dict[str, Any]:
 
 
 def _seed_fields(line: dict[str, Any]) -> Iterator[tuple[str, Value]]:
-    """Yield the schema names and values of one line, in its order."""
+    """Yield the schema name and value of each field in a line, in order."""
     try:
         if "Fields" in line:
             pairs = [(entry["SchemaName"], entry["Value"]) for entry in line["Fields"]]
@@ -175,7 +177,7 @@ def _seed_fields(line: dict[str, Any]) -> Iterator[tuple[str, Value]]:
         raise ValueError("Fields must be a list of objects with a SchemaName and a Value") from None
     for name, value in pairs:
         if name in _OTHER_COLUMNS or name[:1].islower():
-            # The output of `ticket get` has every field in "fields", and names here that are not fields.
+            # The output of `ticket get` has all fields in "fields". Its other names are not fields, and are left out.
             if name not in _OTHER_COLUMNS and "fields" not in line:
                 raise ValueError(f"{name!r} is not a field; use a name such as title, or a schema name")
         elif isinstance(value, bool) or not isinstance(value, str | int | float | None):

@@ -1,4 +1,4 @@
-"""Reads a request body of any size in constant memory: JSON is kept, files are hashed as they arrive."""
+"""Reads a request body of any size in constant memory. JSON is kept in memory; files are hashed as they arrive."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 TEXT_LIMIT = 1 << 20
-"""The largest JSON text in bytes; a longer one is answered with 400."""
+"""The largest size of a JSON text in bytes. A longer text is answered with a 400."""
 
 PART_LIMIT = 1000
-"""The largest number of parts of a form; more of them are answered with 400. The parser bounds their headers."""
+"""The largest number of parts in a form. A form with more parts is answered with a 400."""
 
 FORM_TYPE = "multipart/form-data"
 
 
 @dataclass(frozen=True)
 class ReceivedFile:
-    """A file as it arrived: name, content type ("" if none was sent), number of bytes and SHA-256."""
+    """A received file: its name, content type ("" if none was sent), size in bytes, and SHA-256."""
 
     name: str
     content_type: str
@@ -34,8 +34,8 @@ class Body:
     """A whole request body.
 
     ``text`` is the JSON: the body itself, or the part ``ticketDTO`` of a form (None if that part is missing).
-    ``problem`` is the reason why the body does not match the specification, or None. ``contents``: those of files by
-    their SHA-256, if they were kept.
+    ``problem`` is the reason why the body does not match the specification, or None. ``contents`` has the bytes of the
+    files that were kept, by their SHA-256.
     """
 
     media_type: str
@@ -49,7 +49,7 @@ class Body:
 
 @dataclass
 class _Part:
-    """A JSON body or a part of a form: JSON is kept, a file is counted and hashed, and kept with ``keep``."""
+    """A JSON body, or a part of a form. JSON is kept. A file is hashed, and is kept only with ``keep``."""
 
     keep: bool = False
     file_name: str | None = None
@@ -70,10 +70,12 @@ class _Part:
 
 
 class BodyReader:
-    """Reads a body chunk by chunk. An error is kept as its ``problem``, and the rest is still counted and hashed.
+    """Reads a body chunk by chunk.
 
-    A form has the parts ``ticketDTO`` (one text) and ``files`` (any number); no other part is documented. With ``keep``
-    the contents of files are kept too.
+    The first error becomes the ``problem`` of the body. After an error, bytes are only counted and hashed.
+
+    A form has the parts ``ticketDTO`` (one text) and ``files`` (any number); no other part is documented. With
+    ``keep``, the contents of files are kept.
     """
 
     def __init__(self, content_type: str, *, keep: bool = False) -> None:
@@ -136,7 +138,7 @@ class BodyReader:
             raise FormParserError(f"the form has more than {PART_LIMIT} parts")
 
     def _keep_header(self) -> None:
-        # Form headers are usually UTF-8. Other bytes are replaced, and the form is not refused.
+        # Headers of parts are usually UTF-8. Bytes that are not UTF-8 are replaced, and the form is accepted.
         self._headers[self._name.decode("utf-8", "replace").lower()] = self._value.decode("utf-8", "replace")
         self._name.clear()
         self._value.clear()
@@ -150,7 +152,7 @@ class BodyReader:
             file_name = options[b"filename"].decode("utf-8", "replace")
             self._part = _Part(self._keep, file_name, self._headers.get("content-type", ""))
         else:
-            raise FormParserError("a form has one plain text part ticketDTO, and file parts called files")
+            raise FormParserError("a form has one part ticketDTO without a file name, and file parts called files")
 
     def _close_part(self) -> None:
         part = self._part

@@ -1,7 +1,8 @@
-"""Bodies as the vendor's pages document them: checks of JSON requests, and the texts of statuses.
+"""Checks of JSON requests against the vendor's pages, and the documented texts of statuses.
 
-A difference from a page is answered with a 400 that names the attribute. Every page has the same table of statuses,
-for example https://apidocs.leadsquared.com/create-tickets/. That a response contains only the text is an inference.
+A request that differs from its page is answered with a 400 that names the attribute. Every page has the same table of
+status texts, for example https://apidocs.leadsquared.com/create-tickets/. That a response has this text as its whole
+body is an inference.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ TEXTS = {known.value: known.phrase for known in HTTPStatus} | {
     404: "The API could not be found. Please check the API signature.",
     500: "The API called failed. There could be many reasons for it. Check the exception message to get more details.",
 }
-"""The text of each status: the vendor's, or HTTP's own phrase."""
+"""The text of each status: the vendor's text, or else the standard phrase of HTTP."""
 
 Rule = tuple[str, Callable[[Any], object]]
-"""The expected value of an attribute: in words, and as a check. The check gets None for a missing attribute."""
+"""What an attribute must be: in words, and as a check of its value. The value of a missing attribute is None."""
 
 TEXT: Rule = ("a non-empty string", lambda value: isinstance(value, str) and value != "")
 TEXT_OR_NULL: Rule = ("a non-empty string or null", lambda value: value is None or TEXT[1](value))
@@ -41,23 +42,26 @@ NUMBER: Rule = ("a whole number of at least 0", lambda value: type(value) is int
 
 
 def one_of(*allowed: object) -> Rule:
-    """Return the rule for these texts or numbers; "1", 1 and true are different values."""
+    """Return the rule that allows only these values. "1", 1 and true are different values."""
     pairs = [(type(value), value) for value in allowed]
     return " or ".join(map(json.dumps, allowed)), lambda value: (type(value), value) in pairs
 
 
 def list_of(words: str, is_valid: Callable[[Any], object]) -> Rule:
-    """Return the rule for a list that is not empty and has only valid values."""
+    """Return the rule for a non-empty list whose values are all valid."""
     return f"a list of {words}", lambda value: isinstance(value, list) and value != [] and all(map(is_valid, value))
 
 
 def not_per_spec(reason: str) -> HTTPException:
-    """Return the 400 with the documented text and the reason."""
+    """Return the error for a 400 with the documented text and this reason."""
     return HTTPException(400, f"{TEXTS[400]} ({reason})")
 
 
 def read_json(body: Body, *media_types: str, **rules: Rule) -> dict[str, Any]:
-    """Return the attributes that ``rules`` names, of a JSON body or of the part ticketDTO of a form, or raise a 400."""
+    """Return the attributes that ``rules`` names, or raise a 400 if the body breaks a rule.
+
+    They are read from a JSON body, or from the part ticketDTO of a form.
+    """
     media_types = media_types or (JSON_BODY,)
     if body.media_type not in media_types:
         raise not_per_spec(f"the content type must be {' or '.join(media_types)}")
@@ -78,9 +82,10 @@ def read_json(body: Body, *media_types: str, **rules: Rule) -> dict[str, Any]:
 
 
 def read_ticket(body: Body, number: str | None = None) -> tuple[str | None, dict[str, Value]]:
-    """Return the LeadId and the fields, in order, of a new ticket (JSON or a form) or of an update (always a form).
+    """Return the LeadId and the fields of a ticket, in order.
 
-    The Id of an update must be the number of the ticket; that of a new ticket is null.
+    A new ticket is JSON or a form, and its Id is null. An update is always a form, and its Id is the ``number`` of the
+    ticket.
     """
     media_types = (JSON_BODY, FORM_TYPE) if number is None else (FORM_TYPE,)
     types = {"TypeId": one_of("1"), "RelatedTicketTypeId": one_of(1)}

@@ -1,6 +1,7 @@
-"""Every operation: path, check, change of the store, response.
+"""Every operation: its path, its checks, its change of the store, and its response.
 
-An operation returns a response or raises `HTTPException`. "An inference" is behaviour that no page documents.
+An operation returns a response or raises `HTTPException`. "An inference" marks behavior that no page of the vendor
+documents.
 """
 
 from __future__ import annotations
@@ -46,10 +47,10 @@ from .store import (
 )
 
 MARKETING = "/v2/"
-"""Paths with this prefix belong to the marketing API, and all others to the tenant's API."""
+"""Paths with this prefix belong to the marketing API, all other paths to the API of the tenant."""
 
 LEAD_FIELDS = (f"{LEAD_PREFIX}EmailAddress", f"{LEAD_PREFIX}Phone")
-"""The fields that identify the lead of a new ticket without a LeadId."""
+"""The fields that identify the lead of a new ticket if it has no LeadId."""
 
 _SUB_TYPES = load_data("sub_types")
 _SAMPLES = load_data("samples")
@@ -57,7 +58,10 @@ _FIELDS = load_data("fields")
 
 
 def _account_fields(facts: Facts) -> list[dict[str, Any]]:
-    """Return the field metadata of an account: its own fields or the invented ones, and the marker field."""
+    """Return the field metadata of an account.
+
+    They are the account's own fields or the invented ones, and the marker field.
+    """
     template, marker = _FIELDS["template"], facts.marker_field
     fields = [*(facts.fields or _FIELDS["fields"])]
     if marker not in {None, *(field["SchemaName"] for field in fields)}:
@@ -78,8 +82,8 @@ def _account_fields(facts: Facts) -> list[dict[str, Any]]:
 class Operations:
     """The operations on one account.
 
-    ``keys``: the access key and the secret key. ``admin``: they belong to an administrator. ``enforce_mandatory``: new
-    tickets need all mandatory fields.
+    ``keys``: the access key and the secret key. ``admin``: whether the keys belong to an administrator.
+    ``enforce_mandatory``: whether new tickets need all mandatory fields.
     """
 
     store: TicketStore
@@ -98,9 +102,10 @@ class Operations:
         self.fields: list[dict[str, Any]] = _account_fields(self.facts)
 
     def service(self) -> Starlette:
-        """Return the application behind the rate limit. Its endpoints take the body from ``request.state.body``.
+        """Return the application that carries out calls. Its endpoints read the body from ``request.state.body``.
 
-        A path or method without an operation is answered with the documented 404.
+        It does not check the rate limit. If no operation has the path and method of a call, the call is answered with
+        the documented 404.
         """
         tenant, marketing = f"/api/tenants/{self.org_id}", f"{MARKETING}LeadManagement.svc"
         operations = [
@@ -117,13 +122,13 @@ class Operations:
             Route(f"{marketing}/RetrieveLeadByPhoneNumber", self.find_lead_by_phone),
         ]
         for operation in operations:
-            # Starlette adds HEAD to every GET, but the service documents none.
+            # Starlette adds HEAD to every GET route, but the service documents no HEAD.
             operation.methods = (operation.methods or set()) - {"HEAD"}
         unknown = Mount("", PlainTextResponse(TEXTS[404], 404))
         return Starlette(routes=[*operations, unknown], middleware=[Middleware(KeyMiddleware, keys=self.keys)])
 
     async def create_ticket(self, request: Request) -> Response:
-        """https://apidocs.leadsquared.com/create-tickets/, or as a form /create-ticket-with-attachments/."""
+        """https://apidocs.leadsquared.com/create-tickets/; as a form: /create-ticket-with-attachments/."""
         body: Body = request.state.body
         lead_id, fields = read_ticket(body)
         if lead_id is None and not any(fields.get(name) for name in LEAD_FIELDS):
@@ -140,7 +145,7 @@ class Operations:
         return _receipt(ticket, Message=message, TicketId=ticket.ticket_id)
 
     async def update_ticket(self, request: Request) -> Response:
-        """https://apidocs.leadsquared.com/update-a-ticket-with-attachments/: always a form."""
+        """https://apidocs.leadsquared.com/update-a-ticket-with-attachments/: the body is always a form."""
         body: Body = request.state.body
         ticket = self._ticket_of(request)
         lead_id, fields = read_ticket(body, ticket.number)
@@ -149,16 +154,16 @@ class Operations:
         return _receipt(ticket, Message="Ticket properties have been updated successfully")
 
     async def get_ticket(self, request: Request) -> Response:
-        """https://apidocs.leadsquared.com/get-a-tickets-details-by-id/: by number, or by GUID (an inference)."""
+        """https://apidocs.leadsquared.com/get-a-tickets-details-by-id/: by number. By GUID is an inference."""
         return _json(_ticket_json(self._ticket_of(request)))
 
     async def trash_tickets(self, request: Request) -> Response:
-        """https://apidocs.leadsquared.com/delete-tickets/: takes texts and returns numbers.
+        """https://apidocs.leadsquared.com/delete-tickets/: the request has ids as strings, the response as numbers.
 
-        Tickets that do not exist are listed as failed in a 200 (an inference: the page shows an empty list).
+        A 200 lists tickets that do not exist under FailedIds. This is an inference: the list on the page is empty.
         """
         self._require_admin()
-        # A longer number cannot be a ticket's, and Python refuses to convert very long ones.
+        # No ticket number has more than 18 digits, and Python refuses to convert very long strings.
         numbers = list_of("strings of digits", lambda text: isinstance(text, str) and re.fullmatch("[0-9]{1,18}", text))
         answer: dict[str, list[int]] = {"SuccessfulIds": [], "FailedIds": []}
         for number in read_json(request.state.body, TicketIds=numbers)["TicketIds"]:
@@ -166,9 +171,9 @@ class Operations:
         return _json(answer)
 
     async def list_conversations(self, request: Request) -> Response:
-        """https://apidocs.leadsquared.com/get-ticket-conversations/: TicketId and OrgId are numbers.
+        """https://apidocs.leadsquared.com/get-ticket-conversations/: TicketId and OrgId are JSON numbers.
 
-        At least one type is required (an inference).
+        That ActivityType needs at least one type is an inference.
         """
         types = list_of(f"one or more of {', '.join(CONVERSATION_TYPES)}", CONVERSATION_TYPES.__contains__)
         tenant = ("the number of the tenant", lambda value: type(value) is int and str(value) == self.org_id)
@@ -179,7 +184,7 @@ class Operations:
         return _json({"Total": len(listed), "Conversations": None, "ConversationList": listed})
 
     async def add_note(self, request: Request) -> Response:
-        """https://apidocs.leadsquared.com/post-an-internal-note-on-a-ticket-2/: the vendor spells it "Permament"."""
+        """https://apidocs.leadsquared.com/post-an-internal-note-on-a-ticket-2/: "Permament" is vendor spelling."""
         kinds = {"ActivityType": one_of("CreateInternalNote"), "StorageType": one_of("Permament")}
         payload = read_json(request.state.body, **kinds, RelatedTicketId=NUMBER, TextPart=TEXT)
         ticket = self._ticket(str(payload["RelatedTicketId"]))
@@ -187,7 +192,7 @@ class Operations:
         return _json({**_SAMPLES["note"], "RelatedTicketId": ticket.number, "RelatedOrgId": self.org_id})
 
     async def add_portal_activity(self, request: Request) -> Response:
-        """https://apidocs.leadsquared.com/?p=5010: the path has "ticket" in the singular."""
+        """https://apidocs.leadsquared.com/?p=5010: here the path has "ticket", not "tickets"."""
         payload = read_json(request.state.body, Direction=one_of("INBOUND", "OUTBOUND"), Text=TEXT)
         activity_type: ConversationType = "PortalInbound" if payload["Direction"] == "INBOUND" else "PortalOutbound"
         ticket = self._ticket_of(request)
@@ -195,9 +200,10 @@ class Operations:
         return _json({"Id": str(message.id), "Status": "Success", "Message": None})
 
     async def list_fields(self, request: Request) -> Response:
-        """https://apidocs.leadsquared.com/?p=5117: one page of the fields that match SearchText.
+        """https://apidocs.leadsquared.com/?p=5117: returns one page of the fields that match SearchText.
 
-        The search covers both names and ignores case; an empty text or null matches every field (inferences).
+        Three inferences: the search covers the display name and the schema name, it ignores case, and an empty text or
+        null matches every field.
         """
         self._require_admin()
         payload = read_json(request.state.body, Limit=COUNT, Offset=NUMBER, SearchText=ANY_TEXT)
@@ -208,22 +214,22 @@ class Operations:
         return _json({"Total": len(found), "TicketsFields": found[first : first + limit]})
 
     async def list_sub_types(self, request: Request) -> Response:
-        """https://apidocs.leadsquared.com/?p=5102: a bare array."""
+        """https://apidocs.leadsquared.com/?p=5102: the response is a bare array."""
         self._require_admin()
         return _json(_SUB_TYPES)
 
     async def find_lead_by_email(self, request: Request) -> Response:
-        """https://apidocs.leadsquared.com/get-a-lead-by-email-id/: an array with at most one lead."""
+        """https://apidocs.leadsquared.com/get-a-lead-by-email-id/: returns an array with at most one lead."""
         lead = self.store.leads.by_email(_parameter(request, "emailaddress"))
         return _json([] if lead is None else [lead])
 
     async def find_lead_by_phone(self, request: Request) -> Response:
-        """https://apidocs.leadsquared.com/get-lead-by-phone/: an array with at most one lead."""
+        """https://apidocs.leadsquared.com/get-lead-by-phone/: returns an array with at most one lead."""
         lead = self.store.leads.by_phone(_parameter(request, "phone"))
         return _json([] if lead is None else [lead])
 
     def _require_admin(self) -> None:
-        # The pages restrict some operations to administrators, but none documents a 403.
+        # The pages restrict some operations to administrators, but do not document a 403. The 403 is an inference.
         if not self.admin:
             raise HTTPException(403, "This operation is for administrators only.")
 
@@ -234,7 +240,7 @@ class Operations:
     def _ticket(self, name: str, *, is_known: bool = True) -> StoredTicket:
         ticket = self.store.find(name) if is_known else None
         if ticket is None:
-            # The body is an inference: no page describes the response for an unknown ticket.
+            # This body is an inference: no page describes the response for an unknown ticket.
             answer = self.facts.unknown_ticket or {}
             status, text = answer.get("status", 404), answer.get("body")
             if text is not None:
@@ -269,7 +275,10 @@ def _error(status: int, **attributes: str) -> HTTPException:
 
 
 def _parameter(request: Request, name: str) -> str:
-    """Return a query parameter. A missing one is refused with a 500: https://apidocs.leadsquared.com/error-handling/"""
+    """Return a query parameter. If it is missing, raise the documented 500.
+
+    https://apidocs.leadsquared.com/error-handling/
+    """
     if value := request.query_params.get(name):
         return value
     exception = "MXMandatoryAttributeMissingException"
@@ -281,8 +290,11 @@ def _receipt(ticket: StoredTicket, **attributes: str | None) -> Response:
 
 
 def _ticket_json(ticket: StoredTicket) -> dict[str, Any]:
-    """The ticket with every key of the documented response; the account's own fields are between the standard ones."""
-    # LeadDetail.* describe the lead and are not in the documented response.
+    """Return the ticket with every key of the documented response.
+
+    In Fields, the fields of the account are listed before the last five standard fields.
+    """
+    # Fields that begin with LeadDetail. describe the lead, and are not in the documented response.
     values = {name: value for name, value in ticket.fields.items() if not name.startswith(LEAD_PREFIX)}
     values["TicketKey"] = ticket.key
     last = _SAMPLES["last_fields"]
@@ -294,7 +306,7 @@ def _ticket_json(ticket: StoredTicket) -> dict[str, Any]:
 
 
 def _message_json(message: StoredConversation) -> dict[str, Any]:
-    # The vendor's times have no zone, and three digits of the second's fraction or none if it is 0.
+    # The vendor's times have no time zone. They have three digits of milliseconds, or none if the milliseconds are 0.
     timespec = "milliseconds" if message.created_on.microsecond // 1000 else "seconds"
     return {
         "RelatedActivityType": message.activity_type,

@@ -1,6 +1,7 @@
-"""Real connections: uvicorn's HTTP protocol on a loopback socket, in the running event loop.
+"""Serves the emulator on a loopback socket, with uvicorn's HTTP protocol in the running event loop.
 
-uvicorn's own `Server` is not used: it replaces the process's signal handlers, and its shutdown waits in steps of 0.1 s.
+uvicorn's own `Server` is not used: it replaces the signal handlers of the process, and its shutdown waits in steps of
+0.1 s.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from .calls import HANG_UP
 
 
 def check_loopback(host: str) -> None:
-    """Raise ValueError unless the host is loopback: the emulator's keys protect nothing."""
+    """Raise ValueError unless the host is a loopback address, because the keys of the emulator are not secret."""
     with suppress(ValueError):
         if host == "localhost" or ipaddress.ip_address(host).is_loopback:
             return
@@ -32,7 +33,10 @@ def check_loopback(host: str) -> None:
 
 
 def check_host(scope: Scope) -> Response | None:
-    """Return a 403 if the Host header does not name this machine, because a web page may have sent the request."""
+    """Return a 403 if the Host header does not name this machine.
+
+    Such a request may come from a web page whose host name was resolved to a loopback address (DNS rebinding).
+    """
     host = Headers(scope=scope).get("host", "")
     if re.fullmatch(r"(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?", host, re.IGNORECASE):
         return None
@@ -41,15 +45,15 @@ def check_host(scope: Scope) -> Response | None:
 
 
 class Connection(H11Protocol):
-    """One connection, which a fault can hang up."""
+    """One connection. A fault can close it with ``hang_up``."""
 
     def __init__(self, config: Config, state: ServerState) -> None:
         super().__init__(config, state, {HANG_UP: self.hang_up})
-        # A setting of Config would silence the access log of every other uvicorn in the process.
+        # The setting access_log of Config would silence every other uvicorn server in the process, too.
         self.access_log = False
 
     def hang_up(self, reset: bool) -> None:
-        """Close with a TCP reset, or gracefully after the data that was written."""
+        """Close the connection: with a TCP reset, or gracefully after the data that was written is sent."""
         if reset and not self.transport.is_closing():
             # A linger time of zero makes the system send RST instead of FIN.
             sock = self.transport.get_extra_info("socket")
@@ -67,21 +71,21 @@ class Listener:
 
     @property
     def origin(self) -> str:
-        """The address, such as ``http://127.0.0.1:8080``."""
+        """The URL of the server, such as ``http://127.0.0.1:8080``."""
         host, port = self._server.sockets[0].getsockname()[:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     async def close(self) -> None:
-        """Abort every connection, cancel every open call, and free the port, without waiting for callers."""
-        # A connection that is being accepted while its asyncio server closes stays open and unread. So stop accepting
-        # first, and give the loop the three turns that a started accept takes.
+        """Abort every connection, cancel every open call, and free the port. Does not wait for clients."""
+        # If an asyncio server closes while it accepts a connection, the connection stays open and unread. So stop
+        # accepting first. An accept that has begun takes three turns of the loop.
         with suppress(NotImplementedError):  # on Windows
             for listening in self._server.sockets:
                 self._server.get_loop().remove_reader(listening.fileno())
         for _ in range(3):
             await asyncio.sleep(0)
         self._server.close()
-        # An aborted connection disappears in the next turn of the loop.
+        # An aborted connection is removed in the next turn of the loop.
         while self._state.connections:
             for connection in self._state.connections:
                 connection.transport.abort()
@@ -94,10 +98,11 @@ class Listener:
 
 
 async def listen(app: ASGIApp, host: str, port: int) -> Listener:
-    """Serve the application at that address; port 0 takes a free one. OSError if the port is taken."""
+    """Serve the application at this address. Port 0 takes a free port. OSError if the port is taken."""
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        # Only closing cancels calls, and uvicorn would log that as an error of the application.
+        # Calls are cancelled only when the server closes. uvicorn would log the cancellation as an error of the
+        # application.
         with suppress(asyncio.CancelledError):
             await (check_host(scope) or app)(scope, receive, send)
 

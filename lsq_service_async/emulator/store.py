@@ -27,16 +27,16 @@ ConversationType = Literal["InboundEmail", "OutboundEmail", "PortalInbound", "Po
 CONVERSATION_TYPES: tuple[str, ...] = get_args(ConversationType)
 
 HISTORY = 20
-"""The number of changes of a ticket that are kept."""
+"""The most changes that the history of a ticket keeps."""
 
 CONTENTS_LIMIT = 16 << 20
-"""The bytes of files that are kept to be shown."""
+"""The most bytes of files that are kept for the page."""
 
 USER_ID = "5f0c1a52-7d1e-4b8a-9a5e-2f6f1c0d3b77"
-"""The invented user that the keys belong to; calls act as that user."""
+"""The id of the invented user to whom the keys belong. Every call acts as this user."""
 
 Lead = Mapping[str, str | None]
-"""A flat object, as the marketing API returns it: every value is a string or null."""
+"""A lead as the marketing API returns it: a flat object whose values are strings or null."""
 
 
 def load_data(name: str) -> Any:
@@ -45,9 +45,9 @@ def load_data(name: str) -> Any:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Return the value of a JSON text; ValueError if it is not JSON, or if no response could repeat it.
+    """Return the value of a JSON text; ValueError if it is not JSON, or cannot be written as JSON again.
 
-    Such values are NaN, numbers that overflow, lone surrogates, and lists or objects that are nested too deeply.
+    The latter are NaN, numbers that overflow, lone surrogates, and lists or objects that are nested too deeply.
     """
     try:
         value = json.loads(text)
@@ -59,7 +59,7 @@ def parse_json(text: str | bytes) -> Any:
 
 @dataclass(frozen=True)
 class StoredConversation:
-    """One message on a ticket. ``attachments`` are returned as they are: their format is not documented."""
+    """One message on a ticket. The format of ``attachments`` is not documented; they are returned unchanged."""
 
     id: int
     activity_type: ConversationType
@@ -72,10 +72,10 @@ class StoredConversation:
 
 @dataclass(frozen=True)
 class StoredTicket:
-    """A ticket: its number ("34"), its GUID, its lead's GUID, every field that was ever set, and all its files.
+    """A ticket: its number ("34"), its GUID, the GUID of its lead, all fields that were ever set, and all files.
 
-    ``notes`` are internal and cannot be read by any documented call; ``conversations`` are oldest first.
-    ``by_others``: another user created it.
+    ``notes`` are internal notes, which no documented call returns. ``conversations`` are oldest first. ``by_others``:
+    whether another user created the ticket.
     """
 
     number: str
@@ -89,14 +89,15 @@ class StoredTicket:
 
     @property
     def key(self) -> str:
-        """The number as users see it, with at least three digits: "#034"."""
+        """The ticket number as users see it, with at least three digits: "#034"."""
         return f"#{self.number.zfill(3)}"
 
 
 class TicketStore:
-    """Tickets by number, counted up from ``first_number``. Every change replaces the ticket by a new value.
+    """Tickets by number. The first ticket gets ``first_number``. A change replaces the stored ticket with a new object.
 
-    limit: the most characters that all tickets may have; a change that would exceed it is refused.
+    ``limit``: the most characters that all tickets together may have, including those in the trash. A change that would
+    exceed the limit is refused.
     """
 
     def __init__(
@@ -118,21 +119,24 @@ class TicketStore:
         self._numbers: dict[str, str] = {}
         self._messages = 0
         self.tickets: Mapping[str, StoredTicket] = MappingProxyType(self._tickets)
-        """A live view: number -> ticket, in the order of creation."""
+        """A live view of the tickets by their number, in the order of creation."""
         self.trashed: Mapping[str, StoredTicket] = MappingProxyType(self._trashed)
-        """A live view of the trash: number -> ticket, in the order in which they were trashed."""
+        """A live view of the tickets in the trash by their number, in the order in which they were trashed."""
         self.leads: LeadStore = LeadStore()
         self.changes: int = 0
         """The number of changes so far."""
         self.history: dict[str, list[tuple[datetime, str]]] = {}
-        """The last changes of each ticket by its number, with the time of each."""
+        """The last changes of each ticket, by its number. Each has a time and a text."""
         self.contents: OrderedDict[str, bytes] = OrderedDict()
-        """The last small files by their SHA-256; the oldest are dropped."""
+        """The last small files that were received, by their SHA-256. The oldest are dropped."""
         self.draw: Callable[[int], list[int]] = lambda first: [first]
-        """Takes the lowest free number, and returns the next numbers, to be assigned from the end of the list."""
+        """Takes the lowest free number, and returns the next ticket numbers.
+
+        The last number of the list is assigned first.
+        """
 
     def find(self, name: str) -> StoredTicket | None:
-        """Return the ticket with that number or GUID."""
+        """Return the ticket with this number or GUID; None if it does not exist."""
         return self._tickets.get(self._numbers.get(name.lower(), name))
 
     def create(
@@ -145,9 +149,9 @@ class TicketStore:
         ticket_id: str | None = None,
         by_others: bool = False,
     ) -> StoredTicket:
-        """Store a new ticket, by default under the next number and a new GUID.
+        """Store a new ticket, by default with the next number and a new GUID.
 
-        Without a ``lead_id`` its fields describe the lead.
+        If ``lead_id`` is None, the fields that describe the lead identify it.
         """
         if number is None:
             if not self._drawn:
@@ -156,19 +160,23 @@ class TicketStore:
         self._first_free = max(self._first_free, number + 1, *(drawn + 1 for drawn in self._drawn))
         ticket_id = ticket_id or self._guid()
         ticket = self.put(StoredTicket(str(number), ticket_id, lead_id or "", fields, files, by_others=by_others))
-        if lead_id is None:  # last, because a ticket that does not fit into the store must not leave a lead in it
+        # The lead is created after the ticket, so that a ticket for which the store has no room leaves no lead behind.
+        if lead_id is None:
             ticket = self.put(replace(ticket, lead_id=self.leads.find_or_create(lead_details(fields), self._guid())))
         return ticket
 
     def add_message(self, ticket: StoredTicket, activity_type: ConversationType, **content: Any) -> StoredConversation:
-        """Add a message with its text, html and attachments to the ticket. Ids count from 1 across all tickets."""
+        """Add a message to the ticket. ``content``: its text, html and attachments.
+
+        The ids of messages count from 1 across all tickets.
+        """
         self._messages += 1
         message = StoredConversation(self._messages, activity_type, self._now(), **content)
         self.put(replace(ticket, conversations=(*ticket.conversations, message)))
         return message
 
     def trash(self, number: str) -> bool:
-        """Move the ticket to the trash; False if it does not exist."""
+        """Move the ticket to the trash, and return True; False if the ticket does not exist."""
         if number not in self._tickets:
             return False
         self._trashed[number] = self._tickets.pop(number)
@@ -176,7 +184,10 @@ class TicketStore:
         return True
 
     def clear(self) -> None:
-        """Delete all tickets, those in the trash too, and the leads that they described. No number is used again."""
+        """Delete all tickets, including those in the trash, and the leads that were created from them.
+
+        Ticket numbers are not used again.
+        """
         self._tickets.clear()
         self._trashed.clear()
         self._numbers.clear()
@@ -187,11 +198,11 @@ class TicketStore:
         self.changes += 1
 
     def put(self, ticket: StoredTicket) -> StoredTicket:
-        """Store the ticket under its number, replacing the one that has it."""
+        """Store the ticket, replacing the ticket with the same number."""
         old = self._tickets.get(ticket.number)
         size = self._size + _size(ticket) - _size(old)
         if size > self._limit:
-            text = f"The emulator is full: its tickets have more than {self._limit} characters. Reset it."
+            text = f"The emulator is full: its tickets would have more than {self._limit} characters. Reset it."
             raise HTTPException(507, text)
         self._size = size
         self._tickets[ticket.number] = ticket
@@ -200,7 +211,7 @@ class TicketStore:
         return ticket
 
     def keep_contents(self, contents: Mapping[str, bytes]) -> None:
-        """Keep the contents of files by their SHA-256, and drop the oldest beyond 16 MiB."""
+        """Keep the contents of files by their SHA-256. Above 16 MiB in total, drop the oldest."""
         for digest in contents.keys() - self.contents.keys():
             self.contents[digest] = contents[digest]
             self._contents_size += len(contents[digest]) + 200
@@ -226,13 +237,13 @@ def _differences(old: StoredTicket, new: StoredTicket) -> Iterator[str]:
 
 
 def lead_details(fields: Mapping[str, Value]) -> Lead:
-    """Return the details of the lead among the fields of a ticket."""
+    """Return the fields of a ticket that describe its lead, without the prefix."""
     details = {name: value for name, value in fields.items() if name.startswith(LEAD_PREFIX)}
     return {name[len(LEAD_PREFIX) :]: None if value is None else str(value) for name, value in details.items()}
 
 
 def _size(ticket: StoredTicket | None) -> int:
-    """Return about how many characters the ticket keeps in memory."""
+    """Return the approximate number of characters that the ticket takes up in memory."""
     if ticket is None:
         return 0
     texts = [*ticket.fields, *ticket.fields.values(), *ticket.notes, *ticket.files, *ticket.conversations]
@@ -240,7 +251,10 @@ def _size(ticket: StoredTicket | None) -> int:
 
 
 class LeadStore:
-    """Leads by e-mail and phone, at first the invented ones. If several have the same phone, the last one is found."""
+    """Leads by e-mail address and phone number; initially only the invented ones.
+
+    If several leads have the same phone number, the last one is found.
+    """
 
     def __init__(self) -> None:
         self._by_email: dict[str, Lead] = {}
@@ -256,16 +270,16 @@ class LeadStore:
         return self._by_email.get(email.lower())
 
     def by_phone(self, phone: str) -> Lead | None:
-        """Find a lead by Phone or Mobile: as stored, or by its digits.
+        """Find a lead by its Phone or Mobile, as stored or as digits only.
 
-        A country code that ends with a hyphen can be left out.
+        The country code can be left out if it is stored with a hyphen after it.
         """
         return self._by_phone.get(phone)
 
     def find_or_create(self, details: Lead, new_id: str) -> str:
-        """Return the GUID of the lead with this e-mail or phone; a new lead gets ``new_id``.
+        """Return the GUID of the lead with this e-mail address or phone number. A new lead gets ``new_id``.
 
-        A known lead keeps its values and gets those that it lacks (all of this is an inference).
+        A known lead keeps its values, and gets the values that it lacks. All of this is an inference.
         """
         known = self.by_email(details.get("EmailAddress") or "") or self.by_phone(details.get("Phone") or "")
         if known is None:
@@ -275,7 +289,7 @@ class LeadStore:
         lead = {**self._template, **details, **kept}
         if lead["EmailAddress"]:
             self._by_email[lead["EmailAddress"].lower()] = lead
-        # "+91-5550100001" is found by itself, "+915550100001", "915550100001" and "5550100001".
+        # "+91-5550100001" is found by this text, and by "+915550100001", "915550100001" and "5550100001".
         for phone in filter(None, (lead["Phone"], lead["Mobile"])):
             country, hyphen, number = phone.partition("-")
             digits = re.sub("[^0-9]", "", phone)

@@ -1,7 +1,7 @@
-"""Four ways in which servers and gateways count calls against a rate limit; pure, given the time.
+"""Four ways in which servers and gateways count calls against a rate limit. Pure: the caller passes the time.
 
-The vendor's limit is "25 in 5 second(s)"; how that is counted is not documented. `Window.allows` is called once for
-each call, when the call arrives, with times that never decrease.
+The vendor's limit is "25 in 5 second(s)". The vendor does not document how calls are counted. `Window.allows` is called
+once for each call, when the call arrives. The times of these calls never decrease.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ WindowKind = Literal["sliding", "fixed", "bucket", "estimate"]
 class Window(Protocol):
     """Counts the calls of one account: at most ``calls`` in ``per`` seconds.
 
-    A window may have a method ``clear()``, which forgets all calls when the emulator is reset.
+    A window can have a method ``clear()``. The emulator calls it on a reset, and it must forget all calls.
     """
 
     @property
@@ -30,7 +30,7 @@ class Window(Protocol):
     def per(self) -> float: ...
 
     def allows(self, now: float) -> bool:
-        """Count the call that arrives at ``now`` (seconds), and return whether it is within the limit."""
+        """Count the call that arrives at ``now`` (in seconds), and return whether it is within the limit."""
         ...
 
 
@@ -51,16 +51,16 @@ class _Limit:
 
 
 class Unlimited(_Limit):
-    """Allows every call; ``calls`` and ``per`` are only for the text of a 429."""
+    """Allows every call. ``calls`` and ``per`` are used only in the text of a 429."""
 
     def allows(self, now: float) -> bool:
         return True
 
 
 class SlidingWindow(_Limit):
-    """An exact log: any interval of ``per`` seconds contains at most ``calls`` calls that were allowed.
+    """An exact log of calls. In any interval of ``per`` seconds, it allows at most ``calls`` calls.
 
-    With ``refused_count`` a refused call is logged too, so a client that repeats without waiting stays refused.
+    With ``refused_count``, refused calls are logged too. So a client that repeats calls without waiting stays refused.
     """
 
     def clear(self) -> None:
@@ -74,7 +74,7 @@ class SlidingWindow(_Limit):
 
 
 class FixedWindow(_Limit):
-    """A counter that restarts at ``phase + n * per``. Whether refused calls count makes no difference."""
+    """A counter that restarts at the times ``phase + n * per``. ``refused_count`` makes no difference."""
 
     def __init__(self, calls: int, per: float, *, phase: float = 0.0, refused_count: bool = True) -> None:
         super().__init__(calls, per, refused_count=refused_count)
@@ -92,10 +92,10 @@ class FixedWindow(_Limit):
 
 
 class TokenBucket(_Limit):
-    """A bucket of ``calls`` tokens, full at first and refilled evenly with ``calls`` tokens per ``per`` seconds.
+    """A bucket of ``calls`` tokens. It begins full, and is refilled evenly with ``calls`` tokens per ``per`` seconds.
 
-    A call takes one token or is refused; a refused call takes none, whatever ``refused_count`` is. In one stretch of
-    ``per`` seconds, nearly ``2 * calls`` calls can pass. A steady caller that is faster than the refill is refused.
+    An allowed call takes one token. A refused call takes none, whatever ``refused_count`` is. Nearly ``2 * calls``
+    calls can pass within ``per`` seconds. A client that steadily sends faster than the refill has some calls refused.
     """
 
     def clear(self) -> None:
@@ -105,22 +105,24 @@ class TokenBucket(_Limit):
     def allows(self, now: float) -> bool:
         self._taken = max(0.0, self._taken - (now - self._time) * self.calls / self.per)
         self._time = now
-        # Sums of floats are rounded: a token that is nearly whole counts as one.
+        # Float sums are rounded, so a nearly whole token counts as one.
         allowed = self._taken <= self.calls - 1 + 1e-9
         self._taken += allowed
         return allowed
 
 
 class TwoBucketEstimate(_Limit):
-    """HAProxy's ``http_req_rate``: the calls of the current bucket, plus those of the previous one, fading linearly.
+    """HAProxy's ``http_req_rate``: the calls of the current bucket, plus a shrinking share of the previous bucket.
 
-    The estimate is ``current + previous * left // period``: ``current`` includes the new call, ``left`` is the rest of
-    the bucket's ``period``, both in milliseconds, and all numbers are whole as in HAProxy's ``freq_ctr``. An estimate
-    above ``calls`` is refused (``deny if { sc_http_req_rate(0) gt 25 }``).
+    The estimate is ``current + previous * left // period``. ``current`` and ``previous`` are the calls in the two
+    buckets; ``current`` includes the new call. ``period`` is the length of a bucket, and ``left`` is the time until the
+    current bucket ends, both in milliseconds. As in HAProxy's ``freq_ctr``, all numbers are integers. A call is refused
+    if the estimate is above ``calls`` (``deny if { sc_http_req_rate(0) gt 25 }``).
 
-    With ``phase=None``, as in HAProxy, the first bucket begins with the first call. After a bucket without a call, the
-    next call begins a new one. A number puts the buckets at ``phase + n * per``, as in other sliding-window counters.
-    In HAProxy refused calls count; ``refused_count=False`` is milder.
+    With ``phase=None``, the first bucket begins with the first call, as in HAProxy. After a bucket without a call, the
+    next call begins a new bucket. If ``phase`` is a number, buckets begin at ``phase + n * per``, as in other
+    sliding-window counters. With ``refused_count``, refused calls count, as in HAProxy. Without it, fewer calls are
+    refused.
     """
 
     def __init__(self, calls: int, per: float, *, phase: float | None = None, refused_count: bool = True) -> None:
@@ -158,7 +160,7 @@ _KINDS: dict[str | None, Callable[..., Window]] = {
 def create_window(
     window: WindowKind | Window | None, rate_limit: tuple[int, float], *, refused_count: bool = True
 ) -> Window:
-    """Return a window of that kind. A `Window` is returned as it is, with its own calls and seconds."""
+    """Return a window of this kind. A `Window` is returned unchanged, with its own calls and seconds."""
     if isinstance(window, Window):
         return window
     if not isinstance(window, str | None) or window not in _KINDS:
@@ -168,12 +170,12 @@ def create_window(
 
 
 def kind_of(window: Window) -> str | None:
-    """Return the kind of a window; "custom" for one of another class."""
+    """Return the kind of a window; "custom" if it is of another class."""
     return next((kind for kind, created in _KINDS.items() if type(window) is created), "custom")
 
 
 def free_slots(window: Window, now: float) -> int | None:
-    """Return how many calls would be allowed at once; None if there is no limit, or one above 1,000 calls."""
+    """Return how many calls would be allowed right now; None if the limit is missing or above 1,000 calls."""
     if isinstance(window, Unlimited) or window.calls > 1000:
         return None
     trial = copy.deepcopy(window)

@@ -48,16 +48,16 @@ except ImportError as _error:
 
 State = Mapping[str, Any]
 OwnLifespan = Callable[[FastAPI], AbstractAsyncContextManager[State | None]]
-"""The type of ``FastAPI(lifespan=...)``: a function of the app, usually an ``asynccontextmanager``."""
+"""The type of the argument ``lifespan`` of FastAPI: a function of the app, usually an ``asynccontextmanager``."""
 
 _STATE_KEY = "lsq_service_async"
 _MAX_RETRY_AFTER = 3600.0
-_WINDOW = 5.0  # seconds of the service's rate limit; sent as Retry-After if an error has none
+_WINDOW = 5.0  # seconds; the window of the service's rate limit, sent as Retry-After if an error has no retry_after
 
 
 @attrs.frozen
 class _Opened:
-    """A client and the event loop in which it was opened."""
+    """A client, and the event loop in which it was opened."""
 
     client: ServiceClient
     loop: asyncio.AbstractEventLoop
@@ -73,27 +73,35 @@ def lifespan(
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
     """Return a lifespan that opens a client when the app starts and closes it when the app stops.
 
-    ``config`` is a Config, or a function such as ``Config.from_env``, so that the app can be imported without settings.
-    ``own`` is your own lifespan: it runs while the client is open, can get the client with `client_of`, and can yield a
-    state. To use a second account, open a second client in it. ``limiter`` and ``hooks`` are arguments of
-    `ServiceClient`; with several workers, use a HostLimiter or a RedisLimiter. If ``config`` is a function and there is
-    no ``limiter``, LSQ_LIMIT_FILE and LSQ_LIMIT_REDIS are used as in `ServiceClient.from_env`. ``http_client`` is a
-    function that returns a client of httpx or httpx2: it is called in the event loop of the app when the app starts,
-    and the client is closed when the app stops. Wrong arguments raise ConfigurationError.
+    ``config`` is a Config, or a function that returns one. With ``Config.from_env``, the module of the app can be
+    imported before the environment variables are set.
+
+    ``own`` is your own lifespan. It runs while the client is open, can get the client with `client_of`, and can yield a
+    state. For a second account, open a second client in ``own``.
+
+    ``limiter`` and ``hooks`` are passed to `ServiceClient`. If the server runs several worker processes, use a
+    HostLimiter or a RedisLimiter. If ``config`` is a function and ``limiter`` is not given, LSQ_LIMIT_FILE and
+    LSQ_LIMIT_REDIS are used as in `ServiceClient.from_env`.
+
+    ``http_client`` is a function that returns an AsyncClient of httpx or httpx2. It is called when the app starts, in
+    the event loop of the app. Its AsyncClient is closed when the app stops.
+
+    Wrong arguments raise ConfigurationError.
     """
-    # After the mistake FastAPI(lifespan=lifespan), ``config`` is the app, which is callable, too.
+    # FastAPI(lifespan=lifespan) is a mistake that passes the app as ``config``. An app is callable, so check its type,
+    # too.
     if not isinstance(config, Config) and (isinstance(config, FastAPI | type) or not callable(config)):
         kind = f"the class {config.__name__}" if isinstance(config, type) else type(config).__name__
         what = "a Config or a function that returns one"
-        del config  # crash reporters send the locals of this frame, and a mapping may hold keys
+        del config  # a mapping may hold API keys, and crash reporters send the local variables of this frame
         raise ConfigurationError(
             f"lifespan takes {what}, as in FastAPI(lifespan=lifespan(Config.from_env)), not {kind}"
         )
     if http_client is not None and not callable(http_client):
-        what = "a function that makes an httpx.AsyncClient when the app starts, in its event loop"
+        what = "a function that makes an httpx.AsyncClient when the app starts"
         raise ConfigurationError(f"http_client must be {what}, not {type(http_client).__name__}")
     if own is not None and not callable(own):
-        raise ConfigurationError(f"own must be a lifespan, as FastAPI takes it, not {type(own).__name__}")
+        raise ConfigurationError(f"own must be a lifespan, as in FastAPI(lifespan=...), not {type(own).__name__}")
 
     @asynccontextmanager
     async def opened(app: FastAPI) -> AsyncIterator[State]:
@@ -114,7 +122,7 @@ def lifespan(
 
 
 def _context_of(name: str, make: Callable[..., Any] | None, *arguments: Any) -> AbstractAsyncContextManager[Any]:
-    """Return what a function of the caller returns, or raise ConfigurationError if ``async with`` cannot use it."""
+    """Call a function of the caller, and return its context manager; ConfigurationError if the result is not one."""
     made = nullcontext() if make is None else make(*arguments)
     if not hasattr(made, "__aenter__"):
         hint = "put @asynccontextmanager on it" if name == "own" else "return an httpx.AsyncClient"
@@ -124,10 +132,13 @@ def _context_of(name: str, make: Callable[..., Any] | None, *arguments: Any) -> 
 
 @asynccontextmanager
 async def _stored(app: FastAPI, client: ServiceClient) -> AsyncIterator[State]:
-    """Store the client in the lifespan's state, which mounted apps get, and in ``app.state`` for `client_of`."""
+    """Store the client in ``app.state`` for `client_of`, and yield it as the state of the lifespan for requests.
+
+    Requests to mounted apps get this state, too.
+    """
     opened, before = _Opened(client, asyncio.get_running_loop()), getattr(app.state, _STATE_KEY, None)
     if before is not None and before.loop is opened.loop:
-        # Handlers would use one client, and client_of the other.
+        # With two clients in one app, handlers would use one of them, and `client_of` the other.
         raise ConfigurationError("this app has a client already; for a second account, open one in your own lifespan")
     setattr(app.state, _STATE_KEY, opened)
     try:
@@ -137,9 +148,9 @@ async def _stored(app: FastAPI, client: ServiceClient) -> AsyncIterator[State]:
 
 
 def client_of(app: FastAPI) -> ServiceClient:
-    """Return the client of a running app, for code outside of requests, such as a task that its lifespan started.
+    """Return the client of a running app, for code outside of requests, such as a task that its lifespan has started.
 
-    Raises RuntimeError if the lifespan is not running, or is running in another event loop.
+    Raises RuntimeError if the lifespan is not running, or if it is running in another event loop.
     """
     return _usable(getattr(app.state, _STATE_KEY, None))
 
@@ -151,19 +162,19 @@ async def get_client(connection: HTTPConnection) -> ServiceClient:
 
 
 Client = Annotated[ServiceClient, Depends(get_client)]
-"""The client of the app as a parameter of a handler or of another dependency: ``client: Client``."""
+"""The type of a parameter that gets the client of the app: ``client: Client`` in a handler or another dependency."""
 
 
 def _usable(opened: _Opened | None) -> ServiceClient:
     if opened is None:
         raise RuntimeError(
-            "this app has no open client: create it with FastAPI(lifespan=lifespan(config)), and in tests use "
-            "`with TestClient(app)`; httpx.ASGITransport does not run the lifespan"
+            "this app has no open client: create the app with FastAPI(lifespan=lifespan(config)). In tests, use "
+            "`with TestClient(app)`, because httpx.ASGITransport does not run the lifespan."
         )
     if opened.loop is not asyncio.get_running_loop():
         raise RuntimeError(
-            "this app's client was opened in another event loop; run the lifespan and the requests in the same "
-            "`with TestClient(app)`, or in the same server"
+            "this app's client was opened in another event loop: run the lifespan and the requests in the same "
+            "`with TestClient(app)` block, or in the same server"
         )
     return opened.client
 
@@ -172,17 +183,20 @@ def install_error_handlers(app: FastAPI) -> None:
     """Convert errors of this package to responses.
 
     The status is 404 for NotFoundError, 422 for InvalidRequestError, 503 with Retry-After for QueueTimeoutError and
-    RateLimitError, 504 for NoAnswerError, and 502 for every other LSQServiceError. The body has a ``detail``, as in
-    errors of FastAPI, and a ``reference``; the error is logged with the same reference. The body does not quote the
-    service. The ``detail`` of a 422 is the message of the error, which may quote an argument of the handler. A
-    websocket that was accepted is closed with the code 1011. An error in a background task is raised after the
-    response, so catch it there. A mounted app needs its own handlers.
+    RateLimitError, 504 for NoAnswerError, and 502 for every other LSQServiceError. The body has a ``detail``, as
+    FastAPI's own errors have, and the ``reference`` of the call. The error is logged with the same reference. The body
+    does not quote the service. The ``detail`` of a 422 is the message of the error, which may quote an argument of the
+    handler.
+
+    If the error is raised in a websocket that was accepted, the websocket is closed with the code 1011. An error in a
+    background task is raised after the response was sent, so catch it in the task. A mounted app needs its own
+    handlers.
     """
     app.add_exception_handler(LSQServiceError, _answer)
 
 
 async def _answer(request: HTTPConnection, error: Exception) -> Any:
-    """Return the response to an error; None for a websocket that was accepted, which is closed instead."""
+    """Return the response to an error. If a websocket was accepted, close it instead and return None."""
     status, headers = 502, {}
     detail: Any = "The ticket service failed."
     if isinstance(error, NotFoundError):
@@ -201,10 +215,10 @@ async def _answer(request: HTTPConnection, error: Exception) -> Any:
     reference = getattr(error, "reference", None)
     level = logging.WARNING if status in (502, 504) else logging.INFO
     method = request.scope.get("method", "WEBSOCKET")
-    path = quote(request.scope["path"])  # a path must not add lines to the log
+    path = quote(request.scope["path"])  # a line break in the path must not start a new line in the log
     logger.log(level, "%s %s: %d, because of %r (%s)", method, path, status, error, reference)
     if isinstance(request, WebSocket) and request.application_state is not WebSocketState.CONNECTING:
-        with suppress(RuntimeError, WebSocketDisconnect):  # it is closed already
+        with suppress(RuntimeError, WebSocketDisconnect):  # the websocket is closed already
             await request.close(1011)
         return None
     return JSONResponse({"detail": detail, "reference": reference}, status, headers)

@@ -1,8 +1,8 @@
-"""Traces and metrics of a client, following the semantic conventions of OpenTelemetry for HTTP::
+"""Traces and metrics of a client, according to OpenTelemetry's semantic conventions for HTTP::
 
     ServiceClient(config, hooks=[OpenTelemetryHook()])
 
-Spans and metrics do not contain keys, bodies, or addresses of leads. Needs the extra ``otel``.
+Spans and metrics do not contain API keys, bodies, or addresses of leads. Needs the extra ``otel``.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ except ImportError as _error:
     ) from _error
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-_STATS_TIMEOUT = 0.2  # s for which the thread of a metric reader waits for the event loop of the client
+_STATS_TIMEOUT = 0.2  # seconds that a metric reader's thread waits for the client's event loop
 
 
 @attrs.define(eq=False)
 class _TracedCall:
-    """The spans of a call, and its waits."""
+    """The spans of one call, the total of its waits for the rate limit, and the end of its last attempt."""
 
     span: trace.Span
     context: otel_context.Context
@@ -51,15 +51,16 @@ class _TracedCall:
 class OpenTelemetryHook:
     """A hook that makes spans and metrics. One hook can serve several clients.
 
-    Each call has an INTERNAL span such as ``lsq tickets.create``, and each of its attempts a CLIENT span such as ``POST
+    Each call has an INTERNAL span such as ``lsq tickets.create``. Each attempt has a CLIENT span such as ``POST
     /api/tenants/{org_id}/tickets``. If ``opentelemetry-instrumentation-httpx`` is active, its CLIENT spans are children
-    of the call's span, and this hook makes none.
+    of the span of the call, and this hook makes no CLIENT spans.
 
-    Histograms, in seconds: ``lsq.limit.wait`` for the rate limit, ``lsq.send.duration`` of an attempt,
-    ``lsq.backoff.wait`` between two attempts. Gauges: ``lsq.limit.slots.used`` and ``lsq.limit.slots.free``. Counters:
-    ``lsq.refusals`` by the rate limit, ``lsq.retries``, ``lsq.unknown_outcomes``, ``lsq.possible_duplicates``.
+    Histograms, in seconds: ``lsq.limit.wait`` (an attempt waits for the rate limit), ``lsq.send.duration`` (from the
+    request to the end of the response), and ``lsq.backoff.wait`` (between two attempts). Gauges:
+    ``lsq.limit.slots.used`` and ``lsq.limit.slots.free``. Counters: ``lsq.refusals`` (attempts that the service refused
+    because of its rate limit), ``lsq.retries``, ``lsq.unknown_outcomes`` and ``lsq.possible_duplicates``.
 
-    The providers default to the global ones of OpenTelemetry.
+    By default, the global providers of OpenTelemetry are used.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class OpenTelemetryHook:
             for name, text in (
                 ("lsq.limit.wait", "Time that an attempt waited for the rate limit"),
                 ("lsq.send.duration", "Time from the start of a request to the end of its response"),
-                ("lsq.backoff.wait", "Time between two attempts, without the wait for the rate limit"),
+                ("lsq.backoff.wait", "Time between two attempts of a call, without the wait for the rate limit"),
             )
         )
         self._refusals, self._retries, self._unknown, self._duplicates = (
@@ -88,13 +89,13 @@ class OpenTelemetryHook:
         )
         for name, text in (("used", "Slots of the rate limit in use"), ("free", "Slots of the rate limit not in use")):
             meter.create_observable_gauge(f"lsq.limit.slots.{name}", [partial(self._observe, name)], "{slot}", text)
-        self._call: ContextVar[_TracedCall] = ContextVar("lsq_service_async.call")  # per call
+        self._call: ContextVar[_TracedCall] = ContextVar("lsq_service_async.call")  # each call has its own value
         self._clients: WeakSet[ServiceClient] = WeakSet()
-        self._lock = Lock()  # of the clients
+        self._lock = Lock()  # protects _clients
         self._loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
     def attach(self, client: ServiceClient) -> None:
-        """Observe the rate limit of a client. The client calls this."""
+        """Observe the rate limit of a client. `ServiceClient` calls this method."""
         with self._lock:
             self._clients.add(client)
 
@@ -114,7 +115,7 @@ class OpenTelemetryHook:
         span = self._tracer.start_span(f"lsq {_operation(event)}", attributes=attributes)
         call = _TracedCall(span, trace.set_span_in_context(span))
         self._call.set(call)
-        otel_context.attach(call.context)  # in the context of the hooks of this call, so it needs no detach
+        otel_context.attach(call.context)  # no detach: each call's hooks run in a separate context
 
     def _start_attempt(self, event: AttemptStarted) -> None:
         call, labels = self._call.get(), {"lsq.operation": _operation(event)}
@@ -172,15 +173,18 @@ class OpenTelemetryHook:
         return not any(getattr(one, "_is_instrumented_by_opentelemetry", False) for one in marked)
 
     def _observe(self, name: str, options: CallbackOptions) -> Iterator[Observation]:
-        """Yield the number of slots of all clients together. A metric reader calls this in its own thread."""
-        with self._lock:  # a set that grows while it is read raises RuntimeError
+        """Yield the total number of slots of all clients. A metric reader calls this in its own thread."""
+        with self._lock:  # iterating over a set while it grows raises RuntimeError
             limiters = {client.limiter for client in self._clients}
         found = [stats for limiter in limiters if (stats := self._stats(limiter))]
         if found:
             yield Observation(sum(getattr(stats, name) for stats in found))
 
     def _stats(self, limiter: Limiter) -> LimiterStats | None:
-        """Return the stats of a limiter, which only its event loop may read; None if no loop has it open."""
+        """Return the stats of a limiter; None if the limiter is not open in any loop.
+
+        Only the event loop of the limiter may read them. From another thread, each known loop is tried.
+        """
 
         async def read() -> LimiterStats:
             return limiter.stats()
@@ -196,12 +200,12 @@ class OpenTelemetryHook:
 
 
 def _operation(event: CallStarted | AttemptStarted | AttemptEnded | CallEnded) -> str:
-    """The operation; "request" for `client.request`, whose operation contains its path."""
+    """Return the operation; "request" for `client.request`, whose operation contains the path."""
     return "request" if " " in event.operation else event.operation
 
 
 def _end(span: trace.Span, error: BaseException | None, error_type: str | None = None) -> None:
-    """End a span. The message of an error is left out, because it may quote the service."""
+    """End a span. Its error has no message, because the message may quote the service."""
     if error is not None:
         span.set_attribute("error.type", error_type or type(error).__qualname__)
         span.set_status(trace.StatusCode.ERROR)

@@ -4,8 +4,8 @@
         receipt = await lsq_client.tickets.create(NewTicket(lead_id="45b5", title="Router down", status="Open"))
         assert lsq_emulator.tickets[receipt.number].fields["Title"] == "Router down"
 
-They work with pytest-asyncio, anyio and `asyncio.run`. pytest loads this module in every run, so it imports the package
-only in a fixture. Needs the extra ``emulator``.
+The fixtures work with pytest-asyncio, anyio and `asyncio.run`. Needs the extra ``emulator``. pytest loads this module
+in every run, so only the fixtures import the package.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from .. import Config, ServiceClient
     from ..emulator import Emulator
 
-_CLOSE_TIMEOUT = 60.0  # s
-_GRACE = 0.002  # s for which the loop waits for sockets and threads before its clock jumps
+_CLOSE_TIMEOUT = 60.0  # seconds
+_GRACE = 0.002  # seconds that a loop waits for sockets and threads before its clock jumps
 
 
 _real_time = asyncio.BaseEventLoop.time
 _ahead: WeakKeyDictionary[asyncio.AbstractEventLoop, float] = WeakKeyDictionary()
-"""The seconds by which the clocks of event loops are ahead. They stay ahead, because such a clock must not go back."""
+"""The seconds by which the clock of each event loop is ahead. They never decrease, because a clock must not go back."""
 
 
 def _time(loop: asyncio.BaseEventLoop) -> float:
@@ -37,16 +37,19 @@ def _time(loop: asyncio.BaseEventLoop) -> float:
 
 
 class _JumpingClock:
-    """A hook that makes the clock of an event loop jump to the next timer while calls are open and nothing happens."""
+    """A hook that skips waits.
+
+    While calls are open and nothing else happens, the clock of the event loop jumps to the next timer.
+    """
 
     def __init__(self) -> None:
         self.loops: dict[asyncio.AbstractEventLoop, int] = {}
-        """The loops that have made calls, and the number of open calls of each."""
+        """The number of open calls in each event loop that has made calls."""
 
     def __call__(self, event: object, /) -> None:
         loop: Any = asyncio.get_running_loop()
         if loop not in self.loops:
-            with suppress(AttributeError):  # uvloop has no selector, so its time is real
+            with suppress(AttributeError):  # uvloop has no selector, so its waits take real time
                 loop._selector.select = partial(self._jump, loop, type(loop._selector).select)
         change = {"CallStarted": 1, "CallEnded": -1}.get(type(event).__name__, 0)
         self.loops[loop] = self.loops.get(loop, 0) + change
@@ -67,7 +70,7 @@ def _lsq_clock() -> _JumpingClock:
 
 @pytest.fixture
 def lsq_emulator() -> Emulator:
-    """An emulator without a socket. Check its ``tickets`` and ``calls``; make calls fail with ``faults.add(...)``."""
+    """An emulator without a socket. Check its ``tickets`` and ``calls``; add faults with ``faults.add(...)``."""
     from ..emulator import Emulator
 
     return Emulator(clock=lambda: asyncio.get_running_loop().time())
@@ -75,7 +78,10 @@ def lsq_emulator() -> Emulator:
 
 @pytest.fixture
 def lsq_config(lsq_emulator: Emulator, _lsq_clock: _JumpingClock, monkeypatch: pytest.MonkeyPatch) -> Config:
-    """Settings for the emulator. During the test, every client with these settings calls it without a socket."""
+    """The Config for ``lsq_emulator``.
+
+    During the test, every client with the ``base_url`` of this Config calls the emulator without a socket.
+    """
     import httpx
 
     from .. import Config, ServiceClient
@@ -84,7 +90,7 @@ def lsq_config(lsq_emulator: Emulator, _lsq_clock: _JumpingClock, monkeypatch: p
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             try:
                 return await super().handle_async_request(request)
-            except ConnectionResetError as error:  # the emulator raises it to drop a connection
+            except ConnectionResetError as error:  # a fault drops the connection
                 raise httpx.ReadError(str(error), request=request) from error
 
     settings = lsq_emulator.settings
@@ -104,17 +110,17 @@ def lsq_config(lsq_emulator: Emulator, _lsq_clock: _JumpingClock, monkeypatch: p
 
 @pytest.fixture
 def lsq_client(lsq_config: Config) -> Iterator[ServiceClient]:
-    """A client of the emulator. It need not be opened or closed, and its waits take no time."""
+    """A client of ``lsq_emulator``. Its waits take no time. You need not open or close it."""
     from .. import ServiceClient
 
-    loops: set[asyncio.AbstractEventLoop] = set()  # the one in which the client is used; none if it makes no call
+    loops: set[asyncio.AbstractEventLoop] = set()  # the loop in which the client is used, or none
     client = ServiceClient(lsq_config, hooks=[lambda event: loops.add(asyncio.get_running_loop())])
     yield client
     for loop in loops:
         if loop.is_closed():
-            with suppress(StopIteration):  # nothing is left to wait for
+            with suppress(StopIteration):  # aclose completes without waiting, because the loop is closed
                 client.aclose().send(None)
-        elif loop.is_running():  # in the thread of an app whose TestClient several tests use
+        elif loop.is_running():  # in another thread: several tests share a TestClient, whose app uses the client
             asyncio.run_coroutine_threadsafe(client.aclose(), loop).result(_CLOSE_TIMEOUT)
         else:
             loop.run_until_complete(client.aclose())

@@ -201,7 +201,7 @@ async def test_the_size_of_a_store_is_bounded(connect, new_ticket):
     async with connect(emulator) as client:
         answers = [await client.post("/tickets", json=new_ticket) for _ in range(9)]
         assert {answer.status_code for answer in answers} == {200, 507}
-        assert answers[-1].text == "The emulator is full: its tickets have more than 2000 characters. Reset it."
+        assert answers[-1].text == "The emulator is full: its tickets would have more than 2000 characters. Reset it."
         assert (await client.get("/tickets/1")).status_code == 200
         emulator.reset()
         assert (await client.post("/tickets", json=new_ticket)).status_code == 200
