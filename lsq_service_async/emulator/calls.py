@@ -30,7 +30,7 @@ RECENT = 1000
 
 @dataclass
 class Exchange:
-    """One request and its response. A fault calls its methods to read, apply and answer the call.
+    """One request and its response. A fault uses this object to read, apply and answer the call.
 
     ``limit``: the calls and seconds of the rate limit. ``pause``: sleeps for a number of seconds on the emulator's
     clock.
@@ -101,7 +101,7 @@ class Exchange:
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """Applies to the next ``times`` calls with this ``method`` (None: any method) whose path contains ``path``."""
+    """A fault. It applies to the next ``times`` calls with this ``method`` (None: any) whose path contains ``path``."""
 
     times: int = 1
     method: str | None = None
@@ -124,9 +124,9 @@ class Fault:
 class Call:
     """One request and its result so far.
 
-    ``time``: when the request arrived, on the emulator's clock. ``refused``: whether the rate window refused the call;
+    ``time``: when the request arrived, on the emulator's clock. ``refused``: whether the rate limit refused the call;
     False for a 429 that a fault sent. ``status``: the status of the response, or None if no response was sent yet.
-    ``size``, ``sha256`` and ``files`` describe the body. Until the body is read to its end, they are None and empty.
+    ``size``, ``sha256`` and ``files`` describe the body; they are None, None and empty until the whole body is read.
     ``applied``: whether the call changed the store. ``seconds``: the time from the arrival to the end of the response.
     ``text`` and ``answer``: the JSON of the request and the body of the response, up to 16 KiB each. Both are kept for
     the last 1,000 calls only, and are None for older calls.
@@ -148,7 +148,7 @@ class Call:
 
 
 class CallLog:
-    """The last calls by their number.
+    """The log of calls, by their number.
 
     If there are more than ``keep`` calls and files together, the oldest calls are dropped.
     """

@@ -1,7 +1,7 @@
 """The page at ``/`` and the routes under ``/__emulator/``, which show and control an emulator over HTTP.
 
-Requests for them need no keys, do not count against the rate limit, and are not recorded. Web pages of other origins
-cannot send them.
+Requests for the page and these routes need no keys, do not count against the rate limit, and are not recorded. Web
+pages of other origins cannot send such requests.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from .window import Window, WindowKind, free_slots, kind_of
 CONTROL = "/__emulator"
 """Requests for the page at ``/`` and for paths with this prefix are not calls of the service."""
 
-_MOST_REQUESTS = 200  # at most so many in one event
+_MOST_REQUESTS = 200  # the most requests in one event
 
 IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 """Content types that the page shows as images. SVG is missing, because an SVG may contain scripts."""
@@ -141,7 +141,10 @@ class Control:
         )
 
     async def show_file(self, request: Request) -> Response:
-        """Return the content of a file. Anything but an image is sent as bytes that no browser runs."""
+        """Return the content of a file, by its SHA-256.
+
+        If ``type`` is an image type, the file is sent as this type; otherwise as bytes that browsers do not run.
+        """
         content = self.store.contents.get(request.path_params["sha256"])
         if content is None:
             raise HTTPException(404, "This file is not kept: only the last small files are, up to 16 MiB in total.")

@@ -42,7 +42,7 @@ class Settings(TypedDict):
 
 
 class Emulator:
-    """A stand-in for the service, with state and a strict rate limit. An open emulator listens on a loopback socket::
+    """A stand-in for the service, with tickets and a strict rate limit. An open emulator listens on a loopback socket::
 
         async with Emulator() as emulator:
             ServiceClient(Config(**emulator.settings))
@@ -53,13 +53,13 @@ class Emulator:
     ``rate_limit``: calls and seconds. ``window``: how calls are counted. It is "sliding", "fixed", "bucket" or
     "estimate" (`lsq_service_async.emulator.window` describes them), a `Window` with its own calls and seconds, or None
     for no limit. ``refused_count``: whether refused calls count too; some windows ignore this. ``leads_rate_limit``:
-    the rate limit for look-ups of leads. These are counted separately, by a window of the same kind (sliding if you
-    pass a `Window`).
+    the rate limit for look-ups of leads. Look-ups of leads are counted separately, by a window of the same kind
+    (sliding if you pass a `Window`).
 
     ``jitter``: each call waits up to this many seconds before it is counted, and again before its response is sent.
     ``port``: 0 takes a free port. ``clock``, ``sleep`` and ``random`` replace the clock, the waits and the random
-    numbers. ``store``: a `TicketStore`. Pass one to share tickets with another emulator, or to set the number of the
-    first ticket.
+    numbers. ``store``: a `TicketStore`. Pass a store to share tickets with another emulator, or to set the number of
+    the first ticket.
 
     ``admin``: if False, trash, field metadata and sub-types are answered with a 403, which no page documents.
     ``enforce_mandatory``: whether a new ticket without a mandatory field is refused with a 400. ``metadata_offset``:
@@ -67,9 +67,10 @@ class Emulator:
     the number of records before the page ("from_zero"), the position of the first record of the page ("from_one"), or
     the number of the page ("page").
 
-    ``facts``: `Facts` about one account, as an object, a mapping, or the path of a JSON file. Their ``window``,
+    ``facts``: facts about one account, as a `Facts` object, a mapping, or the path of a JSON file. Their ``window``,
     ``rate_limit`` and ``metadata_offset`` replace the arguments of the same names. ``keep``: the most calls and files,
-    counted together, that ``calls`` keeps. ``on_call``: a function that is called with each `Call` when it has ended.
+    counted together, that ``calls`` keeps. ``on_call``: a function that is called with each `Call` when the call has
+    ended.
     """
 
     def __init__(
@@ -173,21 +174,20 @@ class Emulator:
     def set_limit(self, rate_limit: tuple[int, float], window: WindowKind | Window | None = "sliding") -> None:
         """Count calls against this limit from now on.
 
-        Earlier calls do not count, unless you pass a `Window` that has already counted them. The rate of look-ups of
-        leads does not change.
+        Earlier calls do not count, unless you pass a `Window` that has already counted them. The rate limit for
+        look-ups of leads stays the same.
         """
         self.window = create_window(window, rate_limit, refused_count=self._refused_count)
-        # Each of the two APIs needs a window of its own. So if `window` is an instance, look-ups of leads get a sliding
-        # window.
+        # A `Window` instance counts the calls of one API only. If it is passed, look-ups of leads get a sliding window.
         kind = window if window is None or isinstance(window, str) else "sliding"
         self._leads_window = create_window(kind, self._leads_rate_limit, refused_count=self._refused_count)
 
     def reset(self) -> None:
         """Delete all tickets, calls and pending faults. Earlier calls no longer count against the limit.
 
-        A `Window` class that you wrote needs a method ``clear``; without it, the window still counts them. Ticket
-        numbers are not used again: a client raises OutcomeUnknownError if a create returns the number of another ticket
-        that it created.
+        A `Window` class that you wrote still counts earlier calls, unless it has a method ``clear``. Ticket numbers are
+        not used again: a client raises OutcomeUnknownError if a create returns the number of another ticket that it
+        created.
         """
         for task in self._late:
             task.cancel()
@@ -237,7 +237,7 @@ class Emulator:
 
         before = self._store.changes
         await self._service({**scope, "state": {**scope.get("state", {}), "body": body}}, receive, collect)
-        # An operation runs without interruption, so this call has made every change since then.
+        # Operations run without interruption, so no other call has changed the store in between.
         applied = self._store.changes != before
         record(applied=applied)
         self._store.keep_contents(body.contents if applied else {})
@@ -287,7 +287,7 @@ class Emulator:
     async def aclose(self) -> None:
         """Close all connections and free the port at once. Closing a closed emulator does nothing.
 
-        If the caller is cancelled, closing continues, and another call of ``aclose`` waits until it is complete.
+        If the caller is cancelled, closing continues. A second call of ``aclose`` waits until closing is complete.
         """
         for task in self._late:
             task.cancel()

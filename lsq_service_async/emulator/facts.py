@@ -32,12 +32,12 @@ class Facts:
     ``status`` and ``body`` of the response for a ticket that does not exist.
 
     ``gaps``: the share of ticket numbers that are skipped. ``numbers_ascend``: if False, each group of ten numbers is
-    assigned in random order. ``others``: the share of all tickets that other users create. These tickets get numbers
-    just before one of our tickets. ``neighbours_readable``: if False, our user cannot read the tickets of other users.
-    ``unreadable``: the share of all tickets that our user cannot read. ``unreadable_status``: the status of the
+    assigned in random order. ``others``: the share of tickets that are created by other users. They are created just
+    before one of our tickets. ``neighbours_readable``: if False, the user of the keys cannot read the tickets of other
+    users. ``unreadable``: the share of all tickets that this user cannot read. ``unreadable_status``: the status of the
     response for such a ticket. ``rewrites``: fields that an automation of the account changes right after a create,
-    with their new values. In a value, ``{value}`` is replaced by the value that was sent, and ``{number}`` by the
-    ticket's number.
+    with their new values. In a value, ``{value}`` is replaced by the value that the client sent, and ``{number}`` by
+    the ticket's number.
 
     ``metadata_offset``, ``fields`` and ``marker_field`` describe the field metadata. ``metadata_offset``, ``window``
     and ``rate_limit`` replace the arguments of the emulator with these names.
@@ -83,11 +83,13 @@ class Facts:
         return cls(**{name: value for name, value in (source or {}).items() if name in known and value is not None})
 
     def accepts(self, name: str) -> bool:
-        """Whether URLs accept this id, which is a number or a GUID."""
+        """Whether URLs accept ``name``, a number or a GUID, as the id of a ticket."""
         return ("number" if name.isdigit() else "guid") in self.ids_in_urls
 
     def can_read(self, ticket: StoredTicket) -> bool:
-        """Whether our user can read the ticket. Unreadable numbers are spread evenly, and are the same in every run."""
+        """Whether the user of the keys can read the ticket. Unreadable numbers are spread evenly, and are always the
+        same.
+        """
         if self.unreadable and int(ticket.number) * _GOLDEN % 1 < self.unreadable:
             return False
         return self.neighbours_readable or not ticket.by_others

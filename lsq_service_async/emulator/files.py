@@ -1,4 +1,4 @@
-"""Tickets in files: a SQLite file that keeps them when the emulator ends, and a JSONL file to load them from."""
+"""Tickets in files: a SQLite file that keeps them after the emulator ends, and a JSONL file to load them from."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ _FIELDS, _IDENTITY, _OTHER_COLUMNS = (load_data("seed")[names] for names in ("fi
 class TicketFile(TicketStore):
     """A store that keeps tickets, leads and numbering in a SQLite file. They survive even if the process is killed.
 
-    Only this user can read a file that is created. ValueError if the file is not a file of an emulator, if another user
-    owns it or can write to it, or if another emulator uses it. OSError if the path is a folder or a symbolic link, or
-    cannot be opened.
+    A new file can be read by this user only. ValueError if the file is not a file of an emulator, if another user owns
+    it or can write to it, or if another emulator uses it. OSError if the path is a folder or a symbolic link, or cannot
+    be opened.
     """
 
     def __init__(self, path: str | os.PathLike[str], **options: Any) -> None:
@@ -47,7 +47,7 @@ class TicketFile(TicketStore):
         is_foreign = hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o022)
         if is_foreign or not stat.S_ISREG(status.st_mode):
             raise ValueError(f"{os.fspath(path)} must be a regular file, owned by this user and writable by no other")
-        # Commits do not wait for the disk (synchronous = OFF). So they survive the end of the process, but not a power
+        # With synchronous = OFF, commits do not wait for the disk: they survive the end of the process, but no power
         # failure.
         self._file = sqlite3.connect(path, timeout=0, isolation_level=None)
         try:
@@ -143,7 +143,7 @@ def seed(store: TicketStore, path: str | os.PathLike[str]) -> int:
                 raise ValueError(f"{os.fspath(path)}, line {place}: {error}") from error
             entries.append(entry)
             numbers |= {number} - {"None"}
-    for entry in sorted(entries, key=lambda entry: "number" not in entry):  # given numbers first
+    for entry in sorted(entries, key=lambda entry: "number" not in entry):  # lines with a number first
         store.create(**entry)
     return len(entries)
 
@@ -174,7 +174,9 @@ def _seed_fields(line: dict[str, Any]) -> Iterator[tuple[str, Value]]:
         if not all(isinstance(name, str) for name, _ in pairs):
             raise TypeError
     except (TypeError, KeyError, ValueError):
-        raise ValueError("Fields must be a list of objects with a SchemaName and a Value") from None
+        raise ValueError(
+            "Fields must be a list of objects with a SchemaName and a Value, and fields an object"
+        ) from None
     for name, value in pairs:
         if name in _OTHER_COLUMNS or name[:1].islower():
             # The output of `ticket get` has all fields in "fields". Its other names are not fields, and are left out.

@@ -1,6 +1,6 @@
 """Checks of JSON requests against the vendor's pages, and the documented texts of statuses.
 
-A request that differs from its page is answered with a 400 that names the attribute. Every page has the same table of
+A request that does not match its page is answered with a 400 that contains the reason. Every page has the same table of
 status texts, for example https://apidocs.leadsquared.com/create-tickets/. That a response has this text as its whole
 body is an inference.
 """
@@ -58,9 +58,9 @@ def not_per_spec(reason: str) -> HTTPException:
 
 
 def read_json(body: Body, *media_types: str, **rules: Rule) -> dict[str, Any]:
-    """Return the attributes that ``rules`` names, or raise a 400 if the body breaks a rule.
+    """Return the attributes that ``rules`` names. Raise a 400 if the body is not valid or breaks a rule.
 
-    They are read from a JSON body, or from the part ticketDTO of a form.
+    The attributes are read from a JSON body, or from the part ticketDTO of a form.
     """
     media_types = media_types or (JSON_BODY,)
     if body.media_type not in media_types:

@@ -60,7 +60,7 @@ _FIELDS = load_data("fields")
 def _account_fields(facts: Facts) -> list[dict[str, Any]]:
     """Return the field metadata of an account.
 
-    They are the account's own fields or the invented ones, and the marker field.
+    These are the fields of ``facts``, or else the invented fields, and the marker field.
     """
     template, marker = _FIELDS["template"], facts.marker_field
     fields = [*(facts.fields or _FIELDS["fields"])]
@@ -104,8 +104,8 @@ class Operations:
     def service(self) -> Starlette:
         """Return the application that carries out calls. Its endpoints read the body from ``request.state.body``.
 
-        It does not check the rate limit. If no operation has the path and method of a call, the call is answered with
-        the documented 404.
+        The application does not check the rate limit. A call that matches no operation is answered with the documented
+        404.
         """
         tenant, marketing = f"/api/tenants/{self.org_id}", f"{MARKETING}LeadManagement.svc"
         operations = [
@@ -154,7 +154,7 @@ class Operations:
         return _receipt(ticket, Message="Ticket properties have been updated successfully")
 
     async def get_ticket(self, request: Request) -> Response:
-        """https://apidocs.leadsquared.com/get-a-tickets-details-by-id/: by number. By GUID is an inference."""
+        """https://apidocs.leadsquared.com/get-a-tickets-details-by-id/: by number, or by GUID (an inference)."""
         return _json(_ticket_json(self._ticket_of(request)))
 
     async def trash_tickets(self, request: Request) -> Response:
@@ -184,7 +184,7 @@ class Operations:
         return _json({"Total": len(listed), "Conversations": None, "ConversationList": listed})
 
     async def add_note(self, request: Request) -> Response:
-        """https://apidocs.leadsquared.com/post-an-internal-note-on-a-ticket-2/: "Permament" is vendor spelling."""
+        """https://apidocs.leadsquared.com/post-an-internal-note-on-a-ticket-2/: StorageType is "Permament" (sic)."""
         kinds = {"ActivityType": one_of("CreateInternalNote"), "StorageType": one_of("Permament")}
         payload = read_json(request.state.body, **kinds, RelatedTicketId=NUMBER, TextPart=TEXT)
         ticket = self._ticket(str(payload["RelatedTicketId"]))
@@ -254,7 +254,7 @@ class Operations:
 
 @dataclass(frozen=True)
 class KeyMiddleware:
-    """Answers 401 unless both keys are right. The two APIs use different header names."""
+    """Answers 401 unless both keys are right. The marketing API uses other header names."""
 
     app: ASGIApp
     keys: tuple[str, str]

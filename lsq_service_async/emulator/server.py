@@ -49,7 +49,7 @@ class Connection(H11Protocol):
 
     def __init__(self, config: Config, state: ServerState) -> None:
         super().__init__(config, state, {HANG_UP: self.hang_up})
-        # The setting access_log of Config would silence every other uvicorn server in the process, too.
+        # Config(access_log=False) would silence the access log of every uvicorn server in the process.
         self.access_log = False
 
     def hang_up(self, reset: bool) -> None:
@@ -78,8 +78,8 @@ class Listener:
     async def close(self) -> None:
         """Abort every connection, cancel every open call, and free the port. Does not wait for clients."""
         # If an asyncio server closes while it accepts a connection, the connection stays open and unread. So stop
-        # accepting first. An accept that has begun takes three turns of the loop.
-        with suppress(NotImplementedError):  # on Windows
+        # accepting first, and wait three turns of the loop, in which an accept that has begun is completed.
+        with suppress(NotImplementedError):  # event loops of Windows have no remove_reader
             for listening in self._server.sockets:
                 self._server.get_loop().remove_reader(listening.fileno())
         for _ in range(3):
@@ -101,8 +101,8 @@ async def listen(app: ASGIApp, host: str, port: int) -> Listener:
     """Serve the application at this address. Port 0 takes a free port. OSError if the port is taken."""
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        # Calls are cancelled only when the server closes. uvicorn would log the cancellation as an error of the
-        # application.
+        # Calls are cancelled only when the server closes. Without this, uvicorn would log each cancellation as an
+        # error.
         with suppress(asyncio.CancelledError):
             await (check_host(scope) or app)(scope, receive, send)
 

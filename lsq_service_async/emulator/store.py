@@ -126,7 +126,7 @@ class TicketStore:
         self.changes: int = 0
         """The number of changes so far."""
         self.history: dict[str, list[tuple[datetime, str]]] = {}
-        """The last changes of each ticket, by its number. Each has a time and a text."""
+        """The last changes of each ticket, by ticket number: the time of each change, and a text."""
         self.contents: OrderedDict[str, bytes] = OrderedDict()
         """The last small files that were received, by their SHA-256. The oldest are dropped."""
         self.draw: Callable[[int], list[int]] = lambda first: [first]
@@ -151,7 +151,7 @@ class TicketStore:
     ) -> StoredTicket:
         """Store a new ticket, by default with the next number and a new GUID.
 
-        If ``lead_id`` is None, the fields that describe the lead identify it.
+        If ``lead_id`` is None, the lead is found or created by means of the LeadDetail fields.
         """
         if number is None:
             if not self._drawn:
@@ -272,7 +272,7 @@ class LeadStore:
     def by_phone(self, phone: str) -> Lead | None:
         """Find a lead by its Phone or Mobile, as stored or as digits only.
 
-        The country code can be left out if it is stored with a hyphen after it.
+        A country code that is stored as in "+91-5550100001", with a hyphen after it, can be left out.
         """
         return self._by_phone.get(phone)
 

@@ -20,7 +20,7 @@ WindowKind = Literal["sliding", "fixed", "bucket", "estimate"]
 class Window(Protocol):
     """Counts the calls of one account: at most ``calls`` in ``per`` seconds.
 
-    A window can have a method ``clear()``. The emulator calls it on a reset, and it must forget all calls.
+    A window can have a method ``clear()`` that forgets all calls. The emulator calls it on a reset.
     """
 
     @property
@@ -95,7 +95,8 @@ class TokenBucket(_Limit):
     """A bucket of ``calls`` tokens. It begins full, and is refilled evenly with ``calls`` tokens per ``per`` seconds.
 
     An allowed call takes one token. A refused call takes none, whatever ``refused_count`` is. Nearly ``2 * calls``
-    calls can pass within ``per`` seconds. A client that steadily sends faster than the refill has some calls refused.
+    calls can pass within ``per`` seconds. If a client steadily sends faster than the refill, some of its calls are
+    refused.
     """
 
     def clear(self) -> None:
@@ -121,8 +122,8 @@ class TwoBucketEstimate(_Limit):
 
     With ``phase=None``, the first bucket begins with the first call, as in HAProxy. After a bucket without a call, the
     next call begins a new bucket. If ``phase`` is a number, buckets begin at ``phase + n * per``, as in other
-    sliding-window counters. With ``refused_count``, refused calls count, as in HAProxy. Without it, fewer calls are
-    refused.
+    sliding-window counters. Refused calls count, as in HAProxy. With ``refused_count=False`` they do not, and fewer
+    calls are refused.
     """
 
     def __init__(self, calls: int, per: float, *, phase: float | None = None, refused_count: bool = True) -> None:

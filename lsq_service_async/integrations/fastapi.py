@@ -76,15 +76,15 @@ def lifespan(
     ``config`` is a Config, or a function that returns one. With ``Config.from_env``, the module of the app can be
     imported before the environment variables are set.
 
-    ``own`` is your own lifespan. It runs while the client is open, can get the client with `client_of`, and can yield a
-    state. For a second account, open a second client in ``own``.
+    ``own`` is your own lifespan. It runs while the client is open. It can get the client with `client_of`, and can
+    yield a state. For a second account, open a second client in ``own``.
 
     ``limiter`` and ``hooks`` are passed to `ServiceClient`. If the server runs several worker processes, use a
     HostLimiter or a RedisLimiter. If ``config`` is a function and ``limiter`` is not given, LSQ_LIMIT_FILE and
     LSQ_LIMIT_REDIS are used as in `ServiceClient.from_env`.
 
-    ``http_client`` is a function that returns an AsyncClient of httpx or httpx2. It is called when the app starts, in
-    the event loop of the app. Its AsyncClient is closed when the app stops.
+    ``http_client`` is a function that returns an AsyncClient of httpx or httpx2. The function is called when the app
+    starts, in the event loop of the app. The AsyncClient is closed when the app stops.
 
     Wrong arguments raise ConfigurationError.
     """
@@ -122,7 +122,7 @@ def lifespan(
 
 
 def _context_of(name: str, make: Callable[..., Any] | None, *arguments: Any) -> AbstractAsyncContextManager[Any]:
-    """Call a function of the caller, and return its context manager; ConfigurationError if the result is not one."""
+    """Call ``make``, and return its async context manager; ConfigurationError if ``make`` does not return one."""
     made = nullcontext() if make is None else make(*arguments)
     if not hasattr(made, "__aenter__"):
         hint = "put @asynccontextmanager on it" if name == "own" else "return an httpx.AsyncClient"
@@ -139,7 +139,9 @@ async def _stored(app: FastAPI, client: ServiceClient) -> AsyncIterator[State]:
     opened, before = _Opened(client, asyncio.get_running_loop()), getattr(app.state, _STATE_KEY, None)
     if before is not None and before.loop is opened.loop:
         # With two clients in one app, handlers would use one of them, and `client_of` the other.
-        raise ConfigurationError("this app has a client already; for a second account, open one in your own lifespan")
+        raise ConfigurationError(
+            "this app has a client already; for a second account, open another in your own lifespan"
+        )
     setattr(app.state, _STATE_KEY, opened)
     try:
         yield {_STATE_KEY: opened}
@@ -218,7 +220,7 @@ async def _answer(request: HTTPConnection, error: Exception) -> Any:
     path = quote(request.scope["path"])  # a line break in the path must not start a new line in the log
     logger.log(level, "%s %s: %d, because of %r (%s)", method, path, status, error, reference)
     if isinstance(request, WebSocket) and request.application_state is not WebSocketState.CONNECTING:
-        with suppress(RuntimeError, WebSocketDisconnect):  # the websocket is closed already
+        with suppress(RuntimeError, WebSocketDisconnect):  # the websocket may be closed already
             await request.close(1011)
         return None
     return JSONResponse({"detail": detail, "reference": reference}, status, headers)

@@ -183,7 +183,7 @@ class OpenTelemetryHook:
     def _stats(self, limiter: Limiter) -> LimiterStats | None:
         """Return the stats of a limiter; None if the limiter is not open in any loop.
 
-        Only the event loop of the limiter may read them. From another thread, each known loop is tried.
+        The stats may be read only in the event loop of the limiter, so each known loop is tried.
         """
 
         async def read() -> LimiterStats:
@@ -205,7 +205,7 @@ def _operation(event: CallStarted | AttemptStarted | AttemptEnded | CallEnded) -
 
 
 def _end(span: trace.Span, error: BaseException | None, error_type: str | None = None) -> None:
-    """End a span. Its error has no message, because the message may quote the service."""
+    """End a span. The message of an error is left out, because the message may quote the service."""
     if error is not None:
         span.set_attribute("error.type", error_type or type(error).__qualname__)
         span.set_status(trace.StatusCode.ERROR)

@@ -113,7 +113,7 @@ def lsq_client(lsq_config: Config) -> Iterator[ServiceClient]:
     """A client of ``lsq_emulator``. Its waits take no time. You need not open or close it."""
     from .. import ServiceClient
 
-    loops: set[asyncio.AbstractEventLoop] = set()  # the loop in which the client is used, or none
+    loops: set[asyncio.AbstractEventLoop] = set()  # the loop in which the client made calls, if any
     client = ServiceClient(lsq_config, hooks=[lambda event: loops.add(asyncio.get_running_loop())])
     yield client
     for loop in loops:
