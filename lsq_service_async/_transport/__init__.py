@@ -1,1 +1,1 @@
-"""Sends calls over the network: `pipeline` is the entry, `attempt` is one request, `session` opens and closes all."""
+"""Sends calls over the network: `session` opens and closes everything, `pipeline` sends a call, `attempt` a request."""

@@ -1,4 +1,4 @@
-"""Makes one attempt: an HTTP request and its response. Only this module puts the keys on a request."""
+"""Makes one attempt: an HTTP request and its response. Only this module adds the API keys to a request."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .redact import Redactor
 from .response_body import read_body, read_in_steps
 from .upload import WRITE_SIZE, BodyFailedError, FileReader, multipart
 
-_url = lru_cache(maxsize=32)(httpx.URL)  # parsing a URL takes long, and most creates have the same one
+_url = lru_cache(maxsize=32)(httpx.URL)  # parsing a URL takes long, and most creates have the same URL
 _KEY_HEADERS = {
     Api.TENANT: ("X-LSQ-ACCESS-KEY", "X-LSQ-SECRET-KEY"),
     Api.METADATA: ("X-LSQ-ACCESS-KEY", "X-LSQ-SECRET-KEY"),
@@ -33,14 +33,14 @@ _KEY_HEADERS = {
 
 
 class LeaseEndedError(Exception):
-    """The process was suspended until its slot for the attempt expired."""
+    """The slot expired before the request was sent, because the process was suspended."""
 
 
 class HttpSender:
-    """Sends the requests of a client over httpx, one for each call of `send`.
+    """Sends the requests of a client with httpx: one request each time `send` is called.
 
-    ``interruptible`` has the tasks that send a request or read its response. The others must not be cancelled: a task
-    that is cancelled while it closes a response can leak its connection (httpx 0.28).
+    ``interruptible`` has the tasks that are sending a request or reading its response. Other tasks must not be
+    cancelled: with httpx 0.28, a task that is cancelled while it closes a response can leak the connection.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class HttpSender:
         self._config = config
         self._redact = Redactor(config.access_key, config.secret_key)
         self._http = http
-        self._keeps_headers = keeps_headers  # even those of a successful response, for the hooks
+        self._keeps_headers = keeps_headers  # True: for the hooks, also keep the headers of successful responses
         self._numbers = TicketNumbers()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lsq_service_async decode")
         origins = {Api.TENANT: config.base_url, Api.METADATA: config.metadata_url, Api.LEADS: config.leads_url}
@@ -64,7 +64,7 @@ class HttpSender:
         self._hosts = {api: httpx.URL(origin) for api, origin in origins.items()}
         common = [(b"User-Agent", user_agent.encode()), (b"Accept", b"application/json"), (b"Accept-Encoding", b"gzip")]
         self._common_headers = {api: [(b"Host", host.netloc), *common] for api, host in self._hosts.items()}
-        # For messages, without the user and password. The proxies of a caller's own client are not known.
+        # The proxy URLs for messages, without user and password. The proxies of a caller's own client are not known.
         self._proxies = {api: f" {proxies[origin].url}" for api, origin in origins.items() if origin in proxies}
 
     async def send(self, context: CallContext) -> AttemptResult[Any]:
@@ -72,7 +72,7 @@ class HttpSender:
         try:
             result = await self._exchange(context)
         except LeaseEndedError:
-            reason = "The process was suspended before the request was sent, and its slot expired. Nothing was applied."
+            reason = "The process was suspended before the request was sent, and the slot expired. Nothing was applied."
             return AttemptResult(outcome=Outcome.NOT_APPLIED, error=NotSentError(reason), retry=Retry.AT_ONCE)
         except Exception as error:
             result = failed_result(context, error, self._redact, self._proxies.get(context.call.api, ""))
@@ -114,14 +114,14 @@ class HttpSender:
             try:
                 request.headers[access] = self._config.access_key.reveal()
                 request.headers[secret] = self._config.secret_key.reveal()
-                _check_lease(context)  # here too, because some transports report no events
+                _check_lease(context)  # checked here and in `trace`, because some transports report no events
                 context.fully_sent = context.fully_sent and not self._http.is_closed
                 async with timer:
                     response = await self._http.send(request, auth=None, follow_redirects=False, stream=True)
             except httpx.HTTPStatusError as error:
                 if (error.request.method, error.request.url) != (request.method, request.url):
                     raise  # a hook of the caller's client made its own request
-                response = error.response  # a response hook of the caller's client raised it
+                response = error.response  # a response hook of the caller's client raised the error
             except (httpx.ReadTimeout, httpx.WriteTimeout, TimeoutError):
                 context.silence = clock() - context.sent_at
                 raise
@@ -130,9 +130,10 @@ class HttpSender:
             context.silence = None
             if getattr(response.extensions.get("network_stream"), "last_read", math.inf) < context.sent_at:
                 raise httpx.RemoteProtocolError("the connection already held a response when the request was sent")
-            response.next_request = None  # httpx would copy the keys to the target of a redirect
+            response.next_request = None  # after a redirect, this is a request with the keys
             until = timer.when() or clock() + timeout
-            request.extensions["timeout"]["read"] = None  # httpx reads this before the body
+            # httpx looks up this timeout before it reads the body. None disables it, because `read_body` has its own.
+            request.extensions["timeout"]["read"] = None
             result = await self._parse(context, response, await read_body(context, response, until))
             if result.must_close and response.http_version != "HTTP/2":  # HTTP/2: other calls use the connection too
                 with suppress(Exception):
@@ -160,7 +161,7 @@ class HttpSender:
         """Return the result of a response. An answer that takes long to decode is decoded in a thread."""
         call, headers = context.call, dict(response.headers.items())
         if "retry-after" in headers:
-            headers.setdefault("date", formatdate(usegmt=True))  # RFC 9110, 6.6.1: the time of arrival
+            headers.setdefault("date", formatdate(usegmt=True))  # RFC 9110, 6.6.1: if missing, the time of arrival
         about = call, response.status_code, headers, body, self._redact
         if len(body) <= MAX_ERROR + MAX_KEY:
             result = parse_response(*about)
@@ -168,7 +169,7 @@ class HttpSender:
             result = await asyncio.get_running_loop().run_in_executor(self._thread, parse_response, *about)
         if call.create is None or result.record is None or self._numbers.add(result.record.number):
             return result
-        # A proxy may have mixed up the answers.
+        # The answer is not that of this create. A proxy may have mixed up answers.
         reason = (
             f"it was answered with the number of another ticket that this client created, {result.record.number:.40}"
         )
@@ -178,7 +179,7 @@ class HttpSender:
         return AttemptResult(outcome=Outcome.UNKNOWN, error=error, status=result.status, must_close=True)
 
     def _request(self, context: CallContext, body: RequestBody) -> httpx.Request:
-        """Build a request. `build_request` of the client would add the client's own headers, cookies and parameters."""
+        """Build a request. The client's own `build_request` would add its headers, cookies and parameters."""
         call = context.call
         text = self._urls[call.api] + call.path
         url = httpx.URL(text, params=call.params) if call.params else _url(text)
@@ -193,9 +194,9 @@ class HttpSender:
 
 
 class RequestBody(httpx.AsyncByteStream):
-    """The body of one attempt, JSON or multipart, of ``length`` bytes. The context records how much of it was sent.
+    """The body of one attempt: JSON or multipart, ``length`` bytes. The context records how much of the body was sent.
 
-    ``timer`` starts with the last bytes, and limits the wait for the response.
+    ``timer`` starts when the last bytes are sent. It limits the wait for the response.
     """
 
     def __init__(self, context: CallContext, timer: asyncio.Timeout, *, hash_files: bool) -> None:
@@ -216,12 +217,13 @@ class RequestBody(httpx.AsyncByteStream):
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Check the lease and the caller just before the first byte, and make new connections read in small steps.
 
-        If there is no body, the request counts as sent from the beginning of its headers. Else it counts as sent from
-        the beginning of its body, until that is read from here: hooks and transports of a caller may have read it
-        before, or replaced it. Over HTTP/2, httpx does not read an empty body.
+        A request without a body counts as sent as soon as its headers are being sent. A request with a body counts as
+        sent as soon as its body is being sent, because a hook or a transport of the caller may have read the body
+        before, or replaced it. If the transport then iterates over this object, `__aiter__` counts the bytes that are
+        sent. Over HTTP/2, httpx does not iterate over an empty body.
         """
         context = self._context
-        if getattr(info.get("request"), "method", None) == b"CONNECT":  # to a proxy
+        if getattr(info.get("request"), "method", None) == b"CONNECT":  # opens a tunnel through a proxy
             return
         if event.endswith("send_request_headers.started"):
             _check_lease(context)
@@ -255,7 +257,7 @@ class RequestBody(httpx.AsyncByteStream):
                 try:
                     context.call.progress(sent, self.length)
                 except (Exception, asyncio.CancelledError) as error:
-                    context.progress = self.length  # so that it is not called again
+                    context.progress = self.length  # so that the callback is not called again
                     with suppress(Exception):
                         text = "A progress callback raised %s. It is not called again for this call."
                         logger.error(text, printable(repr(error), 300))
@@ -282,7 +284,7 @@ class RequestBody(httpx.AsyncByteStream):
 
 
 def _check_lease(context: CallContext) -> None:
-    is_valid = getattr(context.slot, "is_valid", None)  # a slot that the caller has wrapped may have no such method
+    is_valid = getattr(context.slot, "is_valid", None)  # the slot of a caller's own limiter may have no such method
     if is_valid is not None and not is_valid():
         raise LeaseEndedError
     context.sent_at = context.clock()

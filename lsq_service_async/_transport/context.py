@@ -1,4 +1,4 @@
-"""The state of one call while it is sent."""
+"""The state of one call while it is being sent."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from ..limits import Slot
 
 @attrs.define(eq=False, kw_only=True)
 class CallContext:
-    """One call and its attempts so far. ``clock`` is the time of the event loop; ``started`` and ``deadline`` use it.
+    """One call and its attempts so far.
 
-    ``number`` is the number of attempts so far. The attributes after it describe the latest attempt.
+    ``clock`` returns the time of the event loop; ``started`` and ``deadline`` are such times. ``number`` is the number
+    of attempts so far. The attributes below ``number`` describe the latest attempt.
     """
 
     call: Call[Any]
@@ -30,16 +31,17 @@ class CallContext:
     deadline: float | None
     reference: str
     boundary: str = attrs.field(factory=partial(secrets.token_hex, 16))
-    """The boundary of a multipart body. It is the same in all attempts, which send the same bytes."""
+    """The boundary of a multipart body. It is the same in all attempts, so that they send the same bytes."""
     attachments: tuple[Attachment, ...] = ()
     """The attachments of the call, ready to be read."""
     is_large: bool = False
-    """The request is an upload that may take long."""
+    """The body is larger than `pipeline.LARGE`, so that sending it may take long."""
     attempts: list[Attempt] = attrs.field(factory=list)
     hook_context: contextvars.Context = attrs.field(factory=contextvars.copy_context)
-    """The hooks run in it: context variables that they set reach the requests and later events, but not the caller."""
+    """The context in which the hooks run. Requests and later hooks see the variables that a hook sets; the caller does
+    not."""
     progress: int = 0
-    """The largest number of bytes that was reported to the caller. It does not decrease when an attempt is repeated."""
+    """The largest number of bytes that was reported to the caller. It does not decrease when the call is sent again."""
 
     number: int = 0
     slot: Slot = attrs.field(init=False)
@@ -48,14 +50,14 @@ class CallContext:
     is_started: bool = False
     """The headers of the request were sent."""
     fully_sent: bool = False
-    """The last byte is passed to the connection. Until then, the service cannot have applied the call. Without a body,
-    this is True unless the transport reports that it has not begun to send the headers."""
+    """The last byte was passed to the connection. Until then, the service cannot have applied the call. Without a body,
+    this is True, except while the transport reports that it is still connecting."""
     headers: Mapping[str, str] = attrs.field(factory=dict)
     """The headers of the response, without API keys and cookies."""
     pause: float = 0.0
     """The seconds for which the limiter pauses all calls because of the response."""
     sent_at: float = 0.0
     silence: float | None = 0.0
-    """None once a response has arrived. After a timeout, the seconds from the send to the timeout. Otherwise 0."""
+    """After a timeout, the seconds from the send to the timeout. None once a response has arrived. Otherwise 0."""
     abandoned: bool = False
     """The caller no longer waits for the attempt: it was cancelled, or its deadline passed."""

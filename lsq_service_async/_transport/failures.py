@@ -1,4 +1,4 @@
-"""The result of an attempt whose request was not sent in full, or that has no usable response."""
+"""The result of an attempt that has no usable response, or whose request was not sent in full."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ from .response_body import ResponseRejectedError
 from .upload import BodyFailedError
 
 _NEVER_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-# Refusals after which another attempt may succeed: the status of an HTTP proxy, and httpcore's text for a SOCKS proxy.
+# Refusals of a proxy after which another attempt may succeed. For an HTTP proxy, the error text begins with the status.
+# For a SOCKS proxy, it is a text of httpcore.
 _PROXY_FAILURE = re.compile(r"(408|425|429|50[0234]) |Proxy Server could not connect(?!.*not (allowed|supported))")
-# The connection ended, or TLS waited for it when something else failed. The next handshake may succeed.
+# These errors do not mean that TLS failed: the connection ended, or TLS was waiting for data when another error
+# occurred. The next handshake may succeed.
 _NO_TLS_FAILURE = (
     ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError, ssl.SSLWantReadError, ssl.SSLWantWriteError
 )  # fmt: skip
@@ -37,12 +39,12 @@ def failed_result(context: CallContext, error: Exception, redact: Redactor, prox
     call, links = context.call, drop_frames(error)
     in_tls = (link for link in links if isinstance(link, ssl.SSLError))
     tls = next((link for link in in_tls if not isinstance(link, _NO_TLS_FAILURE)), None)
-    text = redact(str(tls or error))  # in full, because a key that was cut would not be found
+    text = redact(str(tls or error))  # before the text is cut, because a part of a key would not be found
     if isinstance(error, ResponseRejectedError):
         text = printable(text, 200)
     elif not isinstance(error, BodyFailedError):
         text = f"{type(tls or error).__name__}: {printable(text, 200)}".removesuffix(": ")
-    is_rejected = isinstance(error, ResponseRejectedError) or "buffer too long" in text  # h11: 100 KB of headers
+    is_rejected = isinstance(error, ResponseRejectedError) or "buffer too long" in text  # h11: headers over 100 KB
     failure: LSQServiceError
     if (not_sent := _not_sent(context, error, proxy, is_tls=tls is not None)) is not None:
         reason, retry = not_sent
@@ -56,7 +58,7 @@ def failed_result(context: CallContext, error: Exception, redact: Redactor, prox
         else:
             failure = unanswered(context, f"its response cannot be used ({text})")
     shown = "".join(f"{link} {link!r} {vars(link)!r} " for link in links)
-    # An exception is not kept as the cause if it, or one that it is linked to, quotes a key.
+    # An exception is kept as the cause only if neither it nor any exception linked to it contains a key.
     failure.__cause__ = error if redact(shown) == shown else None
     return AttemptResult(outcome=outcome, error=failure, retry=retry)
 
@@ -64,7 +66,7 @@ def failed_result(context: CallContext, error: Exception, redact: Redactor, prox
 def _not_sent(context: CallContext, error: Exception, proxy: str, *, is_tls: bool) -> tuple[str, Retry] | None:
     """Return the reason and the retry rule if the service cannot have received the whole request, else None.
 
-    A request is not applied before its last byte was sent, because its Content-Length announces more bytes.
+    The service cannot apply a request before the last byte arrives, because Content-Length announces all bytes.
     """
     if isinstance(error, BodyFailedError):
         return "The request was not sent in full", Retry.NEVER
@@ -84,13 +86,13 @@ def _not_sent(context: CallContext, error: Exception, proxy: str, *, is_tls: boo
 
 
 def unfinished_result(context: CallContext, reason: str) -> AttemptResult[Any]:
-    """Return the final result of an attempt that ended, for this ``reason``, before its response was read."""
+    """Return the result of an attempt that ended before its response was read. It is not retried."""
     outcome = Outcome.UNKNOWN if context.fully_sent else Outcome.NOT_APPLIED
     return AttemptResult(outcome=outcome, error=unfinished(context, reason))
 
 
 def unfinished(context: CallContext, reason: str) -> LSQServiceError:
-    """Return the error of an attempt that ended before its response was read."""
+    """Return the error of an attempt that ended before its response was read. ``reason`` is the cause."""
     if context.fully_sent:
         return unanswered(context, f"{reason} before its response was read")
     return NotSentError(f"{reason[0].upper()}{reason[1:]} before the request was sent in full. Nothing was applied.")
@@ -106,9 +108,9 @@ def unanswered(context: CallContext, reason: str) -> LSQServiceError:
 
 
 def drop_frames(error: BaseException) -> list[BaseException]:
-    """Drop the frames of an exception and of its linked exceptions: local variables may hold a request's headers.
+    """Drop the frames of an exception and of all linked exceptions: local variables may hold the API keys.
 
-    Return the exception, its causes, its contexts and the members of groups, each once.
+    Return the exception, its causes, its contexts and the members of exception groups, each once.
     """
     found: list[BaseException] = []
     waiting: list[BaseException | None] = [error]

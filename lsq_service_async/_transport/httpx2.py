@@ -1,4 +1,4 @@
-"""Sends requests with a client of httpx2. The rest of the package knows the types of httpx only.
+"""Sends requests with a client of httpx2. The rest of the package uses only the types of httpx.
 
 httpx2 is the successor of httpx. Its classes have the same names and meanings, but are different classes.
 """
@@ -16,7 +16,7 @@ import httpx2
 
 @attrs.frozen(eq=False)
 class Httpx2Client:
-    """The ``send`` of an httpx.AsyncClient, for an httpx2.AsyncClient."""
+    """Wraps an httpx2.AsyncClient, so that it can be used like an httpx.AsyncClient."""
 
     client: httpx2.AsyncClient
 
@@ -41,15 +41,15 @@ class Httpx2Client:
         except httpx2.HTTPStatusError as error:
             if (error.request.method, error.request.url) != (copy.method, copy.url):
                 raise  # a hook of the caller's client made its own request
-            answer = error.response  # a response hook of the caller's client raised it
+            answer = error.response  # a response hook of the caller's client raised the error
         finally:
             for name in [name for name in copy.headers if name.startswith("x-lsq-")]:
                 del copy.headers[name]
-        answer.next_request = None  # it would contain the keys
+        answer.next_request = None  # after a redirect, this is a request with the keys
         response = httpx.Response(
             answer.status_code, headers=answer.headers.raw, stream=_ResponseBody(answer), extensions=answer.extensions
         )
-        if answer.is_stream_consumed or answer.is_closed:  # test transports and response hooks read it
+        if answer.is_stream_consumed or answer.is_closed:  # a test transport or a response hook has read the body
             response._content = getattr(answer, "_content", b"")
             response.is_stream_consumed, response.is_closed = True, answer.is_closed
         return response
@@ -69,7 +69,7 @@ class _ResponseBody(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         with _errors_of_httpx():
-            async for chunk in self.answer.stream:  # type: ignore[union-attr]  # an AsyncClient has checked that
+            async for chunk in self.answer.stream:  # type: ignore[union-attr]  # AsyncClient has checked its type
                 yield chunk
 
     async def aclose(self) -> None:
@@ -79,7 +79,8 @@ class _ResponseBody(httpx.AsyncByteStream):
 
 @contextmanager
 def _errors_of_httpx() -> Iterator[None]:
-    """Convert an exception of httpx2 to that of httpx with the same name, or else with the name of a base class."""
+    """Convert an exception of httpx2 to the httpx class with the same name, or with the name of its nearest base
+    class."""
     try:
         yield
     except httpx2.RequestError as error:

@@ -20,9 +20,9 @@ _CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE", "OPE
 
 
 def proxies_of(config: Config) -> dict[str, httpx.Proxy]:
-    """Return the proxy of each origin for which the environment sets one. An origin on this machine never has one.
+    """Return the proxies that the environment sets, by origin. An origin on this machine never has a proxy.
 
-    Raises ConfigurationError for a proxy that cannot be used, and for one that would receive the keys in clear text.
+    Raises ConfigurationError if a proxy cannot be used, or if a proxy would receive the keys in clear text.
     """
     proxies: dict[str, httpx.Proxy] = {}
     for setting in ("base_url", "metadata_url", "leads_url"):
@@ -44,7 +44,7 @@ def proxies_of(config: Config) -> dict[str, httpx.Proxy]:
 
 
 def _is_excluded(origin: httpx.URL) -> bool:
-    """Whether NO_PROXY, or the system, excludes a host by its name, domain, address or network, perhaps with a port."""
+    """Whether NO_PROXY or the system excludes an origin. NO_PROXY lists hosts, domains, addresses or networks."""
     port = origin.port or _PORTS[origin.scheme]
     for entry in re.split(r"[,\s]+", getproxies().get("no", "").lower()):
         name = re.sub(r"[][]", "", entry.removesuffix(f":{port}")).removeprefix("*")
@@ -62,16 +62,16 @@ def _proxy(address: Secret, variable: str) -> httpx.Proxy:
         is_valid = re.fullmatch("[A-Za-z0-9._:-]+", proxy.url.host) and (proxy.url.port or 0) < 1 << 16
     except (ValueError, httpx.InvalidURL):
         is_valid = False
-    if not is_valid:  # the message has no address, which may hold a password
-        example = "such as http://, https:// or socks5://host:port"
-        raise ConfigurationError(f"{variable} must be a URL of a proxy, {example}")
+    if not is_valid:  # the message omits the address, because it may hold a password
+        example = "such as http://host:port or socks5://host:port"
+        raise ConfigurationError(f"{variable} must be the URL of a proxy, {example}")
     if proxy.url.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
         raise ConfigurationError(f'{variable} is a SOCKS proxy, which needs a library: pip install "httpx[socks]"')
     return proxy
 
 
 def authorities() -> ssl.SSLContext:
-    """Return an SSL context with the certificate authorities of the environment, or else those of certifi.
+    """Return an SSL context with the certificate authorities that the environment sets, or with those of certifi.
 
     Raises ConfigurationError if they cannot be loaded.
     """

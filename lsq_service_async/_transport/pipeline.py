@@ -63,7 +63,7 @@ class Pipeline:
                 length += sum(attachment.length or 0 for attachment in context.attachments)
             context.is_large = length > LARGE
             result = await self._attempt(context)
-            if result.error is not None and is_retryable(context, result):  # making a retry loop takes time
+            if result.error is not None and is_retryable(context, result):  # a retry loop takes time to make
                 async for attempt in retrying(context, partial(self._unless_closed, asyncio.sleep)):
                     if attempt.retry_state.attempt_number > 1:
                         result = await self._looked_up(context, result) or await self._attempt(context)
@@ -93,22 +93,22 @@ class Pipeline:
     async def _attempt(self, context: CallContext) -> AttemptResult[Any]:
         """Wait for the limit, send one attempt and wait for its result.
 
-        A cancelled caller is released at once, but the request is not cancelled: httpx would leak its connection, and
-        a create may still be applied. The hooks get the result.
+        A cancelled caller is released at once, but the request is not cancelled: httpx would leak its connection, and a
+        create may still be applied. The hooks still get the result.
         """
         call, asked = context.call, context.clock()
         context.is_started = context.fully_sent = False
         context.silence, context.headers, context.pause, context.digests = 0.0, {}, 0.0, []
         context.slot = slot = await self._acquire(context)
         context.number += 1
-        # Without a body, some transports do not report that the request was sent.
+        # A request without a body counts as sent from here, because some transports do not report that it was sent.
         context.fully_sent = call.body is None
         started = context.clock()
         if call.create is not None:
             self._own_tickets.started(call.create, started)
         if self._hooks:
             self._emit(context, self._sender.started(context, started - asked))
-        # In a copy, because the hooks cannot run in a context that a task is running in.
+        # The task gets a copy of the context, because hooks cannot run in a context in which a task is running.
         name, variables = f"lsq {call.operation} {context.reference}", context.hook_context.copy()
         flight = asyncio.create_task(self._send_once(context, slot), name=name, context=variables)
         self._flights[flight] = context
@@ -120,11 +120,11 @@ class Pipeline:
             context.abandoned, reason = True, "the caller was cancelled"
             raise
         finally:
-            # The task may have ended even if the caller was cancelled. If not, it emits AttemptEnded when it ends.
+            # Even if the caller was cancelled, the task may have ended. If it still runs, it emits AttemptEnded later.
             seconds, is_done = context.clock() - started, flight.done()
             if is_done and not flight.cancelled() and flight.exception() is None:
                 result = flight.result()
-            else:  # even if SystemExit or another interrupt of the program ended the task
+            else:  # the task still runs, or was ended by a cancellation, SystemExit or the like
                 result = unfinished_result(context, reason)
             if is_done:
                 self._emit_attempt_end(context, result, seconds)
@@ -145,15 +145,15 @@ class Pipeline:
         return flight.result() if is_done else result
 
     async def _looked_up(self, context: CallContext, last: AttemptResult[Any]) -> AttemptResult[Any] | None:
-        """Look a create up before it is repeated, if the policy requires it. Return None if the next attempt is due."""
+        """Look up a create before it is sent again, if the policy requires this. Return None to send it again."""
         call, policy = context.call, context.options.retry
         if policy.repeat_creates != "look" or last.retry is not Retry.ON_SERVER_ERROR:
             return None
         if call.create is None or call.look_up is None:
-            return None  # repeating the call is safe
+            return None  # not a create, so it is safe to repeat
         try:
             async with asyncio.timeout_at(context.deadline):
-                # After a 502 or 504 of a gateway, the service may still work on the request for a minute.
+                # After a gateway answered 502 or 504, the service may still apply the create for about a minute.
                 verdict = await call.look_up(call.create, 60.0 if last.status in (502, 504) else 0.0)
         except (LSQServiceError, TimeoutError) as failure:
             verdict = Unclear(f"the look-up failed ({str(failure) or 'the deadline passed'})")
@@ -165,7 +165,7 @@ class Pipeline:
             context.attempts[-1] = attrs.evolve(context.attempts[-1], outcome=Outcome.APPLIED)
             return AttemptResult(outcome=Outcome.APPLIED, record=verdict.receipt)
         context.attempts[-1] = attrs.evolve(context.attempts[-1], outcome=Outcome.NOT_APPLIED)
-        call.create.ended_at, call.create.doubts = None, 0  # no attempt so far was applied
+        call.create.ended_at, call.create.doubts = None, 0  # none of the attempts was applied
         return None
 
     async def _acquire(self, context: CallContext) -> Slot:
@@ -188,11 +188,11 @@ class Pipeline:
         return slot
 
     async def _unless_closed(self, wait: Callable[..., Awaitable[T]], *args: Any, **options: Any) -> T:
-        """Return the result of ``wait``. Raises NotSentError once the client is closed."""
+        """Call ``wait`` and return its result. Raises NotSentError if the client is closed before ``wait`` returns."""
         if self._is_closing:
             raise NotSentError(_CLOSED)
         try:
-            async with asyncio.timeout(None) as waiting:  # `aclose` lets it expire
+            async with asyncio.timeout(None) as waiting:  # `aclose` makes it expire
                 self._waiting.add(waiting)
                 return await wait(*args, **options)
         except TimeoutError:
@@ -229,7 +229,7 @@ class Pipeline:
         return result
 
     def _slow_down(self, context: CallContext, result: AttemptResult[Any], sent: float) -> None:
-        """Pause all calls of the limiter. After a refusal because of the rate limit, also lower the rate."""
+        """Pause all calls of the limiter. If the service reported the rate limit, also lower the rate."""
         limiter, refusal = self._limiters[context.call.api], result.error
         if isinstance(refusal, RateLimitError):
             if refusal.is_quota:
@@ -246,7 +246,7 @@ class Pipeline:
 
     def _emit_attempt_end(self, context: CallContext, result: AttemptResult[Any], seconds: float) -> None:
         if logger.isEnabledFor(logging.DEBUG):
-            text = "Attempt %d of %s ended in %.3f s: %s, status %s (reference %s)"
+            text = "Attempt %d of %s ended after %.3f s: %s, status %s (reference %s)"
             logger.debug(text, context.number, context.call.operation, seconds, result.outcome, result.status,
                          context.reference)  # fmt: skip
         if self._hooks:
@@ -265,7 +265,7 @@ class Pipeline:
             self._emit(context, ended)
 
     def _emit(self, context: CallContext, event: Event) -> None:
-        """Call every hook. Exceptions of hooks do not affect the call. Only the first one of each hook is logged."""
+        """Call every hook. Exceptions of a hook do not affect the call, and only the first one is logged."""
         for index, hook in enumerate(self._hooks):
             try:
                 context.hook_context.run(hook, event)
@@ -277,9 +277,10 @@ class Pipeline:
                         logger.error(text, printable(repr(error), 300))
 
     async def aclose(self, timeout: float) -> None:
-        """Reject calls that wait, wait up to ``timeout`` seconds for requests in flight, then cancel the rest.
+        """Reject waiting calls. Wait up to ``timeout`` seconds for requests in flight, then cancel the remaining ones.
 
-        A call whose request was sent in full then raises OutcomeUnknownError, and a read NoAnswerError.
+        A call whose request is cancelled raises NotSentError if the request was not sent in full. Otherwise a read
+        raises NoAnswerError, and any other call raises OutcomeUnknownError.
         """
         self._is_closing = True
         for waiting in self._waiting:
@@ -287,7 +288,7 @@ class Pipeline:
         if self._flights:
             logger.info("Closing: waiting up to %g s for %d requests in flight.", timeout, len(self._flights))
             await asyncio.wait(set(self._flights), timeout=timeout)
-        # Requests that are still connecting get a second more: httpx can leak a connection that was just made.
+        # Requests that are still connecting are cancelled 1 s later: httpx can leak a connection that is being made.
         for is_last, grace in ((False, 1.0), (True, None)):
             for flight in self._sender.interruptible & self._flights.keys():
                 if is_last or self._flights[flight].is_started:

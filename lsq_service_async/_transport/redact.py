@@ -1,4 +1,4 @@
-"""Removes API keys from texts of the service and of libraries, which may echo a request in any encoding."""
+"""Removes API keys from texts. The service and libraries may quote a request in any encoding."""
 
 from __future__ import annotations
 
@@ -9,27 +9,28 @@ from itertools import accumulate
 
 from ..config import Secret
 
-_LEVELS = 3  # JSON may be quoted in a URL, and the URL in a page
+_LEVELS = 3  # of escapes: JSON may be quoted in a URL, and the URL in an HTML page
 _HEX = "[0-9a-fA-F]"
 _CODE = rf"u{_HEX}{{4}}|x{_HEX}{{2}}"
 _ESCAPE = re.compile(
     rf"(\\+(?:{_CODE})?|%(?:{_CODE}|{_HEX}{{2}})|&(?:#(?:[0-9]{{1,9}}|[xX]{_HEX}{{1,8}});?|[a-zA-Z]{{2,31}};))"
 )
-_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)  # of the same length, unlike str.lower
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)  # keeps the length of the text, unlike str.lower
 _Ends = list[int]
 
 
 class Redactor:
-    r"""Replaces secrets in a text with ``***``, in any case, and also written with escapes: \u0041, %41, &#65;.
+    r"""Replaces secrets in a text with ``***``.
 
-    The time is proportional to the length of the text. The methods keep no secret in a local variable, because crash
-    reporters send the local variables of every frame.
+    A secret may be in upper or lower case, and may be written with escapes: \u0041, %41, &#65;. The time is
+    proportional to the length of the text. The methods keep no secret in a local variable, because crash reporters send
+    the local variables of every frame.
     """
 
     def __init__(self, *secrets: Secret) -> None:
         self._secrets = [Secret(secret.reveal().translate(_LOWER)) for secret in secrets]
         for secret in secrets:
-            # A key may contain text that looks like an escape, and that is decoded along with the text around the key.
+            # Text in a key may look like an escape. It is then decoded along with the text that contains the key.
             decoded = Secret(_ESCAPE.sub(lambda escape: _character(escape[0]), secret.reveal()).translate(_LOWER))
             self._secrets += [decoded] if decoded not in self._secrets and decoded.fits(".{8,}") else []
 
@@ -54,7 +55,7 @@ class Redactor:
 
 
 def _decode(text: str) -> tuple[str, _Ends, _Ends]:
-    """Decode one level of escapes. Also return the end of each part, in the decoded text and in the given text."""
+    """Decode one level of escapes. Also return where each part ends, in the decoded text and in the given text."""
     parts = _ESCAPE.split(text)  # every second part is an escape
     given = list(accumulate(map(len, parts)))
     characters = {escape: _character(escape) for escape in set(parts[1::2])}
@@ -63,9 +64,9 @@ def _decode(text: str) -> tuple[str, _Ends, _Ends]:
 
 
 def _character(escape: str) -> str:
-    """Return the character of an escape. Mere backslashes are dropped, because text may be quoted several times."""
+    """Return the character of an escape. Backslashes alone are dropped, because repeated quoting adds them."""
     if escape.startswith("&"):
-        import html  # its table of names is large
+        import html  # imported here, because its table of names is large
 
         return html.unescape(escape)
     digits = escape.lstrip("\\%ux")
@@ -73,6 +74,6 @@ def _character(escape: str) -> str:
 
 
 def _origin(position: int, ends: _Ends, given: _Ends) -> int:
-    """Return the position in the text before it was decoded."""
+    """Return the position in the given text that belongs to a position in the decoded text."""
     part = bisect_left(ends, position)
     return given[part] - (ends[part] - position)

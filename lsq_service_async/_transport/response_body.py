@@ -1,4 +1,4 @@
-"""Reads the body of a response: decoded, bounded in size and in values, and without blocking the event loop."""
+"""Reads and decodes the body of a response, up to a maximum size, without blocking the event loop."""
 
 from __future__ import annotations
 
@@ -16,28 +16,29 @@ from .._wire import MAX_ANSWER, MAX_ERROR, MAX_KEY, MAX_RECEIPT, MAX_VALUES, Ide
 from .context import CallContext
 
 MAX_HEADERS = 256
-_LONGEST_TURN = 0.01  # s; reading a body of tiny chunks may never wait, so it yields to the event loop this often
+_LONGEST_TURN = 0.01  # s between yields to the event loop: chunks that have already arrived are read without waiting
 _PIECE = 64 << 10  # bytes that are decoded at once
 _STEP = 8 << 10  # bytes that are read from a connection at once
 _UNREADABLE = {"br", "zstd", "deflate", "compress", "x-compress", "dcb", "dcz", "exi", "pack200-gzip", "aes128gcm"}
 
 
 class ResponseRejectedError(Exception):
-    """The response is too large, has too many values or headers, or an encoding that the request does not accept."""
+    """The response is too large, has too many values or headers, or has an encoding that is not accepted."""
 
 
 def read_in_steps(stream: Any, clock: Callable[[], float]) -> None:
-    """Limit how much a network stream of httpcore reads at once, because no other task runs until all of it is parsed.
+    """Limit how much a network stream of httpcore reads at once. While httpcore parses this, no other task runs.
 
-    The 64 KiB that httpcore requests can hold thousands of interim responses, such as 102. A step includes the records
-    of TLS that have arrived, and ``last_read`` of the stream is the time of the last one. So a second response that
-    arrived with the first one is recognized when the next request gets it, but not one that arrives later.
+    Without a limit, httpcore reads 64 KiB, which can hold thousands of interim responses, such as 102. A step also
+    reads the TLS records that have arrived. ``last_read`` of the stream is the time of the last step. If a second
+    response arrives together with the first, both are read before the next request is sent. `attempt` then rejects the
+    second response, because it was read before the send. A second response that arrives later is not noticed.
     """
     read, tls = stream.read, stream.get_extra_info("ssl_object")
 
     async def read_a_step(max_bytes: int, timeout: float | None = None) -> bytes:
         data: bytes = await read(min(max_bytes, _STEP), timeout)
-        with suppress(ssl.SSLError):  # no more has arrived
+        with suppress(ssl.SSLError):  # no other record has arrived
             while tls and 0 < len(data) < _STEP and (more := tls.read(_STEP - len(data))):
                 data += more
         stream.last_read = clock()
@@ -47,9 +48,9 @@ def read_in_steps(stream: Any, clock: Callable[[], float]) -> None:
 
 
 async def read_body(context: CallContext, response: httpx.Response, until: float) -> bytes:
-    """Read and decode a body. Its size and the number of its values are bounded: a few MB of gzip can hold gigabytes.
+    """Read and decode a body. Its size and the number of its values are limited: a few MB of gzip can hold gigabytes.
 
-    An error is known by its status, so its body is cut where it becomes too large or cannot be read.
+    For an error response, the status is enough. If its body is too large or cannot be read, the first part is returned.
     """
     is_success = response.is_success
     is_read = context.call.idempotency is Idempotency.SAFE or not context.call.documented
@@ -76,9 +77,9 @@ async def read_body(context: CallContext, response: httpx.Response, until: float
 
 
 async def _pieces(response: httpx.Response) -> AsyncIterator[tuple[bytes, int]]:
-    """Yield the decoded body in pieces, each with the number of bytes received so far, before decoding."""
+    """Yield the decoded body in pieces, each with the number of undecoded bytes that were received so far."""
     if response.is_stream_consumed or response.is_closed:
-        yield getattr(response, "_content", b""), 0  # test transports and response hooks read and decode it
+        yield getattr(response, "_content", b""), 0  # a test transport or a response hook has decoded it
         return
     codings = "".join(response.headers.get("content-encoding", "").split()).lower().split(",")
     raw_size, decoders = 0, []
@@ -87,20 +88,20 @@ async def _pieces(response: httpx.Response) -> AsyncIterator[tuple[bytes, int]]:
             raise ResponseRejectedError(f"it is encoded as {coding}; only gzip is accepted")
         if coding in ("gzip", "x-gzip"):
             decoders.append(_Gunzip())
-    # Not aiter_raw(): it closes the response at the end, where a cancellation could leak the connection.
-    async for chunk in response.stream:  # type: ignore[union-attr]  # an AsyncClient has checked that
+    # aiter_raw() would close the response at the end, and a cancellation there could leak the connection.
+    async for chunk in response.stream:  # type: ignore[union-attr]  # AsyncClient has checked its type
         raw_size += len(chunk)
         pieces: Iterable[bytes] = [chunk]
         for decoder in decoders:
             pieces = decoder.decode(pieces)
-        for piece in itertools.chain(pieces, [b""]):  # a chunk that decodes to nothing counts too
+        for piece in itertools.chain(pieces, [b""]):  # reports the size even if a chunk decodes to nothing
             yield piece, raw_size
 
 
 class _Gunzip:
-    """Decodes gzip: one member after the other (RFC 1952). Zeros between members are skipped, as in Python's gzip.
+    """Decodes gzip with any number of members (RFC 1952). Zeros between members are skipped, as in Python's gzip.
 
-    A body that does not begin like gzip is left unchanged: some proxies decode it and keep the header.
+    A body that does not begin like gzip is left unchanged: some proxies decode a body but keep its Content-Encoding.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Retries: repeats attempts, and combines their results into the error, outcome or record of the call."""
+"""Decides when a call is sent again, and derives the error and the outcome of the call from its attempts."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 def retrying(context: CallContext, sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
-    """Return a new retry loop for one call. If tasks shared one, they would see the results of each other's calls.
+    """Return a new retry loop for one call. If tasks shared a loop, they would see the results of each other's calls.
 
-    The loop decides on results only. An exception, including a cancellation, leaves the loop and ends the call.
+    The loop examines only results. An exception, including a cancellation, ends the loop and the call.
     """
-    from tenacity import AsyncRetrying, retry_if_result  # here, because many programs never need it
+    from tenacity import AsyncRetrying, retry_if_result  # imported here, because many programs never retry
 
     policy = context.options.retry
 
@@ -58,7 +58,7 @@ def retrying(context: CallContext, sleep: Callable[[float], Awaitable[None]]) ->
         stop=stop,
         wait=wait,
         before_sleep=log,
-        retry_error_callback=lambda _: None,  # out of attempts or time: the last result counts
+        retry_error_callback=lambda _: None,  # no attempts or no time left: the last result counts
         reraise=True,
     )
 
@@ -74,7 +74,7 @@ def is_retryable(context: CallContext, result: AttemptResult[Any]) -> bool:
 def final_error(context: CallContext, error: BaseException) -> BaseException:
     """Return the exception to raise for a call that failed with ``error``. Cancellations are returned unchanged.
 
-    Once an attempt may have been applied, a later refusal or timeout does not mean that nothing was applied.
+    Once an attempt may have been applied, a later refusal or timeout does not prove that nothing was applied.
     """
     if not isinstance(error, Exception):
         return error
@@ -85,7 +85,7 @@ def final_error(context: CallContext, error: BaseException) -> BaseException:
         failure.__cause__ = error
     call, attempts = context.call, context.attempts
     is_certain = all(attempt.outcome is not Outcome.UNKNOWN for attempt in attempts)
-    # If the call is repeatable and the outcome of its last attempt is unknown, that attempt's own error is raised.
+    # If the last attempt of a repeatable call has an unknown outcome, the call raises the error of that attempt.
     is_last = not is_certain and attempts[-1].outcome is Outcome.UNKNOWN and not isinstance(failure, NotSentError)
     is_safe = call.idempotency is Idempotency.SAFE or (call.repeatable and is_last)
     if not is_certain and not is_safe and not isinstance(failure, OutcomeUnknownError):
@@ -102,9 +102,9 @@ def final_error(context: CallContext, error: BaseException) -> BaseException:
 
 
 def final_outcome(context: CallContext, error: BaseException) -> Outcome:
-    """Return the outcome of a call that failed: UNKNOWN if it may have been applied, else that of its last attempt.
+    """Return UNKNOWN if a failed call may have been applied, and otherwise the outcome of its last attempt.
 
-    A read without a usable answer was not applied, because it changes nothing.
+    A read without a usable answer counts as not applied, because it changes nothing.
     """
     outcomes = [attempt.outcome for attempt in context.attempts] or [Outcome.NOT_APPLIED]
     is_unknown = Outcome.UNKNOWN in outcomes and outcomes[-1] is not Outcome.APPLIED
@@ -114,7 +114,10 @@ def final_outcome(context: CallContext, error: BaseException) -> Outcome:
 
 
 def doubtful_attempt(context: CallContext) -> Attempt | None:
-    """Return the attempt that makes a finished call a possible duplicate, or None. Repeatable calls have none."""
+    """Return the attempt that makes an applied call a possible duplicate, or None.
+
+    Repeatable calls have no such attempt, because a second attempt has no further effect.
+    """
     if context.call.repeatable:
         return None
     return next((attempt for attempt in context.attempts if attempt.outcome is Outcome.UNKNOWN), None)

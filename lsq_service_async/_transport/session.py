@@ -1,4 +1,4 @@
-"""The connection pool, limiters and pipeline that a client shares with its views. Opened and closed once."""
+"""The connection pool, limiters and pipeline of a client and its views (`with_options`). Opened and closed once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 else:
     HttpClient = httpx.AsyncClient
 T = TypeVar("T")
-_KEEPALIVE = 3.0  # s; shorter than that of common gateways, so that none closes a connection just as it is used again
+_KEEPALIVE = 3.0  # s; shorter than in common gateways, which could close a connection just as it is used again
 
 
 class Session:
@@ -67,13 +67,13 @@ class Session:
 
     @cached_property
     def loop_epoch(self) -> float:
-        """The Unix time at which the time of the event loop was 0. Read once, so that it does not jump."""
+        """The Unix time at which the time of the event loop was 0. Computed once, so that it stays the same."""
         return time.time() - asyncio.get_running_loop().time()
 
     async def send(self, call: Call[T], options: CallOptions, *, until: float | None = None) -> T:
-        """Send a call and return its record. The first call opens the session; the deadline bounds that too.
+        """Send a call and return its record. The first call opens the session, within its deadline.
 
-        ``until`` replaces the deadline of the options.
+        ``until`` is a time of the event loop, and replaces the deadline of the options.
         """
         loop = asyncio.get_running_loop()
         started = loop.time()
@@ -88,17 +88,18 @@ class Session:
         return record
 
     async def open(self, deadline: float | None = None) -> bool:
-        """Bind to the running loop and open the limiters. Return False if that was done before.
+        """Bind to the running event loop and open the limiters. Return False if the session is already open.
 
-        Raises ConfigurationError if the settings of a limiter are wrong, and NotSentError if opening it fails for
-        another reason or is not done by ``deadline``.
+        Raises ConfigurationError if the settings of a limiter are wrong. Raises NotSentError if a limiter cannot be
+        opened for another reason, or not before ``deadline``. Raises LSQServiceError if the session is closed, or
+        belongs to another process or event loop.
         """
         self._check_owner()
         if self._is_open:
             return False
         try:
             async with asyncio.timeout_at(deadline) as bound, self._open_lock:
-                self._check_owner()  # it may have been closed meanwhile
+                self._check_owner()  # the session may have been closed meanwhile
                 if self._is_open:
                     return False
                 await self.limiter.open(self.config.rate_limit, self.config.limit_name)
@@ -125,7 +126,7 @@ class Session:
     async def aclose(self) -> None:
         """Close the session once. All callers wait for one task, which continues if a caller is cancelled."""
         if self._owner is not None and self._owner[1].is_closed():
-            self.closed = True  # everything ended with its loop
+            self.closed = True  # the tasks of the session ended with its loop
             return
         if self._close_task is None:
             if self._owner is not None:
@@ -150,15 +151,15 @@ class Session:
                     await self._leads_limiter.aclose()
 
     def __del__(self) -> None:
-        if getattr(self, "_is_open", False) and not self.closed:  # a copy that failed midway has no attributes
+        if getattr(self, "_is_open", False) and not self.closed:  # an incomplete copy has no attributes
             client = f"A ServiceClient of {self.config.tenant_url}"
             warnings.warn(f"{client} was never closed. Use async with, or aclose().", ResourceWarning, stacklevel=2)
 
 
 def _open_http_client(config: Config, proxies: Mapping[str, httpx.Proxy]) -> httpx.AsyncClient:
-    """Return a new httpx client, which does not read the environment again.
+    """Return a new httpx client that does not read the environment itself.
 
-    Raises ConfigurationError if the certificates of the authorities cannot be loaded.
+    Raises ConfigurationError if the certificates for TLS cannot be loaded.
     """
     # The limiter bounds the number of requests in flight, so the pool does not have to.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=_KEEPALIVE)
@@ -169,19 +170,19 @@ def _open_http_client(config: Config, proxies: Mapping[str, httpx.Proxy]) -> htt
         for origin, proxy in proxies.items()
     }
     client = httpx.AsyncClient(verify=verify, trust_env=False, limits=limits, mounts=mounts)
-    # Cookies are not kept. To look for them in a response, httpx would first copy the request with all its headers.
+    # Cookies are not kept. To extract cookies from a response, httpx would copy the request with all its headers.
     client.cookies.extract_cookies = lambda response: None  # type: ignore[method-assign]
     return client
 
 
 def _as_httpx(client: object) -> Any:
-    """Return a client of httpx as it is, and one of httpx2 as an object with the same ``send``.
+    """Return a client of httpx unchanged. Wrap a client of httpx2, so that it can be used like a client of httpx.
 
     Raises ConfigurationError for anything else.
     """
     if isinstance(client, httpx.AsyncClient):
         return client
-    library = sys.modules.get("httpx2")  # the caller has imported it to make a client
+    library = sys.modules.get("httpx2")  # a caller with a client of httpx2 has imported it
     if library is None or not isinstance(client, library.AsyncClient):
         kind = type(client).__name__
         raise ConfigurationError(f"http_client must be an httpx.AsyncClient or an httpx2.AsyncClient, not {kind}")

@@ -1,4 +1,4 @@
-"""Attachments in request bodies: their length is known before they are sent. Files are read in worker threads."""
+"""Attachments in request bodies. Their length is known before they are sent, and files are read in threads."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ..attachments import Attachable, Attachment, Reader, as_attachments, check_
 from ..config import Config
 from ..errors import InvalidRequestError, LSQServiceError, NotSentError
 
-CHUNK_SIZE = 1 << 20  # of a file: large enough that threads cost little, small enough for many uploads at once
-WRITE_SIZE = 1 << 16  # of JSON and headers: small, because a failure of the last write leaves the outcome unknown
+CHUNK_SIZE = 1 << 20  # bytes per read of a file: enough that threads cost little, few enough for many uploads
+WRITE_SIZE = 1 << 16  # bytes of JSON per write: few, because the outcome is unknown if the last write fails
 
 
 class BodyFailedError(Exception):
@@ -20,10 +20,10 @@ class BodyFailedError(Exception):
 
 
 async def prepare(given: tuple[Attachable, ...], config: Config, deadline: float | None) -> tuple[Attachment, ...]:
-    """Open attachments and make each of them ready to be read any number of times.
+    """Open attachments, and make each of them readable any number of times.
 
-    Raises InvalidRequestError if one cannot be sent or they are too large, and NotSentError if a copy fails or the
-    deadline passes.
+    Raises InvalidRequestError if an attachment cannot be sent, or if the attachments are too large. Raises NotSentError
+    if an attachment cannot be read or copied, or if the deadline passes.
     """
     name, total = "", 0
 
@@ -53,11 +53,11 @@ async def prepare(given: tuple[Attachable, ...], config: Config, deadline: float
 
 
 def multipart(dto: bytes, attachments: tuple[Attachment, ...], boundary: str) -> list[bytes | Attachment]:
-    """Return the parts of a multipart body, which are to be sent one after the other."""
+    """Return the parts of a multipart body in the order in which they are sent."""
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="ticketDTO"\r\n\r\n'
     parts: list[bytes | Attachment] = [head.encode() + dto + b"\r\n"]
     for attachment in attachments:
-        # Escaped as httpx does: quotes as in the HTML standard, and backslashes. Attachment refuses control characters.
+        # Quotes and backslashes are escaped as in httpx. Attachment rejects control characters.
         name = attachment.name.replace("\\", "\\\\").replace('"', "%22")
         head = (
             f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n'
@@ -68,7 +68,7 @@ def multipart(dto: bytes, attachments: tuple[Attachment, ...], boundary: str) ->
 
 
 class FileReader:
-    """Reads an attachment once. It reads the next chunk while the current one is sent, which is faster."""
+    """Reads an attachment once. To be faster, it reads the next chunk while the current chunk is sent."""
 
     def __init__(self, attachment: Attachment, *, hash_file: bool, timeout: float) -> None:
         self._attachment = attachment
@@ -77,8 +77,8 @@ class FileReader:
         self._timeout = timeout
         self._file: Reader | None = None
         self._next: asyncio.Future[bytes] | None = None
-        # If a thread is reading the file, the thread also closes the file: a thread cannot be stopped, and the event
-        # loop may end before it.
+        # A thread that reads the file cannot be stopped, and may end after the event loop. So this thread closes the
+        # file itself. The lock guards the two flags below.
         self._lock = threading.Lock()
         self._is_reading = self._is_closed = False
 
@@ -88,10 +88,10 @@ class FileReader:
         return None if self._hash is None else self._hash.hexdigest()
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the bytes in order. Raises BodyFailedError if the file changed its size or a read took too long."""
+        """Yield the bytes. Raises BodyFailedError if the file cannot be read, changes its size, or is too slow."""
         self._read_ahead()
         while self._next is not None:
-            # asyncio.wait does not cancel the future if this task is cancelled; the thread could not be stopped anyway.
+            # If this task is cancelled, asyncio.wait does not cancel the future, whose thread cannot be stopped anyway.
             done, _ = await asyncio.wait([self._next], timeout=self._timeout)
             if not done:
                 raise BodyFailedError(f"attachment {self._attachment.name!r} returned no bytes for {self._timeout:g} s")
@@ -102,7 +102,7 @@ class FileReader:
                 yield chunk
 
     async def aclose(self) -> None:
-        """Close the file. If a thread is still reading it, the thread closes it, and this does not wait."""
+        """Close the file. If a thread is still reading it, do not wait: the thread closes the file later."""
         with self._lock:
             self._is_closed, is_reading = True, self._is_reading
         if self._next is not None:
@@ -128,7 +128,7 @@ class FileReader:
         try:
             if self._file is None:
                 self._file = self._attachment.source.open()
-            # The last read is one byte longer, so that a file that grew is noticed before its end is sent.
+            # The last read requests one byte more, so that growth is noticed before the end of the file is sent.
             chunk = self._file.read(remaining + 1 if remaining <= CHUNK_SIZE else CHUNK_SIZE)
             if not isinstance(chunk, bytes):
                 raise TypeError(f"read() returned {type(chunk).__name__}, not bytes")

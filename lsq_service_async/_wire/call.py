@@ -17,7 +17,7 @@ T = TypeVar("T")
 Progress = Callable[[int, int], None]
 LookUp = Callable[[SentCreate, float], Awaitable[Verdict]]
 BeforeSend = Callable[[str, bool], Awaitable[None]]
-"""Takes the reference of a call, and whether an earlier attempt of this call may have been applied."""
+"""Takes the reference of the call, and whether an earlier attempt of the call may have been applied."""
 
 
 class Idempotency(enum.Enum):
@@ -29,7 +29,7 @@ class Idempotency(enum.Enum):
 
 
 class Api(enum.Enum):
-    """The API of the vendor that a call belongs to. Each has its own origin."""
+    """The API of the vendor that a call belongs to. Each API has its own origin."""
 
     TENANT = "tickets"
     METADATA = "field metadata"
@@ -40,14 +40,15 @@ class Api(enum.Enum):
 class Call(Generic[T]):
     """One operation with its arguments, ready to be sent any number of times.
 
-    ``path`` is appended to the URL of the ``api``; if it has ids, ``template`` has their names instead. ``body`` is
-    JSON or None. If the call ``is_multipart``, the JSON is its part "ticketDTO", and ``attachments`` are the other
-    parts. ``parse`` makes the record from the decoded JSON of a successful answer. If the call is ``documented``, its
-    answer must be JSON, and a ``Status`` in it that is not "Success" means that the call failed. If ``ticket`` is a
-    number or GUID, the record must be about this ticket. ``before_send`` is awaited before
-    each attempt, after the limiter has granted a slot; if it raises, nothing is sent. ``create`` is set if the call
-    creates a ticket. ``look_up`` finds out whether it was applied; its second argument is the seconds after which a
-    create cannot be applied any more.
+    ``path`` is appended to the URL of the ``api``. If the path has ids, ``template`` is the path with their names
+    instead. ``body`` is JSON or None. If the call ``is_multipart``, the JSON is its part "ticketDTO", and
+    ``attachments`` are the other parts. ``parse`` makes the record from the decoded JSON of a successful answer. The
+    answer to a ``documented`` call must be JSON, and a ``Status`` other than "Success" means that the call failed. The
+    answer to any other call may also be empty, and its ``Status`` has no meaning. If ``ticket`` is a number or GUID,
+    the record must be about this ticket. ``before_send`` is awaited before each attempt, after the limiter has granted
+    a slot. If ``before_send`` raises, nothing is sent. ``create`` is set if the call creates a ticket. ``look_up``
+    finds out whether this create was applied. Its second argument is the number of seconds after which a create cannot
+    be applied any more.
     """
 
     operation: str
@@ -78,9 +79,9 @@ class Retry(enum.Enum):
     """The condition for another attempt after one that failed."""
 
     NEVER = "no other attempt"
-    AT_ONCE = "always and as often as necessary, because its slot expired before it was sent"
+    AT_ONCE = "at once and as often as necessary, because the slot expired before the request was sent"
     ALWAYS = "always, because nothing was applied"
-    ON_SERVER_ERROR = "if the call is repeatable, or if the policy repeats creates"
+    ON_SERVER_ERROR = "if the call is repeatable, or if the policy permits it"
     ON_NO_RESPONSE = "if the call is repeatable"
 
 
@@ -103,9 +104,9 @@ class AttemptResult(Generic[T]):
 
 
 class Send(Protocol):
-    """Sends a call and returns its record, or raises an error of `errors`. `Tickets`, `Metadata` and `Leads` take one.
+    """Sends a call and returns its record, or raises an error of `errors`.
 
-    ``until`` is a deadline that several calls share, as a time of the event loop. It replaces that of the client.
+    ``until`` is a deadline that several calls share, as a time of the event loop. It replaces the client's deadline.
     """
 
     def __call__(self, call: Call[T], /, *, until: float | None = None) -> Awaitable[T]: ...

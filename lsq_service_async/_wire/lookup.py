@@ -1,8 +1,8 @@
-"""Decides whether a create without an answer was applied. Pure: the caller reads the tickets and has the clock.
+"""Decides whether a *lost* create, whose outcome is unknown, was applied. Pure: the caller reads tickets and the clock.
 
-The service has no search, so a look-up reads every ticket number that the create can have: from the highest number
-that was known when it was sent, up to the *fence*. This is the number of a ticket of this client whose create was sent
-so late that the lost create was applied before it, or not at all.
+The service has no search. So a look-up reads every ticket number that the lost create can have: all numbers above the
+highest number that was known when the create was sent, and below the *fence*. The fence is a ticket of this client
+whose create was sent so late that the lost create was applied before it, or not at all.
 """
 
 from __future__ import annotations
@@ -24,23 +24,24 @@ from .serialize import field_values
 
 T = TypeVar("T")
 Steps = Generator[Sequence[int], Mapping[int, Ticket | None], T]
-"""Yields the numbers of tickets to read, takes the tickets (None for one that cannot be read), and returns a result."""
+"""Yields ticket numbers to read, receives the tickets (None for a ticket that cannot be read), and returns a result."""
 _KEPT_NUMBERS = 10_000
 _MAX = sys.float_info.max
 _AT_ONCE = 10  # reads that wait for the rate limit at the same time
-_SAMPLES = 4
-_LEAD = "LeadId"  # not a field of the ticket, but compared like one
+_SAMPLES = 4  # answered creates whose tickets show which fields the account changes
+_LEAD = "LeadId"  # not a field of the ticket, but compared like a field
 _TITLE = "Title"
-_LONG = 50  # characters; shorter titles are not cut by the service
+_LONG = 50  # characters; the service does not cut shorter titles
 
 
 @attrs.define(eq=False, kw_only=True)
 class SentCreate:
-    """A create that was sent, with all that a look-up needs to know about it. Times are those of the event loop.
+    """A create that was sent, with everything that a look-up needs. Times are those of the event loop.
 
-    ``marker`` is the field that carried the reference. ``above`` is the highest number that was known when the first
-    attempt that may have been applied was sent, at ``sent_at``. ``doubts`` is the number of these attempts, and
-    ``ended_at`` is when the last one ended. ``samples`` are the latest creates that had been answered by then.
+    ``marker`` is the field that carried the reference. ``doubts`` is the number of attempts that may have been applied.
+    The first of these attempts was sent at ``sent_at``, and ``above`` is the highest ticket number that was known then.
+    The last of these attempts ended at ``ended_at``, and ``samples`` are the latest creates that had been answered by
+    then.
     """
 
     ticket: NewTicket
@@ -57,7 +58,7 @@ class SentCreate:
 
     @property
     def number(self) -> int:
-        """The number of its ticket; 0 if it is not known, or not a number."""
+        """The number of the ticket, or 0 if it is not known or is not numeric."""
         number = "" if self.receipt is None else self.receipt.number
         return int(number) if re.fullmatch("[0-9]{1,18}", number) else 0
 
@@ -73,32 +74,32 @@ class SentCreate:
 
 
 class OwnTickets:
-    """The creates of a client: those in flight, and the numbers of the last 10,000 tickets."""
+    """The creates of a client: those in flight, those that are lost, and the last 10,000 tickets."""
 
     def __init__(self) -> None:
         self.highest: int = 0
         self.disorder: str | None = None
-        """A text that names two tickets whose numbers are not ascending, or None."""
+        """A text that names two tickets of which the later one has the lower number, or None."""
         self.in_flight: set[SentCreate] = set()
         self.sent_at: dict[int, float] = {}
-        """When the create of each ticket was sent; minus infinity for a ticket that a look-up has found."""
+        """For each ticket number, when its create was sent. Minus infinity if a look-up found the ticket."""
         self.latest: float = -math.inf
         self.forgotten: int = 0
-        """The highest number that is not kept any more."""
+        """The highest ticket number that was removed from ``sent_at``."""
         self.lost: dict[SentCreate, None] = {}
-        """Creates that may have been applied, until a look-up decides."""
+        """Creates that may have been applied, and that a look-up has not decided yet."""
         self.samples: tuple[SentCreate, ...] = ()
         """The latest creates that were answered."""
 
     def started(self, create: SentCreate, now: float) -> None:
         """Call this directly before an attempt is sent."""
-        if create.ended_at is None:  # no earlier attempt may have been applied
+        if create.ended_at is None:  # no earlier attempt can have been applied
             create.above, create.sent_at = self.highest, now
         create.is_refused = False
         self.in_flight.add(create)
 
     def ended(self, create: SentCreate, now: float, receipt: TicketReceipt | None, *, is_unknown: bool) -> None:
-        """Call this when an attempt has ended, even if its caller does not wait for it any more."""
+        """Call this when an attempt has ended, even if the caller has stopped waiting."""
         self.in_flight.discard(create)
         create.is_refused = receipt is None and not is_unknown and not create.doubts
         if receipt is not None:
@@ -115,7 +116,7 @@ class OwnTickets:
             self.add_lost(create)
 
     def check_order(self, number: int, above: int | None) -> None:
-        """Note whether a ticket has a lower number than one that was created before it."""
+        """Set ``disorder`` if a ticket has a lower number than a ticket that was created before it."""
         if above is not None and number <= above:
             self.disorder = f"ticket {number} was created after ticket {above}"
 
@@ -126,10 +127,10 @@ class OwnTickets:
             del self.lost[next(iter(self.lost))]
 
     def add_found(self, create: SentCreate, receipt: TicketReceipt) -> None:
-        """Remember that a ticket belongs to this create, and so to no other create."""
+        """Remember that a ticket belongs to this create. It then cannot belong to another create."""
         create.receipt = receipt
         self.lost.pop(create, None)
-        self._keep(create.number, -math.inf)  # another program may have created the ticket, so it is never a fence
+        self._keep(create.number, -math.inf)  # never a fence, because another program may have created it
 
     def _keep(self, number: int, sent_at: float) -> None:
         self.sent_at[number] = sent_at
@@ -141,7 +142,7 @@ class OwnTickets:
 
 
 class Search:
-    """One look-up, or all look-ups of a bulk run, which share the tickets that were read and the number of reads."""
+    """One look-up, or all look-ups of a bulk run. Look-ups of a run share the read tickets and ``max_reads``."""
 
     def __init__(self, own: OwnTickets, *, quiet: float, max_reads: float) -> None:
         for name, value in (("quiet", quiet), ("max_reads", max_reads)):
@@ -165,7 +166,7 @@ class Search:
         self._own.check_order(number, above)
 
     def fence(self, lost: SentCreate) -> int | None:
-        """Return the number of the ticket that ends the range of a create, or None if there is no such ticket yet."""
+        """Return the number of the fence of a lost create, or None if the fence does not exist yet."""
         if lost.above is None or lost.ended_at is None:
             return None
         after, numbers = lost.ended_at + self._quiet, []
@@ -175,15 +176,15 @@ class Search:
         return min(numbers, default=None)
 
     def has_rival(self, lost: SentCreate, below: int) -> bool:
-        """Whether a create in flight may turn out to have made a ticket in the range with the same title."""
+        """Whether a create in flight has the same title and may have made a ticket in the range of the lost create."""
         rivals = (other for other in self._own.in_flight if other.ticket.title == lost.ticket.title)
         return any((other.above or 0) < below for other in rivals)
 
     def decide(self, lost: SentCreate, now: float) -> Steps[Verdict]:
         """Find out whether a create was applied."""
-        if lost.receipt is not None:  # found before, or answered after the caller had stopped waiting
+        if lost.receipt is not None:  # it was found before, or answered after the caller had stopped waiting
             return Found(lost.receipt)
-        if lost.is_refused:  # after the caller had stopped waiting
+        if lost.is_refused:  # the answer arrived after the caller had stopped waiting
             return Absent()
         below = self.fence(lost)
         if (reason := self._missing(lost, below, now)) is not None:
@@ -192,21 +193,21 @@ class Search:
         if isinstance(names, Unclear):
             return names
         if lost.marker not in names and self.has_rival(lost, below or 0):
-            return Unclear("a create with the same title is still in flight; look it up again when that has ended")
+            return Unclear("another create with the same title is still in flight; look this one up again later")
         verdict: Verdict = Absent()
         equal, others = self._with_the_text(lost)
         if others:
             names = names.union(lost.values, *(other.values for other in others)) - self._changed
         for create, end in equal:
             verdict = yield from self._scan(create, range((create.above or 0) + 1, end), names)
-        if lost.receipt is not None:  # another look-up may have found it meanwhile
+        if lost.receipt is not None:  # another look-up may have found the ticket meanwhile
             return Found(lost.receipt)
         if isinstance(verdict, Absent):
             self._own.lost.pop(lost, None)
         return verdict
 
     def _missing(self, lost: SentCreate, below: int | None, now: float) -> str | None:
-        """Return what is missing for a look-up, or None if it can begin."""
+        """Return the reason why a look-up cannot begin, or None if it can begin."""
         if lost in self._own.in_flight:
             return "its request is still in flight"
         if lost.above is None or lost.ended_at is None:
@@ -214,13 +215,13 @@ class Search:
         if self.seconds_left(lost, now):
             return f"it may still be applied; look it up no earlier than {self._quiet:g} s after it ended"
         if below is None:
-            later = f"at least {self._quiet:g} s after it ended" if self._quiet else "after it ended"
+            later = f" (sent at least {self._quiet:g} s after it ended)" if self._quiet else ""
             text = "has been answered yet; look it up again after the next create"
-            return f"no create of this client that was sent {later} {text}"
+            return f"no later create of this client{later} {text}"
         if self._own.disorder is not None:
             return f"this account does not assign ascending ticket numbers: {self._own.disorder}"
         if lost.above < self._own.forgotten:
-            return f"this client has created more than {_KEPT_NUMBERS:,} tickets since then"
+            return f"this client has created more than {_KEPT_NUMBERS:,} tickets since this create was sent"
         return None
 
     def _sent(self, create: SentCreate) -> tuple[Any, ...]:
@@ -229,15 +230,15 @@ class Search:
         return values if create.marker not in self._changed else {**values, create.marker: None}, create.attachments
 
     def _text(self, create: SentCreate) -> str:
-        """The text by which its ticket is recognised: the marker, or else the title."""
+        """The text that identifies the ticket: the reference if the account stores it unchanged, or else the title."""
         return create.reference if create.marker in self._unchanged else create.ticket.title or ""
 
     def _with_the_text(self, lost: SentCreate) -> tuple[list[tuple[SentCreate, int]], list[SentCreate]]:
-        """Return the lost creates with the text of ``lost``: those with its values too, then all others.
+        """Return the lost creates with the same text as ``lost``: first those with the same values, then the others.
 
-        Each create of the first list has the end of its range. The list is sorted by the ends and stops at ``lost``. If
-        each create, in this order, is matched with the lowest ticket that fits, as many creates as possible are
-        matched.
+        In the first list, each create has the number of its fence. The list is sorted by these numbers and ends with
+        ``lost``. In this order, each create takes the lowest ticket that fits, so that as many creates as possible get
+        a ticket.
         """
         sent, equal, others = self._sent(lost), [], []
         for create in {**self._own.lost, lost: None}:
@@ -250,11 +251,11 @@ class Search:
         return equal[: [create for create, _ in equal].index(lost) + 1], others
 
     def _names_to_compare(self, lost: SentCreate) -> Steps[frozenset[str] | Unclear]:
-        """Return the fields that identify a ticket: the marker alone, or else all that the account does not change.
+        """Return the fields that identify a ticket: the marker, or else all fields that the account does not change.
 
-        To find these fields, other tickets of this client are compared with the values that were sent. Up to four were
-        created before the lost one, so that every automation that may have changed it has changed them, too. The latest
-        ticket shows whether another automation has started since.
+        To find these fields, tickets of answered creates (samples) are compared with the values that were sent. Up to
+        four samples are older than the lost create, so that they show the automations of the account at that time. The
+        latest sample shows whether another automation has started since.
         """
         samples: tuple[SentCreate, ...] = ()
         latest = self._own.samples[-1:]
@@ -276,10 +277,10 @@ class Search:
             return frozenset([lost.marker])
         if _TITLE in self._unchanged and lost.ticket.title:
             return frozenset(lost.values.keys() - self._changed)
-        return Unclear("neither a title nor a marker is stored as it was sent, so the ticket could not be recognised")
+        return Unclear("neither a title nor a marker is stored as it was sent, so the ticket cannot be recognized")
 
     def _scan(self, lost: SentCreate, numbers: range, names: frozenset[str]) -> Steps[Verdict]:
-        """Read the tickets in the range and return the lowest match, so that equal creates get one ticket each."""
+        """Read the tickets in the range. Return the lowest match, so that equal creates get one ticket each."""
         if self._unread(numbers) > self.reads_left:
             left = f"{self.reads_left:g} of {self._max_reads:g} reads are left"
             return Unclear(f"its ticket may have any of {len(numbers):,} numbers, but only {left}")
@@ -302,7 +303,7 @@ class Search:
                     self._own.add_found(lost, receipt)
                     return Found(receipt)
         if similar is not None:
-            return Unclear(f"ticket {similar} resembles it, but its values do not prove that this create made it")
+            return Unclear(f"ticket {similar} resembles it, but it is not certain that this create made that ticket")
         if missing:
             return Unclear(
                 f"{len(missing)} of {len(numbers)} tickets from {numbers[0]} to {numbers[-1]} cannot be read"
@@ -313,10 +314,12 @@ class Search:
         """Whether a ticket belongs to a create; None if this is not certain.
 
         A ticket with another text or another lead belongs to another program. The account may have changed any other
-        field, even if it did not change those of the samples. So a ticket that differs only in other fields may belong
-        to the create, unless it has exactly the values of another lost create. If several equal creates fit, it does
-        not matter which of them gets the ticket. There is one exception: a lower number that could not be read
-        (``missing``) may be the ticket of this create, but not of the others.
+        field, even if it did not change this field in the samples. So a ticket that differs only in such fields may
+        belong to the create, unless the ticket has exactly the values of another lost create.
+
+        If a ticket fits several equal creates, it usually does not matter which create gets the ticket. It does matter
+        if a lower number could not be read (``missing``) and only this create can have that number. Then that number
+        may be the ticket of this create, and ``ticket`` may belong to another create.
         """
         if lost.receipt is not None:
             return False
@@ -346,7 +349,7 @@ class Search:
         return sum(number not in self._tickets and not self._is_taken(number) for number in numbers)
 
     def reads_for(self, lost: SentCreate) -> float:
-        """The number of reads that a look-up would take now, within the number of reads that are left."""
+        """The number of reads that a look-up would make now, at most the number of reads that are left."""
         end = self.fence(lost) or self._own.highest + 1
         return min(self.reads_left, self._unread(range((lost.above or 0) + 1, end)))
 
@@ -378,10 +381,10 @@ def _has(ticket: Ticket, values: Mapping[str, Any], names: Iterable[str]) -> boo
 
 
 def _resembles(found: str, sent: str, is_title: bool) -> bool:
-    """Whether a text may be the one that was sent, if the account cuts, escapes, cleans or extends texts."""
+    """Whether a text may be the text that was sent, after the account has cut, escaped, cleaned or extended it."""
     if found == sent:
         return True
-    import html  # its table of names is large
+    import html  # imported here, because its table of names is large
 
     other = "[^0-9a-z]+" if found.isascii() else r"[\W_]+"  # a service may store "?" for a letter outside ASCII
     texts = (unicodedata.normalize("NFKC", re.sub("<[^<>]*>", " ", html.unescape(text))) for text in (found, sent))

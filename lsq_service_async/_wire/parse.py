@@ -33,7 +33,7 @@ from .serialize import SETTABLE
 T = TypeVar("T")
 
 # Readers of single values: strict about identifiers and most texts, lenient about everything else. cattrs calls each
-# with the value and the type of the attribute, which is not needed here.
+# reader with the value and the type of the attribute; the readers do not use the type.
 
 
 def _identifier(value: Any, _: Any = None) -> str:
@@ -56,7 +56,7 @@ def _name(value: Any, _: Any = None) -> str:
 
 
 def _identifiers(value: Any, _: Any = None) -> tuple[str, ...]:
-    """Return a list of identifiers as a tuple, and null as an empty one."""
+    """Return a list of identifiers as a tuple, and null as an empty tuple."""
     return () if value is None else tuple(map(_identifier, _json_list(value)))
 
 
@@ -68,7 +68,7 @@ def _text(value: Any, _: Any = None) -> str | None:
 
 
 def _type_id(value: Any, _: Any = None) -> str | None:
-    """Return text or None. The page get-a-tickets-details-by-id shows the text "null"."""
+    """Return text, or None for null and for the text "null", which the page get-a-tickets-details-by-id shows."""
     return None if value == "null" else _text(value)
 
 
@@ -90,12 +90,12 @@ def _whole_number(value: Any, _: Any = None) -> int | None:
 
 
 def _is_true(value: Any, _: Any = None) -> bool:
-    """Return True for true only: several booleans may be null or missing."""
+    """Return True for true, and False for any other value, such as null."""
     return value is True
 
 
 def _entries(value: Any, _: Any = None) -> tuple[Any, ...]:
-    """Return the entries of a list, and nothing for any other value."""
+    """Return the entries of a list as a tuple, and an empty tuple for any other value."""
     return tuple(value) if isinstance(value, list) else ()
 
 
@@ -137,10 +137,10 @@ _wire_names: dict[type[Any], set[str | None]] = {}
 
 
 def _register(cls: type[Any], *ignored: str, **attributes: Any) -> None:
-    """Tell cattrs how to make a record of this class.
+    """Register how cattrs makes a record of this class.
 
-    ``attributes`` maps each attribute to its name in the JSON, or to an ``override``; the others keep their defaults.
-    Values of the JSON that no attribute uses are stored in ``extra``, except those with ``ignored`` names.
+    ``attributes`` maps each attribute to its name in the JSON, or to an ``override``. Other attributes keep their
+    defaults. Values of the JSON that no attribute uses are stored in ``extra``, except for the ``ignored`` names.
     """
     attributes = {
         name: override(rename=given) if isinstance(given, str) else given for name, given in attributes.items()
@@ -183,7 +183,7 @@ _register(
     failed=override(rename="FailedIds", struct_hook=_identifiers),
 )
 _register(Permission, allowed="Allowed", scope_filters=override(rename="ScopeFilters", struct_hook=_unchanged))
-# The values of ticket fields are in a list. `parse_ticket` adds each with the prefix "Fields.".
+# The JSON has the fields of a ticket in a list. `parse_ticket` adds each field as a value with the prefix "Fields.".
 _loose_texts = {
     name: override(rename=f"Fields.{schema_name}", struct_hook=_lenient_text)
     for name, schema_name in {**SETTABLE, "key": "TicketKey", "requester": "RelatedRequester"}.items()
@@ -258,7 +258,7 @@ def parse_conversations(answer: Any, zone: tzinfo) -> list[Conversation]:
 
 
 def parse_activity(answer: Any) -> ActivityReceipt:
-    """Return the receipt of a note, which has the number of its ticket, or of a portal activity, which has an id."""
+    """Return the receipt of a note, with the ticket number, or of a portal activity, with the id of the activity."""
     receipt = parse(ActivityReceipt, answer)
     if receipt.ticket_number is None and receipt.id is None:
         raise ValueError("the answer has neither RelatedTicketId nor Id")

@@ -1,7 +1,7 @@
-"""Searches a text for a pattern of the account in linear time, which ``re`` cannot guarantee.
+"""Searches a text for a regular expression of the account, in linear time. ``re`` cannot guarantee that.
 
 A pattern becomes a graph of states, and all states that are possible at a position are followed at the same time. So no
-pattern can block the event loop, as those with nested or many repetitions do in ``re``.
+pattern can block the event loop. With ``re``, a pattern with nested or many repetitions can block it.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _POSITIONS = {
 
 
 class _UndecidableError(Exception):
-    """The pattern has a part that is not supported, or is too large for this value."""
+    """The pattern is not supported, is too large, or takes too many steps."""
 
 
 @attrs.define(eq=False)
 class _State:
-    """Consumes one character, which must pass ``test``. Without a ``test``, consumes none.
+    """Consumes one character, which must pass ``test``. Without a ``test``, it consumes nothing.
 
-    With a ``position``, the state can be reached only at such a position, such as the end of the text.
+    If ``position`` is set, the state can be reached only at a position that it matches, such as the end of the text.
     """
 
     following: list[_State]
@@ -43,7 +43,7 @@ class _State:
 
 
 def is_found(pattern: str, text: str) -> bool:
-    """Return whether a pattern occurs in a text, and True if that cannot be decided quickly."""
+    """Return whether a pattern occurs in a text. If that cannot be decided quickly, return True."""
     try:
         if len(pattern) > _MAX_PATTERN:
             return True
@@ -125,7 +125,7 @@ class _Graph:
                 after = self._state([end, self._chain(items, after)])
         for _ in range(least):
             first = self._chain(items, after)
-            if first is after:  # an empty group: more of them change nothing, and no limit of states would end this
+            if first is after:  # an empty group has no states, so the limit of states would not end this loop
                 break
             after = first
         return after

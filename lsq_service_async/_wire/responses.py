@@ -39,23 +39,25 @@ from .serialize import finite, finite_int
 T = TypeVar("T")
 
 MAX_ERROR = 64 << 10
-"""The most bytes of an error that are used. A larger one is cut, because its status decides."""
+"""The maximum number of bytes of an error that are used. A larger error is cut, because its status decides."""
 MAX_RECEIPT = 1 << 20
 MAX_ANSWER = 8 << 20
-"""The most bytes of the answer to a read, and to a call that is not documented."""
+"""The maximum number of bytes in the answer to a read, or to a call that is not documented."""
 MAX_VALUES = 200_000
-"""The most commas and opening brackets in an answer. Decoding each value takes time and blocks all threads."""
+"""The maximum number of commas and opening brackets in an answer, because decoding many values blocks all threads."""
 MAX_KEY = 8 << 10
-"""The most characters of an API key in any encoding. Texts are redacted this far beyond the place of a cut."""
+"""The maximum length of an API key in any encoding. Texts are redacted this far past the point at which they are
+cut."""
 
 _BY_STATUS = {400: BadRequestError, 401: AuthenticationError, 403: PermissionDeniedError, 404: NotFoundError}
 _TRANSIENT = {500, 502, 503, 504}
-# By their definitions in RFC 9110 and RFC 8470, the request was not processed and can be sent on another connection.
-# Over HTTP/2 it is sent on the same one, because other calls use it, and httpx cannot take it out of its pool.
+# By their definitions (RFC 9110, RFC 8470), these statuses mean that the request was not processed, and can be sent
+# again on another connection. Over HTTP/2, it is sent again on the same connection: other calls use it, and httpx
+# cannot remove it from the pool.
 _NOT_PROCESSED = {408, 421, 425}
-# The other registered 5xx statuses: the server cannot carry out the request, or a proxy refuses it (511).
+# The other registered 5xx statuses. The server cannot execute the request, or a proxy refuses the request (511).
 _REFUSED = {501, 505, 506, 507, 508, 510, 511}
-# Lower-case names of the fields of an error, the best first: of the vendor, of RFC 9457 and of common frameworks.
+# Names of error fields in lower case, the best first. They are used by the vendor, RFC 9457 and common frameworks.
 _MESSAGES = ("reasonforfailure", "exceptionmessage", "message", "errormessage", "msg", "detail", "error_description",
              "error")  # fmt: skip
 _REASONS = (*_MESSAGES, "errors", "title")
@@ -65,8 +67,8 @@ _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _LIMIT_TYPE = "MXAPIRateLimitExceededException".casefold()
-# Without the exception type of the rate limit, this is matched at the beginning of a message only: later in it, the
-# service may quote a ticket that contains this text.
+# Without this exception type, only the beginning of a message is compared with the pattern. Later in the message, the
+# service may quote a ticket that contains such a text.
 _LIMIT = re.compile(
     r"(?:API\s{1,9}calls\s{1,9})?exceeded the limit of (.{1,40}?)(?: calls)? in (.{1,40}?) (second|minute|hour|day)",
     re.IGNORECASE,
@@ -125,7 +127,7 @@ def _parse_success(call: Call[T], status: int, answer: _Body, redact: Callable[[
             if call.ticket is None or _is_about(record, call.ticket):
                 return AttemptResult(outcome=Outcome.APPLIED, record=record, status=status)
             problem, is_foreign = f"is about another ticket than {call.ticket}", True
-        except Exception:  # of any kind: the call was probably applied, so no other error may reach the caller
+        except Exception:  # any exception: the call was probably applied, and the error below must report this
             retry, likely = Retry.ON_NO_RESPONSE if call.repeatable else Retry.NEVER, "applied"
     redacted = answer.redacted(redact)
     message = f"the answer to {call.operation} {problem}; it begins with {_quoted(redacted.text, 80)}"
@@ -138,25 +140,26 @@ def _parse_success(call: Call[T], status: int, answer: _Body, redact: Callable[[
 
 
 def _is_about(record: Any, ticket: str) -> bool:
-    """Return whether a record is about the ticket, or has no number or GUID to compare."""
+    """Return whether a record is about the ticket. Without a number or GUID to compare, return True."""
     if ticket.isdecimal():
         number = number_of((record.ticket_number if hasattr(record, "ticket_number") else record.number) or "")
         return not number.isdecimal() or int(number) == int(ticket)
     try:
         return record.ticket_id is None or UUID(record.ticket_id) == UUID(ticket)
-    except ValueError:  # one of them is not a GUID
+    except ValueError:  # one of the two is not a GUID
         return True
 
 
 class TicketNumbers:
-    """The numbers of the last ``kept`` tickets that a client created; at 25 calls in 5 s, those of half an hour."""
+    """The numbers of the last ``kept`` tickets that a client created. At 25 calls in 5 s, 10,000 creates take 33
+    min."""
 
     def __init__(self, kept: int = 10_000) -> None:
         self._kept = kept
         self._numbers: dict[str, None] = {}  # oldest first
 
     def add(self, number: str) -> bool:
-        """Add the number of a new ticket, and return False if another ticket has it."""
+        """Add the number of a new ticket. Return False if another ticket already has this number."""
         plain = number.lstrip("0")
         if plain in self._numbers:
             return False
@@ -204,8 +207,8 @@ def _quoted(text: str, limit: int = 300) -> str:
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds of a Retry-After header (digits or an HTTP date), at most 60.
 
-    Returns None without a valid header, and for more than an hour. A date is compared with the Date header of the same
-    response, so the clock of this machine does not matter.
+    Returns None if the header is missing, invalid, in the past, or longer than an hour. A date is compared with the
+    Date header of the same response, because the clock of this machine may be wrong.
     """
     text = headers.get("retry-after", "").strip(" \t")
     if re.fullmatch(r"[0-9]{1,9}", text):
@@ -213,7 +216,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     else:
         try:
             moments = [parsedate_to_datetime(date) for date in (text, headers.get("date", ""))]
-            # Of the three formats of RFC 9110, that of asctime has no zone. It is UTC.
+            # RFC 9110 permits three date formats. The format of asctime has no zone, and means UTC.
             then, now = (moment if moment.tzinfo else moment.replace(tzinfo=UTC) for moment in moments)
             seconds = (then - now).total_seconds()
         except (ValueError, TypeError, OverflowError):
@@ -223,7 +226,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 @attrs.frozen
 class _Body:
-    """The body of an answer: its text, its decoded JSON if it is JSON, and the vendor's name for an error."""
+    """The body of an answer: its text, its decoded JSON if it is JSON, and its exception type, if there is one."""
 
     json: Any
     text: str
@@ -231,7 +234,7 @@ class _Body:
     is_long: bool = attrs.field(kw_only=True)
     exception_type: str | None = attrs.field(default=None, kw_only=True)
     reports_failure: bool = attrs.field(default=False, kw_only=True)
-    """Whether there is a Status other than Success."""
+    """Whether the JSON has a Status other than Success."""
 
     @classmethod
     def of(cls, body: bytes, *, is_error: bool) -> _Body:
@@ -245,7 +248,7 @@ class _Body:
                 _check_depth(value)
             if _ESCAPED_SURROGATE.search(text):
                 value = _without_surrogates(value)
-        except Exception:  # also RecursionError and MemoryError
+        except Exception:  # including RecursionError and MemoryError
             text = body[: MAX_ERROR + MAX_KEY].decode("utf-8-sig", errors="replace")  # decoding blocks all threads
             return cls(None, text, is_json=False, is_long=is_long)
         named, status = (value.get("ExceptionType"), value.get("Status")) if isinstance(value, dict) else (None, None)
@@ -259,7 +262,7 @@ class _Body:
         )
 
     def redacted(self, redact: Callable[[str], str]) -> _Body:
-        """Return a body without the API keys. A long one is cut to at most 64 KiB, so that no part of a key is left."""
+        """Return the body without API keys. A long body is cut to 64 KiB or less, so that no part of a key is left."""
         text = redact(self.text[: MAX_ERROR + MAX_KEY])
         if self.is_long:
             return _Body(None, text[:-MAX_KEY][:MAX_ERROR], is_json=False, is_long=False)
@@ -287,8 +290,8 @@ class _Body:
         """Whether the exception type or the message is that of the rate limit."""
         if (self.exception_type or "").casefold() == _LIMIT_TYPE:
             return True
-        # The message of a receipt may contain this text. So a 200 counts as a refusal only if it is not JSON, reports
-        # a failure, or has no other fields than an error has.
+        # The message of a receipt may contain the text of the rate limit. So an answer with status 200 is a refusal
+        # only if it is not JSON, reports a failure, is only a text, or has only fields of an error.
         only_error = isinstance(self.json, str) or (
             isinstance(self.json, dict) and _ERROR_FIELDS.issuperset(map(str.casefold, self.json))
         )
@@ -296,7 +299,7 @@ class _Body:
         return is_error and status not in _NOT_THE_LIMIT and self._limit_sentence() is not None
 
     def limit(self) -> tuple[int, int] | None:
-        """Return the calls and the seconds in the message of the rate limit."""
+        """Return the number of calls and of seconds in the message of the rate limit."""
         sentence = self._limit_sentence()
         if sentence is None or not all(_COUNT.fullmatch(count) for count in sentence.group(1, 2)):
             return None
@@ -309,7 +312,7 @@ class _Body:
 
 
 def _message_in(value: Any, names: tuple[str, ...], *, by_field: bool = False) -> str:
-    """Return the message in a part of an error: a text, a list, an object with a message, or one message per field."""
+    """Return the message in a part of an error. The part is a text, a list, or an object with one or more messages."""
     if isinstance(value, str):
         return value.strip()
     if isinstance(value, list):
@@ -327,7 +330,7 @@ def _message_in(value: Any, names: tuple[str, ...], *, by_field: bool = False) -
 def _check_depth(value: Any) -> None:
     """Raise ValueError for more than 64 levels."""
     level = [value]
-    for _ in range(_MAX_DEPTH + 1):  # level by level, because recursion has its own limit
+    for _ in range(_MAX_DEPTH + 1):  # not recursive, because Python limits the depth of recursion
         parents = [parent for parent in level if isinstance(parent, dict | list)]
         if not parents:
             return
@@ -336,9 +339,10 @@ def _check_depth(value: Any) -> None:
 
 
 def _without_surrogates(value: Any) -> Any:
-    """Replace lone surrogates, which files and databases reject. A text that was cut inside an emoji ends with one."""
+    """Replace lone surrogates, which files and databases reject. A text that was cut inside an emoji has one."""
     if isinstance(value, str):
-        parts = (value[start : start + MAX_ERROR] for start in range(0, len(value), MAX_ERROR))  # each blocks threads
+        # In parts, because each replacement blocks all threads.
+        parts = (value[start : start + MAX_ERROR] for start in range(0, len(value), MAX_ERROR))
         return "".join(_SURROGATE.sub("\ufffd", part) for part in parts)
     if isinstance(value, list):
         return [_without_surrogates(part) for part in value]
@@ -349,6 +353,6 @@ def _without_surrogates(value: Any) -> Any:
 
 # NaN and numbers that overflow raise ValueError, like text that is not JSON.
 _decoder = json.JSONDecoder(parse_float=finite, parse_int=finite_int, parse_constant=finite)
-# The scanner in C blocks all threads until it is done. The one in Python is slower, but lets the event loop run.
+# The scanner in C blocks all threads until it is done. The scanner in Python is slower, but lets the event loop run.
 _slow_decoder = json.JSONDecoder(parse_float=finite, parse_int=finite_int, parse_constant=finite)
 _slow_decoder.scan_once = py_make_scanner(_slow_decoder)  # type: ignore[attr-defined]  # is not in typeshed

@@ -50,7 +50,7 @@ def encode(value: Any) -> bytes:
 
 
 def finite(text: str) -> float:
-    """Read a number of JSON. NaN and a number that overflows raise ValueError."""
+    """Convert the text of a JSON number. NaN and a number that overflows raise ValueError."""
     value = float(text)
     if not abs(value) < float("inf"):
         raise ValueError(f"{text:.40} is not a finite number")
@@ -58,14 +58,14 @@ def finite(text: str) -> float:
 
 
 def finite_int(text: str) -> int:
-    """Read a whole number of JSON. One that does not fit into a double raises ValueError, as 1e400 does."""
+    """Convert the text of a whole JSON number. A number that does not fit into a double raises ValueError."""
     if len(text) > 300:
         finite(text)
     return int(text)
 
 
 def new_ticket_dto(ticket: NewTicket, marker: str | None = None) -> dict[str, Any]:
-    """Return the body of apidocs.leadsquared.com/create-tickets. Raises InvalidRequestError if the lead is missing."""
+    """Return the JSON of apidocs.leadsquared.com/create-tickets. Raises InvalidRequestError if the lead is missing."""
     fields = [{"SchemaName": name, "Value": value} for name, value in field_values(ticket, marker).items()]
     if not ticket.names_lead:
         raise InvalidRequestError("a ticket needs its lead: give lead_id, lead_email or lead_phone")
@@ -81,9 +81,9 @@ def update_dto(number: str, update: TicketUpdate) -> dict[str, Any]:
 
 
 def field_values(ticket: NewTicket | TicketUpdate, marker: str | None = None) -> dict[str, Any]:
-    """Return the fields that the caller gave, by schema name, with each value as it is sent.
+    """Return the fields that the caller gave: a mapping from schema names to the values that are sent.
 
-    ``marker`` is a field that the caller must not give.
+    ``marker`` is the field that the client sets, so the caller must not give it.
     """
     if not isinstance(ticket.fields, Mapping):
         raise InvalidRequestError(f"fields must map schema names to values, not be a {type(ticket.fields).__name__}")
@@ -112,7 +112,7 @@ def _named_values(ticket: NewTicket | TicketUpdate) -> dict[str, Any]:
         value = getattr(ticket, name)
         if value is not_given:
             continue
-        if name == "due_date" and isinstance(value, str):  # the record could not read it
+        if name == "due_date" and isinstance(value, str):  # the record could not convert it to a date
             raise InvalidRequestError(f"due_date: {shown(value, 40)} is not a date with a time zone; {_DATES}")
         is_date = name == "due_date" and isinstance(value, date)
         if not (is_date or value is None or isinstance(value, str | UUID)):
@@ -141,12 +141,12 @@ def _date(name: str, moment: date) -> str:
 
 
 def ticket_ref(ticket: TicketRef) -> str:
-    """Return a ticket's number or GUID for a URL. A key is accepted as a number."""
+    """Return a ticket's number or GUID for a URL. A key, such as "#143", is converted to the number."""
     text = ticket.number if isinstance(ticket, Ticket | TicketReceipt) else ticket
     if isinstance(text, UUID) or (isinstance(text, int) and not isinstance(text, bool) and 0 < text < 10**18):
         text = str(text)
     text = number_of(text) if isinstance(text, str) else text
-    # Stricter than quoting, because a quoted ".." leaves the path of the tenant too.
+    # Quoting would not be enough: even a quoted ".." leaves the path of the tenant.
     if not isinstance(text, str) or not re.fullmatch(r"[A-Za-z0-9-]{1,64}", text):
         what = "by number, such as '143', key, such as '#143', or GUID"
         raise InvalidRequestError(f"a ticket must be given {what}, not {shown(text)}")

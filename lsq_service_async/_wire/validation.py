@@ -1,4 +1,4 @@
-"""Validation of a ticket against the field metadata of the account."""
+"""Validates a ticket against the field metadata of the account."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def problems_of(
     sub_types: Collection[SubType],
     marker: str | None = None,
 ) -> list[Problem]:
-    """Return all problems in the order of the account's fields. Only the rule "invalid" may quote a value.
+    """Return all problems in the order of the account's fields. Only problems of the rule "invalid" may quote a value.
 
     ``marker`` is the field that the client adds to a create.
     """

@@ -124,7 +124,7 @@ async def test_an_origin_on_this_machine_has_no_proxy(monkeypatch, setting, loca
 def test_a_proxy_that_cannot_be_used_is_named(monkeypatch, variable, address):
     """The error names the variable. Neither it nor a local variable has the value, which may hold a password."""
     monkeypatch.setenv(variable, address)
-    with pytest.raises(ConfigurationError, match=rf"^{variable} must be a URL of a proxy") as caught:
+    with pytest.raises(ConfigurationError, match=rf"^{variable} must be the URL of a proxy") as caught:
         uses_proxy("https://apigw.example.com")
     assert "CANARY" not in everything_shown(caught.value.with_traceback(caught.tb.tb_next))
 
@@ -147,7 +147,7 @@ def test_a_proxy_may_be_written_in_several_ways(monkeypatch, address):
 def test_a_proxy_of_the_system_is_named_as_such(monkeypatch):
     """macOS and Windows have their own settings."""
     monkeypatch.setattr("lsq_service_async._transport.network.getproxies", lambda: {"https": "socks://x"})
-    with pytest.raises(ConfigurationError, match=r"^the system's proxy setting must be a URL"):
+    with pytest.raises(ConfigurationError, match=r"^the system's proxy setting must be the URL"):
         uses_proxy("https://apigw.example.com")
 
 

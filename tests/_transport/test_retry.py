@@ -221,7 +221,7 @@ def test_each_attempt_is_one_line_at_debug(config, caplog):
     _, _, events = run(config, read, BeforeBody(REFUSED), 500, answer())
     lines = [line for line in caplog.messages if line.startswith("Attempt ")]
     assert [re.sub(r"\d+\.\d{3} s", "0.000 s", line) for line in lines] == [
-        f"Attempt {number} of tickets.get ended in 0.000 s: {facts} (reference {events[0].reference})"
+        f"Attempt {number} of tickets.get ended after 0.000 s: {facts} (reference {events[0].reference})"
         for number, facts in enumerate(["not applied, status None", "unknown, status 500", "applied, status 200"], 1)
     ]
 
