@@ -1,6 +1,6 @@
 """The async Python SDK for LeadSquared Service CRM tickets.
 
-A folder is a layer, and imports point down only. The modules, from top to bottom:
+Each folder is a layer. A module imports only from modules below it in this list:
 
     cli/            the command line and the demo
     integrations/   one optional library each: FastAPI, OpenTelemetry, pytest
@@ -9,15 +9,15 @@ A folder is a layer, and imports point down only. The modules, from top to botto
     tickets.py      one method per documented ticket operation
     metadata.py     field metadata, sub-types, and validation of tickets
     leads.py        leads of the marketing API
-    _transport/     sends a call: retries, rate limit, attempt, upload; the only part that calls the service
-    _wire/          calls as values, JSON to records, answers to results; pure: no clock, no network
-    limits/         the rate limit: in one process, on one host, on many hosts
-    config.py       Config, RateLimit, RetryPolicy, Lane: frozen, with every default
+    _transport/     sends calls: retries, rate limit, attempts, uploads; no other part sends requests to the service
+    _wire/          describes calls, and converts JSON to records and answers to results; no clock, no network
+    limits/         the rate limit of one process, of one host, or of many hosts
+    config.py       Config, RateLimit, RetryPolicy, Lane: the frozen settings and their defaults
     attachments.py  Attachment: a name, a content type and a source of bytes
     records/        tickets and all other records as frozen attrs classes
     events.py       events for hooks
     errors.py       the tree of errors: not sent, not answered, or answered with an error
-    emulator/       a stand-in for the service that shares no code with the rest
+    emulator/       a stand-in for the service; it shares no code with the other modules
 """
 
 from importlib import import_module
@@ -138,7 +138,8 @@ _MODULES = (
 def __getattr__(name: str) -> Any:
     """Import a module of the package when one of its public names is first used.
 
-    So pytest can load the fixtures of the package without the libraries that the package needs.
+    pytest imports this package in every run, because the package has fixtures. With this function, that import does not
+    load the libraries that the package needs.
     """
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")

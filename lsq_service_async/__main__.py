@@ -1,4 +1,4 @@
-"""``python -m lsq_service_async``: the command line. If a library is missing, it prints how to install it."""
+"""Runs the command line: ``python -m lsq_service_async``. If a library is missing, prints how to install it."""
 
 from __future__ import annotations
 

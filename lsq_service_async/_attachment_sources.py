@@ -1,6 +1,6 @@
-"""Sources of the bytes of an attachment: memory, a path, an open file, or a stream that can be read only once.
+"""The sources of the bytes of attachments: memory, a path, an open file, or a stream that can be read only once.
 
-A source can be opened any number of times, also concurrently, and each reader begins at the beginning.
+A source can be opened any number of times, even by several calls at once. Each reader begins at the beginning.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _THREADS = 32
 
 @cache
 def _threads(process: int) -> ThreadPoolExecutor:
-    """The threads of a process that read files. A fork does not copy threads, so each process has its own."""
+    """The threads that read files in a process. A fork does not copy threads, so each process has its own pool."""
     return ThreadPoolExecutor(_THREADS, thread_name_prefix="lsq_service_async files")
 
 
 def in_thread(function: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
-    """Run a blocking function in a thread of this package, because other work may fill the default executor."""
+    """Run a blocking function in a thread of this package, because other work may block the default executor."""
     return asyncio.get_running_loop().run_in_executor(_threads(os.getpid()), function, *arguments)
 
 
@@ -58,7 +58,7 @@ class Source(Protocol):
         ...
 
     async def prepare(self, check: Callable[[int], None]) -> None:
-        """Make the source readable any number of times. ``check`` gets the number of bytes so far, and may raise."""
+        """Make the source readable any number of times. ``check`` is called with its length so far, and may raise."""
         check(self.length or 0)
 
     def open(self) -> Reader:
@@ -94,11 +94,11 @@ class PathSource(Source):
     length: int
     follow: bool
     identity: tuple[int, int] | None = attrs.field(default=None, repr=False)
-    """The device and the inode of the checked file. A file that has replaced it is not sent."""
+    """The device and the inode of the checked file. If another file has replaced it, that file is not sent."""
 
     @classmethod
     def of(cls, path: Path, *, follow: bool) -> Self:
-        """Check that the path is a regular file that can be read, else raise InvalidRequestError."""
+        """Return a source. Raises InvalidRequestError if the path is not a regular file that can be read."""
         found = _stat(cls(path, 0, follow))
         return cls(path, found.st_size, follow, (found.st_dev, found.st_ino))
 
@@ -115,7 +115,8 @@ class PathSource(Source):
 class FolderSource(Source):
     """A regular file below a folder, named by untrusted text. A path that leads out of the folder is rejected.
 
-    `prepare`, not the constructor, checks the file: a bulk run makes attachments long before it sends them.
+    The file is checked in `prepare` and not in the constructor, because a bulk run makes attachments long before it
+    sends them.
     """
 
     folder: Path
@@ -135,7 +136,7 @@ class FolderSource(Source):
             raise ValueError("it is not below this folder; move it there, or use another folder")
         if os.open not in os.supports_dir_fd:  # on Windows
             return _open_regular(path, follow=False)
-        # Part by part, so that no folder can be replaced by a symlink after the check.
+        # Open the folders of the path one by one, so that none can be replaced by a symlink after the check.
         *folders, name = Path(path).relative_to(folder).parts or (".",)
         flags = os.O_DIRECTORY | getattr(os, "O_PATH", os.O_RDONLY)
         directory = os.open(folder, flags)
@@ -166,12 +167,12 @@ def _stat(source: PathSource | FolderSource) -> os.stat_result:
 
 
 def _open_regular(path: str | Path, *, follow: bool, directory: int | None = None) -> BinaryIO:
-    if directory is None and not hasattr(os, "O_NOFOLLOW"):  # on Windows, which cannot open a folder either
+    if directory is None and not hasattr(os, "O_NOFOLLOW"):  # on Windows, which also cannot open a folder
         if not follow and os.path.islink(path):
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         if os.path.isdir(path):
             raise ValueError("only regular files can be sent")
-    # Non-blocking, because opening a FIFO would wait for a writer.
+    # Non-blocking, because otherwise opening a FIFO would wait for a writer.
     flags = getattr(os, "O_NONBLOCK", 0) | (0 if follow else getattr(os, "O_NOFOLLOW", 0))
     descriptor = os.open(path, os.O_RDONLY | flags, dir_fd=directory)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -191,7 +192,7 @@ class FileSource(Source):
 
     @classmethod
     def of(cls, file: BinaryIO) -> Self:
-        """Check that the file can be read from its position. Raises any error of the file, or InvalidRequestError."""
+        """Return a source that begins at the position of the file. Raises InvalidRequestError, or an error of it."""
         lock = _lock_of(file)
         with lock:
             start = file.tell()
@@ -219,15 +220,15 @@ def _lock_of(file: BinaryIO) -> threading.Lock:
     with _locks_lock:
         try:
             return _locks.setdefault(file, threading.Lock())
-        except TypeError:  # a class without hashes or weak references
+        except TypeError:  # its class does not support hashing or weak references
             return threading.Lock()
 
 
 @attrs.define(eq=False)
 class _FileReader:
-    """Has its own position, so that one file can be in several uploads at the same time.
+    """Reads a file from its own position, so that several uploads can send the same file at the same time.
 
-    The position of the file is restored after each read, because another call may begin at it.
+    After each read, the position of the file is restored, because a later call begins at that position.
     """
 
     source: FileSource
@@ -283,7 +284,7 @@ class SpooledSource(Source):
                     await in_thread(file.write, chunk)
                 await in_thread(file.flush)
         except BaseException:
-            # Closing waits for a thread that is still writing, because a buffered file has a lock.
+            # A thread may still be writing. Closing the file waits for this thread, because a buffered file has a lock.
             await asyncio.shield(in_thread(_discard, file))
             raise
         spool = FileSource(file, 0, length)
@@ -298,7 +299,7 @@ class SpooledSource(Source):
 
 async def _temporary_file() -> BinaryIO:
     def close(creating: asyncio.Future[Any]) -> None:
-        with contextlib.suppress(OSError, asyncio.CancelledError):  # it was not created
+        with contextlib.suppress(OSError, asyncio.CancelledError):  # the file was not created
             creating.result().close()
 
     creating: asyncio.Future[Any] = in_thread(tempfile.TemporaryFile, "w+b")
@@ -311,7 +312,7 @@ async def _temporary_file() -> BinaryIO:
 
 
 def _discard(file: BinaryIO) -> None:
-    with contextlib.suppress(OSError):  # the disk may be too full for the rest of the buffer, which is not needed
+    with contextlib.suppress(OSError):  # closing writes the rest of the buffer, and the disk may be full
         file.close()
 
 
@@ -324,7 +325,7 @@ async def chunks_of(file: BinaryIO) -> AsyncGenerator[bytes, None]:
         except ValueError as error:  # the file was closed meanwhile
             raise InvalidRequestError(f"the file cannot be read: {error}") from None
 
-    # A read can block forever, so it runs in its own thread and not in one of the shared pool.
+    # A read can block forever, so it runs in its own thread and not in a thread of the shared pool.
     thread = ThreadPoolExecutor(1, thread_name_prefix="lsq_service_async pipe")
     try:
         while (chunk := await asyncio.get_running_loop().run_in_executor(thread, read)) != b"":
@@ -334,7 +335,7 @@ async def chunks_of(file: BinaryIO) -> AsyncGenerator[bytes, None]:
 
 
 async def checked(chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
-    """Yield the chunks. One that is not bytes raises InvalidRequestError."""
+    """Yield the chunks. A chunk that is not bytes raises InvalidRequestError."""
     try:
         async for chunk in chunks:
             if not isinstance(chunk, bytes | bytearray | memoryview):

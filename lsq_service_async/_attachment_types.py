@@ -1,4 +1,4 @@
-"""The content types of common files, by suffix. They do not depend on the machine, unlike those of ``mimetypes``."""
+"""The content types of common files, by suffix. Unlike those of ``mimetypes``, they are the same on every machine."""
 
 from __future__ import annotations
 
@@ -84,12 +84,12 @@ _TYPES = {
 
 @cache
 def _by_suffix() -> dict[str, str]:
-    """Return the types by suffix. A new MimeTypes has only those of Python, and not those in files of the machine."""
+    """Return the types by suffix. A new MimeTypes has only the types of Python, not those in files of the machine."""
     own = {suffix: content_type for suffixes, content_type in _TYPES.items() for suffix in suffixes.split()}
     return MimeTypes().types_map[True] | own
 
 
 def content_type_of(name: str) -> str:
-    """Return the content type of a file name, and ``application/octet-stream`` for an unknown one."""
+    """Return the content type of a file name. For an unknown suffix, it is ``application/octet-stream``."""
     suffix = PurePosixPath(name).suffix.lower()
     return _by_suffix().get(suffix, "application/octet-stream")

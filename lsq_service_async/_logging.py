@@ -1,4 +1,4 @@
-"""The log of the package, and LSQ_LOG, which prints it on stderr for programs that do not configure logging."""
+"""The log of the package. The variable LSQ_LOG prints it on stderr if the program does not configure logging."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOG_LEVEL = "LSQ_LOG"
 
 
 class _Log(logging.LoggerAdapter[logging.Logger]):
-    """Ignores exceptions of the application's handlers and filters, which must not change the result of a call."""
+    """Ignores exceptions of the application's handlers and filters, so that they do not change the result of a call."""
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
         if self.isEnabledFor(level):
@@ -26,14 +26,14 @@ logger = _Log(logging.getLogger("lsq_service_async"))
 
 class _StderrHandler(logging.StreamHandler[Any]):
     def emit(self, record: logging.LogRecord) -> None:
-        self.stream = sys.stderr  # a progress bar may have replaced it
+        self.stream = sys.stderr  # a progress bar may have replaced sys.stderr
         super().emit(record)
 
 
 def log_to_stderr(level: str | None) -> None:
     """Print the log of this package on stderr. ``level`` is the value of LSQ_LOG: "info" or "debug".
 
-    An empty value changes nothing. Other values raise ConfigurationError.
+    None or an empty text changes nothing. Any other value raises ConfigurationError.
     """
     if not level:
         return

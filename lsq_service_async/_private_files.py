@@ -1,4 +1,4 @@
-"""Files that are opened by name and that no other user may change: journals, reports, and the file of a limit."""
+"""Files that other users must not be able to change: journals, reports, and the file of a `HostLimiter`."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ from functools import partial
 
 from .errors import ConfigurationError, shown
 
-_FLAGS = ("O_CREAT", "O_NOFOLLOW", "O_NONBLOCK")  # Windows has only the first; a pipe must not block
-_SIDES = ("-wal", "-shm", "-journal")  # the files that SQLite keeps next to a database
+_FLAGS = ("O_CREAT", "O_NOFOLLOW", "O_NONBLOCK")  # Windows has only the first; opening a pipe must not block
+_SIDES = ("-wal", "-shm", "-journal")  # the suffixes of the files that SQLite keeps next to a database
 PathLike = str | os.PathLike[str]
 
 
 def file_name(path: object) -> str:
     """Return the path of a SQLite file as text.
 
-    Raises ConfigurationError if it is not a path, and for ``:memory:`` and ``file:...``, which SQLite does not treat as
-    file names.
+    Raises ConfigurationError if ``path`` is not a path, and for ``:memory:`` and ``file:...``, which SQLite does not
+    treat as file names.
     """
     name = os.fspath(path) if isinstance(path, str | os.PathLike) else path
     if isinstance(name, str) and name not in ("", ":memory:") and not name.startswith("file:"):
-        with suppress(UnicodeEncodeError):  # an unpaired surrogate
+        with suppress(UnicodeEncodeError):  # raised for a lone surrogate
             if b"\0" not in os.fsencode(name):
                 return name
     raise ConfigurationError(f"The path of a file is required, as text or Path, not {shown(name)}.")
 
 
 def open_private_file(path: PathLike, flags: int) -> int:
-    """Open a file, or create it with mode 0600, and return its descriptor. A symbolic link is not followed.
+    """Open a file, or create it with mode 0600, and return its descriptor.
 
-    The file is checked as by `check_private_database`, so ``flags`` must not contain ``O_TRUNC``: truncate it later.
-    Raises ConfigurationError, or OSError if the system refuses.
+    Raises ConfigurationError if the path is a symbolic link or not a regular file, or if another user owns the file or
+    can write to it. Raises OSError if the system refuses. The file is checked after it is opened, so ``flags`` must not
+    contain ``O_TRUNC``: truncate the file after this call.
     """
     if os.path.islink(path):
         raise ConfigurationError(
@@ -53,8 +54,8 @@ def open_private_file(path: PathLike, flags: int) -> int:
 def lock_private_file(path: str) -> Callable[[], None] | None:
     """Create a file and lock it. Return the function that removes and unlocks it.
 
-    Returns None if it is locked by another process, or by another journal of this process. The system releases the lock
-    when the process ends, even if it is killed.
+    Returns None if another process, or another journal of this process, has locked the file. The system releases the
+    lock when the process ends, even if it is killed.
     """
     try:
         import fcntl
@@ -64,7 +65,7 @@ def lock_private_file(path: str) -> Callable[[], None] | None:
         lock, is_locked = open_private_file(path, os.O_RDWR), False
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Between these two steps, the process that had the lock may have removed the file.
+            # After the file was opened here, the process that had the lock may have removed it.
             is_locked = os.path.exists(path) and os.path.samestat(os.stat(path), os.fstat(lock))
         except BlockingIOError:
             return None
@@ -95,10 +96,11 @@ def _lock_on_windows(path: str) -> Callable[[], None] | None:
 
 
 def check_private_database(path: PathLike) -> os.stat_result:
-    """Check a SQLite file that exists, and those next to it, without opening them. Return the status of the file.
+    """Check an existing SQLite file, and the files that SQLite keeps next to it, without opening them.
 
-    Raises ConfigurationError if one is not a regular file, or if another user owns it or can write to it. ssh checks
-    its files in the same way. The file may be behind a symbolic link that belongs to this user.
+    Returns the status of the SQLite file. Raises ConfigurationError if a file is not a regular file, or if another user
+    owns it or can write to it. ssh checks its files in the same way. The path may be a symbolic link if the link
+    belongs to this user.
     """
     status = os.stat(path)
     _check(path, status)

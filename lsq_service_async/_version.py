@@ -1,3 +1,3 @@
-"""The one place that states the version: read by the build, the User-Agent and the package itself."""
+"""The version of the package. The build, the User-Agent header and ``__version__`` take it from here."""
 
 __version__ = "0.1.0"

@@ -1,6 +1,6 @@
-"""Attachments: a name, a content type, and a source of bytes that can be read for every attempt of a call.
+"""Attachments: a name, a content type, and a source of bytes that can be read again for every attempt of a call.
 
-Nothing here waits for the network. Reading blocks, so the transport reads in worker threads.
+Nothing here waits for the network. Reading from a source blocks, so the transport does this in threads.
 """
 
 from __future__ import annotations
@@ -54,20 +54,22 @@ def _file_name(name: object) -> str:
 
 
 def _check_content_type(_: Any, attribute: Any, value: Any) -> None:
-    """Require a media type (an attrs validator). A line end in it would add a header to the multipart body."""
+    """Require a media type (an attrs validator). A line break in a content type would add a header to the body."""
     if not isinstance(value, str) or not _CONTENT_TYPE.fullmatch(value):
-        raise InvalidRequestError(f"a content type must have the form of image/png, not {shown(value)}")
+        raise InvalidRequestError(f"a content type must look like image/png, not {shown(value)}")
 
 
 def _check_source(_: Any, attribute: Any, value: Any) -> None:
     """Require a source (an attrs validator)."""
     if not isinstance(value, Source):
-        raise InvalidRequestError(f"use a method such as Attachment.from_bytes, not Attachment(...) of {shown(value)}")
+        raise InvalidRequestError(
+            f"use a method such as Attachment.from_bytes instead of Attachment(...): {shown(value)} is not a source"
+        )
 
 
 @contextmanager
 def _refusing(what: str) -> Iterator[None]:
-    """Raise InvalidRequestError for any error, because an object of the caller may raise anything."""
+    """Turn any exception into InvalidRequestError, because an object of the caller may raise any exception."""
     try:
         yield
     except InvalidRequestError:
@@ -86,10 +88,10 @@ class Upload(Protocol):
 class Attachment:
     """A file to send. Each attempt of a call sends it completely.
 
-    Use one of the ``from_`` methods. ``name`` is a file name of at most 255 bytes without control, bidi or other
-    invisible characters; the folders of a path are removed. ``content_type`` is guessed from the name by default; a
-    compressed file has the type of its compression. A name or content type that is not valid raises
-    InvalidRequestError.
+    Create it with one of the ``from_`` methods. ``name`` is a file name of at most 255 bytes, without control, bidi or
+    other invisible characters. If it is a path, its folders are removed. By default, ``content_type`` is guessed from
+    the name. For a compressed file, it is the type of the compression, such as ``application/gzip``. A name or content
+    type that is not valid raises InvalidRequestError.
     """
 
     name: str = attrs.field(converter=_file_name)
@@ -98,7 +100,7 @@ class Attachment:
 
     @property
     def length(self) -> int | None:
-        """The number of bytes; None for a stream that was not copied yet, or a file that was not checked yet."""
+        """The number of bytes. None before a stream is copied, and before a file of `from_folder` is checked."""
         return self.source.length
 
     @classmethod
@@ -111,10 +113,10 @@ class Attachment:
         content_type: str | None = None,
         follow_symlinks: bool = True,
     ) -> Self:
-        """Attach a regular file. It is opened again for each attempt, so it must not change before the call ends.
+        """Attach a regular file. Each attempt opens it again, so the file must not change before the call ends.
 
-        Opens the file once to check it, which blocks. Raises InvalidRequestError if it cannot be read or is not a
-        regular file, or if it is a symbolic link and ``follow_symlinks=False``.
+        This method opens the file once to check it, which blocks. It raises InvalidRequestError if the file cannot be
+        read or is not a regular file, or if the path is a symbolic link and ``follow_symlinks=False``.
         """
         if not isinstance(follow_symlinks, bool):
             raise InvalidRequestError(f"follow_symlinks must be True or False, not {shown(follow_symlinks)}")
@@ -126,9 +128,9 @@ class Attachment:
     def from_folder(cls, folder: str | os.PathLike[str], path: str, *, max_file_bytes: int | None = None) -> Self:
         """Attach a regular file below a folder. The path may be untrusted text, such as a cell of a table.
 
-        ``path`` is relative to ``folder``. The file is checked when it is sent. If it is not below ``folder`` once
-        symbolic links are resolved, or has more than ``max_file_bytes``, the call raises InvalidRequestError. To check
-        it earlier, await the attachment.
+        ``path`` is relative to ``folder``. The file is checked when a call sends it. If the file is not below
+        ``folder`` after symbolic links are resolved, or has more than ``max_file_bytes``, the call raises
+        InvalidRequestError. To check the file earlier, await the attachment.
         """
         if max_file_bytes is not None and (type(max_file_bytes) is not int or max_file_bytes < 0):
             raise InvalidRequestError(f"max_file_bytes must be a whole number or None, not {shown(max_file_bytes)}")
@@ -145,12 +147,12 @@ class Attachment:
     @classmethod
     @_refusing("the file cannot be read")
     def from_file(cls, file: BinaryIO, *, name: str | None = None, content_type: str | None = None) -> Self:
-        """Attach an open binary file from its position to its end. Keep it open until the call ends.
+        """Attach an open binary file, from its position to its end. Keep the file open until the call ends.
 
         A file that cannot be rewound, such as a pipe, is copied to a temporary file before it is sent. A read that
-        blocks cannot be interrupted: after a deadline or a cancellation, the program can exit only when it returns. A
-        file that is closed, asynchronous, at its end or in text mode raises InvalidRequestError. ``name`` defaults to
-        the name of the file.
+        blocks cannot be interrupted: even after a deadline or a cancellation, the program cannot exit before the read
+        returns. A file that is closed, asynchronous, at its end or in text mode raises InvalidRequestError. ``name``
+        defaults to the name of the file.
         """
         source = _source_of(file)
         name = getattr(file, "name", None) if name is None else name
@@ -160,10 +162,10 @@ class Attachment:
 
     @classmethod
     def from_async_iterable(cls, chunks: AsyncIterable[bytes], *, name: str, content_type: str | None = None) -> Self:
-        """Attach a stream of bytes. It is copied to a temporary file (mode 0600, without a name) before it is sent.
+        """Attach a stream of bytes. Before it is sent, it is copied to a temporary file (mode 0600, without a name).
 
         The first call that sends the attachment makes the copy. To copy the stream earlier, await the attachment:
-        ``attachment = await Attachment.from_async_iterable(...)``. Then its ``length`` is known.
+        ``attachment = await Attachment.from_async_iterable(...)``. After that, its ``length`` is known.
         """
         if not hasattr(chunks, "__aiter__"):
             raise InvalidRequestError(f"chunks must be an async iterable of bytes, not {type(chunks).__name__}")
@@ -175,7 +177,7 @@ class Attachment:
         return cls(base, content_type_of(base) if content_type is None else content_type, source)
 
     def __await__(self) -> Generator[Any, Any, Self]:
-        """Copy a stream to its temporary file, or check a file of `from_folder`, now, and return the attachment."""
+        """Copy a stream to its temporary file now, or check a file of `from_folder` now. Return the attachment."""
         yield from self.source.prepare(lambda length: None).__await__()
         return self
 
@@ -186,10 +188,10 @@ Attachable = Attachment | Path | BinaryIO | Upload | tuple[str, bytes | BinaryIO
 
 @_refusing("the attachments cannot be used")
 def as_tuple(given: Iterable[Attachable] | None) -> tuple[Attachable, ...]:
-    """Return the attachments of a call as a tuple, without opening them. None is no attachment."""
+    """Return the attachments of a call as a tuple, without opening them. None means no attachments."""
     if given is None:
         return ()
-    # An open file is an iterable of lines. At its end it has none, so the call would send no file.
+    # An open file is an iterable of its lines. At its end, it yields no lines, and the call would send no file.
     is_file = hasattr(given, "read") or isinstance(given, os.PathLike | io.IOBase)
     if is_file or isinstance(given, str | bytes | bytearray | memoryview | Mapping) or not isinstance(given, Iterable):
         raise InvalidRequestError("attachments must be a list, even for one file: attachments=[Path('photo.jpg')]")
@@ -198,7 +200,7 @@ def as_tuple(given: Iterable[Attachable] | None) -> tuple[Attachable, ...]:
 
 @_refusing("an attachment cannot be used")
 def as_attachments(given: Iterable[Attachable]) -> tuple[Attachment, ...]:
-    """Return the attachments of a call as `Attachment`. Opening files may block."""
+    """Return the attachments of a call as `Attachment` objects. This may open files, which blocks."""
     return tuple(map(_as_attachment, as_tuple(given)))
 
 
@@ -224,7 +226,7 @@ def _as_attachment(item: Any) -> Attachment:
 
 
 def _from_upload(file: Any, name: Any, content_type: str | None) -> Attachment:
-    """Attach an uploaded file from its beginning, even if it was read before. Clean its name, which users choose."""
+    """Attach an uploaded file from its beginning, even if it was read before. Its name loses invisible characters."""
     with suppress(AttributeError, OSError, ValueError):
         file.seek(0)
     if not name:

@@ -1,4 +1,4 @@
-"""The tree of errors. The class shows whether the call was sent, and whether it was answered.
+"""The tree of errors. The class of an error shows whether the call was sent, and whether it was answered.
 
     LSQServiceError
       ConfigurationError (ValueError)    nothing was attempted: settings are missing or wrong
@@ -15,9 +15,9 @@
         RateLimitError                   429, or another status with the message of the rate limit
         ServerError                      5xx
         OperationFailedError             2xx with a body that reports a failure
-      MalformedResponseError             a read, or an update without files, got an undocumented response
+      MalformedResponseError             a read, or an update without attachments, got an undocumented response
 
-The error of a call has its ``reference``, the id that is also in events and log messages, and its ``attempts``,
+The error of a call has the ``reference`` of the call, which is also in events and log messages. Its ``attempts`` has
 one `lsq_service_async.records.Attempt` for each request. Every error has ``safe_to_repeat``.
 """
 
@@ -29,7 +29,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 # Controls (C0 and C1), line ends, bidi and other invisible marks, and lone surrogates. Emoji and Indic scripts need the
-# joiners U+200C and U+200D and the variation selectors U+FE00 to U+FE0F, so these are kept.
+# joiners U+200C and U+200D and the variation selectors U+FE00 to U+FE0F, so these are not matched.
 INVISIBLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
     "\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
@@ -39,7 +39,8 @@ INVISIBLE = re.compile(
 def printable(text: str, limit: int | None = None) -> str:
     """Escape the invisible characters of a text, so that it cannot control a terminal or add lines to a log.
 
-    They become JSON escapes, such as ``\\u001b``. With a ``limit``, a longer text is cut to that many characters.
+    Each becomes a JSON escape, such as ``\\u001b``. If the text has more than ``limit`` characters, it is first cut to
+    ``limit`` characters, and "..." is appended.
     """
     if limit is not None and len(text) > limit:
         text = f"{text[:limit]}..."
@@ -49,7 +50,8 @@ def printable(text: str, limit: int | None = None) -> str:
 def shown(value: object, limit: int = 80) -> str:
     """Return the repr of an argument for a message, cut to ``limit`` characters. Never raises.
 
-    The repr of a huge whole number raises ValueError, and that of a class of the caller may raise anything.
+    The repr of a huge whole number raises ValueError, and the repr of an object of the caller may raise any exception.
+    In these cases, only the type is returned.
     """
     try:
         return repr(value)[:limit]
@@ -65,13 +67,13 @@ def _escaped(found: re.Match[str]) -> str:
 class LSQServiceError(Exception):
     """The base class of all errors of this package.
 
-    ``reference`` is the id of the call, or None if no call was begun. ``attempts`` has one `Attempt` for each
-    request. ``safe_to_repeat`` is True if a repeat cannot apply the call twice. ``headers`` has the HTTP headers of the
-    response to the last attempt, without API keys and cookies; it is empty if none arrived. Names are
-    case-insensitive.
+    ``reference`` is the id of the call, or None if no call was begun. ``attempts`` has one `Attempt` for each request.
+    ``safe_to_repeat`` is True if a repeat cannot apply the call twice. ``headers`` has the HTTP headers of the response
+    to the last attempt, without API keys and cookies. Their names are case-insensitive. If no response arrived,
+    ``headers`` is empty.
 
-    This class is raised directly if a client is used after it was closed, or in another event loop or process.
-    Invisible characters of the message are escaped.
+    A client raises this class itself if it is used after it was closed, or in another event loop or process. Invisible
+    characters in the message are escaped.
     """
 
     def __init__(
@@ -95,7 +97,7 @@ class ConfigurationError(LSQServiceError, ValueError):
 
 
 class InvalidRequestError(LSQServiceError, ValueError):
-    """Nothing was sent: an argument cannot be valid. The message names it."""
+    """Nothing was sent: an argument cannot be valid. The message names the argument."""
 
 
 class NotSentError(LSQServiceError):
@@ -105,9 +107,9 @@ class NotSentError(LSQServiceError):
 class QueueTimeoutError(NotSentError):
     """The call was not sent, because the rate limit would have made it wait beyond its deadline.
 
-    A call that is made after ``retry_after`` seconds, with a deadline of the same length, should be sent in time. If
-    your program is a web server, it can return this number in the Retry-After header of its response. If the file or
-    the Redis server of a shared limit was unavailable until the deadline, ``__cause__`` is its error.
+    If you make the call again after ``retry_after`` seconds, with the same deadline as now, it should be sent in time.
+    A web server can return this number in the Retry-After header of its own response. If the call waited because the
+    file or the Redis server of a shared limit was unavailable, ``__cause__`` is the error of the file or the server.
     """
 
     def __init__(self, message: str, *, retry_after: float = 0.0, **about: Any) -> None:
@@ -120,11 +122,11 @@ class OutcomeUnknownError(LSQServiceError):
 
     ``likely`` is "applied" if the service reported success in a form that is not documented, else None.
     ``safe_to_repeat`` is True for updates without attachments, because a repeat has no further effect. ``body`` is the
-    decoded JSON of the response, its text if it is not JSON, or None if none arrived.
+    decoded JSON of the response, the text of a response that is not JSON, or None if no response arrived.
 
-    After a create, ``ticket`` is the ticket that was given, ``sent_at`` the time when it was sent, and ``above`` the
-    highest ticket number that was known then, or None. ``client.tickets.look_up`` finds out whether it was applied. A
-    pickled error has no ticket.
+    If the call was a create, ``ticket`` is the `NewTicket` that was given, ``sent_at`` is the time when it was sent,
+    and ``above`` is the highest ticket number that was known then, or None. ``client.tickets.look_up(error)`` finds out
+    whether the create was applied. An error that was pickled has no ``ticket`` and cannot be looked up.
     """
 
     def __init__(
@@ -142,7 +144,7 @@ class OutcomeUnknownError(LSQServiceError):
         self.ticket: Any = None
         self.sent_at: datetime | None = None
         self.above: int | None = None
-        self.lost: Any = None  # the `SentCreate` for a look-up, which still stores the answer if it arrives late
+        self.lost: Any = None  # the `SentCreate` that a look-up needs; a late answer is still stored in it
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), self.args, {**vars(self), "ticket": None, "lost": None}
@@ -158,8 +160,9 @@ class NoAnswerError(LSQServiceError):
 class APIStatusError(LSQServiceError):
     """The service answered with an error.
 
-    ``status_code`` is the HTTP status. ``reason`` is the message of the service and ``exception_type`` its name for the
-    error; both may be None. ``body`` is the decoded JSON, or the text if it is not JSON.
+    ``status_code`` is the HTTP status. ``reason`` is the message of the service, and ``exception_type`` the name that
+    the service gives the error. Both may be None. ``body`` is the decoded JSON of the response, or the text of a
+    response that is not JSON.
     """
 
     def __init__(
@@ -188,7 +191,7 @@ class AuthenticationError(APIStatusError):
 
 
 class PermissionDeniedError(APIStatusError):
-    """403: the user of the keys does not have the permission."""
+    """403: the user of the API keys does not have the permission."""
 
 
 class NotFoundError(APIStatusError):
@@ -198,9 +201,9 @@ class NotFoundError(APIStatusError):
 class RateLimitError(APIStatusError):
     """The service refused the last attempt because of its rate limit. Nothing was applied.
 
-    ``retry_after`` is the seconds of the Retry-After header, at most 60. ``limit`` is the ``(calls, seconds)`` in the
-    message of the service. Both may be None. ``is_quota`` is True if the limit is a quota, such as 10,000 calls a day.
-    Such a call is not retried, because it would be refused until the quota is reset.
+    ``retry_after`` is the seconds of the Retry-After header, at most 60. ``limit`` is the limit that the message of the
+    service names, as ``(calls, seconds)``. Both may be None. ``is_quota`` is True if the limit is a quota, such as
+    10,000 calls a day. A call that a quota refused is not retried: it would be refused until the quota is reset.
     """
 
     def __init__(
@@ -220,8 +223,8 @@ class ServerError(APIStatusError):
     """5xx: the service failed.
 
     If ``exception_type`` is set, or if the status is 501, 505 to 508, 510 or 511, the service refused the call and
-    would refuse it again. Otherwise the call may have been applied. This error is then raised for reads and for updates
-    without attachments only; other calls raise OutcomeUnknownError instead.
+    would refuse it again. Otherwise the call may have been applied. Then only reads and updates without attachments
+    raise this error; other calls raise OutcomeUnknownError instead.
     """
 
 
@@ -232,9 +235,9 @@ class OperationFailedError(APIStatusError):
 class MalformedResponseError(LSQServiceError):
     """The response is not as documented.
 
-    Raised for reads and for updates without attachments, which are safe to repeat. Other calls raise
-    OutcomeUnknownError instead.
-    ``body`` is the decoded JSON of the response, its text if it is not JSON, or None if it could not be read.
+    Only reads and updates without attachments raise this error; they are safe to repeat. Other calls raise
+    OutcomeUnknownError instead. ``body`` is the decoded JSON of the response, the text of a response that is not JSON,
+    or None if the response could not be read.
     """
 
     def __init__(self, message: str, *, body: Any = None, **about: Any) -> None:

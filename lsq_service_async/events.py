@@ -1,7 +1,7 @@
-"""Events for the hooks of a client. A hook is a plain callable; it is not awaited. Its first exception is logged.
+"""Events for the hooks of a client. A hook is a plain callable; it is not awaited. Only its first exception is logged.
 
 The hooks of one call run in a copy of the caller's context (`contextvars`). A context variable that a hook sets is
-visible to the later events of the call and to its requests, but not to the caller.
+visible to the hooks of later events of the same call, and while its requests are sent, but not to the caller.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class CallStarted:
-    """A call starts: its attachments are prepared next, then it waits for the rate limit."""
+    """A call starts. Next, its attachments are prepared; then the call waits for the rate limit."""
 
     reference: str
     operation: str
@@ -22,10 +22,10 @@ class CallStarted:
 
 @attrs.frozen(kw_only=True)
 class AttemptStarted:
-    """An attempt of a call starts. ``queued`` is the seconds that it waited for the rate limit.
+    """An attempt of a call starts. ``queued`` is the seconds that the attempt waited for the rate limit.
 
     ``path_template`` is the path of the request with names instead of ids, such as
-    ``/api/tenants/{org_id}/tickets/{ticket}``; None for a path that was passed to ``client.request``.
+    ``/api/tenants/{org_id}/tickets/{ticket}``. It is None if the path was passed to ``client.request``.
     """
 
     reference: str
@@ -43,9 +43,9 @@ class AttemptEnded:
     """An attempt of a call ended.
 
     ``outcome`` is "applied", "refused", "not applied" or "unknown"; ``seconds`` is the duration. ``result`` is the
-    record of the answer or None; a receipt has no ``attempts`` yet. ``abandoned`` is True if the caller was cancelled
-    or ran into its deadline and did not get the result. ``headers`` has the HTTP headers of the response, without API
-    keys and cookies; it is empty if none arrived.
+    record of the answer, or None; the ``attempts`` of a receipt are still empty. ``abandoned`` is True if the caller
+    did not get the result, because the caller was cancelled or its deadline passed. ``headers`` has the HTTP headers of
+    the response, without API keys and cookies. If no response arrived, ``headers`` is empty.
     """
 
     reference: str
@@ -64,11 +64,12 @@ class AttemptEnded:
 class CallEnded:
     """A call ended. ``error`` is the exception that its caller gets, or None.
 
-    ``outcome`` is "applied" if the call succeeded, "unknown" if it may have been applied, else the outcome of the last
-    attempt, or "not applied" without an attempt. A read changes nothing, so instead of "unknown" it is "not applied".
-    ``attempts`` is the number of requests, ``seconds`` the duration including queue and waits. If the caller stopped
-    waiting, the last attempt may end after this event.
-    ``possible_duplicate`` is True if the call was applied, and an earlier attempt may have been applied too.
+    ``outcome`` is "applied" if the call succeeded, and "unknown" if the call failed but may have been applied. In all
+    other cases, it is the outcome of the last attempt, or "not applied" if there was no attempt. A read changes
+    nothing, so its outcome is "not applied" instead of "unknown". ``attempts`` is the number of requests; ``seconds``
+    is the duration, including the time in the queue and between attempts. If the caller stopped waiting, the last
+    attempt may end after this event. ``possible_duplicate`` is True if the call was applied and an earlier attempt of
+    it may have been applied too.
     """
 
     reference: str
@@ -95,8 +96,8 @@ class LimitPaused:
 class LimitLowered:
     """The client sends at most ``calls`` in any ``per`` seconds from now on, because the service refused a call.
 
-    ``cause`` is "lower plan" if the service named a lower limit, and "other traffic" if another program seems to use
-    the account. The rate grows back step by step while no call is refused.
+    ``cause`` is "lower plan" if the service named a limit below the configured one. Otherwise it is "other traffic":
+    another program probably uses the same account. The rate grows back step by step while no call is refused.
     """
 
     reference: str

@@ -21,7 +21,7 @@ class Leads:
 
         Page: apidocs.leadsquared.com/get-a-lead-by-email-id
         """
-        is_text = isinstance(email, str) and email.isprintable()  # a lone surrogate cannot be part of a URL
+        is_text = isinstance(email, str) and email.isprintable()  # false for a lone surrogate, which a URL cannot have
         if not is_text or not re.fullmatch(r"[^\s@]{1,64}@[^\s@]{1,255}", email):
             raise InvalidRequestError("email must be an address such as wim@example.com")
         return await self._find("find_by_email", "Leads.GetByEmailaddress", emailaddress=email)

@@ -1,7 +1,7 @@
-"""Reads the field metadata of the account, and validates tickets against it before they are sent.
+"""Reads the field metadata of the account, and validates tickets with it before they are sent.
 
-Reading the fields and the sub-types needs the keys of an admin. A client and its views cache the answers for
-``Config.metadata_ttl`` seconds.
+The fields and the sub-types can be read only with the API keys of an admin. The answers are cached for
+``Config.metadata_ttl`` seconds; a client and its views share the cache.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from .records import FieldMetadata, NewTicket, Problem, SubType, TicketUpdate
 _PAGE_SIZE = 25
 _MAX_PAGES = 400
 _MAX_FIELDS = _MAX_PAGES * _PAGE_SIZE
-_MAX_CACHED = 64  # answers; each search text has its own
+_MAX_CACHED = 64  # answers; each search text has its own answer
 
 
 @attrs.define(eq=False)
 class _CacheEntry:
-    """One answer and the loop time until which it is valid. The task that refreshes it holds the lock."""
+    """One answer, and the loop time until which it is valid. A task that reads a new answer holds the lock."""
 
     value: Any = None
     valid_until: float = 0.0
@@ -40,7 +40,7 @@ class _CacheEntry:
 class MetadataCache:
     """Caches answers for ``ttl`` seconds. Concurrent calls for the same key share one read.
 
-    It keeps 64 answers and drops the least recently used one first.
+    The cache keeps 64 answers and drops the least recently used one first.
     """
 
     def __init__(self, ttl: float) -> None:
@@ -48,9 +48,10 @@ class MetadataCache:
         self._entry = lru_cache(maxsize=_MAX_CACHED)(lambda key: _CacheEntry())
 
     async def get(self, key: str, load: Callable[[], Awaitable[Any]], until: float | None) -> Any:
-        """Return the cached answer, or load it.
+        """Return the cached answer, or load a new one.
 
-        Raises NotSentError if another call is still loading the same answer at ``until``, a time of the event loop.
+        ``until`` is a time of the event loop. If another call is still loading the same answer then, raises
+        NotSentError.
         """
         clock = asyncio.get_running_loop().time
         entry = self._entry(key)
@@ -78,7 +79,7 @@ class Metadata:
         self._marker = marker
 
     async def fields(self, *, search: str = "") -> AsyncIterator[FieldMetadata]:
-        """Iterate over the ticket fields that match ``search``, by default all, in the order of the service.
+        """Iterate over the ticket fields that match ``search`` (by default all fields), in the order of the service.
 
         Use it as ``async for field in client.metadata.fields()``. The keys must belong to an admin.
 
@@ -97,7 +98,7 @@ class Metadata:
         return await self._sub_types(self._until())
 
     def _until(self) -> float | None:
-        """Return the deadline of an operation that begins now and can take several calls."""
+        """Return the deadline of an operation that begins now. An operation can take several calls."""
         return None if self._deadline is None else asyncio.get_running_loop().time() + self._deadline
 
     async def _sub_types(self, until: float | None) -> list[SubType]:
@@ -116,8 +117,8 @@ class Metadata:
         Checks mandatory fields, lengths, patterns and sub-types against the account's metadata. Metadata that is not
         cached is read first: one call for each 25 fields and one for the sub-types. The keys must belong to an admin.
 
-        For an update, only the given fields are checked. A pattern is not checked if it has syntax that is not
-        supported, such as a backreference, or if matching it would take too long.
+        For an update, only the given fields are checked. A pattern is not checked if it uses syntax that this package
+        does not support, such as a backreference, or if matching it would take too long.
         """
         return (await self.validate_many([_checked(ticket)]))[0]
 
@@ -127,7 +128,7 @@ class Metadata:
         """Return a list of problems for each ticket, in order. The metadata is read once for all tickets."""
         if not isinstance(tickets, Iterable | AsyncIterable):
             raise InvalidRequestError(f"validate_many takes a list of tickets, not {type(tickets).__name__}")
-        if isinstance(tickets, Collection):  # anything else can be read only once
+        if isinstance(tickets, Collection):  # other iterables can be read only once
             tickets = [_checked(ticket) async for ticket in _each(tickets)]
         until = self._until()
         fields, sub_types = await self._fields("", until), await self._sub_types(until)
@@ -141,8 +142,9 @@ class Metadata:
     async def _read_fields(self, search: str, until: float | None) -> list[FieldMetadata]:
         """Read all pages. Raises MalformedResponseError if the service returns more than 400 pages or 10,000 fields.
 
-        The documentation of Offset contradicts itself: the sample begins at 0, the text at 1. So Offset is first the
-        number of fields that were read so far. If that does not return every field, it is the page number, from 1.
+        The documentation of Offset contradicts itself: the sample begins at 0, the text at 1. So this method
+        first sends the number of fields that it has read so far. If that does not return every field, it sends page
+        numbers, which begin at 1.
         """
         found: dict[str, FieldMetadata] = {}
         total, pages = 1, 0

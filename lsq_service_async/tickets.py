@@ -62,13 +62,14 @@ class Tickets:
     ) -> TicketReceipt:
         """Create a ticket, with or without attachments, and return a receipt with its number.
 
-        ``reference`` is the id of the call in events, logs and errors, and is sent in `Config.marker_field`: 1 to 64
-        letters, digits and ``. _ : -``. By default it is random. ``progress(sent, total)`` is called during an upload
-        with the bytes sent so far and the bytes of the whole body.
+        ``reference`` is the id of the call in events, logs and errors. It has 1 to 64 letters, digits and ``. _ : -``;
+        by default it is random. If `Config.marker_field` is set, the reference is also sent in that field. During an
+        upload, ``progress(sent, total)`` is called with the number of bytes sent so far and the size of the whole body.
 
-        The request is sent again if the connection broke before all of it was sent, after a 429, and after a 500, 502,
-        503 or 504 unless ``RetryPolicy(repeat_creates=False)``. If it was sent and no response arrived, it is not sent
-        again and OutcomeUnknownError is raised. An argument that cannot be valid raises InvalidRequestError.
+        The request is sent again after a 429, and if the connection broke before the whole request was sent. It is also
+        sent again after a 500, 502, 503 or 504, unless ``RetryPolicy(repeat_creates=False)``. If the whole request was
+        sent and no response arrived, it is not sent again, and OutcomeUnknownError is raised. An argument that cannot
+        be valid raises InvalidRequestError.
 
         Page: apidocs.leadsquared.com/create-tickets, .../create-ticket-with-attachments
         """
@@ -80,15 +81,17 @@ class Tickets:
     async def look_up(self, error: OutcomeUnknownError, *, quiet: float = 60.0, max_reads: int = 200) -> Verdict:
         """Find out whether a create that raised OutcomeUnknownError was applied: `Found`, `Absent` or `Unclear`.
 
-        This reads every ticket number that the create can have. If there are more than ``max_reads``, the result is
-        `Unclear`. The range of numbers ends below a ticket of this client whose create was sent at least ``quiet``
-        seconds after the lost one ended. As long as no such ticket exists, the result is `Unclear`: this method does
-        not wait. Without `Config.marker_field`, tickets are compared by content, which is safe only if no other program
-        creates tickets with the same text. A ticket with the same title and lead that differs elsewhere makes the
-        result `Unclear`, because the account may have changed it.
+        This reads every ticket number that the lost create can have. The range of these numbers ends just below the
+        first ticket that this client created at least ``quiet`` seconds after the lost create ended. If no such ticket
+        exists yet, the result is `Unclear`: this method does not wait for one. If the range has more than ``max_reads``
+        tickets to read, the result is also `Unclear`.
 
-        Raises InvalidRequestError if ``error`` is anything else, or was pickled. Also raises the errors of `get`,
-        except those that concern only one ticket, such as NotFoundError.
+        Without `Config.marker_field`, tickets are compared by content. This is safe only if no other program creates
+        tickets with the same text. If a ticket has the same title and lead but differs in another field, the result is
+        `Unclear`, because a rule of the account may have changed that field.
+
+        Raises InvalidRequestError if ``error`` was not raised by a create, or was pickled. Also raises the errors of
+        `get`, except those that concern only one ticket, such as NotFoundError.
         """
         lost = getattr(error, "lost", None)
         if not isinstance(lost, SentCreate):
@@ -101,7 +104,7 @@ class Tickets:
         return await LookUps(self.get, self._own, quiet=quiet, max_reads=max_reads).decide(lost)
 
     async def get(self, ticket: TicketRef) -> Ticket:
-        """Read a ticket by number, GUID or record. Raises NotFoundError if it does not exist.
+        """Read a ticket by number, GUID or record. Raises NotFoundError if the ticket does not exist.
 
         The request is sent again after a 429, 500, 502, 503 or 504, and if no usable response arrived.
 
@@ -128,13 +131,15 @@ class Tickets:
         attachments: Iterable[Attachable] = (),
         progress: Progress | None = None,
     ) -> TicketReceipt:
-        """Change fields of a ticket and add attachments to it. Attachments that it already has are kept.
+        """Change fields of a ticket and add attachments to it. The ticket keeps its earlier attachments.
 
-        ``ticket`` is a number or a record, not a GUID. The lead of a `Ticket` is sent with the update, as in the sample
-        of the page; pass the number if the lead may have changed since. ``progress`` is called as in `create`.
+        ``ticket`` is a number or a record, not a GUID. If it is a `Ticket`, its lead is sent with the update, as in the
+        sample on the page. If the lead may have changed after the ticket was read, pass the number instead.
+        ``progress`` is called as in `create`.
 
         Without attachments, the request is retried like `get`. With attachments, it is retried like `create`, because a
-        repeat could add them twice. An update that changes nothing or cannot be valid raises InvalidRequestError.
+        repeat could add the attachments twice. An update that changes nothing or cannot be valid raises
+        InvalidRequestError.
 
         Page: apidocs.leadsquared.com/update-a-ticket-with-attachments
         """
@@ -144,11 +149,12 @@ class Tickets:
         """Trash tickets by number or record. The keys must belong to an admin.
 
         Some tickets may fail while others succeed: check ``successful`` and ``failed`` of the result. If no response
-        arrived, the request is not sent again, because a second response would report trashed tickets as failed.
+        arrived, the request is not sent again. The answer to a second request would report the tickets as failed,
+        because they are already in the trash.
 
         Page: apidocs.leadsquared.com/delete-tickets
         """
-        # The items of bytes are numbers, and so would be tickets.
+        # Iterating over bytes yields whole numbers, which would be taken for ticket numbers.
         if isinstance(tickets, str | bytes | bytearray | memoryview | Mapping) or not isinstance(tickets, Iterable):
             raise InvalidRequestError("trash takes a list, even for one ticket: trash(['160'])")
         numbers = [str(number) for number in dict.fromkeys(int(ticket_number(ticket)) for ticket in tickets)]
@@ -170,14 +176,15 @@ class Tickets:
     ) -> list[Conversation]:
         """Return the e-mails and portal messages of a ticket, which is given by number or record.
 
-        ``types`` are names of activity types; by default all of `ActivityType`. The request is retried like `get`.
+        ``types`` are names of activity types; by default, all those in `ActivityType`. The request is retried like
+        `get`.
 
         Page: apidocs.leadsquared.com/get-ticket-conversations
         """
         wanted = [types] if isinstance(types, str) or not isinstance(types, Iterable) else list(types)
         if not wanted or not all(isinstance(name, str) and name.strip() for name in wanted):
             raise InvalidRequestError("types must be one or more names such as 'InboundEmail'")
-        # Here, TicketId is the ticket's number as a JSON number; in other places it is the GUID.
+        # In this body, TicketId is the ticket number, as a JSON number. In other bodies, it is the GUID.
         body = {"TicketId": int(ticket_number(ticket)), "OrgId": self._org_id, "ActivityType": wanted}
         return await self._send(
             Call(
@@ -193,7 +200,8 @@ class Tickets:
     async def add_note(self, ticket: TicketRef, text: str) -> ActivityReceipt:
         """Add an internal note to a ticket, which is given by number or record.
 
-        Retried like `create`, because a repeat could add the note twice. A blank text raises InvalidRequestError.
+        The request is retried like `create`, because a repeat could add the note twice. A blank text raises
+        InvalidRequestError.
 
         Page: apidocs.leadsquared.com/post-an-internal-note-on-a-ticket-2
         """
@@ -209,8 +217,8 @@ class Tickets:
     async def add_portal_activity(self, ticket: TicketRef, text: str, *, direction: str = "INBOUND") -> ActivityReceipt:
         """Add a message of the customer portal to a ticket, which is given by number, GUID or record.
 
-        The only ``direction`` on the page is "INBOUND". Retried like `create`, because a repeat could add the message
-        twice. A blank text or direction raises InvalidRequestError.
+        The page shows only one ``direction``, "INBOUND". The request is retried like `create`, because a repeat could
+        add the message twice. A blank text or direction raises InvalidRequestError.
 
         Page: apidocs.leadsquared.com/?p=5010
         """
@@ -237,9 +245,9 @@ class Tickets:
 
 
 class LookUps:
-    """Makes one look-up, or all look-ups of a bulk run, and reads the tickets that the `Search` asks for.
+    """Makes one look-up, or all look-ups of a bulk run. Reads the tickets whose numbers a `Search` yields.
 
-    ``loop_epoch`` returns the Unix time at which the time of the event loop was 0.
+    ``loop_epoch`` returns the Unix time at which the clock of the event loop was 0.
     """
 
     def __init__(
@@ -258,26 +266,27 @@ class LookUps:
 
     @property
     def highest(self) -> int:
-        """The highest ticket number that is known."""
+        """The highest ticket number that this client knows."""
         return self._own.highest
 
     def remember(self, highest: int, numbers: Iterable[tuple[int, float | None, int | None]]) -> None:
         """Remember the tickets of earlier runs.
 
-        ``numbers`` has the number of each, the Unix time when its create was sent, and the highest number known then.
+        ``numbers`` has three values for each ticket: its number, the Unix time when its create was sent, and the
+        highest ticket number that was known then. The last two can be None.
         """
         self._own.highest = max(self._own.highest, highest)
         for number, sent_at, above in numbers:
             self._search.remember(number, -math.inf if sent_at is None else sent_at - self._loop_epoch(), above)
 
     def recall(self, ticket: NewTicket, *, sent_at: float | None, ended_at: float | None, **sent: Any) -> SentCreate:
-        """Return a create of an earlier run. ``sent_at`` and ``ended_at`` are Unix times."""
+        """Return a create of an earlier run, for a look-up. ``sent_at`` and ``ended_at`` are Unix times."""
         begun = -math.inf if sent_at is None else sent_at - self._loop_epoch()
         ended = None if ended_at is None else ended_at - self._loop_epoch()
         create = SentCreate(ticket=ticket, sent_at=begun, ended_at=ended, **sent)
         lost = self._own.lost if create.reference else ()
         same = (other for other in lost if (other.reference, other.ticket) == (create.reference, ticket))
-        known = next(same, None)  # an earlier run of this client has sent it
+        known = next(same, None)  # this client itself sent the create, in an earlier run
         if create.receipt is None and known is None:
             self._own.add_lost(create)
         elif create.receipt is not None and known is not None:
@@ -285,23 +294,23 @@ class LookUps:
         return known or create
 
     def number_range(self, create: SentCreate) -> NumberRange:
-        """Return the ticket numbers that a create can have."""
+        """Return the ticket numbers that a lost create can have."""
         if create.above is None:
             return NumberRange(None, None, None, create.reference or None)
         sent_at = datetime.fromtimestamp(create.sent_at + self._loop_epoch(), UTC)
         return NumberRange(create.above, self._search.fence(create), sent_at, create.reference)
 
     def is_ready(self, create: SentCreate) -> bool:
-        """Whether a look-up can decide now what became of a create."""
+        """Whether a look-up can already decide if a create was applied."""
         below = self._search.fence(create)
         return below is not None and not self._search.has_rival(create, below)
 
     def seconds_left(self, create: SentCreate) -> float:
-        """The seconds until a create cannot be applied any more."""
+        """The seconds until a create can no longer be applied."""
         return self._search.seconds_left(create, asyncio.get_running_loop().time())
 
     def reads_for(self, create: SentCreate) -> float:
-        """The number of reads that a look-up would take."""
+        """The number of reads that a look-up of this create would take."""
         return self._search.reads_for(create)
 
     async def decide(self, lost: SentCreate) -> Verdict:
@@ -341,7 +350,7 @@ def _not_blank(value: Any, name: str) -> str:
 
 
 def _files(attachments: Iterable[Attachable] | None, progress: Any) -> tuple[Attachable, ...]:
-    """Return the attachments of a call. Raises InvalidRequestError for them or a ``progress`` that cannot be called."""
+    """Return the attachments of a call. Raises InvalidRequestError if they or ``progress`` have a wrong type."""
     is_sync = callable(progress) and not any(map(inspect.iscoroutinefunction, (progress, progress.__call__)))
     if progress is not None and not is_sync:
         raise InvalidRequestError(f"progress must be a function that is not async, not {shown(progress)}")
@@ -359,7 +368,7 @@ def create_call(
 ) -> Call[TicketReceipt]:
     """Return the call that creates a ticket. Raises InvalidRequestError for a ticket that cannot be valid.
 
-    ``reference`` is random by default, and also sent in the field ``marker``.
+    By default, ``reference`` is random. If ``marker`` names a field, the reference is also sent in that field.
     """
     if not isinstance(ticket, NewTicket):
         raise InvalidRequestError(f"create takes a NewTicket, not {type(ticket).__name__}")
@@ -373,7 +382,7 @@ def create_call(
     if marker is not None:
         dto["Fields"].append({"SchemaName": marker, "Value": reference})
     if files:
-        del dto["Id"]  # create-tickets shows "Id": null; create-ticket-with-attachments shows no Id
+        del dto["Id"]  # the page create-tickets shows "Id": null, but create-ticket-with-attachments shows no Id
     return Call(
         operation="tickets.create",
         method="POST",
