@@ -1,3 +1,3 @@
-"""Benchmarks of the package and its peers, measured in the same run: ``python -m benchmarks``."""
+"""Benchmarks of this package and of similar packages: ``python -m benchmarks``."""
 
 SCENARIOS = ("limits", "calls", "uploads", "imports", "acquire", "shared", "bulk", "growth")

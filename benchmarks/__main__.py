@@ -15,10 +15,12 @@ from .measure import Measure
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"one of {', '.join(SCENARIOS)}; default: all")
-    parser.add_argument("--quick", action="store_true", help="smaller sizes and fewer rounds: all in three minutes")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes and fewer rounds, in at most three minutes")
     where = f"where to write the results; default: {report.RESULTS}, or with --quick a new temporary folder"
     parser.add_argument("--output", metavar="FOLDER", type=Path, help=where)
-    parser.add_argument("--rounds", type=int, metavar="N", help="rounds of each scenario, instead of its own number")
+    parser.add_argument(
+        "--rounds", type=int, metavar="N", help="rounds of each scenario, instead of its default number"
+    )
     parser.add_argument("--list", action="store_true", help="print the scenarios")
     parser.add_argument("--readme", action="store_true", help="print the section Performance of README.md")
     arguments = parser.parse_args()

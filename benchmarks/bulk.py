@@ -8,12 +8,12 @@ from .report import Result, Table
 
 POLICIES = ("skip", "Lookup", "resend")
 PER_SECOND = 5  # rows, at 25 calls in 5 s
-TEXT = """No rate limit applies, and the server is in another process, so that the time is that of the client. As with
+TEXT = """No rate limit applies, and the server runs in another process, so the times are those of the client. As with
 the default limit, at most 25 rows are in flight. The journal is in the system's folder for temporary files. Slow disks
-are simulated: strace adds the milliseconds to each fsync and fdatasync of the process. A run that is killed is
-continued after each kill with the same journal. With `on_unknown="skip"`, the default, rows that may have been applied
-are reported; a `Lookup` finds out, and sends those that were not applied. The control is "resend", which sends them all
-again, and so shows how many rows the kills hit."""
+are simulated: strace adds the milliseconds to each fsync and fdatasync of the process. After each kill, the run is
+continued with the same journal. Rows that were in flight during a kill may have been applied. With `on_unknown="skip"`,
+the default, these rows are reported as unknown. A `Lookup` finds out whether they were applied, and sends only the
+others again. With "resend", all of them are sent again, which shows how many rows the kills hit."""
 
 
 def run(measure: Measure, quick: bool) -> Result:

@@ -1,4 +1,4 @@
-"""CPU time and instructions of a create, next to the same POST by bare HTTP clients."""
+"""CPU time and instructions of a create, compared with the same POST by plain HTTP clients."""
 
 import shutil
 from collections.abc import Mapping
@@ -8,12 +8,13 @@ from .report import Plot, Result, Table, bars
 from .workers.calls import CLIENTS
 
 AT_ONCE = (1, 50)
-COUNTED = (50, 150)  # calls; the difference has no instructions of the start of the process
+COUNTED = (50, 150)  # calls in two runs; their difference does not include the start of the process
 BASES = ("httpx", "httpx + sniffio")
 TEXT = """Each client sends the same create to a minimal server in another process, checks the status and decodes the
-answer. pip installs httpx without sniffio, and httpcore then searches for it on each call; this package depends on
-sniffio. Instructions are those of cachegrind. They hardly depend on the load of the machine, unless calls run at once:
-then httpx searches its pool of connections for longer, the more calls happen to wait, and only the time is measured."""
+answer. If sniffio is not installed, httpcore searches for it on each call. pip installs httpx without sniffio; this
+package depends on sniffio. cachegrind counts the instructions, which hardly depend on the load of the machine. For 50
+calls at once, only the time is measured: instructions would vary, because httpx searches its pool of connections for
+longer if more calls happen to wait."""
 
 
 def run(measure: Measure, quick: bool) -> Result:

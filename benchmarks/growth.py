@@ -13,10 +13,11 @@ from .report import COLOURS, Plot, Result, Table
 
 MIB = 1 << 20
 LEAST_MEMORY = 1.0  # MiB; less is noise
-TEXT = """Each operation at several sizes. The exponent is the slope of the straight line through the points of the
-largest two decades, with logarithms on both axes: 1 is linear, 0 is flat, and 2 would be quadratic. Memory below 1 MiB
-counts as 1 MiB. A bulk run keeps the keys of its rows, to notice one that is given twice. The time of waiting calls
-includes that of their tasks, each of which takes asyncio longer the more there are."""
+TEXT = """Each operation is measured at several sizes. The exponent shows how a figure grows with the size: 0 is flat, 1
+is linear, and 2 would be quadratic. It is the slope of the straight line through the points of the largest two decades,
+with logarithms on both axes. Memory below 1 MiB counts as 1 MiB. A bulk run keeps the keys of its rows, to notice a key
+that is given twice. The time of waiting calls includes the time of their tasks: the more tasks there are, the more time
+asyncio needs for each of them."""
 Series = dict[tuple[str, str, str], list[tuple[float, float]]]  # operation, unit of the size, unit of the figure
 
 

@@ -1,4 +1,4 @@
-"""Import time and installed size, each library alone with its dependencies in a folder of its own."""
+"""Import time and installed size of libraries, each installed with its dependencies into a separate folder."""
 
 import os
 import resource
@@ -12,10 +12,9 @@ from .measure import Measure
 from .peers import ROOT
 from .report import Plot, Result, Table, bars
 
-# For each library, the packages that pip installs into a folder of its own, and the first line of a program with its
-# asyncio client. `import NAME` alone would not be fair, because some load their modules when a name is first used.
-# slack_sdk and stripe need a library for their asyncio clients. githubkit 0.16 allows hishel 2.0, but cannot be
-# imported with it.
+# For each library: the packages that pip installs, and the line that imports its asyncio client. `import NAME` alone
+# would not be fair, because some libraries load their modules only when a name is first used. The asyncio clients of
+# slack_sdk and stripe need another library. githubkit 0.16 allows hishel 2.0, but cannot be imported with it.
 LIBRARIES = {
     "httpx": (["httpx"], "from httpx import AsyncClient"),
     "lsq_service_async": ([str(ROOT)], "from lsq_service_async import ServiceClient"),
@@ -28,8 +27,9 @@ LIBRARIES = {
     "githubkit": (["githubkit", "hishel<2"], "from githubkit import GitHub"),
 }
 CLICK, VERSION = "import click, httpx", "lsq-service --version"
-TEXT = """Each library is alone with its dependencies in a folder of its own. The time is the CPU time of a process,
-with the start of Python; the size is that of the folder as pip installs it, with compiled modules."""
+TEXT = """Each library is installed with its dependencies into a separate folder. The time is the CPU time of a
+process that runs the program in the first column, including the start of Python. The size is that of the folder as
+pip installs it, including compiled modules."""
 
 
 def run(measure: Measure, quick: bool) -> Result:
@@ -70,7 +70,7 @@ def install(folder: Path) -> None:
 
 
 def milliseconds(folder: Path, arguments: list[str]) -> float:
-    """Return the CPU time of a process that sees only the standard library and the folder."""
+    """Return the CPU time of a process that can import only the standard library and the modules in the folder."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     command = [sys.executable, "-S", *arguments]

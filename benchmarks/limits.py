@@ -14,16 +14,17 @@ from .report import COLOURS, Plot, Result, Table
 from .workers.creates import CLIENTS
 from .workers.strict_server import CALLS, PER, PROXIES, WINDOWS, program
 
-TEXT = """Each cell has the number of creates that succeeded, the number of calls that were refused with a 429, and the
-time until the last create ended, as a multiple of the time that all creates take at 5 per second (30 s for 150). The
-least is 0.83 for 150 creates and 0.95 for 500, because the first 25 need not wait; a bucket allows less. A client that
-gives up ends early. The server allows 25 calls in 5 s. It counts them in a sliding or a fixed window, in a bucket, or
-with the estimate of gateways that keep two counters. Refused calls count, too, except in a bucket. HAProxy (an
-estimate) and nginx (a bucket) are real. Jitter delays each request and each answer by up to so many milliseconds.
-Clients are set up as their documentation shows. `this, sliding` has `RateLimit(25, per=5.0, window="sliding")`, which
-is for gateways that do not estimate. openai-python, stripe, slack_sdk and githubkit have no limiter, and repeat a
-refused call once or twice. The 429 has a `Retry-After` of 5 s and `Stripe-Should-Retry: true`, without which some of
-them would repeat nothing."""
+TEXT = """Each cell has the number of creates that succeeded, the number of calls that were refused with a 429, and
+the time until the last create ended. The unit of this time is the time that all creates take at 5 per second (30 s
+for 150). The shortest possible time is 0.83 for 150 creates and 0.95 for 500, because the first 25 need not wait.
+With a fixed window, it can be 0.67 and 0.90, if the first 25 calls arrive at the end of a period. A client that
+gives up ends early. The server allows 25 calls in 5 s. It counts them in a sliding or a fixed window, in a bucket,
+or with the estimate of gateways that keep two counters. Refused calls count, too, except in a bucket. `haproxy` (an
+estimate) and `nginx` (a bucket) are the real programs. Jitter delays each request and each answer by a random time
+of at most the stated milliseconds. Clients are set up as their documentation shows. `this, sliding` has
+`RateLimit(25, per=5.0, window="sliding")`, which is for gateways that do not estimate. openai-python, stripe,
+slack_sdk and githubkit have no limiter, and repeat a refused call once or twice. The 429 has a `Retry-After` of 5 s
+and `Stripe-Should-Retry: true`; without these headers, some of the clients would repeat nothing."""
 AIOLIMITER, PYRATE = "httpx + aiolimiter + tenacity", "httpx + pyrate-limiter + tenacity"
 PICTURED = ("this", AIOLIMITER, PYRATE, "httpx + tenacity")
 AT_THE_SAME_TIME = 32  # processes, which mostly wait
@@ -44,9 +45,9 @@ def run(measure: Measure, quick: bool) -> Result:
     missing = [name for name in PROXIES if not program(name)]
     servers = ["sliding", "estimate"] if quick else [*WINDOWS, *(name for name in PROXIES if name not in missing)]
     clients = [*PICTURED, "openai-python"] if quick else list(CLIENTS)
-    variants = [] if quick else [Variant(client, "sliding", 500) for client in clients]  # first, as they take longest
+    variants = [] if quick else [Variant(client, "sliding", 500) for client in clients]  # first: they take longest
     variants += [] if quick else [Variant("this", server, 500) for server in servers[1:]]
-    most = 1.5 if quick else 2.5  # times calls / rate
+    most = 1.5 if quick else 2.5  # the time after which a client is stopped, in the unit of the tables
     jitters = (FIRST_JITTER, *(() if quick else OTHER_JITTERS))
     variants += [Variant(client, server, 150, ms) for ms in jitters for server in servers for client in clients]
 
@@ -54,7 +55,7 @@ def run(measure: Measure, quick: bool) -> Result:
         try:
             return measure.run("creates.create", *variant, most * variant.calls / CALLS * PER)
         except subprocess.CalledProcessError:
-            return None  # a peer that cannot be installed, for example; the worker has printed the error
+            return None  # for example, the peer is not installed; the worker has printed the error
 
     with ThreadPoolExecutor(AT_THE_SAME_TIME) as threads:
         seen = dict(zip(variants, threads.map(create, variants), strict=True))
@@ -81,7 +82,7 @@ def _order(variant: Variant) -> tuple[int, bool]:
 
 
 def _cell(seen: Mapping[Variant, Figures | None], variant: Variant) -> str:
-    """Return what is shown for a variant; nothing if it was not measured."""
+    """Return the text of a cell: "failed" if the worker failed, and an empty text if the variant was not measured."""
     if not (figures := seen.get(variant)):
         return "failed" if variant in seen else ""
     refused = sum(not is_allowed for _, is_allowed in figures["arrivals"])
@@ -89,7 +90,7 @@ def _cell(seen: Mapping[Variant, Figures | None], variant: Variant) -> str:
 
 
 def _draw(clients: Mapping[str, Figures], figure: Any) -> None:
-    """Draw one point for each call: how many calls arrived in the 5 s that end with it."""
+    """Draw one point for each call: when it arrived, and how many calls had arrived in the 5 s until then."""
     grid = figure.subplots(-(-len(clients) // COLUMNS), COLUMNS, sharex=True, sharey=True, squeeze=False)
     for axes, (client, figures) in zip(grid.flat, clients.items(), strict=False):
         points = list(_points(figures["arrivals"]))

@@ -1,4 +1,4 @@
-"""Runs workers as separate processes, and summarises what they print."""
+"""Runs workers as separate processes, and summarizes the figures that they print."""
 
 from __future__ import annotations
 
@@ -34,20 +34,21 @@ class Spread:
 class Measure:
     """Runs the workers of a scenario and collects their figures.
 
-    ``rounds`` replaces the number of rounds of every scenario.
+    If ``rounds`` is given, it replaces the number of rounds of every scenario.
     """
 
     rounds: int | None = None
 
     def run(self, worker: str, *args: object) -> dict[str, Any]:
-        """Call a function of a worker, such as ``uploads.upload``, in a process of its own, and return its result."""
+        """Call a function of a worker, such as ``uploads.upload``, in a separate process, and return its result."""
         done = subprocess.run(command(worker, *args), stdout=subprocess.PIPE, text=True, check=True)
         printed: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return printed
 
     @contextmanager
     def running(self, worker: str, *args: object) -> Iterator[dict[str, Any]]:
-        """Run a worker during the block, until its input ends. Yields the JSON object of its first line."""
+        """Run a worker during the block, and yield the JSON object that it prints first. It ends when its input is
+        closed."""
         program = command(worker, *args)
         with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdin
@@ -58,10 +59,11 @@ class Measure:
                 process.stdin.close()
 
     def instructions(self, worker: str, variants: Sequence[tuple[object, ...]], counts: tuple[int, int]) -> list[float]:
-        """Return the instructions of one call of a worker whose last argument is a number of calls.
+        """Return the number of instructions of one call, for each variant.
 
-        They are the difference between a run with few calls and one with many, divided by the additional calls, so that
-        the start of the process is not included. As many processes as there are cores run at the same time.
+        The last argument of the worker must be a number of calls. The result is the difference between a run with many
+        calls and a run with few, divided by the additional calls, so that the start of the process is not included. As
+        many processes as there are cores run at the same time.
         """
 
         def total(args: tuple[object, ...]) -> int:
@@ -85,7 +87,7 @@ class Measure:
     def interleaved(
         self, rounds: int, variants: Iterable[K], figures_of: Callable[[K], Mapping[str, float]]
     ) -> dict[K, dict[str, Spread]]:
-        """Measure each variant once a round, so that a busy minute of the machine slows all of them."""
+        """Measure each variant once in each round, so that a busy minute of the machine slows all of them."""
         taken: dict[K, list[Mapping[str, float]]] = {variant: [] for variant in variants}
         for _ in range(self.rounds or rounds):
             for variant, seen in taken.items():

@@ -31,7 +31,7 @@ PEERS = (
 
 
 def install() -> None:
-    """Create the environment on the first use, and install into it again if the needed packages have changed."""
+    """Create the environment on first use. Install the packages again if the list of needed packages has changed."""
     done, needed = FOLDER / "installed", "\n".join([*PEERS, (ROOT / "pyproject.toml").read_text(encoding="utf-8")])
     if done.exists() and done.read_text(encoding="utf-8") == needed:
         return
@@ -47,7 +47,7 @@ def install() -> None:
 
 
 def restart_inside() -> None:
-    """Run this program with the Python of the environment, unless it runs with it already."""
+    """Restart this program with the Python of the environment, unless that Python already runs it."""
     if Path(sys.prefix).resolve() != FOLDER.resolve():
         install()
         os.execv(PYTHON, [str(PYTHON), "-m", "benchmarks", *sys.argv[1:]])

@@ -17,15 +17,15 @@ RESULTS = Path(__file__).parent / "results"
 COLOURS = {True: "#1f6f8b", False: "#b8c4cc"}  # this package, and others
 HEAD = """# Results
 
-Written by `python -m benchmarks`; [what is measured and how to read it](../README.md). Each section names its date and
-the machine. Compare ratios, not seconds: seconds are those of one machine.
+`python -m benchmarks` wrote this page. [Benchmarks](../README.md) explains the scenarios and how to read their results.
+Each section names its date and the machine. Compare ratios, not seconds: seconds depend on the machine.
 """
 README = """In this benchmark, 150 creates start at once, and the server answers every call beyond 25 in 5 s with a
 429. Each row is a client. `this` is this package with its default settings. `this, sliding` is the package
 with `RateLimit(25, per=5.0, window="sliding")`, which is only for gateways that do not estimate the number
 of calls.
 
-Each column is a server. The first four are the emulator with its four ways to count calls, and the last
+Each column is a server. The first four count calls in the four ways that the emulator knows, and the last
 two are the real gateways HAProxy (which estimates) and nginx (a bucket). Each cell has three numbers: the
 creates that succeeded, the calls that were refused, and the time until the last create ended. The unit of
 the time is 30 s, which 150 calls take at 5 calls per second. The shortest possible time is 0.67 for a
@@ -39,7 +39,7 @@ Rows = Iterable[tuple[str, Mapping[str, Any]]]
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of texts. The first column is the name of what is compared, the others are numbers."""
+    """Rows of cells. The first column has names, the others have numbers."""
 
     title: str
     columns: Sequence[str]
@@ -47,7 +47,7 @@ class Table:
 
     @classmethod
     def of(cls, title: str, first: str, rows: Rows, columns: Sequence[tuple[str, str]]) -> Table:
-        """Return a table with one line for each name and its figures, which the format of each column shows."""
+        """Return a table with one line for each name. ``columns`` has titles, and the formats that show the figures."""
         cells = [[name, *(form.format_map(figures) for _, form in columns)] for name, figures in rows]
         return cls(title, [first, *(column for column, _ in columns)], cells)
 
@@ -68,7 +68,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Result:
-    """The outcome of a scenario: what was measured in a few sentences, tables, and plots."""
+    """The outcome of a scenario: a text that explains it, tables, and plots."""
 
     title: str
     text: str
@@ -77,7 +77,7 @@ class Result:
 
 
 def bars(values: Mapping[str, float], unit: str) -> Callable[[Any], None]:
-    """Return a function that draws one horizontal bar for each value; those of this package have another colour."""
+    """Return a function that draws one horizontal bar for each value. The bars of this package have another color."""
 
     def draw(figure: Any) -> None:
         axes = figure.add_subplot()
@@ -123,7 +123,7 @@ def save(folder: Path, name: str, result: Result, command: str, versions: Mappin
 
 
 def performance() -> str:
-    """Return the section Performance of the project's README.md: the main table and picture, as they were measured."""
+    """Return the section Performance of the project's README.md: the main table and picture of the last run."""
     about = _read(RESULTS / "limits.json")
     run, picture = about["run"], about["plots"][0]
     table = Table(**about["tables"][0])

@@ -15,12 +15,13 @@ BACKENDS = {
     "Redis, 5 ms away": ("redis", 5),
     "Redis, 40 ms away": ("redis", 40),
 }
-TEXT = """Processes share a limit of 25 calls in 5 s, through the file of a `HostLimiter` or a `RedisLimiter`. Each has
-more creates to send than the limit allows. The network takes up to 30 ms each way. The server answers every call, and
-counts those that a strict sliding window and HAProxy's estimate would have refused. The limit used is the share of 25
-calls per window that arrived after the first two windows; a slot is free again 5 s after its response, so the network
-costs a part of it. Round trips are transactions on the file, or scripts that Redis runs; a proxy delays them as if
-Redis were so far away."""
+TEXT = """Processes share a limit of 25 calls in 5 s, through the file of a `HostLimiter` or through a
+`RedisLimiter`. Each process has more creates to send than the limit allows. The network takes up to 30 ms each way.
+The server answers every call, and counts the calls that a strict sliding window or HAProxy's estimate would have
+refused. The limit used is the number of calls per window, after the first two windows, as a share of 25. It is less
+than 100%, because a slot is free again only 5 s after its response, which the network delays. A round trip is a
+transaction on the file, or a script that Redis runs. A proxy adds 5 or 40 ms to each round trip to a Redis that is
+that far away."""
 
 Figures = dict[str, Any]
 
@@ -30,7 +31,7 @@ def run(measure: Measure, quick: bool) -> Result:
     windows = 1 if quick else 3
     seen: dict[str, list[Figures]] = {name: [] for name in backends}
     for processes in (4,) if quick else (1, 2, 4, 8):
-        # At the same time, because they mostly wait.
+        # The backends are measured at the same time, because their processes mostly wait.
         with ThreadPoolExecutor(len(backends)) as threads:
             runs = {
                 name: threads.submit(measure.run, "sharing.share", kind, processes, windows, *delay)

@@ -1,4 +1,4 @@
-"""Upload of a large file: time, memory, stalls of the event loop and CPU time, next to other ways to send it."""
+"""Upload of a large file: time, memory, stalls of the event loop and CPU time, compared with other clients."""
 
 import shutil
 import tempfile
@@ -9,9 +9,10 @@ from .report import Plot, Result, Table, bars
 from .workers.uploads import CLIENTS
 
 BASE = "httpx files="
-TEXT = """The file is sent to a server in another process, which discards it. Memory is the growth of the peak during
-the upload. A stall is the longest delay of a task that sleeps in the same event loop. Both are left out for curl, a
-process of its own. With digests, this package returns the SHA-256 of what it sent."""
+TEXT = """The file is sent to a server in another process, which discards it. Memory is the growth of the peak memory
+during the upload. A stall is the longest delay of a task that sleeps in the same event loop. Memory and stalls are
+not measured for curl, which is a separate process. With digests, this package returns the SHA-256 of the file that
+it sent."""
 
 
 def run(measure: Measure, quick: bool) -> Result:

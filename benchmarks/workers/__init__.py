@@ -16,7 +16,7 @@ ORG_ID = "22824"
 
 
 def command(function: str, *arguments: object) -> list[str]:
-    """Return the command that calls a function, such as ``uploads.upload``, and prints the JSON of what it returns."""
+    """Return the command that calls a function, such as ``uploads.upload``, and prints its result as JSON."""
     return [sys.executable, "-m", __name__, function, *map(json.dumps, arguments)]
 
 
@@ -61,7 +61,7 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def daemon(port: int, *program: str) -> AsyncIterator[None]:
-    """Run a server during the block, which begins when the server listens on its port."""
+    """Run a server during the block. The block begins when the server listens on its port."""
     process = await asyncio.create_subprocess_exec(*program, stdout=DEVNULL)
     try:
         async with asyncio.timeout(10):

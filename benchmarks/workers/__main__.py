@@ -1,4 +1,4 @@
-"""Calls a function of a worker with arguments in JSON, and prints what it returns as one line of JSON."""
+"""Calls a function of a worker with arguments in JSON, and prints its result as one line of JSON."""
 
 import asyncio
 import importlib

@@ -10,8 +10,8 @@ from . import Lag, peak
 
 NO_LIMIT = 1_000_000, 1.0
 LIMIT = 25, 5.0
-DEADLINE = 1e6  # s; later than any call is sent, until the limiter pauses for as long
-LIMITERS: list[Any] = []  # those of this package
+DEADLINE = 1e6  # s; every call can be sent before it, until the limiter pauses for this time
+LIMITERS: list[Any] = []  # the limiters of this package that were made
 BATCH = 100  # tasks that are started before other tasks of the loop run
 Release = Callable[[], object]
 Acquire = Callable[[], Coroutine[Any, Any, Release]]
@@ -88,7 +88,7 @@ async def throttled_py(calls: int, per: float) -> Acquire:
 
 
 async def plain_futures(calls: int, per: float) -> Acquire:
-    """No limiter: what asyncio needs for the tasks themselves."""
+    """Use no limiter, to measure only the tasks of asyncio."""
     free = calls
 
     async def acquire() -> Release:
@@ -112,7 +112,7 @@ PEERS = {
 
 
 async def cpu(peer: str, calls: int) -> dict[str, float]:
-    """Acquire and release so many times without waiting."""
+    """Return the CPU time of acquiring and releasing one slot without waiting."""
     acquire = await PEERS[peer](*NO_LIMIT)
     started = time.process_time()
     for _ in range(calls):
@@ -121,10 +121,10 @@ async def cpu(peer: str, calls: int) -> dict[str, float]:
 
 
 async def waiters(peer: str, calls: int, turn_away: str = "") -> dict[str, float]:
-    """Start so many tasks that wait for a limiter without a free slot, and then cancel all of them.
+    """Start ``calls`` tasks that wait for a limiter without a free slot, and then cancel all of them.
 
-    With ``turn_away="deadlines"``, they are not cancelled: a pause, as after a 429, makes the limiter of this package
-    reject all of them, because they would be sent after their deadlines.
+    With ``turn_away="deadlines"``, the tasks are not cancelled. Instead, a pause as after a 429 makes the limiter of
+    this package reject all of them, because they would be sent after their deadlines.
     """
     acquire = await PEERS[peer](*LIMIT)
     for _ in range(LIMIT[0]):

@@ -1,4 +1,4 @@
-"""Bulk runs without a rate limit, with at most 25 rows in flight, as with the default limit."""
+"""Bulk runs without a rate limit. As with the default limit, at most 25 rows are in flight."""
 
 import asyncio
 import logging
@@ -34,14 +34,14 @@ def row(number: int) -> BulkRow:
 
 
 def rows_on_a_slow_disk(origin: str, count: int, fsync_ms: int) -> None:
-    """As ``rows``; strace adds so many milliseconds to every fsync and fdatasync of the process."""
+    """Do the same as ``rows``, while strace adds ``fsync_ms`` to every fsync and fdatasync of the process."""
     delay = ["-e", f"inject=fsync,fdatasync:delay_exit={fsync_ms * 1000}"]
     strace = ["strace", "-f", "-qq", "-o", "/dev/null", "--seccomp-bpf", "-e", "trace=fsync,fdatasync", *delay]
     os.execvp("strace", [*strace, *command("bulking.rows", origin, count)])
 
 
 async def rows(origin: str, count: int) -> Figures:
-    """Create so many tickets with a journal."""
+    """Create ``count`` tickets in a bulk run with a journal."""
     with tempfile.TemporaryDirectory() as folder:
         journal = Path(folder, "run.sqlite")
         async with ServiceClient(config(origin, **OPTIONS)) as client:
@@ -55,7 +55,7 @@ async def rows(origin: str, count: int) -> Figures:
 
 
 async def calls(origin: str, count: int) -> Figures:
-    """The same rows without a journal: 25 tasks that create tickets."""
+    """Create the same tickets without a journal, in 25 tasks."""
     numbers = iter(range(count))
 
     async def work() -> None:
@@ -70,7 +70,7 @@ async def calls(origin: str, count: int) -> Figures:
 
 
 async def resume(origin: str, finished: int) -> Figures:
-    """Continue a run that has finished so many rows, until the first new row is sent."""
+    """Continue a run of which ``finished`` rows are done. Measure the time until the first new row is sent."""
     with tempfile.TemporaryDirectory() as folder:
         journal = Path(folder, "run.sqlite")
         file = JournalFile(str(journal))
@@ -95,7 +95,7 @@ async def resume(origin: str, finished: int) -> Figures:
 
 async def run(origin: str, journal: str, count: int, on_unknown: str) -> None:
     """Start a run that creates tickets, or continue it, and print the key of each row that was not skipped."""
-    logging.disable()  # a warning for each row that is sent twice
+    logging.disable()  # a row that is sent twice logs a warning
     policy: Any = Lookup(quiet=0.3, fence=True) if on_unknown == "Lookup" else on_unknown
     async with ServiceClient(config(origin, **OPTIONS)) as client:
         async for outcome in client.bulk.create(map(row, range(count)), journal=journal, on_unknown=policy):
@@ -104,7 +104,7 @@ async def run(origin: str, journal: str, count: int, on_unknown: str) -> None:
 
 
 async def kills(on_unknown: str, count: int) -> Figures:
-    """Kill a run at random moments, start it again after each kill, and let it end after the last."""
+    """Kill a run at random moments, and continue it after each kill. After the last kill, let the run end."""
     chance, rows, killed = random.Random(on_unknown), ROWS_PER_KILL * (count + 1), 0
     with tempfile.TemporaryDirectory() as folder:
         journal = Path(folder, "run.sqlite")
@@ -129,7 +129,7 @@ async def kills(on_unknown: str, count: int) -> Figures:
 
 
 async def kill(process: asyncio.subprocess.Process, chance: random.Random) -> None:
-    """Wait for some outcomes and a moment longer, and kill the process."""
+    """Wait until the process has printed some outcomes, and a moment longer. Then kill the process."""
     assert process.stdout is not None
     for _ in range(chance.randrange(1, 16)):
         await process.stdout.readline()

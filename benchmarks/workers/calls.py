@@ -1,4 +1,4 @@
-"""Creates of one ticket by one client, next to the same POST by bare HTTP clients.
+"""Creates of a ticket by this package, and the same POST by plain HTTP clients.
 
 Every client sends the same JSON, checks the status and decodes the answer. httpcore tries to import sniffio on each
 call. This package depends on sniffio, but httpx does not, so sniffio is hidden from the clients in WITHOUT_SNIFFIO.
@@ -18,7 +18,7 @@ BODY = {"TypeId": "1", "Id": None, "LeadId": "45b5", "RelatedTicketTypeId": 1, "
     {"SchemaName": "Title", "Value": "Router down"}, {"SchemaName": "Status", "Value": "Open"},
     {"SchemaName": "Priority", "Value": "Low"}, {"SchemaName": "Channel", "Value": "Chat"}]}  # fmt: skip
 PATH = f"/api/tenants/{ORG_ID}/tickets"
-WARM_UP = 20  # calls that open connections and import what is loaded on first use
+WARM_UP = 20  # calls that open connections and import modules
 
 Call = Callable[[], Awaitable[object]]
 
@@ -27,7 +27,8 @@ Call = Callable[[], Awaitable[object]]
 async def this(
     origin: str, hooks: tuple[Any, ...] = (), calls: int = 1_000_000, per: float = 1.0, window: Any = "any"
 ) -> AsyncIterator[Call]:
-    """This package. The default limit never makes a call wait, but every call still passes the limiter."""
+    """Use this package. By default, the limit is so high that no call waits, but every call still passes the
+    limiter."""
     from lsq_service_async import NewTicket, RateLimit, ServiceClient
 
     limit = RateLimit(calls, per=per, window=window)
@@ -91,7 +92,7 @@ WITHOUT_SNIFFIO = ("httpx", "httpx2", "aiohttp")
 
 
 class WithoutSniffio(PathFinder):
-    """Search for sniffio under a name that is not installed, which takes as long and finds nothing."""
+    """Hides sniffio. Instead, a module that is not installed is searched for, which takes as long and finds nothing."""
 
     @classmethod
     def find_spec(cls, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:

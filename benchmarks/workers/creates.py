@@ -1,4 +1,4 @@
-"""Creates at once by one client, to a server that allows 25 in 5 seconds.
+"""Creates that one client sends at once to a server that allows 25 calls in 5 seconds.
 
 Each client is set up as its documentation shows.
 """
@@ -31,7 +31,8 @@ def this_sliding(origin: str) -> Any:
 
 @asynccontextmanager
 async def httpx_with(origin: str, acquire: Acquire | None = None) -> AsyncIterator[Call]:
-    """httpx and tenacity, with exponential backoff and jitter, and a limiter before each attempt."""
+    """Use httpx and tenacity, with exponential backoff and jitter. ``acquire`` waits for a limiter before each
+    attempt."""
     import httpx
     from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -51,7 +52,7 @@ async def httpx_with(origin: str, acquire: Acquire | None = None) -> AsyncIterat
 
 
 def with_limiter(name: str) -> Callable[[str], Any]:
-    """httpx and tenacity, with one of the limiters of ``acquiring``."""
+    """Use httpx and tenacity, with one of the limiters of ``acquiring``."""
 
     @asynccontextmanager
     async def client(origin: str) -> AsyncIterator[Call]:
@@ -113,7 +114,7 @@ CLIENTS: dict[str, Any] = {
 async def create(client: str, kind: str, count: int, jitter_ms: int, timeout: float) -> dict[str, Any]:
     """Return how many creates succeeded, how long they took, and the arrivals that the server has counted.
 
-    Calls that have not ended after ``timeout`` seconds have failed.
+    Calls that have not ended after ``timeout`` seconds count as failed.
     """
     logging.disable()
     program = command("strict_server.serve", kind, jitter_ms)

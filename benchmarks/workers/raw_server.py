@@ -1,7 +1,7 @@
 """A minimal HTTP server that reads each request, discards its body, and answers.
 
-It runs in a process of its own, so that its CPU time is not counted, and does so little that the time of an upload is
-that of the client.
+It runs in a separate process, so that its CPU time is not counted. It does so little that the client determines the
+time of an upload.
 """
 
 import itertools
@@ -14,11 +14,11 @@ from typing import BinaryIO
 TICKET = {"Status": "Success", "ReasonForFailure": None, "Id": "%d", "Message": None, "TicketId": None, "Key": "#%d"}
 SLACK = {"ok": True, "file_id": "F1", "files": [{"id": "F1"}]}  # upload_url is added once the port is known
 FILE = {"id": "file-1", "object": "file", "bytes": 1, "created_at": 1, "filename": "a", "purpose": "user_data"}
-NUMBERS = itertools.count(1)  # each ticket has a number of its own
+NUMBERS = itertools.count(1)  # every ticket has another number
 
 
 def answer(connection: socket.socket, bodies: dict[bytes, bytes]) -> None:
-    """Answer the requests of one connection. The body is chosen by the first part of the path."""
+    """Answer the requests of one connection. The first part of the path selects the body of the answer."""
     buffer = memoryview(bytearray(1 << 20))
     with connection, connection.makefile("rb") as stream:
         while line := stream.readline():

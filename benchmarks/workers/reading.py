@@ -11,9 +11,9 @@ MARK = "a short description"
 
 
 async def read(size: int, calls: int) -> dict[str, float]:
-    """Return the CPU time of one read of a ticket whose description has so many bytes.
+    """Return the CPU time of one read of a ticket whose description has ``size`` bytes.
 
-    The answer is that of the emulator, and no socket is used, so that the time is that of the client.
+    The answer was recorded from the emulator, and no socket is used, so that only the client is measured.
     """
     emulator, answers = Emulator(), list[bytes]()
 

@@ -1,6 +1,6 @@
 """Processes that share a limit of 25 calls in 5 s.
 
-Each process has more creates to send than the limit allows. The server allows every call, and counts those that a
+Each process has more creates to send than the limit allows. The server allows every call, and counts the calls that a
 sliding window or HAProxy's estimate would have refused.
 """
 
@@ -29,7 +29,7 @@ AT_ONCE = 40  # creates that wait in each process
 
 
 class Count(SlidingWindow):
-    """Allows every call, and counts those that strict servers would refuse."""
+    """Allows every call, and counts the calls that strict servers would refuse."""
 
     def __init__(self) -> None:
         super().__init__(CALLS, PER)
@@ -45,7 +45,7 @@ class Count(SlidingWindow):
 
 
 async def client(limit: str, origin: str) -> None:
-    """Send creates while the standard input is open, from its first line on, and print the number of transactions."""
+    """Send creates from the first line of the standard input until its end. Then print the number of transactions."""
     transactions, sync = 0, HostBackend.sync
 
     async def counted(backend: HostBackend, message: Any) -> Any:
@@ -72,7 +72,7 @@ async def client(limit: str, origin: str) -> None:
 
 @asynccontextmanager
 async def delayed(port: int, round_trip: float) -> AsyncIterator[int]:
-    """A proxy that delays each direction by half of the round trip; yields its port."""
+    """Run a proxy that delays each direction by half of ``round_trip``. Yields the port of the proxy."""
     later = asyncio.get_running_loop().call_later
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -90,7 +90,7 @@ async def delayed(port: int, round_trip: float) -> AsyncIterator[int]:
 
 
 async def send(count: int, limit: str, origin: str, seconds: float) -> list[Any]:
-    """Run the processes, and return what each has printed."""
+    """Run ``count`` processes that send creates for ``seconds``, and return the result of each process."""
     program = command("sharing.client", limit, origin)
     processes: Any = [await asyncio.create_subprocess_exec(*program, stdin=PIPE, stdout=PIPE) for _ in range(count)]
     for process in processes:
@@ -104,7 +104,7 @@ async def send(count: int, limit: str, origin: str, seconds: float) -> list[Any]
 
 
 async def share(backend: str, processes: int, windows: int, delay_ms: int = 0) -> dict[str, float]:
-    """Share the limit through a "file" or "redis"; a proxy in front of Redis delays each round trip."""
+    """Share a limit through the backend "file" or "redis". A proxy adds ``delay_ms`` to each round trip to Redis."""
     seconds = PER * (FIRST + windows)
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())

@@ -1,9 +1,10 @@
-"""A server of 25 calls in 5 seconds that refuses every call beyond them.
+"""A server that allows 25 calls in 5 seconds and refuses every call beyond this limit.
 
-It runs in a process of its own, so that a busy client does not delay the count.
+It runs in a separate process, so that a busy client does not delay the counting.
 
-Four kinds count with the windows of the emulator; refused calls count, too, except in the bucket. HAProxy and nginx are
-real: each call is forwarded to one, and its status is the answer.
+Four kinds of servers count calls with the windows of the emulator. Refused calls count, too, except in the bucket. The
+other two kinds use a real HAProxy or nginx: for each call, the server sends a request to the proxy, whose status
+decides.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from lsq_service_async.emulator.window import FixedWindow, WindowKind, create_wi
 from . import daemon, free_port
 
 CALLS, PER = 25, 5.0
-# The service sends no such headers, but slack_sdk, githubkit and stripe repeat no call without theirs.
+# The service does not send these headers. Without them, slack_sdk, githubkit and stripe would not repeat a call.
 HEADERS = f"Retry-After: {PER:.0f}\r\nStripe-Should-Retry: true\r\n"
 WINDOWS: tuple[WindowKind, ...] = get_args(WindowKind)
 PROXIES = {
@@ -42,7 +43,7 @@ frontend strict
     http-request deny deny_status 429 if {{ sc_http_req_rate(0) gt 25 }}
     http-request return status 200
 """,
-    # nginx answers "return" before it counts a call, unless the answer is in a named location.
+    # nginx carries out "return" before it counts the call, unless "return" is in a named location.
     "nginx": """
 daemon off; master_process off; pid {folder}/pid; error_log /dev/null;
 events {{ worker_connections 4096; }}
@@ -63,12 +64,12 @@ Allows = Callable[[float], Awaitable[bool]]
 
 
 def program(name: str) -> str | None:
-    """Return the path of a proxy, which many systems install where only root looks."""
+    """Return the path of a proxy. Many systems install it in /usr/sbin, which only root has in PATH."""
     return shutil.which(name) or shutil.which(name, path="/usr/sbin")
 
 
 class StrictServer:
-    """Answers creates. ``arrivals`` has the time of each call since the first, and whether it was allowed."""
+    """Answers creates. ``arrivals`` has the time of each call after the first one, and whether the call was allowed."""
 
     def __init__(self, allows: Allows, jitter: float) -> None:
         self._allows = allows
@@ -98,7 +99,7 @@ class StrictServer:
     def _answer(self, is_allowed: bool) -> bytes:
         status, body = "429 Too Many Requests", f"API calls exceeded the limit of {CALLS} in {PER:g} second(s)"
         if is_allowed:
-            # ``ok`` is for slack_sdk.
+            # slack_sdk requires ``ok``.
             status, body = "200 OK", json.dumps({"Status": "Success", "Id": str(next(self._numbers)), "ok": True})
         headers = "Content-Type: application/json\r\n" if is_allowed else HEADERS
         return f"HTTP/1.1 {status}\r\n{headers}Content-Length: {len(body)}\r\n\r\n{body}".encode()
@@ -107,7 +108,7 @@ class StrictServer:
 @asynccontextmanager
 async def _limit(kind: str) -> AsyncIterator[Allows]:
     if kind not in PROXIES:
-        # A client cannot know when a fixed window begins.
+        # The phase is random, because a client cannot know when a fixed window begins.
         window = (
             FixedWindow(CALLS, PER, phase=random.random() * PER)
             if kind == "fixed"
@@ -137,7 +138,7 @@ async def _limit(kind: str) -> AsyncIterator[Allows]:
 async def serve(kind: str, jitter_ms: int) -> dict[str, Any]:
     """Print ``{"origin": ...}``, and serve until the standard input ends.
 
-    Returns the time of each call since the first, and whether it was allowed.
+    Returns the time of each call after the first one, and whether the call was allowed.
     """
     async with _limit(kind) as allows:
         strict = StrictServer(allows, jitter_ms / 1000)

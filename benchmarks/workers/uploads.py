@@ -89,10 +89,10 @@ def cpu(client: str) -> float:
 
 
 async def upload(client: str, origin: str, path: str) -> dict[str, float]:
-    """Return time, memory, stall and CPU time.
+    """Return the time, the memory, the longest stall and the CPU time of an upload.
 
-    The client uploads a small file first, so that no import is measured. Memory is the growth of the peak after that. A
-    stall is the delay of a task that sleeps in the same event loop, as any other task would see it.
+    The client first uploads a small file, so that no import is measured. Memory is the growth of the peak memory after
+    this first upload. A stall is the delay of a task that sleeps in the same event loop.
     """
     with tempfile.NamedTemporaryFile() as small:
         small.write(b"small")
