@@ -33,15 +33,15 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """Return the text. Only the code that puts it on a request needs it."""
+        """Return the text. Call this only to send the text to the service or to Redis."""
         return self._text
 
     def fits(self, pattern: str) -> bool:
-        """Return whether the whole text matches. With this, a check does not need the text itself."""
+        """Return whether the whole text matches, so that a check does not handle the text itself."""
         return isinstance(self._text, str) and re.fullmatch(pattern, self._text) is not None
 
     def spans_in(self, text: str) -> Iterator[tuple[int, int]]:
-        """Yield the start and the end of each place where the secret is in a text."""
+        """Yield the start and the end of each occurrence of the secret in ``text``."""
         start = text.find(self._text)
         while start >= 0:
             end = start + len(self._text)
@@ -76,10 +76,10 @@ def to_secret(value: str | Secret) -> Secret:
 
 
 def hide_keys(settings: dict[str, Any], cls: type[Any]) -> None:
-    """Wrap the keys among the arguments of an attrs class, in place, before anything can raise.
+    """Replace each key in ``settings``, the arguments of ``cls``, by a Secret, before anything can raise.
 
-    Crash reporters send the local variables of every frame of an error. An argument that the class does not have may
-    be a misspelt key, so the arguments are cleared before the TypeError.
+    Crash reporters send the local variables of every frame of an error. The value of an unknown argument may be a key,
+    because the name may be misspelled. So ``settings`` is cleared before the TypeError is raised.
     """
     for name in {"access_key", "secret_key"} & settings.keys():
         settings[name] = to_secret(settings[name])
@@ -90,9 +90,9 @@ def hide_keys(settings: dict[str, Any], cls: type[Any]) -> None:
 
 
 class HidesKeys(type):
-    """A metaclass that wraps keys before ``__init__``, because crash reports show the arguments of ``__init__``.
+    """A metaclass that wraps keys before ``__init__``, because crash reporters send the arguments of ``__init__``.
 
-    A decorator of ``__init__`` is not enough: a crash report would call the repr of the unfinished ``self``, and fail.
+    A decorator of ``__init__`` is not enough: a crash reporter calls the repr of the unfinished ``self``, which fails.
     """
 
     def __call__(cls: type[C], /, **settings: Any) -> C:
@@ -136,7 +136,7 @@ def is_a(kind: type) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
 
 def is_key(_: Any, attribute: attrs.Attribute[Secret], secret: Secret) -> None:
     """Require printable ASCII without spaces (an attrs validator)."""
-    # h11 prints a header value with a line end in its error, so such a key must not reach a request.
+    # h11 shows a header value that contains a line end in its error, so such a key must not reach a request.
     if not secret.fits(r"[\x21-\x7e]{1,512}"):
         what = "is empty" if secret.fits("") else "must be at most 512 printable ASCII characters without spaces"
         raise ConfigurationError(f"{attribute.name} {what}. {WITHOUT_AN_ACCOUNT}")
@@ -150,8 +150,8 @@ def is_org_id(_: Any, attribute: attrs.Attribute[str], value: str) -> None:
 
 
 def to_time_zone(value: str | tzinfo) -> Any:
-    """Return the time zone with this name, and any other value unchanged (an attrs converter)."""
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # most programs keep the default, UTC
+    """Return the time zone with the name ``value``; return any other value unchanged (an attrs converter)."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # rarely needed: the default is UTC
 
     try:
         return ZoneInfo(value) if isinstance(value, str) else value
@@ -176,7 +176,7 @@ def is_field_name(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
 
 
 def to_origin(url: Any) -> Any:
-    """Write an origin in lower case, without a slash at its end (an attrs converter)."""
+    """Return an origin in lower case and without a slash at its end (an attrs converter)."""
     return url.removesuffix("/").lower() if isinstance(url, str) else url
 
 
@@ -189,13 +189,13 @@ def is_loopback(host: str) -> bool:
 
 
 def check_origin(url: Any, name: str, *, allow_http: bool) -> None:
-    """Require an https origin. The error does not repeat the URL, because a query or user may hold a secret."""
+    """Require an https origin. The error does not show the URL, because its query or user part may hold a secret."""
     wrong, text = f"{name} must be an https origin such as {DEFAULT_BASE_URL}", url if isinstance(url, str) else ""
     try:
         parts = urlsplit(text)
         scheme, host, _ = parts.scheme, parts.hostname or "", parts.port
         if ":" in host or re.fullmatch(r"([0-9]+\.){3}[0-9]+", host):
-            ipaddress.ip_address(host)  # httpx checks an address, too
+            ipaddress.ip_address(host)  # raises ValueError for an address that httpx would reject
     except ValueError:
         raise ConfigurationError(f"{wrong}; this is not a URL, or its address or port is not valid") from None
     is_http_allowed = scheme == "http" and (allow_http or is_loopback(host))

@@ -26,7 +26,7 @@ from .events import Hook
 from .limits import Limiter, limiter_from_env
 from .records import TicketReceipt
 
-if TYPE_CHECKING:  # imported later: with cattrs, this takes half as long as importing httpx
+if TYPE_CHECKING:  # imported when needed: with cattrs, these take half as long to import as httpx
     from .bulk import Bulk, BulkRow, Setup
     from .leads import Leads
     from .metadata import Metadata, MetadataCache
@@ -48,11 +48,12 @@ _UNCHANGED: Any = _Unchanged()
 class ServiceClient:
     """A client for one account and one event loop. All tasks of the loop can share it.
 
-    Use ``async with ServiceClient(config) as client``, or call `aclose` at the end. ``limiter`` is a rate limiter that
-    is shared with other clients; by default each client has its own. ``leads`` uses a second limiter, which is never
-    shared. ``http_client`` is an httpx.AsyncClient or an httpx2.AsyncClient with your proxies, CA bundle and connection
-    pool; the caller closes it. ``hooks`` are called with each event of `lsq_service_async.events`; if a hook has a
-    method ``attach``, that is called with the new client. A wrong argument raises ConfigurationError.
+    Use ``async with ServiceClient(config) as client``, or call `aclose` at the end. ``limiter`` is a rate limiter to
+    share with other clients; by default, each client has its own rate limiter. Calls of ``client.leads`` use a second
+    rate limiter, which is never shared. ``http_client`` is an httpx.AsyncClient or an httpx2.AsyncClient with your
+    proxies, CA bundle and connection pool; the caller closes it. ``hooks`` are called with each event of
+    `lsq_service_async.events`. If a hook has a method ``attach``, the method is called with the new client. A wrong
+    argument raises ConfigurationError.
     """
 
     tickets: Tickets
@@ -69,7 +70,7 @@ class ServiceClient:
     ) -> None:
         if not isinstance(config, Config):
             kind = type(config).__name__
-            del config  # crash reporters send the locals of this frame, and a mapping may hold keys
+            del config  # crash reporters send local variables, and a mapping may hold keys
             raise ConfigurationError(f"ServiceClient takes a Config, not {kind}")
         if not isinstance(limiter, Limiter | None):
             kind = type(limiter).__name__
@@ -109,10 +110,11 @@ class ServiceClient:
         http_client: HttpClient | None = None,
         hooks: Sequence[Hook] = (),
     ) -> Self:
-        """Make a client with the settings of the environment, as `Config.from_env` reads them.
+        """Make a client with the settings that `Config.from_env` reads from the environment.
 
-        Without ``limiter``, the client shares its rate limit through the file in LSQ_LIMIT_FILE (`HostLimiter`) or the
-        Redis server in LSQ_LIMIT_REDIS (`RedisLimiter`), if one of them is set.
+        If ``limiter`` is not given and LSQ_LIMIT_FILE is set to a file, the client shares its rate limit through this
+        file (`HostLimiter`). If LSQ_LIMIT_REDIS is set to the address of a Redis server, the client shares its rate
+        limit through Redis (`RedisLimiter`).
 
         Raises ConfigurationError if a setting is missing or wrong.
         """
@@ -127,11 +129,12 @@ class ServiceClient:
         timeout: float = _UNCHANGED,
         retry: RetryPolicy = _UNCHANGED,
     ) -> Self:
-        """Return a view of this client with other options. It shares the connections and the limiter, and is cheap.
+        """Return a view: a client with other options that uses the connections and the limiter of this client.
 
-        ``deadline`` is the seconds for a whole call, or None; ``timeout`` and ``retry`` are as in `Config`. A wrong
-        option raises ConfigurationError. A view does not need to be closed, and closing it does nothing, unless its
-        ``async with`` opened the client.
+        ``deadline`` is the seconds for a whole call, or None for no limit; ``timeout`` and ``retry`` are as in
+        `Config`. A wrong option raises ConfigurationError. A view is cheap. It does not need to be closed, and closing
+        a view does nothing. There is one exception: if ``async with view`` opened the connections, leaving the block
+        closes them.
         """
         given: dict[str, Any] = {"lane": lane, "deadline": deadline, "timeout": timeout, "retry": retry}
         changes = {name: value for name, value in given.items() if value is not _UNCHANGED}
@@ -141,26 +144,26 @@ class ServiceClient:
 
     @property
     def limiter(self) -> Limiter:
-        """The rate limiter of this client. Its ``stats()`` shows the use of the limit and the waiting calls."""
+        """The rate limiter of this client. Its ``stats()`` shows how many slots are used and how many calls wait."""
         return self._session.limiter
 
     @property
     def http_client(self) -> HttpClient:
-        """The client that sends the requests: the argument ``http_client``, or one that this client made."""
+        """The HTTP client that sends the requests: the argument ``http_client``, or one made by default."""
         return self._session.http_client
 
     async def check(self) -> None:
         """Check host, org id, keys and API with one read, which takes at most 30 seconds.
 
-        Raises the error of the read, such as AuthenticationError for wrong keys. Ticket 1 is read; the check succeeds
-        even if the account does not have it.
+        The check reads ticket 1. It succeeds even if the account has no ticket 1. Raises the error of the read, such as
+        AuthenticationError for wrong keys.
         """
         timeout = min(self._options.timeout, _CHECK_TIMEOUT)
         once = self.with_options(timeout=timeout, deadline=2 * _CHECK_TIMEOUT, retry=RetryPolicy(attempts=1))
         try:
             await once.tickets.get("1")
         except NotFoundError as error:
-            if not isinstance(error.body, dict):  # the 404 of a gateway that does not have the API is not JSON
+            if not isinstance(error.body, dict):  # a gateway without this API answers 404, but not with JSON
                 raise
 
     async def request(
@@ -174,14 +177,15 @@ class ServiceClient:
     ) -> Any:
         """Send a request to any path of the tenant, such as ``"tickets/143/anything"``, and return the decoded JSON.
 
-        ``json`` is any value that JSON can represent, ``params`` is the query. Returns None for an empty response. The
-        rate limit, retries and errors are the same as for other operations. Set ``repeatable=True`` if sending the
-        request twice has the same effect as sending it once: it is then retried if no response arrives. This is the
-        default for GET, HEAD and OPTIONS. An argument that cannot be valid raises InvalidRequestError.
+        ``json`` is any value that JSON can represent, and ``params`` is the query. Returns None for an empty response.
+        The rate limit, retries and errors are the same as for other operations. Set ``repeatable=True`` if sending the
+        request twice has the same effect as sending it once. A repeatable request is sent again if no response arrives.
+        GET, HEAD and OPTIONS are repeatable by default. An argument that cannot be valid raises InvalidRequestError.
         """
         if not isinstance(method, str) or not re.fullmatch(r"[A-Z]{3,10}", method):
             raise InvalidRequestError(f"method must be a word in capitals, such as POST, not {shown(method, 40)}")
-        # Dot segments, schemes, queries and characters that need quoting are rejected: they could leave the tenant.
+        # Dot segments, schemes, queries and characters that need quoting are rejected, because such a URL could leave
+        # the tenant.
         parts = path.removeprefix("/").split("/") if isinstance(path, str) else [""]
         if not all(re.fullmatch(r"[A-Za-z0-9._~-]{1,128}", part) and part.strip(".") for part in parts):
             raise InvalidRequestError(f"path must be plain words, such as tickets/143/anything, not {shown(path)}")
@@ -190,7 +194,7 @@ class ServiceClient:
         try:
             query = {name: _query_value(name, value) for name, value in dict(() if params is None else params).items()}
             httpx.URL("/".join((self._session.config.tenant_url, *parts)), params=query)
-        except Exception as error:  # whatever httpx raises, or an object of the caller
+        except Exception as error:  # httpx, or an object of the caller, may raise anything
             raise InvalidRequestError(f"params must map text to text and fit into a URL: {error}") from None
         repeated = Idempotency.IDEMPOTENT if repeatable else Idempotency.NON_IDEMPOTENT
         is_read = method in ("GET", "HEAD", "OPTIONS") and repeatable is not False
@@ -224,7 +228,7 @@ class ServiceClient:
 
         async def send(row: BulkRow, before_send: BeforeSend, reference: str | None) -> TicketReceipt:
             files = row.attachments
-            ticket: Any = row.ticket  # the call checks its type
+            ticket: Any = row.ticket  # `create_call` or `update_call` checks the type
             if verb == "created":
                 call = create_call(
                     ticket,
@@ -241,7 +245,7 @@ class ServiceClient:
             session, how = self._session, {"quiet": quiet, "max_reads": max_reads}
             return LookUps(tickets.get, session.own_tickets, **how, loop_epoch=lambda: session.loop_epoch)
 
-        async def probe() -> object:  # any response is enough, even a 404 for this ticket
+        async def probe() -> object:  # any response shows that the service works, even a 404
             return await self.with_options(lane=Lane.BULK, retry=RetryPolicy(attempts=1)).tickets.get("1")
 
         return Setup(
@@ -260,7 +264,7 @@ class ServiceClient:
     async def aclose(self) -> None:
         """Wait up to ``Config.timeout`` seconds for requests in flight, then close the client.
 
-        Does nothing on a view, unless the view opened the client.
+        Does nothing on a view, unless ``async with`` of the view opened the client.
         """
         if self._is_owner:
             await self._session.aclose()
@@ -276,14 +280,14 @@ class ServiceClient:
         await self.aclose()
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_session"):  # a traceback with locals shows a client whose __init__ failed
+        if not hasattr(self, "_session"):  # a traceback with local variables, after __init__ failed
             return "<ServiceClient, never opened>"
         state = "closed" if self._session.closed else "open"
         return f"<ServiceClient {self._session.config.tenant_url} {state}>"
 
 
 def _query_value(name: Any, value: Any) -> list[Any]:
-    """Return the values of a name in a query. Raises TypeError for what httpx would send as its repr."""
+    """Return the values of a name in a query. Raises TypeError if httpx would send the repr of a name or value."""
     values = value if isinstance(value, list | tuple) else [value]
     values = [item.value if isinstance(item, Enum) else item for item in values]
     if not isinstance(name, str) or not all(isinstance(item, str | Number | UUID | None) for item in values):

@@ -1,4 +1,4 @@
-"""The settings of a client: frozen, checked when they are made, all but the keys and the org id with a default."""
+"""The settings of a client. They are frozen, and checked when made. Only the keys and the org id have no default."""
 
 from __future__ import annotations
 
@@ -29,22 +29,23 @@ class Lane(enum.Enum):
     """The queue in which a call waits for the rate limit."""
 
     INTERACTIVE = "interactive"
-    """For calls that a user waits for (the default). They are sent first, and at once while the limit has room."""
+    """The default, for calls that a user waits for. They are sent first, and at once while the limit has room."""
     BULK = "bulk"
-    """For scripts. Calls are sent at an even pace, after interactive calls, but get at least one slot in five."""
+    """For scripts. Calls are sent at an even pace and after interactive calls, but get at least one slot in five."""
 
 
 @attrs.frozen
 class RateLimit:
-    """The rate limit of the service: at most ``calls`` in any ``per`` seconds.
+    """The rate limit of the service: at most ``calls`` calls in any ``per`` seconds.
 
     The documented limit is 25 calls in 5 seconds (apidocs.leadsquared.com/create-tickets). Wrong values raise
     ConfigurationError.
 
-    ``window`` is how the service may count calls. "any" suits every service, including API gateways that estimate the
-    calls of a window from two counters: after a burst, the next calls are spread over a window. "sliding" is for a
-    service that counts the calls of true windows (`doctor --burst` finds out). The next burst then follows ``per``
-    seconds after the first one, so 50 calls at once take 5 seconds instead of 10.
+    ``window`` is the way in which the service counts calls. "any" suits every service, even API gateways that only
+    estimate the calls of a window from two counters. With "any", the calls after a burst are spread over a window.
+    "sliding" is for a service that counts the exact number of calls in a window; `doctor --burst` finds out if it does.
+    With "sliding", the next burst can follow ``per`` seconds after the first one, so 50 calls take 5 seconds instead of
+    10.
     """
 
     calls: int = 25
@@ -62,7 +63,7 @@ class RateLimit:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``"25/5"`` or ``"25/5 sliding"``: 25 calls in 5 seconds. Any other value raises ConfigurationError."""
+        """Read a text such as ``"25/5"`` or ``"25/5 sliding"``. Raises ConfigurationError for any other value."""
         form = r"\s*([0-9]{1,7})\s*/\s*([0-9]{1,7}(?:\.[0-9]{1,6})?)(?:\s+(any|sliding))?\s*"
         match = re.fullmatch(form, text) if isinstance(text, str) else None
         if not match:
@@ -75,14 +76,18 @@ class RateLimit:
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """How many times a call is sent at most, and how long it waits between attempts.
+    """The maximum number of attempts of a call, and the wait between them.
 
-    ``attempts`` includes the first one. With ``repeat_creates=False``, a create, note, trash or update with attachments
-    that got a 500, 502, 503 or 504 without an ExceptionType is not sent again and raises OutcomeUnknownError. With
-    ``repeat_creates="look"``, only a create is sent again, if a look-up shows that it was not applied. The look-up
-    needs another create of this client, sent and answered after the failed attempt. Before the n-th retry, the wait is
-    random between 0 and ``backoff * 2**(n-1)`` seconds, at most ``backoff_cap`` (full jitter), and not less than a
-    Retry-After of the service. After a 429, the rate limiter makes all calls wait instead.
+    ``attempts`` is this maximum, including the first attempt. ``repeat_creates`` is for calls that may be applied
+    twice: creates, notes, portal activities, trash, and updates that have attachments. By default, such a call is sent
+    again after a 500, 502, 503 or 504 without an ExceptionType. With ``repeat_creates=False``, it raises
+    OutcomeUnknownError instead. With ``repeat_creates="look"``, only creates are sent again, and only if a look-up
+    shows that the create was not applied. The look-up needs another create of this client that was sent and answered
+    after the failed attempt.
+
+    The wait before the n-th retry is a random time between 0 and ``backoff * 2**(n-1)`` seconds, or between 0 and
+    ``backoff_cap`` seconds if that is shorter (full jitter). The wait is never shorter than a Retry-After of the
+    service. After a 429, there is no such wait: the rate limiter pauses all calls instead.
     """
 
     attempts: int = 5
@@ -105,21 +110,23 @@ class Config(metaclass=validators.HidesKeys):
     """The settings of a client. A wrong setting raises ConfigurationError, which never shows a key.
 
     ``access_key`` and ``secret_key`` are the API keys of a user; every call acts as that user. ``org_id`` is the
-    account number, such as "22824". ``base_url`` is an origin; ``/api/tenants/{org_id}`` is appended. ``rate_limit`` is
-    the limit of your plan and ``retry`` the policy for failed attempts.
+    account number, such as "22824". ``base_url`` is an origin; the client appends ``/api/tenants/{org_id}``.
+    ``rate_limit`` is the limit of your plan, and ``retry`` is the policy for failed attempts.
 
-    ``timeout`` is the seconds to connect, for each read of an attachment, for each write, and from the last byte of the
-    request to the last byte of the response. ``deadline`` is the seconds for a whole call: preparation, queue, attempts
-    and waits; None means no limit. ``allow_http`` permits http:// origins on machines other than this one.
-    ``max_file_bytes`` and ``max_upload_bytes`` limit each attachment, and all attachments of a call together; the
-    service documents no limit. ``attachment_digests=False`` leaves out ``Attempt.digests``, the SHA-256 of each
-    attachment, which cost half a second of CPU time per GiB.
+    ``timeout`` is the seconds that each of these steps may take: connecting, each read of an attachment, each write to
+    the network, and the time from the last byte of the request to the last byte of the response. ``deadline`` is the
+    seconds for a whole call, including preparation, queue, attempts and waits; None means no limit. ``allow_http``
+    permits http:// origins on machines other than this one. ``max_file_bytes`` limits each attachment, and
+    ``max_upload_bytes`` limits the sum of all attachments of a call; the service documents no limit. With
+    ``attachment_digests=False``, ``Attempt.digests`` is empty. This saves the SHA-256 of each attachment, half a second
+    of CPU time per GiB.
 
-    ``metadata_url`` is the origin of the field metadata, which is cached for ``metadata_ttl`` seconds. ``leads_url`` is
-    the origin of the marketing API, which depends on the region of the account (api, api-us11, api-in21, api-in22,
-    api-ir31 or api-ca12, each .leadsquared.com); ``leads_rate_limit`` is its separate limit. ``time_zone`` (a tzinfo
-    or a name such as "Asia/Kolkata") is the zone of the dates in records. ``marker_field`` is a custom field, such as
-    "CustomData.ClientRef", in which every create sends its reference, so that a look-up recognises its ticket.
+    ``metadata_url`` is the origin of the field metadata; the metadata is cached for ``metadata_ttl`` seconds.
+    ``leads_url`` is the origin of the marketing API. Its host depends on the region of the account: it is api,
+    api-us11, api-in21, api-in22, api-ir31 or api-ca12, followed by .leadsquared.com. ``leads_rate_limit`` is the
+    separate limit of the marketing API. ``time_zone`` (a tzinfo or a name such as "Asia/Kolkata") is the zone of the
+    dates in records. ``marker_field`` is the schema name of a custom field, such as "CustomData.ClientRef". Every
+    create sends its reference in this field, so that a look-up recognizes the ticket.
     """
 
     access_key: Secret = attrs.field(converter=validators.to_secret, validator=validators.is_key)
@@ -152,14 +159,15 @@ class Config(metaclass=validators.HidesKeys):
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, /, **overrides: Any) -> Self:
-        """Read the settings from the environment, or from a mapping with the same names.
+        """Read the settings from the environment variables, or from a mapping with the same names.
 
         LSQ_ACCESS_KEY, LSQ_SECRET_KEY and LSQ_ORG_ID are required; LSQ_BASE_URL, LSQ_METADATA_URL, LSQ_LEADS_URL,
         LSQ_RATE_LIMIT (such as "25/5" or "25/5 sliding") and LSQ_TIME_ZONE are optional. ``overrides`` are arguments of
-        this class, such as ``timeout=10.0``. A ConfigurationError names every variable that is missing. With
-        LSQ_LOG=info or LSQ_LOG=debug, the log of this package is printed on stderr, too.
+        this class, such as ``timeout=10.0``; they replace variables. A ConfigurationError names every variable that is
+        missing. With LSQ_LOG=info or LSQ_LOG=debug, the log of this package is also printed on stderr.
         """
-        # Crash reporters send local variables: nothing may raise before the keys are wrapped and the mapping deleted.
+        # Crash reporters send local variables, so nothing may raise before the keys are wrapped and the mapping is
+        # deleted.
         is_mapping = isinstance(environ, Mapping | None)
         source = os.environ if environ is None else environ if is_mapping else {}
         variables = [(name, f"LSQ_{name.upper()}") for name in _IN_ENVIRONMENT if name not in overrides]
@@ -199,7 +207,7 @@ class Config(metaclass=validators.HidesKeys):
     def leads_url(self) -> str:
         """The origin of the marketing API.
 
-        The default is ``base_url`` if its host is this machine, else https://api.leadsquared.com.
+        The default is https://api.leadsquared.com, or ``base_url`` if the host of ``base_url`` is this machine.
 
         Page: apidocs.leadsquared.com/get-a-lead-by-email-id
         """
@@ -214,12 +222,12 @@ class Config(metaclass=validators.HidesKeys):
 
     @property
     def tenant_url(self) -> str:
-        """The URL that the path of a ticket operation is appended to."""
+        """The URL of the tenant. The path of each ticket operation is appended to this URL."""
         return f"{self.base_url}{self.tenant_path}"
 
     @property
     def limit_name(self) -> str:
-        """Host and org id in one spelling. The service has one limit for all clients with the same name."""
+        """The host and the org id, normalized. All clients with the same name share one limit of the service."""
         parts = urlsplit(self.base_url)
         host = f"[{parts.hostname}]" if "[" in parts.netloc else parts.hostname
         port = "" if parts.port in (None, 443 if parts.scheme == "https" else 80) else f":{parts.port}"

@@ -1,11 +1,11 @@
-"""Rate limiters: they use the 25 calls in 5 seconds in full, and never exceed them, however the service counts.
+"""Rate limiters. They use the limit of 25 calls in 5 seconds in full, and never exceed it, however the service counts.
 
 limiter.py   Limiter: queues calls and grants slots; Slot, LimiterStats
 queues.py    queues of waiting calls
-local.py     LocalLimiter: the state of one process, in memory
-host.py      HostLimiter: the processes of one host, in a SQLite file
-redis.py     RedisLimiter: many hosts, in Redis
-_backend.py  SharedLimiter, and the interface of the backends that it uses: a file or Redis
+local.py     LocalLimiter: for one process, keeps the state in memory
+host.py      HostLimiter: for all processes of one host, keeps the state in a SQLite file
+redis.py     RedisLimiter: for many hosts, keeps the state in Redis
+_backend.py  SharedLimiter, the base of HostLimiter and RedisLimiter, and the interface of its backends
 _leases.py   leases on the calls in flight of this process, and reports of completed calls
 _engine/     every decision, as pure functions
 """
@@ -42,7 +42,7 @@ def limiter_from_env() -> Limiter | None:
         from .redis import RedisLimiter
     except ImportError as error:
         raise ConfigurationError(f"LSQ_LIMIT_REDIS is set, but {error}") from None
-    return RedisLimiter(os.environ["LSQ_LIMIT_REDIS"])  # not a local variable, because the address may hold a password
+    return RedisLimiter(os.environ["LSQ_LIMIT_REDIS"])  # no local variable, because the address may hold a password
 
 
 def __getattr__(name: str) -> Any:

@@ -22,10 +22,10 @@ from ._leases import RENEW, Leases
 from .limiter import Limiter
 
 _TICK = 0.25  # s between checks whether a message is due
-_HEARTBEAT = 20.0  # s; an idle process sends a message this often, well within `_engine.sync.PRESENCE`
+_HEARTBEAT = 20.0  # s between the messages of an idle process; well below `_engine.sync.PRESENCE`
 _FIRST_BACK_OFF, _LONGEST_BACK_OFF = 0.1, 2.0  # s until the next message to a backend that is unavailable
-_SLOW = 0.1  # s without a reply, after which the error of a call that misses its deadline names the backend
-_TRIES = 5  # how often `open` and `aclose` try to send their message while the backend is busy
+_SLOW = 0.1  # s; if no reply arrives for longer, the error of a call that misses its deadline names the backend
+_TRIES = 5  # how often `open` and `aclose` try to sync while the backend is busy
 
 
 class BackendUnavailableError(Exception):
@@ -36,11 +36,11 @@ class BackendUnavailableError(Exception):
 
 
 class BackendBusyError(Exception):
-    """Other processes changed the state during each try to apply the message, so it was not applied."""
+    """The message was not applied, because other processes changed the state during each try."""
 
 
 class Backend(Protocol):
-    """Keeps the state of a limit that several processes share. ``str`` returns its name for errors."""
+    """Keeps the state of a limit that several processes share. Its ``str`` is its name in error messages."""
 
     async def open(self, name: str) -> None:
         """Prepare to use the limit ``name``. Raises ConfigurationError if that is not possible."""
@@ -49,7 +49,8 @@ class Backend(Protocol):
     async def sync(self, message: SyncMessage) -> SyncReply:
         """Apply the message with `_engine.sync.sync`, atomically for all processes.
 
-        Raises BackendUnavailableError, BackendBusyError, or ConfigurationError if only the user can correct the cause.
+        Raises BackendUnavailableError or BackendBusyError. Raises ConfigurationError if only the user can remove the
+        cause.
         """
         ...
 
@@ -61,10 +62,10 @@ class Backend(Protocol):
 class SharedLimiter(Limiter):
     """A limiter that shares its state with other processes through a backend.
 
-    Each grant takes one message to the backend. Between two messages the limiter uses the state of the last reply.
-    Completed calls are reported with the next message. A report may be a second late at no cost, because the slot
-    returns only ``per`` seconds after the answer. While the backend is unavailable, no call is sent: if ``waits`` is
-    True, calls wait until it recovers; otherwise they raise NotSentError.
+    Each grant needs one message to the backend. Between two messages, the limiter uses the state of the last reply.
+    Each message also reports the calls that have completed since. Such a report may arrive a second late: the slot of a
+    completed call returns only ``per`` seconds after the answer anyway. While the backend is unavailable, no call is
+    sent. If ``waits`` is True, calls then wait until the backend recovers; otherwise they raise NotSentError.
     """
 
     def __init__(self, backend: Backend, *, waits: bool = False) -> None:
@@ -75,14 +76,14 @@ class SharedLimiter(Limiter):
         self._last_loop: asyncio.AbstractEventLoop | None = None
         self._last_sync: float | None = None
         self._back_off, self._retry_at = 0.0, -math.inf
-        self._rates: set[RateLimit] = set()  # those of all processes
+        self._rates: set[RateLimit] = set()  # the configured rates of all processes
         self._failure = ""  # why the last message was not applied
-        self._unanswered_since: float | None = None  # when the message without a reply was sent
+        self._unanswered_since: float | None = None  # when the message that waits for its reply was sent
 
     async def _open_state(self, name: str) -> None:
         if self._process != os.getpid():
-            # After a fork the leases are copies, and their calls belong to the parent. The process id and the first
-            # slot number are random (52 bits), so that two processes never use the same ones.
+            # After a fork, the leases in this process are copies: the calls belong to the parent process. The process
+            # id and the first slot number are random (52 bits), so that no two processes use the same numbers.
             self._process, self._leases = os.getpid(), Leases()
             self._process_id, self._next_slot = secrets.randbits(52), secrets.randbits(52)
         loop = asyncio.get_running_loop()
@@ -100,7 +101,7 @@ class SharedLimiter(Limiter):
         self._heartbeat = asyncio.create_task(self._send_messages(), name="lsq_service_async limit heartbeat")
 
     async def _close_state(self) -> None:
-        # Calls in flight count until their leases end.
+        # The shared state counts the calls in flight until their leases expire.
         self._heartbeat.cancel()
         await asyncio.wait([self._heartbeat])
         with suppress(BackendUnavailableError, BackendBusyError, ConfigurationError):
@@ -113,7 +114,8 @@ class SharedLimiter(Limiter):
         try:
             grant = await self._sync(requests, waiting, slot=slot)
         except BaseException as error:
-            # The slot may have been granted. The next message cancels it and requests the same number again.
+            # The backend may have granted the slot. The next message cancels the slot and requests the same number
+            # again.
             self._leases.end(slot, sent, is_sent=False)
             if isinstance(error, BackendBusyError):
                 return slot, Grant(None, self._state.token)
@@ -141,9 +143,9 @@ class SharedLimiter(Limiter):
         stood_still = self._state.stands_still
         self._note(self._leases.end(slot, self._time(), is_sent=is_sent, silence=silence))
         if stood_still or self._state.stands_still:
-            self._urgent.set()  # all processes wait for the probe, or must stop sending
+            self._urgent.set()  # report at once: all processes wait for the probe, or must stop sending
         if not is_sent or stood_still:
-            self._wake()  # a slot may be free earlier than the last reply expected
+            self._wake()  # a slot may be free earlier than the last reply estimated
 
     def _publish(
         self, *, pause: float = -math.inf, refusals: Sequence[tuple[tuple[int, float] | None, float]] = ()
@@ -166,7 +168,7 @@ class SharedLimiter(Limiter):
                 reply = await self._backend.sync(message)
             except BackendBusyError:
                 raise
-            except Exception as error:  # the heartbeat continues, whatever a backend raises
+            except Exception as error:  # a backend may raise anything, and the heartbeat must continue
                 is_known = isinstance(error, BackendUnavailableError | ConfigurationError)
                 self._failure = str(error if is_known else BackendUnavailableError(repr(error)))
                 if not self._back_off:
@@ -189,7 +191,7 @@ class SharedLimiter(Limiter):
             for completed in self._leases.unacknowledged(now):
                 self._note(completed)
             if not self._leases.are_known(reply.state.flights):
-                self._urgent.set()  # the backend lost its state and would grant these slots to other processes
+                self._urgent.set()  # the backend lost its state: report the calls in flight at once
             return reply.grant
 
     def _warn_of_other_rates(self, state: LimitState) -> None:
@@ -197,8 +199,8 @@ class SharedLimiter(Limiter):
         if len(rates) > 1 and rates != self._rates:
             ordered, joint = sorted(rates, key=attrs.astuple), state.adaptive.configured
             logger.warning(
-                "The processes that share this rate limit are configured with different rates (%s). All of them hold: "
-                "at most %s are sent. Configure the same rate_limit in all processes",
+                "The processes that share this rate limit are configured with different rates (%s). To keep all of "
+                "these, at most %s are sent. Configure the same rate_limit in all processes",
                 ", ".join(map(str, ordered)), joint,
             )  # fmt: skip
         self._rates = rates
@@ -226,7 +228,7 @@ class SharedLimiter(Limiter):
                 async with asyncio.timeout(_TICK):
                     await self._urgent.wait()
             await asyncio.sleep(self._retry_at - self._time())
-            beat = RENEW if self._state.stands_still else _HEARTBEAT  # stuck calls have leases, too
+            beat = RENEW if self._state.stands_still else _HEARTBEAT  # each message renews the leases of stuck calls
             heartbeat_at = -math.inf if self._last_sync is None else self._last_sync + beat
             if self._urgent.is_set() or min(self._leases.due_at(), heartbeat_at) <= self._time():
                 self._urgent.clear()

@@ -13,12 +13,16 @@ from ._engine.sync import LEASE
 
 RENEW = 3.0  # s after which a lease is renewed
 _REPORT = 1.0  # s that a report waits for a message that is sent anyway
-_WORTH_WAITING = 1.0  # s; a report waits longer if a message for a waiting call is expected within this time
+_WORTH_WAITING = 1.0  # s; a report waits longer if a message for a waiting call is due at most this much later
 
 
 @attrs.define
 class _Active:
-    """A call in flight. ``has_lapsed``: its lease expired before a renewal, so another call may have got the slot."""
+    """A call in flight.
+
+    ``until`` is the end of its lease. ``has_lapsed`` is True if the lease once expired before it was renewed, so that
+    another call may have got the slot.
+    """
 
     since: float
     until: float
@@ -28,7 +32,7 @@ class _Active:
 
 @attrs.define
 class _Completed:
-    """A completed call. ``was_leased``: it ended before its lease expired, so no process counted it as answered."""
+    """A completed call. ``was_leased``: it ended before its lease expired, so no process had counted it as answered."""
 
     at: float
     is_sent: bool
@@ -44,10 +48,10 @@ class _Completed:
 
 @attrs.define
 class Leases:
-    """The calls of this process that are in flight, and the completed calls that are not acknowledged yet.
+    """The calls in flight of this process, and its completed calls that the backend has not acknowledged yet.
 
-    Times are those of this process's clock. Reports contain ages instead, because other processes have other clocks.
-    ``next_at`` is the time of the next message for a waiting call, or None if no call waits.
+    Times are on the clock of this process. Reports contain ages instead of times, because other processes have other
+    clocks. ``next_at`` is the time of the next message for a waiting call, or None if no call waits.
     """
 
     refusals: list[tuple[tuple[int, float] | None, float]] = attrs.field(factory=list)
@@ -57,40 +61,43 @@ class Leases:
     _paused_until: float = -math.inf
 
     def add(self, slot: int, asked: float, *, is_large: bool) -> None:
-        """Add a call that was granted in reply to a message sent at ``asked``."""
+        """Add a call whose slot was granted in reply to a message that was sent at ``asked``."""
         self._active[slot] = _Active(asked, asked + LEASE, is_large)
 
     def is_valid(self, slot: int, now: float) -> bool:
-        """Whether the lease of a call is in force, and did not lapse before an earlier renewal."""
+        """Whether the lease of a call is in force. A lease that has once expired stays invalid after a renewal."""
         call = self._active.get(slot)
         return call is not None and now < call.until and not call.has_lapsed
 
     def end(self, slot: int, now: float, *, is_sent: bool, silence: float | None = None) -> CompletedCall:
-        """Move a call to the completed ones and return its report. The call may never have been granted."""
+        """Move a call from the calls in flight to the completed calls, and return its report.
+
+        If the reply that granted the slot was lost, the slot is not among the calls in flight.
+        """
         active = self._active.pop(slot, None)
         is_large, was_leased = active is not None and active.is_large, active is not None and now < active.until
         self._completed[slot] = completed = _Completed(now, is_sent, is_large, was_leased, silence)
         return completed.report(slot, now)
 
     def expire(self, now: float) -> None:
-        """Count all calls in flight as answered now: the event loop that could report their answers has closed."""
+        """Count all calls in flight as answered now, because the event loop that received their answers has closed."""
         for slot in list(self._active):
             self.end(slot, now, is_sent=True)
 
     def pause(self, until: float) -> None:
-        """Report a pause with the next message. A pause that ends later has priority."""
+        """Report a pause with the next message. Of several pauses, the one that ends last is reported."""
         self._paused_until = max(self._paused_until, until)
 
     def are_known(self, flights: Mapping[int, object]) -> bool:
-        """Whether ``flights``, those of the shared state, contain all calls in flight. If not, the state was lost."""
+        """Whether ``flights`` of the shared state has all calls in flight of this process. If not, it was lost."""
         return self._active.keys() <= flights.keys()
 
     def unacknowledged(self, now: float) -> list[CompletedCall]:
-        """The completed calls that are not acknowledged yet."""
+        """The reports of the completed calls that the backend has not acknowledged yet."""
         return [completed.report(slot, now) for slot, completed in self._completed.items()]
 
     def message(self, now: float, flights: Mapping[int, object], **about: Any) -> SyncMessage:
-        """Make a message with all reports that are due. ``flights`` are those of the last known shared state."""
+        """Make a message with all completed calls and all leases to renew. ``flights`` is that of the last reply."""
         completed, active = self.unacknowledged(now), []
         for ended in self._completed.values():
             ended.was_reported = True
@@ -113,7 +120,7 @@ class Leases:
                 call.has_lapsed, call.until = call.has_lapsed or now >= call.until, sent + LEASE
 
     def due_at(self) -> float:
-        """The time at which a message must be sent; ``inf`` if nothing is to be reported or renewed."""
+        """The time at which the next message must be sent; ``inf`` if there is nothing to report or renew."""
         renew_at = min((call.until for call in self._active.values()), default=math.inf) - LEASE + RENEW
         if not self._completed:
             return renew_at

@@ -1,4 +1,4 @@
-"""The limit of one host: its processes share a small SQLite file, without a daemon."""
+"""The limit of one host. Its processes share a small SQLite file; no daemon is needed."""
 
 from __future__ import annotations
 
@@ -27,24 +27,25 @@ from ._engine.sync import SyncReply, restarted, state_from_json, state_to_json, 
 T = TypeVar("T")
 _APPLICATION = 0x4C535131  # "LSQ1", the application id of the file
 _SCHEMA = "CREATE TABLE limits (name TEXT PRIMARY KEY, boot TEXT, state TEXT) STRICT"
-_RETRY = 0.01  # s
+_RETRY = 0.01  # s between tries to set the journal mode
 
 
 class HostLimiter(SharedLimiter):
     """The limit of all processes of one host that use the same file.
 
-    ``path`` is a file on a local disk, not on a network share. It is created if it does not exist, and only its owner
-    can read it. Delete it only while no process uses it. If it is replaced in use, the processes switch to the new
-    file. If it is deleted, they create it again, and no call is sent for a window. If a process dies, its calls in
-    flight count as answered when their leases expire, after at most ten seconds. While the file cannot be used, calls
-    raise NotSentError. Opening raises ConfigurationError if the file is not the file of a limit or cannot be written,
-    or if another user owns it or can write to it. On Windows, this class raises ConfigurationError.
+    ``path`` is a file on a local disk, not on a network share. The file is created if it does not exist, and only its
+    owner can read it. Delete the file only while no process uses it. If the file is replaced while it is in use, the
+    processes switch to the new file. If it is deleted, they create it again and send no call for a window. If a process
+    dies, its calls in flight count as answered when their leases expire, after at most ten seconds. While the file
+    cannot be used, calls raise NotSentError. `open` raises ConfigurationError if the file is not the file of a limit,
+    if this process cannot write to it, or if another user owns it or can write to it. On Windows, this class raises
+    ConfigurationError.
 
-    If processes are configured with different rates, all of these hold, and a warning is logged. Then
-    ``window="sliding"`` has no effect.
+    If processes are configured with different rates, the limiter keeps all of these rates and logs a warning. In this
+    case, ``window="sliding"`` has no effect.
 
     A limiter may be created before a server forks its workers. Open it after the fork, in each worker. It must not be
-    open in the process that forks: SQLite does not support connections that are carried across a fork.
+    open in the process that forks, because an SQLite connection cannot be used after a fork.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -76,12 +77,12 @@ class HostBackend:
         or cannot be read and written.
         """
         if self._is_open:
-            await self.aclose()  # it was opened in an event loop that has closed
+            await self.aclose()  # this object was opened in an event loop that has closed
         self._name, self._thread = name, ThreadPoolExecutor(1, thread_name_prefix="lsq_service_async limit")
         try:
             await self._run(self._open)
         except BaseException as error:
-            self._thread.submit(self._close)  # the thread may still open it if this task was cancelled
+            self._thread.submit(self._close)  # if this task was cancelled, the thread may still open the file
             self._thread.shutdown(wait=False)
             if isinstance(error, OSError | sqlite3.Error | ValueError) and not isinstance(error, ConfigurationError):
                 raise ConfigurationError(f"{self} cannot be used for a rate limit: {error}") from error
@@ -110,15 +111,15 @@ class HostBackend:
         self._boot = boot_id()
         if not self._path.exists():
             with suppress(FileExistsError):
-                # SQLite creates -wal and -shm with the mode of the file. A file that exists is not opened here: closing
-                # it would release the locks of all other connections of this process.
+                # SQLite gives -wal and -shm the mode of this file. A file that exists is not opened here, because
+                # closing it would release the locks of all other connections of this process to the file.
                 os.close(open_private_file(self._path, os.O_RDWR | os.O_EXCL))
         self._opened = check_private_database(self._path)
         db = sqlite3.connect(self._path, timeout=self._busy_timeout, isolation_level=None)
         try:
-            _is_empty(db)  # raises before the journal mode is set, which would change another program's file
+            _is_empty(db)  # raises for the file of another program, before the journal mode is changed
             self._write_ahead(db)
-            db.execute("PRAGMA synchronous = NORMAL")  # after a power failure, lost commits no longer matter
+            db.execute("PRAGMA synchronous = NORMAL")  # commits that a power failure loses do not matter after it
             with db:  # commits, or rolls back after an error
                 db.execute("BEGIN IMMEDIATE")
                 if _is_empty(db):
@@ -131,7 +132,7 @@ class HostBackend:
         return db
 
     def _write_ahead(self, db: sqlite3.Connection) -> None:
-        """Set the journal mode. SQLite ignores its timeout here if several processes do this at the same time."""
+        """Set the journal mode. SQLite ignores its timeout here if several processes set the mode at the same time."""
         give_up_at = time.monotonic() + self._busy_timeout
         while True:
             try:
@@ -150,8 +151,9 @@ class HostBackend:
                 db = self._open()
             with db:
                 db.execute("BEGIN IMMEDIATE")
-                # The clock is read inside the transaction, so that times never decrease. The time that the process
-                # expected is not used: a monotonic clock cannot be set, and the transaction may have waited.
+                # The clock is read inside the transaction, so that times never decrease. ``message.expected`` detects
+                # that a clock was set. It is not used, because a monotonic clock cannot be set, and the transaction may
+                # have waited.
                 now = self._clock()
                 row = db.execute("SELECT boot, state FROM limits WHERE name = ?", (self._name,)).fetchone()
                 state = state_from_json(row[1]) if row else None
@@ -161,11 +163,11 @@ class HostBackend:
                 row = self._name, self._boot, state_to_json(reply.state)
                 db.execute("INSERT OR REPLACE INTO limits VALUES (?, ?, ?)", row)
                 return reply
-        except Exception as error:  # such as content that another program wrote, or a file that others can write
+        except Exception as error:  # such as for content of another program, or a file that other users can write
             raise BackendUnavailableError(f"{self}: {error}") from error
 
     def _is_in_place(self) -> bool:
-        """Whether the file was neither deleted nor replaced. If it was, the other processes use the new one."""
+        """Whether the path still has the file that was opened. If not, the other processes use the new file."""
         try:
             return os.path.samestat(os.stat(self._path), self._opened)
         except FileNotFoundError:
@@ -179,7 +181,8 @@ class HostBackend:
 
 def _is_empty(db: sqlite3.Connection) -> bool:
     """Whether the file is new. Raises DatabaseError if it is not the file of a limit."""
-    # In this order, because another process that creates the tables sets the id in the same transaction.
+    # The schema is read before the id. Another process that creates the file sets both in one transaction. In the other
+    # order, its schema could be read without its id, as in the file of another program.
     schema = db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     application = db.execute("PRAGMA application_id").fetchone()[0]
     if application not in (0, _APPLICATION) or (schema and application == 0):

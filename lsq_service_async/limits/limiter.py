@@ -40,9 +40,10 @@ _INTERACTIVE = Request(Lane.INTERACTIVE, is_large=False)
 class LimiterStats:
     """A snapshot of the limit: how many of its ``calls`` slots are ``used`` and ``free``, and how many calls wait.
 
-    A slot is free if it was not used in the last ``per`` seconds. With the window "any", a call may have to wait
+    A slot is free if it was not used in the last ``per`` seconds. With ``window="any"``, a call may have to wait
     although a slot is free. ``estimated_wait`` is the number of seconds that a new call would wait in each lane. While
-    response times do not change, its error is at most ``per / calls`` or ``per / 30``, whichever is larger.
+    response times do not change, the error of this estimate is at most ``per / calls`` or ``per / 30`` seconds,
+    whichever is larger.
     """
 
     calls: int
@@ -54,7 +55,7 @@ class LimiterStats:
 
 
 class Slot:
-    """Permission to send one attempt. Call `release` or `cancel` once; later calls have no effect."""
+    """Permission to send one attempt. Use `release` or `cancel` once; after that, both have no effect."""
 
     __slots__ = ("_limiter", "_number")
 
@@ -63,27 +64,27 @@ class Slot:
         self._number = number
 
     def is_valid(self) -> bool:
-        """Whether the attempt may be sent. Check it just before the first byte.
+        """Whether the attempt may be sent. Check this just before the first byte is sent.
 
-        It is False after `release` and `cancel`, and if this process was suspended until its lease on the slot expired.
-        Then call `cancel`, and acquire another slot.
+        False after `release` or `cancel`. Also False if the process was suspended until its lease on the slot expired;
+        in this case, call `cancel` and acquire another slot.
         """
         return self._limiter is not None and self._limiter._is_valid(self._number)
 
     def release(self, *, silence: float | None = None) -> None:
-        """Return the slot in ``per`` seconds. Call this when an attempt that may have reached the service ends.
+        """Return the slot after ``per`` seconds. Call this at the end of an attempt that may have reached the service.
 
         ``silence`` is for attempts without an answer: the seconds from the send to the timeout, or 0 if the connection
-        broke. If a call timed out and no other answer arrived in that time, the service stands still: then one call at
-        a time is sent until an answer arrives, and the slots of calls that timed out return ``per`` seconds after that
-        answer.
+        broke. If an attempt timed out and no other answer arrived during these seconds, the service stands still. From
+        then on, one call at a time is sent until an answer arrives. The slots of all attempts that timed out return
+        ``per`` seconds after that answer.
         """
         limiter, self._limiter = self._limiter, None
         if limiter is not None:
             limiter._end(self._number, is_sent=True, silence=silence)
 
     def cancel(self) -> None:
-        """Return the slot at once. Call this if nothing was sent."""
+        """Return the slot at once. Call this if the attempt was not sent."""
         limiter, self._limiter = self._limiter, None
         if limiter is not None:
             limiter._cancel(self._number)
@@ -92,15 +93,15 @@ class Slot:
 class Limiter(ABC):
     """Grants slots within the rate limit: interactive calls before bulk calls, and first in, first out in each lane.
 
-    If bulk calls wait, they get one slot in five. In each lane, retries are served before new calls, and other calls do
-    not wait for large uploads.
+    While bulk calls wait, they get one slot in five. In each lane, retries are served before new calls. Large uploads
+    get at most half of the slots, and other calls overtake large uploads that must wait.
 
-    It belongs to the event loop that opened it, and it counts its users: close it as often as it was opened.
+    A limiter belongs to the event loop that opened it. It closes when `aclose` was called as often as `open`.
 
     Each grant also takes a token from an aiolimiter bucket of ``calls`` in ``per`` seconds. The bucket delays calls
-    only after a call that was never sent: the slot of such a call returns at once, and without the bucket, calls would
-    try a dead network faster than the limit. The bucket has no lanes, so no call waits inside it: its capacity is
-    checked first.
+    only after a call that was never sent. The slot of such a call returns at once, so without the bucket, attempts
+    would follow each other faster than the limit while the network is down. The bucket has no lanes. Therefore no call
+    waits inside the bucket: the limiter checks its capacity first.
     """
 
     _process_id: int  # identifies this process in the state
@@ -110,20 +111,20 @@ class Limiter(ABC):
 
     def __init__(self) -> None:
         self._state = LimitState.of(RateLimit())
-        self._offset = 0.0  # seconds by which the clock of the state is ahead of the loop's
+        self._offset = 0.0  # seconds by which the clock of the state is ahead of that of the event loop
         self._estimate = Estimate()
         self._queues = PriorityQueues()
         self._users = 0
         self._open_for: tuple[RateLimit, str] | None = None
         self._owner: asyncio.AbstractEventLoop | None = None  # the loop that opens, uses or closes the limiter
         self._owner_lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None  # the owner while the limiter is open
+        self._loop: asyncio.AbstractEventLoop | None = None  # `_owner` while the limiter is open, otherwise None
         self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
         self._server: asyncio.Task[None] | None = None  # runs while calls wait
         self._changed = asyncio.Event()
         self._ask_at, self._must_ask = -math.inf, True
-        self._is_lined_up = False  # the shared state has a place for this process
-        self._has_unsent = False  # a call was not sent, and the bucket has not had room for all ``calls`` since
+        self._is_lined_up = False  # this process has a turn in the shared state
+        self._has_unsent = False  # a granted call was not sent, and the bucket has not had room for all ``calls`` since
 
     def __repr__(self) -> str:
         state = f"open {self._users} times, {len(self._queues)} waiting" if self._users else "closed"
@@ -138,12 +139,12 @@ class Limiter(ABC):
         if not isinstance(rate, RateLimit):
             raise ConfigurationError(f"rate must be a RateLimit, such as RateLimit(25, per=5.0), not {shown(rate)}")
         check_name(name)
-        from aiolimiter import AsyncLimiter  # loads importlib.metadata, which takes a sixth as long as loading httpx
+        from aiolimiter import AsyncLimiter  # slow, because it loads importlib.metadata
 
         async with self._lock(), self._ownership() as loop:
             if self._users and (used := self._open_for) and used != (rate, name):
                 one, other = (f"{limit} of {at}" for limit, at in (used, (rate, name)))
-                raise ConfigurationError(f"this limiter is open for {one}; use another one for {other}")
+                raise ConfigurationError(f"this limiter is open for {one}; use another limiter for {other}")
             if not self._users:
                 self._rate, self._time = rate, loop.time
                 self._state.configure(rate)
@@ -156,9 +157,9 @@ class Limiter(ABC):
             self._users += 1
 
     async def aclose(self) -> None:
-        """Stop using the limit. When its last user closes it, all waiting calls raise NotSentError.
+        """Stop using the limit. The last user closes the limiter, and then all waiting calls raise NotSentError.
 
-        If this is cancelled, the closing continues.
+        If `aclose` is cancelled, the limiter is closed all the same.
         """
         await asyncio.shield(self._close())
 
@@ -179,12 +180,12 @@ class Limiter(ABC):
     ) -> Slot:
         """Wait for a slot.
 
-        ``deadline`` is a time of the loop's clock. QueueTimeoutError is raised as soon as the call is expected to be
-        sent after the deadline, and no later than the deadline. ``is_large`` marks an upload that may take long: at
-        most half of the slots are for large uploads, and other calls do not wait behind them. ``is_retry`` marks a call
-        that was sent before: it is served before the new calls of its lane.
+        ``deadline`` is a time on the clock of the event loop. QueueTimeoutError is raised at the deadline, or as soon
+        as the limiter estimates that the call cannot be sent before the deadline. ``is_large`` marks an upload that may
+        take long. ``is_retry`` marks a call that was sent before; it is served before the new calls of its lane.
 
-        Call it in the event loop of the limiter. For speed, this is checked only if the call has to wait.
+        Use this method only in the event loop of the limiter. For speed, the event loop is checked only if the call has
+        to wait.
         """
         loop = self._loop
         if lane is _INTERACTIVE.lane and not is_large:  # Python 3.11 looks up Lane.INTERACTIVE slowly
@@ -209,7 +210,7 @@ class Limiter(ABC):
             is_retry = True
 
     def pause(self, seconds: float) -> None:
-        """Grant no slot for ``seconds``. A pause that ends later stays in force.
+        """Grant no slot for ``seconds``. An earlier pause that ends later stays in force.
 
         All processes that share the limit pause.
         """
@@ -229,9 +230,9 @@ class Limiter(ABC):
     ) -> list[Event]:
         """Pause and lower the rate, because the service refused the call ``reference``. Returns events for the hooks.
 
-        ``retry_after``: the seconds that the service asked to wait, or None. ``named``: the calls and seconds that it
-        named as its limit, or None. ``sent``: when the call was sent, by the loop's clock; by default, one window ago.
-        A daily quota does not change the rate.
+        ``retry_after`` is the wait in seconds that the service requested, or None. ``named`` is the limit in the
+        message of the service, as calls and seconds, or None. ``sent`` is when the call was sent, on the clock of the
+        event loop; by default, one window ago. A daily quota does not change the rate.
         """
         if named is not None and named[1] >= _DAY:
             if retry_after is None:
@@ -247,7 +248,8 @@ class Limiter(ABC):
         if retry_after is not None:
             seconds = retry_after
         elif is_dated and state.adaptive.is_mild and state.is_filled():
-            # This client alone fills the limit, so the service counts in another way: a lower rate is enough.
+            # This client alone filled the limit, so the service probably counts in another way. A short pause and a
+            # lower rate are enough.
             seconds = rate.per * random.uniform(0.1, 0.2)
         else:
             seconds = rate.per + random.uniform(0, 1)
@@ -290,15 +292,15 @@ class Limiter(ABC):
         return
 
     def _take_at_once(self, requests: Sequence[Request]) -> tuple[int, Grant] | None:
-        """Take a slot as `_take` does, but without waiting. None if the decision needs a backend."""
+        """Take a slot as `_take` does, but without waiting. Return None if the decision needs a backend."""
         return None
 
     @abstractmethod
     async def _take(self, requests: Sequence[Request], waiting: tuple[int, int]) -> tuple[int, Grant]:
         """Take a slot for one of the requests, if one can be sent now. If this is cancelled, no slot was taken.
 
-        ``waiting`` is the number of all waiting calls, interactive and bulk. ``wait`` of the grant is ``inf`` if no
-        request can be granted before a call in flight ends.
+        ``waiting`` is the number of waiting calls in each lane: interactive, bulk. The ``wait`` of the grant is ``inf``
+        if a call in flight must end before any request can be granted.
         """
 
     def _is_valid(self, slot: int) -> bool:
@@ -316,7 +318,7 @@ class Limiter(ABC):
         return
 
     def _outage(self) -> tuple[Exception, float] | None:
-        """Why the state cannot be used now, and the seconds until the next try. None if it can be used."""
+        """The error that prevents the use of the state, or None. With an error, also the seconds until the next try."""
         return None
 
     def _now(self) -> float:
@@ -330,7 +332,7 @@ class Limiter(ABC):
     # Waiting.
 
     async def _wait(self, request: Request, deadline: float, is_retry: bool) -> int:
-        """Queue a call and return its slot. Raises QueueTimeoutError if it will not be sent before ``deadline``."""
+        """Queue a call, wait, and return the number of its slot. Raises QueueTimeoutError as described in `acquire`."""
         loop, due = asyncio.get_running_loop(), self._due(request, is_retry=is_retry)
         waiter = Waiter(request, loop.time(), due, deadline, loop.create_future(), bool(is_retry))
         if due >= deadline:
@@ -341,14 +343,14 @@ class Limiter(ABC):
         if self._server is None:
             server = loop.create_task(self._serve(), name="lsq_service_async limit")
             self._server = None if server.done() else server  # an eager task may have served all calls already
-        # The estimate may be wrong, and a backend may be slow: the deadline itself is enforced, too.
+        # The estimate may be wrong, and a backend may be slow. So a timer enforces the deadline.
         timer = loop.call_at(deadline, self._expire, waiter) if deadline < math.inf else None
         try:
             slot = await waiter.grant
         except asyncio.CancelledError:
             self._queues.remove(waiter)
             if not waiter.grant.cancelled() and waiter.grant.exception() is None:
-                self._cancel(waiter.grant.result())  # it was granted and cancelled in the same turn of the loop
+                self._cancel(waiter.grant.result())  # granted and cancelled in the same turn of the event loop
             self._changed.set()
             raise
         finally:
@@ -366,7 +368,8 @@ class Limiter(ABC):
     async def _serve(self) -> None:
         """While calls wait, grant slots in order and reject calls that will miss their deadlines."""
         try:
-            # Sync once more when the queues are empty, so that other processes stop reserving a place for this one.
+            # When the queues are empty, send one more message, so that other processes no longer wait for the turn of
+            # this process.
             while self._queues or self._is_lined_up:
                 self._changed.clear()
                 now = asyncio.get_running_loop().time()
@@ -381,10 +384,10 @@ class Limiter(ABC):
                     await self._ask()
                 else:
                     self._ask_at, self._must_ask = now + self._rate.per / self._rate.calls, False
-        except Exception as error:  # no call may wait forever, whatever a backend raises
+        except Exception as error:  # a backend may raise anything, and no call may wait forever
             self._is_lined_up = False
             what = "" if isinstance(error, NotSentError) else "the rate limiter failed, so the call was not sent: "
-            while self._queues:  # including calls that arrive meanwhile
+            while self._queues:  # includes the calls that arrive during `_reject_all`
                 await self._reject_all(f"{what}{error}", error)
         finally:
             self._server = None
@@ -407,11 +410,11 @@ class Limiter(ABC):
         if request not in requests:  # another call with this request may have arrived meanwhile
             self._must_ask = self._must_ask or request in self._queues.requests()
         self._is_lined_up = bool(requests)
-        await asyncio.sleep(0)  # one by one, so that a burst does not block the loop
+        await asyncio.sleep(0)  # so that a burst does not block the event loop
 
     async def _take_token(self) -> None:
-        if self._bucket.has_capacity():  # else the call is a probe, which is sent in any case
-            await self._bucket.acquire()  # has room, so this does not wait
+        if self._bucket.has_capacity():  # otherwise the call is a probe, which does not wait for the bucket
+            await self._bucket.acquire()  # does not wait, because the bucket has room
 
     def _wake(self) -> None:
         """Ask for a slot again, because one may be free earlier than expected."""
@@ -421,19 +424,21 @@ class Limiter(ABC):
     def _has_room(self) -> bool:
         """Whether the bucket has room for one call.
 
-        It is checked only after a call that was never sent, and until it has room for all ``calls`` again.
+        The bucket is checked only after a call that was never sent, until it has room for all ``calls`` at once. Before
+        and after that, this is True.
         """
         if self._has_unsent and self._bucket.has_capacity(self._rate.calls):
             self._has_unsent = False
         return not self._has_unsent or self._bucket.has_capacity()
 
     def _reject_late(self) -> float:
-        """Reject calls that will miss their deadlines; returns the seconds until the next check."""
+        """Reject the calls that will miss their deadlines. Return the seconds until the next check."""
         check_in = math.inf
         for queue in self._queues:
             if queue.least_margin() == math.inf:
                 continue
-            # The delay of the first call of the queue. Every call behind it has at least the same delay.
+            # ``delay``: how much later than first estimated the first call of the queue will be sent. Every call behind
+            # it has at least the same delay.
             first = next(iter(queue))
             delay = self._due(first.request, is_retry=first.is_retry, number=first.number) - first.due
             for waiter in itertools.islice(queue.remove_late(delay + _TICK), _AT_ONCE):
@@ -442,8 +447,7 @@ class Limiter(ABC):
         return check_in
 
     def _due(self, request: Request, *, is_retry: bool = False, number: float = math.inf) -> float:
-        """The loop time at which the waiting call ``number`` will be sent. By default, that of a call that joins
-        now."""
+        """The loop time at which the waiting call ``number``, or by default a new call, is expected to be sent."""
         now = self._now()
         if not self._queues and not request.is_large and self._state.is_idle(now):
             return self._time()
@@ -468,7 +472,7 @@ class Limiter(ABC):
         if outage is not None:
             cause, back_off = outage
             late = max(late, back_off)
-            why = f"rate-limit backend unavailable, so the call was not sent, because of its deadline: {cause}"
+            why = f"rate-limit backend unavailable, so the call was not sent before its deadline: {cause}"
         error = QueueTimeoutError(f"{why}; retry in {late:.1f} s", retry_after=late)
         error.__cause__ = outage and outage[0]
         return error
@@ -486,9 +490,9 @@ class Limiter(ABC):
 
     @asynccontextmanager
     async def _ownership(self) -> AsyncIterator[asyncio.AbstractEventLoop]:
-        """Reserve the limiter for the running event loop while it opens or closes, and longer if it stays open.
+        """Reserve the limiter for the running event loop while it opens or closes, and then for as long as it is open.
 
-        Two threads may open it at the same moment.
+        The reservation is needed because two threads may open the limiter at the same moment.
         """
         loop = asyncio.get_running_loop()
         with self._owner_lock:
@@ -516,7 +520,7 @@ def check_name(name: object) -> None:
 
 
 def _check_seconds(value: object, name: str) -> None:
-    if not isinstance(value, float | int) or not value <= math.inf:  # NaN
+    if not isinstance(value, float | int) or not value <= math.inf:  # also rejects NaN
         raise InvalidRequestError(f"{name} must be a number of seconds, not {shown(value)}")
 
 

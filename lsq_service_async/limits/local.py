@@ -1,4 +1,4 @@
-"""The limit of one process."""
+"""The limit of one process, in memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .limiter import Limiter
 
 
 class LocalLimiter(Limiter):
-    """The limit of one process and one event loop, in memory. A client uses it unless another one is given."""
+    """The limit of one process and one event loop, in memory. A client uses it if no other limiter is given."""
 
     _process_id = ALONE
 
@@ -26,7 +26,7 @@ class LocalLimiter(Limiter):
     async def _open_state(self, name: str) -> None:
         loop = asyncio.get_running_loop()
         if loop is not self._last_loop:
-            self._state.expire(loop.time())  # these calls ended with their event loop
+            self._state.expire(loop.time())  # the calls in flight ended with their event loop
         self._last_loop, self._tidy_at = loop, -math.inf
 
     async def _take(self, requests: Sequence[Request], waiting: tuple[int, int]) -> tuple[int, Grant]:
@@ -35,7 +35,8 @@ class LocalLimiter(Limiter):
     def _take_at_once(self, requests: Sequence[Request]) -> tuple[int, Grant]:
         now, slot = self._time(), next(self._numbers)
         if now >= self._tidy_at:
-            # Not for each call: this only frees memory and raises a lowered rate, because local calls have no leases.
+            # Local calls have no leases that can expire. So this only frees memory and raises a lowered rate, and is
+            # not needed for each call.
             self._state.tidy(now)
             self._tidy_at = now + self._state.rate.per / 4
         request, at = self._state.take(now, ALONE, slot, requests, math.inf)

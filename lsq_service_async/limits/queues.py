@@ -15,16 +15,16 @@ from ..config import Lane
 from ._engine.messages import Request
 
 _MOST_REMOVED = 1000  # entries of removed calls that a heap may hold before it is rebuilt
-_MOST_COUNTED = 1000  # calls; many calls may expire at the same moment, and each counts those before it
+_MOST_COUNTED = 1000  # calls that `before` counts at most: it is used for each of many calls that expire together
 
 
 @attrs.define(eq=False)
 class Waiter:
     """A call that waits for a slot.
 
-    Loop times: ``since`` is the start of the wait, ``due`` is when the call was then expected to be sent, and
-    ``deadline`` is when it may be sent at the latest, or ``inf``. ``is_retry`` marks a call that was sent before.
-    ``is_reported`` is True once its long wait was logged.
+    Times are on the clock of the event loop. ``since`` is when the wait began. ``due`` is when the call was expected to
+    be sent, as estimated at ``since``. ``deadline`` is the latest time at which the call may be sent, or ``inf``.
+    ``is_retry`` marks a call that was sent before. ``is_reported`` is True once its long wait was logged.
     """
 
     request: Request
@@ -38,11 +38,11 @@ class Waiter:
 
 
 class FifoQueue:
-    """Calls with the same request, in order of arrival. A call is removed from any position without a search."""
+    """Calls with the same request, in order of arrival. A call at any position can be removed without a search."""
 
     def __init__(self) -> None:
         self._waiters: OrderedDict[int, Waiter] = OrderedDict()
-        self._margins: list[tuple[float, int, Waiter]] = []  # a heap; a removed call stays in it until it is at the top
+        self._margins: list[tuple[float, int, Waiter]] = []  # a heap; a removed call stays until it is at the top
 
     def __len__(self) -> int:
         return len(self._waiters)
@@ -67,7 +67,7 @@ class FifoQueue:
         return was_there
 
     def before(self, number: float) -> int:
-        """The number of calls with a smaller number, counted up to 1000. With ``inf``, the number of all calls."""
+        """How many calls have a smaller number, counted up to 1000. With ``inf``, this is the length of the queue."""
         if number == math.inf:
             return len(self)
         first = itertools.islice(self._waiters, _MOST_COUNTED)
@@ -86,7 +86,7 @@ class FifoQueue:
 
 
 class PriorityQueues:
-    """The queues of both lanes. In each lane, large uploads and retries wait in separate queues, retries first."""
+    """The queues of both lanes. In each lane, large uploads and retries have separate queues. Retries are first."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
@@ -105,10 +105,10 @@ class PriorityQueues:
         return sum(len(queue) for (request, _), queue in self._queues.items() if request.lane is lane)
 
     def ahead(self, request: Request, room: int, *, is_retry: bool = False, number: float = math.inf) -> int:
-        """The number of calls of its lane that are sent before the call ``number``, or before one that joins now.
+        """How many calls of the same lane are sent before the call ``number``, or by default before a new call.
 
-        Only ``room`` large uploads may be sent now. A call that is not large waits for these, and passes the other
-        uploads.
+        Only ``room`` large uploads can be sent now. A call that is not large waits for these uploads and overtakes all
+        other large uploads.
         """
         counts = {False: 0, True: 0}
         for (other, other_is_retry), queue in self._queues.items():
@@ -119,7 +119,7 @@ class PriorityQueues:
         return counts[False] + (counts[True] if request.is_large else min(counts[True], room))
 
     def add(self, waiter: Waiter) -> bool:
-        """Append a call to its queue; True if it is the first there."""
+        """Append a call to its queue. Return whether it is the first call there."""
         waiter.number = next(self._numbers)
         queue = self._queues[waiter.request, waiter.is_retry]
         queue.add(waiter)
@@ -130,7 +130,7 @@ class PriorityQueues:
         self._queues[waiter.request, waiter.is_retry].remove(waiter)
 
     def remove_all(self) -> Iterator[Waiter]:
-        """Remove every call."""
+        """Remove and yield every call."""
         for queue in self._queues.values():
             while queue:
                 waiter = next(iter(queue))
@@ -138,7 +138,7 @@ class PriorityQueues:
                 yield waiter
 
     def requests(self) -> list[Request]:
-        """The first two requests of each kind, in the order in which they are to be served."""
+        """The requests of the first two calls of each kind (lane and size), in the order in which to serve them."""
         first: list[Waiter] = []
         for request in self._requests:
             both = itertools.chain(self._queues[request, True], self._queues[request, False])

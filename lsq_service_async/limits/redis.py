@@ -33,26 +33,26 @@ except ImportError as _error:
 
 _CONNECT_TIMEOUT = 2.0  # s; connecting and logging in take several round trips
 _REPLY_TIMEOUT = 0.3  # s; for each round trip of an open connection
-_MEMORY = 600.0  # s without a message after which Redis deletes the limit
-_TRIES = 8  # attempts to write the state before other processes do
-_PAUSE = 0.002  # s; the longest pause before the second retry; each further retry doubles it, up to 16 times as long
-_FRESH = 2.0  # s; within this time after a write, the next message uses the written text instead of reading it
-_JITTER = 0.001  # s by which a request may be faster than those before it; below the slack of the window
-_DRIFT = 0.0001  # s per second by which the server's clock may be faster than this one
+_MEMORY = 600.0  # s from the last message until Redis deletes the state
+_TRIES = 8  # attempts to write the state; one fails if another process writes first
+_PAUSE = 0.002  # s; the longest pause before the second retry; doubled for each further retry, at most four times
+_FRESH = 2.0  # s; for so long after a write, the next message uses the written text and does not read the state
+_JITTER = 0.001  # s by which a message may reach Redis faster than the last one; less than `window.slack_of`
+_DRIFT = 0.0001  # s per second by which the server's clock may run faster than the clock of this process
 
 _LOGIN = r"([^/?#\s\ud800-\udfff]*@)?"
 _ADDRESS = (
     rf"(rediss?://{_LOGIN}([^/?#@:\[\]\s]*|\[[0-9a-fA-F:.]+\])(:[0-9]+)?(/[0-9]*)?"
     rf"|unix://{_LOGIN}/[^?#@]+)(\?[^?#@]*)?"
 )
-_NOT_PERMITTED = "ACL failure|The user executing the script can't"  # to a script; redis-py has no class for this
+_NOT_PERMITTED = "ACL failure|The user executing the script can't"  # redis-py has no class for these errors
 _RIGHTS = (
-    "The limiter needs the commands EVALSHA, SCRIPT LOAD, GET, SET and TIME, and the keys lsq_service_async:limit:*, "
-    "as with: ACL SETUSER name +evalsha +script|load +get +set +time ~lsq_service_async:limit:*"
+    "The limiter needs the commands EVALSHA, SCRIPT LOAD, GET, SET and TIME, and the keys lsq_service_async:limit:*. "
+    "To grant these: ACL SETUSER name +evalsha +script|load +get +set +time ~lsq_service_async:limit:*"
 )
 
 READ = "return {redis.call('GET', KEYS[1]) or '', redis.call('TIME')}"
-# Replaces the text ARGV[1] with ARGV[2] if it is unchanged and the clock shows ARGV[3] or up to a second more.
+# Writes the text ARGV[2] if the text is still ARGV[1] and the server's time is ARGV[3] or up to a second later.
 SWAP = """
 local text, time = redis.call('GET', KEYS[1]) or '', redis.call('TIME')
 local later = time[1] + time[2] / 1e6 - ARGV[3]
@@ -66,16 +66,16 @@ class RedisLimiter(SharedLimiter):
     """The limit of all processes that use the same Redis server.
 
     ``server`` is an address such as ``redis://host:6379/0``, or a `redis.asyncio.Redis`, which the caller must close.
-    Processes with the same ``name`` share a limit; by default, those with the same host and org. While Redis is
-    unavailable, no call is sent: with ``when_down="wait"``, calls wait until it recovers or until their deadlines; with
-    "fail", they raise NotSentError. Opening raises ConfigurationError if the address is not valid, or if Redis refuses
-    the login or a command that the limiter needs. If processes are configured with different rates, all of these hold,
-    and a warning is logged. Then ``window="sliding"`` has no effect.
+    Processes with the same ``name`` share a limit. By default, processes with the same host and org share a limit.
+    While Redis is unavailable, no call is sent. With ``when_down="wait"``, calls then wait until Redis recovers or
+    until their deadlines; with "fail", they raise NotSentError. `open` raises ConfigurationError if the address is not
+    valid, or if Redis refuses the login or a command that the limiter needs. If processes are configured with different
+    rates, the limiter keeps all of these rates and logs a warning. In this case, ``window="sliding"`` has no effect.
 
-    If Redis loses its data (restart, failover, eviction), also if only the last part is lost, processes that are
-    running assume that all slots were used at that moment, so no call is sent for about a window. The exception: if the
-    first message after the loss comes from a process that has just started, that process cannot detect the loss, and
-    the limit may be exceeded once.
+    Redis may lose all data or the latest writes (restart, failover, eviction). Running processes then assume that all
+    slots were used at that moment, so no call is sent for about a window. There is one exception. If the first message
+    after the loss is from a process that has just started, that process cannot detect the loss, and the limit may be
+    exceeded once.
 
     A limiter may be created before a server forks its workers. Open it after the fork, in each worker, because
     processes cannot share a connection.
@@ -97,7 +97,7 @@ class RedisLimiter(SharedLimiter):
 
 
 class _Written(NamedTuple):
-    """The text that this process wrote last, when it was sent, and the seconds by which the server's clock is ahead."""
+    """The last write of this process: its text, its time, and by how many seconds the server's clock is ahead."""
 
     text: str
     at: float
@@ -108,13 +108,14 @@ class RedisBackend:
     """Keeps the state under one key and changes it by compare-and-set.
 
     The state is read, changed in Python, and written if no other process has written in between. Otherwise the change
-    is repeated with the new state. Needs Redis 5 or later. Times are those of the server. If the key is lost
-    or gets an older value while a process uses it, or the server's clock is set, every slot that may have been used
-    counts as used at that moment.
+    is repeated with the new state. Times are on the clock of the Redis server. If that clock is set, or if the key is
+    lost or gets an older value while a process uses it, every slot that may have been used counts as used at that
+    moment. Needs Redis 5 or later.
     """
 
     def __init__(self, server: Any, name: str | None) -> None:
-        # Anything but an async client is kept secret: it may hold a password. A redis.Redis would block the event loop.
+        # Anything but an async client may be an address with a password, so it is wrapped. A redis.Redis is rejected by
+        # `open`, because its calls would block the event loop.
         is_client = hasattr(server, "register_script") and not isinstance(server, redis.Redis)
         self._server: Secret | redis.asyncio.Redis = server if is_client else Secret(server)
         self._name = name
@@ -138,16 +139,20 @@ class RedisBackend:
         self._is_connected, self._written = False, None
 
     async def sync(self, message: SyncMessage) -> SyncReply:
-        """Apply a message: one round trip soon after a write of this process, else two; one more for each lost race."""
+        """Apply a message.
+
+        This takes two round trips, or one round trip soon after a write of this process. It takes one more for each
+        write that another process made first.
+        """
         try:
             return await self._sync(message)
         except (RedisError, OSError, TimeoutError, ValueError) as error:
             failure = self._failure(error)
-        raise failure  # here, so that no frames of redis-py are linked to it: their local variables hold the password
+        raise failure  # outside of ``except``: frames of redis-py, which hold the password, must not be linked to it
 
     def _failure(self, error: Exception) -> ConfigurationError | BackendUnavailableError:
-        # Redis quotes the arguments of a command that it does not know. The first command that is sent contains the
-        # password.
+        # Redis quotes the arguments of a command that it does not know. This may be the login, whose arguments contain
+        # the password.
         reason = str(error).partition(", with args beginning with")[0].rstrip(".")
         if isinstance(error, AuthenticationError):
             return ConfigurationError(f"Redis refused the login: {reason}. Check the user and the password")
@@ -162,8 +167,8 @@ class RedisBackend:
         clock = asyncio.get_running_loop().time
         began, (written, self._written) = clock(), (self._written, None)
         if written is not None and began < written.at + _FRESH:
-            # Most likely no other process has written since. If ``now`` were later than the server's time, SWAP
-            # would reject it.
+            # Most likely, no other process has written since, so the state is not read. SWAP rejects the write if
+            # ``now`` is later than the server's time.
             text, now = written.text, began + written.lead
         else:
             written, (text, now) = None, await self._run(self._read)
@@ -183,18 +188,19 @@ class RedisBackend:
             if is_swapped:
                 self._written = written
                 return SyncReply(state, now, grant._replace(wait=grant.wait - (now - decided_at)))
-        raise BackendBusyError(f"{_TRIES} attempts lost the race against other processes")
+        raise BackendBusyError(f"{_TRIES} attempts failed, because other processes wrote the state first")
 
     async def _run(self, script: Any, *args: Any) -> Any:
         """Run a script. Return its values with the text decoded and the time in seconds."""
         try:
             async with asyncio.timeout(_REPLY_TIMEOUT if self._is_connected else _CONNECT_TIMEOUT):
-                if not self._is_connected:  # so that a login without the right to SCRIPT LOAD fails at once
+                if not self._is_connected:  # a user without the right to SCRIPT LOAD fails at once
                     for text in (READ, SWAP):
                         await self._client.script_load(text)
                 *values, text, (seconds, microseconds) = await script(keys=[self._key], args=args)
         except ResponseError:
-            # After a failover this server is a read-only replica (READONLY). A new connection may reach the primary.
+            # After a failover, this server may be a read-only replica (READONLY). A new connection may reach the
+            # primary.
             pool = getattr(self._client, "connection_pool", None)  # not every kind of client has one
             if pool is not None:
                 await pool.disconnect(inuse_connections=False)
@@ -209,7 +215,7 @@ class RedisBackend:
 
 
 def _client_of(address: Secret) -> redis.asyncio.Redis | None:
-    """Make a client. Return None if the address is not valid, because an error of redis-py may show the password."""
+    """Make a client. Return None for an address that is not valid: an error of redis-py might show the password."""
     if not address.fits(_ADDRESS):
         return None
     timeouts = {"socket_connect_timeout": _CONNECT_TIMEOUT, "socket_timeout": _REPLY_TIMEOUT}

@@ -168,9 +168,9 @@ async def test_all_users_of_a_limiter_must_use_the_same_rate_and_name():
     async with opened() as limiter:
         sliding = RateLimit(25, per=5.0, window="sliding")
         for rate, name in ((RateLimit(10, per=5.0), NAME), (RATE, "host/other"), (sliding, NAME)):
-            with pytest.raises(ConfigurationError, match="use another one") as caught:
+            with pytest.raises(ConfigurationError, match="use another limiter") as caught:
                 await limiter.open(rate, name)
-            assert f"is open for {RATE} of {NAME}; use another one for {rate} of {name}" in str(caught.value)
+            assert f"is open for {RATE} of {NAME}; use another limiter for {rate} of {name}" in str(caught.value)
         await limiter.acquire(Lane.INTERACTIVE)
 
 

@@ -1,4 +1,4 @@
-"""Decides which call is sent next, and when. Pure: times are arguments. All limiters use it.
+"""Decides which call is sent next, and when. All limiters use it. The functions are pure: times are arguments.
 
 window.py         when one more call fits into the window
 adaptive_rate.py  the rate after refusals

@@ -1,8 +1,8 @@
 """The rate after refusals.
 
-After a first refusal, calls are evenly spaced, and one call less is sent per window: the service may merely count in
-another way. A later refusal halves the rate. The rate grows by one call after each window without a refusal (AIMD).
-When it is full again, bursts are allowed again after a while.
+After a first refusal, calls are evenly spaced, and one call less is sent per window. This is enough if the service
+merely counts in another way. A later refusal halves the rate. The rate grows by one call after each window without a
+refusal (AIMD). Some time after the rate is full again, bursts are allowed again.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import attrs
 
 from ...config import RateLimit
 
-LEAST = 5  # the plan is at least a fifth of the configured rate, and the rate at least a fifth of the plan
-FIRST_HOLD = 600.0  # s; how long a limit that a refusal named is kept; doubled each time it is named again
+LEAST = 5  # the plan is never below 1/5 of the configured rate, and the rate never below 1/5 of the plan
+FIRST_HOLD = 600.0  # s; how long a limit that a refusal named is kept; doubled each time the same limit is named again
 LONGEST_HOLD = 86_400.0  # s
 _TRIAL_GROWS = 4  # factor by which ``trial`` grows if the full rate is refused again within about ten minutes
 
@@ -24,12 +24,13 @@ _TRIAL_GROWS = 4  # factor by which ``trial`` grows if the full rate is refused 
 class AdaptiveRate:
     """The rate after refusals, and the rates up to which it may grow.
 
-    ``rate`` grows up to ``plan``: the configured rate, or a lower one that a refusal ``named``. See also `in_use`.
+    ``rate`` grows up to ``plan``. The plan is the configured rate, or a lower limit that a refusal ``named``. Calls are
+    sent at the rate `in_use`.
 
-    A named limit holds until ``named_until``, for ``hold`` seconds. After a refusal the rate ``is_paced``: calls are
-    evenly spaced, and `in_use` is below the configured rate. This ends ``trial`` seconds after the rate is full.
-    ``known_at`` is when the last refusal that counted arrived. Refusals of calls that were sent before then have the
-    same cause and do not count again.
+    A named limit holds for ``hold`` seconds, until ``named_until``. After a refusal the rate ``is_paced``: calls are
+    evenly spaced, and `in_use` is below the configured rate. This ends ``trial`` seconds after ``rate`` has grown to
+    the plan. ``known_at`` is when the last refusal that counted arrived. A refusal of a call that was sent before
+    ``known_at`` has the same cause and does not count again.
     """
 
     configured: RateLimit
@@ -53,7 +54,8 @@ class AdaptiveRate:
     def in_use(self) -> RateLimit:
         """The rate at which calls are sent.
 
-        While they are paced, it is at least one call less than configured, and suits every way of counting.
+        While calls are paced, this rate is at least one call below the configured rate, and suits every way of
+        counting.
         """
         if not self.is_paced:
             return self.rate
@@ -61,14 +63,14 @@ class AdaptiveRate:
 
     @property
     def is_mild(self) -> bool:
-        """Whether the last refusal that counted was a first one, so that it did not halve the rate."""
+        """Whether the last refusal that counted was a first refusal, which does not halve the rate."""
         return self.halved_at < self.known_at
 
     def refused(self, now: float, named: tuple[int, float] | None, sent: float) -> bool:
-        """Lower the rate, because a call sent at ``sent`` was refused at ``now``. Return whether the rate is lower.
+        """Lower the rate, because a call sent at ``sent`` was refused at ``now``. Return whether the rate is now lower.
 
-        If the refusal ``named`` a lower limit, use that. Otherwise a first refusal ends bursts and lowers the rate by
-        one call, and a later one halves the rate, at most once per window.
+        If the refusal ``named`` a lower limit, that limit is used. Otherwise a first refusal ends bursts and lowers the
+        rate by one call. A later refusal halves the rate, at most once per window.
         """
         self.quiet_since, before = max(self.quiet_since, now), self.rate.calls
         named, least = _credible(named, self.configured), math.ceil(self.plan.calls / LEAST)
@@ -105,14 +107,14 @@ class AdaptiveRate:
         return (self.rate, self.is_paced) != before
 
     def is_possible(self) -> bool:
-        """Whether `refused` and `tidy` can have produced these rates. Another user may have written them."""
+        """Whether `refused` and `tidy` can have produced these rates. If not, another program wrote them."""
         plan, most, rounding = self.plan, self.configured, 1.0 + 1e-9
         most_per_plan = most.calls * plan.per / (plan.calls * most.per)  # the configured rate as a multiple of the plan
         is_plan = plan.calls <= most.calls and 1.0 / rounding <= most_per_plan <= LEAST * rounding
         return is_plan and self.rate.calls <= plan.calls and self.rate.per == plan.per
 
     def _hold(self, now: float, named: tuple[int, float]) -> None:
-        """Keep to a named limit for ten minutes, or for twice as long as before if it is the same again."""
+        """Keep to a named limit for ten minutes, or for twice as long as before if the same limit is named again."""
         if named != self.named:
             self.named, self.hold = named, FIRST_HOLD
         elif now < self.named_until - self.hold + named[1]:
@@ -135,10 +137,11 @@ class AdaptiveRate:
 
 
 def _credible(named: tuple[int, float] | None, configured: RateLimit) -> tuple[int, float] | None:
-    """Correct a limit that a refusal named; None if it cannot be a limit.
+    """Correct a limit that a refusal named. Return None if the numbers cannot be a limit.
 
-    A limit below a fifth of the configured rate is raised to that, because the message of the service may quote text of
-    a request that only looks like a limit. A limit of more calls than configured is scaled to a shorter window.
+    A limit below a fifth of the configured rate is raised to that fifth. This is because the message of the service may
+    quote text from a request that only looks like a limit. A limit with more calls than configured becomes the
+    configured number of calls in a shorter window.
     """
     if named is None or named[0] < 0 or named[1] <= 0:
         return None

@@ -10,15 +10,15 @@ from ...config import Lane
 from .state import LimitState
 from .window import opens_at, slack_of
 
-_FRESH = 0.01  # s after which the times are computed again
-_IN_A_WINDOW = 30  # calls to simulate in a window; if at least twice as many are allowed, each stands for several
+_FRESH = 0.01  # s after which the simulated times are computed again
+_IN_A_WINDOW = 30  # simulated calls per window; if twice as many or more are allowed, each stands for several
 
 
 class Estimate:
-    """The times of future calls. They are computed when needed, and again after the state has changed.
+    """The simulated times of future calls. They are computed when needed, and again after the state has changed.
 
-    Estimates of later calls are less certain, because they depend on ``round_trip``. The limit for large uploads is
-    ignored.
+    Estimates for later windows are less certain, because they depend on the recent response time, ``round_trip``. The
+    limit for large uploads is ignored.
     """
 
     def __init__(self) -> None:
@@ -28,11 +28,11 @@ class Estimate:
     def sent_at(self, state: LimitState, now: float, lane: Lane, ahead: tuple[int, int]) -> float:
         """The time at which a call will be sent.
 
-        ``ahead`` has the number of calls that are sent before it: in its lane, and in both lanes.
+        ``ahead`` has two numbers of calls that are sent before this call: those in its lane, and those in both lanes.
         """
         start = max(now, state.paused_until)
         if state.stands_still and not ahead[1] and state.opens_at() == -math.inf:
-            return max(start, state.paced_until)  # the next probe
+            return max(start, state.paced_until)  # the call is the next probe
         made_of, self._made_of = self._made_of, (state, state.revision)
         if made_of[0] is not state or made_of[1] != state.revision or start > self._start + _FRESH:
             self._begin(state, start)
@@ -44,7 +44,8 @@ class Estimate:
 
     def _begin(self, state: LimitState, start: float) -> None:
         rate, self._round_trip, self._start = state.rate, state.round_trip, start
-        # If many calls are allowed, one stands for several: the CPU time grows with the square of their number.
+        # If many calls are allowed, one simulated call stands for several, because the CPU time grows with the square
+        # of the number of simulated calls.
         self._bunch = max(1, rate.calls // _IN_A_WINDOW)
         self._rate = rate if self._bunch == 1 else attrs.evolve(rate, calls=rate.calls // self._bunch)
         in_flight = [max(start, flight.since + state.round_trip) for flight in state.flights.values()]

@@ -11,15 +11,15 @@ import attrs
 from ...config import Lane
 from .messages import LANES, Request
 
-BULK_SHARE = 5  # at least every fifth grant is for bulk
-GRACE = 0.5  # s that the other processes wait for one whose message is late
+BULK_SHARE = 5  # while bulk calls wait, every fifth grant is for bulk
+GRACE = 0.5  # s that the other processes wait for a process whose message is late
 
 
 class Head(NamedTuple):
-    """The first waiting calls of one process in one lane.
+    """A process that has waiting calls in one lane.
 
-    ``turn`` orders the processes of a lane. ``is_large``: only large uploads wait. ``waiting``: how many calls wait.
-    ``until``: when the process is removed if it sends no message.
+    ``turn`` orders the processes of a lane. ``is_large``: all waiting calls are large uploads. ``waiting``: the number
+    of waiting calls. ``until``: when the process is removed unless it sends a message.
     """
 
     process_id: int
@@ -34,8 +34,8 @@ class Head(NamedTuple):
 class ProcessOrder:
     """The order in which the processes that wait are served.
 
-    ``heads`` has (process, lane) keys. ``row`` is the number of consecutive interactive grants while a bulk call
-    waited. ``turns`` is the turn that was given last.
+    The keys of ``heads`` are process id and lane. ``row`` is the number of consecutive interactive grants while a bulk
+    call waited. ``turns`` is the number of the last turn that was given to a process.
     """
 
     heads: dict[tuple[int, Lane], Head] = attrs.field(factory=dict)
@@ -52,16 +52,17 @@ class ProcessOrder:
         return self.row + after >= BULK_SHARE - 1
 
     def in_turn(self, requests: Sequence[Request]) -> Iterator[Request]:
-        """The requests of one process. Those of the lane that is served next come first."""
+        """Yield the requests of one process, first those of the lane that is served next."""
         for lane in reversed(LANES) if self.is_turn_of_bulk() else LANES:
             for request in requests:
                 if request.lane is lane:
                     yield request
 
     def ahead(self, process_id: int, lane: Lane, *, uploads_may_go: bool) -> tuple[int, int]:
-        """The number of other processes that wait, interactive and bulk.
+        """The number of other processes that wait in each lane: interactive, bulk.
 
-        In the lane of the call, only those with an earlier turn are counted.
+        In ``lane``, only processes with an earlier turn are counted. If not ``uploads_may_go``, processes with only
+        large uploads are not counted.
         """
         turn, counts = self._turn_of(process_id, lane), [0, 0]
         for head in self.heads.values():
@@ -73,8 +74,8 @@ class ProcessOrder:
     def before(self, process_id: int, lane: Lane, place: int, other: int) -> tuple[int, int]:
         """How many calls of ``lane``, and of both lanes, are sent before a call of this process.
 
-        ``place`` calls are before it in its own queue, and ``other`` calls wait in the other lane of this process. The
-        processes take turns.
+        In this process, ``place`` calls of the lane are sent before this call, and ``other`` calls wait in the other
+        lane. The processes take turns.
         """
         turn, same = self._turn_of(process_id, lane), place
         for head in self.heads.values():
@@ -85,7 +86,7 @@ class ProcessOrder:
         return same, same + self.passed_by(lane, same, other)
 
     def passed_by(self, lane: Lane, place: int, other: int) -> int:
-        """How many of ``other`` calls in the other lane are sent before the one at ``place`` (from 0) in ``lane``."""
+        """How many of ``other`` calls in the other lane are sent before the call at ``place`` (from 0) in ``lane``."""
         row = BULK_SHARE - 1
         if lane is Lane.INTERACTIVE:
             return min(other, (place + self.row) // row)
@@ -100,7 +101,7 @@ class ProcessOrder:
         self.heads.pop((process_id, request.lane), None)
 
     def line_up(self, process_id: int, requests: Sequence[Request], waiting: Sequence[int], at: float) -> None:
-        """Replace the heads of a process. It sends its next message at the time ``at``."""
+        """Replace the heads of a process that sends its next message at the time ``at``."""
         for lane, count in zip(LANES, waiting, strict=True):
             is_large = [request.is_large for request in requests if request.lane is lane]
             if is_large:

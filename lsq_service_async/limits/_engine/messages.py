@@ -21,17 +21,18 @@ class Request(NamedTuple):
 
 
 class Grant(NamedTuple):
-    """``request`` is the request that was granted, or None. ``wait`` is the number of seconds until the next try."""
+    """``request`` is the granted request, or None. ``wait`` is the number of seconds until the next try."""
 
     request: Request | None
     wait: float
 
 
 class CompletedCall(NamedTuple):
-    """The report that the call of ``slot`` ended ``age`` seconds ago. If ``age`` is None, it was never sent.
+    """The report that the call of ``slot`` ended ``age`` seconds ago. If ``age`` is None, the call was never sent.
 
-    ``is_repeated``: an earlier report of it may have arrived, and the call ended before its lease expired. ``silence``:
-    None if it was answered, the seconds from the send to the timeout, or 0 if its connection broke.
+    ``is_repeated``: an earlier message that may have arrived had the same report, and the call ended before its lease
+    expired. ``silence``: None if the call was answered, the seconds from the send to a timeout, or 0 if the connection
+    broke.
     """
 
     slot: int
@@ -42,7 +43,7 @@ class CompletedCall(NamedTuple):
 
 
 class ActiveCall(NamedTuple):
-    """The report that a call that was granted ``age`` seconds ago is still in flight."""
+    """The report that a call is still in flight, ``age`` seconds after its grant."""
 
     slot: int
     age: float
@@ -53,14 +54,14 @@ class ActiveCall(NamedTuple):
 class SyncMessage:
     """Reports the events since the last sync, and requests slots for the calls that wait now.
 
-    ``slot`` is the number of the slot that is granted now, if any. No other process uses the same slot numbers or the
-    same ``process_id``, so if the reply is lost, a process can undo the grant: it reports the slot as never sent.
-    ``requests``: at most the first two waiting calls of each queue, in the order in which they are to be served.
-    ``waiting``: the number of all waiting calls, interactive and bulk. ``pause``: seconds for which no call is sent.
+    ``slot`` is the number of the slot if one is granted now. No other process uses the same slot numbers or the same
+    ``process_id``. So a process can undo a grant if the reply is lost: it reports the slot as never sent. ``requests``:
+    the first one or two waiting calls of each kind (lane and size), in the order in which to serve them. ``waiting``:
+    the number of waiting calls in each lane: interactive, bulk. ``pause``: the seconds for which no call may be sent.
     ``refusals``: for each refusal, the limit that the service named, or None, and how long ago the call was sent.
-    ``seen``: the time of the last reply on the clock of the state, or ``-inf`` if this process has not used the limit
-    since it left. ``is_leaving``: it leaves now.
-    ``expected``: the time on the clock of the state, as this process computes it from the last reply, or ``inf``.
+    ``seen``: the time of the last reply on the clock of the state, or ``-inf`` until the first reply after the limiter
+    was opened. ``is_leaving``: the process stops using the limit. ``expected``: the time now on the clock of the state,
+    as computed from the last reply, or ``inf`` if it is not known.
     """
 
     process_id: int

@@ -15,13 +15,13 @@ from .fairness import ProcessOrder
 from .messages import Request
 from .window import opens_at, room_for_others
 
-ALONE = 0  # the process id if there is one process only
+ALONE = 0  # the process id if only one process uses the limit
 
 
 class Flight(NamedTuple):
-    """A call in flight. It was granted at ``since``. Without a report it counts as answered at ``until``.
+    """A call in flight. It was granted at ``since``. Unless it is reported, it counts as answered at ``until``.
 
-    ``is_stuck``: it timed out while the service stood still, and the service may not have counted it yet.
+    ``is_stuck``: the call timed out while the service stood still, so the service may not have counted it yet.
     """
 
     process_id: int
@@ -40,16 +40,17 @@ class Presence(NamedTuple):
 
 @attrs.define
 class LimitState:
-    """The state of a limit. Times are seconds on one clock that never runs backwards; ``seen`` is its last reading.
+    """The state of a limit. Times are seconds on one clock that never runs backwards; ``seen`` is its latest time.
 
-    ``answered`` holds the times of the answers in the last two windows, ``uploads`` those of large uploads in the last
-    window, both oldest first. No call is granted before ``paused_until``. No bulk call is granted before
-    ``paced_until``, and after a refusal no interactive one either. ``processes`` are those that use the limit; their
-    configured rates all hold. ``round_trip``: the recent mean time in seconds from the grant to the answer, without
-    large uploads. ``last_answer`` is when the last one arrived. ``revision`` changes if an estimate may have changed.
+    ``answered`` has the times of all answers in the last two windows, and ``uploads`` those of the answers to large
+    uploads in the last window; both are sorted, oldest first. No call is granted before ``paused_until``. No bulk call
+    is granted before ``paced_until``, and no interactive call either while the state `is_paced`. ``processes`` are the
+    processes that use the limit. ``round_trip`` is the recent mean time in seconds from the grant to the answer,
+    without large uploads. ``last_answer`` is the time of the last answer. ``revision`` changes if an estimate may have
+    changed.
 
-    The service `stands_still` if a call timed out and no answer arrived since it was sent. Then one call at a time is
-    sent as a ``probe``, even if no slot is free. Any answer ends this.
+    The service `stands_still` if a call timed out and no answer arrived after that call was sent. Then one call at a
+    time is sent as a probe, even if no slot is free, until any answer arrives. ``probe`` is the slot of the last probe.
     """
 
     adaptive: AdaptiveRate
@@ -81,7 +82,7 @@ class LimitState:
 
     @property
     def is_paced(self) -> bool:
-        """Whether interactive calls are evenly spaced, too: after a refusal, and while the service stands still."""
+        """Whether interactive calls are also evenly spaced: after a refusal, and while the service stands still."""
         return self.adaptive.is_paced or self.stands_still
 
     @property
@@ -118,13 +119,13 @@ class LimitState:
             self.enter(slot, flight._replace(is_stuck=True))
             self.stands_still = True
         else:
-            self.flights.pop(slot, None)  # its round trip is not known
+            self.flights.pop(slot, None)  # `answer` must not use its round trip
             self.answer(slot, moment, is_large=is_large)
 
     def _recover(self, moment: float) -> None:
         """The service answered at ``moment``, so it has counted the calls that timed out before."""
         for slot, flight in list(self.flights.items()):
-            if flight.is_stuck and flight.since <= moment:  # else the report is late
+            if flight.is_stuck and flight.since <= moment:  # otherwise the answer is older than this call
                 self._give_up(slot, moment)
                 self.adaptive.known_at = max(self.adaptive.known_at, moment)  # refused probes do not lower the rate
         self._find_stuck()
@@ -133,7 +134,7 @@ class LimitState:
         self.stands_still = any(flight.is_stuck for flight in self.flights.values())
 
     def renew(self, process_id: int, until: float) -> None:
-        """Extend the leases of the stuck calls of a process, which reports them only once."""
+        """Extend the leases of the stuck calls of a process. The process reports each of these calls only once."""
         for slot, flight in self.flights.items():
             if flight.is_stuck and flight.process_id == process_id:
                 self.flights[slot] = flight._replace(until=until)
@@ -155,23 +156,23 @@ class LimitState:
         self.adaptive.quiet_since = max(self.adaptive.quiet_since, until - self.rate.per)
 
     def refused(self, now: float, named: tuple[int, float] | None, sent: float) -> bool:
-        """Lower the rate after a refusal, which may have ``named`` a limit. Return whether it is lower than before."""
+        """Lower the rate after a refusal, which may have ``named`` a limit. Return whether the rate is now lower."""
         is_lower = self.adaptive.refused(now, named, sent)
         self._rate_changed()
         return is_lower
 
     def configure(self, rate: RateLimit) -> None:
-        """Use ``rate``. Past calls still count, and past refusals if the rate is the same."""
+        """Configure ``rate``. Past calls still count. If the rate differs, past refusals do not count any more."""
         if rate != self.adaptive.configured:
             self.adopt(AdaptiveRate.of(rate))
 
     def adopt(self, adaptive: AdaptiveRate) -> None:
-        """Use another rate, with other past refusals."""
+        """Replace the rate and the past refusals."""
         self.adaptive = adaptive
         self._rate_changed()
 
     def tidy(self, now: float) -> None:
-        """Delete calls that are too old to matter, and let the rate grow back."""
+        """Delete old answers, count calls with an expired lease as answered, and let the rate grow back."""
         if self.adaptive.tidy(now):
             self._rate_changed()
         for slot, flight in list(self.flights.items()):
@@ -185,7 +186,7 @@ class LimitState:
             self.order.tidy(now)
 
     def _give_up(self, slot: int, moment: float) -> None:
-        self.answer(slot, moment, is_large=self.flights.pop(slot).is_large)  # its round trip is not known
+        self.answer(slot, moment, is_large=self.flights.pop(slot).is_large)  # not for the round trip
 
     def _rate_changed(self) -> None:
         self.rate = self.adaptive.in_use
@@ -197,7 +198,10 @@ class LimitState:
     def take(
         self, now: float, process_id: int, slot: int, requests: Sequence[Request], until: float
     ) -> tuple[Request | None, float]:
-        """Grant ``slot`` to the first request that may be sent now. Return it, or None and the time to try again."""
+        """Grant ``slot`` to the first request that may be sent now.
+
+        Return the request and ``now``, or None and the time of the next try. The lease ends at ``until``.
+        """
         request, at = self._first(now, process_id, requests)
         if request is None or at > now:
             return None, at
@@ -214,7 +218,7 @@ class LimitState:
         return request, now
 
     def _first(self, now: float, process_id: int, requests: Sequence[Request]) -> tuple[Request | None, float]:
-        """The request that may be sent first, and when (``inf``: not before another answer is reported)."""
+        """The request that may be sent first, and when (``inf``: only after another answer is reported)."""
         first, first_at = None, math.inf
         for request in self.order.in_turn(requests) if len(requests) > 1 else requests:
             is_simple = request.lane is Lane.INTERACTIVE and not request.is_large and not self.is_paced
@@ -244,7 +248,7 @@ class LimitState:
         return at
 
     def opens_at(self, ahead: int = 0) -> float:
-        """The time from which one more call fits into the window if ``ahead`` others go first; ``-inf`` if at once.
+        """The time from which one more call fits into the window after ``ahead`` other calls; ``-inf`` if at once.
 
         While the service stands still, this is ``-inf`` for the next probe and ``inf`` for all other calls.
         """
@@ -257,12 +261,12 @@ class LimitState:
         return opens_at(self.answered, in_flight, self.rate)
 
     def is_idle(self, now: float) -> bool:
-        """Whether an interactive call is sent at once, and no process waits."""
+        """Whether no process waits, and an interactive call would be sent at once."""
         start = max(self.paused_until, self.paced_until if self.is_paced else -math.inf)
         return not self.order.heads and start <= now and self.opens_at() <= now
 
     def is_filled(self) -> bool:
-        """Whether there were as many calls in the last two windows as the configured limit allows in one."""
+        """Whether the last two windows have as many calls as the configured limit allows in one window."""
         return len(self.flights) + len(self.answered) >= self.adaptive.configured.calls
 
     def used(self, now: float) -> int:
@@ -270,13 +274,13 @@ class LimitState:
         return len(self.flights) + len(self.answered) - bisect_right(self.answered, now - self.rate.per)
 
     def uploads_room(self, now: float) -> int:
-        """How many more large uploads may be sent now: at most half of the slots are for them."""
+        """How many more large uploads may be sent now. At most half of the slots are for large uploads."""
         in_flight = sum(flight.is_large and not flight.is_stuck for flight in self.flights.values())
         recent = len(self.uploads) - bisect_right(self.uploads, now - self.rate.per)
         return max(0, max(1, self.rate.calls // 2) - in_flight - recent)
 
     def uploads_at(self, now: float) -> float:
-        """When one more large upload may be sent."""
+        """The time from which one more large upload may be sent; ``inf`` if an answer is needed first."""
         if self.uploads_room(now) > 0:
             return now
         recent = self.uploads[bisect_right(self.uploads, now - self.rate.per) :]

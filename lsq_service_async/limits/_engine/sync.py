@@ -18,16 +18,16 @@ from .window import opens_at
 N = TypeVar("N", int, float)
 LEASE = 10.0  # s after which a call counts as answered if its process does not report it again
 PRESENCE = 60.0  # s without a message after which a process no longer uses the limit
-LONGEST_PAUSE = 60.0  # s, or a window if that is longer
-_CLOCK_JUMP = 1.0  # s; a smaller step of a server's clock does no harm
+LONGEST_PAUSE = 60.0  # s, or a window and a second if that is longer
+_CLOCK_JUMP = 1.0  # s; a smaller step of a server's clock is ignored
 _LONGEST_WAIT = 10.0  # s; the longest wait before the next request, because estimates become outdated
-_BLIND_WAIT = 1.0  # s until the next request if no time can be estimated: another process may report an answer
-_SHORTEST_WAIT = 0.25  # times `LimitState.token`: the least wait for the next request, if this one was not granted
+_BLIND_WAIT = 1.0  # s until the next request if no time can be estimated, because another process must report an answer
+_SHORTEST_WAIT = 0.25  # the shortest wait after a request that was not granted, as a multiple of `LimitState.token`
 _LONGEST_ROUND_TRIP = 600.0  # s
 _LONGEST_WINDOW = 366 * 86_400.0  # s
 _MOST_IN_A_ROW = 1000  # interactive grants
-_MARGIN = 0.02  # times `LimitState.token`: added to an estimate, so that a request is hardly ever too early
-_UNWRITTEN: list[Any] = [None, -math.inf, 0.0, False, -math.inf, 0.0]  # the values that earlier versions did not write
+_MARGIN = 0.02  # added to an estimate, as a multiple of `LimitState.token`: requests are rarely too early
+_UNWRITTEN: list[Any] = [None, -math.inf, 0.0, False, -math.inf, 0.0]  # values that earlier versions did not write
 _UNREPORTED = 2.0  # s; the longest time from an answer to its report
 
 
@@ -43,17 +43,17 @@ def sync(state: LimitState | None, now: float, message: SyncMessage) -> SyncRepl
     """Apply the reports of a process, grant it at most one call, and compute when it should send the next request.
 
     The given state is changed, unless it is None or the clock was set. If the processes are configured with different
-    rates, all of these hold.
+    rates, all of these are kept (see `_joint_rate`).
     """
     if state is None:
         is_lost, state = message.seen > -math.inf, LimitState.of(message.rate)
-    else:  # it may be an older copy, as after a failover
+    else:  # this state may be an older copy, as after a failover
         own = state.processes.get(message.process_id)
         is_lost = state.seen < message.seen <= now + _CLOCK_JUMP
         is_lost = is_lost or (own is not None and own.until < message.seen + PRESENCE)
         if not state.seen - _CLOCK_JUMP <= now <= message.expected + _CLOCK_JUMP:
             state = restarted(state, now)
-    if is_lost:  # calls may be missing: all slots may have been used
+    if is_lost:  # the state may lack calls, so all slots count as used
         state.answered = [now] * message.rate.calls
     now = state.seen = max(now, state.seen)
     _bound(state, now)
@@ -71,7 +71,7 @@ def sync(state: LimitState | None, now: float, message: SyncMessage) -> SyncRepl
 
 
 def _bound(state: LimitState, now: float) -> None:
-    """Bound each value that could stop calls or allow too many, because another user may have written the state.
+    """Bound each value that could stop all calls or allow too many, because another program may have written the state.
 
     NaN becomes the upper bound.
     """
@@ -108,10 +108,10 @@ def _within(least: N, value: N, most: N) -> N:
 
 
 def _joint_rate(rates: set[RateLimit]) -> RateLimit:
-    """The highest rate at which all ``rates`` hold: the smallest number of calls, and the fewest calls per second.
+    """The highest rate that exceeds none of ``rates``: the fewest calls, and the fewest calls per second.
 
-    If they differ, its window is "any". For example, 7/0.9 and 30/4 give 7/0.93. In sliding windows, this would allow
-    a burst of 7 calls every 0.93 s, which is 35 calls in 4 s, so 30/4 would not hold.
+    If the rates differ, the window of the result is "any". For example, 7/0.9 and 30/4 give 7/0.93. The window
+    "sliding" would allow a burst of 7 calls every 0.93 s. That is 35 calls in 4 s, which exceeds 30/4.
     """
     if len(rates) == 1:
         return next(iter(rates))
@@ -131,7 +131,7 @@ def _apply_reports(state: LimitState, now: float, message: SyncMessage, is_known
     for slot, age, is_large, is_repeated, silence in message.completed:
         if age is None:
             state.forget(slot)
-        elif slot in state.flights or not (is_repeated and is_known):  # else it was counted before
+        elif slot in state.flights or not (is_repeated and is_known):  # other calls were counted before
             state.end(slot, now - age, silence, is_large=is_large)
     for slot, age, is_large in message.active:
         state.enter(slot, Flight(message.process_id, now - age, now + LEASE, is_large))
@@ -158,8 +158,8 @@ def _grant(state: LimitState, now: float, message: SyncMessage) -> Grant:
 def _ask_again_at(state: LimitState, now: float, process_id: int, requests: Sequence[Request]) -> float:
     """Estimate when the first of the requests can be granted, after the processes that are served before this one.
 
-    If the estimate is too early, the request is repeated. It is much too late only if the answers to calls in flight do
-    not arrive as expected.
+    If the estimate is too early, the process repeats its request. The estimate is much too late only if the answers to
+    calls in flight do not arrive as expected.
     """
     if state.stands_still or not requests:
         return now + _BLIND_WAIT
@@ -188,13 +188,13 @@ def _ask_again_at(state: LimitState, now: float, process_id: int, requests: Sequ
     return now if first_at <= now else min(first_at + _MARGIN * state.token, now + _LONGEST_WAIT)
 
 
-@lru_cache(64)  # a state is read with each message, and its rates are validated
+@lru_cache(64)  # each message reads a state, and validating its rates takes time
 def _rate(calls: int, per: float, window: Literal["any", "sliding"] = "any") -> RateLimit:
     return RateLimit(calls, per=min(per, _LONGEST_WINDOW), window=window)
 
 
 def state_to_json(state: LimitState) -> str:
-    """Convert a state to JSON: nested lists."""
+    """Convert a state to nested lists in JSON."""
     adaptive, order = state.adaptive, state.order
     rates = [(rate.calls, rate.per) for rate in (adaptive.configured, adaptive.plan, adaptive.rate)]
     return json.dumps([

@@ -1,12 +1,13 @@
-"""When one more call may be sent, so that no window of the service ever holds too many.
+"""When one more call may be sent, so that no window of the service ever holds too many calls.
 
-The service counts a call at some moment between its grant and its answer. So a call counts in full until it is
-answered, and a call that was answered at ``t`` was counted at ``t`` or before. This gives an upper bound for the count
-of any server, independent of the network:
+The service counts a call at an unknown moment between its grant and its answer. So this module counts a call in full
+until it is answered. A call that was answered at ``t`` was counted at ``t`` or before. This gives an upper bound for
+the count of any server, independent of the network:
 
-- A true window (sliding, or fixed at any phase) counts at most the calls in flight and those answered within it.
-- An estimate from two buckets counts the calls since a boundary in full, and those of the window before the boundary
-  with a weight that falls evenly from 1 to 0: ``newer + older * (1 - age_of_boundary / per)``. HAProxy's
+- A true window (sliding, or fixed at any phase) counts at most the calls in flight and the calls answered within the
+  window.
+- An estimate from two buckets counts the calls since a boundary in full. The calls of the window before the boundary
+  have a weight that falls evenly from 1 to 0: ``newer + older * (1 - age_of_boundary / per)``. HAProxy's
   ``http_req_rate`` and the sliding-window counters of other gateways do this. The boundary may be at any time.
 
 The largest estimate is never below the count of a true window, so only the estimate is checked: a call is sent if, for
@@ -23,18 +24,18 @@ from collections.abc import Sequence
 from ...config import RateLimit
 
 SLACK = 0.003  # s; servers read their clock in whole milliseconds
-DRIFT = 1 / 2000  # of a window; two clocks never run at the same speed
+DRIFT = 1 / 2000  # part of a window; two clocks never run at the same speed
 
 
 def slack_of(rate: RateLimit) -> float:
-    """Seconds by which a call is sent later than necessary; at most a fiftieth of the window."""
+    """The safety margin in seconds by which each call is sent later; at most a fiftieth of the window."""
     return min(SLACK + DRIFT * rate.per, rate.per / 50)
 
 
 def room_for_others(rate: RateLimit) -> float:
     """The largest count of all other calls at which one more may be sent: ``calls``, less the slack.
 
-    A true window has only whole counts. Its slack is added to the time.
+    A sliding window counts whole calls, so `opens_at` adds the slack to the time instead.
     """
     return rate.calls - 1 if rate.window == "sliding" else rate.calls * (1 - slack_of(rate) / rate.per)
 
@@ -42,8 +43,8 @@ def room_for_others(rate: RateLimit) -> float:
 def opens_at(answered: Sequence[float], in_flight: int, rate: RateLimit) -> float:
     """The time from which one more call may be sent: ``-inf`` if at once, ``inf`` if only an answer can make room.
 
-    ``answered`` holds the times of the answers of the last ``2 * per`` seconds, oldest first. It may also hold future
-    times, of answers that are expected. ``in_flight`` is the number of calls without an answer.
+    ``answered`` holds the times of the answers of the last ``2 * per`` seconds, oldest first. It may also hold the
+    future times of expected answers. ``in_flight`` is the number of calls without an answer.
     """
     room = room_for_others(rate) - in_flight
     if room < 0:
@@ -53,9 +54,9 @@ def opens_at(answered: Sequence[float], in_flight: int, rate: RateLimit) -> floa
     if rate.window == "sliding":
         return answered[-1 - int(room)] + rate.per + slack_of(rate)  # then only ``room`` answers are in the window
     # The estimate is largest if the boundary is at an answer, or a window after one. Only these boundaries are tried,
-    # the latest first. The search ends early, because a boundary delays a call by at most a window. A boundary is
-    # skipped if at most ``room`` answers arrived after the start of the window that ends at it, because such a boundary
-    # cannot delay the call.
+    # the latest first. The search ends early, because a boundary delays a call by at most a window. A boundary cannot
+    # delay the call if at most ``room`` answers arrived after the start of the window that ends at the boundary. Such
+    # boundaries are skipped.
     latest = -math.inf
     before = len(answered) - math.floor(room)
     edge = answered[before - 1] + rate.per
@@ -69,7 +70,8 @@ def opens_at(answered: Sequence[float], in_flight: int, rate: RateLimit) -> floa
             boundary, edge = edge, answered[before - 1] + rate.per if before else -math.inf
         if boundary + rate.per <= latest:  # ends the loop, at the latest when ``since`` is at the first answer
             return latest
-        # The older calls fade evenly during a window. They must have faded to the room that the newer calls leave.
+        # The weight of the older calls falls evenly during a window. The call must wait until their weight fits into
+        # the room that the newer calls leave.
         left = room - (len(answered) - since)
         faded = boundary + rate.per * (1 - left / (since - before) if left > 0 else 1)
         latest = max(latest, faded)
