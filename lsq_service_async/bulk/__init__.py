@@ -1,10 +1,10 @@
-"""Bulk runs: a run can be stopped or killed at any point, and the next one continues without sending a row twice.
+"""Bulk runs. A run can be stopped or killed at any time. The next run continues, and does not repeat finished rows.
 
 job.py               the run: the steps of each row, in order                           <- start reading here
 workers.py           the tasks that process rows
 journal.py           the state of each row; decisions between runs
 _journal_file.py     the SQLite file, and the checks that detect damage
-lookup.py            rows that may have been applied, and wait for their look-up
+lookup.py            the queue of a run, with the rows that wait for a look-up
 rows.py              rows from any iterable, each with a key and a digest
 columns.py           rows from the columns of a file, a database or a DataFrame
 progress.py          plan, outcomes, summary, rate and time left

@@ -1,9 +1,10 @@
 """The SQLite file of a journal: its format, its lock, and the checks that detect damage.
 
-The file holds the account, and for each row its key, digest, state and ticket number: no payload and no secret. SQLite
-keeps it consistent as long as its ``-journal`` file stays next to it. The sum over all rows detects a damaged file. It
-also detects a copy that was made during a commit and lacks the ``-journal`` file. Both raise ConfigurationError, so
-that no row is sent twice.
+The file contains the account and, for each row, an `Entry`. It contains no ticket content and no secret.
+
+SQLite keeps the file consistent as long as its ``-journal`` file stays next to it. The file also stores a sum over all
+rows. A wrong sum shows that the file is damaged, or that it is a copy that was made during a commit, without the
+``-journal`` file. Opening such a file raises ConfigurationError, so that no row is sent twice.
 """
 
 from __future__ import annotations
@@ -38,12 +39,13 @@ _HEADER = "CREATE TABLE journal (version INTEGER NOT NULL, operation TEXT NOT NU
 _TABLES = {("table", "rows", _ROWS), ("table", "journal", _HEADER)}
 _WRONG_TABLES = "its tables are not those of a journal"
 _NAMES_1 = {("table", "rows"), ("table", "journal"), ("index", "states")}
-# Every commit is synced; on macOS a plain fsync leaves data in the cache of the disk.
+# Every commit is synced to the disk. On macOS, a plain fsync leaves data in the cache of the disk.
 _DURABLE = "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON"
 _ROW = "SELECT * FROM rows WHERE key = ?"
-_SET_SUM = "UPDATE journal SET sum = ?"  # a signed 64-bit integer, the largest that SQLite can store
-_SET_IDENTITY = "PRAGMA user_version = {}"  # random; it changes if SQLite applies another journal's -journal file
-# The tables of version 1, with the columns of this version.
+_SET_SUM = "UPDATE journal SET sum = ?"  # the sum is a signed 64-bit integer, because SQLite has no larger type
+# A random number. It changes if SQLite applies the -journal file of another journal.
+_SET_IDENTITY = "PRAGMA user_version = {}"
+# Queries that return the tables of version 1 with the columns of this version.
 _ROWS_1 = """SELECT key, digest, state, original AS previous_digest, number, ticket_id, ticket_key, error,
     0 AS possible_duplicate, NULL AS reference, NULL AS sent_at, NULL AS above, NULL AS ended_at, NULL AS marker
     FROM main.rows"""
@@ -78,14 +80,16 @@ class State(enum.Enum):
 
 @attrs.frozen
 class Entry:
-    """A row as the journal stores it: the fields are the columns.
+    """A row as the journal stores it. The fields are the columns of the table.
 
-    ``previous_digest`` is the first digest of a row that was edited. ``error`` is the class of the last error;
-    for a failed row, the result of `journal.summary_of`. ``reference`` and ``sent_at`` (seconds since 1970) are those
-    of the last send. ``possible_duplicate`` is True for an unknown row if two attempts may have been applied. ``above``
-    is the highest ticket number that was known before the first send that may have been applied. ``ended_at`` is when
-    the last send ended; None if the ticket number is not from its answer. ``marker`` is the field in which the
-    reference was sent.
+    ``previous_digest`` is the first digest of a row that was edited. ``error`` is the class of the last error or, for a
+    failed row, the result of `journal.summary_of`. ``possible_duplicate`` is True if two attempts may have been
+    applied.
+
+    ``reference`` is the reference of the last send, and ``marker`` is the field in which the reference was sent.
+    ``sent_at`` and ``ended_at`` are the times when the last send began and ended, in seconds since 1970. ``ended_at``
+    is None if the ticket number is not from the answer of this send. ``above`` is the highest ticket number that was
+    known before the first send that may have been applied.
     """
 
     key: str
@@ -105,7 +109,7 @@ class Entry:
 
     @property
     def receipt(self) -> TicketReceipt | None:
-        """The receipt of a row that is done; None if the number of its ticket is not known."""
+        """The receipt of a row that is done. None if the number of its ticket is not known."""
         if self.number is None:
             return None
         doubled = self.possible_duplicate
@@ -119,12 +123,12 @@ class Entry:
 
 
 class JournalFile:
-    """The file of a journal. One process at a time locks and writes it; others may read it. All methods block."""
+    """The file of a journal. One process at a time can lock and write it; others may read it. All methods block."""
 
     def __init__(self, path: PathLike) -> None:
         self.path: str = checked_path(path)
         self.highest_number: int = 0
-        """The highest ticket number from an answer of the service. `open` reads it, and `Journal` updates it."""
+        """The highest ticket number in the answers of the service. `open` sets it, and `Journal` updates it."""
         self._sum = 0
         self._unlock: Callable[[], None] | None = None
         self._database: sqlite3.Connection | None = None
@@ -133,12 +137,14 @@ class JournalFile:
     def open(
         self, operation: str | None = None, account: str | None = None, now: float | None = None
     ) -> dict[State, int]:
-        """Lock the file, check all of it, and return how many rows are in each state.
+        """Lock the file, check all of it, and return the number of rows in each state.
 
-        With ``operation`` and ``account``, for a run, the file is created if it does not exist, and rows that the last
-        run left in flight become unknown, with ``now`` as their end. Without them, the file must exist, and may belong
-        to any run. A file of version 1 is upgraded. Raises ConfigurationError if another run uses the file, if it is
-        damaged or not a journal, or if it belongs to another operation or account.
+        A run passes all three arguments. Then the file is created if it does not exist. Rows that the last run left in
+        flight become unknown, with ``now`` as ``ended_at``. Without the arguments, the file must exist, and may belong
+        to any run.
+
+        A file of version 1 is upgraded. Raises ConfigurationError if another run uses the file, if the file is damaged
+        or not a journal, or if it belongs to another operation or account.
         """
         try:
             with reading(self.path):
@@ -146,8 +152,8 @@ class JournalFile:
                 if operation is not None and not os.path.exists(self.path):
                     self._create(operation, account)
                 if has_wal := _size_of(f"{self.path}-wal") > 0:
-                    _connect(self.path, mode="ro").close()  # checks the file before SQLite moves the -wal file into it
-                # A reader, such as a backup, may delay a commit.
+                    _connect(self.path, mode="ro").close()  # checks the file before SQLite merges the -wal file
+                # A commit may have to wait for a reader, such as a backup.
                 self._database = database = _connect(self.path, timeout=30.0)
                 database.executescript(_DURABLE)
                 if _value(database, "PRAGMA integrity_check(1)") != "ok":
@@ -164,11 +170,11 @@ class JournalFile:
             raise
 
     def close(self) -> None:
-        """Release the file. Calling it again does nothing."""
+        """Close the database and unlock the file. Another call does nothing."""
         database, self._database, unlock, self._unlock = self._database, None, self._unlock, None
         try:
             if database is not None:
-                with closing(database), suppress(*_FOREIGN_ERRORS):  # a -journal file that is not empty has to stay
+                with closing(database), suppress(*_FOREIGN_ERRORS):  # a -journal file with data must stay
                     if _value(database, "PRAGMA journal_mode") == "truncate":
                         database.execute("PRAGMA journal_mode = DELETE")  # removes the empty -journal file
         finally:
@@ -176,14 +182,15 @@ class JournalFile:
                 unlock()
 
     def query(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Call a function that reads the database, which is its first argument."""
+        """Call a function that reads the database. The database is its first argument."""
         with self._use() as database:
             return function(database, *arguments)
 
     def write(self, entries: Iterable[Entry]) -> None:
-        """Insert or replace entries in one transaction. When this returns, all are durable; if it raises, none is.
+        """Insert or replace entries in one transaction.
 
-        It raises too if another process has written to the file, which a removed lock file or a hard link allows.
+        When this returns, all entries are durable. If it raises, no entry is stored. It also raises if another process
+        has written to the file. That is possible only if the lock file was removed, or if the file has a hard link.
         """
         with self._use() as database:
             total = self._sum
@@ -193,7 +200,7 @@ class JournalFile:
                     database.execute(
                         "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", entry.as_row()
                     )
-                    # As it is stored: SQLite converts values, such as a key of a subclass of str.
+                    # The stored row is hashed, because SQLite converts values, such as a key of a subclass of str.
                     new = database.execute(_ROW, (entry.key,)).fetchone()
                     total += _hash(new) - (_hash(old) if old else 0)
                 if _value(database, "SELECT sum FROM journal") != c_int64(self._sum).value:
@@ -203,7 +210,7 @@ class JournalFile:
 
     @contextmanager
     def _use(self) -> Iterator[sqlite3.Connection]:
-        """Yield the open database. After an error it can only be closed, because changes may be missing from it."""
+        """Yield the open database. After an error, this always raises, because changes may be missing from the file."""
         if self._database is None or self._failure is not None:
             raise LSQServiceError(self._failure or f"The journal {self.path!r} is closed.")
         try:
@@ -215,14 +222,14 @@ class JournalFile:
             raise LSQServiceError(self._failure) from error
 
     def _acquire_lock(self) -> None:
-        # A separate file is locked, because closing any descriptor of the journal would release all POSIX locks of this
-        # process on it, including SQLite's.
+        # The lock is on a separate file. If this process closed any descriptor of the journal, the system would release
+        # all POSIX locks of the process on the journal, including those of SQLite.
         self._unlock = lock_private_file(f"{self.path}.lock")
         if self._unlock is None:
             raise ConfigurationError(f"Another run uses the journal {self.path!r}. Wait until it ends, or stop it.")
 
     def _create(self, operation: str, account: str | None) -> None:
-        """Write a new file under another name, then rename it. So an empty file is an error and never a new journal."""
+        """Write a new file under another name, then rename it. An empty file is therefore never a new journal."""
         for path in (f"{self.path}-journal", f"{self.path}-wal"):
             if _size_of(path):
                 text = f"The journal {self.path!r} is missing, but {path!r} exists."
@@ -250,7 +257,7 @@ class JournalFile:
                 os.close(folder)
 
     def _check_format(self, database: sqlite3.Connection, operation: str | None, *, has_wal: bool) -> None:
-        """Check the tables, upgrade them if they are of version 1, and make every commit durable."""
+        """Check the tables, upgrade tables of version 1, and choose the mode in which every commit is durable."""
         tables = set(database.execute("SELECT type, name, sql FROM sqlite_master"))
         version = _value(database, "SELECT version FROM journal") if tables else 1
         check_version(self.path, version)
@@ -271,21 +278,21 @@ class JournalFile:
         if operation not in (None, found := _value(database, "SELECT operation FROM journal")):
             text = f"The journal {self.path!r} belongs to a run in which tickets were {found}. Use another file."
             raise ConfigurationError(text)
-        # DELETE would not sync the end of a transaction. The pragma returns the mode that is in effect.
+        # The mode DELETE would not sync the end of a transaction. The pragma returns the mode that is in effect.
         if _value(database, "PRAGMA journal_mode = TRUNCATE") != "truncate":
             raise _unusable(self.path, "SQLite does not support a rollback journal here")
 
     def _check_rows(self, database: sqlite3.Connection, account: str | None) -> Counter[State]:
-        """Compare the header and the rows with their sum, and the account with that of the run. Count the rows."""
+        """Check the sum over the header and the rows, and the account. Return the number of rows in each state."""
         [(*header, stored)] = database.execute("SELECT version, operation, account, sum FROM journal")
         total, states = _hash(header), Counter[State]()
         for row in database.execute("SELECT * FROM rows"):
             total += _hash(row)
             states[State(row[2])] += 1
-            if row[12] is not None:  # from its answer; a number from a person or a look-up may be wrong
+            if row[12] is not None:  # from an answer; a number from a person or a look-up may be wrong
                 self.highest_number = max(self.highest_number, as_number(row[4]))
         if stored != c_int64(total).value:
-            raise _unusable(self.path, "its rows do not match their sum")
+            raise _unusable(self.path, "its rows do not match the sum that it stores")
         if account is not None:
             check_account(self.path, header[2], account)
             if header[2] is None:
@@ -293,7 +300,7 @@ class JournalFile:
                 with _transaction(database):
                     database.execute("UPDATE journal SET account = ?", (account,))
                     database.execute(_SET_SUM, (c_int64(total).value,))
-                text = "The journal %r was written by an earlier version, without its account. It now belongs to %s."
+                text = "The journal %r has no account, because an earlier version wrote it. It now belongs to %s."
                 logger.warning(text, self.path, account)
         self._sum = total
         return states
@@ -302,18 +309,21 @@ class JournalFile:
 def checked_path(path: PathLike) -> str:
     """Return the absolute path of a journal.
 
-    Raises ConfigurationError for anything that is not a regular file, and if another user could have changed it.
+    Raises ConfigurationError if it is not a regular file, or if another user could have changed the file.
     """
     name = file_name(path)
     if os.path.lexists(name):
         if not os.path.isfile(name):
-            raise ConfigurationError(f"A journal is a regular file, and {name!r} is not one. Name another file.")
+            raise ConfigurationError(f"{name!r} is not a regular file, so it cannot be a journal. Name another file.")
         check_private_database(name)
     return os.path.realpath(name)
 
 
 def _size_of(path: str) -> int:
-    """Return the size of a side file; 0 if it does not exist, or if the run that used it has just removed it."""
+    """Return the size of a -journal or -wal file.
+
+    Returns 0 if the file does not exist, or if the run that used it has just removed it.
+    """
     try:
         return os.path.getsize(path)
     except FileNotFoundError:
@@ -321,18 +331,18 @@ def _size_of(path: str) -> int:
 
 
 def _open_sqlite(path: str, options: str, timeout: float = 5.0) -> sqlite3.Connection:
-    """Open an existing database, whatever its name."""
+    """Open an existing database. Its name may contain any characters."""
     return sqlite3.connect(f"{Path(path).as_uri()}?{options}", uri=True, timeout=timeout, isolation_level=None)
 
 
 def _connect(path: str, *, mode: str = "rw", timeout: float = 5.0) -> sqlite3.Connection:
-    """Open a journal, and check that it is one and that its side files are its own.
+    """Open a journal. Check that it is a journal, and that the -journal and -wal files next to it are its own.
 
-    Its header is first read without the side files, because SQLite may write to the file when it opens it.
+    The header is first read without these files, because SQLite may use them to change the journal.
     """
     if not check_private_database(path).st_size:
         raise _unusable(path, "it is empty")
-    # Not with `open`: closing another descriptor of the file would release the locks of SQLite in this process.
+    # SQLite reads the header. If `open` read it, closing the file would release the locks of SQLite in this process.
     with closing(_open_sqlite(path, "mode=ro&immutable=1")) as header:
         try:
             application, identity = _value(header, "PRAGMA application_id"), _value(header, "PRAGMA user_version")
@@ -347,14 +357,14 @@ def _connect(path: str, *, mode: str = "rw", timeout: float = 5.0) -> sqlite3.Co
         if identity:
             is_foreign = _value(database, "PRAGMA user_version") != identity
             if is_foreign and mode == "rw":
-                # The file now has rows of the other journal, which must not be taken for its own later.
+                # SQLite has just copied rows of the other journal into this one. Version 0 marks it as unusable.
                 database.execute("UPDATE journal SET version = 0")
         else:
-            is_foreign = _size_of(f"{path}-journal") > 0  # version 1 has no such file
+            is_foreign = _size_of(f"{path}-journal") > 0  # a journal of version 1 has no such file
         if is_foreign:
             raise _unusable(path, _FOREIGN)
         if _value(database, "SELECT count(*) FROM sqlite_master WHERE type NOT IN ('table', 'index')"):
-            raise _unusable(path, _WRONG_TABLES)  # before a view or a trigger could run
+            raise _unusable(path, _WRONG_TABLES)  # raised before a view or a trigger can run
     except BaseException:
         database.close()
         raise
@@ -362,12 +372,16 @@ def _connect(path: str, *, mode: str = "rw", timeout: float = 5.0) -> sqlite3.Co
 
 
 def open_for_reading(path: str) -> sqlite3.Connection:
-    """Open a journal that a run may be writing. One that does not exist has no rows; version 1 looks like version 2."""
+    """Open a journal that a run may be writing.
+
+    A journal that does not exist has no rows. A journal of version 1 is read as version 2.
+    """
     if not os.path.exists(path):
         database = sqlite3.connect(":memory:")
         database.executescript(f"{_ROWS}; {_HEADER}")
         return database
-    # Read-only if there is a -wal file, so that it stays: it proves to the next run that no rows are missing.
+    # With a -wal file, the journal is opened read-only, so that this file stays. The next run needs the -wal file to
+    # see that no rows are missing.
     database = _connect(path, mode="ro" if os.path.exists(f"{path}-wal") else "rw")
     try:
         version = _value(database, "SELECT version FROM journal")
@@ -381,14 +395,14 @@ def open_for_reading(path: str) -> sqlite3.Connection:
 
 
 def entry_of(database: sqlite3.Connection, key: str) -> Entry | None:
-    """Return the entry of a key."""
+    """Return the entry of a key, or None."""
     row = database.execute(_ROW, (key,)).fetchone()
     return Entry(*row) if row else None
 
 
 @contextmanager
 def reading(path: str) -> Iterator[None]:
-    """Raise the errors that a damaged or missing file can cause as ConfigurationError."""
+    """Convert the errors of a damaged or missing file to ConfigurationError."""
     try:
         yield
     except LSQServiceError:
@@ -400,7 +414,7 @@ def reading(path: str) -> Iterator[None]:
 
 
 def check_version(path: str, version: object) -> None:
-    """Raise ConfigurationError for a journal of a newer version, or that was mixed with another one."""
+    """Raise ConfigurationError for a journal of a newer version, and for one that has rows of another journal."""
     if version == 0:
         raise _unusable(path, _FOREIGN)
     if version not in (1, _VERSION):
@@ -416,14 +430,14 @@ def check_account(path: str, found: str | None, account: str) -> None:
 
 
 def as_number(number: str | None) -> int:
-    """Return a ticket number as an int; 0 for None and for text that is not a number."""
+    """Return a ticket number as an int. 0 for None, and for text that is not a number."""
     return int(number) if number is not None and number.isdecimal() and len(number) <= 18 else 0
 
 
 def _unusable(path: str, reason: str) -> ConfigurationError:
     return ConfigurationError(
         f"The journal {path!r} cannot be used: {reason}. Nothing was sent. If the file is damaged, restore a copy that "
-        "was made after its last run, together with its -journal file. An older copy would send rows twice. "
+        "was made after its last run, together with its -journal file. With an older copy, rows would be sent twice. "
         "Without such a copy, find out which rows were applied, and run the others with a new journal."
     )
 
@@ -441,11 +455,11 @@ def _transaction(database: sqlite3.Connection) -> Iterator[None]:
 
 
 def _value(database: sqlite3.Connection, query: str) -> Any:
-    """The only value that a query returns."""
+    """Return the only value of the result of a query."""
     [(value,)] = database.execute(query)
     return value
 
 
 def _hash(row: Iterable[Any]) -> int:
-    """Hash a row to 64 bits. It is written as ASCII, because ``repr`` depends on the Unicode version of Python."""
+    """Hash a row to 64 bits. `ascii` is used, because the result of `repr` depends on the Unicode version of Python."""
     return int.from_bytes(blake2b(ascii(tuple(row)).encode(), digest_size=8).digest(), "big")

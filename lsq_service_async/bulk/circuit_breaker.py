@@ -22,11 +22,12 @@ from ..errors import (
 
 
 class CircuitBreaker:
-    """Opens after ``threshold`` consecutive failures that the row did not cause, or after one 401 or 403.
+    """Opens after ``threshold`` consecutive failures that the rows did not cause, or after one 401 or 403.
 
-    While it is open, no row is started, and one worker at a time probes the service with a read. The first probe is
-    sent at once, the next after ``first_pause`` seconds, then after twice as long each time, up to ``longest_pause``.
-    Once a quota is used up, it stays open, and no more rows are started.
+    While the circuit breaker is open, no row is started, and one worker at a time probes the service with a read. The
+    first probe is sent at once, and the second after ``first_pause`` seconds. Each further pause is twice as long, up
+    to ``longest_pause`` seconds. After a quota is used up, the circuit breaker stays open, and no more rows are
+    started.
     """
 
     def __init__(
@@ -60,9 +61,10 @@ class CircuitBreaker:
             self._failures = 0
 
     async def wait_until_closed(self) -> None:
-        """Return when rows may be sent.
+        """Wait until rows may be sent.
 
-        Raises AuthenticationError or PermissionDeniedError for wrong keys, and RateLimitError if a quota is used up.
+        Raises AuthenticationError or PermissionDeniedError if the service rejects the access keys, and RateLimitError
+        if a quota is used up.
         """
         async with self._probing:
             pause = 0.0
@@ -81,7 +83,7 @@ class CircuitBreaker:
                     await asyncio.sleep(pause)
                     continue
                 except APIStatusError:
-                    pass  # the service works: a 404 is expected, as the ticket that the probe reads need not exist
+                    pass  # the service works; a 404 is normal, because the ticket of the probe may not exist
                 self._failures = 0
             if pause:
                 logger.warning("The service works again. The run continues.")

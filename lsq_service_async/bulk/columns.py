@@ -1,4 +1,4 @@
-"""Turns columns, from a file, a database or options, into tickets and rows. Reads and sends nothing."""
+"""Makes tickets and rows from named values, such as the columns of a file, a database or a DataFrame."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _SCIENTIFIC = re.compile(r"\s*\+?[0-9]+(?:[.,][0-9]*)?[eE]\+?[0-9]+\s*")
 
 
 class ColumnError(ValueError):
-    """A column has a name or a value that cannot be used. The message contains the fix."""
+    """A name or a value of a column cannot be used. The message contains the correction."""
 
     def __init__(self, column: object, message: str) -> None:
         name = column if isinstance(column, str) and column.isprintable() else shown(column)
@@ -46,7 +46,7 @@ class ColumnError(ValueError):
 
 
 def field_names(ticket_type: TicketType) -> tuple[str, ...]:
-    """The fields with a Python name, such as title and lead_email."""
+    """Return the names of the attributes of a ticket, such as title and lead_email, without ``fields``."""
     return tuple(field.name for field in attrs.fields(ticket_type) if field.name != "fields")
 
 
@@ -54,11 +54,11 @@ _TEXTS = {KEY, TARGET, *field_names(NewTicket)} - {_DUE_DATE}
 
 
 def fields_of(names: Iterable[Any], ticket_type: TicketType, *, in_file: bool = False) -> tuple[str, ...]:
-    """Return the field, the reserved column or the schema name that each column stands for.
+    """Return the meaning of each column: a field with a Python name, a reserved column, or a schema name.
 
-    "Lead Email", "lead-email" and "LEAD_EMAIL" stand for lead_email. Every other name must be a schema name, such as
-    CustomData.SRC_CS_2, which only the account can check. Raises ColumnError for a name that is neither, or that stands
-    for the same field as another one.
+    "Lead Email", "lead-email" and "LEAD_EMAIL" mean lead_email. Every other name must have the form of a schema name,
+    such as CustomData.SRC_CS_2. Only the account knows which schema names exist. Reserved columns are accepted only
+    with ``in_file``. Raises ColumnError for any other name, and for two names that mean the same field.
     """
     known = _known(ticket_type is TicketUpdate, in_file)
     found: dict[str, str] = {}
@@ -77,7 +77,7 @@ def fields_of(names: Iterable[Any], ticket_type: TicketType, *, in_file: bool = 
 
 @lru_cache
 def _known(is_update: bool, in_file: bool) -> Mapping[str, str]:
-    """Return the fields and reserved columns that have a Python name, by their folded names."""
+    """Return the fields with a Python name and the reserved columns, by their folded names."""
     reserved = [name for name in RESERVED if in_file and (is_update or name != TARGET)]
     return {_folded(name): name for name in (*field_names(TicketUpdate if is_update else NewTicket), *reserved)}
 
@@ -103,9 +103,9 @@ def _schema_name(name: str, known: Mapping[str, str]) -> str:
 def make_ticket(
     record: Mapping[str, Any], ticket_type: TicketType, zone: tzinfo | None = None
 ) -> NewTicket | TicketUpdate:
-    """Return a ticket with all values that are not empty. The names of *record* are those of `fields_of`.
+    """Return a ticket with all values that are not empty. *record* has the names that `fields_of` returns.
 
-    Dates without a time zone are in *zone*. Raises ColumnError for a value that cannot be sent.
+    *zone* is the time zone of dates that have none. Raises ColumnError for a value that cannot be sent.
     """
     names = field_names(ticket_type)
     named: dict[str, Any] = {}
@@ -117,7 +117,7 @@ def make_ticket(
 
 
 def _checked(name: str, value: Any, zone: tzinfo | None, *, is_text: bool) -> Any:
-    """Return a value as it is put into a ticket."""
+    """Check a value. Return it in the form in which a ticket takes it."""
     if isinstance(value, str):
         check_text(name, value)
     if name == _DUE_DATE:
@@ -161,15 +161,15 @@ def _due_date(value: Any, zone: tzinfo | None) -> datetime | None:
 def _in_zone(name: str, moment: datetime, zone: tzinfo | None) -> datetime:
     if moment.tzinfo is not None or zone is not None:
         return moment if moment.tzinfo else moment.replace(tzinfo=zone)
-    text = f"{str(moment)!r} has no time zone; {_LIKE_THIS}, or name the zone of such dates"
+    text = f"{str(moment)!r} has no time zone; {_LIKE_THIS}, or set the time zone of such dates"
     raise ColumnError(name, f"{text} (--time-zone, LSQ_TIME_ZONE, or time_zone= in a program)")
 
 
 def attachments_of(record: Mapping[str, Any], attach: Attach) -> tuple[Attachable, ...]:
-    """Return the attachments of a record. *attach* is called with each path.
+    """Return the attachments of a record. *attach* makes an attachment from a path.
 
-    The paths are a list, or text in which `;` separates them and double quotes enclose a path that contains `;`.
-    A `Path` or an `Attachment` in the list is returned unchanged.
+    The record has a list of paths, or a text with paths that are separated by ``;``. In the text, double quotes enclose
+    a path that contains ``;``. A `Path` or an `Attachment` in a list is returned unchanged.
     """
     given = () if record.get(FILES) is None else record[FILES]
     try:
@@ -189,7 +189,10 @@ def attachments_of(record: Mapping[str, Any], attach: Attach) -> tuple[Attachabl
 
 
 def text_value(record: Mapping[str, Any], name: str) -> str | None:
-    """Return a key or ticket number as text (JSON may have a number); None if the column is empty or missing."""
+    """Return a key or a ticket number as text. The value may be a number, as in JSON.
+
+    Returns None if the column is empty or missing.
+    """
     value = record.get(name)
     if isinstance(value, bool) or not isinstance(value, str | int | None):
         raise ColumnError(name, f"expected text, not {type(value).__name__}; {_AS_TEXT}")
@@ -202,7 +205,7 @@ def text_value(record: Mapping[str, Any], name: str) -> str | None:
 def row_arguments(
     record: Mapping[str, Any], ticket_type: TicketType, attach: Attach, zone: tzinfo | None
 ) -> dict[str, Any]:
-    """Return the arguments of a `BulkRow`. The names of *record* are those of `fields_of`."""
+    """Return the arguments of a `BulkRow`. *record* has the names that `fields_of` returns."""
     key, target = text_value(record, KEY), text_value(record, TARGET)
     if key and len(key) > KEY_LENGTH:
         raise ColumnError(KEY, f"{len(key)} characters; a key has at most {KEY_LENGTH}")
@@ -224,15 +227,17 @@ def rows_from(
     """Make a row from each record of a ``csv.DictReader``, a list of ``sqlite3.Row``, a pandas or polars DataFrame, ...
 
     A record has names like the columns of a file: ``title``, "Lead Email", ``CustomData.SRC_CS_2``. ``key`` is the name
-    of the column that identifies a row. ``columns`` maps names that differ, such as ``{"Subject": "title"}``, and None
-    leaves a column out. Values that are None, NaN, NaT or empty are absent. Numbers become text in text fields. A date
-    without a time zone is in ``time_zone``.
+    of the column that identifies a row. ``columns`` renames columns that have other names, as in
+    ``{"Subject": "title"}``. The value None leaves a column out.
 
-    Text in the column ``attachments`` names files below the folder ``attachments_from``. A `Path` or an `Attachment` in
-    a list is used as it is.
+    Values that are None, NaN, NaT or empty text are left out. In text fields, numbers become text. ``time_zone`` is the
+    time zone of dates that have none.
 
-    Rows are made one at a time, while they are sent. InvalidRequestError names the record that cannot be used. To check
-    all records before any is sent, pass ``list(rows_from(...))`` to `create`.
+    Text in the column ``attachments`` names files in the folder ``attachments_from`` or below it. The column may also
+    have a list. A `Path` or an `Attachment` in the list is used unchanged, and can be in any folder.
+
+    Rows are made one at a time, while they are sent. A record that cannot be used raises InvalidRequestError
+    with the number of the record. To check all records before any is sent, pass ``list(rows_from(...))`` to `create`.
     """
     if operation not in ("create", "update"):
         raise InvalidRequestError(f'operation must be "create" or "update", not {shown(operation)}.')
@@ -250,12 +255,12 @@ def rows_from(
             records = records.to_dicts()
         elif hasattr(records, "to_dict"):  # pandas
             names, records = getattr(records, "columns", ()), records.to_dict("records")
-    except Exception as error:  # it is a Series or a class
+    except Exception as error:  # for example, it is a Series or a class
         raise InvalidRequestError(f"records must be a DataFrame, not {shown(records)}: {error}") from None
     if not isinstance(records, Iterable):
         raise InvalidRequestError(f"records must be a synchronous iterable of mappings, not {shown(records)}")
     renamed = {**(columns or {}), **({} if key is None else {key: KEY})}
-    for name, count in Counter(names).items():  # a record has the last one only
+    for name, count in Counter(names).items():  # a record has only the last of them
         if count > 1 and renamed.get(_unmarked(name), "") is not None:
             raise InvalidRequestError(f"{count} columns have the name {shown(name)}; rename or remove all but one.")
     ticket_type = NewTicket if operation == "create" else TicketUpdate
@@ -287,25 +292,25 @@ def _rows(
 
 
 def _unmarked(name: Any) -> Any:
-    """Return a name without the byte order mark that csv.DictReader leaves in the first one."""
+    """Return a name without a byte order mark, which csv.DictReader leaves in the first name."""
     return name.removeprefix("\ufeff") if isinstance(name, str) else name
 
 
 def cells_of(fields: Iterable[str], values: Sequence[Any]) -> dict[str, Any]:
-    """Return the values of a workbook, a database or a DataFrame that are present, as Python's own types.
+    """Convert values of a workbook, a database or a DataFrame to Python's own types. Absent values are left out.
 
-    Whole numbers that are stored as float become int, and numbers in text fields become text, unless they have so many
-    digits that a spreadsheet rounds them.
+    Whole numbers that are stored as float become int. Numbers in text fields become text. A float with so many digits
+    that a spreadsheet rounds it stays a float.
     """
     return {name: _plain(name, value) for name, value in zip(fields, values, strict=False) if not _is_absent(value)}
 
 
 def _is_absent(value: Any) -> bool:
     try:
-        return value is None or bool(value == "") or bool(value != value)  # as NaN and NaT are
-    except (TypeError, ArithmeticError):  # NA of pandas has no truth value, sNaN of Decimal compares with nothing
+        return value is None or bool(value == "") or bool(value != value)  # NaN and NaT do not equal themselves
+    except (TypeError, ArithmeticError):  # pandas.NA has no truth value; a signaling NaN of Decimal cannot be compared
         return True
-    except ValueError:  # an array of numpy has none either
+    except ValueError:  # an array of numpy has no truth value either
         return False
 
 
@@ -317,17 +322,17 @@ def _plain(name: str, value: Any) -> Any:
     if hasattr(value, "to_pydatetime"):  # a Timestamp of pandas
         value = value.to_pydatetime(warn=False)
     if isinstance(value, float) and name in _TEXTS and abs(value) >= _ROUNDED:
-        return value  # its last digits may be wrong, so the row is refused
+        return value  # its last digits may be wrong; a text field does not accept a float
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if isinstance(value, int) and value.bit_length() > 1024:  # as large as a float can be
+    if isinstance(value, int) and value.bit_length() > 1024:  # larger than any float
         raise ColumnError(name, "the number is too large to be sent; make it text")
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return str(value) if isinstance(value, Decimal | UUID) or (is_number and name in _TEXTS) else value
 
 
 def time_zone_of(given: str | tzinfo | None) -> tzinfo | None:
-    """Return a time zone by its name. Raises InvalidRequestError for a name that is not known."""
+    """Return a time zone by its name. Raises InvalidRequestError for an unknown name."""
     zone = None if given is None else to_time_zone(given)
     if not isinstance(zone, tzinfo | None):
         raise InvalidRequestError(f"time_zone must be a tzinfo or a name such as 'Asia/Kolkata', not {shown(given)}")

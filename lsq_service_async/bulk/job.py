@@ -1,4 +1,7 @@
-"""A bulk run: workers pull rows, every row gets one outcome, and no row is sent before its intent is in the journal."""
+"""A bulk run. Workers pull rows, and every row gets one outcome.
+
+Before a row is sent, the journal stores it as in flight.
+"""
 
 from __future__ import annotations
 
@@ -26,17 +29,20 @@ OnUnknown = Literal["skip", "stop", "resend"] | Lookup | Reconcile
 Operation = Callable[[BulkRow, Callable[[str, bool], Awaitable[None]], str | None], Awaitable[TicketReceipt]]
 """Sends one row, and returns its receipt.
 
-The second argument is awaited before each attempt, with the reference of the call and whether an earlier attempt of the
-call may have been applied. The third argument is this reference; None makes a new one.
+The second argument is an async function that is called before each attempt. It takes the reference of the call, and
+whether an earlier attempt of the call may have been applied. The third argument is the reference to use. With None, the
+call gets a new reference.
 """
-_MOST_WORKERS = 100  # rows in memory and requests in flight; more would not make a run faster
+_MOST_WORKERS = 100  # each has a row in memory and a request in flight; more would not make a run faster
 
 
 @attrs.frozen(kw_only=True)
 class Setup:
-    """The parts of a client that a job uses. The client awaits the functions in ``before_closing`` before it closes.
+    """The parts of a client that a job uses.
 
-    ``marker`` is the field that carries the references of creates. ``now`` returns seconds since 1970 and never jumps.
+    ``marker`` is the field in which creates send their reference, or None. ``now`` returns the seconds since 1970, and
+    is not affected when the system clock is set. The client awaits the functions in ``before_closing`` before it
+    closes.
     """
 
     verb: Verb
@@ -52,14 +58,16 @@ class Setup:
 
 
 class BulkJob:
-    """One run. ``async for outcome in job`` yields one `RowOutcome` for each row, in order of completion.
+    """One bulk run. ``async for outcome in job`` yields one `RowOutcome` for each row, in order of completion.
 
-    A job can be iterated once; make another job with the same journal to continue.
+    A job can be iterated once. To continue, make another job with the same journal.
 
-    If the loop is left early, or `stop` is called, no new row begins; rows in flight end, and their results are stored.
-    The next run with the same journal continues from there. After a ``break`` or an exception, Python closes the loop a
-    little later. To start the next run at once, use ``async with contextlib.aclosing(aiter(job)) as outcomes``, which
-    waits until the journal is released.
+    If you leave the loop early or call `stop`, no new row is started. Rows in flight are completed, and their results
+    are stored. The next run with the same journal continues from there.
+
+    After a ``break`` or an exception, Python closes the iterator a little later. The journal is released only then. To
+    start the next run at once, use ``async with contextlib.aclosing(aiter(job)) as outcomes``. When this block has
+    ended, the journal is released.
     """
 
     def __init__(
@@ -102,9 +110,10 @@ class BulkJob:
         self._recorded = asyncio.Event()
 
     def plan(self) -> Plan:
-        """The calls and seconds of a run that begins now, with those of look-ups. Blocks while it reads the journal.
+        """Return the calls and seconds of a run that begins now, including its look-ups.
 
-        Raises ConfigurationError if the journal belongs to another account.
+        Blocks while it reads the journal. Raises ConfigurationError if the journal cannot be read or belongs to another
+        account.
         """
         path = self._journal.path
         check_account(path, account_in(path), self._setup.account)
@@ -116,13 +125,14 @@ class BulkJob:
         return self._progress.plan(states, self._seconds_per_call, reads)
 
     def summary(self) -> Summary:
-        """The number of rows in each state so far."""
+        """Return the number of rows in each state so far."""
         return self._progress.summary()
 
     def eta(self) -> float | None:
-        """Seconds until the last call is sent, at the rate limit; None if the length of the input is not known.
+        """Return the seconds until the last call is sent, if calls are sent as fast as the rate limit allows.
 
-        Call it in the event loop of the client, because it depends on the calls that wait there.
+        Returns None if the length of the input is not known. Call this in the event loop of the client, because the
+        calculation reads the state of the client's limiter.
         """
         left: float | None = 0 if self._only_look_up else self._progress.remaining()
         if left is None or not (left := left + (self._queue.reads() if self._queue is not None else 0)):
@@ -131,13 +141,16 @@ class BulkJob:
         return first + (left - 1) * self._seconds_per_call
 
     def rate(self) -> float:
-        """Rows per second since the first one was sent; 0.0 until then. Skipped rows do not count."""
+        """Return the rows sent per second, from the first send to the last stored result.
+
+        The rate is 0.0 until the first result. Skipped rows do not count.
+        """
         return self._progress.per_second()
 
     def stop(self) -> None:
-        """Begin no new row. The loop over the job ends when the rows in flight have ended.
+        """Start no new row. The ``async for`` loop over the job ends when the rows in flight are completed.
 
-        Call it in the event loop of the run; from another thread, use ``loop.call_soon_threadsafe(job.stop)``.
+        Call this in the event loop of the run. From another thread, use ``loop.call_soon_threadsafe(job.stop)``.
         """
         self._pool.stop()
 
@@ -151,14 +164,14 @@ class BulkJob:
         try:
             states = await self._journal.open()
             self._progress.run_started(states)
-            if states:  # calls of an earlier run may still count against the limit
+            if states:  # calls of an earlier run may still count against the rate limit
                 self._sends_from = asyncio.get_running_loop().time() + self._setup.rate_limit.per
             if self._queue is not None:
                 self._queue.look_ups.remember(*await self._journal.numbers())
             async for outcome in self._pool.results():
                 self._progress.outcome_delivered(outcome)
                 yield outcome
-            for unknown in self._queue.left() if self._queue is not None else ():  # if the run was stopped
+            for unknown in self._queue.left() if self._queue is not None else ():  # the run was stopped
                 outcome = RowOutcome(unknown.entry.key, "unknown", None, unknown.error, unknown.row.given)
                 self._progress.outcome_delivered(outcome)
                 yield outcome
@@ -167,13 +180,16 @@ class BulkJob:
             await asyncio.shield(self._ending)
 
     async def _end(self) -> None:
-        """Wait for rows in flight and store their results, even if the caller is cancelled again."""
+        """Complete the rows in flight and close the journal. This task continues even if the caller is cancelled."""
         await self._pool.aclose()
         await self._journal.aclose()
         self._setup.before_closing.discard(self._wait_until_recorded)
 
     async def _wait_until_recorded(self) -> None:
-        """Wait until all results are in the journal and, if the loop was left, until the journal is closed."""
+        """Wait until the results of all rows in flight are in the journal.
+
+        If the loop over the job was left, also wait until the journal is closed.
+        """
         while self._progress.in_flight:
             self._recorded.clear()
             await self._recorded.wait()
@@ -185,7 +201,10 @@ class BulkJob:
         return await (anext(self._rows, None) if self._queue is None else self._queue.pull())
 
     async def _process(self, item: Row | UnknownRow) -> RowOutcome | None:
-        """Return the outcome of a row. None if it waits for a look-up, or if the run only looks rows up."""
+        """Return the outcome of a row.
+
+        Return None if the row waits for a look-up, or if the run only looks up rows and this row needs no look-up.
+        """
         try:
             if isinstance(item, UnknownRow):
                 outcome, row = await self._look_up(item), item.row
@@ -216,14 +235,14 @@ class BulkJob:
         return await self._send(row, entry)
 
     def _leave(self, row: Row, entry: Entry, error: LSQServiceError, *, is_earlier: bool = False) -> RowOutcome | None:
-        """Return the outcome of a row that may have been applied; None if it waits for a look-up."""
+        """Return the outcome of a row that may have been applied, or None if the row now waits for a look-up."""
         if self._queue is not None:
             self._queue.add(row, entry, error, is_earlier=is_earlier)
             return None
         if self._on_unknown == "stop":
             if is_earlier:
                 text = f"Row {entry.key!r} may have been applied by an earlier run."
-                text += " Decide with resolve() or `bulk unknown`."
+                text += " Use resolve() or `bulk unknown` to decide whether it was."
                 raise LSQServiceError(text, reference=entry.reference, safe_to_repeat=False)
             logger.warning("The run stops, because row %r may have been applied (on_unknown is stop).", entry.key)
             self.stop()
@@ -231,7 +250,7 @@ class BulkJob:
 
     async def _look_up(self, unknown: UnknownRow) -> RowOutcome | None:
         """Look up a row that may have been applied, and send it if it was not."""
-        assert self._queue is not None  # noqa: S101 -- the row comes from it
+        assert self._queue is not None  # noqa: S101 -- the row comes from this queue
         row, entry = unknown.row, unknown.entry
         pending = attrs.evolve(entry, state=State.PENDING, possible_duplicate=False)
         try:
@@ -251,7 +270,7 @@ class BulkJob:
             await self._journal.record(pending, State.PENDING, is_answer=False)
             text = f"Row {entry.key!r} was not applied. The next run sends it."
             return RowOutcome(entry.key, "failed", None, NotSentError(text, reference=entry.reference))
-        text = f"{unknown.error} Looking it up had no certain result: {verdict.reason}."
+        text = f"{unknown.error} A look-up had no certain result: {verdict.reason}."
         unknown.error.args = (printable(text, 4000),)
         return RowOutcome(entry.key, "unknown", None, unknown.error)
 
@@ -265,7 +284,7 @@ class BulkJob:
         return self._leave(row, stored, outcome.error)
 
     async def _send_once(self, row: Row, entry: Entry) -> tuple[RowOutcome, Entry]:
-        """Send a row, and return its outcome and its new entry in the journal."""
+        """Send a row once, and return its outcome and its new entry in the journal."""
         key, verb, sent = entry.key, self._setup.verb, entry
 
         async def before_send(reference: str, is_doubtful: bool) -> None:
@@ -280,13 +299,14 @@ class BulkJob:
 
         await self._wait_for_earlier_calls()
         try:
-            # A row keeps its reference, so that a look-up recognises the ticket of each of its sends by the marker.
+            # With a marker field, each send of a row has the same reference. By this reference, a look-up recognizes
+            # the ticket, whichever send created it.
             reference = entry.reference if self._setup.marker is not None else None
             receipt = await self._setup.send(row.given, before_send, reference)
         except LSQServiceError as error:
             if sent is entry and not isinstance(error, NotSentError | InvalidRequestError):
-                raise  # not caused by the row: the client is closed, or its limiter or the journal cannot be used
-            # Even if this send was not applied, an earlier one may have been.
+                raise  # the row is not the cause: the client is closed, or the limiter or the journal cannot be used
+            # Even if this send was not applied, an earlier send may have been.
             state = State.UNKNOWN if entry.state is State.UNKNOWN else state_for_error(error)
             doubts = sum(attempt.outcome is Outcome.UNKNOWN for attempt in error.attempts)
             doubts += 1 + entry.possible_duplicate if entry.state is State.UNKNOWN else 0
@@ -302,7 +322,7 @@ class BulkJob:
                 logger.warning(
                     text, key, sent.reference, printable(receipt.number, 64), printable(str(entry.reference), 64)
                 )
-            is_answer = receipt.attempts[-1].status in range(200, 300)  # else a look-up found the ticket
+            is_answer = receipt.attempts[-1].status in range(200, 300)  # if not, a look-up found the ticket
             stored = await self._journal.record(sent, State.DONE, receipt=receipt, is_answer=is_answer)
             self._breaker.record(None)
             return RowOutcome(key, verb, receipt, possible_duplicate=receipt.possible_duplicate), stored
@@ -316,7 +336,7 @@ class BulkJob:
 
 
 class Bulk:
-    """Bulk runs of a client; reached as ``client.bulk``."""
+    """The bulk runs of a client, available as ``client.bulk``."""
 
     def __init__(self, setup_for: Callable[[Verb], Setup]) -> None:
         self._setup_for = setup_for
@@ -324,35 +344,48 @@ class Bulk:
     def create(
         self, rows: Source, *, journal: PathLike, on_unknown: OnUnknown = "skip", retry_failed: bool = False
     ) -> BulkJob:
-        """Create a ticket for each row, in the bulk lane, as fast as the rate limit allows.
+        """Return a job that creates a ticket for each row, in the bulk lane, as fast as the rate limit allows.
 
-        ``rows`` is an iterable or async iterable of `NewTicket` or `BulkRow`. ``journal`` is a file, which is created
-        if it does not exist. A second run with it skips rows that are done, and sends rows that an earlier run did
-        not send.
+        Iterating over the job starts the run. ``rows`` is an iterable or async iterable of `NewTicket` or `BulkRow`.
+        ``journal`` is the path of a file, which is created if it does not exist. A later run with the same journal
+        skips rows that are done, and sends rows that were not sent before.
 
-        A row that may have been applied, in this run or an earlier one, is sent again only if you decide so:
-        ``on_unknown="skip"`` reports it; "stop" ends the run, and raises for a row of an earlier run; "resend" sends it
-        once more; a `Lookup` looks it up, and sends it if it was certainly not applied. An ``async`` function can look
-        it up instead: it takes the row and its `NumberRange`, and returns `Found`, `Absent` or `Unclear`; or it takes
-        the row alone, and returns a receipt, or None if the row is to be sent. A row whose look-up fails stays unknown.
+        ``on_unknown`` decides about a row that may have been applied, in this run or an earlier one:
 
-        A row that was refused is reported as failed; ``retry_failed=True`` sends it again, even with other content
-        under the same key. A row that was or may have been applied is never sent with other content: it is
-        reported as failed, with its ticket, or as unknown.
+        - "skip" reports the row as unknown.
+        - "stop" ends the run. If the row is from an earlier run, iterating over the job raises LSQServiceError.
+        - "resend" sends the row once more.
+        - A `Lookup` looks the row up, and sends it if it was certainly not applied.
+        - An ``async`` function looks the row up for you. It takes the row and its `NumberRange`, and returns `Found`,
+          `Absent` or `Unclear`. It can also take only the row, and return a receipt, or None if the row is to be sent.
 
-        The loop raises ConfigurationError if the journal is damaged or belongs to another account, LSQServiceError if
-        it cannot be written or the source of rows was cancelled, InvalidRequestError for a key that is given twice and
-        for anything that is not a row, AuthenticationError or PermissionDeniedError if the keys are wrong, and
-        RateLimitError if a daily quota is used up. An error of the source of rows is raised as it is. Every other error
-        is an outcome.
+        A row whose look-up fails stays unknown.
+
+        A row that the service refused is reported as failed. With ``retry_failed=True``, a failed row of an earlier run
+        is sent again, even with other content under the same key.
+
+        If the content of a row has changed since the row was applied, the row is not sent, and is reported as failed
+        with the receipt of its ticket. If the content has changed since the row may have been applied, the row is not
+        sent either, and is reported as unknown.
+
+        Iterating over the job raises:
+
+        - ConfigurationError if the journal is damaged, in use, or of another account
+        - LSQServiceError if the journal cannot be written, or if a task in the source of rows was cancelled
+        - InvalidRequestError for a key that is given twice, and for an item that is not a row
+        - AuthenticationError or PermissionDeniedError if the service rejects the access keys
+        - RateLimitError if a daily quota is used up
+        - every error of the source of rows, unchanged
+
+        Every other error is part of the outcome of a row.
         """
         return BulkJob(rows, journal, self._setup_for("created"), on_unknown=on_unknown, retry_failed=retry_failed)
 
     def look_up(self, rows: Source, *, journal: PathLike, lookup: Lookup | Reconcile) -> BulkJob:
-        """Look up the rows of a run of `create` that may have been applied, and send nothing.
+        """Return a job that looks up the rows of a run of `create` that may have been applied. No row is sent.
 
-        Each of these rows gets an outcome: created, still unknown, or failed with NotSentError. The next run sends the
-        failed ones. Rows whose content has changed get an outcome too.
+        Each of these rows gets an outcome: created, unknown, or failed with NotSentError. The next run of `create`
+        sends the rows that failed with NotSentError. Rows whose content has changed get an outcome too.
         """
         if not is_look_up(lookup):
             raise InvalidRequestError(f"lookup must be a Lookup or a function, not {shown(lookup)}.")
@@ -361,5 +394,8 @@ class Bulk:
     def update(
         self, rows: Source, *, journal: PathLike, on_unknown: OnUnknown = "skip", retry_failed: bool = False
     ) -> BulkJob:
-        """Update tickets; each row is a ``BulkRow(key, TicketUpdate(...), target="143")``. Otherwise like `create`."""
+        """Return a job that updates tickets. Each row is a ``BulkRow(key, TicketUpdate(...), target="143")``.
+
+        Otherwise this is like `create`, but ``on_unknown`` cannot be a `Lookup`.
+        """
         return BulkJob(rows, journal, self._setup_for("updated"), on_unknown=on_unknown, retry_failed=retry_failed)

@@ -1,12 +1,12 @@
 """The journal of a bulk run: the state of each row.
 
-A row is stored as ``in_flight`` before its first byte is sent. If a run dies, only the results of these rows are
-unknown. The states:
+A row is stored as ``in_flight`` before its first byte is sent. If a run dies, only the results of rows in this state
+are unknown. The changes of state:
 
-    pending    -> in_flight -> done | failed | unknown, or pending again if it was certainly not applied
-    pending    -> failed, if it cannot be sent, for example because its files are too large
+    pending    -> in_flight -> done | failed | unknown, or pending again if the row is not the cause of the failure
+    pending    -> failed, if the row cannot be sent, for example because its files are too large
     in_flight  -> unknown, when the next run opens the file
-    failed     -> in_flight, by a retry
+    failed     -> in_flight, if the user retries failed rows
     unknown    -> in_flight, pending or done, only by a decision of the user
 """
 
@@ -45,11 +45,11 @@ from .rows import BulkRow, Row, is_key, row_of
 T = TypeVar("T")
 AnyRow = TypeVar("AnyRow", bound=BulkRow)
 _NOT_APPLIED = (State.PENDING, State.FAILED)
-_IN_DOUBT = (State.UNKNOWN, State.IN_FLIGHT)  # a row is left in flight by a run that died
+_IN_DOUBT = (State.UNKNOWN, State.IN_FLIGHT)  # a run that died leaves rows in flight
 
 
 class Journal:
-    """The journal of one run, which locks the file. SQLite is used in one worker thread."""
+    """The journal of one run. It locks the file, and uses SQLite in one worker thread."""
 
     def __init__(self, path: PathLike, operation: str, account: str, now: Callable[[], float] = time.time) -> None:
         self._now = now
@@ -64,10 +64,10 @@ class Journal:
         self._committing = asyncio.Lock()
 
     async def open(self) -> Mapping[State, int]:
-        """Lock the file for this run, and return how many rows of earlier runs are in each state.
+        """Lock the file for this run, and return the number of rows of earlier runs in each state.
 
-        Raises ConfigurationError if another run uses the file, if it is damaged or not a journal, or if it belongs to
-        another operation or account.
+        Raises ConfigurationError if another run uses the file, if the file is damaged or not a journal, or if it
+        belongs to another operation or account.
         """
         return await self._in_thread(self._file.open, self._operation, self._account, self._now())
 
@@ -78,18 +78,19 @@ class Journal:
         self._thread.shutdown(wait=False)
 
     async def register(self, row: Row, *, edited: bool = False) -> tuple[Entry, str | None]:
-        """Return the result of `RowMatcher.match`. Nothing is stored before `mark_in_flight`."""
+        """Return the entry of a row, as `RowMatcher.match` does. The entry of a new row is not stored yet."""
         return await self._in_thread(self._file.query, self._matcher.match, row, edited)
 
     async def numbers(self) -> tuple[int, list[tuple[int, float | None, int | None]]]:
-        """Return the highest ticket number, and the tickets of earlier runs that may be confused with an unknown row.
+        """Return the highest ticket number, and the tickets of earlier runs with which an unknown row may be confused.
 
-        For each: its number, when it was sent, and the highest number then. The last two are None if it got no answer.
+        Each ticket is a tuple: its number, the time when its create was sent, and the highest number known at that
+        time. The time and the highest number are None if the create got no answer.
         """
         return self._file.highest_number, await self._in_thread(self._file.query, _numbers)
 
     async def mark_in_flight(self, entry: Entry, reference: str | None = None, marker: str | None = None) -> Entry:
-        """Store the intent to send a row. It is durable when this returns: from now on the row may be applied."""
+        """Store that a row is about to be sent. When this returns, the entry is durable, and the row may be sent."""
         above = entry.above if entry.state is State.UNKNOWN else self._file.highest_number or None
         entry = attrs.evolve(entry, possible_duplicate=entry.state is State.UNKNOWN, reference=reference, marker=marker)
         sent = attrs.evolve(entry, state=State.IN_FLIGHT, sent_at=self._now(), ended_at=None, above=above)
@@ -105,11 +106,10 @@ class Journal:
         ticket: NewTicket | TicketUpdate | None = None,
         is_answer: bool = True,
     ) -> Entry:
-        """Store the state of a row. It is durable when this returns.
+        """Store the state of a row. When this returns, the state is durable.
 
-        ``ticket`` is used only to find out which of its fields the error names.
-
-        ``is_answer`` is False for the result of a look-up, because its ticket number may be wrong.
+        ``ticket`` is used only to find the field that the error names. ``is_answer`` is False for the result of a
+        look-up, because its ticket number may be wrong.
         """
         changes: dict[str, Any] = {"state": state, "error": None, "ended_at": self._now() if is_answer else None}
         if receipt is not None:
@@ -117,7 +117,8 @@ class Journal:
                 self._file.highest_number = max(self._file.highest_number, as_number(receipt.number))
             changes["possible_duplicate"] = receipt.possible_duplicate
             texts = {"number": receipt.number, "ticket_id": receipt.ticket_id, "ticket_key": receipt.key}
-            # An unpaired surrogate cannot be stored, and must not stop the run after the ticket was created.
+            # SQLite cannot store an unpaired surrogate. It is replaced, because an error would stop the run after the
+            # ticket was created.
             changes |= {name: text and text.encode(errors="replace").decode() for name, text in texts.items()}
         if error is not None:
             summary = type(error).__name__ if state is not State.FAILED else summary_of(error, ticket)
@@ -125,16 +126,16 @@ class Journal:
         return await self._store(attrs.evolve(entry, **changes))
 
     async def _store(self, entry: Entry) -> Entry:
-        """Write an entry in one commit with all others that wait. If the commit fails, it fails for all of them."""
+        """Write an entry. All entries that wait share one commit. If the commit fails, this raises for each of them."""
         self._changes.append(entry)
         if self._next_commit is None:
             self._next_commit = asyncio.create_task(self._commit())
         if error := await asyncio.shield(self._next_commit):
-            raise LSQServiceError(str(error)) from error.__cause__  # a new error for each call
+            raise LSQServiceError(str(error)) from error.__cause__  # each caller raises its own error
         return entry
 
     async def _commit(self) -> LSQServiceError | None:
-        async with self._committing:  # while the previous commit runs, changes are added to this one
+        async with self._committing:  # while the previous commit runs, more changes are added to this one
             changes, self._changes, self._next_commit = self._changes, [], None
             try:
                 await self._in_thread(self._file.write, changes)
@@ -143,7 +144,7 @@ class Journal:
         return None
 
     async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
-        # Shielded: a cancelled caller does not stop a commit.
+        # Shielded, so that a commit continues if the caller is cancelled.
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments))
 
 
@@ -155,9 +156,9 @@ def _numbers(database: sqlite3.Connection) -> list[tuple[int, float | None, int 
 
 
 def summary_of(error: LSQServiceError, ticket: NewTicket | TicketUpdate | None = None) -> str:
-    """Return the class of an error, the status and exception type of an answer, and the field that the error names.
+    """Return the class of an error, the HTTP status, the exception type, and the field that the error names.
 
-    The summary contains no other text of the service, because that may quote a customer.
+    The summary contains no other text of the service, because such a text may contain data of a customer.
     """
     words, text = [type(error).__name__], str(error)
     names = {field.name for field in attrs.fields(type(ticket))} if ticket is not None else set()
@@ -166,24 +167,24 @@ def summary_of(error: LSQServiceError, ticket: NewTicket | TicketUpdate | None =
         if re.fullmatch(r"[A-Za-z][A-Za-z0-9_.]{0,99}", error.exception_type or ""):
             words.append(str(error.exception_type))
         text = error.reason or ""
-        names = {name.replace("_", " ").title().replace(" ", "") for name in names}  # as the service writes them
+        names = {name.replace("_", " ").title().replace(" ", "") for name in names}  # such as LeadEmail
     custom = re.search(r"\b(?:CustomData|LeadDetail)\.[A-Za-z0-9_]{1,100}\b", text)
     named = custom or next((found for found in re.finditer(r"\b[A-Za-z_]+\b", text) if found[0] in names), None)
     return ", ".join([*words, *([f"field {named[0]}"] if named else [])])
 
 
 class RowMatcher:
-    """Finds the entry of each row of one input, in the order of the input. Blocks."""
+    """Finds the entry of each row of one input. The rows must be given in the order of the input. Blocks."""
 
     def __init__(self) -> None:
-        self._has_met = self._has_named = False  # whether the temporary tables exist
+        self._has_met = self._has_named = False  # whether the temporary tables "met" and "named" exist
 
     def match(self, database: sqlite3.Connection, row: Row, edited: bool = False) -> tuple[Entry, str | None]:
         """Return the entry of a row, and the reason if the row must not be sent. A new row gets a new entry.
 
-        It must not be sent if its content has changed since an earlier run, or if it has lost its key. With ``edited``,
-        the content of a row that was certainly not applied may have changed. Raises InvalidRequestError for a key that
-        the input has twice.
+        A row must not be sent if its content has changed since an earlier run, or if it had a key then and has no key
+        now. With ``edited``, the content of a row that was not applied may have changed. Raises InvalidRequestError if
+        the input has the key twice.
         """
         key = self._key_of(database, row)
         found = entry_of(database, key)
@@ -191,8 +192,8 @@ class RowMatcher:
             if row.key is None and (lost := self._with_lost_key(database, row.digest)):
                 return lost, _reason(row, lost)
             return Entry(key, row.digest, State.PENDING), None
-        # The original input may run again after a row was edited. So the first content of an edited row is accepted
-        # too, unless this run sends the row.
+        # After a run with an edited row, the user may run the original input again. The first content of an edited
+        # row is therefore accepted too, unless this run sends the row.
         is_sent = found.state is not State.DONE and (found.state is not State.FAILED or edited)
         if row.digest == found.digest or (row.digest == found.previous_digest and not is_sent):
             return found, None
@@ -202,11 +203,15 @@ class RowMatcher:
         return found, _reason(row, found)
 
     def _key_of(self, database: sqlite3.Connection, row: Row) -> str:
-        """Return the key of a row. A row without a key gets its digest; equal digests are numbered."""
+        """Return the key of a row. For a row without a key, this is its digest.
+
+        If several rows without a key have the same digest, "-2", "-3" and so on are added to it.
+        """
         key, query = row.key or row.digest, "SELECT times FROM met WHERE key = ?"
         if not self._has_met:
             self._has_met = True
-            database.execute("PRAGMA temp_store = MEMORY")  # 44 MB for a million keys; there may be no temporary folder
+            # The table is kept in memory, because a temporary folder may be missing. A million keys take 44 MB.
+            database.execute("PRAGMA temp_store = MEMORY")
             database.execute("CREATE TEMP TABLE met (key TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID")
         met = database.execute(query, (key,)).fetchone()
         if met is not None and row.key is None:
@@ -219,9 +224,9 @@ class RowMatcher:
         return key
 
     def _with_lost_key(self, database: sqlite3.Connection, digest: str) -> Entry | None:
-        """Return the entry of a row that lost its key: it has this content, and its key was not in the input so far.
+        """Return an entry with this content whose key was not in the input so far: the row may have lost this key.
 
-        Each entry is returned once.
+        Each entry is returned once. Returns None if there is no such entry.
         """
         if not self._has_named:
             self._has_named = True
@@ -235,7 +240,7 @@ class RowMatcher:
 
 
 def _reason(row: Row, entry: Entry) -> str:
-    """Explain why a row that has changed is not sent, and how to correct the input."""
+    """Return the reason why a row that has changed is not sent, with the way to correct the input."""
     is_update = isinstance(row.given.ticket, TicketUpdate)
     what, advice = "was not applied by an earlier run", "to send the new content, use retry_failed or `bulk retry`"
     if entry.state is State.DONE:
@@ -253,7 +258,7 @@ def _reason(row: Row, entry: Entry) -> str:
 
 
 def match_rows(path: PathLike, rows: Iterable[AnyRow]) -> Iterator[tuple[AnyRow, Entry, str | None]]:
-    """Yield each row with its entry in a journal, and the reason if it has changed so that it is not sent. Blocks."""
+    """Yield each row with its entry in a journal, and the reason if the row must not be sent. Blocks."""
     name, matcher = checked_path(path), RowMatcher()
     with reading(name):
         database = open_for_reading(name)
@@ -273,15 +278,15 @@ def states_in(path: PathLike) -> dict[State, int]:
 def unknown_in(path: PathLike) -> dict[str, str | None]:
     """Return the keys of rows that may have been applied, each with the class of its error. Blocks.
 
-    Rows that a run has in flight are among them, because they would be unknown if it died.
+    Rows that are in flight in a run are included, because they become unknown if the run dies.
     """
     return _read(path, "SELECT key, error FROM rows WHERE state IN ('unknown', 'in_flight')", dict)
 
 
 def ranges_in(path: PathLike, quiet: float = 60.0) -> dict[str, NumberRange]:
-    """Return the ticket numbers that each unknown row can have. Blocks.
+    """Return the range of ticket numbers that each unknown row can have, by key. Blocks.
 
-    It is assumed that a create is not applied later than ``quiet`` seconds after it ended.
+    This assumes that a create is applied no later than ``quiet`` seconds after its request ended.
     """
     if isinstance(quiet, bool) or not isinstance(quiet, int | float) or not 0 <= quiet <= sys.float_info.max:
         raise InvalidRequestError(f"quiet must be a number of seconds from 0, not {shown(quiet)}.")
@@ -298,22 +303,25 @@ def ranges_in(path: PathLike, quiet: float = 60.0) -> dict[str, NumberRange]:
 
 
 def possible_duplicates_in(path: PathLike) -> dict[str, str | None]:
-    """Return the keys of rows that may have been applied twice, each with the ticket number that is known. Blocks."""
+    """Return the keys of rows that may have been applied twice, each with its known ticket number. Blocks."""
     return _read(path, "SELECT key, number FROM rows WHERE possible_duplicate AND state = 'done'", dict)
 
 
 def account_in(path: PathLike) -> str | None:
-    """Return the origin and the org that a journal belongs to; None if neither is recorded. Blocks."""
+    """Return the account of a journal: the origin of the service and the org. Blocks.
+
+    Returns None if the journal has no account or does not exist.
+    """
     return _read(path, "SELECT account FROM journal", _first_text)
 
 
 def operation_in(path: PathLike) -> str | None:
-    """Return "created" or "updated", the operation of the rows in a journal; None if it does not exist. Blocks."""
+    """Return "created" or "updated", the operation of a journal. None if the journal does not exist. Blocks."""
     return _read(path, "SELECT operation FROM journal", _first_text)
 
 
 def _first_text(rows: Iterable[Any]) -> str | None:
-    """The first value of the first row; None without rows, as in a journal that does not exist."""
+    """Return the first value of the first row. None if there are no rows, as in a journal that does not exist."""
     text: str | None = next(iter(rows), (None,))[0]
     return text
 
@@ -327,13 +335,16 @@ def _read(path: PathLike, query: str, parse: Callable[[Iterable[Any]], T]) -> T:
 def resolve(
     path: PathLike, *, applied: Mapping[str, str | int | None] | None = None, not_applied: Iterable[str] = ()
 ) -> None:
-    """Decide whether unknown rows, given by their keys, were applied. Either all decisions are stored or none. Blocks.
+    """Store your decisions about unknown rows. Either all decisions are stored or none. Blocks.
 
-    ``applied`` has the ticket number of each row, or None if it is not known: the row is done, and is skipped from now
-    on. With a number it also clears the mark of a possible duplicate. The next run sends the rows in ``not_applied``.
+    ``applied`` maps the keys of rows that were applied to their ticket numbers. A number is None if it is not known.
+    These rows become done, and later runs skip them. They no longer count as possible duplicates. ``applied`` can also
+    contain a possible duplicate that is done, if its number is given.
 
-    Raises InvalidRequestError for a row that is not in doubt and for a ticket number that is not digits, and
-    ConfigurationError while a run uses the journal.
+    ``not_applied`` contains the keys of rows that were not applied. The next run sends them.
+
+    Raises InvalidRequestError for any other row, and for a ticket number that is not digits. Raises ConfigurationError
+    while a run uses the journal.
     """
     if not isinstance(applied, Mapping | None):
         text = f"applied must map keys to ticket numbers, not {shown(applied)}. Nothing was changed."

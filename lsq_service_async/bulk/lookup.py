@@ -1,4 +1,4 @@
-"""Rows that may have been applied. They wait in the queue of a run until a look-up can decide what became of them."""
+"""The queue of a run. Rows that may have been applied wait in it until a look-up can decide whether they were."""
 
 from __future__ import annotations
 
@@ -18,35 +18,38 @@ from .rows import BulkRow, Row
 
 Reconcile = Callable[[BulkRow], Awaitable[TicketReceipt | None]] | Callable[[BulkRow, NumberRange], Awaitable[Verdict]]
 """A function of the caller that looks up a row."""
-_HELD = 4  # rows that are held back as fences; if the answer to one of them is lost, another one is used
-_SAMPLES = 4
-_FIRST = 5  # until a ticket number is known, at most this many rows are sent one by one
+_HELD = 4  # rows that are held back as fences; if the answer to one is lost, another row is the fence
+_SAMPLES = 4  # answered creates that show which fields the account changes
+_FIRST = 5  # as long as no ticket number is known, the first five rows are sent one by one
 
 
 class RowLookUps(Protocol):
-    """The look-ups of one run, which the client implements. A run uses only the attribute ``samples`` of a create."""
+    """The look-ups of one run. The client implements this protocol.
+
+    A *create* is an object that `recall` returns. A run uses only its attribute ``samples``.
+    """
 
     @property
     def highest(self) -> int:
         """The highest ticket number that is known."""
 
     def remember(self, highest: int, numbers: Iterable[tuple[int, float | None, int | None]]) -> None:
-        """Remember the tickets of earlier runs: the number of each, when it was sent, and the highest number then."""
+        """Remember the highest ticket number, and the tickets of earlier runs that `Journal.numbers` returns."""
 
     def recall(self, ticket: NewTicket, *, sent_at: float | None, ended_at: float | None, **sent: Any) -> Any:
-        """Return a create of an earlier run."""
+        """Return the create of a row that the journal has."""
 
     def number_range(self, create: Any) -> NumberRange:
         """Return the ticket numbers that the create can have."""
 
     def is_ready(self, create: Any) -> bool:
-        """Whether a look-up can decide now what became of the create."""
+        """Whether a look-up can decide now if the create was applied."""
 
     def seconds_left(self, create: Any) -> float:
-        """The seconds until the create cannot be applied any more."""
+        """The number of seconds in which the create may still be applied."""
 
     def reads_for(self, create: Any) -> float:
-        """The number of reads that its look-up would take."""
+        """The number of reads that a look-up of the create would take."""
 
     async def decide(self, create: Any) -> Verdict:
         """Find out whether the create was applied."""
@@ -54,9 +57,10 @@ class RowLookUps(Protocol):
 
 @attrs.frozen
 class UnknownRow:
-    """A row that may have been applied. ``create`` is None for an update.
+    """A row that may have been applied.
 
-    If a look-up finds that the row was not applied, the state of ``entry`` becomes pending.
+    ``create`` is None for an update. ``is_earlier`` is True for a create of an earlier run. The state of ``entry`` is
+    pending if the row is held back after a look-up has found that it was not applied.
     """
 
     row: Row
@@ -67,7 +71,7 @@ class UnknownRow:
 
 
 def is_look_up(value: object) -> bool:
-    """Whether a value is a `Lookup` or a function, and not a class, such as `Lookup` itself."""
+    """Whether a value is a `Lookup` or a function. A class, such as `Lookup` itself, is neither."""
     return isinstance(value, Lookup) or (callable(value) and not isinstance(value, type))
 
 
@@ -93,7 +97,7 @@ class RowQueue:
         self._deciding = asyncio.Lock()
 
     async def pull(self) -> Row | UnknownRow | None:
-        """Return the next row to process, and None at the end. One worker at a time may call this."""
+        """Return the next row to process, or None at the end. Only one worker at a time may call this."""
         item: Row | UnknownRow | None
         while (item := self._pop_ready()) is None:
             is_alone = not self.look_ups.highest and self._active and self._finished < _FIRST
@@ -114,7 +118,10 @@ class RowQueue:
         self._changed.set()
 
     def skipped(self, row: Row, entry: Entry) -> None:
-        """Use a row as a sample if an earlier run created it, unless its number came from a person or a look-up."""
+        """Add a row to the samples if an earlier run created its ticket.
+
+        A row whose ticket number came from a person or a look-up is not added.
+        """
         if entry.receipt is None or not isinstance(row.given.ticket, NewTicket):
             return
         sample = self._recall(row, entry)
@@ -132,24 +139,27 @@ class RowQueue:
         self.waiting.append(UnknownRow(row, entry, error, create, is_earlier and create is not None))
 
     def left(self) -> list[UnknownRow]:
-        """The rows that still wait when the run was stopped."""
+        """The rows that were still waiting when the run was stopped."""
         return [*self.waiting, *(held for held in self._held if isinstance(held, UnknownRow))]
 
     def hold(self, unknown: UnknownRow) -> bool:
-        """At the end of the input, hold back a row that was not applied, as a fence. Return whether it is held back."""
+        """Hold back a row that was not applied, so that it can be the fence of other rows. Return True.
+
+        Return False and do nothing if the input has not ended, the run uses no fences, or the row was held back before.
+        """
         if self._hold and self._is_exhausted and unknown.entry.state is State.UNKNOWN:
             self._held.append(attrs.evolve(unknown, entry=attrs.evolve(unknown.entry, state=State.PENDING)))
             return True
         return False
 
     async def decide(self, unknown: UnknownRow) -> Verdict:
-        """Look a row up. If that fails, the verdict is unclear."""
-        if unknown.entry.state is State.PENDING:  # it was held back
+        """Look a row up. If the look-up fails, the verdict is unclear."""
+        if unknown.entry.state is State.PENDING:  # it was held back after a look-up
             return Absent()
         try:
             if self._reconcile is not None:
                 return await self._ask(self._reconcile, unknown)
-            async with self._deciding:  # one at a time, because the next one may need the same tickets
+            async with self._deciding:  # one look-up at a time, because the next may need the same tickets
                 return await self.look_ups.decide(unknown.create)
         except (Exception, asyncio.CancelledError) as error:
             worker: Any = asyncio.current_task()
@@ -158,7 +168,7 @@ class RowQueue:
             return Unclear(f"the look-up failed with {type(error).__name__}: {error}")
 
     async def _ask(self, reconcile: Any, unknown: UnknownRow) -> Verdict:
-        """Call the function of the caller."""
+        """Look a row up with the function of the caller."""
         arguments: list[Any] = [attrs.evolve(unknown.row.given, key=unknown.entry.key)]
         if _takes_range(reconcile):
             arguments.append(self._range_of(unknown))
@@ -166,7 +176,7 @@ class RowQueue:
         if isinstance(result, Found | TicketReceipt):
             return Found(_checked(result.receipt if isinstance(result, Found) else result))
         if not isinstance(result, Absent | Unclear | None):
-            raise InvalidRequestError(f"it must return Found, Absent or Unclear, not {type(result).__name__}")
+            raise InvalidRequestError(f"the function must return Found, Absent or Unclear, not {type(result).__name__}")
         return result or Absent()
 
     def reads(self) -> float:
@@ -176,9 +186,10 @@ class RowQueue:
         return sum(self.look_ups.reads_for(unknown.create) for unknown in self.waiting)
 
     def _pop_ready(self) -> UnknownRow | None:
-        """Return a row that can be looked up. Rows of an earlier run wait for the end of the input.
+        """Return a row that can be looked up, or None.
 
-        A ticket that is found may belong to another one of them, which was not read yet.
+        Rows of an earlier run wait for the end of the input. Until then, a ticket that a look-up finds may belong to
+        another row of the earlier run, which has not been read from the input yet.
         """
         for unknown in self.waiting:
             is_complete = self._is_exhausted or not unknown.is_earlier
@@ -188,7 +199,7 @@ class RowQueue:
         return None
 
     async def _read(self) -> Row | UnknownRow | None:
-        """Return the next row of the input. The last rows are held back if they may be needed as fences."""
+        """Return the next row of the input, or None. The last rows are held back if they may be needed as fences."""
         while not self._is_exhausted and len(self._held) <= self._hold:
             row = await anext(self._rows, None)
             if row is None:
@@ -198,7 +209,7 @@ class RowQueue:
         return self._held.popleft() if len(self._held) > self._hold else None
 
     async def _pop_last(self) -> Row | UnknownRow | None:
-        """Return a row at the end of the run, when no other row is processed."""
+        """Return a row that was held back or is still waiting. Called only when no other row is being processed."""
         if self._held:
             await asyncio.sleep(
                 max([self.look_ups.seconds_left(unknown.create) for unknown in self.waiting], default=0)
@@ -222,18 +233,21 @@ class RowQueue:
 
 
 def _checked(receipt: TicketReceipt) -> TicketReceipt:
-    """Return a receipt that the caller made, with its number as text."""
+    """Check a receipt that the function of the caller returned, and return it with its number as text."""
     if isinstance(receipt, TicketReceipt):
         number: Any = receipt.number
         number = str(number) if type(number) is int else number
         texts = (number, receipt.ticket_id or "", receipt.key or "")
         if number and all(isinstance(text, str) for text in texts):
             return attrs.evolve(receipt, number=number)
-    raise InvalidRequestError(f"it must return a TicketReceipt with the ticket number, not {shown(receipt)}")
+    raise InvalidRequestError(f"the function must return a TicketReceipt with the ticket number, not {shown(receipt)}")
 
 
 def _takes_range(function: Callable[..., Any]) -> bool:
-    """Whether a function takes a row and a number range; functions of earlier versions take the row only."""
+    """Whether a function takes a row and a number range.
+
+    A function that was written for an earlier version takes only the row.
+    """
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = inspect.signature(function).parameters.values()
     return sum(p.kind in kinds and p.default is p.empty for p in parameters) > 1 or any(

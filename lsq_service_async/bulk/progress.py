@@ -29,10 +29,10 @@ OutcomeState = Literal["created", "updated", "skipped", "failed", "unknown"]
 class RowOutcome:
     """The result of one row of the input.
 
-    ``receipt`` is set if the row was created, updated or skipped, unless it was resolved without a ticket number. A row
-    that failed has one if an earlier run applied it with other content. ``row`` is the row that was given; a plain
-    ticket becomes a `BulkRow` without a key. ``possible_duplicate`` is True if an earlier attempt for the row may have
-    been applied too.
+    ``receipt`` is set for a row that was created, updated or skipped, unless the row was resolved without a ticket
+    number. A failed row has a receipt if an earlier run applied the row with other content. ``row`` is the row that you
+    passed to the job; a ticket becomes a `BulkRow` without a key. ``possible_duplicate`` is True if an earlier attempt
+    of the row may have been applied too.
     """
 
     key: str
@@ -47,8 +47,8 @@ class RowOutcome:
 class Plan:
     """The number of ``calls`` of a run, the least ``seconds`` that they take, and the number of rows that are ``done``.
 
-    Calls and seconds are None if the length of the input is not known. It is assumed that the input contains every row
-    of the journal.
+    ``calls`` and ``seconds`` are None if the length of the input is not known. The plan assumes that the input contains
+    every row of the journal.
     """
 
     calls: int | None
@@ -60,7 +60,8 @@ class Plan:
 class Summary:
     """The number of rows in each state so far.
 
-    ``possible_duplicates`` leaves skipped rows out. Its rows are counted as created or updated too.
+    A row in ``possible_duplicates`` is also counted in ``created`` or ``updated``. Skipped rows are not counted in
+    ``possible_duplicates``.
     """
 
     created: int = 0
@@ -76,20 +77,20 @@ class Summary:
 
 
 def previous_error(entry: Entry) -> LSQServiceError:
-    """The error of a row that failed or became unknown in an earlier run, and that this run does not send."""
-    what = "failed" if entry.state is State.FAILED else "may or may not have been applied"
+    """Return the error of a row that failed or became unknown in an earlier run and that this run does not send."""
+    what = "failed" if entry.state is State.FAILED else "may have been applied"
     reason = f" ({entry.error})" if entry.error else ""
     text, is_safe = f"Row {entry.key!r} {what} in an earlier run{reason}.", entry.state is State.FAILED
     return LSQServiceError(text, reference=entry.reference, safe_to_repeat=is_safe)
 
 
 def state_for_error(error: LSQServiceError) -> State:
-    """The state of a row whose call raised an error. Pending and failed rows were not applied by any attempt."""
+    """Return the state of a row whose call raised an error. If it is pending or failed, no attempt was applied."""
     if any(attempt.outcome is Outcome.UNKNOWN for attempt in error.attempts):
         return State.UNKNOWN
     last = error.attempts[-1].outcome if error.attempts else None
     if isinstance(error, NotSentError | AuthenticationError | RateLimitError) or last is Outcome.NOT_APPLIED:
-        return State.PENDING  # not caused by the row
+        return State.PENDING  # the row is not the cause
     is_refused = isinstance(error, APIStatusError | InvalidRequestError)
     is_broken = isinstance(error, ServerError) and error.exception_type is None and last is not Outcome.REFUSED
     return State.FAILED if is_refused and not is_broken else State.UNKNOWN
@@ -100,7 +101,7 @@ class Progress:
 
     def __init__(self, rows: Source, kept: set[State]) -> None:
         self.in_flight: set[str] = set()
-        """The keys of rows that are in flight in the journal: their results are not stored yet."""
+        """The keys of rows that are in flight: the journal does not have their results yet."""
         self._rows = rows
         self._kept = kept
         self._to_keep = 0
@@ -110,7 +111,10 @@ class Progress:
         self._last_result = 0.0
 
     def plan(self, states: Mapping[State, int], seconds_per_call: float, reads: int) -> Plan:
-        """Plan a run, given the number of rows of the journal in each state and the number of reads for look-ups."""
+        """Return the plan of a run.
+
+        ``states`` is the number of rows of the journal in each state. ``reads`` is the number of reads for look-ups.
+        """
         done = states.get(State.DONE, 0)
         if not isinstance(self._rows, Sized):
             return Plan(None, None, done)
@@ -118,24 +122,24 @@ class Progress:
         return Plan(calls, calls * seconds_per_call, done)
 
     def run_started(self, states: Mapping[State, int]) -> None:
-        """Call this when the run begins, with the number of rows of the journal in each state."""
+        """Call this when the run begins. ``states`` is the number of rows of the journal in each state."""
         self._to_keep = sum(states.get(state, 0) for state in self._kept)
 
     def row_started(self, key: str) -> None:
-        """Call this when the intent of a row is stored."""
+        """Call this when the journal has stored a row as in flight."""
         if self._first_send is None:
             self._first_send = asyncio.get_running_loop().time()
         self.in_flight.add(key)
 
     def row_finished(self, key: str) -> None:
-        """Call this when the result of a row is stored. It does nothing if the row was not sent."""
+        """Call this when the journal has stored the result of a row. Does nothing if the row was not sent."""
         if key in self.in_flight:
             self.in_flight.discard(key)
             self._sent += 1
             self._last_result = asyncio.get_running_loop().time()
 
     def outcome_delivered(self, outcome: RowOutcome) -> None:
-        """Call this when the caller gets an outcome."""
+        """Call this when an outcome is returned to the caller."""
         self._counts[outcome.state] += 1
         if outcome.possible_duplicate and outcome.state != "skipped":
             self._counts["possible_duplicates"] += 1
@@ -152,5 +156,5 @@ class Progress:
         return max(0, len(self._rows) - delivered - max(0, self._to_keep - (delivered - self._sent)))
 
     def per_second(self) -> float:
-        """Rows sent per second, from the first send to the last result; 0.0 before the first send."""
+        """The rows sent per second, from the first send to the last result. 0.0 before the first result."""
         return 0.0 if self._first_send is None else self._sent / max(self._last_result - self._first_send, 0.001)

@@ -1,4 +1,4 @@
-"""Rows of a bulk run, from any iterable. Each has a key and a digest of its content."""
+"""The rows of a bulk run, read from any iterable. Each row has a digest of its content, and may have a key."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..records import NewTicket, TicketRef, TicketUpdate
 from ..records.tickets import number_of
 
 KEY_LENGTH = 200
-_KEY = f"(?s)[^\ud800-\udfff]{{1,{KEY_LENGTH}}}"  # an unpaired surrogate cannot be stored
+_KEY = f"(?s)[^\ud800-\udfff]{{1,{KEY_LENGTH}}}"  # SQLite cannot store an unpaired surrogate
 
 
 def _files(given: Iterable[Attachable] | None) -> tuple[Attachable, ...]:
@@ -32,9 +32,9 @@ def _files(given: Iterable[Attachable] | None) -> tuple[Attachable, ...]:
 class BulkRow:
     """One row of a bulk run.
 
-    ``key`` identifies the row in the journal, in at most 200 characters: a second run skips a row with the same key and
-    content if it is done. Without a key, the digest of the content identifies it. ``ticket`` is a NewTicket to create,
-    or a TicketUpdate with the ticket to change as ``target``.
+    ``key`` identifies the row in the journal, and has at most 200 characters. A later run with the same journal skips
+    the row if it is done and has the same content. A row without a key is identified by the digest of its content.
+    ``ticket`` is a `NewTicket` to create or a `TicketUpdate`. For an update, ``target`` is the ticket to change.
     """
 
     key: str | None
@@ -48,7 +48,7 @@ Source = Iterable[NewTicket | BulkRow] | AsyncIterable[NewTicket | BulkRow]
 
 @attrs.frozen
 class Row:
-    """A row with the digest of its content, which identifies a row without a key."""
+    """A row and the digest of its content. The digest identifies the row if it has no key."""
 
     key: str | None
     digest: str
@@ -56,7 +56,7 @@ class Row:
 
 
 async def rows_of(source: Source) -> AsyncIterator[Row]:
-    """The rows of any iterable, one at a time. Raises InvalidRequestError for anything that is not a row."""
+    """Yield the rows of any iterable, one at a time. Raises InvalidRequestError for an item that is not a row."""
     if hasattr(source, "__aiter__"):
         async for item in source:
             yield row_of(item)
@@ -68,7 +68,7 @@ async def rows_of(source: Source) -> AsyncIterator[Row]:
 
 
 def row_of(item: Any) -> Row:
-    """The row of a ticket or a `BulkRow`."""
+    """Make a `Row` from a `NewTicket` or a `BulkRow`. Raises InvalidRequestError for anything else."""
     row = BulkRow(None, item) if isinstance(item, NewTicket) else item
     if not isinstance(row, BulkRow) or not isinstance(row.ticket, NewTicket | TicketUpdate):
         text = f"A bulk row must be a NewTicket or a BulkRow, not {type(item).__name__}."
@@ -78,18 +78,21 @@ def row_of(item: Any) -> Row:
         raise InvalidRequestError(f"A bulk row's key must be text of 1 to {KEY_LENGTH} characters, not {shown(key)}.")
     try:
         return Row(row.key, digest_of(row.ticket, row.target, row.attachments), row)
-    except Exception as error:  # such as a number of thousands of digits, or lists in lists
+    except Exception as error:  # for example a number of thousands of digits
         raise InvalidRequestError(f"The values of the row with the key {shown(key)} cannot be used: {error}") from None
 
 
 def is_key(key: object) -> bool:
-    """Whether the journal can store this key of a row."""
+    """Whether a value can be the key of a row: text that is not blank and that the journal can store."""
     return isinstance(key, str) and bool(key.strip()) and re.fullmatch(_KEY, key) is not None
 
 
 def digest_of(ticket: NewTicket | TicketUpdate, target: TicketRef | None = None, files: Iterable[Any] = ()) -> str:
-    """128 bits of SHA-256 over the content of a row, with its files by name and length."""
-    # Without defaults, because a field that a later version adds would otherwise change the digest of every row.
+    """Return 128 bits of the SHA-256 of a row's content.
+
+    A file is included by its name and, if known, its length, but not by its bytes.
+    """
+    # Defaults are left out. Otherwise a later version that adds a field would change the digest of every row.
     given = []
     for field in attrs.fields(type(ticket)):
         if (value := getattr(ticket, field.name)) is not field.default:
@@ -97,17 +100,20 @@ def digest_of(ticket: NewTicket | TicketUpdate, target: TicketRef | None = None,
     number = None if target is None else number_of(str(getattr(target, "number", target)))
     parts = [type(ticket).__name__, repr(sorted(given, key=itemgetter(0))), repr(number)]
     for file in files:
-        # If a source can be read only once, its length is not known before it has been read.
+        # The length of a source that can be read only once is unknown until it has been read, so it is left out.
         length = None if isinstance(getattr(file, "source", None), SpooledSource) else getattr(file, "length", None)
         parts.append(repr((str(getattr(file, "name", file)), length)))
     return hashlib.sha256("\x00".join(parts).encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 def _plain(value: Any) -> Any:
-    """Normalize a value, so that values that are sent alike have one digest: enums become text, dates become UTC."""
+    """Normalize a value: enums and UUIDs become text, and dates become UTC.
+
+    Values that are sent as the same text then have the same digest.
+    """
     if isinstance(value, dict):
         return sorted((str(name), _plain(held)) for name, held in value.items())
     if isinstance(value, datetime) and value.tzinfo is not None:
-        with suppress(OverflowError):  # near datetime.min or datetime.max; no ticket has such a date
+        with suppress(OverflowError):  # raised near datetime.min and datetime.max
             return value.astimezone(UTC)
     return str(value) if isinstance(value, str | UUID) else value

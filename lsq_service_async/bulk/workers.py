@@ -15,8 +15,8 @@ Result = TypeVar("Result")
 class WorkerPool(Generic[Item, Result]):
     """Processes items in ``size`` tasks, until ``pull`` returns None, `stop` is called, or one of the tasks fails.
 
-    One worker at a time pulls an item. A result that is not None waits until it is read, so that a slow reader slows
-    the workers down.
+    Only one worker at a time pulls an item. A worker waits until the queue of results, which holds one result, is free.
+    A slow reader therefore slows the workers down. A result of None is dropped.
     """
 
     def __init__(
@@ -35,9 +35,9 @@ class WorkerPool(Generic[Item, Result]):
         self._finishing: asyncio.Task[None] | None = None
 
     async def results(self) -> AsyncIterator[Result]:
-        """Start the workers, and yield the result of each item, in order of completion.
+        """Start the workers, and yield the result of each item, in order of completion. Call this only once.
 
-        Raises the first error of a worker at the end. Call this once.
+        At the end, raises the first error of a worker.
         """
         self._is_finished = False
         self._workers |= {asyncio.create_task(self._work()) for _ in range(self._size)}
@@ -46,7 +46,7 @@ class WorkerPool(Generic[Item, Result]):
             yield result
         self._is_finished = True
         if isinstance(self._error, asyncio.CancelledError):
-            text = "A task that the run waited for was cancelled, for example one in the source of rows."
+            text = "A task that the run waited for was cancelled, for example a task in the source of rows."
             raise LSQServiceError(f"{text} To continue, run again with the same journal.") from self._error
         if self._error is not None:
             raise self._error
@@ -56,7 +56,7 @@ class WorkerPool(Generic[Item, Result]):
         self._protected.add(asyncio.current_task())
 
     def stop(self) -> None:
-        """Begin no new item, and cancel every worker that is not protected."""
+        """Start no new item, and cancel every worker that is not protected."""
         self._is_stopping = True
         for worker in self._workers - self._protected:
             worker.cancel()

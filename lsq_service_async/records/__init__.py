@@ -1,7 +1,8 @@
 """Records of the service as frozen attrs classes with Python names.
 
-Only the identifiers of tickets, conversations, leads and fields are certain: every other attribute may be None or
-empty. Fields that this version does not know are kept in ``extra``.
+Only these attributes are certain: the number of a ticket, the id of a conversation or a lead, the schema name of a
+field, and the attributes of a sub-type. Every other attribute may be None or empty. ``extra`` contains the fields that
+this version of the package does not know.
 """
 
 from .attempts import Attempt, Outcome

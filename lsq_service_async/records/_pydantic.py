@@ -1,6 +1,6 @@
-"""Makes records usable as pydantic types, as request and response models of FastAPI, and with ``jsonable_encoder``.
+"""Makes records usable as pydantic types, as FastAPI models of requests and responses, and with ``jsonable_encoder``.
 
-The JSON of a record is an object whose keys are the attribute names.
+The JSON of a record is an object. Its keys are the names of the attributes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import attrs
 from .constants import UNSET, FieldValue, Unset
 
 NOT_IN_JSON: Final = {"lsq_service_async.in_json": False}
-"""Metadata of an attribute that is left out of the JSON."""
+"""The attrs metadata of an attribute that is left out of the JSON."""
 
 
 class Record:
@@ -39,7 +39,7 @@ class Record:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        """Describe a JSON object with these attributes and no others. An instance is accepted unchanged."""
+        """Return the schema of a JSON object with these attributes and no others. A record is accepted unchanged."""
         from pydantic_core import core_schema
 
         record: Any = cls  # every record is an attrs class, which a type checker cannot know here
@@ -63,7 +63,7 @@ class Record:
 
 
 class _AwareDatetime:
-    """A datetime with a time zone. For others, pydantic reports an error that names the attribute."""
+    """A datetime with a time zone. For one without, pydantic reports an error that names the attribute."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
@@ -73,7 +73,7 @@ class _AwareDatetime:
 
 
 class _FieldValue:
-    """A `FieldValue`. pydantic reports one error for it, instead of one for each type of the union."""
+    """A `FieldValue`. For a wrong value, pydantic reports one error instead of one for each type of the union."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
@@ -90,7 +90,7 @@ _JSON_TYPES: Final[Mapping[Any, Any]] = {datetime: _AwareDatetime, Mapping[str, 
 
 
 def _json_type(hint: Any) -> Any:
-    """Return the type of an attribute in JSON. `Unset` is removed, because JSON omits such an attribute."""
+    """Return the type of an attribute in JSON. `Unset` is removed, because an unset attribute is not in the JSON."""
     kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     return functools.reduce(operator.or_, (_JSON_TYPES.get(kind, kind) for kind in kinds if kind is not Unset))
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 FieldValue = str | int | float | bool | datetime | None
-"""The value of a ticket field. A datetime must have a time zone; it is sent in UTC."""
+"""The value of a ticket field. A datetime must have a time zone, and is sent in UTC."""
 
 
 class Unset(enum.Enum):
@@ -20,7 +20,10 @@ class Unset(enum.Enum):
 
 
 UNSET: Final = Unset.UNSET
-"""The default in a `TicketUpdate`: the field is not sent. None is sent as null; what that does is not documented."""
+"""The default of the fields of a `TicketUpdate`: the field is not sent.
+
+None is sent as null. The vendor does not document the effect of null.
+"""
 
 
 class Status(enum.StrEnum):

@@ -1,4 +1,4 @@
-"""Look-ups of creates without an answer: the options, the ticket numbers in question, and the possible results."""
+"""Look-ups of creates that got no answer: the options, the range of ticket numbers, and the possible results."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from .tickets import TicketReceipt
 class Lookup(Record):
     """How a bulk run looks up rows that may have been applied.
 
-    ``quiet`` is the seconds after which a create without a response cannot be applied any more. A run makes at most
-    ``max_reads`` reads. With ``fence=True``, a run holds back its last four rows. If the outcome of a row is unknown,
-    the run sends them only ``quiet`` seconds after that row ended, so that the row can be looked up too.
+    ``quiet`` is the number of seconds after which a create without a response is assumed not to be applied any more.
+    ``max_reads`` is the largest number of tickets that a run reads for its look-ups.
+
+    A look-up of a row needs a later ticket. With ``fence=True``, a run holds back its last four rows to create this
+    ticket. If the outcome of a row is unknown, the run waits until ``quiet`` seconds after that row ended. Then it
+    sends the four rows.
     """
 
     quiet: float = 60.0
@@ -26,11 +29,11 @@ class Lookup(Record):
 
 @attrs.frozen
 class NumberRange(Record):
-    """The ticket numbers that an unknown create can have: all that are higher than ``above`` and lower than ``below``.
+    """The ticket numbers that an unknown create can have: all numbers higher than ``above`` and lower than ``below``.
 
-    ``above`` is the highest number that was known when the create was sent. ``below`` is the number of a ticket that
-    was created so late that the unknown create cannot have a higher one, and None as long as no such ticket exists.
-    ``sent_at`` is when the create was sent. All but ``reference`` are None if they were not recorded.
+    ``above`` is the highest number that was known when the create was sent, at the time ``sent_at``. ``below`` is the
+    number of a later ticket: it was created so late that the unknown create must have a lower number. ``below`` is None
+    as long as no such ticket exists. All attributes except ``reference`` are None if they were not recorded.
     """
 
     above: int | None
@@ -48,12 +51,12 @@ class Found(Record):
 
 @attrs.frozen
 class Absent(Record):
-    """The create was not applied: every ticket that it could have created was read, and none matches."""
+    """The create was not applied: every ticket that it could have created was read, and no ticket matches."""
 
 
 @attrs.frozen
 class Unclear(Record):
-    """It is not certain whether the create was applied. ``reason`` is a sentence for people."""
+    """It is not certain whether the create was applied. ``reason`` explains why."""
 
     reason: str
 

@@ -16,8 +16,9 @@ from .attempts import Attempt
 class ActivityReceipt(Record):
     """Confirms that a note or a portal activity was added.
 
-    After a note, ``ticket_number`` is set and ``id`` is None; after a portal activity, the reverse.
-    ``possible_duplicate`` is True if an earlier attempt may have added it too.
+    After a note, ``ticket_number`` is set and ``id`` is None. After a portal activity, ``id`` is set and
+    ``ticket_number`` is None. ``possible_duplicate`` is True if an earlier attempt may have added the note or activity
+    too.
     """
 
     ticket_number: str | None = None
@@ -42,8 +43,8 @@ class TrashResult(Record):
 class Conversation(Record):
     """An e-mail or a portal message of a ticket.
 
-    ``created_on`` is in ``Config.time_zone``. ``attachments`` has the values of the JSON unchanged, because their shape
-    is not documented.
+    ``created_on`` is in ``Config.time_zone``. ``attachments`` contains JSON values unchanged, because the vendor does
+    not document their shape.
     """
 
     id: str
@@ -60,8 +61,8 @@ class Conversation(Record):
 class FieldMetadata(Record):
     """A ticket field of the account.
 
-    ``min_length``, ``max_length`` and ``regex`` apply to text. ``validation`` has all rules of the service by name,
-    including the default bounds of numbers, which ``client.metadata.validate`` does not check.
+    ``min_length``, ``max_length`` and ``regex`` apply to text. ``validation`` maps the names of all rules of the
+    service to their values. It includes default bounds of numbers, which ``client.metadata.validate`` does not check.
     """
 
     schema_name: str
@@ -82,7 +83,7 @@ class FieldMetadata(Record):
 
 @attrs.frozen(kw_only=True)
 class SubType(Record):
-    """A ``value`` of the field SubType and the ``text`` that users see for it."""
+    """A sub-type. ``value`` is the value of the field SubType, and ``text`` is the text that users see for it."""
 
     text: str
     value: str
@@ -91,7 +92,7 @@ class SubType(Record):
 
 @attrs.frozen(kw_only=True)
 class Lead(Record):
-    """A lead of the marketing API. ``id`` is the GUID to use as ``lead_id`` of a ticket; ``fields`` has all fields."""
+    """A lead of the marketing API. ``id`` is the GUID for the ``lead_id`` of a ticket. ``fields`` has all fields."""
 
     id: str
     email: str | None = None
@@ -101,10 +102,11 @@ class Lead(Record):
 
 @attrs.frozen
 class Problem(Record):
-    """A problem for which the account would reject a ticket.
+    """A reason why the account would reject a ticket.
 
     ``field`` is a schema name, or "" if the ticket cannot be sent at all. ``rule`` is "lead", "mandatory",
-    "min_length", "max_length", "regex", "option" or "invalid". ``message`` is for users; only "invalid" quotes a value.
+    "min_length", "max_length", "regex", "option" or "invalid". ``message`` is text for users. Only the message of an
+    "invalid" problem quotes a value.
     """
 
     field: str

@@ -1,4 +1,4 @@
-"""Tickets to create, updates, tickets as read from the service, and the receipts of creates and updates."""
+"""The records of tickets: new tickets, updates, tickets as read from the service, and receipts."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .metadata import Lead
 
 
 def _copied(fields: Any) -> Any:
-    """Copy a mapping, so that later changes do not affect the ticket. Other types are rejected when it is sent."""
+    """Copy a mapping, so that later changes do not affect the ticket. Other values are returned unchanged."""
     return dict(fields) if isinstance(fields, Mapping) else fields
 
 
 def _date(given: Any) -> Any:
-    """Read ISO text that has a time zone. Other text, and all other types, are rejected when the ticket is sent."""
+    """Convert ISO text with a time zone to a datetime. Other values are returned unchanged, and are checked later."""
     if isinstance(given, str):
         with suppress(ValueError):
             date = datetime.fromisoformat(given)
@@ -35,10 +35,10 @@ def _date(given: Any) -> Any:
 class NewTicket(Record):
     """A ticket to create. It needs ``lead_id``, ``lead_email`` or ``lead_phone``, and the account's mandatory fields.
 
-    ``lead_id`` is the GUID of the lead. ``due_date`` must have a time zone. It can be ISO text, such as
+    ``lead_id`` is the GUID of the lead. ``due_date`` is a datetime with a time zone, or ISO text with one, such as
     "2026-01-31T09:00:00+05:30". ``fields`` takes all other fields by schema name, including custom fields:
-    ``{"CustomData.SRC_CS_2": "Online"}``. Sending a ticket that has a field both as an attribute and in ``fields``
-    raises InvalidRequestError.
+    ``{"CustomData.SRC_CS_2": "Online"}``. If a ticket has a field both as an attribute and in ``fields``, sending the
+    ticket raises InvalidRequestError.
 
     Page: apidocs.leadsquared.com/create-tickets
     """
@@ -62,7 +62,7 @@ class NewTicket(Record):
 
     @property
     def names_lead(self) -> bool:
-        """Whether the lead is given, by one of the three attributes or in ``fields``."""
+        """Whether the ticket names its lead, in ``lead_id``, ``lead_email``, ``lead_phone`` or ``fields``."""
         fields = self.fields if isinstance(self.fields, Mapping) else {}
         email, phone = fields.get("LeadDetail.EmailAddress"), fields.get("LeadDetail.Phone")
         return bool(self.lead_id or self.lead_email or self.lead_phone or email or phone)
@@ -71,7 +71,7 @@ class NewTicket(Record):
     def for_lead(cls, lead: Lead, **about: Any) -> Self:
         """Make a ticket for a lead that ``client.leads`` found. The other arguments are those of the class.
 
-        Raises TypeError if ``lead`` is anything else, such as the None for a lead that was not found.
+        Raises TypeError if ``lead`` is not a `Lead`, for example if it is None because no lead was found.
         """
         if not isinstance(lead, Lead):
             raise TypeError(f"for_lead takes a Lead, not {lead!r:.80}")
@@ -80,9 +80,10 @@ class NewTicket(Record):
 
 @attrs.frozen(kw_only=True)
 class TicketUpdate(Record):
-    """Changes to a ticket. Only the given fields are sent; None is sent as null, and is an error for ``lead_id``.
+    """Changes to a ticket. Only the given fields are sent.
 
-    If ``lead_id`` is omitted, the lead of the `Ticket` that is passed to `update` is sent, if there is one.
+    None is sent as null. For ``lead_id``, None is an error. If ``lead_id`` is not given and you pass a `Ticket` to
+    `update`, the ``lead_id`` of that ticket is sent.
 
     Page: apidocs.leadsquared.com/update-a-ticket-with-attachments
     """
@@ -105,7 +106,7 @@ class TicketUpdate(Record):
 
 @attrs.frozen(kw_only=True)
 class Permission(Record):
-    """Whether the user of the keys has one permission for a ticket, and the scopes to which it is limited."""
+    """Whether the owner of the access keys has a permission for a ticket, and the scopes that limit the permission."""
 
     allowed: bool | None = None
     scope_filters: Sequence[str] | None = None
@@ -116,9 +117,10 @@ class Permission(Record):
 class Ticket(Record):
     """A ticket as read from the service.
 
-    ``number`` is "143", ``key`` is "#143" and ``ticket_id`` is the GUID. ``fields`` has the value of every field by
-    schema name, system fields included, in the order of the service. ``sub_fields`` maps the schema name of a field to
-    its sub-fields. ``due_date`` is in ``Config.time_zone``. ``permissions`` maps names to the permissions of your user.
+    ``number`` is "143", ``key`` is "#143" and ``ticket_id`` is the GUID. ``fields`` maps the schema name of every field
+    to its value, in the order of the service. System fields are included. ``sub_fields`` maps the schema name of a
+    field to its sub-fields. ``due_date`` is in ``Config.time_zone``. ``permissions`` maps names to the permissions of
+    your user.
 
     Page: apidocs.leadsquared.com/get-a-tickets-details-by-id
     """
@@ -155,9 +157,9 @@ class Ticket(Record):
 class TicketReceipt(Record):
     """Confirms that a ticket was created or updated.
 
-    ``number`` is "143", ``key`` is "#143". ``ticket_id`` is the GUID, and None after an update. ``message`` is None
-    after a create without attachments. ``attempts`` has one `Attempt` for each request. ``possible_duplicate`` is True
-    if an earlier attempt, such as one that got a 500, may also have created a ticket or added the attachments.
+    ``number`` is "143" and ``key`` is "#143". ``ticket_id`` is the GUID, or None after an update. ``message`` is
+    None after a create without attachments. ``attempts`` has one `Attempt` for each request. ``possible_duplicate`` is
+    True if an earlier attempt, such as one that got a 500, may also have created a ticket or added the attachments.
     """
 
     number: str

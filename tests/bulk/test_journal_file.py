@@ -243,7 +243,7 @@ def test_folders_devices_pipes_and_dangling_links_are_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for path in (tmp_path, "/dev/null", tmp_path / "pipe", tmp_path / "link"):
-        with pytest.raises(ConfigurationError, match="is a regular file"):
+        with pytest.raises(ConfigurationError, match="is not a regular file"):
             JournalFile(path)
 
 

@@ -260,7 +260,7 @@ def test_a_row_is_looked_up_as_soon_as_its_range_ends(play, journal):
         emulator.faults.add(PLAIN, PLAIN, LOST, DROPPED, *[PLAIN] * 96, LOST)
         outcomes = await run(client.bulk.create(rows(100), journal=journal, on_unknown=EARLY))
         [last] = [outcome for outcome in outcomes if outcome.state == "unknown"]
-        assert "Looking it up had no certain result: it may still be applied" in str(last.error)
+        assert "A look-up had no certain result: it may still be applied" in str(last.error)
         assert [outcome.key for outcome in outcomes].index("row-2") < 80
         later = await run(client.bulk.create(rows(120), journal=journal, on_unknown=EARLY))
         assert {"unknown", "failed"}.isdisjoint(states(later).values())

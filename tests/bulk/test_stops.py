@@ -86,7 +86,7 @@ def test_a_source_that_is_cancelled_stops_the_run(play, journal):
 
     async def main(client, emulator):
         job = client.bulk.create(source(), journal=journal)
-        with pytest.raises(LSQServiceError, match="was cancelled, for example one in the source") as caught:
+        with pytest.raises(LSQServiceError, match="was cancelled, for example a task in the source") as caught:
             await run(job)
         assert isinstance(caught.value.__cause__, asyncio.CancelledError)
         await run(client.bulk.create(tickets(5), journal=journal))
