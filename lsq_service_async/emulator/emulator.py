@@ -31,7 +31,7 @@ PATH_KEPT = 1000
 
 
 class Settings(TypedDict):
-    """Keyword arguments for a Config, so that its client calls the emulator."""
+    """Keyword arguments for a Config with which a client calls the emulator."""
 
     access_key: str
     secret_key: str
@@ -68,9 +68,8 @@ class Emulator:
     the number of the page ("page").
 
     ``facts``: facts about one account, as a `Facts` object, a mapping, or the path of a JSON file. Their ``window``,
-    ``rate_limit`` and ``metadata_offset`` replace the arguments of the same names. ``keep``: the most calls and files,
-    counted together, that ``calls`` keeps. ``on_call``: a function that is called with each `Call` when the call has
-    ended.
+    ``rate_limit`` and ``metadata_offset`` replace the arguments of the same names. ``keep``: ``calls`` keeps at most
+    this many calls and files together. ``on_call``: a function that is called with each `Call` when the call has ended.
     """
 
     def __init__(
@@ -186,8 +185,8 @@ class Emulator:
         """Delete all tickets, calls and pending faults. Earlier calls no longer count against the limit.
 
         A `Window` class that you wrote still counts earlier calls, unless it has a method ``clear``. Ticket numbers are
-        not used again: a client raises OutcomeUnknownError if a create returns the number of another ticket that it
-        created.
+        not used again, because a client raises OutcomeUnknownError if a create returns the number of an earlier ticket
+        of this client.
         """
         for task in self._late:
             task.cancel()

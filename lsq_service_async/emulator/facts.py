@@ -87,9 +87,7 @@ class Facts:
         return ("number" if name.isdigit() else "guid") in self.ids_in_urls
 
     def can_read(self, ticket: StoredTicket) -> bool:
-        """Whether the user of the keys can read the ticket. Unreadable numbers are spread evenly, and are always the
-        same.
-        """
+        """Whether the user of the keys can read the ticket. The unreadable numbers are fixed, and are spread evenly."""
         if self.unreadable and int(ticket.number) * _GOLDEN % 1 < self.unreadable:
             return False
         return self.neighbours_readable or not ticket.by_others
