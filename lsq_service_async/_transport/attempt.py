@@ -223,7 +223,7 @@ class RequestBody(httpx.AsyncByteStream):
         sent. Over HTTP/2, httpx does not iterate over an empty body.
         """
         context = self._context
-        if getattr(info.get("request"), "method", None) == b"CONNECT":  # opens a tunnel through a proxy
+        if getattr(info.get("request"), "method", None) == b"CONNECT":  # this request opens a tunnel through a proxy
             return
         if event.endswith("send_request_headers.started"):
             _check_lease(context)

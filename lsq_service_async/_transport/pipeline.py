@@ -63,7 +63,8 @@ class Pipeline:
                 length += sum(attachment.length or 0 for attachment in context.attachments)
             context.is_large = length > LARGE
             result = await self._attempt(context)
-            if result.error is not None and is_retryable(context, result):  # a retry loop takes time to make
+            # The retry loop is made only if it is needed, because making it takes time.
+            if result.error is not None and is_retryable(context, result):
                 async for attempt in retrying(context, partial(self._unless_closed, asyncio.sleep)):
                     if attempt.retry_state.attempt_number > 1:
                         result = await self._looked_up(context, result) or await self._attempt(context)

@@ -30,7 +30,7 @@ class Redactor:
     def __init__(self, *secrets: Secret) -> None:
         self._secrets = [Secret(secret.reveal().translate(_LOWER)) for secret in secrets]
         for secret in secrets:
-            # Text in a key may look like an escape. It is then decoded along with the text that contains the key.
+            # A part of a key may look like an escape, and is then decoded with the text. So both forms are kept.
             decoded = Secret(_ESCAPE.sub(lambda escape: _character(escape[0]), secret.reveal()).translate(_LOWER))
             self._secrets += [decoded] if decoded not in self._secrets and decoded.fits(".{8,}") else []
 

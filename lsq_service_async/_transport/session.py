@@ -67,7 +67,7 @@ class Session:
 
     @cached_property
     def loop_epoch(self) -> float:
-        """The Unix time at which the time of the event loop was 0. Computed once, so that it stays the same."""
+        """The Unix time at which the time of the event loop was 0. Computed once, because the system clock may jump."""
         return time.time() - asyncio.get_running_loop().time()
 
     async def send(self, call: Call[T], options: CallOptions, *, until: float | None = None) -> T:
@@ -90,9 +90,9 @@ class Session:
     async def open(self, deadline: float | None = None) -> bool:
         """Bind to the running event loop and open the limiters. Return False if the session is already open.
 
-        Raises ConfigurationError if the settings of a limiter are wrong. Raises NotSentError if a limiter cannot be
-        opened for another reason, or not before ``deadline``. Raises LSQServiceError if the session is closed, or
-        belongs to another process or event loop.
+        Raises ConfigurationError if the settings of a limiter are wrong. Raises NotSentError if opening a limiter fails
+        for another reason, or is not done by ``deadline``. Raises LSQServiceError if the session is closed, or belongs
+        to another process or event loop.
         """
         self._check_owner()
         if self._is_open:
@@ -124,7 +124,7 @@ class Session:
             raise LSQServiceError("This client belongs to another event loop. Make a client in each loop.")
 
     async def aclose(self) -> None:
-        """Close the session once. All callers wait for one task, which continues if a caller is cancelled."""
+        """Close the session once. All callers wait for the same task, which continues if a caller is cancelled."""
         if self._owner is not None and self._owner[1].is_closed():
             self.closed = True  # the tasks of the session ended with its loop
             return

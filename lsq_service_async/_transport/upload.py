@@ -78,7 +78,7 @@ class FileReader:
         self._file: Reader | None = None
         self._next: asyncio.Future[bytes] | None = None
         # A thread that reads the file cannot be stopped, and may end after the event loop. So this thread closes the
-        # file itself. The lock guards the two flags below.
+        # file itself.
         self._lock = threading.Lock()
         self._is_reading = self._is_closed = False
 

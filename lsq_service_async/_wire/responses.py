@@ -52,8 +52,8 @@ cut."""
 _BY_STATUS = {400: BadRequestError, 401: AuthenticationError, 403: PermissionDeniedError, 404: NotFoundError}
 _TRANSIENT = {500, 502, 503, 504}
 # By their definitions (RFC 9110, RFC 8470), these statuses mean that the request was not processed, and can be sent
-# again on another connection. Over HTTP/2, it is sent again on the same connection: other calls use it, and httpx
-# cannot remove it from the pool.
+# again on another connection. Over HTTP/2, the request is sent again on the same connection, because other calls use
+# this connection and httpx cannot remove it from the pool.
 _NOT_PROCESSED = {408, 421, 425}
 # The other registered 5xx statuses. The server cannot execute the request, or a proxy refuses the request (511).
 _REFUSED = {501, 505, 506, 507, 508, 510, 511}
@@ -339,7 +339,7 @@ def _check_depth(value: Any) -> None:
 
 
 def _without_surrogates(value: Any) -> Any:
-    """Replace lone surrogates, which files and databases reject. A text that was cut inside an emoji has one."""
+    """Replace lone surrogates, which files and databases reject. They remain when a text is cut inside an emoji."""
     if isinstance(value, str):
         # In parts, because each replacement blocks all threads.
         parts = (value[start : start + MAX_ERROR] for start in range(0, len(value), MAX_ERROR))

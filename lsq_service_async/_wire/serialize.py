@@ -148,7 +148,7 @@ def ticket_ref(ticket: TicketRef) -> str:
     text = number_of(text) if isinstance(text, str) else text
     # Quoting would not be enough: even a quoted ".." leaves the path of the tenant.
     if not isinstance(text, str) or not re.fullmatch(r"[A-Za-z0-9-]{1,64}", text):
-        what = "by number, such as '143', key, such as '#143', or GUID"
+        what = "by its number ('143'), key ('#143') or GUID"
         raise InvalidRequestError(f"a ticket must be given {what}, not {shown(text)}")
     return text
 
@@ -157,5 +157,5 @@ def ticket_number(ticket: TicketRef) -> str:
     """Return a ticket's number, for operations that take no GUID."""
     text = ticket_ref(ticket)
     if not re.fullmatch(r"[0-9]{1,18}", text):
-        raise InvalidRequestError(f"give the ticket number, such as '143', not {shown(text)}; tickets.get returns it")
+        raise InvalidRequestError(f"give the ticket number ('143'), not {shown(text)}; tickets.get returns the number")
     return text

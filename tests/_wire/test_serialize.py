@@ -161,5 +161,5 @@ def test_fields_of_a_wrong_type_name_no_lead():
 @pytest.mark.parametrize("wrong", ["#", "#000", "#14a", "##1", "# 1", "#1\n", "1#", "#-1"])
 def test_text_that_is_not_a_key_is_refused(wrong):
     """A key is # and digits."""
-    with pytest.raises(InvalidRequestError, match="a ticket must be given by number, such as '143', key, such as"):
+    with pytest.raises(InvalidRequestError, match=r"must be given by its number \('143'\), key \('#143'\) or GUID"):
         ticket_ref(wrong)
