@@ -6,13 +6,13 @@ from .measure import Measure
 from .report import Plot, Result, Table, bars
 from .workers.acquiring import PEERS
 
-TEXT = """In the first table, a slot is acquired and released without waiting, at a limit of a million calls a second.
-In the other tables, tasks wait for a limiter of 25 calls in 5 s that has no free slot. The tasks are started in batches
-of 100. Then all of them are turned away at the same moment: they are cancelled. In the line `this, deadlines`, they are
-not cancelled; this package rejects them in batches after a 429, because they would be sent after their deadlines.
-Memory is the total of a waiting task; the line `no limiter` shows the part that asyncio needs. The lag is the longest
-delay of a task that sleeps in the same event loop. aiolimiter is a bucket, which stores less for each call than a
-window, and allows more calls. limits has no queue, so its tasks poll."""
+TEXT = """In the first table, a slot is acquired and released without waiting, at a limit of a million calls a
+second. In the other tables, tasks wait for a limiter of 25 calls in 5 s that has no free slot. The tasks are started
+in batches of 100. Then all of them are turned away (cancelled) at the same moment. In the line `this, deadlines`,
+the tasks are not cancelled. Instead, this package rejects them in batches after a 429, because they would be sent
+after their deadlines. Memory is the total of a waiting task; the line `no limiter` shows the part that asyncio
+needs. The lag is the longest delay of a task that sleeps in the same event loop. aiolimiter is a bucket, which
+stores less for each call than a window, and allows more calls. limits has no queue, so its tasks poll."""
 WAITING = [("this", "deadlines"), *((peer, "") for peer in PEERS)]
 MOST = [*WAITING[:2], ("aiolimiter", ""), ("no limiter", "")]  # with the other limiters, 100,000 tasks take minutes
 COUNTED = (300, 1300)  # calls in two runs; their difference does not include the start of the process

@@ -1,4 +1,4 @@
-"""CPU time and instructions of a create, compared with the same POST by plain HTTP clients."""
+"""CPU time and instructions of a create, compared with the same POST by bare HTTP clients."""
 
 import shutil
 from collections.abc import Mapping

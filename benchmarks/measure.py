@@ -47,8 +47,10 @@ class Measure:
 
     @contextmanager
     def running(self, worker: str, *args: object) -> Iterator[dict[str, Any]]:
-        """Run a worker during the block, and yield the JSON object that it prints first. It ends when its input is
-        closed."""
+        """Run a worker during the block, and yield the JSON object that it prints first.
+
+        The worker ends when its input is closed.
+        """
         program = command(worker, *args)
         with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdin

@@ -20,8 +20,8 @@ TEXT = """Processes share a limit of 25 calls in 5 s, through the file of a `Hos
 The server answers every call, and counts the calls that a strict sliding window or HAProxy's estimate would have
 refused. The limit used is the number of calls per window, after the first two windows, as a share of 25. It is less
 than 100%, because a slot is free again only 5 s after its response, which the network delays. A round trip is a
-transaction on the file, or a script that Redis runs. A proxy adds 5 or 40 ms to each round trip to a Redis that is
-that far away."""
+transaction on the file, or a script that Redis runs. For `Redis, 5 ms away` and `Redis, 40 ms away`, a proxy adds
+this time to each round trip."""
 
 Figures = dict[str, Any]
 

@@ -58,7 +58,10 @@ class Source(Protocol):
         ...
 
     async def prepare(self, check: Callable[[int], None]) -> None:
-        """Make the source readable any number of times. ``check`` is called with its length so far, and may raise."""
+        """Make the source readable any number of times.
+
+        ``check`` is called with the number of bytes so far. It may raise an error.
+        """
         check(self.length or 0)
 
     def open(self) -> Reader:
@@ -136,7 +139,7 @@ class FolderSource(Source):
             raise ValueError("it is not below this folder; move it there, or use another folder")
         if os.open not in os.supports_dir_fd:  # on Windows
             return _open_regular(path, follow=False)
-        # Open the folders of the path one by one, so that none can be replaced by a symlink after the check.
+        # Open the folders of the path one by one, so that no folder can be replaced by a symlink after the check.
         *folders, name = Path(path).relative_to(folder).parts or (".",)
         flags = os.O_DIRECTORY | getattr(os, "O_PATH", os.O_RDONLY)
         directory = os.open(folder, flags)
@@ -192,7 +195,10 @@ class FileSource(Source):
 
     @classmethod
     def of(cls, file: BinaryIO) -> Self:
-        """Return a source that begins at the position of the file. Raises InvalidRequestError, or an error of it."""
+        """Return a source that begins at the position of the file.
+
+        Raises InvalidRequestError if the file cannot be sent, or any error that a method of the file raises.
+        """
         lock = _lock_of(file)
         with lock:
             start = file.tell()
@@ -228,7 +234,7 @@ def _lock_of(file: BinaryIO) -> threading.Lock:
 class _FileReader:
     """Reads a file from its own position, so that several uploads can send the same file at the same time.
 
-    After each read, the position of the file is restored, because a later call begins at that position.
+    After each read, the position of the file is restored, because a call that starts later reads from that position.
     """
 
     source: FileSource

@@ -1,4 +1,4 @@
-"""The log of the package. The variable LSQ_LOG prints it on stderr if the program does not configure logging."""
+"""The log of the package. For programs that do not configure logging, the variable LSQ_LOG prints it on stderr."""
 
 from __future__ import annotations
 

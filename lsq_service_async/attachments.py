@@ -226,7 +226,10 @@ def _as_attachment(item: Any) -> Attachment:
 
 
 def _from_upload(file: Any, name: Any, content_type: str | None) -> Attachment:
-    """Attach an uploaded file from its beginning, even if it was read before. Its name loses invisible characters."""
+    """Attach an uploaded file from its beginning, even if it was read before.
+
+    Invisible characters in its name are removed, because users choose the name.
+    """
     with suppress(AttributeError, OSError, ValueError):
         file.seek(0)
     if not name:

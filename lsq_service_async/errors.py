@@ -39,8 +39,8 @@ INVISIBLE = re.compile(
 def printable(text: str, limit: int | None = None) -> str:
     """Escape the invisible characters of a text, so that it cannot control a terminal or add lines to a log.
 
-    Each becomes a JSON escape, such as ``\\u001b``. If the text has more than ``limit`` characters, it is first cut to
-    ``limit`` characters, and "..." is appended.
+    Each of these characters becomes a JSON escape, such as ``\\u001b``. If the text has more than ``limit`` characters,
+    it is first cut to ``limit`` characters, and "..." is appended.
     """
     if limit is not None and len(text) > limit:
         text = f"{text[:limit]}..."
@@ -69,8 +69,8 @@ class LSQServiceError(Exception):
 
     ``reference`` is the id of the call, or None if no call was begun. ``attempts`` has one `Attempt` for each request.
     ``safe_to_repeat`` is True if a repeat cannot apply the call twice. ``headers`` has the HTTP headers of the response
-    to the last attempt, without API keys and cookies. Their names are case-insensitive. If no response arrived,
-    ``headers`` is empty.
+    to the last attempt, without API keys and cookies. The names of the headers are case-insensitive. If no response
+    arrived, ``headers`` is empty.
 
     A client raises this class itself if it is used after it was closed, or in another event loop or process. Invisible
     characters in the message are escaped.
@@ -108,8 +108,8 @@ class QueueTimeoutError(NotSentError):
     """The call was not sent, because the rate limit would have made it wait beyond its deadline.
 
     If you make the call again after ``retry_after`` seconds, with the same deadline as now, it should be sent in time.
-    A web server can return this number in the Retry-After header of its own response. If the call waited because the
-    file or the Redis server of a shared limit was unavailable, ``__cause__`` is the error of the file or the server.
+    A web server can send this number to its users in a Retry-After header. If the call waited because the file or the
+    Redis server of a shared limit was unavailable, ``__cause__`` is the error of the file or the server.
     """
 
     def __init__(self, message: str, *, retry_after: float = 0.0, **about: Any) -> None:

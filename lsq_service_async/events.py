@@ -1,7 +1,8 @@
 """Events for the hooks of a client. A hook is a plain callable; it is not awaited. Only its first exception is logged.
 
-The hooks of one call run in a copy of the caller's context (`contextvars`). A context variable that a hook sets is
-visible to the hooks of later events of the same call, and while its requests are sent, but not to the caller.
+The hooks of one call run in a copy of the caller's context (`contextvars`). If a hook sets a context variable, the new
+value is visible to later hooks of the same call and while the requests of the call are sent. It is not visible to the
+caller.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class CallEnded:
     nothing, so its outcome is "not applied" instead of "unknown". ``attempts`` is the number of requests; ``seconds``
     is the duration, including the time in the queue and between attempts. If the caller stopped waiting, the last
     attempt may end after this event. ``possible_duplicate`` is True if the call was applied and an earlier attempt of
-    it may have been applied too.
+    this call may have been applied too.
     """
 
     reference: str

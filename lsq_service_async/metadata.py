@@ -50,8 +50,8 @@ class MetadataCache:
     async def get(self, key: str, load: Callable[[], Awaitable[Any]], until: float | None) -> Any:
         """Return the cached answer, or load a new one.
 
-        ``until`` is a time of the event loop. If another call is still loading the same answer then, raises
-        NotSentError.
+        ``until`` is a time of the event loop. If another call is still loading the same answer at that time,
+        NotSentError is raised.
         """
         clock = asyncio.get_running_loop().time
         entry = self._entry(key)
@@ -128,7 +128,7 @@ class Metadata:
         """Return a list of problems for each ticket, in order. The metadata is read once for all tickets."""
         if not isinstance(tickets, Iterable | AsyncIterable):
             raise InvalidRequestError(f"validate_many takes a list of tickets, not {type(tickets).__name__}")
-        if isinstance(tickets, Collection):  # other iterables can be read only once
+        if isinstance(tickets, Collection):  # check before the first call; other iterables can be read only once
             tickets = [_checked(ticket) async for ticket in _each(tickets)]
         until = self._until()
         fields, sub_types = await self._fields("", until), await self._sub_types(until)

@@ -83,8 +83,8 @@ class Tickets:
 
         This reads every ticket number that the lost create can have. The range of these numbers ends just below the
         first ticket that this client created at least ``quiet`` seconds after the lost create ended. If no such ticket
-        exists yet, the result is `Unclear`: this method does not wait for one. If the range has more than ``max_reads``
-        tickets to read, the result is also `Unclear`.
+        exists yet, the result is `Unclear`: this method does not wait for one. If more than ``max_reads`` tickets would
+        have to be read, the result is also `Unclear`.
 
         Without `Config.marker_field`, tickets are compared by content. This is safe only if no other program creates
         tickets with the same text. If a ticket has the same title and lead but differs in another field, the result is
@@ -134,7 +134,7 @@ class Tickets:
         """Change fields of a ticket and add attachments to it. The ticket keeps its earlier attachments.
 
         ``ticket`` is a number or a record, not a GUID. If it is a `Ticket`, its lead is sent with the update, as in the
-        sample on the page. If the lead may have changed after the ticket was read, pass the number instead.
+        sample on the page below. If the lead may have changed after the ticket was read, pass the number instead.
         ``progress`` is called as in `create`.
 
         Without attachments, the request is retried like `get`. With attachments, it is retried like `create`, because a

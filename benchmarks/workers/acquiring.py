@@ -10,7 +10,7 @@ from . import Lag, peak
 
 NO_LIMIT = 1_000_000, 1.0
 LIMIT = 25, 5.0
-DEADLINE = 1e6  # s; every call can be sent before it, until the limiter pauses for this time
+DEADLINE = 1e6  # s; no call is too late, until the limiter pauses for this long
 LIMITERS: list[Any] = []  # the limiters of this package that were made
 BATCH = 100  # tasks that are started before other tasks of the loop run
 Release = Callable[[], object]

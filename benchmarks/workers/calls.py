@@ -1,4 +1,4 @@
-"""Creates of a ticket by this package, and the same POST by plain HTTP clients.
+"""Creates of a ticket by this package, and the same POST by bare HTTP clients.
 
 Every client sends the same JSON, checks the status and decodes the answer. httpcore tries to import sniffio on each
 call. This package depends on sniffio, but httpx does not, so sniffio is hidden from the clients in WITHOUT_SNIFFIO.
@@ -27,8 +27,7 @@ Call = Callable[[], Awaitable[object]]
 async def this(
     origin: str, hooks: tuple[Any, ...] = (), calls: int = 1_000_000, per: float = 1.0, window: Any = "any"
 ) -> AsyncIterator[Call]:
-    """Use this package. By default, the limit is so high that no call waits, but every call still passes the
-    limiter."""
+    """Use this package. By default, the limit is so high that no call waits, but every call passes the limiter."""
     from lsq_service_async import NewTicket, RateLimit, ServiceClient
 
     limit = RateLimit(calls, per=per, window=window)

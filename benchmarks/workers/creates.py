@@ -31,8 +31,7 @@ def this_sliding(origin: str) -> Any:
 
 @asynccontextmanager
 async def httpx_with(origin: str, acquire: Acquire | None = None) -> AsyncIterator[Call]:
-    """Use httpx and tenacity, with exponential backoff and jitter. ``acquire`` waits for a limiter before each
-    attempt."""
+    """Use httpx and tenacity, with exponential backoff and jitter. Each attempt first waits for ``acquire``."""
     import httpx
     from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 

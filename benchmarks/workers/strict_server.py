@@ -3,8 +3,8 @@
 It runs in a separate process, so that a busy client does not delay the counting.
 
 Four kinds of servers count calls with the windows of the emulator. Refused calls count, too, except in the bucket. The
-other two kinds use a real HAProxy or nginx: for each call, the server sends a request to the proxy, whose status
-decides.
+other two kinds use a real HAProxy or nginx: for each call, the server sends a request to the proxy, and answers with
+the status of the proxy.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def program(name: str) -> str | None:
 
 
 class StrictServer:
-    """Answers creates. ``arrivals`` has the time of each call after the first one, and whether the call was allowed."""
+    """Answers creates. For each call, ``arrivals`` has the seconds since the first call, and if it was allowed."""
 
     def __init__(self, allows: Allows, jitter: float) -> None:
         self._allows = allows
@@ -138,7 +138,7 @@ async def _limit(kind: str) -> AsyncIterator[Allows]:
 async def serve(kind: str, jitter_ms: int) -> dict[str, Any]:
     """Print ``{"origin": ...}``, and serve until the standard input ends.
 
-    Returns the time of each call after the first one, and whether the call was allowed.
+    Returns, for each call, the seconds since the first call, and whether the call was allowed.
     """
     async with _limit(kind) as allows:
         strict = StrictServer(allows, jitter_ms / 1000)
