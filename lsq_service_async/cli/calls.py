@@ -1,4 +1,4 @@
-"""The commands `ticket`, `lead`, `fields` and `sub-types`: one call each, with its result as JSON on stdout."""
+"""The commands `ticket`, `lead`, `fields` and `sub-types`. Each runs one operation and prints its result as JSON."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from .shell import SOME_FAILED, TIME_ZONE, discard_stdout, print_json, to_json
 
 @click.group()
 def ticket() -> None:
-    """Create, read, change or trash tickets, one call each.
+    """Create, read, change or trash tickets. Each command makes one call.
 
-    The account is set by LSQ_ACCESS_KEY, LSQ_SECRET_KEY and LSQ_ORG_ID. Set LSQ_LIMIT_FILE to a file to share the
-    rate limit with other programs on this machine.
+    Set LSQ_ACCESS_KEY, LSQ_SECRET_KEY and LSQ_ORG_ID to those of the account. To share the rate limit with other
+    programs on this machine, set LSQ_LIMIT_FILE to a file.
     """
 
 
 def _field_options(ticket_type: TicketType) -> list[click.Parameter]:
-    """Return an option for each field, `--field` for fields that have only a schema name, and `--attach`."""
-    help = {"due_date": "Such as 2026-01-31T09:00:00+05:30."}
+    """Return the options that describe a ticket: one for each field with a Python name, and `--field` for others."""
+    help = {"due_date": "Date and time, such as 2026-01-31T09:00:00+05:30."}
     named = [click.Option([f"--{name.replace('_', '-')}"], help=help.get(name)) for name in field_names(ticket_type)]
     return [
         *named,
@@ -52,7 +52,7 @@ def create(fields: tuple[str, ...], attach: tuple[Path, ...], time_zone: tzinfo 
 @ticket.command()
 @click.argument("number")
 def get(number: str) -> int:
-    """Print a ticket as JSON. NUMBER is its number or its GUID."""
+    """Print a ticket as JSON. NUMBER is the number or the GUID of the ticket."""
     return _run(lambda client: client.tickets.get(number))
 
 
@@ -82,15 +82,15 @@ def note(number: str, text: str) -> int:
 @ticket.command()
 @click.argument("number")
 @click.argument("text")
-@click.option("--direction", default="INBOUND", show_default=True, help="The service documents only INBOUND.")
+@click.option("--direction", default="INBOUND", show_default=True, help="The vendor documents only INBOUND.")
 def portal(number: str, text: str, direction: str) -> int:
-    """Add TEXT as a message of the customer portal and print the receipt as JSON."""
+    """Add TEXT to a ticket as a message of the customer portal, and print the receipt as JSON."""
     return _run(lambda client: client.tickets.add_portal_activity(number, text, direction=direction))
 
 
 @ticket.command()
 @click.argument("number")
-@click.option("--type", "types", multiple=True, metavar="NAME", help="Only this activity type. Repeatable.")
+@click.option("--type", "types", multiple=True, metavar="NAME", help="Print only this activity type. Repeatable.")
 def conversations(number: str, types: tuple[str, ...]) -> int:
     """Print the e-mails and portal messages of a ticket as a JSON list.
 
@@ -102,9 +102,9 @@ def conversations(number: str, types: tuple[str, ...]) -> int:
 @ticket.command()
 @click.argument("numbers", nargs=-1, required=True, metavar="NUMBER...")
 def trash(numbers: tuple[str, ...]) -> int:
-    """Trash tickets and print the trashed and the failed ones as JSON. The keys must belong to an admin.
+    """Trash tickets, and print the numbers of the trashed and of the failed tickets as JSON.
 
-    The exit code is 1 if one of the tickets could not be trashed.
+    The keys must belong to an admin. The exit code is 1 if any ticket could not be trashed.
     """
     return _run(lambda client: client.tickets.trash(numbers), is_ok=lambda result: not result.failed)
 
@@ -133,7 +133,7 @@ def find(email_or_phone: str) -> int:
 
 
 @click.command()
-@click.option("--search", default="", metavar="TEXT", help="Only fields that match this text.")
+@click.option("--search", default="", metavar="TEXT", help="Print only fields that match this text.")
 def fields(search: str) -> int:
     """Print the ticket fields of the account as a JSON list. The keys must belong to an admin."""
 
@@ -156,7 +156,7 @@ def _run(operation: Callable[[ServiceClient], Awaitable[Any]], **options: Any) -
 async def _print_result(
     operation: Callable[[ServiceClient], Awaitable[Any]], is_ok: Callable[[Any], bool] = lambda record: True
 ) -> int:
-    """Call *operation* with a client, print its record or its list of records as JSON, and return the exit code."""
+    """Call *operation* with a client, print the record or the list of records as JSON, and return the exit code."""
     async with ServiceClient.from_env() as client:
         record = await operation(client)
     shown = [_shown(one) for one in record] if isinstance(record, list) else _shown(record)

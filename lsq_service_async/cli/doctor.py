@@ -1,4 +1,4 @@
-"""The command `doctor`: checks the settings with one request, and finds out more about the account on request."""
+"""The command `doctor`: checks the settings with one read. Two options find out how the service behaves."""
 
 from __future__ import annotations
 
@@ -39,28 +39,35 @@ _ADVICE = {
 
 
 @click.command()
-@click.option("--learn", metavar="FILE", help="Learn how the account differs from others (up to 30 reads).")
-@click.option("--write", is_flag=True, help="For --learn: create a ticket, read it after 10 s, and trash it.")
-@click.option("--lead-email", default="lsq-service-doctor@example.com", show_default=True, help="Lead of that ticket.")
+@click.option("--learn", metavar="FILE", help="Find out how the service behaves for this account (up to 30 reads).")
+@click.option("--write", is_flag=True, help="With --learn: create a ticket, read it after 10 s, and trash it.")
+@click.option(
+    "--lead-email",
+    default="lsq-service-doctor@example.com",
+    show_default=True,
+    help="With --write: e-mail address of the lead of the ticket.",
+)
 @click.option(
     "--marker",
     metavar="FIELD",
-    help="For --learn: check that this custom field exists; with --write, also that it stores a reference.",
+    help="With --learn: check that this custom field exists. With --write, check also that it stores a reference.",
 )
 @click.option(
     "--burst",
     is_flag=True,
-    help="Measure how the service counts calls, with four times as many reads as the limit allows.",
+    help="Measure how the service counts calls: send as many reads as the limit allows, four times, "
+    "at least one window apart.",
 )
 def doctor(learn: str | None, write: bool, lead_email: str, marker: str | None, burst: bool) -> int:
     """Check keys, host, org id, API and rate limit with one read.
 
-    --learn FILE finds out how the account behaves in cases that the documentation leaves open. It prints a table, and
-    writes the facts to FILE as JSON, for "emulator --facts FILE". --burst may cause refused calls. Both ignore a shared
-    limit, so run them while no other program uses the account.
+    --learn FILE finds out how the service behaves for this account in cases that the vendor's documentation leaves
+    open. It prints a table, and writes the facts to FILE as JSON, for "emulator --facts FILE". --burst may make the
+    service refuse calls. --learn and --burst ignore a shared limit, so run them while no other program uses the
+    account.
 
-    Exit codes: 0 everything works (with --learn or --burst: the results were printed, even if the check failed), 2
-    wrong settings, 4 wrong keys or a missing permission, 1 other failures. Keys are never printed.
+    Exit codes: 0 everything works, 1 failure, 2 wrong settings, 4 wrong keys or a missing permission. With --learn or
+    --burst, 0 means that the results were printed, even if the check before them failed. Keys are never printed.
     """
     if learn is None:
         reject_options("write", "marker", without="--learn FILE")
@@ -76,7 +83,7 @@ async def _diagnose(config: Config, path: str | None, lead_email: str | None, bu
     if (path is None and not burst) or code in (USAGE, NO_ACCESS):
         return code
     if path is not None:
-        _save(None, path)  # a file that cannot be written is an error before a ticket is created
+        _save(None, path)  # fails here if the file cannot be written, before a ticket is created
     facts: dict[str, Any] = {}
     answers: dict[str, str] = {}
     if path is not None:
@@ -92,12 +99,12 @@ async def _diagnose(config: Config, path: str | None, lead_email: str | None, bu
 
 
 def _save(facts: dict[str, Any] | None, path: str) -> None:
-    """Write the facts. None only checks that the file can be written, and changes nothing."""
+    """Write the facts to a file. If *facts* is None, only check that the file can be written, and change nothing."""
     is_new = not os.path.lexists(path)
     try:
         with open(open_private_file(path, os.O_WRONLY), "w", encoding="utf-8") as file:
             if facts is not None:
-                file.truncate()  # "w" does not empty a file that is open already
+                file.truncate()  # "w" does not empty a file that is already open
                 file.write(json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
         if facts is None and is_new:
             os.unlink(path)

@@ -32,10 +32,14 @@ def _limit(context: click.Context, option: click.Parameter, value: str) -> tuple
     type=click.Choice(["sliding", "fixed", "bucket", "estimate"]),
     default="sliding",
     show_default=True,
-    help="How calls are counted; estimate is the method of HAProxy.",
+    help="How the emulator counts calls. HAProxy uses the method estimate.",
 )
 @click.option("--persist", metavar="FILE", help="Keep tickets and their numbering in a SQLite file.")
-@click.option("--seed", metavar="FILE", help="Begin with the tickets of a JSONL file, unless --persist has some.")
+@click.option(
+    "--seed",
+    metavar="FILE",
+    help="Load tickets from a JSONL file first, unless the --persist file already has tickets.",
+)
 @click.option("--facts", metavar="FILE", help="Behave like the account that `doctor --learn FILE` describes.")
 @click.option("--no-mandatory", is_flag=True, help="Accept new tickets without mandatory fields (Title and Status).")
 def emulator(
@@ -49,8 +53,8 @@ def emulator(
 ) -> None:
     """Serve a local emulator of the service until Ctrl-C.
 
-    It enforces the rate limit of the service, and stores tickets in memory unless --persist is given. The settings that
-    connect a client to it are printed on stdout, and each request on stderr.
+    The emulator enforces the rate limit, and stores tickets in memory unless --persist is given. It prints the settings
+    for a client on stdout, and a line for each request on stderr.
     """
     from ..emulator import TicketFile, TicketStore, serve
     from ..emulator import seed as add_tickets
@@ -80,7 +84,7 @@ def emulator(
             raise click.UsageError(str(error)) from error
         except OSError as error:
             if is_listening:
-                raise  # stdout cannot be written
+                raise  # a write to stdout failed
             reason = error.strerror or error
             if error.filename is not None:
                 raise click.UsageError(f"cannot open {error.filename}: {reason}") from error
@@ -95,6 +99,6 @@ def _print_call(call: Call) -> None:
     color = "green" if (call.status or 599) < 400 else "yellow" if (call.status or 599) < 500 else "red"
     status = click.style(f"{call.status or 'none':>4}", fg=color)
     milliseconds = f"{1000 * (call.seconds or 0):.0f} ms"
-    # A path may contain any character. A quoted one cannot control the terminal.
+    # A path may contain any character. A quoted path cannot control the terminal.
     line = f"{time.strftime('%H:%M:%S')} {status} {milliseconds:>8}  {call.method:4} {quote(call.path)}  {fault}"
     click.echo(line.rstrip(), err=True)

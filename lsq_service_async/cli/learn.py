@@ -1,4 +1,7 @@
-"""`doctor --learn` and `doctor --burst`: report how an account differs from others, as facts for the emulator."""
+"""`doctor --learn` and `doctor --burst`: find out how the service behaves for an account.
+
+The results are facts for the emulator, and answers that `doctor` prints.
+"""
 
 from __future__ import annotations
 
@@ -31,19 +34,20 @@ from ..events import Event
 from ..limits import LocalLimiter
 
 T = TypeVar("T")
-_ABSENT = 999_999_999_999  # no account has so many tickets
+_ABSENT = 999_999_999_999  # a ticket number that no account has reached
 _PROBES = (1, 10, 100, 1_000, 10_000, 100_000)
 _NEIGHBOURS = (-4, -3, -2, -1, 1, 2)
 _PAGES = 10
-_PAUSE = 10.0  # s; the time in which automation changes a new ticket
+_PAUSE = 10.0  # s; automation of the account changes a new ticket within this time
 
 
 async def learn(config: Config, lead_email: str | None) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the facts for the emulator, and the answers for the table. Reads at most 30 times.
+    """Return the facts for the emulator, and the answers for the table that `doctor` prints. Sends at most 30 reads.
 
-    With ``lead_email``, a ticket of that lead is created, and trashed at the end.
+    If ``lead_email`` is given, a ticket of this lead is created, and trashed at the end.
     """
-    half = RateLimit(max(1, config.rate_limit.calls // 2), per=config.rate_limit.per)  # for each of the two hosts
+    # Tickets and field metadata may have two hosts. The client of each host gets half of the limit.
+    half = RateLimit(max(1, config.rate_limit.calls // 2), per=config.rate_limit.per)
     config = attrs.evolve(config, rate_limit=half, retry=RetryPolicy(attempts=1))
     async with (
         ServiceClient(config) as client,
@@ -56,7 +60,7 @@ async def learn(config: Config, lead_email: str | None) -> tuple[dict[str, Any],
 
 
 class Learner:
-    """Asks the service the questions that the vendor's pages leave open."""
+    """Calls the service to find out the details that the vendor's pages leave open."""
 
     def __init__(self, client: ServiceClient, metadata: ServiceClient, marker: str | None) -> None:
         self.facts: dict[str, Any] = {}
@@ -66,7 +70,7 @@ class Learner:
         self._marker = marker
 
     async def learn_fields(self) -> None:
-        """Read the field metadata: the meaning of an Offset, all fields, and whether the marker field exists."""
+        """Read the field metadata. Learn the meaning of Offset, all fields, and whether the marker field exists."""
         first, second, third = [await self._page(offset, 2) for offset in range(3)]
         if len(first) < 2:
             self.answers["field metadata"] = "cannot be read with these keys; they must belong to an admin"
@@ -95,9 +99,9 @@ class Learner:
         return [field for field in fields or () if isinstance(field, dict) and "SchemaName" in field]
 
     async def learn_tickets(self, lead_email: str | None) -> None:
-        """Learn which kinds of id a URL accepts, whether neighbouring tickets can be read, and what automation changes.
+        """Learn which ids a URL accepts, whether neighboring tickets can be read, and which fields automation changes.
 
-        With ``lead_email``, a ticket is created, and trashed at the end.
+        If ``lead_email`` is given, a ticket is created, and trashed at the end.
         """
         absent = await self._get(_ABSENT)
         if isinstance(absent, APIStatusError):
@@ -128,7 +132,8 @@ class Learner:
             is_trashed = number in result.successful
         except LSQServiceError as error:
             is_trashed = False
-            click.echo(f"Ticket {number} could not be trashed: {error}", err=True)  # the table may not be printed
+            # Printed at once, because after another error the table is not printed.
+            click.echo(f"Ticket {number} could not be trashed: {error}", err=True)
         self.answers[f"ticket {number}"] = "trashed" if is_trashed else "NOT TRASHED; trash it yourself"
 
     async def _create(self, lead_email: str) -> TicketReceipt | None:
@@ -150,7 +155,7 @@ class Learner:
         return receipt
 
     async def _probe(self) -> Ticket | None:
-        """Return the first ticket that can be read, if there is one among a few numbers."""
+        """Try a few ticket numbers, and return the first ticket that can be read."""
         for number in _PROBES:
             if isinstance(found := await self._get(number), Ticket):
                 return found
@@ -165,7 +170,7 @@ class Learner:
         if is_new and max(readable, default=0) < 0:
             self.facts["numbers_ascend"] = True
             self.answers["numbers ascend"] = (
-                f"yes: ticket {number} is new; lower numbers can be read, and higher ones cannot"
+                f"yes: ticket {number} is new; lower numbers can be read, and higher numbers cannot"
             )
         else:
             self.answers["numbers ascend"] = "not known; use --write while no other program creates tickets"
@@ -192,7 +197,7 @@ class Learner:
 
 
 async def _result(call: Awaitable[T]) -> T | APIStatusError:
-    """Return the record of a call, or its APIStatusError. Raises AuthenticationError and RateLimitError."""
+    """Return the result of a call, or its APIStatusError. AuthenticationError and RateLimitError are raised."""
     try:
         return await call
     except (AuthenticationError, RateLimitError):
@@ -202,41 +207,43 @@ async def _result(call: Awaitable[T]) -> T | APIStatusError:
 
 
 class _SteadyLimiter(LocalLimiter):
-    """Does not slow down after a refusal, which the measurement causes on purpose."""
+    """A limiter that does not slow down after a 429, because the measurement causes 429s on purpose."""
 
     def refused(self, *_: Any, **__: Any) -> list[Event]:
         return []
 
 
 async def measure_window(config: Config) -> tuple[dict[str, Any], str]:
-    """Send as many reads at once as the limit allows, several times, and count the refusals.
+    """Send four volleys of reads, each as large as the limit, and count the refusals.
 
-    A gateway that estimates refuses some of the second volley, unless one of its own windows began just after the first
-    volley. So both volleys are repeated one and a half windows later.
+    Some gateways, such as HAProxy, only estimate the number of recent calls. Such a gateway refuses some reads of the
+    second volley, unless one of its counting periods began just after the first volley. So both volleys are repeated
+    one and a half windows later.
     """
     calls, per = config.rate_limit.calls, config.rate_limit.per
     # The limiter must not delay the reads, so its limit is higher than that of the service.
     fast = attrs.evolve(config, rate_limit=RateLimit(4 * calls, per=per), retry=RetryPolicy(attempts=1))
     async with ServiceClient(fast, limiter=_SteadyLimiter()) as client:
-        for volley, windows in enumerate((2, 1, 1.5, 1)):  # two, because earlier calls may still count
+        for volley, windows in enumerate((2, 1, 1.5, 1)):  # first a longer pause: earlier calls may still count
             await asyncio.sleep(windows * per)
             reads = [client.tickets.get(1) for _ in range(calls)]
             results = await asyncio.gather(*reads, return_exceptions=True)
             if lost := sum(isinstance(one, NotSentError | NoAnswerError | ServerError) for one in results):
-                return {}, f"{lost} of {calls} reads failed, so nothing was measured. Repeat this later"
+                return {}, f"{lost} of {calls} reads failed, so nothing was measured. Run this again later"
             refused = sum(isinstance(one, RateLimitError) for one in results)
             if refused and not volley:
                 return {}, (
                     f"{refused} of the first {calls} reads were refused: another program uses the account, or the "
-                    "limit of your plan is lower. Stop other programs, set LSQ_RATE_LIMIT, and repeat this"
+                    "limit of your plan is lower. Stop other programs, correct LSQ_RATE_LIMIT, and run this again"
                 )
             if refused:
                 facts = {"rate_limit": [calls, per], "window": "estimate"}
                 return facts, (
-                    f"{refused} of {calls} reads were refused in a later window: the gateway estimates its window. "
+                    f"{refused} of {calls} reads were refused in a later window: the gateway estimates "
+                    "the number of calls. "
                     f'Keep LSQ_RATE_LIMIT={calls}/{per:g}, without "sliding"'
                 )
     return {"rate_limit": [calls, per], "window": "sliding"}, (
-        f"{calls} reads, {calls} more after {per:g} s, and a repetition got answers: the gateway does not estimate. "
+        f"Four times, {calls} reads at once were answered: the gateway does not estimate the number of calls. "
         f'Set LSQ_RATE_LIMIT="{calls}/{per:g} sliding", or RateLimit({calls}, per={per:g}, window="sliding")'
     )

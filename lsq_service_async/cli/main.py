@@ -26,7 +26,7 @@ _MODULES = {
 
 
 class _Commands(click.Group):
-    """Imports the module of a command when it is used, so that the others cost no time."""
+    """Imports the module of a command when the command is used, so that unused commands cost no time."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_MODULES)

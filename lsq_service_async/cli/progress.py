@@ -21,13 +21,13 @@ class Output(Console):
     """A console that ignores a closed pipe, so that `demo | head` continues."""
 
     def on_broken_pipe(self) -> None:
-        # rich raises SystemExit from the print call, which would end the run in the middle of its requests.
+        # rich raises SystemExit here, which would end the run in the middle of its requests.
         with suppress(SystemExit):
             super().on_broken_pipe()
 
 
 def print_paragraph(console: Console, text: str, style: str = "") -> None:
-    """Print text, wrapped on a terminal and on one line in a file."""
+    """Print text: wrapped on a terminal, on one line in a file or pipe."""
     console.print(printable_lines(text, 4000), style=style, markup=False, soft_wrap=not console.is_terminal)
 
 
@@ -51,7 +51,7 @@ class _LogHandler(logging.Handler):
 
 
 class _Bar(Progress):
-    """A progress bar with a note below it, because both do not fit into a line of 80 columns."""
+    """A progress bar with a note below it, because the two do not fit on one line of 80 columns."""
 
     def get_renderables(self) -> Iterator[RenderableType]:
         yield from super().get_renderables()
@@ -59,7 +59,7 @@ class _Bar(Progress):
 
 
 class ProgressDisplay:
-    """Shows how many of *total* items are done, and messages.
+    """Shows messages, and how many of *total* items are done.
 
     On a terminal, messages are printed above a bar. Elsewhere (a file, a pipe, a dumb terminal) each update is a line.
     """
@@ -69,14 +69,14 @@ class ProgressDisplay:
         self._name = name
         self._total = total
         columns = (TextColumn(name), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn())
-        # Results on a terminal are printed above the bar; results in a file must not pass through rich.
+        # On a terminal, rich must print the results above the bar. In a file, it must not change them.
         self._bar = _Bar(*columns, console=console, redirect_stdout=sys.stdout is not None and sys.stdout.isatty())
         self._task = self._bar.add_task(name, total=total, note="")
         self._done = 0
         self._handler = _LogHandler(self)
 
     def __enter__(self) -> Self:
-        if not _LOG.handlers:  # with LSQ_LOG, a handler prints the warnings already
+        if not _LOG.handlers:  # with LSQ_LOG, another handler already prints the warnings
             _LOG.addHandler(self._handler)
         if self.is_live:
             self._bar.start()
@@ -87,20 +87,20 @@ class ProgressDisplay:
         _LOG.removeHandler(self._handler)
 
     def close(self) -> None:
-        """Restore the terminal. To call this again has no effect."""
+        """Restore the terminal. Calling this again has no effect."""
         if self.is_live:
             self._bar.stop()
 
     @property
     def is_live(self) -> bool:
-        """Whether there is a bar, which can be updated often."""
+        """Whether progress is shown as a bar, which can be updated often."""
         return self._console.is_interactive
 
     def say(self, message: str) -> None:
         print_paragraph(self._console, message)
 
     def step(self) -> None:
-        """Count one more item. Without a bar, a line is printed for every tenth item."""
+        """Count one more item. Without a bar, a line is printed for every tenth item and for the last."""
         self._done += 1
         if self.is_live or self._done % 10 == 0 or self._done == self._total:
             self.show(self._done)

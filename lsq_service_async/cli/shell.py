@@ -1,4 +1,4 @@
-"""What a shell sees of the command line: exit codes, options, and streams that may be closed, full or broken."""
+"""Parts that all commands share: exit codes, options, and output to streams that may be closed or full."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ SOME_FAILED = 1
 USAGE = 2
 NO_ACCESS = 4
 RESUMABLE = 75
-"""The run stopped early and the same command continues it. sysexits.h calls this code EX_TEMPFAIL."""
+"""The run stopped early, and the same command continues it. sysexits.h calls this code EX_TEMPFAIL."""
 INTERRUPTED = 130
-"""Ctrl-C, as shells report it."""
+"""The process was stopped by Ctrl-C. Shells use the same code."""
 
 
 def exit_code_for(error: LSQServiceError, default: int = SOME_FAILED) -> int:
-    """Return 4 for wrong keys or a missing permission, 2 for wrong settings or arguments, else *default*."""
+    """Return 4 for wrong keys or a missing permission, 2 for wrong settings or arguments, and otherwise *default*."""
     if isinstance(error, AuthenticationError | PermissionDeniedError):
         return NO_ACCESS
     return USAGE if isinstance(error, ConfigurationError | InvalidRequestError) else default
 
 
 def reject_options(*names: str, without: str) -> None:
-    """Raise UsageError if one of these options is on the command line: it has no effect *without* another one."""
+    """Call this if the option *without* is not given. Raises UsageError if one of the options that need it is given."""
     source_of = click.get_current_context().get_parameter_source
     for name in names:
         if source_of(name) is click.core.ParameterSource.COMMANDLINE:
@@ -41,7 +41,7 @@ def reject_options(*names: str, without: str) -> None:
 
 
 def _time_zone(context: click.Context, parameter: click.Parameter, value: str | None) -> tzinfo | None:
-    from ..bulk.columns import time_zone_of  # the commands without this option do not wait for the import
+    from ..bulk.columns import time_zone_of  # imported here, because only this option needs it
 
     try:
         return time_zone_of(value)
@@ -53,12 +53,12 @@ TIME_ZONE = click.Option(
     ["--time-zone"],
     envvar="LSQ_TIME_ZONE",
     callback=_time_zone,
-    help="Zone of dates that have none, such as Asia/Kolkata. Without it, such dates are errors.",
+    help="Time zone for dates without one, such as Asia/Kolkata. By default, dates without a time zone are errors.",
 )
 
 
 class _Lenient:
-    """Wraps stderr and ignores write errors, because no other stream is left to report them."""
+    """Wraps stderr and ignores write errors, because no other stream could report them."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -78,16 +78,16 @@ class _Lenient:
 
 @contextmanager
 def reliable_streams() -> Iterator[None]:
-    """Make both streams safe to write to. Then only a write to a stdout that is full or has no reader raises OSError.
+    """Make stdout and stderr safe to write to. Then a write raises OSError only if stdout is full or has no reader.
 
-    A closed descriptor is opened on the null device, so that no other file gets its number. Characters that an encoding
-    lacks are escaped.
+    A closed standard stream is replaced by the null device. Otherwise the next file that is opened would get the number
+    of the stream. Characters that the encoding of a stream lacks are escaped.
     """
     for number in range(3):
         with suppress(OSError):
             os.fstat(number)
             continue
-        os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+        os.open(os.devnull, os.O_RDWR)  # the system assigns the lowest free number, which is this one
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -104,12 +104,12 @@ def reliable_streams() -> Iterator[None]:
 
 def print_json(value: Any, *, indent: int | None = None) -> None:
     """Print JSON to stdout and flush. Raises OSError if stdout is full or has no reader."""
-    # Not click.echo, which would write into the line of a progress bar.
+    # Not click.echo: it would write into the line of the progress bar.
     print(to_json(value, encoding=getattr(sys.stdout, "encoding", None), indent=indent), flush=True)
 
 
 def to_json(value: Any, *, encoding: str | None = None, indent: int | None = None) -> str:
-    """Return JSON with invisible characters escaped. If *encoding* lacks a character, all but ASCII is escaped."""
+    """Return JSON with invisible characters escaped. If *encoding* lacks a character, the result is pure ASCII."""
     text = printable_lines(json.dumps(value, ensure_ascii=False, indent=indent, default=_as_text))
     try:
         text.encode(encoding or "utf-8")
@@ -119,7 +119,7 @@ def to_json(value: Any, *, encoding: str | None = None, indent: int | None = Non
 
 
 def printable_lines(text: str, limit: int | None = None) -> str:
-    """Make text safe for a terminal or a log, and keep its line breaks. Each line is cut to *limit* characters."""
+    """Escape the invisible characters of a text, but keep its line breaks. Each line is cut to *limit* characters."""
     return "\n".join(printable(line, limit) for line in text.split("\n"))
 
 

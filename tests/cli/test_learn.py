@@ -163,10 +163,10 @@ class LateEstimate:
 @pytest.mark.parametrize(
     ("window", "words"),
     [
-        ("sliding", 'the gateway does not estimate. Set LSQ_RATE_LIMIT="10/0.8 sliding", or RateLimit(10, per=0.8, wi'),
-        ("fixed", 'the gateway does not estimate. Set LSQ_RATE_LIMIT="10/0.8 sliding"'),
-        ("estimate", 'the gateway estimates its window. Keep LSQ_RATE_LIMIT=10/0.8, without "sliding"'),
-        (LateEstimate(), "the gateway estimates its window"),
+        ("sliding", 'not estimate the number of calls. Set LSQ_RATE_LIMIT="10/0.8 sliding", or RateLimit(10, per='),
+        ("fixed", 'not estimate the number of calls. Set LSQ_RATE_LIMIT="10/0.8 sliding"'),
+        ("estimate", 'the gateway estimates the number of calls. Keep LSQ_RATE_LIMIT=10/0.8, without "sliding"'),
+        (LateEstimate(), "the gateway estimates the number of calls"),
     ],
     ids=["sliding", "fixed", "estimate", "late estimate"],
 )

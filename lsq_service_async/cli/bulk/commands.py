@@ -30,23 +30,24 @@ from .run import send_first, send_rows
 def bulk() -> None:
     """Create or update a ticket for each row of a file.
 
-    FILE is CSV, JSONL (.jsonl, .ndjson) or an Excel workbook, or - for stdin. Columns are fields, such as title, lead
-    email or status, or schema names, such as CustomData.X. The column "key" identifies a row in all runs, "target" is
-    the number of the ticket to update, and "attachments" lists files (a.jpg;b.pdf) in the folder of FILE or below it.
+    FILE is CSV, JSONL (.jsonl, .ndjson) or an Excel workbook, or - for stdin. The name of a column is a field, such as
+    title, lead email or status, or a schema name, such as CustomData.X. Three columns have another meaning: "key"
+    identifies a row in all runs, "target" is the number of the ticket to update, and "attachments" lists files
+    (a.jpg;b.pdf) in the folder of FILE or below it.
 
-    A journal records every row, so that the same command continues after an interruption and skips finished rows.
+    A journal records every row. After an interruption, the same command continues and skips finished rows.
 
-    Failed rows are written to the --errors report with the reason. Correct them and send the report with the same
-    journal:
+    --errors writes the failed rows and the reasons to a report. Correct the rows there, and send the report with the
+    same journal:
 
     \b
         bulk run rows.csv --errors bad.csv
         bulk retry bad.csv --journal rows.csv.journal
 
-    Set LSQ_LIMIT_FILE to a file to share the rate limit with other programs on this machine, or LSQ_LIMIT_REDIS to the
+    To share the rate limit with other programs, set LSQ_LIMIT_FILE to a file on this machine, or LSQ_LIMIT_REDIS to the
     address of a Redis server.
 
-    Exit codes: 0 all rows done, 1 rows failed, are unknown or may have been applied twice, 2 wrong usage or settings,
+    Exit codes: 0 all rows done, 1 a row failed, is unknown or may have been applied twice, 2 wrong usage or settings,
     4 wrong API keys or a missing permission, 75 stopped and can continue, 130 Ctrl-C.
     """
 
@@ -72,14 +73,16 @@ _PATH = click.Path(dir_okay=False, path_type=Path)
 _ON_UNKNOWN = click.Choice(["skip", "stop", "resend", "look"])
 _FILE: list[click.Parameter] = [
     click.Argument(["path"], metavar="FILE"),
-    click.Option(["--journal"], type=_PATH, help="Records every row. Default: FILE.journal."),
+    click.Option(["--journal"], type=_PATH, help="File that records every row. Default: FILE.journal."),
     click.Option(
         ["--operation"],
         type=click.Choice(["create", "update"]),
-        help="Create a ticket for each row, or update the one that it names. Default: that of the journal, or create.",
+        help="Create a ticket for each row, or update its target. Default: the operation of the journal, or create.",
     ),
     click.Option(
-        ["--delimiter"], callback=_one_character, help="Separates CSV cells. Default: detected in the first line."
+        ["--delimiter"],
+        callback=_one_character,
+        help="Character between CSV cells. Default: detected in the first line.",
     ),
     click.Option(["--encoding"], callback=_text_encoding, help="Encoding of FILE, such as cp1252. Default: UTF-8."),
     click.Option(
@@ -91,7 +94,7 @@ _FILE: list[click.Parameter] = [
     click.Option(
         ["--attachments-from"],
         type=click.Path(exists=True, file_okay=False, path_type=Path),
-        help="Folder of the attachments. Default: the folder of FILE, or the current folder for a pipe.",
+        help="Folder of the attachments. Default: the folder of FILE. For a pipe: the current folder.",
     ),
     click.Option(
         ["--max-file-bytes"],
@@ -102,13 +105,15 @@ _FILE: list[click.Parameter] = [
     ),
 ]
 _LOOK: list[click.Parameter] = [
-    click.Option(["--marker"], metavar="FIELD", help="Custom field that gets the reference of each row, for look-ups."),
+    click.Option(
+        ["--marker"], metavar="FIELD", help="Custom field that stores the reference of each row, for look-ups."
+    ),
     click.Option(
         ["--quiet"],
         type=click.FloatRange(0, 3600),
         default=60.0,
         show_default=True,
-        help="Seconds after which a create without a response cannot be applied any more.",
+        help="Seconds after which a create without a response is assumed not to be applied any more.",
     ),
     click.Option(
         ["--max-reads"],
@@ -124,15 +129,20 @@ _SEND: list[click.Parameter] = [
         type=_ON_UNKNOWN,
         default="skip",
         show_default=True,
-        help="Action for rows that may have been applied. look: read the tickets that they may have created.",
+        help="Action for rows that may have been applied. look: read the tickets that these rows may have created.",
     ),
     *_LOOK,
     click.Option(
-        ["--fence"], is_flag=True, help="With look: send the last rows last, so that each unknown row can be looked up."
+        ["--fence"],
+        is_flag=True,
+        help="With look: hold back the last four rows until all others are finished, so that each unknown row can be "
+        "looked up.",
     ),
     click.Option(["--errors"], type=_PATH, help="Write failed rows to this file."),
     click.Option(["--report"], type=_PATH, help="Write a page about the run to this .html file."),
-    click.Option(["--results", "applied"], type=_PATH, help="Write applied rows to this file, with ticket numbers."),
+    click.Option(
+        ["--results", "applied"], type=_PATH, help="Write applied rows to this file, with their ticket numbers."
+    ),
 ]
 
 
@@ -150,7 +160,7 @@ def plan(**options: Any) -> None:
     "--first",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Send the first N rows, print which fields came back changed, and ask before the others are sent.",
+    help="Send the first N rows, print the fields that the service changed, and ask before the other rows are sent.",
 )
 def run(dry_run: bool, first: int | None, **options: Any) -> int:
     """Send all rows that are not finished. Prints one JSON line for each row."""
@@ -165,8 +175,8 @@ def run(dry_run: bool, first: int | None, **options: Any) -> int:
 def retry(**options: Any) -> int:
     """Send failed rows again, and all rows that are not finished.
 
-    FILE is the file that was run, or its corrected --errors report with the --journal of that run. A corrected row
-    keeps its key.
+    FILE is the file of an earlier run, or the corrected --errors report of that run. With a report, pass the --journal
+    of the run. Do not change the keys of the rows.
     """
     return _run(partial(send_rows, retry_failed=True), **options)
 
@@ -175,9 +185,11 @@ def retry(**options: Any) -> int:
 def look(**options: Any) -> int:
     """Look up unknown rows without sending them.
 
-    Reads the ticket of every number that an unknown row can have. Prints one JSON line for each invalid row of FILE,
-    and for each unknown row: created, with its ticket; still unknown, with the reason; or failed if it was certainly
-    not applied, so that the next run sends it. A row can be looked up only after a later ticket was created.
+    Reads the ticket of every number that an unknown row can have. Prints one JSON line for each unknown row, with its
+    new state: created (with the ticket number), unknown (with the reason) or failed. A failed row was certainly not
+    applied, and the next run sends it. Rows of FILE that are invalid or have changed are printed, too.
+
+    A row can be looked up only after a run with this journal has created a later ticket.
     """
     file = _bulk_file(**options)
     if file.operation == "update":
@@ -190,7 +202,7 @@ def look(**options: Any) -> int:
 def status(**options: Any) -> None:
     """Print how many rows are in each state.
 
-    Reads only the journal: invalid rows, and rows that no run has reached, are not counted.
+    Only rows of the journal are counted. Invalid rows, and rows that no run has reached, are not in the journal.
     """
     states = states_in(_existing_journal(_bulk_file(**options)))
     print_json({state.value: states.get(state, 0) for state in State})
@@ -206,18 +218,18 @@ def status(**options: Any) -> None:
 def unknown(applied: tuple[str, ...], not_applied: tuple[str, ...], **options: Any) -> None:
     """List or resolve unknown rows and possible duplicates.
 
-    An unknown row may have been applied, and a possible duplicate may have been applied twice. Look for their tickets
-    in the service ("bulk look" can do that for unknown rows), then record each result with the key that the list shows:
+    An unknown row may have been applied. A possible duplicate may have been applied twice. Find the tickets of these
+    rows in the service; "bulk look" can do that for unknown rows. Then record each result with the key from the list:
 
     \b
         bulk unknown rows.csv --applied 17=143 --not-applied 18
 
-    For an unknown row, the list has the time when it was sent, and the range of its ticket number: higher than "above",
-    and lower than "below" if that is known. If the row has a lead_id, "lead_tickets" is the page of the web application
-    with all tickets of the lead. If a key or a ticket number is invalid, no result is recorded.
+    For an unknown row, the list has the time when the row was sent, and the range of its ticket number: higher than
+    "above" and, if "below" is known, lower than "below". If the row has a lead_id, "lead_tickets" is the page of the
+    web application with all tickets of the lead.
 
-    For a possible duplicate, --applied KEY=NUMBER records the ticket that you keep. To send all unknown rows again,
-    use "bulk run --on-unknown resend".
+    For a possible duplicate, --applied KEY=NUMBER records the ticket that you keep. If a key or a ticket number is
+    invalid, no result is recorded. To send all unknown rows again, use "bulk run --on-unknown resend".
     """
     file = _bulk_file(**options)
     journal = _existing_journal(file)
@@ -229,8 +241,9 @@ def unknown(applied: tuple[str, ...], not_applied: tuple[str, ...], **options: A
 
 
 def _bulk_file(path: str, journal: Path | None, operation: str | None, **options: Any) -> BulkFile:
-    """Return FILE with its journal. *options* are all options of the command."""
-    is_file = is_regular(path) or os.path.isdir(path) or not os.path.exists(path)  # `open` reports the last two
+    """Return FILE with its journal and its input options. *options* are the other options of the command."""
+    # `open` reports a folder and a missing file.
+    is_file = is_regular(path) or os.path.isdir(path) or not os.path.exists(path)
     if journal is None and (path == "-" or not is_file):
         raise click.UsageError(f"rows from a pipe or a device ({path}) need --journal")
     journal = journal or Path(f"{path}.journal")
@@ -262,7 +275,7 @@ def _run(
     report: Path | None = None,
     **options: Any,
 ) -> int:
-    """Open the input and all outputs, *send* the rows, and print the commands for rows that are left."""
+    """Open the input and all outputs, *send* the rows, and print the commands for failed and unknown rows."""
     if on_unknown != "look":
         reject_options("quiet", "max_reads", "fence", without="--on-unknown look")
     lookup = Lookup(quiet=quiet, max_reads=max_reads, fence=fence)
@@ -275,13 +288,13 @@ def _run(
         results = Results(failed, stack.enter_context(open_page(report, file.path)) if report else None, done)
         action = lookup if on_unknown == "look" else on_unknown
         code = asyncio.run(send(file, rows, results, marker=marker, on_unknown=action))
-    has_failed = failed is not None and failed.rows > 0 and send is not check_rows  # a dry run has sent no row
+    has_failed = failed is not None and failed.rows > 0 and send is not check_rows  # a dry run sends no row
     _print_next_commands(file, results, errors if has_failed else None)
     return code
 
 
 def _check_outputs(file: BulkFile, rows: Rows, outputs: Mapping[str, Path | None]) -> None:
-    """Raise UsageError if a file would overwrite another one, or has the suffix of another format."""
+    """Raise UsageError if an output would overwrite another file, or has the suffix of another format."""
     is_jsonl = isinstance(rows.format, Jsonl)
     paths = {Path(file.path).resolve(): "the input", file.journal.resolve(): "its journal"}
     for option, path in outputs.items():
@@ -293,12 +306,12 @@ def _check_outputs(file: BulkFile, rows: Rows, outputs: Mapping[str, Path | None
             suffix = ".jsonl" if is_jsonl else ".csv"
             raise click.UsageError(f"{option} is written in the format of FILE; use the same suffix, or {suffix}")
         if path.suffix.lower().startswith((".xls", ".ods")):
-            raise click.UsageError(f"{option} of a workbook is written as CSV; use a name that ends with .csv")
+            raise click.UsageError(f"{option} cannot write a workbook; use a name that ends with .csv")
         paths[path.resolve()] = f"the file of {option}"
 
 
 def _print_next_commands(file: BulkFile, results: Results, errors: Path | None) -> None:
-    """Print the commands for rows that are unknown or failed. *errors* is the report, if it has rows to send again."""
+    """Print the commands for unknown and failed rows. *errors* is the report, if it has rows that `retry` can send."""
     if results.in_doubt and file.path != "-":
         click.echo(f"To list unknown rows and possible duplicates, run: {_command(file, 'unknown')}", err=True)
     if errors:
@@ -306,16 +319,19 @@ def _print_next_commands(file: BulkFile, results: Results, errors: Path | None) 
         click.echo(text, err=True)
     elif results.rejected and file.path != "-":
         click.echo(f"To send the failed rows again, run: {_command(file, 'retry')}", err=True)
-        click.echo("To correct them first, add --errors FILE, which writes them to a file.", err=True)
+        click.echo(
+            "To correct these rows first, run the same command with --errors FILE, which writes the rows to FILE.",
+            err=True,
+        )
 
 
 def _command(file: BulkFile, name: str, path: Path | None = None) -> str:
-    """Return a command line to paste, with the same journal and the same input options."""
+    """Return a command line to paste, with the journal and the input options of this command."""
     given = str(path or file.path)
-    if path is not None:  # a report, which is always UTF-8, and need not be in the folder of the attachments
+    if path is not None:  # a report: it is always UTF-8, and its folder may not be that of the attachments
         is_same = path.parent.resolve() == file.folder.resolve()
         file = attrs.evolve(file, encoding=None, attachments_from=file.attachments_from if is_same else file.folder)
-    path_to_paste = f"./{given}" if given.startswith("-") else given  # so that it is not taken for an option
+    path_to_paste = f"./{given}" if given.startswith("-") else given  # a path with a dash could be read as an option
     words = [str(click.get_current_context().find_root().info_name), "bulk", name, _quoted(path_to_paste)]
     words += [] if str(file.journal) == f"{given}.journal" else ["--journal", _quoted(str(file.journal))]
     for option in _INPUT_OPTIONS:

@@ -1,4 +1,4 @@
-"""`plan` and `run --dry-run`: count the calls of a run and find rows that would fail. Neither changes a ticket."""
+"""`plan` and `run --dry-run`: count the calls of a run, and find rows that would fail. No ticket is changed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ async def print_plan(file: BulkFile, rows: Rows) -> None:
     files.print()
     if failed:
         click.echo(
-            f"Rows with files that cannot be sent: {len(failed)}. To print the reasons, use run --dry-run.", err=True
+            f"Rows with files that cannot be sent: {len(failed)}. To print the reasons, use run --dry-run.",
+            err=True,
         )
     if rows.bad:
         click.echo(f"Invalid rows, not counted: {rows.bad}. To print the reasons, use run --dry-run.", err=True)
@@ -54,7 +55,7 @@ def _print_plan(plan: Plan) -> None:
 
 
 async def check_rows(file: BulkFile, rows: Rows, results: Results, marker: str | None = None, **options: Any) -> int:
-    """Write each row that would fail, print how often each problem occurs and the plan, and return the exit code."""
+    """Write each row that would fail, print the number of rows with each problem, and return the exit code."""
     failed, files = rows.bad, _Files()
     counts: Counter[str] = Counter()
     first: dict[str, int] = {}
@@ -65,14 +66,14 @@ async def check_rows(file: BulkFile, rows: Rows, results: Results, marker: str |
             first.setdefault(problem, line.number)
         results.write_failed(line, line.error or f"line {line.number}: {'; '.join(problems)}")
 
-    # Equal problems of several lines are counted together, so the number of the line is removed.
+    # The line number is removed, so that equal problems of several lines are counted together.
     rows.on_bad = lambda line: write(line, [re.sub(r"^line \d+[,:] ", "", line.error or "")])
     async with ServiceClient.from_env() as client:
-        plan = file.job(client, rows, **options).plan()  # first, because it rejects the journal of another account
+        plan = file.job(client, rows, **options).plan()  # before the checks: it rejects the journal of another account
         validate = await _validator(client)
         for row, entry, changed in match_rows(file.journal, rows):
             problems = [] if changed is None else [changed]
-            if entry.state is not State.DONE:  # a run skips rows that are done
+            if entry.state is not State.DONE:  # a run does not send rows that are done
                 problems = [*await validate(row.ticket), *problems, *await files.problems_of(row)]
             if problems:
                 failed += 1
@@ -106,7 +107,7 @@ async def _validator(client: ServiceClient) -> Validate:
     except AuthenticationError:
         raise  # every row would fail
     except LSQServiceError as error:
-        click.echo(f"Checked without the account's field metadata (it needs the keys of an admin): {error}", err=True)
+        click.echo(f"Checked without the account's field metadata, which only an admin can read: {error}", err=True)
         return by_lead
     return by_metadata
 
@@ -118,11 +119,11 @@ class _Files:
         self._lengths: list[int] = []
 
     async def problems_of(self, row: FileRow) -> list[str]:
-        """Check the attachments of a row, and return the reasons why files cannot be sent."""
+        """Check the attachments of a row, and return the reasons why some cannot be sent."""
         problems = []
         for file in row.attachments:
             try:
-                assert isinstance(file, Attachment)  # noqa: S101 -- other kinds are not in a file of rows
+                assert isinstance(file, Attachment)  # noqa: S101 -- rows of a file have no other kind
                 self._lengths.append((await file).length or 0)
             except InvalidRequestError as error:
                 problems.append(f"column {FILES}: {error}")

@@ -20,15 +20,15 @@ from ...bulk.columns import ERROR, ColumnError, TicketType, cells_of, fields_of
 from ..shell import USAGE
 
 UNREADABLE = "unreadable"
-"""The name of the cell that keeps a line that cannot be parsed."""
+"""The name of a cell with the whole line, if the line is not valid JSON or does not fit the columns."""
 _FORMULA = re.compile(r"\s*[=+\-@|\uff0b\uff0d\uff1d\uff20]|[\t\r\n]|'\t")
 _QUOTE = "'\t"  # normal text may begin with a quote, but not with a quote and a tab
 _TYPED = f"{_QUOTE}#"
-"""Marks a cell of a report whose value is not text, as `csv_records` would otherwise return text."""
-WORKBOOK = rb"PK\x03\x04|\xd0\xcf\x11\xe0"  # .xlsx, .xlsm, .xlsb and .ods; .xls
-_ENCODINGS = {  # by the first bytes: a byte order mark, or ASCII characters in UTF-16
+"""Marks a cell of a report whose value is not text. Without the mark, `csv_records` returns text."""
+WORKBOOK = rb"PK\x03\x04|\xd0\xcf\x11\xe0"  # the first bytes of .xlsx, .xlsm, .xlsb and .ods, or of .xls
+_ENCODINGS = {  # found by the first bytes: a byte order mark, or ASCII characters in UTF-16
     rb"\xef\xbb\xbf": "utf-8",
-    rb"\xff\xfe\0\0|\0\0\xfe\xff": "utf-32",  # first, because its mark begins with that of UTF-16
+    rb"\xff\xfe\0\0|\0\0\xfe\xff": "utf-32",  # before UTF-16, because the mark of UTF-32 begins with that of UTF-16
     rb"\xff\xfe|\xfe\xff": "utf-16",
     rb"[^\0]\0[^\0]\0": "utf-16-le",
     rb"\0[^\0]\0[^\0]": "utf-16-be",
@@ -42,10 +42,10 @@ _NOT_ROWS = {
 JSONL = rb'(\xef\xbb\xbf)?\s*\{\s*["}]'
 _DELIMITERS = ",;\t|"
 _NOT_IN_NAMES = re.compile(r"[^\w\s.\-\"]")
-_SEPARATOR_LINE = re.compile(r'(?i)"?sep=([^"\r\n])"?\s*')  # written by Excel before the names of the columns
+_SEPARATOR_LINE = re.compile(r'(?i)"?sep=([^"\r\n])"?\s*')  # Excel reads such a line before the names of the columns
 
 _NO_VALUE = math.nan
-"""A cell of a workbook with an error such as #N/A, or with a formula that no program has calculated."""
+"""The value of a workbook cell with an error, such as #N/A, or with a formula that no program has calculated."""
 _CELL = rb'[^>]*\br="([A-Z]+)([0-9]+)"[^>]*>'
 _EMPTY = rb"<f(?:\s[^>]*)?(?:/>|>[^<]*</f>)(?:<v ?/>|<v></v>)?</c>"
 _WITHOUT_VALUE = re.compile(rb'<c (?:(?=[^>]*\bt="e")%b|(?![^>]*\bt=)%b%b)' % (_CELL, _CELL, _EMPTY))
@@ -53,7 +53,7 @@ _WITHOUT_VALUE_IN_ODS = re.compile(
     rb'calcext:value-type="error"|<table:table-cell(?=[^>]* table:formula=)(?![^>]* office:value-type=)'
 )
 
-csv.field_size_limit((1 << 31) - 1)  # by default, a cell of over 131,072 characters is an error
+csv.field_size_limit((1 << 31) - 1)  # by default, a cell of more than 131,072 characters is an error
 
 Records = Iterator[tuple[int, Sequence[Any]]]
 """The records of a table, each with the number of its first line."""
@@ -67,9 +67,10 @@ class InputError(click.ClickException):
 
 @attrs.frozen
 class InputLine:
-    """A record of the input, and the number of its first line. `error`: the reason if it is not a valid row.
+    """A record of the input. `number` is the number of its first line.
 
-    The names of `cells` are fields, reserved columns and schema names. Empty cells of a table are left out.
+    The names in `cells` are fields, reserved columns and schema names. Empty cells of a table are left out. If the
+    record is not a valid row, `error` is the reason.
     """
 
     number: int
@@ -78,12 +79,15 @@ class InputLine:
 
 
 def escape_formula(cell: str) -> str:
-    """Put a quote and a tab before a cell that a spreadsheet would evaluate. `csv_records` removes them again."""
+    """Put a quote and a tab before a cell that a spreadsheet would evaluate. `csv_records` removes both."""
     return f"{_QUOTE}{cell}" if _FORMULA.match(cell) else cell
 
 
 def to_cell(field: str, value: object) -> str:
-    """Return the cell of a report from which `csv_records` reads the same value, also if a workbook had it."""
+    """Return the cell of a report for a value. `csv_records` returns the same value, even a workbook's number or date.
+
+    All values but text, and the text of `due_date`, are marked.
+    """
     if isinstance(value, str) or (field == "due_date" and isinstance(value, datetime)):
         return escape_formula(str(value))
     return f"{_TYPED}{json.dumps(value) if isinstance(value, int | float) else value}"
@@ -121,7 +125,7 @@ class Table:
         self.columns: dict[str, str] = {field: name for field, name in zip(self._fields, names, strict=True) if field}
 
     def lines(self) -> Iterator[InputLine]:
-        """Yield every record after the first one. Raises InputError if the rest cannot be split into records."""
+        """Yield every record after the names of the columns. Raises InputError if it cannot split the input."""
         for number, cells in self._records():
             if number > self._first and not _is_blank(cells):
                 yield self._line(number, cells)
@@ -139,14 +143,14 @@ class Table:
             return InputLine(number, record, f"{counts}; cells are missing")
         if without := [name for name, cell in zip(self._fields, cells, strict=False) if cell is _NO_VALUE]:
             error = "an error, or a formula without a value; correct it in a spreadsheet program and save the workbook"
-            record |= dict.fromkeys(without, _NO_VALUE)  # for the report
+            record |= dict.fromkeys(without, _NO_VALUE)  # `cells_of` leaves them out, but the report needs them
             return InputLine(number, record, f"line {number}, column {self.columns.get(without[0], '?')}: {error}")
         given = [(name, value) for name, value in record.items() if name != ERROR]  # a report has the reason there
         if given and all(self.columns.get(name) == value for name, value in given):
             return InputLine(number, record, f"line {number} repeats the names of the columns; remove it")
         if not has_extra:
             return InputLine(number, record)
-        # The report keeps all cells: without the extra ones, this line would be a valid row with wrong content.
+        # The report keeps all cells. Without the extra cells, this line would be a valid row with wrong content.
         advice = f"put quotes around cells that contain {self.delimiter!r}"
         if len(cells) <= width:
             counts, advice = f"line {number}: text in a column without a name", "give the column a name"
@@ -167,7 +171,7 @@ def _is_blank(cells: Iterable[Any]) -> bool:
 
 
 def csv_records(file: BinaryIO, encoding: str | None, delimiter: str) -> Records:
-    """Yield the records of a CSV file. Cells that `to_cell` has marked get their values again."""
+    """Yield the records of a CSV file. A cell that `to_cell` has marked gets its original value."""
     reader = csv.reader(decode(file, encoding), delimiter=delimiter, strict=True)
     begin = 1
     try:
@@ -180,9 +184,11 @@ def csv_records(file: BinaryIO, encoding: str | None, delimiter: str) -> Records
 
 
 def detect_delimiter(file: BinaryIO, encoding: str | None) -> str:
-    """Return the delimiter that a line `sep=;` names, or the one that splits the first line into the most cells.
+    """Return the delimiter of a CSV file.
 
-    If none of the common ones splits it, every other character that cannot be in the name of a column is tried.
+    A first line such as `sep=;` names the delimiter. Otherwise the common delimiter that splits the first record into
+    the most cells is returned. If no common delimiter splits it, every character that cannot be in the name of a column
+    is tried.
     """
     if match := _SEPARATOR_LINE.fullmatch(next(decode(file, encoding), "")):
         return match[1]
@@ -223,7 +229,7 @@ def workbook_records(file: BinaryIO) -> Callable[[], Records]:
             f"the workbook cannot be read: {error}; save it again without a password, or save it as CSV"
         ) from None
     without = _cells_without_value(file, workbook.sheet_names.index(sheets[0]))
-    left = (sheet.start or (0, 0))[1] + 1  # the first column: calamine leaves out empty ones before it
+    left = (sheet.start or (0, 0))[1] + 1  # the first column; calamine leaves out empty columns before it
     return lambda: (
         (number, [_NO_VALUE if (number, at) in without else _with_time(cell) for at, cell in enumerate(row, left)])
         for number, row in enumerate(sheet.iter_rows(), 1)
@@ -231,7 +237,7 @@ def workbook_records(file: BinaryIO) -> Callable[[], Records]:
 
 
 def _cells_without_value(file: BinaryIO, position: int) -> set[tuple[int, int]]:
-    """Return row and column of each `_NO_VALUE` cell of an .xlsx sheet, because calamine reads these cells as empty.
+    """Return the row and the column of each `_NO_VALUE` cell of an .xlsx sheet. Calamine reads these cells as empty.
 
     Raises InputError if an .ods workbook has such a cell.
     """
@@ -240,7 +246,7 @@ def _cells_without_value(file: BinaryIO, position: int) -> set[tuple[int, int]]:
             if "content.xml" in parts.namelist():  # .ods
                 if _WITHOUT_VALUE_IN_ODS.search(parts.read("content.xml").split(b"<table:table ")[position + 1]):
                     text = "a cell of the workbook has an error such as #N/A, or a formula without a value"
-                    raise InputError(f"{text}; correct it, or save the workbook as .xlsx to see which row it is")
+                    raise InputError(f"{text}; correct it, or save the workbook as .xlsx to see in which row it is")
                 return set()
             sheet_id = re.findall(rb'<sheet [^>]*r:id="([^"]+)"', parts.read("xl/workbook.xml"))[position]
             names = rb'<Relationship (?=[^>]*\bId="%b")[^>]*\bTarget="(?:/?xl/)?([^"]+)"' % re.escape(sheet_id)
@@ -248,7 +254,7 @@ def _cells_without_value(file: BinaryIO, position: int) -> set[tuple[int, int]]:
             found = _WITHOUT_VALUE.findall(parts.read(f"xl/{name.decode()}"))
     except (BadZipFile, KeyError, IndexError, ValueError):  # .xls or .xlsb
         text = "Cells with an error such as #N/A are read as empty in this kind of workbook"
-        click.echo(f"{text}. To have their rows rejected, save it as .xlsx.", err=True)
+        click.echo(f"{text}. To have rows with such cells rejected, save the workbook as .xlsx.", err=True)
         return set()
     return {(int(two or one), _column_number(a or b)) for a, one, b, two in found}
 
@@ -261,7 +267,7 @@ def _column_number(letters: bytes) -> int:
 
 
 def _with_time(cell: Any) -> Any:
-    """Return midnight for a date: in a workbook, every date has a time, even if it is not displayed."""
+    """Return midnight for a date. In a workbook, every date has a time, even if the time is not displayed."""
     return datetime.combine(cell, time()) if isinstance(cell, date) and not isinstance(cell, datetime) else cell
 
 
@@ -305,7 +311,7 @@ class Jsonl:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object. Raises ColumnError for a name that it has twice, of which `json` would keep the last."""
+    """Return a JSON object. Raises ColumnError if it has the same name twice; `json` would keep only the last."""
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
@@ -315,7 +321,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _is_deep(record: Any) -> bool:
-    """Whether values are nested more deeply than any row needs, so that printing them could exceed the stack."""
+    """Whether values are nested eight levels deep. No row needs that, and printing them could exceed the stack."""
     level = [record]
     for _ in range(8):
         containers = [value for value in level if isinstance(value, dict | list)]
@@ -342,11 +348,11 @@ _NUMBERS: Any = {"parse_float": _finite, "parse_int": _whole, "parse_constant": 
 
 
 def decode(file: BinaryIO, encoding: str | None) -> Iterator[str]:
-    """Yield the lines of a file from its beginning. They may end with LF, CR or both.
+    """Yield the lines of a file from its beginning. Lines may end with LF, CR or both.
 
-    UTF-8, UTF-16 and UTF-32 are recognised by a byte order mark, and UTF-16 also by its null bytes. Otherwise the
-    encoding is *encoding*, or UTF-8. Marks before other lines are removed, too, as files may have been joined.
-    InputError names the first line that cannot be decoded.
+    A byte order mark selects UTF-8, UTF-16 or UTF-32. UTF-16 is also recognized by its null bytes. Otherwise the
+    encoding is *encoding*, or UTF-8 by default. A byte order mark is removed from every line, because several files may
+    have been joined. Raises InputError with the number of the first line that cannot be decoded.
     """
     file.seek(0)
     start = file.read(64)
@@ -367,5 +373,5 @@ def decode(file: BinaryIO, encoding: str | None) -> Iterator[str]:
         advice = "save the file as UTF-8, or name its encoding with --encoding, such as cp1252 for Excel on Windows"
         raise InputError(f"line {bad} is not {name.upper()}; {advice}") from None
     finally:
-        with suppress(ValueError):  # the file is closed already, if the lines were not read to their end
+        with suppress(ValueError):  # the file may be closed already if the caller stopped early
             text.detach()

@@ -1,4 +1,4 @@
-"""Reads rows from a file in one of the formats, or from a pipe, one at a time."""
+"""Reads rows one at a time, from a file or a pipe."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ from .formats import (
 
 @attrs.frozen
 class FileRow(BulkRow):
-    """A row, and the line that it was read from."""
+    """A row, and the line of the input from which it was read."""
 
     line: InputLine = attrs.field(kw_only=True, eq=False)
 
 
 class Rows:
-    """The valid rows of an input, in their order; can be iterated more than once.
+    """The valid rows of an input, in order. They can be iterated more than once.
 
-    Other lines are passed to `on_bad`. `total` counts all lines, `bad` the invalid ones, `len()` the valid ones.
+    Invalid lines are passed to `on_bad`. `total` counts all lines, `bad` the invalid lines, `len()` the valid lines.
     """
 
     def __init__(self, format: Table | Jsonl, ticket_type: TicketType, attach: Attach, zone: tzinfo | None) -> None:
-        """Read the input once to count its lines. Raises InputError for a key that is given twice."""
+        """Read the input once to count its lines. Raises InputError if two lines have the same key."""
         self.format = format
         self.total: int = 0
         self.bad: int = 0
@@ -62,7 +62,7 @@ class Rows:
         self.narrow()
 
     def narrow(self, *, after: int = 0, first: int | None = None) -> None:
-        """Skip the lines up to the number *after*, keep at most *first* lines of the rest, and count them."""
+        """Keep only lines with a number above *after*, and at most *first* of them. Count the lines that are kept."""
         self._after, self._first = after, first
         self.total = self.bad = 0
         seen: set[bytes] = set()
@@ -105,13 +105,13 @@ def _key_digest(line: InputLine) -> bytes | None:
     try:
         key = text_value(line.cells, KEY)
     except ColumnError:
-        return None  # the row is invalid for this reason
+        return None  # `_row` reports this error
     return blake2b(key.encode(), digest_size=16).digest() if key else None
 
 
 @attrs.frozen(kw_only=True)
 class BulkFile:
-    """The argument FILE of a command, with its options and its journal."""
+    """The argument FILE of a command, with its input options and its journal."""
 
     path: str
     journal: Path
@@ -130,7 +130,7 @@ class BulkFile:
 
     @contextmanager
     def open(self) -> Iterator[Rows]:
-        """Open the input. Raises InputError if it is not a valid table."""
+        """Open the input. Raises InputError if it cannot be read."""
         ticket_type = NewTicket if self.operation == "create" else TicketUpdate
         attach = partial(Attachment.from_folder, self.folder, max_file_bytes=self.max_file_bytes)
         with _open_seekable(self.path) as file:
@@ -148,7 +148,7 @@ class BulkFile:
         return Table(lambda: csv_records(file, self.encoding, delimiter), ticket_type, delimiter)
 
     def job(self, client: ServiceClient, rows: Rows, *, only_look_up: bool = False, **options: Any) -> BulkJob:
-        """Return the job that sends the rows, or only looks up unknown ones."""
+        """Return the job that sends the rows, or the job that only looks up unknown rows."""
         if only_look_up:
             return client.bulk.look_up(rows, journal=self.journal, lookup=options["on_unknown"])
         start = client.bulk.create if self.operation == "create" else client.bulk.update
@@ -161,16 +161,16 @@ def has_jsonl_suffix(path: str | os.PathLike[str]) -> bool:
 
 
 def is_regular(path: str) -> bool:
-    """Whether rows are read from a regular file, so that a journal can be created in the same folder.
+    """Whether the input is a regular file, so that a journal can be created in the same folder.
 
-    A name in /dev or /proc belongs to a process or a device, even if it stands for a regular file.
+    A path in /dev or /proc does not count, even if it leads to a regular file: it belongs to a process or a device.
     """
     folder = os.path.realpath(os.path.dirname(path) or ".")
     return os.path.isfile(path) and folder not in ("/dev", "/dev/fd") and not folder.startswith("/proc/")
 
 
 def _open_seekable(path: str) -> BinaryIO:
-    """Open the input, or an anonymous temporary copy if it can be read only once."""
+    """Open the input. If it can be read only once, open an anonymous temporary copy."""
     if path == "-" and sys.stdin is None:
         raise InputError("stdin is closed; name a file instead of -")
     try:

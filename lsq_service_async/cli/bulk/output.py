@@ -28,10 +28,10 @@ _FAILED, _APPLIED = "the report of failed rows", "the file of results"
 
 
 class Report:
-    """A file of rows in the format of the input, plus key and one more column.
+    """A file of rows in the format of the input, with the column `key` and one more column.
 
-    It has the failed rows with their `error`, to be corrected and sent again, or the applied rows with their ticket
-    `number`.
+    A report of failed rows has the column `error`. The user corrects the rows there and sends the report. The file of
+    applied rows has the column `number`, with the ticket number.
     """
 
     def __init__(self, file: IO[str], format: Table | Jsonl, column: str = ERROR) -> None:
@@ -46,11 +46,11 @@ class Report:
             file.flush()
 
     def add(self, line: InputLine, value: object, key: str | None = None) -> None:
-        """Write a row and flush. *key* is the journal's key, which still identifies the row after a correction."""
+        """Write a row and flush. *key* is its key in the journal, which still identifies the row after a correction."""
         self.rows += 1
         cells = {**line.cells, KEY: key} if key else line.cells
         if self._csv:
-            # A row with too many cells is written with all of them, so that it is rejected again until it is corrected.
+            # A row with too many cells keeps all of them, so that it is rejected again until it is corrected.
             given = cells.get(UNREADABLE)
             values = [("", cell) for cell in (*given, "")] if given else [(f, cells.get(f, "")) for f in self._columns]
             self._csv.writerow(to_cell(*each) for each in (*values, ("", str(value))))
@@ -60,26 +60,27 @@ class Report:
 
 
 class Results:
-    """Writes one JSON line for each row to stdout, and also failed rows to a report and applied rows to another file.
+    """Writes one JSON line for each row to stdout.
 
-    If a row cannot be written, `on_lost` is called once with the error, and later rows are not written there.
+    Failed rows are also written to a report, and applied rows to another file. After a write error, `on_lost` is called
+    with the name of the output and the error. Later rows are not written to this output.
     """
 
     def __init__(self, report: Report | None, page: RunPage | None = None, applied: Report | None = None) -> None:
         self.rejected: int = 0
-        """Number of rows in the journal that failed because of their content, and that `retry` can send."""
+        """Number of rows in the journal that failed because of their content. `retry` can send them again."""
         self.in_doubt: int = 0
         """Number of rows that are unknown or may have been applied twice."""
         self.on_lost: Callable[[str, OSError], None] = self._print_lost
         self.page = page
-        """The page about the run, if one is written."""
+        """The page about the run, or None."""
         self._reports = {name: file for name, file in ((_FAILED, report), (_APPLIED, applied)) if file}
         self._is_lost = False
 
     def write_failed(self, line: InputLine, error: object, key: str | None = None, number: str | None = None) -> None:
         """Write a row that failed because of its content. *key* is its key in the journal, *number* its ticket."""
         self.rejected += key is not None and number is None
-        given: Any = line.cells.get(KEY)  # NaN, which does not equal itself, for a cell without a value
+        given: Any = line.cells.get(KEY)  # a cell without a value is NaN, which is not equal to itself
         self.write(key or (str(given) if given and given == given else None), line, "failed", number, error)
         self._add(_FAILED, line, error, key)
 
@@ -93,7 +94,7 @@ class Results:
         *,
         possible_duplicate: bool = False,
     ) -> None:
-        """Write a row to stdout and flush."""
+        """Write a result to stdout and flush. Add the row to the page, and an applied row to the file of results."""
         self.in_doubt += state == "unknown" or possible_duplicate
         if line and state in ("created", "updated", "skipped"):
             self._add(_APPLIED, line, number or "", key)
@@ -134,8 +135,8 @@ def open_report(path: Path, format: Table | Jsonl, column: str = ERROR) -> Itera
     with ExitStack() as stack:
         try:
             descriptor = _create(path, header_lines=1 if isinstance(format, Table) else 0)
-            # A report with half a surrogate pair is not UTF-8, so that it is rejected until the row is corrected.
-            file = open(descriptor, "w", encoding="utf-8", errors="surrogatepass", newline="")  # noqa: SIM115 -- see below
+            # A report with half of a surrogate pair is not UTF-8, and is rejected until the row is corrected.
+            file = open(descriptor, "w", encoding="utf-8", errors="surrogatepass", newline="")  # noqa: SIM115 -- closed by stack
             stack.callback(_close, file)
             report = Report(file, format, column)
         except OSError as error:
@@ -144,7 +145,7 @@ def open_report(path: Path, format: Table | Jsonl, column: str = ERROR) -> Itera
 
 
 def _close(file: IO[str]) -> None:
-    with suppress(OSError):  # `on_lost` was called when the write failed
+    with suppress(OSError):  # `on_lost` has already reported the failed write
         file.close()
 
 
@@ -157,7 +158,7 @@ def _create(path: Path, *, header_lines: int) -> int:
 
 
 def _set_aside(path: Path, *, header_lines: int) -> None:
-    """Rename an earlier report, or delete it if it has no rows. A file of another user is left as it is."""
+    """Rename an earlier report, or delete it if it has no rows. Another user's file raises ConfigurationError."""
     with open(open_private_file(path, os.O_RDONLY), "rb") as file:
         has_rows = any(islice(file, header_lines, None))
     if not has_rows:
@@ -165,12 +166,12 @@ def _set_aside(path: Path, *, header_lines: int) -> None:
         return
     other = next(other for number in count(1) if not (other := path.with_name(f"{path.name}.{number}")).exists())
     path.rename(other)
-    text = f"{path} already exists and may contain corrections; renamed to {other}"
+    text = f"{path} already exists; renamed to {other}"
     click.echo(printable(text), err=True)
 
 
 def print_unknown(rows: Rows, journal: Path) -> None:
-    """Print a JSON line for each unknown row and each possible duplicate: first those of the input, in its order."""
+    """Print a JSON line for each unknown row and each possible duplicate. Rows of the input are printed first."""
     errors, numbers = unknown_in(journal), possible_duplicates_in(journal)
     if not errors and not numbers:
         click.echo("no unknown rows and no possible duplicates", err=True)

@@ -1,4 +1,4 @@
-"""A page about one run: counts, requests against the rate limit, and the rows that need attention."""
+"""An HTML page about one run: counts, the pace of the requests, and the rows that need attention."""
 
 from __future__ import annotations
 
@@ -28,19 +28,22 @@ from ...limits import LimiterStats
 from ..progress import format_duration
 
 LISTED = 1000
-"""The number of rows of each kind that are listed."""
+"""The maximum number of rows in each list of the page."""
 
 _KINDS = {
-    "failed": ("Failed rows", "This run did not apply them."),
-    "unknown": ("Unknown rows", "They may have been applied. Find their tickets, and resolve them with bulk unknown."),
-    "duplicate": ("Possible duplicates", "They were applied, and an earlier attempt may have been applied too."),
+    "failed": ("Failed rows", "This run did not apply these rows."),
+    "unknown": (
+        "Unknown rows",
+        "Each may have been applied. Find its ticket, and record the result with bulk unknown.",
+    ),
+    "duplicate": ("Possible duplicates", "Each was applied, and an earlier attempt may have been applied too."),
 }
 _MARK = "<!doctype html>\n<!-- A report of a bulk run."
 _BARS = 240
 
 
 def lead_page(origin: str, lead_id: str) -> str:
-    """Return the URL of the page of the web application with the tickets of a lead. *origin* is that of the API."""
+    """Return the URL of a lead's tickets in the web application. *origin* is the origin of the API."""
     # The vendor's help page "display support tickets on the lead details page" names only the default host.
     app = origin.replace("//apigw.", "//app.", 1) if "//apigw." in origin else "https://app.service-in.leadsquared.com"
     return f"{app}/services/ticket-list?LeadId={quote(lead_id)}"
@@ -61,12 +64,12 @@ class RunPage:
         self._rows: dict[str, list[str]] = {kind: [] for kind in _KINDS}
 
     def note(self, event: Event) -> None:
-        """Take an event of the client: each attempt is one request."""
+        """Record the time of each attempt, which is one request. Ignore all other events."""
         if isinstance(event, AttemptStarted):
             self._arrivals.append(time.monotonic() - self._start)
 
     def add(self, result: Mapping[str, Any], cells: Mapping[str, Any]) -> None:
-        """Take the result of a row, and the cells of its line."""
+        """Count the result of a row, and list the row if it needs attention. *cells* are those of its line."""
         self._counts[result["state"]] += 1
         kind = "duplicate" if result["possible_duplicate"] else result["state"]
         if kind == "duplicate":
@@ -111,7 +114,7 @@ class RunPage:
         )
 
     def _requests(self) -> dict[str, str]:
-        """Return the sentence and the chart about the pace of the requests."""
+        """Return the sentence about the pace of the requests, and the chart."""
         calls, per = self.limit.calls, self.limit.per
         if not self._arrivals:
             return {"pace": f"No request was sent. The limit is {calls} in {per:g} s.", "chart": ""}
@@ -138,7 +141,7 @@ class RunPage:
 
 @contextmanager
 def open_page(path: Path, name: str) -> Iterator[RunPage]:
-    """Write a page about the run when it ends, even with an error. A page of an earlier run at *path* is replaced."""
+    """Write a page about the run when the run ends, even with an error. The page of an earlier run is replaced."""
     if path.suffix.lower() not in {".html", ".htm"}:
         raise click.UsageError(f"--report writes HTML: {printable(str(path))} must end with .html")
     try:

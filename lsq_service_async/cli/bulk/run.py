@@ -1,4 +1,4 @@
-"""Sends the rows of a file: results, progress, signals, exit code; and `run --first`, which asks in between."""
+"""Sends the rows of a file, with results, progress, signals and exit code. `run --first` sends them in two steps."""
 
 from __future__ import annotations
 
@@ -47,10 +47,11 @@ async def send_rows(
 ) -> int:
     """Send all rows that are not finished, stop on a signal, and return the exit code.
 
-    *marker* is the setting `Config.marker_field`, and *options* are passed to `BulkFile.job`. Progress is shown
-    every *interval* seconds: by default 0.5 with a bar, else 10. Rows that this run has applied are added to *applied*.
+    *marker* is the setting `Config.marker_field`, and *options* are passed to `BulkFile.job`. Progress is shown every
+    *interval* seconds. The default is 0.5 with a bar, and 10 without one. The outcomes of rows that this run has
+    applied are added to *applied*.
     """
-    # The signal handlers stay until the client is closed, which takes time too.
+    # The signal handlers stay until the client is closed, because closing takes time too.
     with StopSignals() as signals:
         hooks = [results.page.note] if results.page else []
         config = Config.from_env(marker_field=marker)
@@ -113,8 +114,8 @@ class BulkRun:
         line = outcome.row.line if isinstance(outcome.row, FileRow) else None
         if self._applied is not None and outcome.state in ("created", "updated"):
             self._applied.append(outcome)
-        # A row that did not cause its error needs no correction: the next run sends it from the original file. In the
-        # report it would be a second copy.
+        # A row that did not cause its error stays out of the report. It needs no correction, and the next run sends it
+        # from the original file.
         number = outcome.receipt.number if outcome.receipt else None
         is_pending = outcome.error is not None and state_for_error(outcome.error) is State.PENDING
         if line and outcome.state == "failed" and not is_pending:
@@ -128,7 +129,7 @@ class BulkRun:
         self._results.write_failed(line, line.error)
 
     def _continue_without(self, name: str, error: OSError) -> None:
-        """Stop if the reader has closed stdout (`| head`). Otherwise continue: the journal has every result."""
+        """Stop if the reader has closed stdout (`| head`). Otherwise continue, because the journal has every result."""
         if isinstance(error, BrokenPipeError):
             self._display.say("The program that reads stdout has closed it.")
             self._signals.exit_code = RESUMABLE
@@ -157,13 +158,13 @@ class BulkRun:
 
 
 class StopSignals:
-    """Calls `stop` on the first signal. On one that arrives at least a second later, calls `close` and exits."""
+    """Calls `stop` on the first signal. On a signal that arrives at least a second later, calls `close` and exits."""
 
     def __init__(self) -> None:
         self.stop: Callable[[], None] = lambda: None
         self.close: Callable[[], None] = lambda: None
         self.exit_code: int | None = None
-        """The exit code of a run that was stopped by a signal or by the reader of stdout, or None."""
+        """The exit code if a signal or the reader of stdout has stopped the run, otherwise None."""
         self._first = 0.0
         self._before: dict[int, Any] = {}
 
@@ -171,13 +172,13 @@ class StopSignals:
         self._loop = asyncio.get_running_loop()
         for number in _EXIT_CODES:
             is_ignored = signal.getsignal(number) is signal.SIG_IGN
-            if not is_ignored or number in (signal.SIGINT, signal.SIGTERM):  # nohup ignores SIGHUP
+            if not is_ignored or number in (signal.SIGINT, signal.SIGTERM):  # under nohup, SIGHUP is ignored
                 self._before[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         for number, before in self._before.items():
-            # After a signal the process ends, and another one must not change its exit code.
+            # After a signal the process ends. Another signal must not change its exit code.
             signal.signal(number, before if self.exit_code is None else signal.SIG_IGN)
 
     def _receive(self, number: int, frame: object) -> None:
@@ -190,12 +191,12 @@ class StopSignals:
 
 
 async def send_first(file: BulkFile, rows: Rows, results: Results, *, first: int, **options: Any) -> int:
-    """Send the first rows, print the fields that the service changed, and send the others if the user agrees.
+    """Send the first rows, print the fields that the service changed, and send the other rows if the user agrees.
 
-    Without a terminal, the others are not sent. Return the exit code.
+    If stdin is not a terminal, the other rows are not sent. Return the exit code.
     """
     total, applied = rows.total, list[RowOutcome]()
-    limiter = limiter_from_env() or LocalLimiter()  # for all clients: together they must not exceed the limit
+    limiter = limiter_from_env() or LocalLimiter()  # shared by all clients below, which must not exceed it together
     rows.narrow(first=first)
     code = await send_rows(file, rows, results, applied=applied, limiter=limiter, **options)
     left = total - rows.total
@@ -209,7 +210,7 @@ async def send_first(file: BulkFile, rows: Rows, results: Results, *, first: int
         click.echo(f"Not sent: {others}. To send the rest, run the same command without --first.", err=True)
         return RESUMABLE
     click.echo(f"Send the other {others}? [y/N]: ", nl=False, err=True)  # click.confirm writes a blank to stdout
-    # The handler of asyncio would not run, because the event loop waits for the answer.
+    # The event loop is blocked until the answer arrives, so asyncio's own handler of Ctrl-C would not run.
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         answer = sys.stdin.readline()
@@ -223,7 +224,7 @@ async def send_first(file: BulkFile, rows: Rows, results: Results, *, first: int
 
 async def _compare(client: ServiceClient, outcome: RowOutcome) -> None:
     """Print each field whose value in the ticket differs from the value that was sent."""
-    assert outcome.receipt is not None and outcome.row is not None  # noqa: S101, PT018 -- it was applied
+    assert outcome.receipt is not None and outcome.row is not None  # noqa: S101, PT018 -- the row was applied
     number = outcome.receipt.number
     about = f"row {printable(outcome.key, 60)}, ticket {number}"
     try:
@@ -253,4 +254,4 @@ def _changes(sent: Any, ticket: Ticket) -> Iterator[tuple[str, Any, Any]]:
 
 def _text(name: str, value: Any) -> str:
     text = "" if value is None else str(value).strip()
-    return text.lower() if name.lower().endswith("id") else text  # GUIDs ignore case
+    return text.lower() if name.lower().endswith("id") else text  # case has no meaning in a GUID

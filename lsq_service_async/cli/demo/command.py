@@ -35,8 +35,8 @@ RATE = RateLimit()
 def demo(open_page: bool) -> int:
     """Create 60 tickets at the real rate limit, without an account.
 
-    They are sent to an emulator of the service on this machine, which injects a few faults. The bulk run is
-    interrupted once and continued. Exit codes: 0 all checks passed, 1 a check failed.
+    The tickets are sent to an emulator of the service on this machine. The emulator injects a few faults, and the bulk
+    run is interrupted once and continued. Exit codes: 0 all checks passed, 1 a check failed.
     """
     from .demo import demo_emulator
 
@@ -57,7 +57,7 @@ async def run_demo(console: Console, emulator: Emulator, rate: RateLimit, *, ope
             f"Creating {len(rows)} tickets in a local emulator of LeadSquared Service CRM. "
             "No account is used, and nothing leaves this machine."
         )
-        say(f"It refuses more than {rate.calls} calls in {rate.per:g} s. On purpose, it {FAULTS_IN_WORDS}.")
+        say(f"The emulator refuses more than {rate.calls} calls in {rate.per:g} s. On purpose, it {FAULTS_IN_WORDS}.")
         async with emulator:
             page = f"{emulator.settings['base_url']}/"
             say(f"Watch it while it runs: {page}\n")
@@ -74,8 +74,8 @@ async def run_demo(console: Console, emulator: Emulator, rate: RateLimit, *, ope
         say("All checks passed.\n", "bold green")
     if marked := ", ".join(str(key) for key, receipt in result.receipts.items() if receipt.possible_duplicate):
         say(
-            f"Marked as a possible duplicate: {marked}. A create that was answered with 500 may have been applied, so "
-            'a repeat may create a second ticket; "duplicates" above counts such tickets.\n'
+            f"Marked as a possible duplicate: {marked}. A create that was answered with 500 may have been applied. "
+            'If it was, the repeat has created a second ticket. "duplicates" above counts such tickets.\n'
         )
     say("Next steps:")
     say('- Write a program: see "Creating and updating tickets" in the README.')
@@ -100,7 +100,7 @@ def _table(checks: list[Check]) -> Table:
 def _print_command(console: Console, name: str) -> None:
     """Print a command to paste, on one line, with the shortest path to this Python."""
     python = sys.executable
-    with suppress(ValueError):  # on Windows, it can be on another drive
+    with suppress(ValueError):  # on Windows, Python can be on another drive
         python = min(python, os.path.relpath(python), key=len)
     python = shlex.quote(python)
     if shutil.which("python") == sys.executable:

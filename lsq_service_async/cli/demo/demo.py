@@ -1,4 +1,4 @@
-"""Plays the demo (an interrupted and continued bulk run, one read, one update), and checks its reports.
+"""Plays the demo: a bulk run that is interrupted and continued, a read and an update. Then checks the reports.
 
 The checks compare the reports of the client with the tickets and calls that the emulator recorded.
 """
@@ -42,7 +42,7 @@ FILES = {
     "demo-07": ("gateway.log", b"gateway-3: links 1 to 8 up, 0 errors\n" * 10_000),
     "demo-23": ("note.txt", b"Side door, second corridor on the left; the key is at the desk.\n"),
 }
-"""Name and content of the attachment of a row."""
+"""The name and content of the attachment, for each row that has one."""
 FAULTS = (
     Serve(times=9, method="POST"),
     Status(500, method="POST"),
@@ -58,14 +58,14 @@ TIME_LIMIT = 30.0
 
 
 def demo_emulator(rate: RateLimit) -> Emulator:
-    """The emulator of the demo: it enforces *rate* strictly and injects three faults."""
+    """Return the emulator of the demo, which enforces *rate* strictly and injects three faults."""
     emulator = Emulator(rate_limit=(rate.calls, rate.per), window="sliding")
     emulator.faults.add(*FAULTS)
     return emulator
 
 
 def demo_rows(folder: Path) -> list[BulkRow]:
-    """The rows of tickets.csv. One has a file in *folder* attached, another one a file in memory."""
+    """Return the rows of tickets.csv. One row has an attachment in *folder*, another row has one in memory."""
     (log_row, (log_name, log)), (note_row, (note_name, note)) = FILES.items()
     (folder / log_name).write_bytes(log)
     attached: dict[str, Path | Attachment] = {
@@ -84,7 +84,8 @@ def demo_rows(folder: Path) -> list[BulkRow]:
 class DemoResult:
     """The reports of the client, and the emulator with its tickets and calls.
 
-    The keys of `receipts` and `errors` are row keys; a failed read or update is in `errors` as "read" or "update".
+    The keys of `receipts` and `errors` are row keys. `errors` has a failed read as "read" and a failed update as
+    "update".
     """
 
     rows: Sequence[BulkRow]
@@ -129,7 +130,7 @@ async def _create(
 ) -> Summary:
     job = client.bulk.create(result.rows, journal=journal)
     outcomes: Any = aiter(job)
-    # Ctrl-C leaves this loop; the journal must be closed before its folder is deleted.
+    # Ctrl-C may end this loop. Even then, the journal must be closed before its folder is deleted.
     async with aclosing(outcomes):
         async for outcome in outcomes:
             _record(outcome, result, display)
@@ -140,7 +141,7 @@ async def _create(
 
 def _record(outcome: RowOutcome, result: DemoResult, display: ProgressDisplay) -> None:
     if outcome.key in result.receipts or outcome.key in result.errors:
-        return  # reported by the interrupted run
+        return  # the interrupted run has already reported this row
     if outcome.receipt:
         result.receipts[outcome.key] = outcome.receipt
         for remark in remarks(outcome.receipt):
@@ -152,7 +153,7 @@ def _record(outcome: RowOutcome, result: DemoResult, display: ProgressDisplay) -
 
 
 async def _call(name: str, call: Awaitable[T], result: DemoResult, display: ProgressDisplay) -> T | None:
-    """Await *call* and return its result, or None after an error, which is recorded under *name*."""
+    """Await *call* and return its result. After an error, record the error under *name* and return None."""
     try:
         return await call
     except LSQServiceError as error:
@@ -245,7 +246,7 @@ def _check_tickets(result: DemoResult) -> Iterator[Check]:
 
 
 def _ticket_of(row: BulkRow, result: DemoResult) -> StoredTicket | None:
-    """The ticket of *row* in the emulator; if the row has a receipt, only the ticket with its number."""
+    """Return the ticket of *row* in the emulator. If the row has a receipt, only the ticket with that number counts."""
     stored, receipt = result.emulator.tickets, result.receipts.get(row.key)
     found = [stored.get(receipt.number)] if receipt else stored.values()
     return next((ticket for ticket in found if ticket and ticket.fields.get(MARKER) == row.key), None)
