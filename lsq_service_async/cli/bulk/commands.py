@@ -31,9 +31,9 @@ def bulk() -> None:
     """Create or update a ticket for each row of a file.
 
     FILE is CSV, JSONL (.jsonl, .ndjson) or an Excel workbook, or - for stdin. The name of a column is a field, such as
-    title, lead email or status, or a schema name, such as CustomData.X. Three columns have another meaning: "key"
-    identifies a row in all runs, "target" is the number of the ticket to update, and "attachments" lists files
-    (a.jpg;b.pdf) in the folder of FILE or below it.
+    title, lead email or status, or a schema name, such as CustomData.X. The column "key" identifies a row in all runs.
+    The column "target" has the number of the ticket to update. The column "attachments" lists files (a.jpg;b.pdf) in
+    the folder of FILE or below it.
 
     A journal records every row. After an interruption, the same command continues and skips finished rows.
 
@@ -48,7 +48,7 @@ def bulk() -> None:
     address of a Redis server.
 
     Exit codes: 0 all rows done, 1 a row failed, is unknown or may have been applied twice, 2 wrong usage or settings,
-    4 wrong API keys or a missing permission, 75 stopped and can continue, 130 Ctrl-C.
+    4 wrong API keys or a missing permission, 75 the run stopped and can continue, 130 Ctrl-C.
     """
 
 
@@ -77,7 +77,7 @@ _FILE: list[click.Parameter] = [
     click.Option(
         ["--operation"],
         type=click.Choice(["create", "update"]),
-        help="Create a ticket for each row, or update its target. Default: the operation of the journal, or create.",
+        help="Create a ticket for each row, or update its target. Default: as in the journal, otherwise create.",
     ),
     click.Option(
         ["--delimiter"],
@@ -106,7 +106,9 @@ _FILE: list[click.Parameter] = [
 ]
 _LOOK: list[click.Parameter] = [
     click.Option(
-        ["--marker"], metavar="FIELD", help="Custom field that stores the reference of each row, for look-ups."
+        ["--marker"],
+        metavar="FIELD",
+        help="Custom field that stores the reference of each row, so that a look-up recognizes the ticket.",
     ),
     click.Option(
         ["--quiet"],
@@ -148,7 +150,7 @@ _SEND: list[click.Parameter] = [
 
 @bulk.command(params=[*_FILE])
 def plan(**options: Any) -> None:
-    """Print how many calls a run would make and how long they take. Sends nothing."""
+    """Print how many calls a run would make and how long these calls take. Sends nothing."""
     file = _bulk_file(**options)
     with file.open() as rows:
         asyncio.run(print_plan(file, rows))
@@ -213,7 +215,10 @@ def status(**options: Any) -> None:
     "--applied", multiple=True, metavar="KEY[=NUMBER]", help="The row was applied, as ticket NUMBER. Repeatable."
 )
 @click.option(
-    "--not-applied", multiple=True, metavar="KEY", help="The row was not applied: the next run sends it. Repeatable."
+    "--not-applied",
+    multiple=True,
+    metavar="KEY",
+    help="The row was not applied, and the next run sends it. Repeatable.",
 )
 def unknown(applied: tuple[str, ...], not_applied: tuple[str, ...], **options: Any) -> None:
     """List or resolve unknown rows and possible duplicates.
@@ -288,7 +293,7 @@ def _run(
         results = Results(failed, stack.enter_context(open_page(report, file.path)) if report else None, done)
         action = lookup if on_unknown == "look" else on_unknown
         code = asyncio.run(send(file, rows, results, marker=marker, on_unknown=action))
-    has_failed = failed is not None and failed.rows > 0 and send is not check_rows  # a dry run sends no row
+    has_failed = failed is not None and failed.rows > 0 and send is not check_rows  # a dry run leaves nothing to retry
     _print_next_commands(file, results, errors if has_failed else None)
     return code
 
@@ -296,7 +301,7 @@ def _run(
 def _check_outputs(file: BulkFile, rows: Rows, outputs: Mapping[str, Path | None]) -> None:
     """Raise UsageError if an output would overwrite another file, or has the suffix of another format."""
     is_jsonl = isinstance(rows.format, Jsonl)
-    paths = {Path(file.path).resolve(): "the input", file.journal.resolve(): "its journal"}
+    paths = {Path(file.path).resolve(): "the input", file.journal.resolve(): "the journal"}
     for option, path in outputs.items():
         if path is None:
             continue
@@ -331,7 +336,7 @@ def _command(file: BulkFile, name: str, path: Path | None = None) -> str:
     if path is not None:  # a report: it is always UTF-8, and its folder may not be that of the attachments
         is_same = path.parent.resolve() == file.folder.resolve()
         file = attrs.evolve(file, encoding=None, attachments_from=file.attachments_from if is_same else file.folder)
-    path_to_paste = f"./{given}" if given.startswith("-") else given  # a path with a dash could be read as an option
+    path_to_paste = f"./{given}" if given.startswith("-") else given  # without ./, it would be read as an option
     words = [str(click.get_current_context().find_root().info_name), "bulk", name, _quoted(path_to_paste)]
     words += [] if str(file.journal) == f"{given}.journal" else ["--journal", _quoted(str(file.journal))]
     for option in _INPUT_OPTIONS:

@@ -32,7 +32,7 @@ Validate = Callable[[NewTicket | TicketUpdate], Awaitable[list[str]]]
 
 
 async def print_plan(file: BulkFile, rows: Rows) -> None:
-    """Print how many calls a run would make and how long they take."""
+    """Print how many calls a run would make and how long these calls take."""
     files = _Files()
     async with ServiceClient.from_env() as client:
         _print_plan(file.job(client, rows).plan())
@@ -69,7 +69,7 @@ async def check_rows(file: BulkFile, rows: Rows, results: Results, marker: str |
     # The line number is removed, so that equal problems of several lines are counted together.
     rows.on_bad = lambda line: write(line, [re.sub(r"^line \d+[,:] ", "", line.error or "")])
     async with ServiceClient.from_env() as client:
-        plan = file.job(client, rows, **options).plan()  # before the checks: it rejects the journal of another account
+        plan = file.job(client, rows, **options).plan()  # first: `plan` rejects the journal of another account
         validate = await _validator(client)
         for row, entry, changed in match_rows(file.journal, rows):
             problems = [] if changed is None else [changed]

@@ -84,10 +84,7 @@ def escape_formula(cell: str) -> str:
 
 
 def to_cell(field: str, value: object) -> str:
-    """Return the cell of a report for a value. `csv_records` returns the same value, even a workbook's number or date.
-
-    All values but text, and the text of `due_date`, are marked.
-    """
+    """Return a value as text for a report. `csv_records` restores the value, even a number or a date of a workbook."""
     if isinstance(value, str) or (field == "due_date" and isinstance(value, datetime)):
         return escape_formula(str(value))
     return f"{_TYPED}{json.dumps(value) if isinstance(value, int | float) else value}"
@@ -125,7 +122,7 @@ class Table:
         self.columns: dict[str, str] = {field: name for field, name in zip(self._fields, names, strict=True) if field}
 
     def lines(self) -> Iterator[InputLine]:
-        """Yield every record after the names of the columns. Raises InputError if it cannot split the input."""
+        """Yield every record after the column names. Raises InputError if the input cannot be split into records."""
         for number, cells in self._records():
             if number > self._first and not _is_blank(cells):
                 yield self._line(number, cells)
@@ -145,7 +142,7 @@ class Table:
             error = "an error, or a formula without a value; correct it in a spreadsheet program and save the workbook"
             record |= dict.fromkeys(without, _NO_VALUE)  # `cells_of` leaves them out, but the report needs them
             return InputLine(number, record, f"line {number}, column {self.columns.get(without[0], '?')}: {error}")
-        given = [(name, value) for name, value in record.items() if name != ERROR]  # a report has the reason there
+        given = [(name, value) for name, value in record.items() if name != ERROR]  # in a report, it is the reason
         if given and all(self.columns.get(name) == value for name, value in given):
             return InputLine(number, record, f"line {number} repeats the names of the columns; remove it")
         if not has_extra:
@@ -311,7 +308,7 @@ class Jsonl:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object. Raises ColumnError if it has the same name twice; `json` would keep only the last."""
+    """Return a JSON object. Raises ColumnError for a name that occurs twice; `json` would keep the last."""
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
@@ -321,7 +318,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _is_deep(record: Any) -> bool:
-    """Whether values are nested eight levels deep. No row needs that, and printing them could exceed the stack."""
+    """Whether values are nested eight or more levels deep. No row needs that, and printing them could exceed the stack."""
     level = [record]
     for _ in range(8):
         containers = [value for value in level if isinstance(value, dict | list)]
@@ -352,7 +349,7 @@ def decode(file: BinaryIO, encoding: str | None) -> Iterator[str]:
 
     A byte order mark selects UTF-8, UTF-16 or UTF-32. UTF-16 is also recognized by its null bytes. Otherwise the
     encoding is *encoding*, or UTF-8 by default. A byte order mark is removed from every line, because several files may
-    have been joined. Raises InputError with the number of the first line that cannot be decoded.
+    have been joined. Raises InputError for a file of another kind, such as HTML, and for a line that cannot be decoded.
     """
     file.seek(0)
     start = file.read(64)

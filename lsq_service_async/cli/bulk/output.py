@@ -117,7 +117,7 @@ class Results:
             self.on_lost("stdout", failure)
 
     def _add(self, name: str, line: InputLine, value: object, key: str | None) -> None:
-        """Add a row to one of the files, if there is one."""
+        """Add a row to the file with this name, if the file was requested."""
         if report := self._reports.get(name):
             try:
                 report.add(line, value, key)
@@ -198,7 +198,7 @@ def print_unknown(rows: Rows, journal: Path) -> None:
 
 
 def resolve_unknown(journal: Path, applied: Iterable[str], not_applied: Iterable[str]) -> None:
-    """Record rows that were applied (KEY[=NUMBER]) and rows that were not (KEY).
+    """Record rows that were applied (KEY[=NUMBER]) and rows that were not applied (KEY).
 
     If a key or a ticket number is invalid, no row is recorded.
     """

@@ -34,9 +34,9 @@ _KINDS = {
     "failed": ("Failed rows", "This run did not apply these rows."),
     "unknown": (
         "Unknown rows",
-        "Each may have been applied. Find its ticket, and record the result with bulk unknown.",
+        "Each row may have been applied. Find its ticket, then use bulk unknown.",
     ),
-    "duplicate": ("Possible duplicates", "Each was applied, and an earlier attempt may have been applied too."),
+    "duplicate": ("Possible duplicates", "Each row was applied, and an earlier attempt may have been applied too."),
 }
 _MARK = "<!doctype html>\n<!-- A report of a bulk run."
 _BARS = 240

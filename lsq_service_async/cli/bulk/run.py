@@ -114,8 +114,8 @@ class BulkRun:
         line = outcome.row.line if isinstance(outcome.row, FileRow) else None
         if self._applied is not None and outcome.state in ("created", "updated"):
             self._applied.append(outcome)
-        # A row that did not cause its error stays out of the report. It needs no correction, and the next run sends it
-        # from the original file.
+        # A row that did not cause its error stays out of the report. Such a row needs no correction, and the next run
+        # sends it from the original file.
         number = outcome.receipt.number if outcome.receipt else None
         is_pending = outcome.error is not None and state_for_error(outcome.error) is State.PENDING
         if line and outcome.state == "failed" and not is_pending:
@@ -172,7 +172,7 @@ class StopSignals:
         self._loop = asyncio.get_running_loop()
         for number in _EXIT_CODES:
             is_ignored = signal.getsignal(number) is signal.SIG_IGN
-            if not is_ignored or number in (signal.SIGINT, signal.SIGTERM):  # under nohup, SIGHUP is ignored
+            if not is_ignored or number in (signal.SIGINT, signal.SIGTERM):  # nohup has SIGHUP ignored
                 self._before[number] = signal.signal(number, self._receive)
         return self
 
@@ -196,7 +196,7 @@ async def send_first(file: BulkFile, rows: Rows, results: Results, *, first: int
     If stdin is not a terminal, the other rows are not sent. Return the exit code.
     """
     total, applied = rows.total, list[RowOutcome]()
-    limiter = limiter_from_env() or LocalLimiter()  # shared by all clients below, which must not exceed it together
+    limiter = limiter_from_env() or LocalLimiter()  # shared by the clients below, so that together they keep the limit
     rows.narrow(first=first)
     code = await send_rows(file, rows, results, applied=applied, limiter=limiter, **options)
     left = total - rows.total
@@ -209,7 +209,7 @@ async def send_first(file: BulkFile, rows: Rows, results: Results, *, first: int
     if not (sys.stdin and sys.stdin.isatty()):
         click.echo(f"Not sent: {others}. To send the rest, run the same command without --first.", err=True)
         return RESUMABLE
-    click.echo(f"Send the other {others}? [y/N]: ", nl=False, err=True)  # click.confirm writes a blank to stdout
+    click.echo(f"Send the other {others}? [y/N]: ", nl=False, err=True)  # click.confirm writes a space to stdout
     # The event loop is blocked until the answer arrives, so asyncio's own handler of Ctrl-C would not run.
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

@@ -60,7 +60,7 @@ async def run_demo(console: Console, emulator: Emulator, rate: RateLimit, *, ope
         say(f"The emulator refuses more than {rate.calls} calls in {rate.per:g} s. On purpose, it {FAULTS_IN_WORDS}.")
         async with emulator:
             page = f"{emulator.settings['base_url']}/"
-            say(f"Watch it while it runs: {page}\n")
+            say(f"Watch the emulator while the demo runs: {page}\n")
             if open_page:
                 await asyncio.to_thread(webbrowser.open, page)
             with ProgressDisplay(console, "tickets", len(rows)) as display:

@@ -101,7 +101,7 @@ class DemoResult:
 
 
 async def play(emulator: Emulator, rows: Sequence[BulkRow], rate: RateLimit, display: ProgressDisplay) -> DemoResult:
-    """Send all rows to the open emulator. An error of one call is recorded and does not stop the others."""
+    """Send all rows to the open emulator, then read and update a ticket. Errors are recorded and do not stop the demo."""
     result = DemoResult(rows=rows, emulator=emulator, rate=rate)
     clock = asyncio.get_running_loop().time
     async with ServiceClient(Config(**emulator.settings, rate_limit=rate)) as client:

@@ -171,7 +171,7 @@ def test_the_report_cannot_be_the_journal(served: Emulator, bulk: Any, name: str
     Path("linked.csv").symlink_to("new.csv")
     code, _, err = bulk("run", "rows.csv", "--errors", name, "--journal", "new.csv")
     assert (code, len(served.calls)) == (2, 0)
-    assert "--errors would overwrite its journal" in err
+    assert "--errors would overwrite the journal" in err
 
 
 def test_a_row_with_too_many_cells_is_reported_in_full(served: Emulator, bulk: Any, file: Path) -> None:
@@ -271,7 +271,7 @@ def test_results_have_the_columns_of_the_input(served: Emulator, bulk: Any, file
 @pytest.mark.parametrize("option", ["--errors", "--results"])
 def test_no_file_of_a_command_replaces_another(served: Emulator, bulk: Any, file: Path, option: str) -> None:
     """The message names the option and the file."""
-    for name, words in (("rows.csv", "the input"), ("rows.csv.journal", "its journal")):
+    for name, words in (("rows.csv", "the input"), ("rows.csv.journal", "the journal")):
         assert f"{option} would overwrite {words}" in bulk("run", "rows.csv", option, name)[2]
     both = bulk("run", "rows.csv", "--errors", "same.csv", "--results", "same.csv")
     assert (both[0], "--results would overwrite the file of --errors" in both[2]) == (2, True)
