@@ -318,7 +318,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _is_deep(record: Any) -> bool:
-    """Whether values are nested eight or more levels deep. No row needs that, and printing them could exceed the stack."""
+    """Whether values are nested eight or more levels deep. No row needs that, and printing could exceed the stack."""
     level = [record]
     for _ in range(8):
         containers = [value for value in level if isinstance(value, dict | list)]

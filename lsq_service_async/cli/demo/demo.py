@@ -101,7 +101,7 @@ class DemoResult:
 
 
 async def play(emulator: Emulator, rows: Sequence[BulkRow], rate: RateLimit, display: ProgressDisplay) -> DemoResult:
-    """Send all rows to the open emulator, then read and update a ticket. Errors are recorded and do not stop the demo."""
+    """Create all tickets in the open emulator, then read and update one. Record errors and continue."""
     result = DemoResult(rows=rows, emulator=emulator, rate=rate)
     clock = asyncio.get_running_loop().time
     async with ServiceClient(Config(**emulator.settings, rate_limit=rate)) as client:

@@ -57,7 +57,7 @@ def test_the_page_is_opened_on_request(quick_demo: Any, cli: Any) -> None:
     assert served == []
     _, out, _ = cli("demo", "--open")
     ((url, page),) = served
-    assert f"Watch it while it runs: {url}\n" in out
+    assert f"Watch the emulator while the demo runs: {url}\n" in out
     assert page.startswith("<!doctype html>")
 
 
@@ -98,7 +98,7 @@ async def test_the_output_describes_the_demo(quick: Any, paper: Any, faults: tup
     assert first.startswith("Creating 60 tickets in a local emulator of LeadSquared Service CRM.")
     assert "nothing leaves this machine" in first
     assert "more than 10 calls in 0.01 s. On purpose, it answers one call with 500" in second
-    assert re.fullmatch(r"Watch it while it runs: http://127\.0\.0\.1:\d+/", third)
+    assert re.fullmatch(r"Watch the emulator while the demo runs: http://127\.0\.0\.1:\d+/", third)
     marked = re.findall(r"^Marked as a possible duplicate: demo-\d\d\. A create.*duplicates", text, re.M)
     assert len(marked) == len(faults[:1])
     program, _, emulator, account, doctor = text.partition("Next steps:\n")[2].splitlines()
