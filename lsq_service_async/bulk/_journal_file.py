@@ -309,7 +309,7 @@ class JournalFile:
 def checked_path(path: PathLike) -> str:
     """Return the absolute path of a journal.
 
-    Raises ConfigurationError if it is not a regular file, or if another user could have changed the file.
+    Raises ConfigurationError if the journal is not a regular file, or if another user could have changed it.
     """
     name = file_name(path)
     if os.path.lexists(name):
@@ -342,7 +342,7 @@ def _connect(path: str, *, mode: str = "rw", timeout: float = 5.0) -> sqlite3.Co
     """
     if not check_private_database(path).st_size:
         raise _unusable(path, "it is empty")
-    # SQLite reads the header. If `open` read it, closing the file would release the locks of SQLite in this process.
+    # SQLite reads the header. If `open` read it, closing that file object would release the locks of SQLite.
     with closing(_open_sqlite(path, "mode=ro&immutable=1")) as header:
         try:
             application, identity = _value(header, "PRAGMA application_id"), _value(header, "PRAGMA user_version")
@@ -357,7 +357,7 @@ def _connect(path: str, *, mode: str = "rw", timeout: float = 5.0) -> sqlite3.Co
         if identity:
             is_foreign = _value(database, "PRAGMA user_version") != identity
             if is_foreign and mode == "rw":
-                # SQLite has just copied rows of the other journal into this one. Version 0 marks it as unusable.
+                # SQLite has just copied rows of the other journal into this one. Version 0 marks this one as unusable.
                 database.execute("UPDATE journal SET version = 0")
         else:
             is_foreign = _size_of(f"{path}-journal") > 0  # a journal of version 1 has no such file

@@ -249,7 +249,7 @@ class BulkJob:
         return RowOutcome(entry.key, "unknown", None, error)
 
     async def _look_up(self, unknown: UnknownRow) -> RowOutcome | None:
-        """Look up a row that may have been applied, and send it if it was not."""
+        """Look up a row that may have been applied, and send the row if it was not applied."""
         assert self._queue is not None  # noqa: S101 -- the row comes from this queue
         row, entry = unknown.row, unknown.entry
         pending = attrs.evolve(entry, state=State.PENDING, possible_duplicate=False)

@@ -108,8 +108,8 @@ class Journal:
     ) -> Entry:
         """Store the state of a row. When this returns, the state is durable.
 
-        ``ticket`` is used only to find the field that the error names. ``is_answer`` is False for the result of a
-        look-up, because its ticket number may be wrong.
+        ``ticket`` is used only to find the field that the error names. ``is_answer`` is False while the row is in
+        flight. It is also False for the result of a look-up, because its ticket number may be wrong.
         """
         changes: dict[str, Any] = {"state": state, "error": None, "ended_at": self._now() if is_answer else None}
         if receipt is not None:
@@ -156,7 +156,7 @@ def _numbers(database: sqlite3.Connection) -> list[tuple[int, float | None, int 
 
 
 def summary_of(error: LSQServiceError, ticket: NewTicket | TicketUpdate | None = None) -> str:
-    """Return the class of an error, the HTTP status, the exception type, and the field that the error names.
+    """Return the class of an error, the HTTP status, the service's exception type, and the field that the error names.
 
     The summary contains no other text of the service, because such a text may contain data of a customer.
     """

@@ -85,7 +85,7 @@ def previous_error(entry: Entry) -> LSQServiceError:
 
 
 def state_for_error(error: LSQServiceError) -> State:
-    """Return the state of a row whose call raised an error. If it is pending or failed, no attempt was applied."""
+    """Return the state of a row whose call raised an error. No attempt of a pending or failed row was applied."""
     if any(attempt.outcome is Outcome.UNKNOWN for attempt in error.attempts):
         return State.UNKNOWN
     last = error.attempts[-1].outcome if error.attempts else None

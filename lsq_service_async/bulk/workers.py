@@ -15,8 +15,8 @@ Result = TypeVar("Result")
 class WorkerPool(Generic[Item, Result]):
     """Processes items in ``size`` tasks, until ``pull`` returns None, `stop` is called, or one of the tasks fails.
 
-    Only one worker at a time pulls an item. A worker waits until the queue of results, which holds one result, is free.
-    A slow reader therefore slows the workers down. A result of None is dropped.
+    Only one worker at a time pulls an item. The queue of results holds only one result, so a slow reader slows the
+    workers down. A result of None is dropped.
     """
 
     def __init__(

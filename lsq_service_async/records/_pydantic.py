@@ -63,7 +63,7 @@ class Record:
 
 
 class _AwareDatetime:
-    """A datetime with a time zone. For one without, pydantic reports an error that names the attribute."""
+    """A datetime with a time zone. Without a time zone, pydantic reports an error that names the attribute."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The answers of all operations except create, get and update, and the problems that validation finds."""
+"""The results of all operations except ``create``, ``get`` and ``update``, and the problems that validation finds."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ class Conversation(Record):
 class FieldMetadata(Record):
     """A ticket field of the account.
 
-    ``min_length``, ``max_length`` and ``regex`` apply to text. ``validation`` maps the names of all rules of the
-    service to their values. It includes default bounds of numbers, which ``client.metadata.validate`` does not check.
+    ``min_length``, ``max_length`` and ``regex`` apply to text. ``validation`` maps the name of each rule of the service
+    to its value. It includes default bounds of numbers, which ``client.metadata.validate`` does not check.
     """
 
     schema_name: str
