@@ -37,7 +37,7 @@ class Secret:
         return self._text
 
     def fits(self, pattern: str) -> bool:
-        """Return whether the whole text matches, so that a check does not handle the text itself."""
+        """Return whether the whole text matches ``pattern``, so that a check does not need to reveal the text."""
         return isinstance(self._text, str) and re.fullmatch(pattern, self._text) is not None
 
     def spans_in(self, text: str) -> Iterator[tuple[int, int]]:

@@ -133,8 +133,8 @@ class ServiceClient:
 
         ``deadline`` is the seconds for a whole call, or None for no limit; ``timeout`` and ``retry`` are as in
         `Config`. A wrong option raises ConfigurationError. A view is cheap. It does not need to be closed, and closing
-        a view does nothing. There is one exception: if ``async with view`` opened the connections, leaving the block
-        closes them.
+        a view does nothing. There is one exception: if the client was not open before ``async with view``, leaving the
+        block closes the client.
         """
         given: dict[str, Any] = {"lane": lane, "deadline": deadline, "timeout": timeout, "retry": retry}
         changes = {name: value for name, value in given.items() if value is not _UNCHANGED}
@@ -264,7 +264,7 @@ class ServiceClient:
     async def aclose(self) -> None:
         """Wait up to ``Config.timeout`` seconds for requests in flight, then close the client.
 
-        Does nothing on a view, unless ``async with`` of the view opened the client.
+        Does nothing on a view, unless ``async with view`` opened the client.
         """
         if self._is_owner:
             await self._session.aclose()
@@ -280,7 +280,7 @@ class ServiceClient:
         await self.aclose()
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_session"):  # a traceback with local variables, after __init__ failed
+        if not hasattr(self, "_session"):  # in a traceback with local variables, after __init__ failed
             return "<ServiceClient, never opened>"
         state = "closed" if self._session.closed else "open"
         return f"<ServiceClient {self._session.config.tenant_url} {state}>"

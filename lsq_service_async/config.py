@@ -43,9 +43,9 @@ class RateLimit:
 
     ``window`` is the way in which the service counts calls. "any" suits every service, even API gateways that only
     estimate the calls of a window from two counters. With "any", the calls after a burst are spread over a window.
-    "sliding" is for a service that counts the exact number of calls in a window; `doctor --burst` finds out if it does.
-    With "sliding", the next burst can follow ``per`` seconds after the first one, so 50 calls take 5 seconds instead of
-    10.
+    "sliding" is for a service that counts the exact number of calls in a window; `doctor --burst` finds out whether a
+    service does this. With "sliding", the next burst can follow ``per`` seconds after the first one, so 50 calls at
+    25/5 take 5 seconds instead of 10.
     """
 
     calls: int = 25
@@ -78,7 +78,7 @@ class RateLimit:
 class RetryPolicy:
     """The maximum number of attempts of a call, and the wait between them.
 
-    ``attempts`` is this maximum, including the first attempt. ``repeat_creates`` is for calls that may be applied
+    ``attempts`` is this maximum, including the first attempt. ``repeat_creates`` is for calls that a repeat may apply
     twice: creates, notes, portal activities, trash, and updates that have attachments. By default, such a call is sent
     again after a 500, 502, 503 or 504 without an ExceptionType. With ``repeat_creates=False``, it raises
     OutcomeUnknownError instead. With ``repeat_creates="look"``, only creates are sent again, and only if a look-up
@@ -163,8 +163,8 @@ class Config(metaclass=validators.HidesKeys):
 
         LSQ_ACCESS_KEY, LSQ_SECRET_KEY and LSQ_ORG_ID are required; LSQ_BASE_URL, LSQ_METADATA_URL, LSQ_LEADS_URL,
         LSQ_RATE_LIMIT (such as "25/5" or "25/5 sliding") and LSQ_TIME_ZONE are optional. ``overrides`` are arguments of
-        this class, such as ``timeout=10.0``; they replace variables. A ConfigurationError names every variable that is
-        missing. With LSQ_LOG=info or LSQ_LOG=debug, the log of this package is also printed on stderr.
+        this class, such as ``timeout=10.0``; they take precedence over variables. A ConfigurationError names every
+        variable that is missing. With LSQ_LOG=info or LSQ_LOG=debug, the log of this package is also printed on stderr.
         """
         # Crash reporters send local variables, so nothing may raise before the keys are wrapped and the mapping is
         # deleted.

@@ -24,7 +24,7 @@ from .limiter import Limiter
 _TICK = 0.25  # s between checks whether a message is due
 _HEARTBEAT = 20.0  # s between the messages of an idle process; well below `_engine.sync.PRESENCE`
 _FIRST_BACK_OFF, _LONGEST_BACK_OFF = 0.1, 2.0  # s until the next message to a backend that is unavailable
-_SLOW = 0.1  # s; if no reply arrives for longer, the error of a call that misses its deadline names the backend
+_SLOW = 0.1  # s; if a reply takes longer, a call that misses its deadline reports the backend as the reason
 _TRIES = 5  # how often `open` and `aclose` try to sync while the backend is busy
 
 
@@ -63,9 +63,10 @@ class SharedLimiter(Limiter):
     """A limiter that shares its state with other processes through a backend.
 
     Each grant needs one message to the backend. Between two messages, the limiter uses the state of the last reply.
-    Each message also reports the calls that have completed since. Such a report may arrive a second late: the slot of a
-    completed call returns only ``per`` seconds after the answer anyway. While the backend is unavailable, no call is
-    sent. If ``waits`` is True, calls then wait until the backend recovers; otherwise they raise NotSentError.
+    Each message also reports the calls that have completed since the last message. A report may wait for up to a
+    second, because the slot of a completed call returns only ``per`` seconds after the answer. While the backend is
+    unavailable, no call is sent. If ``waits`` is True, calls then wait until the backend recovers; otherwise they raise
+    NotSentError.
     """
 
     def __init__(self, backend: Backend, *, waits: bool = False) -> None:
@@ -82,8 +83,9 @@ class SharedLimiter(Limiter):
 
     async def _open_state(self, name: str) -> None:
         if self._process != os.getpid():
-            # After a fork, the leases in this process are copies: the calls belong to the parent process. The process
-            # id and the first slot number are random (52 bits), so that no two processes use the same numbers.
+            # After a fork, the leases in this process are only copies, because the calls belong to the parent process.
+            # The process id and the first slot number are random (52 bits), so that no two processes use the same
+            # numbers.
             self._process, self._leases = os.getpid(), Leases()
             self._process_id, self._next_slot = secrets.randbits(52), secrets.randbits(52)
         loop = asyncio.get_running_loop()
@@ -143,7 +145,7 @@ class SharedLimiter(Limiter):
         stood_still = self._state.stands_still
         self._note(self._leases.end(slot, self._time(), is_sent=is_sent, silence=silence))
         if stood_still or self._state.stands_still:
-            self._urgent.set()  # report at once: all processes wait for the probe, or must stop sending
+            self._urgent.set()  # report now: other processes wait for the probe, or must stop sending
         if not is_sent or stood_still:
             self._wake()  # a slot may be free earlier than the last reply estimated
 

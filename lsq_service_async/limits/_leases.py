@@ -89,7 +89,7 @@ class Leases:
         self._paused_until = max(self._paused_until, until)
 
     def are_known(self, flights: Mapping[int, object]) -> bool:
-        """Whether ``flights`` of the shared state has all calls in flight of this process. If not, it was lost."""
+        """Whether ``flights`` of the shared state has all calls of this process. If not, the state was lost."""
         return self._active.keys() <= flights.keys()
 
     def unacknowledged(self, now: float) -> list[CompletedCall]:
@@ -97,7 +97,7 @@ class Leases:
         return [completed.report(slot, now) for slot, completed in self._completed.items()]
 
     def message(self, now: float, flights: Mapping[int, object], **about: Any) -> SyncMessage:
-        """Make a message with all completed calls and all leases to renew. ``flights`` is that of the last reply."""
+        """Make a message with all completed calls and all leases to renew. ``flights`` is that of the known state."""
         completed, active = self.unacknowledged(now), []
         for ended in self._completed.values():
             ended.was_reported = True

@@ -45,7 +45,7 @@ class HostLimiter(SharedLimiter):
     case, ``window="sliding"`` has no effect.
 
     A limiter may be created before a server forks its workers. Open it after the fork, in each worker. It must not be
-    open in the process that forks, because an SQLite connection cannot be used after a fork.
+    open in the process that forks, because a SQLite connection cannot be used after a fork.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -151,9 +151,9 @@ class HostBackend:
                 db = self._open()
             with db:
                 db.execute("BEGIN IMMEDIATE")
-                # The clock is read inside the transaction, so that times never decrease. ``message.expected`` detects
-                # that a clock was set. It is not used, because a monotonic clock cannot be set, and the transaction may
-                # have waited.
+                # The clock is read inside the transaction, so that times never decrease. ``message.expected`` would
+                # detect that the clock was set. It is not needed, because a monotonic clock cannot be set. It could
+                # also be wrong, because the transaction may have waited.
                 now = self._clock()
                 row = db.execute("SELECT boot, state FROM limits WHERE name = ?", (self._name,)).fetchone()
                 state = state_from_json(row[1]) if row else None
@@ -163,11 +163,11 @@ class HostBackend:
                 row = self._name, self._boot, state_to_json(reply.state)
                 db.execute("INSERT OR REPLACE INTO limits VALUES (?, ?, ?)", row)
                 return reply
-        except Exception as error:  # such as for content of another program, or a file that other users can write
+        except Exception as error:  # another program changed the file, other users can write to it, ...
             raise BackendUnavailableError(f"{self}: {error}") from error
 
     def _is_in_place(self) -> bool:
-        """Whether the path still has the file that was opened. If not, the other processes use the new file."""
+        """Whether the path still leads to the file that was opened. If not, other processes use a new file."""
         try:
             return os.path.samestat(os.stat(self._path), self._opened)
         except FileNotFoundError:

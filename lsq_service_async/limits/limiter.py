@@ -55,7 +55,7 @@ class LimiterStats:
 
 
 class Slot:
-    """Permission to send one attempt. Use `release` or `cancel` once; after that, both have no effect."""
+    """Permission to send one attempt. Call `release` or `cancel` once. After that, neither has an effect."""
 
     __slots__ = ("_limiter", "_number")
 
@@ -66,8 +66,8 @@ class Slot:
     def is_valid(self) -> bool:
         """Whether the attempt may be sent. Check this just before the first byte is sent.
 
-        False after `release` or `cancel`. Also False if the process was suspended until its lease on the slot expired;
-        in this case, call `cancel` and acquire another slot.
+        This is False after `release` or `cancel`. It is also False if this process was suspended until its lease on the
+        slot expired. In this case, call `cancel` and acquire another slot.
         """
         return self._limiter is not None and self._limiter._is_valid(self._number)
 
@@ -96,12 +96,12 @@ class Limiter(ABC):
     While bulk calls wait, they get one slot in five. In each lane, retries are served before new calls. Large uploads
     get at most half of the slots, and other calls overtake large uploads that must wait.
 
-    A limiter belongs to the event loop that opened it. It closes when `aclose` was called as often as `open`.
+    A limiter belongs to the event loop that opened it. It closes when `aclose` has been called as often as `open`.
 
     Each grant also takes a token from an aiolimiter bucket of ``calls`` in ``per`` seconds. The bucket delays calls
     only after a call that was never sent. The slot of such a call returns at once, so without the bucket, attempts
-    would follow each other faster than the limit while the network is down. The bucket has no lanes. Therefore no call
-    waits inside the bucket: the limiter checks its capacity first.
+    would follow each other faster than the limit while the network is down. The bucket has no lanes, so no call waits
+    inside it: the limiter first checks that the bucket has room.
     """
 
     _process_id: int  # identifies this process in the state
@@ -131,7 +131,7 @@ class Limiter(ABC):
         return f"<{type(self).__name__}: {state}>"
 
     async def open(self, rate: RateLimit, name: str) -> None:
-        """Start using the limit called ``name``, which consists of the host and the org.
+        """Start using the limit ``name``. The name that a client uses consists of its host and org id.
 
         Raises ConfigurationError if the limiter is open for another rate or name, and LSQServiceError if it is in use
         in another event loop.
@@ -152,7 +152,7 @@ class Limiter(ABC):
                 self._bucket = AsyncLimiter(rate.calls, rate.per)
                 self._changed, self._server = asyncio.Event(), None
                 for _ in self._queues.remove_all():
-                    pass  # their event loop is closed
+                    pass  # the event loop of these calls is closed
                 self._open_for, self._loop = (rate, name), loop
             self._users += 1
 
@@ -212,7 +212,7 @@ class Limiter(ABC):
     def pause(self, seconds: float) -> None:
         """Grant no slot for ``seconds``. An earlier pause that ends later stays in force.
 
-        All processes that share the limit pause.
+        This holds for all processes that share the limit.
         """
         _check_seconds(seconds, "seconds")
         self._check_loop()
@@ -318,7 +318,7 @@ class Limiter(ABC):
         return
 
     def _outage(self) -> tuple[Exception, float] | None:
-        """The error that prevents the use of the state, or None. With an error, also the seconds until the next try."""
+        """The error that makes the state unusable, and the seconds until the next try. None if the state is usable."""
         return None
 
     def _now(self) -> float:
@@ -350,7 +350,7 @@ class Limiter(ABC):
         except asyncio.CancelledError:
             self._queues.remove(waiter)
             if not waiter.grant.cancelled() and waiter.grant.exception() is None:
-                self._cancel(waiter.grant.result())  # granted and cancelled in the same turn of the event loop
+                self._cancel(waiter.grant.result())  # it got the slot and was cancelled in the same turn of the loop
             self._changed.set()
             raise
         finally:
@@ -407,7 +407,7 @@ class Limiter(ABC):
         else:
             waiter.grant.set_result(slot)
         requests.remove(request)
-        if request not in requests:  # another call with this request may have arrived meanwhile
+        if request not in requests:  # a call with the same request may have arrived meanwhile
             self._must_ask = self._must_ask or request in self._queues.requests()
         self._is_lined_up = bool(requests)
         await asyncio.sleep(0)  # so that a burst does not block the event loop
@@ -424,8 +424,8 @@ class Limiter(ABC):
     def _has_room(self) -> bool:
         """Whether the bucket has room for one call.
 
-        The bucket is checked only after a call that was never sent, until it has room for all ``calls`` at once. Before
-        and after that, this is True.
+        The bucket is checked only after a call that was never sent. The checks end when the bucket has room for all
+        ``calls`` at once. Without these checks, this is always True.
         """
         if self._has_unsent and self._bucket.has_capacity(self._rate.calls):
             self._has_unsent = False
@@ -514,7 +514,7 @@ class Limiter(ABC):
 
 
 def check_name(name: object) -> None:
-    """Require a name that every backend can store. An unpaired surrogate is not printable."""
+    """Require a printable text, which every backend can store. (An unpaired surrogate is not printable.)"""
     if not isinstance(name, str) or not name.isprintable():
         raise ConfigurationError(f"The name of a limit must be printable text, not {shown(name)}")
 

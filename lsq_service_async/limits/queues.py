@@ -86,7 +86,7 @@ class FifoQueue:
 
 
 class PriorityQueues:
-    """The queues of both lanes. In each lane, large uploads and retries have separate queues. Retries are first."""
+    """The queues of both lanes. In a lane, large uploads and retries have separate queues. Retries are served first."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count()

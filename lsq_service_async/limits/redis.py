@@ -34,10 +34,10 @@ except ImportError as _error:
 _CONNECT_TIMEOUT = 2.0  # s; connecting and logging in take several round trips
 _REPLY_TIMEOUT = 0.3  # s; for each round trip of an open connection
 _MEMORY = 600.0  # s from the last message until Redis deletes the state
-_TRIES = 8  # attempts to write the state; one fails if another process writes first
+_TRIES = 8  # attempts to write the state; an attempt fails if another process writes first
 _PAUSE = 0.002  # s; the longest pause before the second retry; doubled for each further retry, at most four times
-_FRESH = 2.0  # s; for so long after a write, the next message uses the written text and does not read the state
-_JITTER = 0.001  # s by which a message may reach Redis faster than the last one; less than `window.slack_of`
+_FRESH = 2.0  # s; for this long after a write, the next message uses the written text and does not read the state
+_JITTER = 0.001  # s by which a message may reach Redis faster than the last one; less than the slack of the window
 _DRIFT = 0.0001  # s per second by which the server's clock may run faster than the clock of this process
 
 _LOGIN = r"([^/?#\s\ud800-\udfff]*@)?"
@@ -194,7 +194,7 @@ class RedisBackend:
         """Run a script. Return its values with the text decoded and the time in seconds."""
         try:
             async with asyncio.timeout(_REPLY_TIMEOUT if self._is_connected else _CONNECT_TIMEOUT):
-                if not self._is_connected:  # a user without the right to SCRIPT LOAD fails at once
+                if not self._is_connected:  # so that a user without the right to SCRIPT LOAD fails at once
                     for text in (READ, SWAP):
                         await self._client.script_load(text)
                 *values, text, (seconds, microseconds) = await script(keys=[self._key], args=args)

@@ -22,7 +22,7 @@ _TRIAL_GROWS = 4  # factor by which ``trial`` grows if the full rate is refused 
 
 @attrs.define
 class AdaptiveRate:
-    """The rate after refusals, and the rates up to which it may grow.
+    """The rate after refusals, and the plan up to which it may grow.
 
     ``rate`` grows up to ``plan``. The plan is the configured rate, or a lower limit that a refusal ``named``. Calls are
     sent at the rate `in_use`.
@@ -95,7 +95,7 @@ class AdaptiveRate:
         return self.rate.calls < before
 
     def tidy(self, now: float) -> bool:
-        """Add one call for each window without a refusal, then return to bursts. Return whether the rate changed."""
+        """Add one call for each window without a refusal, and later allow bursts. Return whether the rate changed."""
         before = self.rate, self.is_paced
         if self.plan != self.configured and now >= self.named_until:
             self._grow(self.named_until)
@@ -139,8 +139,8 @@ class AdaptiveRate:
 def _credible(named: tuple[int, float] | None, configured: RateLimit) -> tuple[int, float] | None:
     """Correct a limit that a refusal named. Return None if the numbers cannot be a limit.
 
-    A limit below a fifth of the configured rate is raised to that fifth. This is because the message of the service may
-    quote text from a request that only looks like a limit. A limit with more calls than configured becomes the
+    A limit below a fifth of the configured rate is raised to that fifth. The message of the service may quote a
+    request, and the quoted text may only look like a limit. A limit with more calls than configured becomes the
     configured number of calls in a shorter window.
     """
     if named is None or named[0] < 0 or named[1] <= 0:

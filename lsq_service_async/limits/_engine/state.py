@@ -186,7 +186,7 @@ class LimitState:
             self.order.tidy(now)
 
     def _give_up(self, slot: int, moment: float) -> None:
-        self.answer(slot, moment, is_large=self.flights.pop(slot).is_large)  # not for the round trip
+        self.answer(slot, moment, is_large=self.flights.pop(slot).is_large)  # its round trip is not known
 
     def _rate_changed(self) -> None:
         self.rate = self.adaptive.in_use

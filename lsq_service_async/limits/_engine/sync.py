@@ -22,11 +22,11 @@ LONGEST_PAUSE = 60.0  # s, or a window and a second if that is longer
 _CLOCK_JUMP = 1.0  # s; a smaller step of a server's clock is ignored
 _LONGEST_WAIT = 10.0  # s; the longest wait before the next request, because estimates become outdated
 _BLIND_WAIT = 1.0  # s until the next request if no time can be estimated, because another process must report an answer
-_SHORTEST_WAIT = 0.25  # the shortest wait after a request that was not granted, as a multiple of `LimitState.token`
+_SHORTEST_WAIT = 0.25  # the shortest wait after a request that was not granted, in units of `LimitState.token`
 _LONGEST_ROUND_TRIP = 600.0  # s
 _LONGEST_WINDOW = 366 * 86_400.0  # s
 _MOST_IN_A_ROW = 1000  # interactive grants
-_MARGIN = 0.02  # added to an estimate, as a multiple of `LimitState.token`: requests are rarely too early
+_MARGIN = 0.02  # added to an estimate, in units of `LimitState.token`, so that a request is rarely too early
 _UNWRITTEN: list[Any] = [None, -math.inf, 0.0, False, -math.inf, 0.0]  # values that earlier versions did not write
 _UNREPORTED = 2.0  # s; the longest time from an answer to its report
 
@@ -40,7 +40,7 @@ class SyncReply(NamedTuple):
 
 
 def sync(state: LimitState | None, now: float, message: SyncMessage) -> SyncReply:
-    """Apply the reports of a process, grant it at most one call, and compute when it should send the next request.
+    """Apply the reports of a process, grant it at most one slot, and compute when it should send its next request.
 
     The given state is changed, unless it is None or the clock was set. If the processes are configured with different
     rates, all of these are kept (see `_joint_rate`).
