@@ -29,10 +29,10 @@ class ResponseRejectedError(Exception):
 def read_in_steps(stream: Any, clock: Callable[[], float]) -> None:
     """Limit each read of a network stream of httpcore to 8 KiB. While httpcore parses the bytes, no other task runs.
 
-    The 64 KiB that httpcore requests can hold thousands of interim responses, such as 102. One read returns all TLS
-    records that have arrived. ``last_read`` of the stream is the time of the last read. If a second response arrives
-    together with the first, both are read before the next request is sent. `attempt` then rejects the second response,
-    because it was read before the send. A second response that arrives later is not noticed.
+    The 64 KiB that httpcore requests can hold thousands of interim responses, such as 102. Up to its limit, one read
+    returns all TLS records that have arrived. ``last_read`` of the stream is the time of the last read. If a second
+    response arrives together with the first, both are read before the next request is sent. `attempt` then rejects the
+    second response, because it was read before the send. A second response that arrives later is not noticed.
     """
     read, tls = stream.read, stream.get_extra_info("ssl_object")
 
