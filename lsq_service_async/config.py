@@ -87,7 +87,7 @@ class RetryPolicy:
 
     The wait before the n-th retry is a random time between 0 and ``backoff * 2**(n-1)`` seconds, or between 0 and
     ``backoff_cap`` seconds if that is shorter (full jitter). The wait is never shorter than a Retry-After of the
-    service. After a 429, there is no such wait: the rate limiter pauses all calls instead.
+    service. After a 429, or a 503 with a Retry-After, the rate limiter pauses all calls instead.
     """
 
     attempts: int = 5

@@ -66,8 +66,8 @@ class Slot:
     def is_valid(self) -> bool:
         """Whether the attempt may be sent. Check this just before the first byte is sent.
 
-        This is False after `release` or `cancel`. It is also False if this process was suspended until its lease on the
-        slot expired. In this case, call `cancel` and acquire another slot.
+        This is False after `release` or `cancel`. It is also False if the lease of this process on the slot has
+        expired, for example because the process was suspended. In this case, call `cancel` and acquire another slot.
         """
         return self._limiter is not None and self._limiter._is_valid(self._number)
 
@@ -93,8 +93,8 @@ class Slot:
 class Limiter(ABC):
     """Grants slots within the rate limit: interactive calls before bulk calls, and first in, first out in each lane.
 
-    While bulk calls wait, they get one slot in five. In each lane, retries are served before new calls. Large uploads
-    get at most half of the slots, and other calls overtake large uploads that must wait.
+    While bulk calls wait, they get at least one slot in five. In each lane, retries are served before new calls. Large
+    uploads get at most half of the slots, and other calls overtake large uploads that must wait.
 
     A limiter belongs to the event loop that opened it. It closes when `aclose` has been called as often as `open`.
 
@@ -437,8 +437,8 @@ class Limiter(ABC):
         for queue in self._queues:
             if queue.least_margin() == math.inf:
                 continue
-            # ``delay``: how much later than first estimated the first call of the queue will be sent. Every call behind
-            # it has at least the same delay.
+            # ``delay`` is the delay of the first call of the queue against its first estimate. Every call behind the
+            # first one is delayed at least as much.
             first = next(iter(queue))
             delay = self._due(first.request, is_retry=first.is_retry, number=first.number) - first.due
             for waiter in itertools.islice(queue.remove_late(delay + _TICK), _AT_ONCE):

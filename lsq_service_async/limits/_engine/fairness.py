@@ -11,7 +11,7 @@ import attrs
 from ...config import Lane
 from .messages import LANES, Request
 
-BULK_SHARE = 5  # while bulk calls wait, every fifth grant is for bulk
+BULK_SHARE = 5  # while bulk calls wait, at least every fifth grant is for bulk
 GRACE = 0.5  # s that the other processes wait for a process whose message is late
 
 
@@ -61,8 +61,8 @@ class ProcessOrder:
     def ahead(self, process_id: int, lane: Lane, *, uploads_may_go: bool) -> tuple[int, int]:
         """The number of other processes that wait in each lane: interactive, bulk.
 
-        In ``lane``, only processes with an earlier turn are counted. If not ``uploads_may_go``, processes with only
-        large uploads are not counted.
+        In ``lane``, only processes with an earlier turn are counted. Processes that have only large uploads are counted
+        only if ``uploads_may_go``.
         """
         turn, counts = self._turn_of(process_id, lane), [0, 0]
         for head in self.heads.values():
