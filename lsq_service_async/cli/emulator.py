@@ -32,7 +32,7 @@ def _limit(context: click.Context, option: click.Parameter, value: str) -> tuple
     type=click.Choice(["sliding", "fixed", "bucket", "estimate"]),
     default="sliding",
     show_default=True,
-    help="How the emulator counts calls. HAProxy uses the method estimate.",
+    help="How the emulator counts calls. estimate: as HAProxy does.",
 )
 @click.option("--persist", metavar="FILE", help="Keep tickets and their numbering in a SQLite file.")
 @click.option(

@@ -70,7 +70,7 @@ class Learner:
         self._marker = marker
 
     async def learn_fields(self) -> None:
-        """Read the field metadata. Learn the meaning of Offset, all fields, and whether the marker field exists."""
+        """Learn from the field metadata what Offset means, which fields exist, and whether the marker field exists."""
         first, second, third = [await self._page(offset, 2) for offset in range(3)]
         if len(first) < 2:
             self.answers["field metadata"] = "cannot be read with these keys; they must belong to an admin"
@@ -166,7 +166,7 @@ class Learner:
         readable = [step for step, ticket in near.items() if isinstance(ticket, Ticket)]
         is_hidden = any(isinstance(ticket, APIStatusError) and ticket.status_code == 403 for ticket in near.values())
         self.facts["neighbours_readable"] = True if readable else False if is_hidden else None
-        self.answers["neighbours that can be read"] = f"{len(readable)} of {len(near)} around ticket {number}"
+        self.answers["neighbors that can be read"] = f"{len(readable)} of {len(near)} around ticket {number}"
         if is_new and max(readable, default=0) < 0:
             self.facts["numbers_ascend"] = True
             self.answers["numbers ascend"] = (
@@ -234,13 +234,13 @@ async def measure_window(config: Config) -> tuple[dict[str, Any], str]:
             if refused and not volley:
                 return {}, (
                     f"{refused} of the first {calls} reads were refused: another program uses the account, or the "
-                    "limit of your plan is lower. Stop other programs, correct LSQ_RATE_LIMIT, and run this again"
+                    "limit of your plan is lower. Stop other programs or correct LSQ_RATE_LIMIT, then run this again"
                 )
             if refused:
                 facts = {"rate_limit": [calls, per], "window": "estimate"}
                 return facts, (
-                    f"{refused} of {calls} reads were refused in a later window: the gateway estimates "
-                    "the number of calls. "
+                    f"{refused} of {calls} reads were refused in a later window: the gateway estimates the number of "
+                    "calls. "
                     f'Keep LSQ_RATE_LIMIT={calls}/{per:g}, without "sliding"'
                 )
     return {"rate_limit": [calls, per], "window": "sliding"}, (

@@ -37,8 +37,8 @@ def bulk() -> None:
 
     A journal records every row. After an interruption, the same command continues and skips finished rows.
 
-    --errors writes the failed rows and the reasons to a report. Correct the rows there, and send the report with the
-    same journal:
+    The option --errors writes the failed rows and the reasons to a report. Correct the rows there, and send the report
+    with the same journal:
 
     \b
         bulk run rows.csv --errors bad.csv
@@ -150,7 +150,7 @@ _SEND: list[click.Parameter] = [
 
 @bulk.command(params=[*_FILE])
 def plan(**options: Any) -> None:
-    """Print how many calls a run would make and how long these calls take. Sends nothing."""
+    """Print how many calls a run would make, and how long it would take. Sends nothing."""
     file = _bulk_file(**options)
     with file.open() as rows:
         asyncio.run(print_plan(file, rows))

@@ -32,7 +32,7 @@ Validate = Callable[[NewTicket | TicketUpdate], Awaitable[list[str]]]
 
 
 async def print_plan(file: BulkFile, rows: Rows) -> None:
-    """Print how many calls a run would make and how long these calls take."""
+    """Print how many calls a run would make, and how long it would take."""
     files = _Files()
     async with ServiceClient.from_env() as client:
         _print_plan(file.job(client, rows).plan())
