@@ -226,7 +226,7 @@ class RowMatcher:
     def _with_lost_key(self, database: sqlite3.Connection, digest: str) -> Entry | None:
         """Return an entry with this content whose key was not in the input so far: the row may have lost this key.
 
-        Each entry is returned once. Returns None if there is no such entry.
+        Each entry is returned once. Returns None if no such entry exists.
         """
         if not self._has_named:
             self._has_named = True
@@ -321,7 +321,7 @@ def operation_in(path: PathLike) -> str | None:
 
 
 def _first_text(rows: Iterable[Any]) -> str | None:
-    """Return the first value of the first row. None if there are no rows, as in a journal that does not exist."""
+    """Return the first value of the first row. None without rows, as in a journal that does not exist."""
     text: str | None = next(iter(rows), (None,))[0]
     return text
 
