@@ -25,12 +25,12 @@ README = """In this benchmark, 150 creates start at once, and the server answers
 with `RateLimit(25, per=5.0, window="sliding")`, which is only for gateways that do not estimate the number
 of calls.
 
-Each column is a server. The first four count calls in the four ways that the emulator knows, and the last
-two are the real gateways HAProxy (which estimates) and nginx (a bucket). Each cell has three numbers: the
-creates that succeeded, the calls that were refused, and the time until the last create ended. The unit of
-the time is 30 s, which 150 calls take at 5 calls per second. The shortest possible time is 0.67 for a
-fixed window and 0.83 for the other servers. A client that gives up ends early, without the rest of its
-creates."""
+Each column is a server. The first four count calls in the four ways of the emulator, and the last two are
+the real gateways HAProxy (which estimates) and nginx (which uses a bucket). Each cell has three numbers:
+the creates that succeeded, the calls that were refused, and the time until the last create ended. The unit
+of the time is 30 s, which 150 calls take at 5 calls per second. The shortest possible time is 0.67 for a
+fixed window and 0.83 for the other servers. A client that gives up creates fewer than 150 tickets, and its
+time is shorter."""
 MORE = """The [other results](benchmarks/results/README.md) compare CPU time, uploads, imports, shared limits and
 bulk runs, and name the versions of all packages. You can [repeat the benchmarks](benchmarks/README.md)."""
 Rows = Iterable[tuple[str, Mapping[str, Any]]]
