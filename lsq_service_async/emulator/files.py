@@ -169,8 +169,12 @@ def _seed_fields(line: dict[str, Any]) -> Iterator[tuple[str, Value]]:
         if "Fields" in line:
             pairs = [(entry["SchemaName"], entry["Value"]) for entry in line["Fields"]]
         else:
-            pairs = [(_FIELDS.get(name, name), value) for name, value in line.items() if name not in _IDENTITY]
-            pairs = [*pairs, *dict(line.get("fields", {})).items()]
+            pairs = [
+                (_FIELDS.get(name, name), line[name]) for name in line if name not in {*_IDENTITY, *_OTHER_COLUMNS}
+            ]
+            if "fields" in line:  # the output of `ticket get`: its other names in lower case are not fields
+                pairs = [(name, value) for name, value in pairs if not name[:1].islower()]
+                pairs += dict(line["fields"]).items()
         if not all(isinstance(name, str) for name, _ in pairs):
             raise TypeError
     except (TypeError, KeyError, ValueError):
@@ -178,11 +182,8 @@ def _seed_fields(line: dict[str, Any]) -> Iterator[tuple[str, Value]]:
             "Fields must be a list of objects with a SchemaName and a Value, and fields an object"
         ) from None
     for name, value in pairs:
-        if name in _OTHER_COLUMNS or name[:1].islower():
-            # The output of `ticket get` has all fields in "fields". Its other names are not fields, and are left out.
-            if name not in _OTHER_COLUMNS and "fields" not in line:
-                raise ValueError(f"{name!r} is not a field; use a name such as title, or a schema name")
-        elif isinstance(value, bool) or not isinstance(value, str | int | float | None):
+        if not re.fullmatch(r"[A-Z][\w.]*", name):
+            raise ValueError(f"{name!r} is not a field; use a name such as title, or a schema name")
+        if isinstance(value, bool) or not isinstance(value, str | int | float | None):
             raise ValueError(f"the value of {name} must be text, a number or null")
-        else:
-            yield name, value
+        yield name, value
