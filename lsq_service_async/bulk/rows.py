@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
+from enum import Enum
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
@@ -116,4 +117,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime) and value.tzinfo is not None:
         with suppress(OverflowError):  # raised near datetime.min and datetime.max
             return value.astimezone(UTC)
+    value = value.value if isinstance(value, Enum) else value
     return str(value) if isinstance(value, str | UUID) else value

@@ -228,6 +228,7 @@ _TYPES: dict[object, dict[str, Any]] = {
     type(None): {"type": "null"},
     Mapping: {"type": "object", "additionalProperties": {"type": "string"}},
 }
+_BOUNDS = {"times": {"minimum": 1}, "status": {"minimum": 200, "maximum": 599}}
 
 
 def _schema(hint: Any) -> dict[str, Any]:
@@ -248,7 +249,7 @@ def _fault_schema(kind: type[Fault]) -> dict[str, Any]:
         "type": "object",
         "properties": {
             "fault": {"const": kind.__name__},
-            **{each.name: _schema(hints[each.name]) for each in fields(kind)},
+            **{each.name: _schema(hints[each.name]) | _BOUNDS.get(each.name, {}) for each in fields(kind)},
         },
         "required": ["fault", *required],
         "additionalProperties": False,
@@ -310,8 +311,6 @@ def fault_from_json(given: object) -> Fault:
     if not all(_NAME.fullmatch(key) and re.fullmatch(r"([!-~]([ -~]*[!-~])?)?", headers[key]) for key in headers):
         text = "a header name needs letters, digits and hyphens; its value printable ASCII, without spaces around it"
         raise ValueError(f"{text}; content-length and transfer-encoding cannot be set")
-    if not 200 <= attributes.get("status", 200) <= 599:
-        raise ValueError(f"status must be from 200 to 599, not {attributes['status']}")
     if attributes.get("bytes_per_second") == 0:
         raise ValueError("bytes_per_second must be more than 0")
     return fault

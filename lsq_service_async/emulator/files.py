@@ -130,21 +130,27 @@ def seed(store: TicketStore, path: str | os.PathLike[str]) -> int:
 
     A line is one of three things: a row of a bulk run (with names such as ``lead_email``, or schema names), the output
     of `lsq-service ticket get` on one line, or a ticket as the service returns it. If a line has a ticket number, the
-    ticket gets this number. If a line cannot be used, the ValueError names the line, and no ticket is created.
+    ticket gets this number. If a line cannot be used, the ValueError names the line, and no ticket is created. If the
+    store is full, the ValueError names the file, and only the first tickets are created.
     """
-    entries, numbers = [], set(store.tickets)
+    entries: list[dict[str, Any]] = []
+    used: set[str] = set()
     for place, line in enumerate(Path(path).read_text(encoding="utf-8-sig").split("\n"), 1):
         if line.strip():
             try:
                 entry = _seed_entry(parse_json(line))
-                if (number := str(entry.get("number"))) in numbers or number in store.trashed:
-                    raise ValueError(f"there is a ticket {number} already")
+                for name in (str(entry[name]).lower() for name in ("number", "ticket_id") if name in entry):
+                    if name in used or name in store.trashed or store.find(name):
+                        raise ValueError(f"there is a ticket {name} already")
+                    used.add(name)
             except ValueError as error:
                 raise ValueError(f"{os.fspath(path)}, line {place}: {error}") from error
             entries.append(entry)
-            numbers |= {number} - {"None"}
-    for entry in sorted(entries, key=lambda entry: "number" not in entry):  # lines with a number first
-        store.create(**entry)
+    try:
+        for entry in sorted(entries, key=lambda entry: "number" not in entry):  # lines with a number first
+            store.create(**entry)
+    except HTTPException as error:
+        raise ValueError(f"{os.fspath(path)}: {error.detail}") from error
     return len(entries)
 
 

@@ -228,7 +228,8 @@ def _differences(old: StoredTicket, new: StoredTicket) -> Iterator[str]:
     for name, value in new.fields.items():
         before = old.fields.get(name)
         if value != before:
-            yield f"{name}: {str(before or 'empty')[:100]} \N{RIGHTWARDS ARROW} {str(value or 'empty')[:100]}"
+            old_text, text = ("empty" if each is None or each == "" else str(each)[:100] for each in (before, value))
+            yield f"{name}: {old_text} \N{RIGHTWARDS ARROW} {text}"
     if old.lead_id and new.lead_id != old.lead_id:
         yield f"lead: {new.lead_id}"
     yield from (f"file {file.name} added" for file in new.files[len(old.files) :])

@@ -211,6 +211,7 @@ def test_a_line_ends_at_a_line_break_only(tmp_path):
         ('{"number": "A-1"}', "'A-1' is not a ticket number"),
         ('{"number": 0}', "0 is not a ticket number"),
         ('{"number": 7}', "there is a ticket 7 already"),
+        ('{"ticket_id": "g1"}', "there is a ticket g1 already"),
         ('{"number": 1e30}', "1e\\+30 is not a ticket number"),
         (f'{{"number": "{"9" * 5000}"}}', "'9+' is not a ticket number"),
         ('{"Title": NaN}', "Out of range float values"),
@@ -221,10 +222,19 @@ def test_a_line_ends_at_a_line_break_only(tmp_path):
 def test_a_line_that_cannot_be_used_is_named(tmp_path, line, message):
     """The error has the file, the number of the line and the reason, and no ticket is created."""
     path, store = tmp_path / "seed.jsonl", TicketStore()
-    path.write_text(f'{{"number": 7}}\n{line}\n')
+    path.write_text(f'{{"number": 7, "ticket_id": "G1"}}\n{line}\n')
     with pytest.raises(ValueError, match=f"seed.jsonl, line 2: {message}"):
         seed(store, path)
     assert store.tickets == {}
+
+
+def test_a_seed_that_is_larger_than_the_store_is_an_error(tmp_path):
+    """The error names the file. The tickets before it are kept."""
+    path, store = tmp_path / "seed.jsonl", TicketStore(limit=1000)
+    path.write_text('{"title": "A"}\n' + json.dumps({"title": "B" * 1000}))
+    with pytest.raises(ValueError, match=r"seed\.jsonl: The emulator is full"):
+        seed(store, path)
+    assert len(store.tickets) == 1
 
 
 def test_a_line_without_a_number_gets_one_that_no_ticket_has(tmp_path):

@@ -1,5 +1,6 @@
 """Leads: invented ones and those that tickets describe, looked up on the marketing API."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -115,6 +116,17 @@ def test_a_message_has_the_current_time():
     store, before = TicketStore(), datetime.now(UTC)
     message = store.add_message(store.put(StoredTicket("1", "guid", "lead")), "InboundEmail")
     assert before <= message.created_on <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "text"), [(0, 5, "0 \u2192 5"), ("", 0, "empty \u2192 0"), (5, None, "5 \u2192 empty")]
+)
+def test_the_history_of_a_ticket_has_the_values_of_a_field(before, after, text):
+    """A value that is missing or empty text is shown as empty, but not the number 0."""
+    store = TicketStore()
+    ticket = store.create("lead", {"X": before})
+    store.put(replace(ticket, fields={"X": after}))
+    assert [change for _, change in store.history["1"]] == ["created", f"X: {text}"]
 
 
 def test_the_history_of_a_ticket_is_bounded():

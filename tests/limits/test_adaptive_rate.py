@@ -39,6 +39,20 @@ def test_the_rate_is_never_below_a_fifth(calls, rates):
         assert (adaptive.rate.calls, adaptive.in_use.calls) == (expected, expected)
 
 
+@pytest.mark.parametrize("seconds", [2.2, 7.5])
+def test_a_refusal_never_raises_the_rate(seconds):
+    """After a named limit ended, the rate may be lower than a fifth of the configured one."""
+    adaptive = AdaptiveRate.of(RATE)
+    adaptive.refused(1000.0, (5, 5.0), 1000.0)
+    for now in (adaptive.named_until - 8.0, adaptive.named_until - 2.9):
+        adaptive.tidy(now)
+        adaptive.refused(now, None, now)
+    now = adaptive.named_until - 2.9 + seconds
+    adaptive.tidy(now)
+    before = adaptive.rate.calls
+    assert (before < 5, adaptive.refused(now, None, now), adaptive.rate.calls <= before) == (True, False, True)
+
+
 def test_the_rate_grows_by_one_call_for_each_window_without_a_refusal_and_then_the_burst_returns():
     """The rate grows from the last refusal on. While calls are paced, at most one call less than configured is used."""
     adaptive = after(0.0, 3.0)

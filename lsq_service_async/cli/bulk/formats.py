@@ -45,7 +45,10 @@ _NOT_IN_NAMES = re.compile(r"[^\w\s.\-\"]")
 _SEPARATOR_LINE = re.compile(r'(?i)"?sep=([^"\r\n])"?\s*')  # Excel reads such a line before the names of the columns
 
 _NO_VALUE = math.nan
-"""The value of a workbook cell with an error, such as #N/A, or with a formula that no program has calculated."""
+"""The value of a workbook cell with an error, such as #N/A, or with a formula that no program has calculated.
+
+In a report, it is also the value of a cell that was missing in the input.
+"""
 _CELL = rb'[^>]*\br="([A-Z]+)([0-9]+)"[^>]*>'
 _EMPTY = rb"<f(?:\s[^>]*)?(?:/>|>[^<]*</f>)(?:<v ?/>|<v></v>)?</c>"
 _WITHOUT_VALUE = re.compile(rb'<c (?:(?=[^>]*\bt="e")%b|(?![^>]*\bt=)%b%b)' % (_CELL, _CELL, _EMPTY))
@@ -137,9 +140,11 @@ class Table:
         has_extra = not _is_blank(nameless) or len(cells) > width
         counts = f"line {number}: {len(cells)} cells for {width} columns"
         if len(cells) < self._min_cells:
+            # In the report, the missing cells have no value, so that the row is rejected until it is corrected.
+            record |= dict.fromkeys(filter(None, self._fields[len(cells) :]), _NO_VALUE)
             return InputLine(number, record, f"{counts}; cells are missing")
         if without := [name for name, cell in zip(self._fields, cells, strict=False) if cell is _NO_VALUE]:
-            error = "an error, or a formula without a value; correct it in a spreadsheet program and save the workbook"
+            error = "the cell is missing, or has an error or a formula without a value; correct it, and save the file"
             record |= dict.fromkeys(without, _NO_VALUE)  # `cells_of` leaves them out, but the report needs them
             return InputLine(number, record, f"line {number}, column {self.columns.get(without[0], '?')}: {error}")
         given = [(name, value) for name, value in record.items() if name != ERROR]  # in a report, it is the reason

@@ -231,7 +231,7 @@ def test_a_cell_without_a_value_fails_its_row(served: Emulator, bulk: Any) -> No
     _workbook("rows.xlsx", *([None, *row] for row in rows), hidden=True)
     _, results, _ = bulk("run", "rows.xlsx")
     errors = {result["line"]: result["error"] for result in results}
-    assert (errors[2][:24], errors[3][:22], errors[4]) == ("line 2, column Title: an", "line 3, column key: an", None)
+    assert (errors[2][:24], errors[3][:22], errors[4]) == ("line 2, column Title: th", "line 3, column key: th", None)
 
 
 _ODS_NAMES = (

@@ -31,7 +31,11 @@ def test_a_corrected_report_is_a_valid_input(served: Emulator, bulk: Any, file: 
     assert (report["a"]["title"], report["a"]["lead_phone"], report["d"]["title"]) == ("'\t=1+1", "'\t+91 1", "'=x")
     assert report["a"]["error"].startswith("line 2, column due_date: 'soon' is not a date")
     assert report["e"]["error"].startswith("line 6: 2 cells for 4 columns; cells are missing")
-    corrected = text.replace("soon", "").replace("c;;;", "c;now;+91 3;").replace("e;x;;", "e;x;+91 5;")
+    corrected = text.replace("soon", "").replace("c;;;", "c;now;+91 3;")
+    Path("bad.csv").write_text(corrected)
+    _, results, _ = bulk("run", "bad.csv", "--delimiter", ";", "--dry-run")
+    assert [result["key"] for result in results if "lead_phone: the cell is missing" in str(result["error"])] == ["e"]
+    corrected = corrected.replace("e;x;'\t#NaN;'\t#NaN;", "e;x;+91 5;;")
     Path("bad.csv").write_text(corrected)
     code, results, _ = bulk("run", "bad.csv", "--delimiter", ";", "--errors", "worse.csv")
     assert (code, set(states(results).values())) == (0, {"created"})
