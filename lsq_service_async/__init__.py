@@ -138,8 +138,8 @@ _MODULES = (
 def __getattr__(name: str) -> Any:
     """Import a module of the package when one of its public names is first used.
 
-    pytest imports this package in every run, because the package has fixtures. With this function, that import does not
-    load the libraries that the package needs.
+    pytest imports this package in every test run, because the package has a pytest plugin. This function keeps that
+    import fast, because it does not load the libraries that the package needs.
     """
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")

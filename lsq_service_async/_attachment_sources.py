@@ -1,6 +1,7 @@
-"""The sources of the bytes of attachments: memory, a path, an open file, or a stream that can be read only once.
+"""The sources of attachments: bytes in memory, a path, an open file, or a stream that can be read only once.
 
-A source can be opened any number of times, even by several calls at once. Each reader begins at the beginning.
+A source can be opened any number of times, even by several calls at once. Each reader returns all bytes from the
+beginning.
 """
 
 from __future__ import annotations
@@ -31,17 +32,17 @@ _THREADS = 32
 
 @cache
 def _threads(process: int) -> ThreadPoolExecutor:
-    """The threads that read files in a process. A fork does not copy threads, so each process has its own pool."""
+    """Return the thread pool that reads files. A fork does not copy threads, so each process has its own pool."""
     return ThreadPoolExecutor(_THREADS, thread_name_prefix="lsq_service_async files")
 
 
 def in_thread(function: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
-    """Run a blocking function in a thread of this package, because other work may block the default executor."""
+    """Run a blocking function in the thread pool of this package. The default executor may be busy with other work."""
     return asyncio.get_running_loop().run_in_executor(_threads(os.getpid()), function, *arguments)
 
 
 class Reader(Protocol):
-    """Reads the bytes of a source once. ``read`` blocks."""
+    """Reads the bytes of a source from beginning to end. ``read`` blocks the thread."""
 
     def read(self, size: int, /) -> bytes: ...
 
@@ -54,18 +55,18 @@ class Source(Protocol):
 
     @property
     def length(self) -> int | None:
-        """The number of bytes, or None before `prepare`."""
+        """The number of bytes. For some sources, it is None until `prepare` is done."""
         ...
 
     async def prepare(self, check: Callable[[int], None]) -> None:
         """Make the source readable any number of times.
 
-        ``check`` is called with the number of bytes so far. It may raise an error.
+        ``check`` is called with the number of bytes that are known so far. It raises an error if there are too many.
         """
         check(self.length or 0)
 
     def open(self) -> Reader:
-        """Return a reader. Blocks, and raises OSError or ValueError if the source cannot be read any more."""
+        """Open the source and return a reader. This blocks, and raises OSError or ValueError if it is not possible."""
         ...
 
 
@@ -91,17 +92,17 @@ class BytesSource(Source):
 
 @attrs.frozen
 class PathSource(Source):
-    """A regular file that is opened for each reader. ``follow`` allows the last part of the path to be a symlink."""
+    """A regular file. Each reader opens it again. With ``follow``, the last part of the path may be a symbolic link."""
 
     path: Path
     length: int
     follow: bool
     identity: tuple[int, int] | None = attrs.field(default=None, repr=False)
-    """The device and the inode of the checked file. If another file has replaced it, that file is not sent."""
+    """The device and the inode of the file that was checked. A file that has replaced the checked file is not sent."""
 
     @classmethod
     def of(cls, path: Path, *, follow: bool) -> Self:
-        """Return a source. Raises InvalidRequestError if the path is not a regular file that can be read."""
+        """Return a source. Raises InvalidRequestError if the path does not lead to a regular file that can be read."""
         found = _stat(cls(path, 0, follow))
         return cls(path, found.st_size, follow, (found.st_dev, found.st_ino))
 
@@ -116,7 +117,7 @@ class PathSource(Source):
 
 @attrs.define(eq=False)
 class FolderSource(Source):
-    """A regular file below a folder, named by untrusted text. A path that leads out of the folder is rejected.
+    """A regular file below a folder. The path is untrusted text, so a path that leads out of the folder is rejected.
 
     The file is checked in `prepare` and not in the constructor, because a bulk run makes attachments long before it
     sends them.
@@ -139,7 +140,8 @@ class FolderSource(Source):
             raise ValueError("it is not below this folder; move it there, or use another folder")
         if os.open not in os.supports_dir_fd:  # on Windows
             return _open_regular(path, follow=False)
-        # Open the folders of the path one by one, so that no folder can be replaced by a symlink after the check.
+        # The folders of the path are opened one by one, without following symbolic links: after the check, a folder may
+        # have been replaced by a link.
         *folders, name = Path(path).relative_to(folder).parts or (".",)
         flags = os.O_DIRECTORY | getattr(os, "O_PATH", os.O_RDONLY)
         directory = os.open(folder, flags)
@@ -153,7 +155,7 @@ class FolderSource(Source):
 
 
 def _stat(source: PathSource | FolderSource) -> os.stat_result:
-    """Return the status of a file. Raises InvalidRequestError if it cannot be read or is not a regular file."""
+    """Return the status of a file. Raises InvalidRequestError if the file cannot be read or is not a regular file."""
     try:
         with source.open() as reader:
             return os.fstat(reader.fileno())
@@ -170,12 +172,12 @@ def _stat(source: PathSource | FolderSource) -> os.stat_result:
 
 
 def _open_regular(path: str | Path, *, follow: bool, directory: int | None = None) -> BinaryIO:
-    if directory is None and not hasattr(os, "O_NOFOLLOW"):  # on Windows, which also cannot open a folder
+    if directory is None and not hasattr(os, "O_NOFOLLOW"):  # Windows has no O_NOFOLLOW and cannot open a folder
         if not follow and os.path.islink(path):
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         if os.path.isdir(path):
             raise ValueError("only regular files can be sent")
-    # Non-blocking, because otherwise opening a FIFO would wait for a writer.
+    # Without O_NONBLOCK, opening a FIFO would wait for a writer.
     flags = getattr(os, "O_NONBLOCK", 0) | (0 if follow else getattr(os, "O_NOFOLLOW", 0))
     descriptor = os.open(path, os.O_RDONLY | flags, dir_fd=directory)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -186,7 +188,7 @@ def _open_regular(path: str | Path, *, follow: bool, directory: int | None = Non
 
 @attrs.frozen(eq=False)
 class FileSource(Source):
-    """An open, seekable binary file, read from ``start``. It is not closed, because the caller owns it."""
+    """An open, seekable binary file, read from ``start``. The file is not closed here, because the caller owns it."""
 
     file: BinaryIO
     start: int
@@ -195,7 +197,7 @@ class FileSource(Source):
 
     @classmethod
     def of(cls, file: BinaryIO) -> Self:
-        """Return a source that begins at the position of the file.
+        """Return a source that begins at the current position of the file.
 
         Raises InvalidRequestError if the file cannot be sent, or any error that a method of the file raises.
         """
@@ -222,19 +224,19 @@ _locks_lock = threading.Lock()
 
 
 def _lock_of(file: BinaryIO) -> threading.Lock:
-    """Return the lock of a file. Several calls may read the same file at the same time, each with its own source."""
+    """Return the lock that all sources of a file share, because several calls may read the file at the same time."""
     with _locks_lock:
         try:
             return _locks.setdefault(file, threading.Lock())
-        except TypeError:  # its class does not support hashing or weak references
+        except TypeError:  # the class of the file does not support hashing or weak references
             return threading.Lock()
 
 
 @attrs.define(eq=False)
 class _FileReader:
-    """Reads a file from its own position, so that several uploads can send the same file at the same time.
+    """Reads a file. Each reader has its own position, so that several uploads can send the file at the same time.
 
-    After each read, the position of the file is restored, because a call that starts later reads from that position.
+    After each read, the position of the file is restored, because a call that starts later begins at that position.
     """
 
     source: FileSource
@@ -260,7 +262,7 @@ class _FileReader:
 class SpooledSource(Source):
     """A stream that can be read only once. `prepare` copies it to a temporary file.
 
-    The file has mode 0600 and no name, so the system deletes it when it is closed, even if the process is killed.
+    The file has mode 0600 and no name, so the system deletes it when the process closes it or ends in any way.
     """
 
     chunks: AsyncGenerator[bytes, None] | None = attrs.field(repr=False)
@@ -290,7 +292,8 @@ class SpooledSource(Source):
                     await in_thread(file.write, chunk)
                 await in_thread(file.flush)
         except BaseException:
-            # A thread may still be writing. Closing the file waits for this thread, because a buffered file has a lock.
+            # A thread may still be writing. Closing the file waits until this thread is done, because a buffered file
+            # has a lock.
             await asyncio.shield(in_thread(_discard, file))
             raise
         spool = FileSource(file, 0, length)
@@ -299,7 +302,7 @@ class SpooledSource(Source):
 
     def open(self) -> Reader:
         if self.spool is None:
-            raise ValueError("the stream was not copied to a file yet")
+            raise ValueError("the stream has not been copied to a file yet")
         return self.spool.open()
 
 
@@ -323,7 +326,7 @@ def _discard(file: BinaryIO) -> None:
 
 
 async def chunks_of(file: BinaryIO) -> AsyncGenerator[bytes, None]:
-    """Read the rest of a file that cannot be rewound, such as a pipe."""
+    """Yield the rest of a file that cannot be rewound, such as a pipe."""
 
     def read() -> bytes:
         try:

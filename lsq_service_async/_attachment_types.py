@@ -84,7 +84,7 @@ _TYPES = {
 
 @cache
 def _by_suffix() -> dict[str, str]:
-    """Return the types by suffix. A new MimeTypes has only the types of Python, not those in files of the machine."""
+    """Return the content type of each suffix. A new MimeTypes object has only Python's types, not the system's."""
     own = {suffix: content_type for suffixes, content_type in _TYPES.items() for suffix in suffixes.split()}
     return MimeTypes().types_map[True] | own
 

@@ -1,4 +1,4 @@
-"""The log of the package. For programs that do not configure logging, the variable LSQ_LOG prints it on stderr."""
+"""The log of the package. If a program does not configure logging, set LSQ_LOG to print the log on stderr."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ LOG_LEVEL = "LSQ_LOG"
 
 
 class _Log(logging.LoggerAdapter[logging.Logger]):
-    """Ignores exceptions of the application's handlers and filters, so that they do not change the result of a call."""
+    """Ignores exceptions of the application's logging handlers and filters, which must not change the result of a
+    call."""
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
         if self.isEnabledFor(level):

@@ -10,7 +10,7 @@ from functools import partial
 
 from .errors import ConfigurationError, shown
 
-_FLAGS = ("O_CREAT", "O_NOFOLLOW", "O_NONBLOCK")  # Windows has only the first; opening a pipe must not block
+_FLAGS = ("O_CREAT", "O_NOFOLLOW", "O_NONBLOCK")  # O_NONBLOCK: opening a pipe must not block
 _SIDES = ("-wal", "-shm", "-journal")  # the suffixes of the files that SQLite keeps next to a database
 PathLike = str | os.PathLike[str]
 
@@ -18,8 +18,8 @@ PathLike = str | os.PathLike[str]
 def file_name(path: object) -> str:
     """Return the path of a SQLite file as text.
 
-    Raises ConfigurationError if ``path`` is not a path, and for ``:memory:`` and ``file:...``, which SQLite does not
-    treat as file names.
+    Raises ConfigurationError if ``path`` is not a path. It also raises this error for ``:memory:`` and ``file:...``,
+    because SQLite does not treat them as file names.
     """
     name = os.fspath(path) if isinstance(path, str | os.PathLike) else path
     if isinstance(name, str) and name not in ("", ":memory:") and not name.startswith("file:"):
@@ -33,8 +33,8 @@ def open_private_file(path: PathLike, flags: int) -> int:
     """Open a file, or create it with mode 0600, and return its descriptor.
 
     Raises ConfigurationError if the path is a symbolic link or not a regular file, or if another user owns the file or
-    can write to it. Raises OSError if the system refuses. The file is checked after it is opened, so ``flags`` must not
-    contain ``O_TRUNC``: truncate the file after this call.
+    can write to it. Raises OSError if the system cannot open the file. The file is checked after it is opened, so
+    ``flags`` must not contain ``O_TRUNC``: truncate the file after this call.
     """
     if os.path.islink(path):
         raise ConfigurationError(
@@ -65,7 +65,7 @@ def lock_private_file(path: str) -> Callable[[], None] | None:
         lock, is_locked = open_private_file(path, os.O_RDWR), False
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # After the file was opened here, the process that had the lock may have removed it.
+            # The process that had the lock may have removed the file after it was opened here.
             is_locked = os.path.exists(path) and os.path.samestat(os.stat(path), os.fstat(lock))
         except BlockingIOError:
             return None
@@ -98,9 +98,8 @@ def _lock_on_windows(path: str) -> Callable[[], None] | None:
 def check_private_database(path: PathLike) -> os.stat_result:
     """Check an existing SQLite file, and the files that SQLite keeps next to it, without opening them.
 
-    Returns the status of the SQLite file. Raises ConfigurationError if a file is not a regular file, or if another user
-    owns it or can write to it. ssh checks its files in the same way. The path may be a symbolic link if the link
-    belongs to this user.
+    Returns the status of the SQLite file. Raises ConfigurationError if one of these files is not a regular file, or if
+    another user owns it or can write to it. ``path`` may be a symbolic link if the link belongs to this user.
     """
     status = os.stat(path)
     _check(path, status)

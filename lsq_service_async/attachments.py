@@ -1,6 +1,6 @@
 """Attachments: a name, a content type, and a source of bytes that can be read again for every attempt of a call.
 
-Nothing here waits for the network. Reading from a source blocks, so the transport does this in threads.
+Nothing here waits for the network. Reading from a source blocks, so the transport reads in threads.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _file_name(name: object) -> str:
 
 
 def _check_content_type(_: Any, attribute: Any, value: Any) -> None:
-    """Require a media type (an attrs validator). A line break in a content type would add a header to the body."""
+    """Require a media type (an attrs validator). A line break in it would add a header to the body."""
     if not isinstance(value, str) or not _CONTENT_TYPE.fullmatch(value):
         raise InvalidRequestError(f"a content type must look like image/png, not {shown(value)}")
 
@@ -69,7 +69,7 @@ def _check_source(_: Any, attribute: Any, value: Any) -> None:
 
 @contextmanager
 def _refusing(what: str) -> Iterator[None]:
-    """Turn any exception into InvalidRequestError, because an object of the caller may raise any exception."""
+    """Turn any exception into InvalidRequestError, because the caller's objects may raise any exception."""
     try:
         yield
     except InvalidRequestError:
@@ -86,12 +86,12 @@ class Upload(Protocol):
 
 @attrs.frozen
 class Attachment:
-    """A file to send. Each attempt of a call sends it completely.
+    """A file to send. Each attempt of a call sends the whole file.
 
     Create it with one of the ``from_`` methods. ``name`` is a file name of at most 255 bytes, without control, bidi or
-    other invisible characters. If it is a path, its folders are removed. By default, ``content_type`` is guessed from
-    the name. For a compressed file, it is the type of the compression, such as ``application/gzip``. A name or content
-    type that is not valid raises InvalidRequestError.
+    other invisible characters. If ``name`` is a path, only its last part is used. By default, ``content_type`` is
+    guessed from the name. For a compressed file, the guess is the type of the compression, such as
+    ``application/gzip``. A name or content type that is not valid raises InvalidRequestError.
     """
 
     name: str = attrs.field(converter=_file_name)
@@ -100,7 +100,8 @@ class Attachment:
 
     @property
     def length(self) -> int | None:
-        """The number of bytes. None before a stream is copied, and before a file of `from_folder` is checked."""
+        """The number of bytes. None for a stream before it is copied, and for a file of `from_folder` before it is
+        checked."""
         return self.source.length
 
     @classmethod
@@ -149,10 +150,10 @@ class Attachment:
     def from_file(cls, file: BinaryIO, *, name: str | None = None, content_type: str | None = None) -> Self:
         """Attach an open binary file, from its position to its end. Keep the file open until the call ends.
 
-        A file that cannot be rewound, such as a pipe, is copied to a temporary file before it is sent. A read that
-        blocks cannot be interrupted: even after a deadline or a cancellation, the program cannot exit before the read
-        returns. A file that is closed, asynchronous, at its end or in text mode raises InvalidRequestError. ``name``
-        defaults to the name of the file.
+        A file that cannot be rewound, such as a pipe, is copied to a temporary file before it is sent. If a read of
+        such a file blocks, it cannot be interrupted: even after a deadline or a cancellation, the program cannot exit
+        before the read returns. A file that is closed, asynchronous, at its end or in text mode raises
+        InvalidRequestError. ``name`` defaults to the name of the file.
         """
         source = _source_of(file)
         name = getattr(file, "name", None) if name is None else name
@@ -191,7 +192,7 @@ def as_tuple(given: Iterable[Attachable] | None) -> tuple[Attachable, ...]:
     """Return the attachments of a call as a tuple, without opening them. None means no attachments."""
     if given is None:
         return ()
-    # An open file is an iterable of its lines. At its end, it yields no lines, and the call would send no file.
+    # An open file is an iterable of lines. A file that is at its end yields no lines, so the call would send no file.
     is_file = hasattr(given, "read") or isinstance(given, os.PathLike | io.IOBase)
     if is_file or isinstance(given, str | bytes | bytearray | memoryview | Mapping) or not isinstance(given, Iterable):
         raise InvalidRequestError("attachments must be a list, even for one file: attachments=[Path('photo.jpg')]")
@@ -228,7 +229,7 @@ def _as_attachment(item: Any) -> Attachment:
 def _from_upload(file: Any, name: Any, content_type: str | None) -> Attachment:
     """Attach an uploaded file from its beginning, even if it was read before.
 
-    Invisible characters in its name are removed, because users choose the name.
+    Invisible characters in its name are removed and not rejected, because users of the web application choose names.
     """
     with suppress(AttributeError, OSError, ValueError):
         file.seek(0)

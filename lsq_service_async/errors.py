@@ -5,20 +5,20 @@
       InvalidRequestError (ValueError)   nothing was sent: the arguments cannot be valid
       NotSentError                       nothing was applied: the call can be repeated
         QueueTimeoutError                the deadline is too short for the queue of the rate limit
-      OutcomeUnknownError                sent, but without a usable answer: it may have been applied
+      OutcomeUnknownError                a call was sent, without a usable answer: it may have been applied
       NoAnswerError                      a read was sent, but not answered: it can be repeated
       APIStatusError                     the service answered with an error
         BadRequestError                  400
         AuthenticationError              401
         PermissionDeniedError            403
         NotFoundError                    404
-        RateLimitError                   429, or another status with the message of the rate limit
+        RateLimitError                   429, or the message of the rate limit with a status such as 200 or 500
         ServerError                      5xx
         OperationFailedError             2xx with a body that reports a failure
       MalformedResponseError             a read, or an update without attachments, got an undocumented response
 
-The error of a call has the ``reference`` of the call, which is also in events and log messages. Its ``attempts`` has
-one `lsq_service_async.records.Attempt` for each request. Every error has ``safe_to_repeat``.
+An error that a call raises has the ``reference`` of this call, which is also in events and log messages. ``attempts``
+has one `lsq_service_async.records.Attempt` for each request of the call. Every error has ``safe_to_repeat``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 # Controls (C0 and C1), line ends, bidi and other invisible marks, and lone surrogates. Emoji and Indic scripts need the
-# joiners U+200C and U+200D and the variation selectors U+FE00 to U+FE0F, so these are not matched.
+# joiners U+200C and U+200D and the variation selectors U+FE00 to U+FE0F, so the pattern does not match these.
 INVISIBLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
     "\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
@@ -37,9 +37,9 @@ INVISIBLE = re.compile(
 
 
 def printable(text: str, limit: int | None = None) -> str:
-    """Escape the invisible characters of a text, so that it cannot control a terminal or add lines to a log.
+    """Escape the invisible characters of a text, so that the text cannot control a terminal or add lines to a log.
 
-    Each of these characters becomes a JSON escape, such as ``\\u001b``. If the text has more than ``limit`` characters,
+    Each invisible character becomes a JSON escape, such as ``\\u001b``. If the text has more than ``limit`` characters,
     it is first cut to ``limit`` characters, and "..." is appended.
     """
     if limit is not None and len(text) > limit:
@@ -51,7 +51,7 @@ def shown(value: object, limit: int = 80) -> str:
     """Return the repr of an argument for a message, cut to ``limit`` characters. Never raises.
 
     The repr of a huge whole number raises ValueError, and the repr of an object of the caller may raise any exception.
-    In these cases, only the type is returned.
+    For such a value, the text names only the type.
     """
     try:
         return repr(value)[:limit]
@@ -72,8 +72,8 @@ class LSQServiceError(Exception):
     to the last attempt, without API keys and cookies. The names of the headers are case-insensitive. If no response
     arrived, ``headers`` is empty.
 
-    A client raises this class itself if it is used after it was closed, or in another event loop or process. Invisible
-    characters in the message are escaped.
+    A client raises LSQServiceError itself, and not a subclass, if the client is used after it was closed, or in another
+    event loop or process. Invisible characters in the message are escaped.
     """
 
     def __init__(
@@ -86,14 +86,14 @@ class LSQServiceError(Exception):
     ) -> None:
         super().__init__(printable(message, 4000))
         self.reference = reference
-        # Any, because this module is below the records and cannot import `Attempt`.
+        # The type is Any, because this module is below the records and cannot import `Attempt`.
         self.attempts = attempts
         self.safe_to_repeat = safe_to_repeat
         self.headers: Mapping[str, str] = {}
 
 
 class ConfigurationError(LSQServiceError, ValueError):
-    """Nothing was attempted. The message names all settings that are missing, or the first one that is wrong."""
+    """Nothing was attempted. The message names all settings that are missing, or the first setting that is wrong."""
 
 
 class InvalidRequestError(LSQServiceError, ValueError):
@@ -107,9 +107,9 @@ class NotSentError(LSQServiceError):
 class QueueTimeoutError(NotSentError):
     """The call was not sent, because the rate limit would have made it wait beyond its deadline.
 
-    If you make the call again after ``retry_after`` seconds, with the same deadline as now, it should be sent in time.
-    A web server can send this number to its users in a Retry-After header. If the call waited because the file or the
-    Redis server of a shared limit was unavailable, ``__cause__`` is the error of the file or the server.
+    If you make the call again after ``retry_after`` seconds, with a deadline of the same length, it should be sent in
+    time. A web server can send this number to its users in a Retry-After header. If the call waited because the file or
+    the Redis server of a shared limit was unavailable, ``__cause__`` is the error of that file or server.
     """
 
     def __init__(self, message: str, *, retry_after: float = 0.0, **about: Any) -> None:
@@ -118,15 +118,16 @@ class QueueTimeoutError(NotSentError):
 
 
 class OutcomeUnknownError(LSQServiceError):
-    """The call was sent and got no usable answer, so it may have been applied. Check before you repeat it.
+    """The call was sent and got no usable answer. It may have been applied, so check this before a repeat.
 
-    ``likely`` is "applied" if the service reported success in a form that is not documented, else None.
+    ``likely`` is "applied" if the service reported success in a form that is not documented. Otherwise it is None.
     ``safe_to_repeat`` is True for updates without attachments, because a repeat has no further effect. ``body`` is the
-    decoded JSON of the response, the text of a response that is not JSON, or None if no response arrived.
+    decoded JSON of the response, the text of a response that is not JSON, or None if no response could be read.
 
-    If the call was a create, ``ticket`` is the `NewTicket` that was given, ``sent_at`` is the time when it was sent,
-    and ``above`` is the highest ticket number that was known then, or None. ``client.tickets.look_up(error)`` finds out
-    whether the create was applied. An error that was pickled has no ``ticket`` and cannot be looked up.
+    If the call was a create, ``ticket`` is the `NewTicket` of the caller, ``sent_at`` is the time when the create was
+    sent, and ``above`` is the highest ticket number that the client knew at that time, or None.
+    ``client.tickets.look_up(error)`` finds out whether the create was applied. Pickling removes ``ticket``, so a
+    pickled error cannot be looked up.
     """
 
     def __init__(
@@ -144,14 +145,14 @@ class OutcomeUnknownError(LSQServiceError):
         self.ticket: Any = None
         self.sent_at: datetime | None = None
         self.above: int | None = None
-        self.lost: Any = None  # the `SentCreate` that a look-up needs; a late answer is still stored in it
+        self.lost: Any = None  # the `SentCreate` for a look-up; an answer that arrives late is stored in it too
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), self.args, {**vars(self), "ticket": None, "lost": None}
 
 
 class NoAnswerError(LSQServiceError):
-    """A read was sent, but no answer arrived: the connection was lost, or a timeout or the deadline passed.
+    """A read was sent, but no answer arrived: the connection broke, time ran out, or the client was closed.
 
     A read changes nothing, so it can be repeated.
     """
@@ -160,8 +161,8 @@ class NoAnswerError(LSQServiceError):
 class APIStatusError(LSQServiceError):
     """The service answered with an error.
 
-    ``status_code`` is the HTTP status. ``reason`` is the message of the service, and ``exception_type`` the name that
-    the service gives the error. Both may be None. ``body`` is the decoded JSON of the response, or the text of a
+    ``status_code`` is the HTTP status. ``reason`` is the message of the service, and ``exception_type`` is the name
+    that the service gives the error. Both may be None. ``body`` is the decoded JSON of the response, or the text of a
     response that is not JSON.
     """
 
@@ -201,9 +202,10 @@ class NotFoundError(APIStatusError):
 class RateLimitError(APIStatusError):
     """The service refused the last attempt because of its rate limit. Nothing was applied.
 
-    ``retry_after`` is the seconds of the Retry-After header, at most 60. ``limit`` is the limit that the message of the
-    service names, as ``(calls, seconds)``. Both may be None. ``is_quota`` is True if the limit is a quota, such as
-    10,000 calls a day. A call that a quota refused is not retried: it would be refused until the quota is reset.
+    ``retry_after`` is the number of seconds in the Retry-After header; a longer time counts as 60. ``limit`` is the
+    limit that the message of the service names, as ``(calls, seconds)``. Both may be None. ``is_quota`` is True if
+    ``limit`` is a quota, such as 10,000 calls a day. Such a refusal is not retried, because every attempt would be
+    refused until the quota is reset.
     """
 
     def __init__(
@@ -223,8 +225,8 @@ class ServerError(APIStatusError):
     """5xx: the service failed.
 
     If ``exception_type`` is set, or if the status is 501, 505 to 508, 510 or 511, the service refused the call and
-    would refuse it again. Otherwise the call may have been applied. Then only reads and updates without attachments
-    raise this error; other calls raise OutcomeUnknownError instead.
+    would refuse it again. In all other cases, the call may have been applied. Reads and updates without attachments
+    then raise this error, and other calls raise OutcomeUnknownError.
     """
 
 
@@ -235,7 +237,7 @@ class OperationFailedError(APIStatusError):
 class MalformedResponseError(LSQServiceError):
     """The response is not as documented.
 
-    Only reads and updates without attachments raise this error; they are safe to repeat. Other calls raise
+    Only reads and updates without attachments raise this error, and these calls are safe to repeat. Other calls raise
     OutcomeUnknownError instead. ``body`` is the decoded JSON of the response, the text of a response that is not JSON,
     or None if the response could not be read.
     """

@@ -1,8 +1,10 @@
-"""Events for the hooks of a client. A hook is a plain callable; it is not awaited. Only its first exception is logged.
+"""Events for the hooks of a client.
 
-The hooks of one call run in a copy of the caller's context (`contextvars`). If a hook sets a context variable, the new
-value is visible to later hooks of the same call and while the requests of the call are sent. It is not visible to the
-caller.
+A hook is a plain callable and is not awaited. Only the first exception of a hook is logged, and no exception of a hook
+changes the call.
+
+The hooks of one call run in a copy of the caller's context (`contextvars`). If a hook sets a context variable, later
+hooks of the same call and the code that sends its requests see the new value. The caller does not see it.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ class CallStarted:
 
 @attrs.frozen(kw_only=True)
 class AttemptStarted:
-    """An attempt of a call starts. ``queued`` is the seconds that the attempt waited for the rate limit.
+    """An attempt of a call starts. ``queued`` is the number of seconds that it waited for the rate limit.
 
     ``path_template`` is the path of the request with names instead of ids, such as
     ``/api/tenants/{org_id}/tickets/{ticket}``. It is None if the path was passed to ``client.request``.
@@ -44,9 +46,9 @@ class AttemptEnded:
     """An attempt of a call ended.
 
     ``outcome`` is "applied", "refused", "not applied" or "unknown"; ``seconds`` is the duration. ``result`` is the
-    record of the answer, or None; the ``attempts`` of a receipt are still empty. ``abandoned`` is True if the caller
-    did not get the result, because the caller was cancelled or its deadline passed. ``headers`` has the HTTP headers of
-    the response, without API keys and cookies. If no response arrived, ``headers`` is empty.
+    record of the answer, or None. If the record is a receipt, its ``attempts`` are still empty. ``abandoned`` is True
+    if the caller did not get the result, because the caller was cancelled or its deadline passed. ``headers`` has the
+    HTTP headers of the response, without API keys and cookies. If no response arrived, ``headers`` is empty.
     """
 
     reference: str
@@ -66,11 +68,11 @@ class CallEnded:
     """A call ended. ``error`` is the exception that its caller gets, or None.
 
     ``outcome`` is "applied" if the call succeeded, and "unknown" if the call failed but may have been applied. In all
-    other cases, it is the outcome of the last attempt, or "not applied" if there was no attempt. A read changes
-    nothing, so its outcome is "not applied" instead of "unknown". ``attempts`` is the number of requests; ``seconds``
-    is the duration, including the time in the queue and between attempts. If the caller stopped waiting, the last
-    attempt may end after this event. ``possible_duplicate`` is True if the call was applied and an earlier attempt of
-    this call may have been applied too.
+    other cases, it is the outcome of the last attempt, or "not applied" if there was no attempt. If any attempt of a
+    failed read is "unknown", the outcome of the call is "not applied", because a read changes nothing. ``attempts`` is
+    the number of requests; ``seconds`` is the duration, including the time in the queue and between attempts. If the
+    caller stopped waiting, the last attempt may end after this event. ``possible_duplicate`` is True if the call was
+    applied and an earlier attempt of this call may have been applied too.
     """
 
     reference: str
@@ -86,7 +88,7 @@ class CallEnded:
 class LimitPaused:
     """No call is sent for ``seconds`` seconds.
 
-    The service refused the call ``reference`` because of its rate limit, or answered it with a 503 and Retry-After.
+    The service refused the call with this ``reference`` because of its rate limit, or sent a 503 with Retry-After.
     """
 
     reference: str
@@ -95,10 +97,10 @@ class LimitPaused:
 
 @attrs.frozen(kw_only=True)
 class LimitLowered:
-    """The client sends at most ``calls`` in any ``per`` seconds from now on, because the service refused a call.
+    """From now on, the client sends at most ``calls`` calls in any ``per`` seconds, because the service refused a call.
 
     ``cause`` is "lower plan" if the service named a limit below the configured one. Otherwise it is "other traffic":
-    another program probably uses the same account. The rate grows back step by step while no call is refused.
+    another program probably uses the same account. While no call is refused, the rate rises again step by step.
     """
 
     reference: str

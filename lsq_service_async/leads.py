@@ -11,7 +11,7 @@ from .records import Lead
 
 
 class Leads:
-    """The lead operations of a client, available as ``client.leads``. Retried like ``client.tickets.get``."""
+    """The lead operations of a client, available as ``client.leads``. They are retried like ``client.tickets.get``."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -21,7 +21,7 @@ class Leads:
 
         Page: apidocs.leadsquared.com/get-a-lead-by-email-id
         """
-        is_text = isinstance(email, str) and email.isprintable()  # false for a lone surrogate, which a URL cannot have
+        is_text = isinstance(email, str) and email.isprintable()  # a URL cannot contain a lone surrogate
         if not is_text or not re.fullmatch(r"[^\s@]{1,64}@[^\s@]{1,255}", email):
             raise InvalidRequestError("email must be an address such as wim@example.com")
         return await self._find("find_by_email", "Leads.GetByEmailaddress", emailaddress=email)
@@ -30,7 +30,7 @@ class Leads:
         """Return the lead with this phone number, or None. The number may include the country code.
 
         Spaces, hyphens, dots and parentheses are removed, because the service does not accept them. If several leads
-        have the number, the service returns the one with the most recent activity. Text that is not a phone number
+        have the number, the service returns the lead with the most recent activity. Text that is not a phone number
         raises InvalidRequestError.
 
         Page: apidocs.leadsquared.com/get-lead-by-phone

@@ -1,4 +1,4 @@
-"""Reads the field metadata of the account, and validates tickets with it before they are sent.
+"""Reads the field metadata of the account, and uses it to validate tickets before they are sent.
 
 The fields and the sub-types can be read only with the API keys of an admin. The answers are cached for
 ``Config.metadata_ttl`` seconds; a client and its views share the cache.
@@ -25,12 +25,12 @@ from .records import FieldMetadata, NewTicket, Problem, SubType, TicketUpdate
 _PAGE_SIZE = 25
 _MAX_PAGES = 400
 _MAX_FIELDS = _MAX_PAGES * _PAGE_SIZE
-_MAX_CACHED = 64  # answers; each search text has its own answer
+_MAX_CACHED = 64  # answers; `fields` has a separate answer for each search text
 
 
 @attrs.define(eq=False)
 class _CacheEntry:
-    """One answer, and the loop time until which it is valid. A task that reads a new answer holds the lock."""
+    """One answer, valid until a time of the event loop. The task that loads a new answer holds the lock."""
 
     value: Any = None
     valid_until: float = 0.0
@@ -38,9 +38,9 @@ class _CacheEntry:
 
 
 class MetadataCache:
-    """Caches answers for ``ttl`` seconds. Concurrent calls for the same key share one read.
+    """Caches answers for ``ttl`` seconds. Concurrent calls of `get` with the same key share one request.
 
-    The cache keeps 64 answers and drops the least recently used one first.
+    The cache holds up to 64 answers, and drops the least recently used answer first.
     """
 
     def __init__(self, ttl: float) -> None:
@@ -70,7 +70,8 @@ class MetadataCache:
 
 
 class Metadata:
-    """The metadata operations of a client, available as ``client.metadata``. Retried like ``client.tickets.get``."""
+    """The metadata operations of a client, available as ``client.metadata``. They are retried like
+    ``client.tickets.get``."""
 
     def __init__(self, send: Send, cache: MetadataCache, deadline: float | None, marker: str | None = None) -> None:
         self._send = send
@@ -98,7 +99,7 @@ class Metadata:
         return await self._sub_types(self._until())
 
     def _until(self) -> float | None:
-        """Return the deadline of an operation that begins now. An operation can take several calls."""
+        """Return the deadline of an operation that begins now. All calls of the operation share it."""
         return None if self._deadline is None else asyncio.get_running_loop().time() + self._deadline
 
     async def _sub_types(self, until: float | None) -> list[SubType]:
@@ -115,7 +116,8 @@ class Metadata:
         """Return the problems for which the account would reject this ticket, or an empty list.
 
         Checks mandatory fields, lengths, patterns and sub-types against the account's metadata. Metadata that is not
-        cached is read first: one call for each 25 fields and one for the sub-types. The keys must belong to an admin.
+        cached is read first. This takes one call for each 25 fields and one call for the sub-types. The keys must
+        belong to an admin.
 
         For an update, only the given fields are checked. A pattern is not checked if it uses syntax that this package
         does not support, such as a backreference, or if matching it would take too long.
@@ -128,7 +130,7 @@ class Metadata:
         """Return a list of problems for each ticket, in order. The metadata is read once for all tickets."""
         if not isinstance(tickets, Iterable | AsyncIterable):
             raise InvalidRequestError(f"validate_many takes a list of tickets, not {type(tickets).__name__}")
-        if isinstance(tickets, Collection):  # check before the first call; other iterables can be read only once
+        if isinstance(tickets, Collection):  # check before the first call, unless the tickets can be read only once
             tickets = [_checked(ticket) async for ticket in _each(tickets)]
         until = self._until()
         fields, sub_types = await self._fields("", until), await self._sub_types(until)
@@ -142,9 +144,9 @@ class Metadata:
     async def _read_fields(self, search: str, until: float | None) -> list[FieldMetadata]:
         """Read all pages. Raises MalformedResponseError if the service returns more than 400 pages or 10,000 fields.
 
-        The documentation of Offset contradicts itself: the sample begins at 0, the text at 1. So this method
-        first sends the number of fields that it has read so far. If that does not return every field, it sends page
-        numbers, which begin at 1.
+        The documentation of Offset contradicts itself: the sample begins at 0, the text at 1. So this method first
+        sends the number of fields that it has read so far. If not all fields are returned, it sends page numbers: 1, 2
+        and so on.
         """
         found: dict[str, FieldMetadata] = {}
         total, pages = 1, 0

@@ -62,14 +62,15 @@ class Tickets:
     ) -> TicketReceipt:
         """Create a ticket, with or without attachments, and return a receipt with its number.
 
-        ``reference`` is the id of the call in events, logs and errors. It has 1 to 64 letters, digits and ``. _ : -``;
-        by default it is random. If `Config.marker_field` is set, the reference is also sent in that field. During an
-        upload, ``progress(sent, total)`` is called with the number of bytes sent so far and the size of the whole body.
+        ``reference`` is the id of the call in events, logs and errors. It consists of 1 to 64 letters, digits and
+        ``._:-``. By default, it is random. If `Config.marker_field` is set, the reference is also sent in that field.
+        During an upload, ``progress(sent, total)`` is called with the number of bytes sent so far and the size of the
+        whole body.
 
         The request is sent again after a 429, and if the connection broke before the whole request was sent. It is also
-        sent again after a 500, 502, 503 or 504, unless ``RetryPolicy(repeat_creates=False)``. If the whole request was
-        sent and no response arrived, it is not sent again, and OutcomeUnknownError is raised. An argument that cannot
-        be valid raises InvalidRequestError.
+        sent again after a 500, 502, 503 or 504, unless the policy is ``RetryPolicy(repeat_creates=False)``. If the
+        whole request was sent and no response arrived, it is not sent again, and OutcomeUnknownError is raised. An
+        argument that cannot be valid raises InvalidRequestError.
 
         Page: apidocs.leadsquared.com/create-tickets, .../create-ticket-with-attachments
         """
@@ -81,10 +82,10 @@ class Tickets:
     async def look_up(self, error: OutcomeUnknownError, *, quiet: float = 60.0, max_reads: int = 200) -> Verdict:
         """Find out whether a create that raised OutcomeUnknownError was applied: `Found`, `Absent` or `Unclear`.
 
-        This reads every ticket number that the lost create can have. The range of these numbers ends just below the
-        first ticket that this client created at least ``quiet`` seconds after the lost create ended. If no such ticket
-        exists yet, the result is `Unclear`: this method does not wait for one. If more than ``max_reads`` tickets would
-        have to be read, the result is also `Unclear`.
+        This reads the ticket of every number that the lost create can have. The range of these numbers ends just below
+        the first ticket that this client created at least ``quiet`` seconds after the lost create ended. If no such
+        ticket exists yet, the result is `Unclear`: this method does not wait for such a ticket. If more than
+        ``max_reads`` tickets would have to be read, the result is also `Unclear`.
 
         Without `Config.marker_field`, tickets are compared by content. This is safe only if no other program creates
         tickets with the same text. If a ticket has the same title and lead but differs in another field, the result is
@@ -146,11 +147,11 @@ class Tickets:
         return await self._send(update_call(ticket, update, attachments, progress))
 
     async def trash(self, tickets: Iterable[TicketRef]) -> TrashResult:
-        """Trash tickets by number or record. The keys must belong to an admin.
+        """Move tickets, given by number or record, to the trash. The keys must belong to an admin.
 
         Some tickets may fail while others succeed: check ``successful`` and ``failed`` of the result. If no response
-        arrived, the request is not sent again. The answer to a second request would report the tickets as failed,
-        because they are already in the trash.
+        arrived, the request is not sent again. The answer to a second request would report the tickets as failed if the
+        first request has already trashed them.
 
         Page: apidocs.leadsquared.com/delete-tickets
         """
@@ -217,8 +218,8 @@ class Tickets:
     async def add_portal_activity(self, ticket: TicketRef, text: str, *, direction: str = "INBOUND") -> ActivityReceipt:
         """Add a message of the customer portal to a ticket, which is given by number, GUID or record.
 
-        The page shows only one ``direction``, "INBOUND". The request is retried like `create`, because a repeat could
-        add the message twice. A blank text or direction raises InvalidRequestError.
+        The page below shows only one ``direction``, "INBOUND". The request is retried like `create`, because a repeat
+        could add the message twice. A blank text or direction raises InvalidRequestError.
 
         Page: apidocs.leadsquared.com/?p=5010
         """
@@ -273,7 +274,7 @@ class LookUps:
         """Remember the tickets of earlier runs.
 
         ``numbers`` has three values for each ticket: its number, the Unix time when its create was sent, and the
-        highest ticket number that was known then. The last two can be None.
+        highest ticket number that was known then. The time and the highest number can be None.
         """
         self._own.highest = max(self._own.highest, highest)
         for number, sent_at, above in numbers:
@@ -286,7 +287,7 @@ class LookUps:
         create = SentCreate(ticket=ticket, sent_at=begun, ended_at=ended, **sent)
         lost = self._own.lost if create.reference else ()
         same = (other for other in lost if (other.reference, other.ticket) == (create.reference, ticket))
-        known = next(same, None)  # this client itself sent the create, in an earlier run
+        known = next(same, None)  # the create was sent by this client, in an earlier run
         if create.receipt is None and known is None:
             self._own.add_lost(create)
         elif create.receipt is not None and known is not None:
@@ -306,7 +307,7 @@ class LookUps:
         return below is not None and not self._search.has_rival(create, below)
 
     def seconds_left(self, create: SentCreate) -> float:
-        """The seconds until a create can no longer be applied."""
+        """The seconds until the service can no longer apply a create."""
         return self._search.seconds_left(create, asyncio.get_running_loop().time())
 
     def reads_for(self, create: SentCreate) -> float:
@@ -350,7 +351,8 @@ def _not_blank(value: Any, name: str) -> str:
 
 
 def _files(attachments: Iterable[Attachable] | None, progress: Any) -> tuple[Attachable, ...]:
-    """Return the attachments of a call. Raises InvalidRequestError if they or ``progress`` have a wrong type."""
+    """Return the attachments of a call. A wrong type of the attachments or of ``progress`` raises
+    InvalidRequestError."""
     is_sync = callable(progress) and not any(map(inspect.iscoroutinefunction, (progress, progress.__call__)))
     if progress is not None and not is_sync:
         raise InvalidRequestError(f"progress must be a function that is not async, not {shown(progress)}")
