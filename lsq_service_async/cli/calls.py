@@ -26,7 +26,7 @@ def ticket() -> None:
 
 
 def _field_options(ticket_type: TicketType) -> list[click.Parameter]:
-    """Return the options that describe a ticket: one for each field with a Python name, and `--field` for others."""
+    """Return the options that describe a ticket: one for each field with a Python name; `--field` for other fields."""
     help = {"due_date": "Date and time, such as 2026-01-31T09:00:00+05:30."}
     named = [click.Option([f"--{name.replace('_', '-')}"], help=help.get(name)) for name in field_names(ticket_type)]
     return [
@@ -90,11 +90,11 @@ def portal(number: str, text: str, direction: str) -> int:
 
 @ticket.command()
 @click.argument("number")
-@click.option("--type", "types", multiple=True, metavar="NAME", help="Print only this activity type. Repeatable.")
+@click.option("--type", "types", multiple=True, metavar="NAME", help="Print only activities of this type. Repeatable.")
 def conversations(number: str, types: tuple[str, ...]) -> int:
     """Print the e-mails and portal messages of a ticket as a JSON list.
 
-    The types are InboundEmail, OutboundEmail, PortalInbound and PortalOutbound; by default, all are printed.
+    The types are InboundEmail, OutboundEmail, PortalInbound and PortalOutbound. By default, all four types are printed.
     """
     return _run(lambda client: client.tickets.conversations(number, types=types or tuple(ActivityType)))
 
@@ -102,7 +102,7 @@ def conversations(number: str, types: tuple[str, ...]) -> int:
 @ticket.command()
 @click.argument("numbers", nargs=-1, required=True, metavar="NUMBER...")
 def trash(numbers: tuple[str, ...]) -> int:
-    """Trash tickets, and print the numbers of the trashed and of the failed tickets as JSON.
+    """Trash tickets. Print as JSON which tickets were trashed and which were not.
 
     The keys must belong to an admin. The exit code is 1 if any ticket could not be trashed.
     """
@@ -117,7 +117,7 @@ def lead() -> None:
 @lead.command()
 @click.argument("email_or_phone")
 def find(email_or_phone: str) -> int:
-    """Print the lead with this e-mail address or phone number as JSON.
+    """Print the lead that has this e-mail address or phone number. The output is JSON.
 
     The exit code is 1 if the account has no such lead.
     """
@@ -126,7 +126,7 @@ def find(email_or_phone: str) -> int:
         by = client.leads.find_by_email if "@" in email_or_phone else client.leads.find_by_phone
         found = await by(email_or_phone)
         if found is None:
-            raise click.ClickException(f"no lead has {email_or_phone!r}")
+            raise click.ClickException(f"no lead has the e-mail address or phone number {email_or_phone!r}")
         return found
 
     return _run(call)
@@ -188,7 +188,7 @@ def _ticket(
         given.append((name, value))
     both = {name for name, _ in given}.intersection(clear)
     if both:
-        raise click.UsageError(f"field {min(both)}: both set and cleared; remove one of the two options")
+        raise click.UsageError(f"field {min(both)} is both set and cleared; remove one of the two options")
     pairs = [*given, *((name, None) for name in clear)]
     try:
         names = fields_of([name for name, _ in pairs], ticket_type)

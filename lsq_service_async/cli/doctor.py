@@ -1,4 +1,4 @@
-"""The command `doctor`: checks the settings with one read. Two options find out how the service behaves."""
+"""The command `doctor`: checks the settings. With --learn or --burst, it finds out how the service behaves."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from .learn import measure_window
 from .shell import NO_ACCESS, USAGE, exit_code_for, reject_options
 
 _ADVICE = {
-    AuthenticationError: "NO ACCESS: check LSQ_ACCESS_KEY and LSQ_SECRET_KEY, and that they belong to this host",
-    PermissionDeniedError: "NO ACCESS: the keys work, but their user may not read tickets",
+    AuthenticationError: "NO ACCESS: check LSQ_ACCESS_KEY and LSQ_SECRET_KEY; they must belong to this host",
+    PermissionDeniedError: "NO ACCESS: the keys work, but their user has no permission to read tickets",
     NotFoundError: "NO SUCH API: check LSQ_ORG_ID and LSQ_BASE_URL; the API may be disabled for this account",
-    RateLimitError: "BUSY: another program uses up the rate limit; wait, or set LSQ_RATE_LIMIT to your share",
+    RateLimitError: "BUSY: another program uses up the rate limit; wait, or set LSQ_RATE_LIMIT to a part of the limit",
     APIStatusError: "FAILED: the service answered with an unexpected error",
-    MalformedResponseError: "WRONG HOST: check LSQ_BASE_URL and the proxy; the answer is not that of the service",
+    MalformedResponseError: "WRONG HOST: check LSQ_BASE_URL and the proxy; the answer does not come from the service",
     LSQServiceError: "NOT REACHED: check LSQ_BASE_URL, the network and the proxy",
 }
 
@@ -45,29 +45,29 @@ _ADVICE = {
     "--lead-email",
     default="lsq-service-doctor@example.com",
     show_default=True,
-    help="With --write: e-mail address of the lead of the ticket.",
+    help="With --write: e-mail address of the lead for the new ticket.",
 )
 @click.option(
     "--marker",
     metavar="FIELD",
-    help="With --learn: check that this custom field exists. With --write, check also that it stores a reference.",
+    help="With --learn: check that this custom field exists. With --write: also check that it stores a reference.",
 )
 @click.option(
     "--burst",
     is_flag=True,
-    help="Measure how the service counts calls: send as many reads as the limit allows, four times, "
-    "at least one window apart.",
+    help="Measure how the service counts calls: send four groups of reads, at least one window apart. Each group "
+    "has as many reads as the limit allows.",
 )
 def doctor(learn: str | None, write: bool, lead_email: str, marker: str | None, burst: bool) -> int:
     """Check keys, host, org id, API and rate limit with one read.
 
     --learn FILE finds out how the service behaves for this account in cases that the vendor's documentation leaves
-    open. It prints a table, and writes the facts to FILE as JSON, for "emulator --facts FILE". --burst may make the
-    service refuse calls. --learn and --burst ignore a shared limit, so run them while no other program uses the
-    account.
+    open. It prints a table, and writes the facts as JSON to FILE, which "emulator --facts FILE" reads. --burst may make
+    the service refuse calls. Because --learn and --burst ignore a shared limit, run them while no other program uses
+    the account.
 
     Exit codes: 0 everything works, 1 failure, 2 wrong settings, 4 wrong keys or a missing permission. With --learn or
-    --burst, 0 means that the results were printed, even if the check before them failed. Keys are never printed.
+    --burst, 0 means that the results were printed, even if the first read failed. Keys are never printed.
     """
     if learn is None:
         reject_options("write", "marker", without="--learn FILE")
@@ -83,7 +83,7 @@ async def _diagnose(config: Config, path: str | None, lead_email: str | None, bu
     if (path is None and not burst) or code in (USAGE, NO_ACCESS):
         return code
     if path is not None:
-        _save(None, path)  # fails here if the file cannot be written, before a ticket is created
+        _save(None, path)  # raises if the file cannot be written, before a ticket is created
     facts: dict[str, Any] = {}
     answers: dict[str, str] = {}
     if path is not None:
@@ -104,7 +104,7 @@ def _save(facts: dict[str, Any] | None, path: str) -> None:
     try:
         with open(open_private_file(path, os.O_WRONLY), "w", encoding="utf-8") as file:
             if facts is not None:
-                file.truncate()  # "w" does not empty a file that is already open
+                file.truncate()  # "w" does not empty a file that is opened by its descriptor
                 file.write(json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
         if facts is None and is_new:
             os.unlink(path)

@@ -32,16 +32,16 @@ def _limit(context: click.Context, option: click.Parameter, value: str) -> tuple
     type=click.Choice(["sliding", "fixed", "bucket", "estimate"]),
     default="sliding",
     show_default=True,
-    help="How the emulator counts calls. estimate: as HAProxy does.",
+    help="How the emulator counts calls. With estimate, it counts like HAProxy.",
 )
-@click.option("--persist", metavar="FILE", help="Keep tickets and their numbering in a SQLite file.")
+@click.option("--persist", metavar="FILE", help="Store the tickets and the counter of their numbers in a SQLite file.")
 @click.option(
     "--seed",
     metavar="FILE",
-    help="Load tickets from a JSONL file first, unless the --persist file already has tickets.",
+    help="Load tickets from a JSONL file at the start, unless the --persist file already has tickets.",
 )
-@click.option("--facts", metavar="FILE", help="Behave like the account that `doctor --learn FILE` describes.")
-@click.option("--no-mandatory", is_flag=True, help="Accept new tickets without mandatory fields (Title and Status).")
+@click.option("--facts", metavar="FILE", help="Behave like the account whose facts `doctor --learn FILE` has written.")
+@click.option("--no-mandatory", is_flag=True, help="Accept new tickets without the mandatory fields Title and Status.")
 def emulator(
     port: int,
     limit: tuple[int, float],
@@ -53,8 +53,8 @@ def emulator(
 ) -> None:
     """Serve a local emulator of the service until Ctrl-C.
 
-    The emulator enforces the rate limit, and stores tickets in memory unless --persist is given. It prints the settings
-    for a client on stdout, and a line for each request on stderr.
+    The emulator enforces the rate limit. Without --persist, it stores tickets in memory only. The command prints the
+    settings for a client on stdout, and a line for each request on stderr.
     """
     from ..emulator import TicketFile, TicketStore, serve
     from ..emulator import seed as add_tickets

@@ -38,15 +38,15 @@ _ABSENT = 999_999_999_999  # a ticket number that no account has reached
 _PROBES = (1, 10, 100, 1_000, 10_000, 100_000)
 _NEIGHBOURS = (-4, -3, -2, -1, 1, 2)
 _PAGES = 10
-_PAUSE = 10.0  # s; automation of the account changes a new ticket within this time
+_PAUSE = 10.0  # s; within this time, automation in the account changes a new ticket
 
 
 async def learn(config: Config, lead_email: str | None) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the facts for the emulator, and the answers for the table that `doctor` prints. Sends at most 30 reads.
 
-    If ``lead_email`` is given, a ticket of this lead is created, and trashed at the end.
+    If ``lead_email`` is given, creates a ticket for this lead, and trashes it at the end.
     """
-    # Tickets and field metadata may have two hosts. The client of each host gets half of the limit.
+    # Tickets and field metadata may have different hosts. The client of each host gets half of the rate limit.
     half = RateLimit(max(1, config.rate_limit.calls // 2), per=config.rate_limit.per)
     config = attrs.evolve(config, rate_limit=half, retry=RetryPolicy(attempts=1))
     async with (
@@ -70,7 +70,7 @@ class Learner:
         self._marker = marker
 
     async def learn_fields(self) -> None:
-        """Learn from the field metadata what Offset means, which fields exist, and whether the marker field exists."""
+        """Learn from the field metadata what Offset counts, which fields exist, and whether the marker field exists."""
         first, second, third = [await self._page(offset, 2) for offset in range(3)]
         if len(first) < 2:
             self.answers["field metadata"] = "cannot be read with these keys; they must belong to an admin"
@@ -99,9 +99,9 @@ class Learner:
         return [field for field in fields or () if isinstance(field, dict) and "SchemaName" in field]
 
     async def learn_tickets(self, lead_email: str | None) -> None:
-        """Learn which ids a URL accepts, whether neighboring tickets can be read, and which fields automation changes.
+        """Learn which ids work in a URL, whether neighboring tickets can be read, and which fields automation changes.
 
-        If ``lead_email`` is given, a ticket is created, and trashed at the end.
+        If ``lead_email`` is given, creates a ticket for this lead, and trashes it at the end.
         """
         absent = await self._get(_ABSENT)
         if isinstance(absent, APIStatusError):
@@ -132,7 +132,7 @@ class Learner:
             is_trashed = number in result.successful
         except LSQServiceError as error:
             is_trashed = False
-            # Printed at once, because after another error the table is not printed.
+            # Printed at once, because the table is not printed if another error ends the command.
             click.echo(f"Ticket {number} could not be trashed: {error}", err=True)
         self.answers[f"ticket {number}"] = "trashed" if is_trashed else "NOT TRASHED; trash it yourself"
 
@@ -217,14 +217,14 @@ async def measure_window(config: Config) -> tuple[dict[str, Any], str]:
     """Send four volleys of reads, each as large as the limit, and count the refusals.
 
     Some gateways, such as HAProxy, only estimate the number of recent calls. Such a gateway refuses some reads of the
-    second volley, unless one of its counting periods began just after the first volley. So both volleys are repeated
-    one and a half windows later.
+    second volley, unless one of its counting periods began just after the first volley. Therefore both volleys are
+    repeated one and a half windows later.
     """
     calls, per = config.rate_limit.calls, config.rate_limit.per
-    # The limiter must not delay the reads, so its limit is higher than that of the service.
+    # The limiter must not delay the reads, so its limit is higher than the limit of the service.
     fast = attrs.evolve(config, rate_limit=RateLimit(4 * calls, per=per), retry=RetryPolicy(attempts=1))
     async with ServiceClient(fast, limiter=_SteadyLimiter()) as client:
-        for volley, windows in enumerate((2, 1, 1.5, 1)):  # first a longer pause: earlier calls may still count
+        for volley, windows in enumerate((2, 1, 1.5, 1)):  # first 2 windows, because earlier calls may still count
             await asyncio.sleep(windows * per)
             reads = [client.tickets.get(1) for _ in range(calls)]
             results = await asyncio.gather(*reads, return_exceptions=True)
@@ -241,9 +241,9 @@ async def measure_window(config: Config) -> tuple[dict[str, Any], str]:
                 return facts, (
                     f"{refused} of {calls} reads were refused in a later window: the gateway estimates the number of "
                     "calls. "
-                    f'Keep LSQ_RATE_LIMIT={calls}/{per:g}, without "sliding"'
+                    f'Set LSQ_RATE_LIMIT={calls}/{per:g}, without "sliding"'
                 )
     return {"rate_limit": [calls, per], "window": "sliding"}, (
-        f"Four times, {calls} reads at once were answered: the gateway does not estimate the number of calls. "
+        f"All of the four volleys of {calls} reads were answered: the gateway does not estimate the number of calls. "
         f'Set LSQ_RATE_LIMIT="{calls}/{per:g} sliding", or RateLimit({calls}, per={per:g}, window="sliding")'
     )

@@ -1,4 +1,4 @@
-"""The group of commands, and the exit code of the process."""
+"""The group of all commands, and the exit code of the process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MODULES = {
 
 
 class _Commands(click.Group):
-    """Imports the module of a command when the command is used, so that unused commands cost no time."""
+    """Imports the module of a command only when the command is used, to save time."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_MODULES)
@@ -43,7 +43,7 @@ class _Commands(click.Group):
 def commands() -> None:
     """Work with LeadSquared Service CRM tickets from the command line.
 
-    Start with "demo": it needs no account. LSQ_LOG=info logs retries and waits on stderr.
+    Start with "demo": it needs no account. To log retries and waits on stderr, set LSQ_LOG=info.
     """
     log_to_stderr(os.environ.get(LOG_LEVEL))
 
@@ -52,7 +52,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     """Run one command line (default: `sys.argv`) and return its exit code.
 
     0 success, 1 failure, 2 wrong usage or settings, 4 wrong keys or a missing permission, 75 a bulk run that stopped
-    and can continue, 130 Ctrl-C. A command returns its exit code; None means 0.
+    and can continue, 130 Ctrl-C. The function of a command returns the exit code, or None for 0.
     """
     with reliable_streams():
         try:

@@ -32,7 +32,7 @@ def print_paragraph(console: Console, text: str, style: str = "") -> None:
 
 
 def format_duration(seconds: float) -> str:
-    """Format seconds as 45 s, 33 min or 2 h 5 min."""
+    """Format a duration, such as 45 s, 33 min or 2 h 5 min."""
     minutes = round(seconds / 60)
     if seconds < 90:
         return f"{seconds:.0f} s"
@@ -40,7 +40,7 @@ def format_duration(seconds: float) -> str:
 
 
 class _LogHandler(logging.Handler):
-    """Prints warnings of the package above the bar."""
+    """Prints the warnings that the package logs: above the bar, or as lines."""
 
     def __init__(self, display: ProgressDisplay) -> None:
         super().__init__(logging.WARNING)
@@ -69,7 +69,7 @@ class ProgressDisplay:
         self._name = name
         self._total = total
         columns = (TextColumn(name), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn())
-        # On a terminal, rich must print the results above the bar. In a file, it must not change them.
+        # On a terminal, rich has to print the results above the bar. If stdout is a file, rich must not touch them.
         self._bar = _Bar(*columns, console=console, redirect_stdout=sys.stdout is not None and sys.stdout.isatty())
         self._task = self._bar.add_task(name, total=total, note="")
         self._done = 0
@@ -100,7 +100,7 @@ class ProgressDisplay:
         print_paragraph(self._console, message)
 
     def step(self) -> None:
-        """Count one more item. Without a bar, a line is printed for every tenth item and for the last."""
+        """Count one more item. Without a bar, a line is printed for every tenth item and for the last item."""
         self._done += 1
         if self.is_live or self._done % 10 == 0 or self._done == self._total:
             self.show(self._done)

@@ -22,7 +22,7 @@ NO_ACCESS = 4
 RESUMABLE = 75
 """The run stopped early, and the same command continues it. sysexits.h calls this code EX_TEMPFAIL."""
 INTERRUPTED = 130
-"""The process was stopped by Ctrl-C. Shells use the same code."""
+"""Ctrl-C stopped the process. Shells use the same code."""
 
 
 def exit_code_for(error: LSQServiceError, default: int = SOME_FAILED) -> int:
@@ -33,7 +33,7 @@ def exit_code_for(error: LSQServiceError, default: int = SOME_FAILED) -> int:
 
 
 def reject_options(*names: str, without: str) -> None:
-    """Call this if the option *without* is not given. Raises UsageError if one of the options that need it is given."""
+    """Raise UsageError if one of the options *names* is given. They need the option *without*, which is missing."""
     source_of = click.get_current_context().get_parameter_source
     for name in names:
         if source_of(name) is click.core.ParameterSource.COMMANDLINE:
@@ -53,7 +53,7 @@ TIME_ZONE = click.Option(
     ["--time-zone"],
     envvar="LSQ_TIME_ZONE",
     callback=_time_zone,
-    help="Time zone for dates without one, such as Asia/Kolkata. By default, dates without a time zone are errors.",
+    help="Time zone, such as Asia/Kolkata, for dates without a time zone. By default, such dates are errors.",
 )
 
 
@@ -80,14 +80,14 @@ class _Lenient:
 def reliable_streams() -> Iterator[None]:
     """Make stdout and stderr safe to write to. Then a write raises OSError only if stdout is full or has no reader.
 
-    A closed standard stream is replaced by the null device. Otherwise the next file that is opened would get the number
-    of the stream. Characters that the encoding of a stream lacks are escaped.
+    A closed standard stream is replaced by the null device. Otherwise the next file that is opened would get the file
+    descriptor of the stream. Characters that the encoding of a stream lacks are escaped.
     """
     for number in range(3):
         with suppress(OSError):
             os.fstat(number)
             continue
-        os.open(os.devnull, os.O_RDWR)  # the system assigns the lowest free number, which is this one
+        os.open(os.devnull, os.O_RDWR)  # the system assigns the lowest free descriptor, which is `number`
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -119,7 +119,7 @@ def to_json(value: Any, *, encoding: str | None = None, indent: int | None = Non
 
 
 def printable_lines(text: str, limit: int | None = None) -> str:
-    """Escape the invisible characters of a text, but keep its line breaks. Each line is cut to *limit* characters."""
+    """Escape the invisible characters of a text, except line breaks. Cut each line to *limit* characters."""
     return "\n".join(printable(line, limit) for line in text.split("\n"))
 
 

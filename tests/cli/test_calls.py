@@ -67,7 +67,7 @@ def test_notes_and_messages_are_added_and_tickets_are_trashed(served: Emulator, 
         pytest.param(["create", "--title", "x"], "lead_id, lead_email or lead_phone", id="no lead"),
         pytest.param(["get", "../x"], "../x", id="path as number"),
         pytest.param(["get", "#x"], "#x", id="not a key"),
-        pytest.param(["update", "1", "--status", "Open", "--clear", "status"], "both set and cleared", id="cleared"),
+        pytest.param(["update", "1", "--status", "Open", "--clear", "status"], "is both set and cleared", id="cleared"),
         pytest.param(["update", "1", "--clear", "attachments"], "field attachments: no such field", id="no field"),
     ],
 )
@@ -104,7 +104,11 @@ def test_a_lead_is_found_by_email_or_phone(served: Emulator, cli: Any, given: st
 
 def test_a_lead_that_does_not_exist_is_an_error(served: Emulator, cli: Any) -> None:
     """The exit code is 1, and the message names the address."""
-    assert cli("lead", "find", "nobody@example.com") == (1, "", "Error: no lead has 'nobody@example.com'\n")
+    assert cli("lead", "find", "nobody@example.com") == (
+        1,
+        "",
+        "Error: no lead has the e-mail address or phone number 'nobody@example.com'\n",
+    )
     assert cli("lead", "find", "not a phone")[0] == 2
 
 

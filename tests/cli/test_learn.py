@@ -165,7 +165,7 @@ class LateEstimate:
     [
         ("sliding", 'not estimate the number of calls. Set LSQ_RATE_LIMIT="10/0.8 sliding", or RateLimit(10, per='),
         ("fixed", 'not estimate the number of calls. Set LSQ_RATE_LIMIT="10/0.8 sliding"'),
-        ("estimate", 'the gateway estimates the number of calls. Keep LSQ_RATE_LIMIT=10/0.8, without "sliding"'),
+        ("estimate", 'the gateway estimates the number of calls. Set LSQ_RATE_LIMIT=10/0.8, without "sliding"'),
         (LateEstimate(), "the gateway estimates the number of calls"),
     ],
     ids=["sliding", "fixed", "estimate", "late estimate"],

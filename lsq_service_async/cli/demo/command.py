@@ -45,7 +45,7 @@ def demo(open_page: bool) -> int:
 
 
 async def run_demo(console: Console, emulator: Emulator, rate: RateLimit, *, open_page: bool = False) -> bool:
-    """Open the emulator, run the demo against it and print the checks. Returns whether all of them passed."""
+    """Open the emulator, run the demo against it and print the checks. Return whether all checks passed."""
     from .demo import FAULTS_IN_WORDS, check_result, demo_rows, play
 
     def say(text: str, style: str = "") -> None:
@@ -75,7 +75,8 @@ async def run_demo(console: Console, emulator: Emulator, rate: RateLimit, *, ope
     if marked := ", ".join(str(key) for key, receipt in result.receipts.items() if receipt.possible_duplicate):
         say(
             f"Marked as a possible duplicate: {marked}. A create that was answered with 500 may have been applied. "
-            'If it was, the repeat has created a second ticket. "duplicates" above counts such tickets.\n'
+            "If it was, the repeat has created a second ticket. "
+            'The line "duplicates" above counts the rows with two tickets.\n'
         )
     say("Next steps:")
     say('- Write a program: see "Creating and updating tickets" in the README.')
@@ -98,7 +99,7 @@ def _table(checks: list[Check]) -> Table:
 
 
 def _print_command(console: Console, name: str) -> None:
-    """Print a command to paste, on one line, with the shortest path to this Python."""
+    """Print a command to paste, on one line, with the shortest path of this Python executable."""
     python = sys.executable
     with suppress(ValueError):  # on Windows, Python can be on another drive
         python = min(python, os.path.relpath(python), key=len)

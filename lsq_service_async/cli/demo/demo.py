@@ -1,4 +1,4 @@
-"""Plays the demo: a bulk run that is interrupted and continued, a read and an update. Then checks the reports.
+"""Plays the demo: a bulk run that is interrupted and continued, a read and an update. Then it checks the reports.
 
 The checks compare the reports of the client with the tickets and calls that the emulator recorded.
 """
@@ -48,13 +48,13 @@ FAULTS = (
     Status(500, method="POST"),
     Serve(times=15, method="POST"),
     Latency(2.0, method="POST"),
-    # Late, because a 429 lowers the rate of all later calls.
+    # The 429 is the last fault, because it lowers the rate of all later calls.
     Serve(times=27, method="POST"),
     RateLimited(retry_after=1, method="POST"),
 )
 FAULTS_IN_WORDS = "answers one call with 500, one with 429, and one 2 s late"
 TIME_LIMIT = 30.0
-"""Seconds that the demo may take."""
+"""The maximum duration of the demo in seconds. If the demo takes longer, a check fails."""
 
 
 def demo_emulator(rate: RateLimit) -> Emulator:
@@ -84,8 +84,8 @@ def demo_rows(folder: Path) -> list[BulkRow]:
 class DemoResult:
     """The reports of the client, and the emulator with its tickets and calls.
 
-    The keys of `receipts` and `errors` are row keys. `errors` has a failed read as "read" and a failed update as
-    "update".
+    The keys of `receipts` and `errors` are row keys. A failed read has the key "read" in `errors`, and a failed
+    update has the key "update".
     """
 
     rows: Sequence[BulkRow]
@@ -101,7 +101,7 @@ class DemoResult:
 
 
 async def play(emulator: Emulator, rows: Sequence[BulkRow], rate: RateLimit, display: ProgressDisplay) -> DemoResult:
-    """Create all tickets in the open emulator, then read and update one. Record errors and continue."""
+    """Create all tickets in the open emulator, then read and update one of them. After an error, continue."""
     result = DemoResult(rows=rows, emulator=emulator, rate=rate)
     clock = asyncio.get_running_loop().time
     async with ServiceClient(Config(**emulator.settings, rate_limit=rate)) as client:
@@ -177,7 +177,7 @@ def remarks(receipt: TicketReceipt) -> list[str]:
 
 @attrs.frozen
 class Check:
-    """One line of the table. `problem` is empty if the check passed."""
+    """One line of the table that the demo prints. `problem` is empty if the check passed."""
 
     name: str
     found: str
@@ -246,7 +246,7 @@ def _check_tickets(result: DemoResult) -> Iterator[Check]:
 
 
 def _ticket_of(row: BulkRow, result: DemoResult) -> StoredTicket | None:
-    """Return the ticket of *row* in the emulator. If the row has a receipt, only the ticket with that number counts."""
+    """Return the ticket of *row* in the emulator, or None. If the row has a receipt, the ticket has that number."""
     stored, receipt = result.emulator.tickets, result.receipts.get(row.key)
     found = [stored.get(receipt.number)] if receipt else stored.values()
     return next((ticket for ticket in found if ticket and ticket.fields.get(MARKER) == row.key), None)
@@ -258,6 +258,6 @@ def _files_match(row: BulkRow, ticket: StoredTicket | None) -> bool:
 
 
 def _list(words: str, found: list[str]) -> str:
-    """Return *words* and up to three of the items, or an empty text without items."""
+    """Return *words* and up to three items of *found*, or an empty text if *found* is empty."""
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
     return f"{words} {', '.join(found[:3])}{more}" if found else ""
