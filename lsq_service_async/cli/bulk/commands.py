@@ -30,10 +30,10 @@ from .run import send_first, send_rows
 def bulk() -> None:
     """Create or update a ticket for each row of a file.
 
-    FILE is CSV, JSONL (.jsonl, .ndjson) or an Excel workbook, or - for stdin. The name of a column is a field, such as
-    title, lead email or status, or a schema name, such as CustomData.X. The column "key" identifies a row in all runs.
-    The column "target" has the number of the ticket to update. The column "attachments" lists files (a.jpg;b.pdf) in
-    the folder of FILE or below it.
+    FILE is CSV, JSONL (.jsonl, .ndjson) or an Excel workbook, or - for stdin. Each column has the name of a field,
+    such as title, lead email or status, or a schema name, such as CustomData.X. The column "key" identifies a row in
+    all runs. The column "target" has the number of the ticket to update. The column "attachments" lists files
+    (a.jpg;b.pdf) in the folder of FILE or below it.
 
     A journal records every row. After an interruption, the same command continues and skips finished rows.
 
@@ -77,7 +77,7 @@ _FILE: list[click.Parameter] = [
     click.Option(
         ["--operation"],
         type=click.Choice(["create", "update"]),
-        help="Create a ticket for each row, or update its target. Default: as in the journal, otherwise create.",
+        help="Create a ticket for each row, or update its target. Default: as recorded in the journal, or create.",
     ),
     click.Option(
         ["--delimiter"],
@@ -94,7 +94,7 @@ _FILE: list[click.Parameter] = [
     click.Option(
         ["--attachments-from"],
         type=click.Path(exists=True, file_okay=False, path_type=Path),
-        help="Folder of the attachments. Default: the folder of FILE. For a pipe: the current folder.",
+        help="Folder of the attachments. Default: the folder of FILE, or the current folder for a pipe.",
     ),
     click.Option(
         ["--max-file-bytes"],
@@ -115,7 +115,7 @@ _LOOK: list[click.Parameter] = [
         type=click.FloatRange(0, 3600),
         default=60.0,
         show_default=True,
-        help="Seconds after which a create without a response is assumed not to be applied any more.",
+        help="Number of seconds for which the service may still apply a create that got no response.",
     ),
     click.Option(
         ["--max-reads"],
@@ -131,14 +131,14 @@ _SEND: list[click.Parameter] = [
         type=_ON_UNKNOWN,
         default="skip",
         show_default=True,
-        help="Action for rows that may have been applied. look: read the tickets that these rows may have created.",
+        help="Action for rows that may have been applied. With look, the tickets that they may have created are read.",
     ),
     *_LOOK,
     click.Option(
         ["--fence"],
         is_flag=True,
-        help="With look: hold back the last four rows until all others are finished, so that each unknown row can be "
-        "looked up.",
+        help="With --on-unknown look: hold back the last four rows until all other rows are finished, so that each "
+        "unknown row can be looked up.",
     ),
     click.Option(["--errors"], type=_PATH, help="Write failed rows to this file."),
     click.Option(["--report"], type=_PATH, help="Write a page about the run to this .html file."),
@@ -150,14 +150,14 @@ _SEND: list[click.Parameter] = [
 
 @bulk.command(params=[*_FILE])
 def plan(**options: Any) -> None:
-    """Print how many calls a run would make, and how long it would take. Sends nothing."""
+    """Print how many calls a run would make, and how long it would take. Sends no request."""
     file = _bulk_file(**options)
     with file.open() as rows:
         asyncio.run(print_plan(file, rows))
 
 
 @bulk.command(params=[*_FILE, *_SEND])
-@click.option("--dry-run", is_flag=True, help="Check every row with the field metadata of the account; send no row.")
+@click.option("--dry-run", is_flag=True, help="Check every row against the field metadata of the account; send no row.")
 @click.option(
     "--first",
     type=click.IntRange(min=1),
@@ -187,7 +187,7 @@ def retry(**options: Any) -> int:
 def look(**options: Any) -> int:
     """Look up unknown rows without sending them.
 
-    Reads the ticket of every number that an unknown row can have. Prints one JSON line for each unknown row, with its
+    Reads every ticket that an unknown row may have created. Prints one JSON line for each unknown row, with its
     new state: created (with the ticket number), unknown (with the reason) or failed. A failed row was certainly not
     applied, and the next run sends it. Rows of FILE that are invalid or have changed are printed, too.
 
@@ -212,25 +212,25 @@ def status(**options: Any) -> None:
 
 @bulk.command(params=[*_FILE])
 @click.option(
-    "--applied", multiple=True, metavar="KEY[=NUMBER]", help="The row was applied, as ticket NUMBER. Repeatable."
+    "--applied", multiple=True, metavar="KEY[=NUMBER]", help="Record a row as applied, with ticket NUMBER. Repeatable."
 )
 @click.option(
     "--not-applied",
     multiple=True,
     metavar="KEY",
-    help="The row was not applied, and the next run sends it. Repeatable.",
+    help="Record a row as not applied. The next run sends it. Repeatable.",
 )
 def unknown(applied: tuple[str, ...], not_applied: tuple[str, ...], **options: Any) -> None:
     """List or resolve unknown rows and possible duplicates.
 
     An unknown row may have been applied. A possible duplicate may have been applied twice. Find the tickets of these
-    rows in the service; "bulk look" can do that for unknown rows. Then record each result with the key from the list:
+    rows in the service; "bulk look" finds those of unknown rows. Then record the result for each key of the list:
 
     \b
         bulk unknown rows.csv --applied 17=143 --not-applied 18
 
-    For an unknown row, the list has the time when the row was sent, and the range of its ticket number: higher than
-    "above" and, if "below" is known, lower than "below". If the row has a lead_id, "lead_tickets" is the page of the
+    For an unknown row, the list has the time when the row was sent. The number of its ticket is higher than "above"
+    and, if "below" is known, lower than "below". If the row has a lead_id, "lead_tickets" is the page of the
     web application with all tickets of the lead.
 
     For a possible duplicate, --applied KEY=NUMBER records the ticket that you keep. If a key or a ticket number is
@@ -246,8 +246,8 @@ def unknown(applied: tuple[str, ...], not_applied: tuple[str, ...], **options: A
 
 
 def _bulk_file(path: str, journal: Path | None, operation: str | None, **options: Any) -> BulkFile:
-    """Return FILE with its journal and its input options. *options* are the other options of the command."""
-    # `open` reports a folder and a missing file.
+    """Return FILE with its journal and its input options. *options* are all other options of the command."""
+    # Folders and missing files count as files here: `BulkFile.open` reports them.
     is_file = is_regular(path) or os.path.isdir(path) or not os.path.exists(path)
     if journal is None and (path == "-" or not is_file):
         raise click.UsageError(f"rows from a pipe or a device ({path}) need --journal")
@@ -325,7 +325,7 @@ def _print_next_commands(file: BulkFile, results: Results, errors: Path | None) 
     elif results.rejected and file.path != "-":
         click.echo(f"To send the failed rows again, run: {_command(file, 'retry')}", err=True)
         click.echo(
-            "To correct these rows first, run the same command with --errors FILE, which writes the rows to FILE.",
+            "To correct these rows first, run the same command with --errors REPORT. It writes them to REPORT.",
             err=True,
         )
 
@@ -333,10 +333,10 @@ def _print_next_commands(file: BulkFile, results: Results, errors: Path | None) 
 def _command(file: BulkFile, name: str, path: Path | None = None) -> str:
     """Return a command line to paste, with the journal and the input options of this command."""
     given = str(path or file.path)
-    if path is not None:  # a report: it is always UTF-8, and its folder may not be that of the attachments
+    if path is not None:  # a report is always UTF-8, and the attachments may be in another folder
         is_same = path.parent.resolve() == file.folder.resolve()
         file = attrs.evolve(file, encoding=None, attachments_from=file.attachments_from if is_same else file.folder)
-    path_to_paste = f"./{given}" if given.startswith("-") else given  # without ./, it would be read as an option
+    path_to_paste = f"./{given}" if given.startswith("-") else given  # without ./, it would be parsed as an option
     words = [str(click.get_current_context().find_root().info_name), "bulk", name, _quoted(path_to_paste)]
     words += [] if str(file.journal) == f"{given}.journal" else ["--journal", _quoted(str(file.journal))]
     for option in _INPUT_OPTIONS:
@@ -347,7 +347,7 @@ def _command(file: BulkFile, name: str, path: Path | None = None) -> str:
 
 
 def _quoted(path: str) -> str:
-    """Quote a path for a shell, so that the command stays on one line and has no invisible characters."""
+    """Quote a path for a shell. The result has no line break and no other invisible character."""
     if path.isprintable():
         return shlex.quote(path)
     plain = bytes(set(range(0x20, 0x7F)) - set(b"'\\"))

@@ -27,7 +27,7 @@ from .formats import InputLine
 from .input import BulkFile, FileRow, Rows
 from .output import Results
 
-_MAX_PROBLEMS = 20  # the number of different problems that are printed
+_MAX_PROBLEMS = 20  # at most this many different problems are printed
 Validate = Callable[[NewTicket | TicketUpdate], Awaitable[list[str]]]
 
 
@@ -66,10 +66,10 @@ async def check_rows(file: BulkFile, rows: Rows, results: Results, marker: str |
             first.setdefault(problem, line.number)
         results.write_failed(line, line.error or f"line {line.number}: {'; '.join(problems)}")
 
-    # The line number is removed, so that equal problems of several lines are counted together.
+    # The line number is removed, so that the same problem in several lines is counted as one problem.
     rows.on_bad = lambda line: write(line, [re.sub(r"^line \d+[,:] ", "", line.error or "")])
     async with ServiceClient.from_env() as client:
-        plan = file.job(client, rows, **options).plan()  # first: `plan` rejects the journal of another account
+        plan = file.job(client, rows, **options).plan()  # before the checks: it rejects another account's journal
         validate = await _validator(client)
         for row, entry, changed in match_rows(file.journal, rows):
             problems = [] if changed is None else [changed]
@@ -123,7 +123,7 @@ class _Files:
         problems = []
         for file in row.attachments:
             try:
-                assert isinstance(file, Attachment)  # noqa: S101 -- rows of a file have no other kind
+                assert isinstance(file, Attachment)  # noqa: S101 -- rows of a file have no other attachments
                 self._lengths.append((await file).length or 0)
             except InvalidRequestError as error:
                 problems.append(f"column {FILES}: {error}")

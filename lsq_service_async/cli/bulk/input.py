@@ -62,7 +62,7 @@ class Rows:
         self.narrow()
 
     def narrow(self, *, after: int = 0, first: int | None = None) -> None:
-        """Keep only lines with a number above *after*, and at most *first* of them. Count the lines that are kept."""
+        """Select the lines with a number above *after*, but at most *first* lines, and count the selected lines."""
         self._after, self._first = after, first
         self.total = self.bad = 0
         seen: set[bytes] = set()
@@ -73,7 +73,7 @@ class Rows:
             if digest in seen:
                 number = next(other.number for other in self._lines() if _key_digest(other) == digest)
                 key = f"{line.cells[KEY]!r:.60}"
-                raise InputError(f"lines {number} and {line.number} have the same key {key}; each row needs its own")
+                raise InputError(f"lines {number} and {line.number} have the same key {key}; give each row its own key")
             if digest:
                 seen.add(digest)
 
@@ -144,7 +144,7 @@ class BulkFile:
             return Table(workbook_records(file), ticket_type)
         delimiter = self.delimiter or detect_delimiter(file, self.encoding)
         if delimiter != (self.delimiter or ","):
-            click.echo(f"Cells are separated by {delimiter!r} (from the first line; --delimiter changes it)", err=True)
+            click.echo(f"Cells are separated by {delimiter!r}, as in the first line (see --delimiter)", err=True)
         return Table(lambda: csv_records(file, self.encoding, delimiter), ticket_type, delimiter)
 
     def job(self, client: ServiceClient, rows: Rows, *, only_look_up: bool = False, **options: Any) -> BulkJob:
@@ -156,23 +156,23 @@ class BulkFile:
 
 
 def has_jsonl_suffix(path: str | os.PathLike[str]) -> bool:
-    """Whether a file of this name is read as JSONL by default."""
+    """Whether a file with this name is read as JSONL by default."""
     return Path(path).suffix.lower() in {".jsonl", ".ndjson"}
 
 
 def is_regular(path: str) -> bool:
     """Whether the input is a regular file, so that a journal can be created in the same folder.
 
-    A path in /dev or /proc does not count, even if it leads to a regular file: it belongs to a process or a device.
+    A path in /dev or /proc does not count, even if it leads to a regular file, because no journal can be created there.
     """
     folder = os.path.realpath(os.path.dirname(path) or ".")
     return os.path.isfile(path) and folder not in ("/dev", "/dev/fd") and not folder.startswith("/proc/")
 
 
 def _open_seekable(path: str) -> BinaryIO:
-    """Open the input. If it can be read only once, open an anonymous temporary copy."""
+    """Open the input. If it can be read only once, return an anonymous temporary copy."""
     if path == "-" and sys.stdin is None:
-        raise InputError("stdin is closed; name a file instead of -")
+        raise InputError("stdin is closed; pass the name of a file instead of -")
     try:
         file = sys.stdin.buffer if path == "-" else open(path, "rb")  # noqa: SIM115 -- closed by the caller
     except OSError as error:

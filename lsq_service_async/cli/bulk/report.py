@@ -34,9 +34,9 @@ _KINDS = {
     "failed": ("Failed rows", "This run did not apply these rows."),
     "unknown": (
         "Unknown rows",
-        "Each row may have been applied. Find its ticket, then use bulk unknown.",
+        "Each of these rows may have been applied. Look for its ticket, then record the result with bulk unknown.",
     ),
-    "duplicate": ("Possible duplicates", "Each row was applied, and an earlier attempt may have been applied too."),
+    "duplicate": ("Possible duplicates", "Each of these rows was applied, and may have been applied twice."),
 }
 _MARK = "<!doctype html>\n<!-- A report of a bulk run."
 _BARS = 240
@@ -44,7 +44,7 @@ _BARS = 240
 
 def lead_page(origin: str, lead_id: str) -> str:
     """Return the URL of a lead's tickets in the web application. *origin* is the origin of the API."""
-    # The vendor's help page "display support tickets on the lead details page" names only the default host.
+    # The vendor's help page "display support tickets on the lead details page" names only the host after `else`.
     app = origin.replace("//apigw.", "//app.", 1) if "//apigw." in origin else "https://app.service-in.leadsquared.com"
     return f"{app}/services/ticket-list?LeadId={quote(lead_id)}"
 
@@ -64,12 +64,12 @@ class RunPage:
         self._rows: dict[str, list[str]] = {kind: [] for kind in _KINDS}
 
     def note(self, event: Event) -> None:
-        """Record the time of each attempt, which is one request. Ignore all other events."""
+        """Record the time of each attempt (one HTTP request). Ignore all other events."""
         if isinstance(event, AttemptStarted):
             self._arrivals.append(time.monotonic() - self._start)
 
     def add(self, result: Mapping[str, Any], cells: Mapping[str, Any]) -> None:
-        """Count the result of a row, and list the row if it needs attention. *cells* are those of its line."""
+        """Count the result of a row, and list the row if it needs attention. *cells* are the cells of its line."""
         self._counts[result["state"]] += 1
         kind = "duplicate" if result["possible_duplicate"] else result["state"]
         if kind == "duplicate":
@@ -141,7 +141,7 @@ class RunPage:
 
 @contextmanager
 def open_page(path: Path, name: str) -> Iterator[RunPage]:
-    """Write a page about the run when the run ends, even with an error. The page of an earlier run is replaced."""
+    """Write a page about the run when it ends, even if it ends with an error. Replace the page of an earlier run."""
     if path.suffix.lower() not in {".html", ".htm"}:
         raise click.UsageError(f"--report writes HTML: {printable(str(path))} must end with .html")
     try:

@@ -87,7 +87,7 @@ class BulkRun:
         signals.stop, signals.close = self._stop, display.close
 
     async def finish(self, interval: float) -> int:
-        """Process all rows and return the exit code."""
+        """Iterate the job until it ends or stops, and return the exit code."""
         if self._signals.exit_code is not None:  # a signal arrived while the client opened
             self._stop()
         progress = asyncio.create_task(self._show_progress(interval))
@@ -114,8 +114,8 @@ class BulkRun:
         line = outcome.row.line if isinstance(outcome.row, FileRow) else None
         if self._applied is not None and outcome.state in ("created", "updated"):
             self._applied.append(outcome)
-        # A row that did not cause its error stays out of the report. Such a row needs no correction, and the next run
-        # sends it from the original file.
+        # The report has only rows that failed because of their content. Any other failed row needs no correction: the
+        # next run sends it from the original file.
         number = outcome.receipt.number if outcome.receipt else None
         is_pending = outcome.error is not None and state_for_error(outcome.error) is State.PENDING
         if line and outcome.state == "failed" and not is_pending:
@@ -172,7 +172,7 @@ class StopSignals:
         self._loop = asyncio.get_running_loop()
         for number in _EXIT_CODES:
             is_ignored = signal.getsignal(number) is signal.SIG_IGN
-            if not is_ignored or number in (signal.SIGINT, signal.SIGTERM):  # nohup has SIGHUP ignored
+            if not is_ignored or number in (signal.SIGINT, signal.SIGTERM):  # with nohup, SIGHUP is ignored
                 self._before[number] = signal.signal(number, self._receive)
         return self
 
@@ -196,7 +196,7 @@ async def send_first(file: BulkFile, rows: Rows, results: Results, *, first: int
     If stdin is not a terminal, the other rows are not sent. Return the exit code.
     """
     total, applied = rows.total, list[RowOutcome]()
-    limiter = limiter_from_env() or LocalLimiter()  # shared by the clients below, so that together they keep the limit
+    limiter = limiter_from_env() or LocalLimiter()  # the clients below share it, and stay within one limit
     rows.narrow(first=first)
     code = await send_rows(file, rows, results, applied=applied, limiter=limiter, **options)
     left = total - rows.total
@@ -210,7 +210,7 @@ async def send_first(file: BulkFile, rows: Rows, results: Results, *, first: int
         click.echo(f"Not sent: {others}. To send the rest, run the same command without --first.", err=True)
         return RESUMABLE
     click.echo(f"Send the other {others}? [y/N]: ", nl=False, err=True)  # click.confirm writes a space to stdout
-    # The event loop is blocked until the answer arrives, so asyncio's own handler of Ctrl-C would not run.
+    # The event loop is blocked until the answer arrives, so asyncio's own handler for Ctrl-C would not run.
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         answer = sys.stdin.readline()
@@ -240,7 +240,7 @@ async def _compare(client: ServiceClient, outcome: RowOutcome) -> None:
 
 
 def _changes(sent: Any, ticket: Ticket) -> Iterator[tuple[str, Any, Any]]:
-    """Yield the fields that differ, each with the value that was sent and the value of the ticket."""
+    """Yield each field whose values differ, with the value that was sent and the value in the ticket."""
     is_new = not any(getattr(sent, field.name) is UNSET for field in attrs.fields(type(sent)))
     names = [field.name for field in attrs.fields(type(sent)) if field.name != "fields" and hasattr(ticket, field.name)]
     pairs = [(name, getattr(sent, name), getattr(ticket, name)) for name in names]
