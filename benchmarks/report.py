@@ -47,7 +47,7 @@ class Table:
 
     @classmethod
     def of(cls, title: str, first: str, rows: Rows, columns: Sequence[tuple[str, str]]) -> Table:
-        """Return a table with one line for each name. ``columns`` has titles, and the formats that show the figures."""
+        """Return a table with one line for each name. ``columns`` has the title and the format of each column."""
         cells = [[name, *(form.format_map(figures) for _, form in columns)] for name, figures in rows]
         return cls(title, [first, *(column for column, _ in columns)], cells)
 
@@ -58,7 +58,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Plot:
-    """A picture. ``draw`` is called with a matplotlib Figure."""
+    """A picture. ``draw`` draws it in a matplotlib Figure."""
 
     name: str
     title: str
@@ -68,7 +68,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Result:
-    """The outcome of a scenario: a text that explains it, tables, and plots."""
+    """The outcome of a scenario: a text that explains the scenario, tables, and plots."""
 
     title: str
     text: str
