@@ -1,1 +1,1 @@
-"""Sends calls over the network: `session` opens and closes everything, `pipeline` sends a call, `attempt` a request."""
+"""Sends calls: `session` opens and closes everything, `pipeline` sends a call, and `attempt` sends one request."""

@@ -24,7 +24,7 @@ from .redact import Redactor
 from .response_body import read_body, read_in_steps
 from .upload import WRITE_SIZE, BodyFailedError, FileReader, multipart
 
-_url = lru_cache(maxsize=32)(httpx.URL)  # parsing a URL takes long, and most creates have the same URL
+_url = lru_cache(maxsize=32)(httpx.URL)  # parsing a URL is slow, and most creates have the same URL
 _KEY_HEADERS = {
     Api.TENANT: ("X-LSQ-ACCESS-KEY", "X-LSQ-SECRET-KEY"),
     Api.METADATA: ("X-LSQ-ACCESS-KEY", "X-LSQ-SECRET-KEY"),
@@ -56,7 +56,7 @@ class HttpSender:
         self._config = config
         self._redact = Redactor(config.access_key, config.secret_key)
         self._http = http
-        self._keeps_headers = keeps_headers  # True: for the hooks, also keep the headers of successful responses
+        self._keeps_headers = keeps_headers  # whether successful responses keep their headers, for the hooks
         self._numbers = TicketNumbers()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lsq_service_async decode")
         origins = {Api.TENANT: config.base_url, Api.METADATA: config.metadata_url, Api.LEADS: config.leads_url}
@@ -64,7 +64,7 @@ class HttpSender:
         self._hosts = {api: httpx.URL(origin) for api, origin in origins.items()}
         common = [(b"User-Agent", user_agent.encode()), (b"Accept", b"application/json"), (b"Accept-Encoding", b"gzip")]
         self._common_headers = {api: [(b"Host", host.netloc), *common] for api, host in self._hosts.items()}
-        # The proxy URLs for messages, without user and password. The proxies of a caller's own client are not known.
+        # For error messages: the proxy URLs without user and password. The proxies of a caller's client are not known.
         self._proxies = {api: f" {proxies[origin].url}" for api, origin in origins.items() if origin in proxies}
 
     async def send(self, context: CallContext) -> AttemptResult[Any]:
@@ -114,7 +114,7 @@ class HttpSender:
             try:
                 request.headers[access] = self._config.access_key.reveal()
                 request.headers[secret] = self._config.secret_key.reveal()
-                _check_lease(context)  # checked here and in `trace`, because some transports report no events
+                _check_lease(context)  # checked here and in `trace`, because some transports do not call `trace`
                 context.fully_sent = context.fully_sent and not self._http.is_closed
                 async with timer:
                     response = await self._http.send(request, auth=None, follow_redirects=False, stream=True)
@@ -130,9 +130,9 @@ class HttpSender:
             context.silence = None
             if getattr(response.extensions.get("network_stream"), "last_read", math.inf) < context.sent_at:
                 raise httpx.RemoteProtocolError("the connection already held a response when the request was sent")
-            response.next_request = None  # after a redirect, this is a request with the keys
+            response.next_request = None  # after a redirect, `next_request` has the keys
             until = timer.when() or clock() + timeout
-            # httpx looks up this timeout before it reads the body. None disables it, because `read_body` has its own.
+            # httpx uses this timeout to read the body. None disables the timeout, because `read_body` has its own.
             request.extensions["timeout"]["read"] = None
             result = await self._parse(context, response, await read_body(context, response, until))
             if result.must_close and response.http_version != "HTTP/2":  # HTTP/2: other calls use the connection too
@@ -161,7 +161,7 @@ class HttpSender:
         """Return the result of a response. An answer that takes long to decode is decoded in a thread."""
         call, headers = context.call, dict(response.headers.items())
         if "retry-after" in headers:
-            headers.setdefault("date", formatdate(usegmt=True))  # RFC 9110, 6.6.1: if missing, the time of arrival
+            headers.setdefault("date", formatdate(usegmt=True))  # RFC 9110, 6.6.1: the time of arrival, if missing
         about = call, response.status_code, headers, body, self._redact
         if len(body) <= MAX_ERROR + MAX_KEY:
             result = parse_response(*about)
@@ -169,7 +169,7 @@ class HttpSender:
             result = await asyncio.get_running_loop().run_in_executor(self._thread, parse_response, *about)
         if call.create is None or result.record is None or self._numbers.add(result.record.number):
             return result
-        # The answer is not that of this create. A proxy may have mixed up answers.
+        # The answer belongs to another create. A proxy may have mixed up two answers.
         reason = (
             f"it was answered with the number of another ticket that this client created, {result.record.number:.40}"
         )
@@ -179,7 +179,7 @@ class HttpSender:
         return AttemptResult(outcome=Outcome.UNKNOWN, error=error, status=result.status, must_close=True)
 
     def _request(self, context: CallContext, body: RequestBody) -> httpx.Request:
-        """Build a request. The client's own `build_request` would add its headers, cookies and parameters."""
+        """Build a request without the headers, cookies and parameters that `build_request` of httpx would add."""
         call = context.call
         text = self._urls[call.api] + call.path
         url = httpx.URL(text, params=call.params) if call.params else _url(text)
@@ -194,7 +194,7 @@ class HttpSender:
 
 
 class RequestBody(httpx.AsyncByteStream):
-    """The body of one attempt: JSON or multipart, ``length`` bytes. The context records how much of the body was sent.
+    """The body of one attempt: JSON or multipart, ``length`` bytes. The context records whether it was fully sent.
 
     ``timer`` starts when the last bytes are sent. It limits the wait for the response.
     """
@@ -215,12 +215,13 @@ class RequestBody(httpx.AsyncByteStream):
             self.length = len(body)
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Check the lease and the caller just before the first byte, and make new connections read in small steps.
+        """Check before the first byte that the lease is valid and the caller still waits. Limit the reads of new
+        connections.
 
-        A request without a body counts as sent as soon as its headers are being sent. A request with a body counts as
-        sent as soon as its body is being sent, because a hook or a transport of the caller may have read the body
-        before, or replaced it. If the transport then iterates over this object, `__aiter__` counts the bytes that are
-        sent. Over HTTP/2, httpx does not iterate over an empty body.
+        A request with a body counts as sent when the transport begins to send the body, because a hook or a transport
+        of the caller may have read the body before, or replaced it. If the transport iterates over this object,
+        `__aiter__` then counts the bytes instead. A request without a body counts as sent when the transport begins to
+        send the headers, because over HTTP/2, httpx does not iterate over an empty body.
         """
         context = self._context
         if getattr(info.get("request"), "method", None) == b"CONNECT":  # this request opens a tunnel through a proxy

@@ -35,11 +35,10 @@ class CallContext:
     attachments: tuple[Attachment, ...] = ()
     """The attachments of the call, ready to be read."""
     is_large: bool = False
-    """The body is larger than `pipeline.LARGE`, so that sending it may take long."""
+    """Whether the body is larger than `pipeline.LARGE`. Sending a large body may take long."""
     attempts: list[Attempt] = attrs.field(factory=list)
     hook_context: contextvars.Context = attrs.field(factory=contextvars.copy_context)
-    """The context in which the hooks run. Requests and later hooks see the variables that a hook sets; the caller does
-    not."""
+    """The `contextvars` context in which the hooks run. See `events`."""
     progress: int = 0
     """The largest number of bytes that was reported to the caller. It does not decrease when the call is sent again."""
 
@@ -48,10 +47,10 @@ class CallContext:
     digests: list[str] = attrs.field(factory=list)
     """The SHA-256 of each attachment that was read completely."""
     is_started: bool = False
-    """The headers of the request were sent."""
+    """Whether the headers of the request were sent."""
     fully_sent: bool = False
-    """The last byte was passed to the connection. Until then, the service cannot have applied the call. Without a body,
-    this is True, except while the transport reports that it is still connecting."""
+    """Whether the last byte was passed to the connection. Before that, the service cannot have applied the call. A call
+    without a body counts as fully sent, unless the transport reports that it is still connecting."""
     headers: Mapping[str, str] = attrs.field(factory=dict)
     """The headers of the response, without API keys and cookies."""
     pause: float = 0.0
@@ -60,4 +59,4 @@ class CallContext:
     silence: float | None = 0.0
     """After a timeout, the seconds from the send to the timeout. None once a response has arrived. Otherwise 0."""
     abandoned: bool = False
-    """The caller no longer waits for the attempt: it was cancelled, or its deadline passed."""
+    """Whether the caller has stopped waiting for the attempt: it was cancelled, or its deadline passed."""

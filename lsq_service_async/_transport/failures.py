@@ -25,7 +25,7 @@ from .upload import BodyFailedError
 
 _NEVER_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 # Refusals of a proxy after which another attempt may succeed. For an HTTP proxy, the error text begins with the status.
-# For a SOCKS proxy, it is a text of httpcore.
+# For a SOCKS proxy, httpcore writes the whole text.
 _PROXY_FAILURE = re.compile(r"(408|425|429|50[0234]) |Proxy Server could not connect(?!.*not (allowed|supported))")
 # These errors do not mean that TLS failed: the connection ended, or TLS was waiting for data when another error
 # occurred. The next handshake may succeed.
@@ -39,7 +39,7 @@ def failed_result(context: CallContext, error: Exception, redact: Redactor, prox
     call, links = context.call, drop_frames(error)
     in_tls = (link for link in links if isinstance(link, ssl.SSLError))
     tls = next((link for link in in_tls if not isinstance(link, _NO_TLS_FAILURE)), None)
-    text = redact(str(tls or error))  # before the text is cut, because a part of a key would not be found
+    text = redact(str(tls or error))  # redacted before it is cut, because the redactor does not find a part of a key
     if isinstance(error, ResponseRejectedError):
         text = printable(text, 200)
     elif not isinstance(error, BodyFailedError):
@@ -58,15 +58,15 @@ def failed_result(context: CallContext, error: Exception, redact: Redactor, prox
         else:
             failure = unanswered(context, f"its response cannot be used ({text})")
     shown = "".join(f"{link} {link!r} {vars(link)!r} " for link in links)
-    # An exception is kept as the cause only if neither it nor any exception linked to it contains a key.
+    # The exception becomes the cause only if the exception and all exceptions linked to it contain no key.
     failure.__cause__ = error if redact(shown) == shown else None
     return AttemptResult(outcome=outcome, error=failure, retry=retry)
 
 
 def _not_sent(context: CallContext, error: Exception, proxy: str, *, is_tls: bool) -> tuple[str, Retry] | None:
-    """Return the reason and the retry rule if the service cannot have received the whole request, else None.
+    """Return the reason and the retry rule if the request was not sent in full, or None if it may have been.
 
-    The service cannot apply a request before the last byte arrives, because Content-Length announces all bytes.
+    The service cannot apply a request before the last byte arrives, because Content-Length announces the length.
     """
     if isinstance(error, BodyFailedError):
         return "The request was not sent in full", Retry.NEVER
@@ -92,7 +92,7 @@ def unfinished_result(context: CallContext, reason: str) -> AttemptResult[Any]:
 
 
 def unfinished(context: CallContext, reason: str) -> LSQServiceError:
-    """Return the error of an attempt that ended before its response was read. ``reason`` is the cause."""
+    """Return the error of an attempt without a complete response. ``reason`` is a clause: "the deadline passed"."""
     if context.fully_sent:
         return unanswered(context, f"{reason} before its response was read")
     return NotSentError(f"{reason[0].upper()}{reason[1:]} before the request was sent in full. Nothing was applied.")
@@ -108,7 +108,7 @@ def unanswered(context: CallContext, reason: str) -> LSQServiceError:
 
 
 def drop_frames(error: BaseException) -> list[BaseException]:
-    """Drop the frames of an exception and of all linked exceptions: local variables may hold the API keys.
+    """Drop the frames of an exception and of all linked exceptions: their local variables may hold the API keys.
 
     Return the exception, its causes, its contexts and the members of exception groups, each once.
     """

@@ -1,6 +1,6 @@
 """Sends requests with a client of httpx2. The rest of the package uses only the types of httpx.
 
-httpx2 is the successor of httpx. Its classes have the same names and meanings, but are different classes.
+httpx2 is the successor of httpx. Its classes have the same names and meanings, but do not inherit from httpx.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Httpx2Client:
         finally:
             for name in [name for name in copy.headers if name.startswith("x-lsq-")]:
                 del copy.headers[name]
-        answer.next_request = None  # after a redirect, this is a request with the keys
+        answer.next_request = None  # after a redirect, `next_request` has the keys
         response = httpx.Response(
             answer.status_code, headers=answer.headers.raw, stream=_ResponseBody(answer), extensions=answer.extensions
         )
@@ -79,8 +79,7 @@ class _ResponseBody(httpx.AsyncByteStream):
 
 @contextmanager
 def _errors_of_httpx() -> Iterator[None]:
-    """Convert an exception of httpx2 to the httpx class with the same name, or with the name of its nearest base
-    class."""
+    """Convert an exception of httpx2 to the httpx class with the same name, or that of the nearest base class."""
     try:
         yield
     except httpx2.RequestError as error:

@@ -73,7 +73,7 @@ def _proxy(address: Secret, variable: str) -> httpx.Proxy:
 def authorities() -> ssl.SSLContext:
     """Return an SSL context with the certificate authorities that the environment sets, or with those of certifi.
 
-    Raises ConfigurationError if they cannot be loaded.
+    Raises ConfigurationError if the certificates cannot be loaded.
     """
     folders = os.environ.get("SSL_CERT_DIR", "").split(os.pathsep)
     try:

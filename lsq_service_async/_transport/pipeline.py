@@ -94,15 +94,15 @@ class Pipeline:
     async def _attempt(self, context: CallContext) -> AttemptResult[Any]:
         """Wait for the limit, send one attempt and wait for its result.
 
-        A cancelled caller is released at once, but the request is not cancelled: httpx would leak its connection, and a
-        create may still be applied. The hooks still get the result.
+        If the caller is cancelled, this method ends at once, but the request continues: httpx would leak the connection
+        of a cancelled request, and a create may be applied anyway. The hooks still get the result.
         """
         call, asked = context.call, context.clock()
         context.is_started = context.fully_sent = False
         context.silence, context.headers, context.pause, context.digests = 0.0, {}, 0.0, []
         context.slot = slot = await self._acquire(context)
         context.number += 1
-        # A request without a body counts as sent from here, because some transports do not report that it was sent.
+        # A request without a body counts as sent from here on, because some transports do not report when it is sent.
         context.fully_sent = call.body is None
         started = context.clock()
         if call.create is not None:
@@ -121,7 +121,7 @@ class Pipeline:
             context.abandoned, reason = True, "the caller was cancelled"
             raise
         finally:
-            # Even if the caller was cancelled, the task may have ended. If it still runs, it emits AttemptEnded later.
+            # The task may have ended before the caller was cancelled. If it still runs, it emits AttemptEnded later.
             seconds, is_done = context.clock() - started, flight.done()
             if is_done and not flight.cancelled() and flight.exception() is None:
                 result = flight.result()
@@ -146,7 +146,7 @@ class Pipeline:
         return flight.result() if is_done else result
 
     async def _looked_up(self, context: CallContext, last: AttemptResult[Any]) -> AttemptResult[Any] | None:
-        """Look up a create before it is sent again, if the policy requires this. Return None to send it again."""
+        """Look up a create before it is sent again, if the policy requires this. Return None to send the call again."""
         call, policy = context.call, context.options.retry
         if policy.repeat_creates != "look" or last.retry is not Retry.ON_SERVER_ERROR:
             return None
@@ -193,7 +193,7 @@ class Pipeline:
         if self._is_closing:
             raise NotSentError(_CLOSED)
         try:
-            async with asyncio.timeout(None) as waiting:  # `aclose` makes it expire
+            async with asyncio.timeout(None) as waiting:  # `aclose` makes this timeout expire
                 self._waiting.add(waiting)
                 return await wait(*args, **options)
         except TimeoutError:
@@ -278,7 +278,7 @@ class Pipeline:
                         logger.error(text, printable(repr(error), 300))
 
     async def aclose(self, timeout: float) -> None:
-        """Reject waiting calls. Wait up to ``timeout`` seconds for requests in flight, then cancel the remaining ones.
+        """Reject the calls that wait. Give the requests in flight ``timeout`` seconds, then cancel those that remain.
 
         A call whose request is cancelled raises NotSentError if the request was not sent in full. Otherwise a read
         raises NoAnswerError, and any other call raises OutcomeUnknownError.
@@ -289,7 +289,8 @@ class Pipeline:
         if self._flights:
             logger.info("Closing: waiting up to %g s for %d requests in flight.", timeout, len(self._flights))
             await asyncio.wait(set(self._flights), timeout=timeout)
-        # Requests that are still connecting are cancelled 1 s later: httpx can leak a connection that is being made.
+        # Requests that are still connecting are cancelled 1 s after the others: httpx can leak an unfinished
+        # connection.
         for is_last, grace in ((False, 1.0), (True, None)):
             for flight in self._sender.interruptible & self._flights.keys():
                 if is_last or self._flights[flight].is_started:

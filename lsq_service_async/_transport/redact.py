@@ -9,7 +9,7 @@ from itertools import accumulate
 
 from ..config import Secret
 
-_LEVELS = 3  # of escapes: JSON may be quoted in a URL, and the URL in an HTML page
+_LEVELS = 3  # nested levels of escapes: JSON may be quoted in a URL, and the URL in an HTML page
 _HEX = "[0-9a-fA-F]"
 _CODE = rf"u{_HEX}{{4}}|x{_HEX}{{2}}"
 _ESCAPE = re.compile(
@@ -22,15 +22,16 @@ _Ends = list[int]
 class Redactor:
     r"""Replaces secrets in a text with ``***``.
 
-    A secret may be in upper or lower case, and may be written with escapes: \u0041, %41, &#65;. The time is
-    proportional to the length of the text. The methods keep no secret in a local variable, because crash reporters send
+    A secret may be in upper or lower case, and may be written with escapes: \u0041, %41, &#65;. The running time is
+    proportional to the length of the text. No method has a local variable with a secret, because crash reporters send
     the local variables of every frame.
     """
 
     def __init__(self, *secrets: Secret) -> None:
         self._secrets = [Secret(secret.reveal().translate(_LOWER)) for secret in secrets]
         for secret in secrets:
-            # A part of a key may look like an escape, and is then decoded with the text. So both forms are kept.
+            # A part of a key may look like an escape. Decoding the text changes this part, so the decoded key is
+            # searched too.
             decoded = Secret(_ESCAPE.sub(lambda escape: _character(escape[0]), secret.reveal()).translate(_LOWER))
             self._secrets += [decoded] if decoded not in self._secrets and decoded.fits(".{8,}") else []
 

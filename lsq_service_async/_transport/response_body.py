@@ -16,7 +16,7 @@ from .._wire import MAX_ANSWER, MAX_ERROR, MAX_KEY, MAX_RECEIPT, MAX_VALUES, Ide
 from .context import CallContext
 
 MAX_HEADERS = 256
-_LONGEST_TURN = 0.01  # s between yields to the event loop: chunks that have already arrived are read without waiting
+_LONGEST_TURN = 0.01  # s after which other tasks get a turn: chunks that have already arrived are read without waiting
 _PIECE = 64 << 10  # bytes that are decoded at once
 _STEP = 8 << 10  # bytes that are read from a connection at once
 _UNREADABLE = {"br", "zstd", "deflate", "compress", "x-compress", "dcb", "dcz", "exi", "pack200-gzip", "aes128gcm"}
@@ -27,12 +27,13 @@ class ResponseRejectedError(Exception):
 
 
 def read_in_steps(stream: Any, clock: Callable[[], float]) -> None:
-    """Limit each read of a network stream of httpcore to 8 KiB. While httpcore parses the bytes, no other task runs.
+    """Limit each read of a network stream of httpcore to 8 KiB, because parsing the bytes blocks all other tasks.
 
-    The 64 KiB that httpcore requests can hold thousands of interim responses, such as 102. Up to its limit, one read
-    returns all TLS records that have arrived. ``last_read`` of the stream is the time of the last read. If a second
-    response arrives together with the first, both are read before the next request is sent. `attempt` then rejects the
-    second response, because it was read before the send. A second response that arrives later is not noticed.
+    httpcore requests 64 KiB, which can hold thousands of interim responses, such as 102. One read returns all TLS
+    records that have arrived, up to 8 KiB in total. The attribute ``last_read`` of the stream is the time of the last
+    read. If a second response arrives together with the first, both are read before the next request is sent. `attempt`
+    then rejects the second response, because it was read before that request was sent. A second response that is read
+    after the next request was sent is not noticed.
     """
     read, tls = stream.read, stream.get_extra_info("ssl_object")
 
@@ -88,7 +89,7 @@ async def _pieces(response: httpx.Response) -> AsyncIterator[tuple[bytes, int]]:
             raise ResponseRejectedError(f"it is encoded as {coding}; only gzip is accepted")
         if coding in ("gzip", "x-gzip"):
             decoders.append(_Gunzip())
-    # aiter_raw() would close the response at the end, and a cancellation there could leak the connection.
+    # aiter_raw() would close the response at the end, and a cancellation at that moment could leak the connection.
     async for chunk in response.stream:  # type: ignore[union-attr]  # AsyncClient has checked its type
         raw_size += len(chunk)
         pieces: Iterable[bytes] = [chunk]
@@ -109,7 +110,7 @@ class _Gunzip:
         self._is_gzip: bool | None = None
 
     def decode(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the decoded bytes in pieces of at most 64 KiB."""
+        """Yield the bytes. Decoded pieces have at most 64 KiB."""
         for data in chunks:
             if self._is_gzip is None and data:
                 self._is_gzip = data.startswith(b"\x1f")

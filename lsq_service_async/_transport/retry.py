@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def retrying(context: CallContext, sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
-    """Return a new retry loop for one call. If tasks shared a loop, they would see the results of each other's calls.
+    """Return a new retry loop for one call. If two calls shared a loop, each would see the results of the other.
 
     The loop examines only results. An exception, including a cancellation, ends the loop and the call.
     """
@@ -58,7 +58,7 @@ def retrying(context: CallContext, sleep: Callable[[float], Awaitable[None]]) ->
         stop=stop,
         wait=wait,
         before_sleep=log,
-        retry_error_callback=lambda _: None,  # no attempts or no time left: the last result counts
+        retry_error_callback=lambda _: None,  # if no attempts or no time are left, the last result counts
         reraise=True,
     )
 

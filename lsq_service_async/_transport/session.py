@@ -1,4 +1,4 @@
-"""The connection pool, limiters and pipeline of a client and its views (`with_options`). Opened and closed once."""
+"""The connection pool, limiters and pipeline that a client shares with its views (`with_options`)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 else:
     HttpClient = httpx.AsyncClient
 T = TypeVar("T")
-_KEEPALIVE = 3.0  # s; shorter than in common gateways, which could close a connection just as it is used again
+_KEEPALIVE = 3.0  # s; gateways keep idle connections longer, so they do not close one at the moment of its next use
 
 
 class Session:
@@ -71,9 +71,9 @@ class Session:
         return time.time() - asyncio.get_running_loop().time()
 
     async def send(self, call: Call[T], options: CallOptions, *, until: float | None = None) -> T:
-        """Send a call and return its record. The first call opens the session, within its deadline.
+        """Send a call and return its record. The first call opens the session, within the deadline of this call.
 
-        ``until`` is a time of the event loop, and replaces the deadline of the options.
+        ``until`` is a time of the event loop. It replaces the deadline of the options.
         """
         loop = asyncio.get_running_loop()
         started = loop.time()
@@ -151,7 +151,7 @@ class Session:
                     await self._leads_limiter.aclose()
 
     def __del__(self) -> None:
-        if getattr(self, "_is_open", False) and not self.closed:  # an incomplete copy has no attributes
+        if getattr(self, "_is_open", False) and not self.closed:  # a copy that failed has no attributes
             client = f"A ServiceClient of {self.config.tenant_url}"
             warnings.warn(f"{client} was never closed. Use async with, or aclose().", ResourceWarning, stacklevel=2)
 
@@ -170,7 +170,7 @@ def _open_http_client(config: Config, proxies: Mapping[str, httpx.Proxy]) -> htt
         for origin, proxy in proxies.items()
     }
     client = httpx.AsyncClient(verify=verify, trust_env=False, limits=limits, mounts=mounts)
-    # Cookies are not kept. To extract cookies from a response, httpx would copy the request with all its headers.
+    # Cookies are not stored: to extract them, httpx would copy the request with all its headers, including the keys.
     client.cookies.extract_cookies = lambda response: None  # type: ignore[method-assign]
     return client
 

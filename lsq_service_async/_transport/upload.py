@@ -11,7 +11,7 @@ from ..attachments import Attachable, Attachment, Reader, as_attachments, check_
 from ..config import Config
 from ..errors import InvalidRequestError, LSQServiceError, NotSentError
 
-CHUNK_SIZE = 1 << 20  # bytes per read of a file: enough that threads cost little, few enough for many uploads
+CHUNK_SIZE = 1 << 20  # bytes per read of a file. Fewer would cost more thread switches, and more would cost memory.
 WRITE_SIZE = 1 << 16  # bytes of JSON per write: few, because the outcome is unknown if the last write fails
 
 
@@ -77,8 +77,8 @@ class FileReader:
         self._timeout = timeout
         self._file: Reader | None = None
         self._next: asyncio.Future[bytes] | None = None
-        # A thread that reads the file cannot be stopped, and may end after the event loop. So this thread closes the
-        # file itself.
+        # A thread that reads the file cannot be stopped, and may end after the event loop. So it closes the file
+        # itself.
         self._lock = threading.Lock()
         self._is_reading = self._is_closed = False
 
@@ -91,7 +91,7 @@ class FileReader:
         """Yield the bytes. Raises BodyFailedError if the file cannot be read, changes its size, or is too slow."""
         self._read_ahead()
         while self._next is not None:
-            # If this task is cancelled, asyncio.wait does not cancel the future, whose thread cannot be stopped anyway.
+            # asyncio.wait does not cancel the future if this task is cancelled. A thread cannot be stopped anyway.
             done, _ = await asyncio.wait([self._next], timeout=self._timeout)
             if not done:
                 raise BodyFailedError(f"attachment {self._attachment.name!r} returned no bytes for {self._timeout:g} s")
@@ -128,7 +128,7 @@ class FileReader:
         try:
             if self._file is None:
                 self._file = self._attachment.source.open()
-            # The last read requests one byte more, so that growth is noticed before the end of the file is sent.
+            # The last read requests one byte more, so that a file that grew is noticed before its end is sent.
             chunk = self._file.read(remaining + 1 if remaining <= CHUNK_SIZE else CHUNK_SIZE)
             if not isinstance(chunk, bytes):
                 raise TypeError(f"read() returned {type(chunk).__name__}, not bytes")

@@ -1,4 +1,4 @@
-"""The protocol of the service: calls as values, answers as results. Pure: no clock, no network, no asyncio."""
+"""The protocol of the service: describes calls, and converts answers to results. Without clock, network and asyncio."""
 
 from ..records import Attempt, Found, Outcome, Unclear
 from .call import Api, AttemptResult, Call, Idempotency, Retry

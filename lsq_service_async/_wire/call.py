@@ -40,15 +40,15 @@ class Api(enum.Enum):
 class Call(Generic[T]):
     """One operation with its arguments, ready to be sent any number of times.
 
-    ``path`` is appended to the URL of the ``api``. If the path has ids, ``template`` is the path with their names
-    instead. ``body`` is JSON or None. If the call ``is_multipart``, the JSON is its part "ticketDTO", and
-    ``attachments`` are the other parts. ``parse`` makes the record from the decoded JSON of a successful answer. The
-    answer to a ``documented`` call must be JSON, and a ``Status`` other than "Success" means that the call failed. The
-    answer to any other call may also be empty, and its ``Status`` has no meaning. If ``ticket`` is a number or GUID,
-    the record must be about this ticket. ``before_send`` is awaited before each attempt, after the limiter has granted
-    a slot. If ``before_send`` raises, nothing is sent. ``create`` is set if the call creates a ticket. ``look_up``
-    finds out whether this create was applied. Its second argument is the number of seconds after which a create cannot
-    be applied any more.
+    ``path`` is appended to the URL of the ``api``. If the path has ids, ``template`` is the same path with names
+    instead of the ids. ``body`` is JSON or None. If ``is_multipart`` is True, the JSON is the part "ticketDTO" of the
+    request, and ``attachments`` are the other parts. ``parse`` makes the record from the decoded JSON of a successful
+    answer. The answer to a ``documented`` call must be JSON, and a ``Status`` other than "Success" means that the call
+    failed. The answer to any other call may also be empty, and its ``Status`` has no meaning. If ``ticket`` is a number
+    or GUID, the record must be about this ticket. ``before_send`` is awaited before each attempt, after the limiter has
+    granted a slot. If ``before_send`` raises, nothing is sent. ``create`` is set if the call creates a ticket.
+    ``look_up`` finds out whether this create was applied. Its second argument is the number of seconds after which the
+    service no longer applies a create.
     """
 
     operation: str
@@ -76,7 +76,7 @@ class Call(Generic[T]):
 
 
 class Retry(enum.Enum):
-    """The condition for another attempt after one that failed."""
+    """The condition for another attempt after a failed attempt."""
 
     NEVER = "no other attempt"
     AT_ONCE = "at once and as often as necessary, because the slot expired before the request was sent"
@@ -90,7 +90,7 @@ class AttemptResult(Generic[T]):
     """The result of one attempt: a record, or an error and the condition for another attempt.
 
     ``retry_after`` is the number of seconds in the header Retry-After. ``pause`` is the number of seconds for which all
-    calls pause, because the service is overloaded. ``must_close``: the connection must not be used again.
+    calls pause, because the service is overloaded. If ``must_close`` is True, the connection must not be used again.
     """
 
     outcome: Outcome
@@ -104,7 +104,7 @@ class AttemptResult(Generic[T]):
 
 
 class Send(Protocol):
-    """Sends a call and returns its record, or raises an error of `errors`.
+    """Sends a call and returns its record, or raises an error of the module `errors`.
 
     ``until`` is a deadline that several calls share, as a time of the event loop. It replaces the client's deadline.
     """

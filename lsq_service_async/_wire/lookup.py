@@ -1,8 +1,8 @@
-"""Decides whether a *lost* create, whose outcome is unknown, was applied. Pure: the caller reads tickets and the clock.
+"""Decides whether a *lost* create, whose outcome is unknown, was applied. The caller reads tickets and the clock.
 
-The service has no search. So a look-up reads every ticket number that the lost create can have: all numbers above the
-highest number that was known when the create was sent, and below the *fence*. The fence is a ticket of this client
-whose create was sent so late that the lost create was applied before it, or not at all.
+The service has no search. So a look-up reads the ticket of every number that the lost create can have: all numbers
+above the highest number that was known when the create was sent, and below the *fence*. The fence is a later ticket
+of this client. The create of the fence was sent so late that the lost create was applied before it, or never.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _LONG = 50  # characters; the service does not cut shorter titles
 
 @attrs.define(eq=False, kw_only=True)
 class SentCreate:
-    """A create that was sent, with everything that a look-up needs. Times are those of the event loop.
+    """A create that was sent, with everything that a look-up needs. All times are times of the event loop.
 
-    ``marker`` is the field that carried the reference. ``doubts`` is the number of attempts that may have been applied.
-    The first of these attempts was sent at ``sent_at``, and ``above`` is the highest ticket number that was known then.
-    The last of these attempts ended at ``ended_at``, and ``samples`` are the latest creates that had been answered by
-    then.
+    ``marker`` is the field in which the reference was sent. ``doubts`` is the number of attempts that may have been
+    applied. The first of these attempts was sent at ``sent_at``, and ``above`` is the highest ticket number that was
+    known then. The last of these attempts ended at ``ended_at``, and ``samples`` are the latest creates that had been
+    answered by then.
     """
 
     ticket: NewTicket
@@ -74,20 +74,20 @@ class SentCreate:
 
 
 class OwnTickets:
-    """The creates of a client: those in flight, those that are lost, and the last 10,000 tickets."""
+    """The creates of a client that are in flight or lost, and the numbers of its last 10,000 tickets."""
 
     def __init__(self) -> None:
         self.highest: int = 0
         self.disorder: str | None = None
-        """A text that names two tickets of which the later one has the lower number, or None."""
+        """A text about two tickets, if the ticket that was created later has the lower number. Otherwise None."""
         self.in_flight: set[SentCreate] = set()
         self.sent_at: dict[int, float] = {}
-        """For each ticket number, when its create was sent. Minus infinity if a look-up found the ticket."""
+        """The time when the create of each ticket number was sent. Minus infinity if a look-up found the ticket."""
         self.latest: float = -math.inf
         self.forgotten: int = 0
         """The highest ticket number that was removed from ``sent_at``."""
         self.lost: dict[SentCreate, None] = {}
-        """Creates that may have been applied, and that a look-up has not decided yet."""
+        """Creates that may have been applied, and about which no look-up has decided yet."""
         self.samples: tuple[SentCreate, ...] = ()
         """The latest creates that were answered."""
 
@@ -127,10 +127,10 @@ class OwnTickets:
             del self.lost[next(iter(self.lost))]
 
     def add_found(self, create: SentCreate, receipt: TicketReceipt) -> None:
-        """Remember that a ticket belongs to this create. It then cannot belong to another create."""
+        """Remember that a ticket belongs to this create, so that no look-up gives the ticket to another create."""
         create.receipt = receipt
         self.lost.pop(create, None)
-        self._keep(create.number, -math.inf)  # never a fence, because another program may have created it
+        self._keep(create.number, -math.inf)  # no fence: another program may have created the ticket
 
     def _keep(self, number: int, sent_at: float) -> None:
         self.sent_at[number] = sent_at
@@ -142,7 +142,7 @@ class OwnTickets:
 
 
 class Search:
-    """One look-up, or all look-ups of a bulk run. Look-ups of a run share the read tickets and ``max_reads``."""
+    """One look-up, or all look-ups of a bulk run. They share ``max_reads`` and the tickets that were read."""
 
     def __init__(self, own: OwnTickets, *, quiet: float, max_reads: float) -> None:
         for name, value in (("quiet", quiet), ("max_reads", max_reads)):
@@ -182,7 +182,7 @@ class Search:
 
     def decide(self, lost: SentCreate, now: float) -> Steps[Verdict]:
         """Find out whether a create was applied."""
-        if lost.receipt is not None:  # it was found before, or answered after the caller had stopped waiting
+        if lost.receipt is not None:  # found before, or answered after the caller had stopped waiting
             return Found(lost.receipt)
         if lost.is_refused:  # the answer arrived after the caller had stopped waiting
             return Absent()
@@ -225,7 +225,7 @@ class Search:
         return None
 
     def _sent(self, create: SentCreate) -> tuple[Any, ...]:
-        """The values and attachments that were sent, without a marker that the account changes."""
+        """The values and attachments that were sent. If the account changes the marker, None replaces its value."""
         values = create.values
         return values if create.marker not in self._changed else {**values, create.marker: None}, create.attachments
 
@@ -234,9 +234,9 @@ class Search:
         return create.reference if create.marker in self._unchanged else create.ticket.title or ""
 
     def _with_the_text(self, lost: SentCreate) -> tuple[list[tuple[SentCreate, int]], list[SentCreate]]:
-        """Return the lost creates with the same text as ``lost``: first those with the same values, then the others.
+        """Return two lists of lost creates with the same text as ``lost``: those with the same values, and the others.
 
-        In the first list, each create has the number of its fence. The list is sorted by these numbers and ends with
+        The first list has each create with the number of its fence. It is sorted by these numbers, and is cut after
         ``lost``. In this order, each create takes the lowest ticket that fits, so that as many creates as possible get
         a ticket.
         """
@@ -253,9 +253,10 @@ class Search:
     def _names_to_compare(self, lost: SentCreate) -> Steps[frozenset[str] | Unclear]:
         """Return the fields that identify a ticket: the marker, or else all fields that the account does not change.
 
-        To find these fields, tickets of answered creates (samples) are compared with the values that were sent. Up to
-        four samples are older than the lost create, so that they show the automations of the account at that time. The
-        latest sample shows whether another automation has started since.
+        To find these fields, tickets of answered creates (samples) are compared with the values that were sent. The
+        samples of ``lost`` were answered before it ended, so they show the automations of the account at that time. If
+        there are fewer than two, the latest samples of the client are used too. The latest sample of the client is
+        always used, because another automation may have started in the meantime.
         """
         samples: tuple[SentCreate, ...] = ()
         latest = self._own.samples[-1:]
@@ -318,8 +319,8 @@ class Search:
         belong to the create, unless the ticket has exactly the values of another lost create.
 
         If a ticket fits several equal creates, it usually does not matter which create gets the ticket. It does matter
-        if a lower number could not be read (``missing``) and only this create can have that number. Then that number
-        may be the ticket of this create, and ``ticket`` may belong to another create.
+        if a ticket with a lower number could not be read (``missing``), and only this create can have that number. Then
+        this create may have made the missing ticket, and ``ticket`` may belong to another create.
         """
         if lost.receipt is not None:
             return False
@@ -343,22 +344,22 @@ class Search:
         return number in self._own.sent_at or number in self._earlier
 
     def _unread(self, numbers: range) -> int:
-        """The number of tickets in a range that a look-up has to read. For a very long range, its length."""
+        """Return how many numbers of a range a look-up has to read. For a very long range, return its length."""
         if len(numbers) > 2 * _KEPT_NUMBERS + len(self._earlier):
             return len(numbers)
         return sum(number not in self._tickets and not self._is_taken(number) for number in numbers)
 
     def reads_for(self, lost: SentCreate) -> float:
-        """The number of reads that a look-up would make now, at most the number of reads that are left."""
+        """The number of reads that a look-up would make now, or the number of reads that are left, if that is lower."""
         end = self.fence(lost) or self._own.highest + 1
         return min(self.reads_left, self._unread(range((lost.above or 0) + 1, end)))
 
     def seconds_left(self, lost: SentCreate, now: float) -> float:
-        """The seconds until a create cannot be applied any more."""
+        """The seconds until the service can no longer apply a create."""
         return 0.0 if lost.ended_at is None else max(0.0, lost.ended_at + self._quiet - now)
 
     def _read(self, numbers: Sequence[int]) -> Steps[None]:
-        """Read tickets, each once. A number without a ticket is read again, because it may be assigned later."""
+        """Read tickets that were not read before. Missing tickets are read again, because they may be created later."""
         unread = [number for number in numbers if number not in self._tickets][: int(self.reads_left)]
         if unread:
             self.reads_left -= len(unread)
@@ -371,7 +372,7 @@ def _found(ticket: Ticket, name: str) -> Any:
 
 
 def _is_same(ticket: Ticket, name: str, sent: Any) -> bool:
-    """Whether a field has the value that was sent. A number may be returned as text, and an empty text as null."""
+    """Whether a field has the value that was sent. The service may change a number to text, and empty text to null."""
     found, empty = _found(ticket, name), (None, "")
     return str(found) == str(sent) or (found in empty and sent in empty)
 
@@ -381,12 +382,12 @@ def _has(ticket: Ticket, values: Mapping[str, Any], names: Iterable[str]) -> boo
 
 
 def _resembles(found: str, sent: str, is_title: bool) -> bool:
-    """Whether a text may be the text that was sent, after the account has cut, escaped, cleaned or extended it."""
+    """Whether ``found`` may be the text ``sent``, after the account has cut, escaped, cleaned or extended it."""
     if found == sent:
         return True
     import html  # imported here, because its table of names is large
 
-    other = "[^0-9a-z]+" if found.isascii() else r"[\W_]+"  # a service may store "?" for a letter outside ASCII
+    other = "[^0-9a-z]+" if found.isascii() else r"[\W_]+"  # the service may store "?" for a letter outside ASCII
     texts = (unicodedata.normalize("NFKC", re.sub("<[^<>]*>", " ", html.unescape(text))) for text in (found, sent))
     words, sent_words = (re.sub(other, " ", text.casefold()).strip() for text in texts)
     if not words or not sent_words:

@@ -32,12 +32,12 @@ from .serialize import SETTABLE
 
 T = TypeVar("T")
 
-# Readers of single values: strict about identifiers and most texts, lenient about everything else. cattrs calls each
-# reader with the value and the type of the attribute; the readers do not use the type.
+# Readers of single values. They are strict about identifiers and most texts, and lenient about everything else. cattrs
+# calls each reader with the value and the type of the attribute; the readers do not use the type.
 
 
 def _identifier(value: Any, _: Any = None) -> str:
-    """Return a number or GUID as text. The pages print numbers as text and as JSON numbers; "143.0" becomes "143"."""
+    """Return a number or GUID as text. The pages show numbers as text and as JSON numbers; "143.0" becomes "143"."""
     number = re.sub(r"^([0-9]+)\.0+$", r"\1", value.strip()) if isinstance(value, str) else _whole_number(value)
     text = "" if number is None else str(number)
     if not text:
@@ -46,7 +46,7 @@ def _identifier(value: Any, _: Any = None) -> str:
 
 
 def _optional_identifier(value: Any, _: Any = None) -> str | None:
-    """Return a number or GUID as text without blanks, and null or blank text as None."""
+    """Return a number or GUID as stripped text, and None for null or blank text."""
     return None if value is None or (isinstance(value, str) and not value.strip()) else _identifier(value)
 
 
@@ -109,7 +109,7 @@ def _json_list(value: Any) -> list[Any]:
 def _date(value: Any, zone: tzinfo = UTC) -> datetime | None:
     """Return ISO text as a date in ``zone``, and None for anything else.
 
-    Dates have no zone in the answers. The vendor's samples show that they are UTC.
+    The dates in the answers have no time zone. The vendor's samples show that these dates are in UTC.
     """
     try:
         parsed = datetime.fromisoformat(value)
@@ -139,8 +139,8 @@ _wire_names: dict[type[Any], set[str | None]] = {}
 def _register(cls: type[Any], *ignored: str, **attributes: Any) -> None:
     """Register how cattrs makes a record of this class.
 
-    ``attributes`` maps each attribute to its name in the JSON, or to an ``override``. Other attributes keep their
-    defaults. Values of the JSON that no attribute uses are stored in ``extra``, except for the ``ignored`` names.
+    ``attributes`` maps each attribute to its name in the JSON, or to an ``override`` of cattrs. Other attributes keep
+    their defaults. JSON values that no attribute uses are stored in ``extra``, unless their names are in ``ignored``.
     """
     attributes = {
         name: override(rename=given) if isinstance(given, str) else given for name, given in attributes.items()
@@ -183,7 +183,7 @@ _register(
     failed=override(rename="FailedIds", struct_hook=_identifiers),
 )
 _register(Permission, allowed="Allowed", scope_filters=override(rename="ScopeFilters", struct_hook=_unchanged))
-# The JSON has the fields of a ticket in a list. `parse_ticket` adds each field as a value with the prefix "Fields.".
+# The JSON lists the fields of a ticket. `parse_ticket` adds each field under its name with the prefix "Fields.".
 _loose_texts = {
     name: override(rename=f"Fields.{schema_name}", struct_hook=_lenient_text)
     for name, schema_name in {**SETTABLE, "key": "TicketKey", "requester": "RelatedRequester"}.items()

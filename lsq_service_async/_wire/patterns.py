@@ -1,7 +1,7 @@
-"""Searches a text for a regular expression of the account, in linear time. ``re`` cannot guarantee that.
+"""Searches a text for a regular expression of the account, in linear time. ``re`` cannot guarantee linear time.
 
-A pattern becomes a graph of states, and all states that are possible at a position are followed at the same time. So no
-pattern can block the event loop. With ``re``, a pattern with nested or many repetitions can block it.
+With ``re``, a pattern with many or nested repetitions can block the event loop. Here, a pattern becomes a graph of
+states, and all states that are possible at a position of the text are followed at the same time.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ class _UndecidableError(Exception):
 
 @attrs.define(eq=False)
 class _State:
-    """Consumes one character, which must pass ``test``. Without a ``test``, it consumes nothing.
+    """A state that consumes one character, which must pass ``test``. Without a ``test``, it consumes nothing.
 
-    If ``position`` is set, the state can be reached only at a position that it matches, such as the end of the text.
+    If ``position`` is set, the state can be reached only at a position that this pattern matches, such as the end of
+    the text.
     """
 
     following: list[_State]
@@ -43,7 +44,7 @@ class _State:
 
 
 def is_found(pattern: str, text: str) -> bool:
-    """Return whether a pattern occurs in a text. If that cannot be decided quickly, return True."""
+    """Return whether a pattern occurs in a text. If this cannot be decided quickly, return True."""
     try:
         if len(pattern) > _MAX_PATTERN:
             return True
@@ -81,7 +82,7 @@ class _Graph:
         return False
 
     def _closure(self, states: Iterable[_State], text: str, index: int) -> set[_State]:
-        """Return the states, and all others that are reached from them without consuming a character."""
+        """Return the states, and all other states that can be reached without consuming a character."""
         reached: set[_State] = set()
         waiting = list(states)
         while waiting:

@@ -1,8 +1,8 @@
-"""Converts an HTTP response to a record or an error. The body is examined first: a refusal can have status 200.
+"""Converts an HTTP response to a record or an error. The status alone is not enough: a refusal can have status 200.
 
 The status codes are documented on apidocs.leadsquared.com/create-tickets. No page shows the body of an error, so the
-field names and the text of the rate limit below are those of the vendor's other APIs. If a body has none of them, the
-status alone decides.
+field names and the text of the rate limit below are those of the vendor's other APIs. If a body has no such field and
+no such text, the status alone decides.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ from .serialize import finite, finite_int
 T = TypeVar("T")
 
 MAX_ERROR = 64 << 10
-"""The maximum number of bytes of an error that are used. A larger error is cut, because its status decides."""
+"""The maximum number of bytes of an error response. A larger one is cut, because the status is enough."""
 MAX_RECEIPT = 1 << 20
 MAX_ANSWER = 8 << 20
 """The maximum number of bytes in the answer to a read, or to a call that is not documented."""
 MAX_VALUES = 200_000
-"""The maximum number of commas and opening brackets in an answer, because decoding many values blocks all threads."""
+"""The maximum number of commas and opening brackets in an answer. Decoding more values would block all threads."""
 MAX_KEY = 8 << 10
-"""The maximum length of an API key in any encoding. Texts are redacted this far past the point at which they are
-cut."""
+"""The maximum length of an API key in any encoding. Before a text is cut, this many characters beyond the cut are
+redacted too, so that no part of a key is left."""
 
 _BY_STATUS = {400: BadRequestError, 401: AuthenticationError, 403: PermissionDeniedError, 404: NotFoundError}
 _TRANSIENT = {500, 502, 503, 504}
@@ -55,9 +55,9 @@ _TRANSIENT = {500, 502, 503, 504}
 # again on another connection. Over HTTP/2, the request is sent again on the same connection, because other calls use
 # this connection and httpx cannot remove it from the pool.
 _NOT_PROCESSED = {408, 421, 425}
-# The other registered 5xx statuses. The server cannot execute the request, or a proxy refuses the request (511).
+# The other registered 5xx statuses: the server cannot execute the request, or a proxy refuses it (511).
 _REFUSED = {501, 505, 506, 507, 508, 510, 511}
-# Names of error fields in lower case, the best first. They are used by the vendor, RFC 9457 and common frameworks.
+# Lower-case names of error fields, the most useful first. The vendor, RFC 9457 and common frameworks use them.
 _MESSAGES = ("reasonforfailure", "exceptionmessage", "message", "errormessage", "msg", "detail", "error_description",
              "error")  # fmt: skip
 _REASONS = (*_MESSAGES, "errors", "title")
@@ -84,7 +84,7 @@ def parse_response(
     """Return the record of an answer, or its error. ``headers`` has lower-case names.
 
     ``redact`` removes the API keys from a text. It is applied to every text in an error, before the text is cut.
-    Parsing a body larger than ``MAX_ERROR`` can take a second, but lets other threads run meanwhile.
+    Parsing a body larger than ``MAX_ERROR`` can take a second, but other threads can run meanwhile.
     """
     is_success = 200 <= status < 300
     answer = _Body.of(body, is_error=not is_success)
@@ -151,8 +151,7 @@ def _is_about(record: Any, ticket: str) -> bool:
 
 
 class TicketNumbers:
-    """The numbers of the last ``kept`` tickets that a client created. At 25 calls in 5 s, 10,000 creates take 33
-    min."""
+    """The numbers of the last tickets that a client created: at most ``kept``, by default those of 33 minutes."""
 
     def __init__(self, kept: int = 10_000) -> None:
         self._kept = kept
@@ -249,7 +248,7 @@ class _Body:
             if _ESCAPED_SURROGATE.search(text):
                 value = _without_surrogates(value)
         except Exception:  # including RecursionError and MemoryError
-            text = body[: MAX_ERROR + MAX_KEY].decode("utf-8-sig", errors="replace")  # decoding blocks all threads
+            text = body[: MAX_ERROR + MAX_KEY].decode("utf-8-sig", errors="replace")  # blocks all threads
             return cls(None, text, is_json=False, is_long=is_long)
         named, status = (value.get("ExceptionType"), value.get("Status")) if isinstance(value, dict) else (None, None)
         return cls(
@@ -262,7 +261,7 @@ class _Body:
         )
 
     def redacted(self, redact: Callable[[str], str]) -> _Body:
-        """Return the body without API keys. A long body is cut to 64 KiB or less, so that no part of a key is left."""
+        """Return the body without API keys. After that, a long body is cut to at most 64 KiB (see ``MAX_KEY``)."""
         text = redact(self.text[: MAX_ERROR + MAX_KEY])
         if self.is_long:
             return _Body(None, text[:-MAX_KEY][:MAX_ERROR], is_json=False, is_long=False)
@@ -290,8 +289,8 @@ class _Body:
         """Whether the exception type or the message is that of the rate limit."""
         if (self.exception_type or "").casefold() == _LIMIT_TYPE:
             return True
-        # The message of a receipt may contain the text of the rate limit. So an answer with status 200 is a refusal
-        # only if it is not JSON, reports a failure, is only a text, or has only fields of an error.
+        # The message of a receipt may contain the text of the rate limit. So an answer with a status below 400 is a
+        # refusal only if it is not JSON, reports a failure as its Status, is a JSON string, or has only error fields.
         only_error = isinstance(self.json, str) or (
             isinstance(self.json, dict) and _ERROR_FIELDS.issuperset(map(str.casefold, self.json))
         )
@@ -299,7 +298,7 @@ class _Body:
         return is_error and status not in _NOT_THE_LIMIT and self._limit_sentence() is not None
 
     def limit(self) -> tuple[int, int] | None:
-        """Return the number of calls and of seconds in the message of the rate limit."""
+        """Return the calls and the seconds in the message of the rate limit, or None."""
         sentence = self._limit_sentence()
         if sentence is None or not all(_COUNT.fullmatch(count) for count in sentence.group(1, 2)):
             return None
@@ -328,7 +327,7 @@ def _message_in(value: Any, names: tuple[str, ...], *, by_field: bool = False) -
 
 
 def _check_depth(value: Any) -> None:
-    """Raise ValueError for more than 64 levels."""
+    """Raise ValueError for JSON with more than 64 levels."""
     level = [value]
     for _ in range(_MAX_DEPTH + 1):  # not recursive, because Python limits the depth of recursion
         parents = [parent for parent in level if isinstance(parent, dict | list)]
@@ -339,9 +338,9 @@ def _check_depth(value: Any) -> None:
 
 
 def _without_surrogates(value: Any) -> Any:
-    """Replace lone surrogates, which files and databases reject. They remain when a text is cut inside an emoji."""
+    """Replace lone surrogates, which files and databases reject. A text that was cut inside an emoji ends with one."""
     if isinstance(value, str):
-        # In parts, because each replacement blocks all threads.
+        # Other threads can run between the parts.
         parts = (value[start : start + MAX_ERROR] for start in range(0, len(value), MAX_ERROR))
         return "".join(_SURROGATE.sub("\ufffd", part) for part in parts)
     if isinstance(value, list):

@@ -27,7 +27,7 @@ SETTABLE: Final = {
     "due_date": "DueDate",
     "agent_id": "RelatedAgentId",
 }
-"""The schema name of each attribute that a caller can set, in the order in which they are sent."""
+"""The schema names of the attributes that a caller can set, in the order in which the fields are sent."""
 
 LEAD_FIELDS: Final = {"lead_email": "LeadDetail.EmailAddress", "lead_phone": "LeadDetail.Phone"}
 """The schema names of the attributes that name the lead of a new ticket by e-mail address or phone number."""
@@ -83,7 +83,7 @@ def update_dto(number: str, update: TicketUpdate) -> dict[str, Any]:
 def field_values(ticket: NewTicket | TicketUpdate, marker: str | None = None) -> dict[str, Any]:
     """Return the fields that the caller gave: a mapping from schema names to the values that are sent.
 
-    ``marker`` is the field that the client sets, so the caller must not give it.
+    ``marker`` is a field that the client itself sets, so the caller must not set it.
     """
     if not isinstance(ticket.fields, Mapping):
         raise InvalidRequestError(f"fields must map schema names to values, not be a {type(ticket.fields).__name__}")
@@ -146,7 +146,7 @@ def ticket_ref(ticket: TicketRef) -> str:
     if isinstance(text, UUID) or (isinstance(text, int) and not isinstance(text, bool) and 0 < text < 10**18):
         text = str(text)
     text = number_of(text) if isinstance(text, str) else text
-    # Quoting would not be enough: even a quoted ".." leaves the path of the tenant.
+    # Percent-encoding would not be enough: even an encoded ".." leaves the path of the account.
     if not isinstance(text, str) or not re.fullmatch(r"[A-Za-z0-9-]{1,64}", text):
         what = "by its number ('143'), key ('#143') or GUID"
         raise InvalidRequestError(f"a ticket must be given {what}, not {shown(text)}")

@@ -17,7 +17,9 @@ def problems_of(
     sub_types: Collection[SubType],
     marker: str | None = None,
 ) -> list[Problem]:
-    """Return all problems in the order of the account's fields. Only problems of the rule "invalid" may quote a value.
+    """Return a missing lead, then the problems of each field in the account's order, then an unknown SubType.
+
+    Only the messages of the rule "invalid" may quote a value of the ticket.
 
     ``marker`` is the field that the client adds to a create.
     """
