@@ -1,6 +1,6 @@
-"""A stand-in for the service on this machine. It keeps tickets, enforces the rate limit, and can inject faults.
+"""A stand-in for the service on this machine. It stores tickets, enforces the rate limit, and can inject faults.
 
-    emulator.py   `Emulator` counts, records and answers each call; `serve` runs one for the command line
+    emulator.py   `Emulator` counts, records and answers each call; `serve` runs an emulator for the command line
     calls.py      one call: its request and response, its fault, and its entry in the log
     facts.py      behavior that differs between accounts, such as gaps between ticket numbers
     server.py     serves the emulator on a loopback socket
@@ -8,7 +8,7 @@
     faults.py     the faults that a test can add, the queue of faults, and faults as JSON
     routes.py     the Starlette application: the path, checks, changes and response of every operation
     store.py      tickets, conversations and leads
-    files.py      keeps tickets in a SQLite file, and loads tickets from a JSONL file
+    files.py      stores tickets in a SQLite file, and creates tickets from a JSONL file
     payloads.py   checks JSON bodies against the vendor's pages; the documented texts of statuses
     multipart.py  reads bodies of any size in constant memory
     control.py    the web page, and the routes under /__emulator/ that show and control an emulator

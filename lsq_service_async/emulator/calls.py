@@ -19,13 +19,13 @@ HANG_UP = "lsq_service_async.emulator.hang_up"
 """The key in ``scope["state"]`` of the function that closes the connection: ``(reset: bool) -> None``."""
 
 CONTENT_KEPT = 4 << 20
-"""The size in bytes of the largest request whose files are kept, so that the page can show them."""
+"""The contents of files are stored, for the page, only if the request has at most this many bytes."""
 
 TEXT_KEPT = 16 << 10
-"""The most bytes that the log keeps of the JSON of a request, and of the body of a response."""
+"""The log stores at most this many bytes of a request's JSON, and the same of a response's body."""
 
 RECENT = 1000
-"""The number of recent calls that the page shows, and whose JSON and responses are kept."""
+"""The log stores the JSON and the response of this many recent calls. The page shows no older calls."""
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Exchange:
     _body: Body | None = None
 
     async def read(self, *, at_most: float = math.inf, bytes_per_second: float = math.inf) -> None:
-        """Read the whole body, or stop once ``at_most`` bytes have arrived."""
+        """Read the whole body, or stop when ``at_most`` bytes have arrived."""
         if self._reader is None:
             headers = self.request.headers
             length = headers.get("content-length", "")
@@ -71,7 +71,7 @@ class Exchange:
         return await self._answer(self._body)
 
     def apply_later(self, seconds: float) -> None:
-        """Carry the call out after ``seconds``, even if its connection is closed by then."""
+        """Carry the call out after ``seconds``, even if the connection is closed by then."""
 
         async def apply() -> None:
             await self.pause(seconds)
@@ -80,7 +80,7 @@ class Exchange:
         self._start(apply())
 
     async def send(self, response: Response, *, at_most: int | None = None) -> None:
-        """Send the response. With ``at_most``, send its headers and only that many bytes of its body."""
+        """Send the response. With ``at_most``, send the headers and only the first ``at_most`` bytes of the body."""
         await self._delay()
         body = b"" if response.status_code in (204, 304) else bytes(response.body)  # these statuses have no body
         self._record(status=response.status_code, answer=body[:TEXT_KEPT].decode("utf-8", "replace"))
@@ -89,7 +89,7 @@ class Exchange:
         await self._send({"type": "http.response.body", "body": body[:at_most], "more_body": at_most is not None})
 
     async def drop(self, *, reset: bool = True) -> None:
-        """Close the connection, with a reset or gracefully. Without a socket, raise ConnectionResetError instead."""
+        """Close the connection, with a TCP reset or gracefully. Without a socket, raise ConnectionResetError."""
         hang_up = self.request.scope.get("state", {}).get(HANG_UP)
         if hang_up is None:
             raise ConnectionResetError("the emulator dropped the connection")
@@ -116,7 +116,7 @@ class Fault:
         return self.method in (None, method) and self.path in path
 
     async def play(self, exchange: Exchange) -> None:
-        """Carry out one exchange. By default, the call is read, applied and answered; subclasses override this."""
+        """Carry out one exchange. By default, read, apply and answer the call. Subclasses override this method."""
         await exchange.send(await exchange.apply())
 
 
@@ -126,10 +126,10 @@ class Call:
 
     ``time``: when the request arrived, on the emulator's clock. ``refused``: whether the rate limit refused the call;
     False for a 429 that a fault sent. ``status``: the status of the response, or None if no response was sent yet.
-    ``size``, ``sha256`` and ``files`` describe the body; they are None, None and empty until the whole body is read.
-    ``applied``: whether the call changed the store. ``seconds``: the time from the arrival to the end of the response.
-    ``text`` and ``answer``: the JSON of the request and the body of the response, up to 16 KiB each. Both are kept for
-    the last 1,000 calls only, and are None for older calls.
+    ``size``, ``sha256`` and ``files`` describe the body. Until the whole body is read, ``size`` and ``sha256`` are
+    None, and ``files`` is empty. ``applied``: whether the call changed the store. ``seconds``: the time from the
+    arrival to the end of the response. ``text`` is the JSON of the request, and ``answer`` the body of the response:
+    the first 16 KiB of each. Both are None for all calls except the last 1,000.
     """
 
     method: str
@@ -150,7 +150,7 @@ class Call:
 class CallLog:
     """The log of calls, by their number.
 
-    If there are more than ``keep`` calls and files together, the oldest calls are dropped.
+    If the number of calls plus the number of their files is more than ``keep``, the oldest calls are dropped.
     """
 
     def __init__(self, keep: int) -> None:
@@ -161,7 +161,7 @@ class CallLog:
         self.refused: int = 0
 
     def clear(self) -> None:
-        """Forget all calls. The numbering continues, because some of the forgotten calls may not have ended yet."""
+        """Remove all calls. No number is used again, because a removed call may not have ended yet."""
         self.kept.clear()
         self.total = self.refused = self._files = 0
 
@@ -177,7 +177,7 @@ class CallLog:
         return number
 
     def change(self, number: int, **changes: Any) -> None:
-        """Replace attributes of a call, unless the call was dropped."""
+        """Change attributes of a call, unless the call was dropped."""
         if call := self.kept.get(number):
             self.kept[number] = replace(call, **changes)
             self._files += len(self.kept[number].files) - len(call.files)

@@ -1,7 +1,7 @@
 """The page at ``/`` and the routes under ``/__emulator/``, which show and control an emulator over HTTP.
 
-Requests for the page and these routes need no keys, do not count against the rate limit, and are not recorded. Web
-pages of other origins cannot send such requests.
+Requests for the page and for these routes need no keys, do not count against the rate limit, and are not recorded. Web
+pages of other origins can neither read the responses nor change anything.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from .window import Window, WindowKind, free_slots, kind_of
 CONTROL = "/__emulator"
 """Requests for the page at ``/`` and for paths with this prefix are not calls of the service."""
 
-_MOST_REQUESTS = 200  # the most requests in one event
+_MOST_REQUESTS = 200  # an event contains at most this many requests
 
 IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 """Content types that the page shows as images. SVG is missing, because an SVG may contain scripts."""
@@ -90,7 +90,7 @@ class Control:
         return Starlette(routes=routes, exception_handlers={HTTPException: _refuse, ValueError: _refuse})
 
     async def list_requests(self, request: Request) -> Response:
-        """Return the last ``limit`` of the requests whose number is above ``after``, in the order of arrival."""
+        """Of the last ``limit`` requests, return those whose number is above ``after``, in the order of arrival."""
         after, limit = _count(request, "after", -1), _count(request, "limit", 100)
         last = list(islice(reversed(self.log.kept.items()), limit))
         listed = [_call_json(number, call) for number, call in reversed(last) if number > after]
@@ -143,11 +143,12 @@ class Control:
     async def show_file(self, request: Request) -> Response:
         """Return the content of a file, by its SHA-256.
 
-        If ``type`` is an image type, the file is sent as this type; otherwise as bytes that browsers do not run.
+        If ``type`` is an image type, the response has this content type. Otherwise it has a type that browsers do not
+        run.
         """
         content = self.store.contents.get(request.path_params["sha256"])
         if content is None:
-            raise HTTPException(404, "This file is not kept: only the last small files are, up to 16 MiB in total.")
+            raise HTTPException(404, "This file is not kept. Only the last small files are kept, up to 16 MiB.")
         wanted = request.query_params.get("type", "")
         headers = {"content-security-policy": "default-src 'none'; sandbox", "x-content-type-options": "nosniff"}
         return Response(content, headers=headers, media_type=wanted if wanted in IMAGES else "application/octet-stream")
@@ -174,7 +175,7 @@ class Control:
         return JSONResponse(self._counts())
 
     async def stream_events(self, request: Request) -> Response:
-        """Stream server-sent events. Each has the state, and up to 200 requests that are new or have changed."""
+        """Stream server-sent events. Each event has the state, and up to 200 requests that are new or have changed."""
         return StreamingResponse(self._events(), media_type="text/event-stream", headers={"cache-control": "no-store"})
 
     async def _events(self) -> AsyncIterator[str]:
@@ -240,7 +241,7 @@ async def _page(request: Request) -> Response:
 
 @cache
 def _page_and_policy() -> tuple[str, str]:
-    """Return the page, and a content security policy: browsers run only the script and the style of the page."""
+    """Return the page, and a content security policy that allows only the script and the style of the page."""
     html = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     allowed = {"script-src": "script", "style-src": "style"}
     rules = {"default-src": "'none'", "connect-src": "'self'", "img-src": "'self' data:", "frame-ancestors": "'none'"}
@@ -255,7 +256,7 @@ async def _openapi(request: Request) -> Response:
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
-    """Answer an error with its reason. Suggest the most similar route, or the methods that the route accepts."""
+    """Answer an error with its reason. Name the most similar route, or the methods that the route accepts."""
     status, text = (error.status_code, error.detail) if isinstance(error, HTTPException) else (400, str(error))
     if text == "Not Found":  # no route has this path
         routes = [route.path for route in request.app.routes if route.path != "/"]

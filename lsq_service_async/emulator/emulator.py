@@ -27,11 +27,11 @@ from .store import CONVERSATION_TYPES, ConversationType, StoredConversation, Sto
 from .window import Window, WindowKind, create_window
 
 PATH_KEPT = 1000
-"""The most characters of a path that a recorded call keeps."""
+"""The log stores at most this many characters of the path of a call."""
 
 
 class Settings(TypedDict):
-    """Keyword arguments for a Config with which a client calls the emulator."""
+    """Keyword arguments for the Config of a client that calls the emulator."""
 
     access_key: str
     secret_key: str
@@ -47,29 +47,30 @@ class Emulator:
         async with Emulator() as emulator:
             ServiceClient(Config(**emulator.settings))
 
-    A closed emulator can be called in process: ``httpx.ASGITransport(app=emulator.app)``. An emulator keeps its tickets
-    when it is closed, and can be opened again.
+    Without a socket, call a closed emulator in the same process: ``httpx.ASGITransport(app=emulator.app)``. An emulator
+    that was closed still has its tickets, and can be opened again.
 
     ``rate_limit``: calls and seconds. ``window``: how calls are counted. It is "sliding", "fixed", "bucket" or
     "estimate" (`lsq_service_async.emulator.window` describes them), a `Window` with its own calls and seconds, or None
-    for no limit. ``refused_count``: whether refused calls count too; some windows ignore this. ``leads_rate_limit``:
-    the rate limit for look-ups of leads. Look-ups of leads are counted separately, by a window of the same kind
-    (sliding if you pass a `Window`).
+    for no limit. ``refused_count``: whether refused calls count, too. Some windows ignore this argument.
+    ``leads_rate_limit``: the rate limit for look-ups of leads. Look-ups of leads are counted separately, by a window of
+    the same kind, or by a sliding window if you pass a `Window`.
 
     ``jitter``: each call waits up to this many seconds before it is counted, and again before its response is sent.
-    ``port``: 0 takes a free port. ``clock``, ``sleep`` and ``random`` replace the clock, the waits and the random
+    ``port``: 0 means any free port. ``clock``, ``sleep`` and ``random`` replace the clock, the waits and the random
     numbers. ``store``: a `TicketStore`. Pass a store to share tickets with another emulator, or to set the number of
     the first ticket.
 
-    ``admin``: if False, trash, field metadata and sub-types are answered with a 403, which no page documents.
-    ``enforce_mandatory``: whether a new ticket without a mandatory field is refused with a 400. ``metadata_offset``:
-    the meaning of Offset in a request for field metadata. The vendor's page contradicts itself, so there is a choice:
-    the number of records before the page ("from_zero"), the position of the first record of the page ("from_one"), or
-    the number of the page ("page").
+    ``admin``: if False, requests that trash tickets, or read field metadata or sub-types, get a 403. The vendor does
+    not document this 403. ``enforce_mandatory``: whether a new ticket that lacks a mandatory field is refused with a
+    400. ``metadata_offset``: the meaning of Offset in a request for field metadata. Offset is the number of fields
+    before the first returned field ("from_zero"), the position of that field, counted from 1 ("from_one"), or the
+    number of the page of results, counted from 1 ("page"). The vendor's documentation contradicts itself on this point.
 
-    ``facts``: facts about one account, as a `Facts` object, a mapping, or the path of a JSON file. Their ``window``,
-    ``rate_limit`` and ``metadata_offset`` replace the arguments of the same names. ``keep``: ``calls`` keeps at most
-    this many calls and files together. ``on_call``: a function that is called with each `Call` when the call has ended.
+    ``facts``: facts about one account, as a `Facts` object, a mapping, or the path of a JSON file. If the facts have a
+    ``window``, a ``rate_limit`` or a ``metadata_offset``, it replaces the argument of the same name. ``keep``: if
+    ``calls`` would have more than ``keep`` calls and files in total, the oldest calls are dropped. ``on_call``: a
+    function that is called with each `Call` when the call has ended.
     """
 
     def __init__(
@@ -162,7 +163,7 @@ class Emulator:
 
     @property
     def calls(self) -> tuple[Call, ...]:
-        """The requests so far, in the order of arrival. If there are more than ``keep``, the oldest are dropped."""
+        """The calls so far, in the order of arrival. If there are too many for ``keep``, the oldest are dropped."""
         return tuple(self._log.kept.values())
 
     @property
@@ -173,11 +174,11 @@ class Emulator:
     def set_limit(self, rate_limit: tuple[int, float], window: WindowKind | Window | None = "sliding") -> None:
         """Count calls against this limit from now on.
 
-        Earlier calls do not count, unless you pass a `Window` that has already counted them. The rate limit for
-        look-ups of leads stays the same.
+        Earlier calls do not count, unless you pass a `Window` that has already counted them. Look-ups of leads have the
+        same rate limit as before, but they are counted by a window of the new kind.
         """
         self.window = create_window(window, rate_limit, refused_count=self._refused_count)
-        # A `Window` instance counts the calls of one API only. If it is passed, look-ups of leads get a sliding window.
+        # A `Window` that you pass counts the calls of one API only, so look-ups of leads get a sliding window.
         kind = window if window is None or isinstance(window, str) else "sliding"
         self._leads_window = create_window(kind, self._leads_rate_limit, refused_count=self._refused_count)
 
@@ -185,8 +186,8 @@ class Emulator:
         """Delete all tickets, calls and pending faults. Earlier calls no longer count against the limit.
 
         A `Window` class that you wrote still counts earlier calls, unless it has a method ``clear``. Ticket numbers are
-        not used again, because a client raises OutcomeUnknownError if a create returns the number of an earlier ticket
-        of this client.
+        not used again, because a create raises OutcomeUnknownError if it gets the number of a ticket that the same
+        client created before.
         """
         for task in self._late:
             task.cancel()
@@ -209,7 +210,7 @@ class Emulator:
         request = Request(scope, receive)
         method, path = request.method, scope["path"]
         window = self._leads_window if path.startswith(MARKETING) else self.window
-        # Count the call even if a fault applies to it. A refused call uses up no fault.
+        # Count the call even if a fault applies to it. A refused call does not use up a fault.
         now = self._clock()
         refused = not window.allows(now)
         fault = RateLimited() if refused else self.faults.take(method, path)
@@ -284,7 +285,7 @@ class Emulator:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close all connections and free the port at once. Closing a closed emulator does nothing.
+        """Close all connections immediately, and free the port. Closing a closed emulator does nothing.
 
         If the caller is cancelled, closing continues. A second call of ``aclose`` waits until closing is complete.
         """
@@ -305,10 +306,10 @@ def serve(
     on_call: Callable[[Call], object] | None = None,
     **options: Any,
 ) -> None:
-    """Serve an emulator until Ctrl-C. Print its settings with ``say``, as environment variables to paste into a shell.
+    """Serve an emulator until Ctrl-C is pressed. Pass its settings to ``say``, as ``export`` commands for a shell.
 
-    ``on_call`` is called with each `Call` when it has ended. ``options``: further arguments of `Emulator`. ValueError
-    if the host is not a loopback address; OSError if the port is taken.
+    ``on_call`` is called with each `Call` when the call has ended. ``options``: further arguments of `Emulator`. Raises
+    ValueError if the host is not a loopback address, and OSError if the port is in use.
     """
     emulator = Emulator(host=host, port=port, on_call=on_call, **options)
 

@@ -1,4 +1,4 @@
-"""Facts that differ between accounts. `lsq-service doctor --learn` finds those of a real account; tests invent them."""
+"""Facts that differ between accounts. `lsq-service doctor --learn` finds facts of an account; tests invent facts."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .window import WindowKind
 OffsetReading = Literal["from_zero", "from_one", "page"]
 """The meaning of Offset in a request for field metadata.
 
-It is the number of records before the page, the position of the first record of the page, or the number of the page,
-counted from 1. The vendor's sample sends 0, but the vendor's text says that 1 returns the records 1 to 25. With all
-three meanings, 0 returns the first page.
+"from_zero": the number of fields before the first returned field. "from_one": the position of the first returned field,
+counted from 1. "page": the number of the page of results, counted from 1. The vendor's sample sends 0, but the vendor's
+text says that 1 returns the records 1 to 25. With each of the meanings, 0 returns the first page.
 """
 
 _GOLDEN = (math.sqrt(5) - 1) / 2
@@ -28,19 +28,19 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 class Facts:
     """Facts about one account.
 
-    ``ids_in_urls``: the forms of a ticket's id that URLs accept, "number" and "guid". ``unknown_ticket``: the
-    ``status`` and ``body`` of the response for a ticket that does not exist.
+    ``ids_in_urls``: the ids of a ticket that URLs accept: "number", "guid" or both. ``unknown_ticket``: the ``status``
+    and ``body`` of the response for a ticket that does not exist.
 
     ``gaps``: the share of ticket numbers that are skipped. ``numbers_ascend``: if False, each group of ten numbers is
-    assigned in random order. ``others``: the share of tickets that are created by other users. They are created just
-    before one of our tickets. ``neighbours_readable``: if False, the user of the keys cannot read the tickets of other
+    assigned in random order. ``others``: the share of tickets that other users create. Each is created just before a
+    ticket of the client. ``neighbours_readable``: if False, the user of the keys cannot read the tickets of other
     users. ``unreadable``: the share of all tickets that this user cannot read. ``unreadable_status``: the status of the
-    response for such a ticket. ``rewrites``: fields that an automation of the account changes right after a create,
-    with their new values. In a value, ``{value}`` is replaced by the value that the client sent, and ``{number}`` by
-    the ticket's number.
+    response for a ticket that the user cannot read. ``rewrites``: fields that an automation of the account changes
+    right after a create, with their new values. In a value, ``{value}`` is replaced by the value that the client sent,
+    and ``{number}`` by the ticket's number.
 
     ``metadata_offset``, ``fields`` and ``marker_field`` describe the field metadata. ``metadata_offset``, ``window``
-    and ``rate_limit`` replace the arguments of the emulator with these names.
+    and ``rate_limit`` replace the arguments of `Emulator` that have the same names.
     """
 
     ids_in_urls: Sequence[str] = ("number", "guid")
@@ -87,13 +87,13 @@ class Facts:
         return ("number" if name.isdigit() else "guid") in self.ids_in_urls
 
     def can_read(self, ticket: StoredTicket) -> bool:
-        """Whether the user of the keys can read the ticket. The unreadable numbers are fixed, and are spread evenly."""
+        """Whether the user of the keys can read the ticket. The same numbers are always unreadable."""
         if self.unreadable and int(ticket.number) * _GOLDEN % 1 < self.unreadable:
             return False
         return self.neighbours_readable or not ticket.by_others
 
     def next_numbers(self, first: int, random: randomness.Random) -> list[int]:
-        """Return the next ticket numbers; the last one of the list is assigned first.
+        """Return the next ticket numbers. They are assigned from the end of the list to its start.
 
         ``first`` is the lowest free number.
         """
@@ -106,12 +106,12 @@ class Facts:
         return numbers
 
     def add_others(self, store: TicketStore, random: randomness.Random) -> None:
-        """Create the tickets that other users create before our next one."""
+        """Create the tickets that other users create before the next ticket of the client."""
         while random.random() < self.others:
             store.create("other-lead", {"Title": "Ticket of another user", "Status": "Open"}, by_others=True)
 
     def rewrite(self, ticket: StoredTicket) -> dict[str, Value]:
-        """Return the fields that automation changes, with their new values."""
+        """Return the fields of a new ticket that the automation changes, with their new values."""
         changes = dict(self.rewrites or {})
         for name, value in changes.items():
             if isinstance(value, str):
@@ -166,4 +166,4 @@ _RULES: dict[str, tuple[str, Callable[[Any], object]]] = {
         lambda value: isinstance(value, list | tuple) and [*map(type, value)] in ([int, int], [int, float]),
     ),
 }
-"""The valid values of each fact: in words, and as a check. A mistake in a file is found when the emulator starts."""
+"""For each fact, a description of the valid values, and a function that checks a value."""

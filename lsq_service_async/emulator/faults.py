@@ -5,7 +5,7 @@ second POST is slow::
 
     emulator.faults.add(Status(500, method="POST"), Latency(2.0, method="POST"))
 
-As JSON, a fault is an object such as ``{"fault": "Status", "status": 500, "times": 2}``. To write another fault,
+As JSON, a fault is an object such as ``{"fault": "Status", "status": 500, "times": 2}``. To write your own fault,
 subclass `Fault` as a frozen dataclass and override ``play``.
 """
 
@@ -30,12 +30,12 @@ MAXIMUM = 10**9
 
 @dataclass(frozen=True)
 class Serve(Fault):
-    """No fault: serve the call normally. Put it into the queue to let calls pass before the next fault."""
+    """No fault: serve the call normally. Put `Serve` into the queue to let calls pass before the next fault."""
 
 
 @dataclass(frozen=True)
 class Latency(Fault):
-    """Apply the call at once, and answer it ``seconds`` later."""
+    """Apply the call immediately, and answer it ``seconds`` later."""
 
     seconds: float
 
@@ -77,7 +77,8 @@ class RateLimited(Fault):
 class DropConnection(Fault):
     """Close the connection before or after reading the body, without applying or answering the call.
 
-    With ``reset=False`` the connection is closed gracefully. The operating system still resets it if bytes are unread.
+    With ``reset=False``, the connection is closed gracefully. Even then, the operating system resets a connection that
+    has unread bytes.
     """
 
     when: Literal["before_body", "after_body"] = "before_body"
@@ -115,7 +116,7 @@ class AppliedLater(Fault):
 
 @dataclass(frozen=True)
 class BadJson(Fault):
-    """Answer with a 200 whose body is this text, sent as JSON. With ``applied=False``, the call is not applied."""
+    """Answer with a 200 whose JSON body is this text. With ``applied=False``, the call is not applied."""
 
     text: str = '{"Status": "Succ'
     applied: bool = True
@@ -150,7 +151,7 @@ class SlowRead(Fault):
 
 @dataclass(frozen=True)
 class StopReading(Fault):
-    """Read ``after_bytes`` of the body, then stop: do not read, do not answer, and keep the connection open."""
+    """Read ``after_bytes`` of the body. Then do not read the rest, do not answer, and leave the connection open."""
 
     after_bytes: int = 0
 
@@ -175,7 +176,7 @@ class EarlyStatus(Fault):
     """Answer before reading the body, as a gateway does if the body is too large.
 
     With ``close=True``, the connection is closed after the response, and the client may see a reset instead of the
-    response. With ``close=False``, the rest of the body is received and discarded.
+    response. With ``close=False``, the body is received and discarded.
     """
 
     status: int
@@ -196,7 +197,7 @@ def _text_response(status: int, text: str | None, headers: Mapping[str, str]) ->
 class FaultScript:
     """A queue of faults. Each call takes the first fault that applies to it.
 
-    ``pending``: the faults that still apply to later calls, with the remaining ``times``.
+    ``pending``: the faults that are left for later calls, each with its remaining ``times``.
     """
 
     pending: tuple[Fault, ...] = ()
@@ -210,7 +211,7 @@ class FaultScript:
         self.pending = ()
 
     def take(self, method: str, path: str) -> Fault:
-        """Return the fault for this call, and count it as used once. Return `Serve` if no fault applies."""
+        """Return the fault for this call, and reduce its ``times`` by 1. Return `Serve` if no fault applies."""
         for index, fault in enumerate(self.pending):
             if fault.hits(method, path):
                 rest = (replace(fault, times=fault.times - 1),) if fault.times > 1 else ()
@@ -279,7 +280,7 @@ def _fits(value: object, schema: Mapping[str, Any]) -> bool:
 
 
 def check(given: object, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the object if it matches the schema. Otherwise, the ValueError names the first attribute that is wrong."""
+    """Return the object if it matches the schema. Otherwise, raise a ValueError that names the mistake."""
     title, properties = schema["title"], schema["properties"]
     if not isinstance(given, dict):
         raise ValueError(f"{title} must be an object with {', '.join(properties)}; not {given!r:.100}")
@@ -306,7 +307,7 @@ def fault_from_json(given: object) -> Fault:
         )
     attributes = {key: value for key, value in check(given, FAULT_SCHEMAS[name]).items() if key != "fault"}
     fault = _KINDS[name](**attributes)
-    # Reject headers and statuses that no server can send. Otherwise they would fail only when the fault is played.
+    # Reject headers and statuses that a server cannot send. Otherwise, the fault would fail only when it is played.
     headers = {"retry-after": str(attributes.get("retry_after", "")), **attributes.get("headers", {})}
     if not all(_NAME.fullmatch(key) and re.fullmatch(r"([!-~]([ -~]*[!-~])?)?", headers[key]) for key in headers):
         text = "a header name needs letters, digits and hyphens; its value printable ASCII, without spaces around it"

@@ -1,4 +1,4 @@
-"""Tickets in files: a SQLite file that keeps them after the emulator ends, and a JSONL file to load them from."""
+"""Stores tickets in a SQLite file, and creates tickets from a JSONL file."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _SCHEMA = (
 )
 
 _FIELDS, _IDENTITY, _OTHER_COLUMNS = (load_data("seed")[names] for names in ("fields", "identity", "others"))
-"""The names in a line of a seed file: fields, ids of the ticket and its lead, and other columns of a bulk run."""
+"""The names in a seed file: of fields, of the ids of tickets and leads, and of other columns of a bulk run."""
 
 
 class TicketFile(TicketStore):
-    """A store that keeps tickets, leads and numbering in a SQLite file. They survive even if the process is killed.
+    """A store that saves each change of its tickets in a SQLite file. No change is lost if the process is killed.
 
-    A new file can be read by this user only. ValueError if the file is not a file of an emulator, if another user owns
-    it or can write to it, or if another emulator uses it. OSError if the path is a folder or a symbolic link, or cannot
-    be opened.
+    A new file can be read by this user only. Raises ValueError if the file is not a file of an emulator, if another
+    user owns it or can write to it, or if another emulator uses it. Raises OSError if the path is a folder or a
+    symbolic link, or cannot be opened.
     """
 
     def __init__(self, path: str | os.PathLike[str], **options: Any) -> None:
@@ -47,7 +47,7 @@ class TicketFile(TicketStore):
         is_foreign = hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o022)
         if is_foreign or not stat.S_ISREG(status.st_mode):
             raise ValueError(f"{os.fspath(path)} must be a regular file, owned by this user and writable by no other")
-        # With synchronous = OFF, commits do not wait for the disk: they survive the end of the process, but no power
+        # With synchronous = OFF, commits do not wait for the disk: they survive the end of the process, but not a power
         # failure.
         self._file = sqlite3.connect(path, timeout=0, isolation_level=None)
         try:

@@ -1,4 +1,4 @@
-"""Reads a request body of any size in constant memory. JSON is kept in memory; files are hashed as they arrive."""
+"""Reads a request body of any size in constant memory: JSON up to 1 MiB is stored, and files are only hashed."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Body:
     """A whole request body.
 
     ``text`` is the JSON: the body itself, or the part ``ticketDTO`` of a form (None if that part is missing).
-    ``problem`` is the reason why the body does not match the specification, or None. ``contents`` has the bytes of the
-    files that were kept, by their SHA-256.
+    ``problem`` is the reason why the body does not match the vendor's specification, or None. ``contents`` has the
+    contents of the files that are stored, by their SHA-256.
     """
 
     media_type: str
@@ -49,7 +49,7 @@ class Body:
 
 @dataclass
 class _Part:
-    """A JSON body, or a part of a form. JSON is kept. A file is hashed, and is kept only with ``keep``."""
+    """A JSON body, or a part of a form. JSON is stored. A file is hashed, and is stored only with ``keep``."""
 
     keep: bool = False
     file_name: str | None = None
@@ -74,8 +74,8 @@ class BodyReader:
 
     The first error becomes the ``problem`` of the body. After an error, bytes are only counted and hashed.
 
-    A form has the parts ``ticketDTO`` (one text) and ``files`` (any number); no other part is documented. With
-    ``keep``, the contents of files are kept.
+    A form has one part ``ticketDTO`` (a text) and any number of parts ``files``. The vendor documents no other part.
+    With ``keep``, the contents of files are stored.
     """
 
     def __init__(self, content_type: str, *, keep: bool = False) -> None:

@@ -1,8 +1,8 @@
 """Checks of JSON requests against the vendor's pages, and the documented texts of statuses.
 
 A request that does not match its page is answered with a 400 that contains the reason. Every page has the same table of
-status texts, for example https://apidocs.leadsquared.com/create-tickets/. That a response has this text as its whole
-body is an inference.
+status texts, for example https://apidocs.leadsquared.com/create-tickets/. It is an inference that the body of a
+response is this text and nothing else.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TEXTS = {known.value: known.phrase for known in HTTPStatus} | {
 """The text of each status: the vendor's text, or else the standard phrase of HTTP."""
 
 Rule = tuple[str, Callable[[Any], object]]
-"""What an attribute must be: in words, and as a check of its value. The value of a missing attribute is None."""
+"""A description of an attribute's valid values, and a check of a value. A missing attribute is checked as None."""
 
 TEXT: Rule = ("a non-empty string", lambda value: isinstance(value, str) and value != "")
 TEXT_OR_NULL: Rule = ("a non-empty string or null", lambda value: value is None or TEXT[1](value))
@@ -82,7 +82,7 @@ def read_json(body: Body, *media_types: str, **rules: Rule) -> dict[str, Any]:
 
 
 def read_ticket(body: Body, number: str | None = None) -> tuple[str | None, dict[str, Value]]:
-    """Return the LeadId and the fields of a ticket, in order.
+    """Return the LeadId of a ticket, and the fields in the order of the request.
 
     A new ticket is JSON or a form, and its Id is null. An update is always a form, and its Id is the ``number`` of the
     ticket.

@@ -60,7 +60,7 @@ _FIELDS = load_data("fields")
 def _account_fields(facts: Facts) -> list[dict[str, Any]]:
     """Return the field metadata of an account.
 
-    These are the fields of ``facts``, or else the invented fields, and the marker field.
+    These are the fields of ``facts``, or the invented fields if it has no fields. A missing marker field is added.
     """
     template, marker = _FIELDS["template"], facts.marker_field
     fields = [*(facts.fields or _FIELDS["fields"])]
@@ -122,7 +122,7 @@ class Operations:
             Route(f"{marketing}/RetrieveLeadByPhoneNumber", self.find_lead_by_phone),
         ]
         for operation in operations:
-            # Starlette adds HEAD to every GET route, but the service documents no HEAD.
+            # Starlette adds HEAD to every GET route, but the vendor documents no HEAD request.
             operation.methods = (operation.methods or set()) - {"HEAD"}
         unknown = Mount("", PlainTextResponse(TEXTS[404], 404))
         return Starlette(routes=[*operations, unknown], middleware=[Middleware(KeyMiddleware, keys=self.keys)])
@@ -158,12 +158,13 @@ class Operations:
         return _json(_ticket_json(self._ticket_of(request)))
 
     async def trash_tickets(self, request: Request) -> Response:
-        """https://apidocs.leadsquared.com/delete-tickets/: the request has ids as strings, the response as numbers.
+        """https://apidocs.leadsquared.com/delete-tickets/: ids are strings in the request, and numbers in the response.
 
-        A 200 lists tickets that do not exist under FailedIds. This is an inference: the list on the page is empty.
+        In a 200, FailedIds has the tickets that do not exist. This is an inference, because the vendor's sample has an
+        empty list.
         """
         self._require_admin()
-        # No ticket number has more than 18 digits, and Python refuses to convert very long strings.
+        # No ticket number has more than 18 digits, and Python refuses to convert very long strings to numbers.
         numbers = list_of("strings of digits", lambda text: isinstance(text, str) and re.fullmatch("[0-9]{1,18}", text))
         answer: dict[str, list[int]] = {"SuccessfulIds": [], "FailedIds": []}
         for number in read_json(request.state.body, TicketIds=numbers)["TicketIds"]:
@@ -173,7 +174,7 @@ class Operations:
     async def list_conversations(self, request: Request) -> Response:
         """https://apidocs.leadsquared.com/get-ticket-conversations/: TicketId and OrgId are JSON numbers.
 
-        That ActivityType needs at least one type is an inference.
+        It is an inference that ActivityType needs at least one type.
         """
         types = list_of(f"one or more of {', '.join(CONVERSATION_TYPES)}", CONVERSATION_TYPES.__contains__)
         tenant = ("the number of the tenant", lambda value: type(value) is int and str(value) == self.org_id)
@@ -254,7 +255,7 @@ class Operations:
 
 @dataclass(frozen=True)
 class KeyMiddleware:
-    """Answers 401 unless both keys are right. The marketing API uses other header names."""
+    """Answers with a 401 unless both keys are right. The marketing API uses other header names."""
 
     app: ASGIApp
     keys: tuple[str, str]
@@ -294,7 +295,7 @@ def _ticket_json(ticket: StoredTicket) -> dict[str, Any]:
 
     In Fields, the fields of the account are listed before the last five standard fields.
     """
-    # Fields that begin with LeadDetail. describe the lead, and are not in the documented response.
+    # Fields such as LeadDetail.Phone describe the lead, and are not in the documented response.
     values = {name: value for name, value in ticket.fields.items() if not name.startswith(LEAD_PREFIX)}
     values["TicketKey"] = ticket.key
     last = _SAMPLES["last_fields"]
@@ -306,7 +307,7 @@ def _ticket_json(ticket: StoredTicket) -> dict[str, Any]:
 
 
 def _message_json(message: StoredConversation) -> dict[str, Any]:
-    # The vendor's times have no time zone. They have three digits of milliseconds, or none if the milliseconds are 0.
+    # The vendor's times have no time zone. They have three digits of milliseconds, unless the milliseconds are 0.
     timespec = "milliseconds" if message.created_on.microsecond // 1000 else "seconds"
     return {
         "RelatedActivityType": message.activity_type,

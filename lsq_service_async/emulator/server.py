@@ -1,7 +1,7 @@
 """Serves the emulator on a loopback socket, with uvicorn's HTTP protocol in the running event loop.
 
-uvicorn's own `Server` is not used: it replaces the signal handlers of the process, and its shutdown waits in steps of
-0.1 s.
+uvicorn's own `Server` is not used, because it replaces the signal handlers of the process, and because its shutdown
+waits in steps of 0.1 s.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Connection(H11Protocol):
         self.access_log = False
 
     def hang_up(self, reset: bool) -> None:
-        """Close the connection: with a TCP reset, or gracefully after the data that was written is sent."""
+        """Close the connection with a TCP reset, or gracefully: first send the data that was written."""
         if reset and not self.transport.is_closing():
             # A linger time of zero makes the system send RST instead of FIN.
             sock = self.transport.get_extra_info("socket")
@@ -78,7 +78,7 @@ class Listener:
     async def close(self) -> None:
         """Abort every connection, cancel every open call, and free the port. Does not wait for clients."""
         # If an asyncio server closes while it accepts a connection, the connection stays open and unread. So stop
-        # accepting first, and wait three turns of the loop, in which an accept that has begun is completed.
+        # accepting first. Then wait three turns of the loop, because an accept that has begun ends within them.
         with suppress(NotImplementedError):  # event loops of Windows have no remove_reader
             for listening in self._server.sockets:
                 self._server.get_loop().remove_reader(listening.fileno())
@@ -98,10 +98,10 @@ class Listener:
 
 
 async def listen(app: ASGIApp, host: str, port: int) -> Listener:
-    """Serve the application at this address. Port 0 takes a free port. OSError if the port is taken."""
+    """Serve the application at this address. Port 0 means any free port. OSError if the port is in use."""
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        # Calls are cancelled only when the server closes. Without this, uvicorn would log each cancellation as an
+        # Calls are cancelled only when the server closes. Without `suppress`, uvicorn would log each cancellation as an
         # error.
         with suppress(asyncio.CancelledError):
             await (check_host(scope) or app)(scope, receive, send)

@@ -27,10 +27,10 @@ ConversationType = Literal["InboundEmail", "OutboundEmail", "PortalInbound", "Po
 CONVERSATION_TYPES: tuple[str, ...] = get_args(ConversationType)
 
 HISTORY = 20
-"""The most changes that the history of a ticket keeps."""
+"""The history of a ticket contains at most this many changes: the last ones."""
 
 CONTENTS_LIMIT = 16 << 20
-"""The most bytes of files that are kept for the page."""
+"""At most this many bytes of files are stored for the page."""
 
 USER_ID = "5f0c1a52-7d1e-4b8a-9a5e-2f6f1c0d3b77"
 """The id of the invented user to whom the keys belong. Every call acts as this user."""
@@ -45,9 +45,10 @@ def load_data(name: str) -> Any:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Return the value of a JSON text; ValueError if it is not JSON, or cannot be written as JSON again.
+    """Return the value of a JSON text; ValueError if the text is not JSON, or if JSON cannot represent the value.
 
-    The latter are NaN, numbers that overflow, lone surrogates, and lists or objects that are nested too deeply.
+    JSON cannot represent NaN, numbers that overflow, and lone surrogates. Lists or objects that are nested too deeply
+    are refused, too.
     """
     try:
         value = json.loads(text)
@@ -74,8 +75,8 @@ class StoredConversation:
 class StoredTicket:
     """A ticket: its number ("34"), its GUID, the GUID of its lead, all fields that were ever set, and all files.
 
-    ``notes`` are internal notes, which no documented call returns. ``conversations`` are oldest first. ``by_others``:
-    whether another user created the ticket.
+    ``notes`` are internal notes, which no documented call returns. ``conversations`` begins with the oldest message.
+    ``by_others``: whether another user created the ticket.
     """
 
     number: str
@@ -96,8 +97,8 @@ class StoredTicket:
 class TicketStore:
     """Tickets by number. The first ticket gets ``first_number``. A change replaces the stored ticket with a new object.
 
-    ``limit``: the most characters that all tickets together may have, including those in the trash. A change that would
-    exceed the limit is refused.
+    ``limit``: the maximum number of characters of all tickets together, including the tickets in the trash. A change
+    that would exceed the limit is refused.
     """
 
     def __init__(
@@ -126,13 +127,13 @@ class TicketStore:
         self.changes: int = 0
         """The number of changes so far."""
         self.history: dict[str, list[tuple[datetime, str]]] = {}
-        """The last changes of each ticket, by ticket number: the time of each change, and a text."""
+        """The last changes of each ticket, by ticket number: the time of each change, and a text that describes it."""
         self.contents: OrderedDict[str, bytes] = OrderedDict()
-        """The last small files that were received, by their SHA-256. The oldest are dropped."""
+        """The contents of the last small files that were received, by their SHA-256."""
         self.draw: Callable[[int], list[int]] = lambda first: [first]
-        """Takes the lowest free number, and returns the next ticket numbers.
+        """A function that takes the lowest free number, and returns the next ticket numbers.
 
-        The last number of the list is assigned first.
+        They are assigned from the end of the list to its start.
         """
 
     def find(self, name: str) -> StoredTicket | None:
@@ -151,7 +152,7 @@ class TicketStore:
     ) -> StoredTicket:
         """Store a new ticket, by default with the next number and a new GUID.
 
-        If ``lead_id`` is None, the lead is found or created by means of the LeadDetail fields.
+        If ``lead_id`` is None, the LeadDetail fields identify the lead, which is created if it does not exist.
         """
         if number is None:
             if not self._drawn:
@@ -160,15 +161,15 @@ class TicketStore:
         self._first_free = max(self._first_free, number + 1, *(drawn + 1 for drawn in self._drawn))
         ticket_id = ticket_id or self._guid()
         ticket = self.put(StoredTicket(str(number), ticket_id, lead_id or "", fields, files, by_others=by_others))
-        # The lead is created after the ticket, so that a ticket for which the store has no room leaves no lead behind.
+        # The lead is created after the ticket, so that no lead is created if the store has no room for the ticket.
         if lead_id is None:
             ticket = self.put(replace(ticket, lead_id=self.leads.find_or_create(lead_details(fields), self._guid())))
         return ticket
 
     def add_message(self, ticket: StoredTicket, activity_type: ConversationType, **content: Any) -> StoredConversation:
-        """Add a message to the ticket. ``content``: its text, html and attachments.
+        """Add a message to the ticket. ``content``: text, html and attachments of the message.
 
-        The ids of messages count from 1 across all tickets.
+        Messages have the ids 1, 2, 3 and so on, across all tickets.
         """
         self._messages += 1
         message = StoredConversation(self._messages, activity_type, self._now(), **content)
@@ -198,7 +199,7 @@ class TicketStore:
         self.changes += 1
 
     def put(self, ticket: StoredTicket) -> StoredTicket:
-        """Store the ticket, replacing the ticket with the same number."""
+        """Store the ticket. It replaces a ticket with the same number."""
         old = self._tickets.get(ticket.number)
         size = self._size + _size(ticket) - _size(old)
         if size > self._limit:
@@ -211,7 +212,7 @@ class TicketStore:
         return ticket
 
     def keep_contents(self, contents: Mapping[str, bytes]) -> None:
-        """Keep the contents of files by their SHA-256. Above 16 MiB in total, drop the oldest."""
+        """Store the contents of files by their SHA-256. If the total exceeds 16 MiB, drop the oldest contents."""
         for digest in contents.keys() - self.contents.keys():
             self.contents[digest] = contents[digest]
             self._contents_size += len(contents[digest]) + 200
@@ -238,7 +239,7 @@ def _differences(old: StoredTicket, new: StoredTicket) -> Iterator[str]:
 
 
 def lead_details(fields: Mapping[str, Value]) -> Lead:
-    """Return the fields of a ticket that describe its lead, without the prefix."""
+    """Return the fields of a ticket that describe its lead. Their names are returned without the prefix."""
     details = {name: value for name, value in fields.items() if name.startswith(LEAD_PREFIX)}
     return {name[len(LEAD_PREFIX) :]: None if value is None else str(value) for name, value in details.items()}
 
@@ -252,7 +253,7 @@ def _size(ticket: StoredTicket | None) -> int:
 
 
 class LeadStore:
-    """Leads by e-mail address and phone number; initially only the invented ones.
+    """Leads by e-mail address and phone number. At first, there are only the invented leads.
 
     If several leads have the same phone number, the last one is found.
     """
@@ -271,16 +272,17 @@ class LeadStore:
         return self._by_email.get(email.lower())
 
     def by_phone(self, phone: str) -> Lead | None:
-        """Find a lead by its Phone or Mobile, as stored or as digits only.
+        """Find a lead by its Phone or Mobile, written as it is stored or as digits only.
 
-        A country code that is stored as in "+91-5550100001", with a hyphen after it, can be left out.
+        If the stored number has a hyphen after the country code, as "+91-5550100001" has, the country code can be left
+        out.
         """
         return self._by_phone.get(phone)
 
     def find_or_create(self, details: Lead, new_id: str) -> str:
         """Return the GUID of the lead with this e-mail address or phone number. A new lead gets ``new_id``.
 
-        A known lead keeps its values, and gets the values that it lacks. All of this is an inference.
+        A known lead gets only the values that it lacks. All of this is an inference.
         """
         known = self.by_email(details.get("EmailAddress") or "") or self.by_phone(details.get("Phone") or "")
         if known is None:

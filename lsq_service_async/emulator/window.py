@@ -1,4 +1,4 @@
-"""Four ways in which servers and gateways count calls against a rate limit. Pure: the caller passes the time.
+"""Four ways in which servers and gateways count calls against a rate limit. The caller passes the time.
 
 The vendor's limit is "25 in 5 second(s)". The vendor does not document how calls are counted. `Window.allows` is called
 once for each call, when the call arrives. The times of these calls never decrease.
@@ -18,7 +18,7 @@ WindowKind = Literal["sliding", "fixed", "bucket", "estimate"]
 
 @runtime_checkable
 class Window(Protocol):
-    """Counts the calls of one account: at most ``calls`` in ``per`` seconds.
+    """Counts the calls of one account against a rate limit of ``calls`` in ``per`` seconds.
 
     A window can have a method ``clear()`` that forgets all calls. The emulator calls it on a reset.
     """
@@ -60,7 +60,8 @@ class Unlimited(_Limit):
 class SlidingWindow(_Limit):
     """An exact log of calls. In any interval of ``per`` seconds, it allows at most ``calls`` calls.
 
-    With ``refused_count``, refused calls are logged too. So a client that repeats calls without waiting stays refused.
+    With ``refused_count``, refused calls are logged too. So if a client repeats refused calls without waiting, they are
+    refused again.
     """
 
     def clear(self) -> None:
@@ -74,7 +75,7 @@ class SlidingWindow(_Limit):
 
 
 class FixedWindow(_Limit):
-    """A counter that restarts at the times ``phase + n * per``. ``refused_count`` makes no difference."""
+    """A counter that restarts at ``phase``, ``phase + per`` and so on. ``refused_count`` makes no difference."""
 
     def __init__(self, calls: int, per: float, *, phase: float = 0.0, refused_count: bool = True) -> None:
         super().__init__(calls, per, refused_count=refused_count)
@@ -92,7 +93,7 @@ class FixedWindow(_Limit):
 
 
 class TokenBucket(_Limit):
-    """A bucket of ``calls`` tokens. It begins full, and is refilled evenly with ``calls`` tokens per ``per`` seconds.
+    """A bucket of ``calls`` tokens. It begins full, and is refilled evenly with ``calls`` tokens in ``per`` seconds.
 
     An allowed call takes one token. A refused call takes none, whatever ``refused_count`` is. Nearly ``2 * calls``
     calls can pass within ``per`` seconds. If a client steadily sends faster than the refill, some of its calls are
@@ -106,24 +107,25 @@ class TokenBucket(_Limit):
     def allows(self, now: float) -> bool:
         self._taken = max(0.0, self._taken - (now - self._time) * self.calls / self.per)
         self._time = now
-        # Float sums are rounded, so a nearly whole token counts as one.
+        # Float sums are rounded, so a nearly whole token counts as a whole token.
         allowed = self._taken <= self.calls - 1 + 1e-9
         self._taken += allowed
         return allowed
 
 
 class TwoBucketEstimate(_Limit):
-    """HAProxy's ``http_req_rate``: the calls of the current bucket, plus a shrinking share of the previous bucket.
+    """HAProxy's ``http_req_rate``: the calls in this bucket, plus a shrinking share of the calls in the previous
+    bucket.
 
-    The estimate is ``current + previous * left // period``. ``current`` and ``previous`` are the calls in the two
-    buckets; ``current`` includes the new call. ``period`` is the length of a bucket, and ``left`` is the time until the
-    current bucket ends, both in milliseconds. As in HAProxy's ``freq_ctr``, all numbers are integers. A call is refused
-    if the estimate is above ``calls`` (``deny if { sc_http_req_rate(0) gt 25 }``).
+    The estimate is ``current + previous * left // period``. ``current`` and ``previous`` are the numbers of calls in
+    the two buckets. ``current`` includes the new call. ``period`` is the length of a bucket, and ``left`` is the time
+    until the current bucket ends, both in milliseconds. As in HAProxy's ``freq_ctr``, all numbers are integers. A call
+    is refused if the estimate is above ``calls`` (``deny if { sc_http_req_rate(0) gt 25 }``).
 
     With ``phase=None``, the first bucket begins with the first call, as in HAProxy. After a bucket without a call, the
-    next call begins a new bucket. If ``phase`` is a number, buckets begin at ``phase + n * per``, as in other
-    sliding-window counters. Refused calls count, as in HAProxy. With ``refused_count=False`` they do not, and fewer
-    calls are refused.
+    next call begins a new bucket. If ``phase`` is a number, buckets begin at ``phase``, ``phase + per`` and so on, as
+    in other sliding-window counters. Refused calls count, as in HAProxy. With ``refused_count=False``, they do not
+    count, and fewer calls are refused.
     """
 
     def __init__(self, calls: int, per: float, *, phase: float | None = None, refused_count: bool = True) -> None:
@@ -171,7 +173,7 @@ def create_window(
 
 
 def kind_of(window: Window) -> str | None:
-    """Return the kind of a window; "custom" if it is of another class."""
+    """Return the kind of a window, or "custom" for a class that is not in this module."""
     return next((kind for kind, created in _KINDS.items() if type(window) is created), "custom")
 
 

@@ -1,4 +1,4 @@
-"""One client per FastAPI app, opened in its lifespan and shared by all requests through a dependency::
+"""Opens one client in the lifespan of a FastAPI app. All requests share this client through a dependency::
 
     app = FastAPI(lifespan=lifespan(Config.from_env))
     install_error_handlers(app)
@@ -48,7 +48,7 @@ except ImportError as _error:
 
 State = Mapping[str, Any]
 OwnLifespan = Callable[[FastAPI], AbstractAsyncContextManager[State | None]]
-"""The type of the argument ``lifespan`` of FastAPI: a function of the app, usually an ``asynccontextmanager``."""
+"""The type of FastAPI's argument ``lifespan``: a function that takes the app, usually an ``asynccontextmanager``."""
 
 _STATE_KEY = "lsq_service_async"
 _MAX_RETRY_AFTER = 3600.0
@@ -77,18 +77,19 @@ def lifespan(
     imported before the environment variables are set.
 
     ``own`` is your own lifespan. It runs while the client is open. It can get the client with `client_of`, and can
-    yield a state. For a second account, open a second client in ``own``.
+    yield a mapping, which is added to the state of the app's lifespan. For a second account, open a second client in
+    ``own``.
 
     ``limiter`` and ``hooks`` are passed to `ServiceClient`. If the server runs several worker processes, use a
-    HostLimiter or a RedisLimiter. If ``config`` is a function and ``limiter`` is not given, LSQ_LIMIT_FILE and
-    LSQ_LIMIT_REDIS are used as in `ServiceClient.from_env`.
+    HostLimiter or a RedisLimiter. If ``config`` is a function and ``limiter`` is not given, the variables
+    LSQ_LIMIT_FILE and LSQ_LIMIT_REDIS choose the limiter, as in `ServiceClient.from_env`.
 
     ``http_client`` is a function that returns an AsyncClient of httpx or httpx2. The function is called when the app
     starts, in the event loop of the app. The AsyncClient is closed when the app stops.
 
     Wrong arguments raise ConfigurationError.
     """
-    # FastAPI(lifespan=lifespan) is a mistake that passes the app as ``config``. An app is callable, so check its type,
+    # FastAPI(lifespan=lifespan), a mistake, passes the app as ``config``. An app is callable, so its type is checked,
     # too.
     if not isinstance(config, Config) and (isinstance(config, FastAPI | type) or not callable(config)):
         kind = f"the class {config.__name__}" if isinstance(config, type) else type(config).__name__
@@ -132,9 +133,8 @@ def _context_of(name: str, make: Callable[..., Any] | None, *arguments: Any) -> 
 
 @asynccontextmanager
 async def _stored(app: FastAPI, client: ServiceClient) -> AsyncIterator[State]:
-    """Store the client in ``app.state`` for `client_of`, and yield it as the state of the lifespan for requests.
-
-    Requests to mounted apps get this state, too.
+    """Store the client in ``app.state`` for `client_of`, and yield a state for the lifespan, which has the client for
+    requests. Requests to mounted apps get this state, too.
     """
     opened, before = _Opened(client, asyncio.get_running_loop()), getattr(app.state, _STATE_KEY, None)
     if before is not None and before.loop is opened.loop:
@@ -150,7 +150,7 @@ async def _stored(app: FastAPI, client: ServiceClient) -> AsyncIterator[State]:
 
 
 def client_of(app: FastAPI) -> ServiceClient:
-    """Return the client of a running app, for code outside of requests, such as a task that its lifespan has started.
+    """Return the client of a running app, for code outside of requests, such as a task that your lifespan started.
 
     Raises RuntimeError if the lifespan is not running, or if it is running in another event loop.
     """
@@ -158,13 +158,13 @@ def client_of(app: FastAPI) -> ServiceClient:
 
 
 async def get_client(connection: HTTPConnection) -> ServiceClient:
-    """Return the client of the app. Tests can replace it with ``app.dependency_overrides[get_client]``."""
+    """Return the client of the app. Tests can replace this dependency with ``app.dependency_overrides[get_client]``."""
     opened = getattr(connection.state, _STATE_KEY, None)
     return _usable(opened or getattr(connection.app.state, _STATE_KEY, None))
 
 
 Client = Annotated[ServiceClient, Depends(get_client)]
-"""The type of a parameter that gets the client of the app: ``client: Client`` in a handler or another dependency."""
+"""The type of a parameter, ``client: Client``, through which a handler or a dependency gets the client of the app."""
 
 
 def _usable(opened: _Opened | None) -> ServiceClient:
@@ -187,12 +187,12 @@ def install_error_handlers(app: FastAPI) -> None:
     The status is 404 for NotFoundError, 422 for InvalidRequestError, 503 with Retry-After for QueueTimeoutError and
     RateLimitError, 504 for NoAnswerError, and 502 for every other LSQServiceError. The body has a ``detail``, as
     FastAPI's own errors have, and the ``reference`` of the call. The error is logged with the same reference. The body
-    does not quote the service. The ``detail`` of a 422 is the message of the error, which may quote an argument of the
-    handler.
+    does not quote the service. The ``detail`` of a 422 has the message of the error, which may quote a value that the
+    handler passed to the client.
 
-    If the error is raised in a websocket that was accepted, the websocket is closed with the code 1011. An error in a
-    background task is raised after the response was sent, so catch it in the task. A mounted app needs its own
-    handlers.
+    If a handler raises the error after it accepted a websocket, the websocket is closed with the code 1011. Catch
+    errors of a background task in the task, because the task runs after the response was sent. Call this function for
+    each mounted app, too.
     """
     app.add_exception_handler(LSQServiceError, _answer)
 

@@ -39,7 +39,7 @@ _STATS_TIMEOUT = 0.2  # seconds that a metric reader's thread waits for the clie
 
 @attrs.define(eq=False)
 class _TracedCall:
-    """The spans of one call, the total of its waits for the rate limit, and the end of its last attempt."""
+    """The spans of one call, the total of its waits for the rate limit, and the time when its last attempt ended."""
 
     span: trace.Span
     context: otel_context.Context
@@ -52,13 +52,14 @@ class OpenTelemetryHook:
     """A hook that makes spans and metrics. One hook can serve several clients.
 
     Each call has an INTERNAL span such as ``lsq tickets.create``. Each attempt has a CLIENT span such as ``POST
-    /api/tenants/{org_id}/tickets``. If ``opentelemetry-instrumentation-httpx`` is active, its CLIENT spans are children
-    of the span of the call, and this hook makes no CLIENT spans.
+    /api/tenants/{org_id}/tickets``. If ``opentelemetry-instrumentation-httpx`` is active, the CLIENT spans of that
+    library are children of the span of the call, and this hook makes no CLIENT spans.
 
-    Histograms, in seconds: ``lsq.limit.wait`` (an attempt waits for the rate limit), ``lsq.send.duration`` (from the
-    request to the end of the response), and ``lsq.backoff.wait`` (between two attempts). Gauges:
-    ``lsq.limit.slots.used`` and ``lsq.limit.slots.free``. Counters: ``lsq.refusals`` (attempts that the service refused
-    because of its rate limit), ``lsq.retries``, ``lsq.unknown_outcomes`` and ``lsq.possible_duplicates``.
+    Histograms, in seconds: ``lsq.limit.wait`` (how long an attempt waited for the rate limit), ``lsq.send.duration``
+    (from the start of a request to the end of its response), and ``lsq.backoff.wait`` (between two attempts, without
+    the wait for the rate limit). Gauges: ``lsq.limit.slots.used`` and ``lsq.limit.slots.free``. Counters:
+    ``lsq.refusals`` (attempts that the service refused because of its rate limit), ``lsq.retries``,
+    ``lsq.unknown_outcomes`` and ``lsq.possible_duplicates``.
 
     By default, the global providers of OpenTelemetry are used.
     """
@@ -95,7 +96,7 @@ class OpenTelemetryHook:
         self._loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
     def attach(self, client: ServiceClient) -> None:
-        """Observe the rate limit of a client. `ServiceClient` calls this method."""
+        """Include the rate limit of a client in the gauges. `ServiceClient` calls this method."""
         with self._lock:
             self._clients.add(client)
 
@@ -115,7 +116,7 @@ class OpenTelemetryHook:
         span = self._tracer.start_span(f"lsq {_operation(event)}", attributes=attributes)
         call = _TracedCall(span, trace.set_span_in_context(span))
         self._call.set(call)
-        otel_context.attach(call.context)  # no detach: each call's hooks run in a separate context
+        otel_context.attach(call.context)  # not detached, because the hooks of each call run in a separate context
 
     def _start_attempt(self, event: AttemptStarted) -> None:
         call, labels = self._call.get(), {"lsq.operation": _operation(event)}
@@ -165,7 +166,7 @@ class OpenTelemetryHook:
         _end(call.span, event.error)
 
     def _makes_client_spans(self) -> bool:
-        """Whether this hook makes CLIENT spans: not if httpx is instrumented. Does not import the instrumentation."""
+        """Whether this hook makes CLIENT spans. It makes none if httpx is instrumented. Imports no instrumentation."""
         module = sys.modules.get("opentelemetry.instrumentation.httpx")
         if module is None:
             return True
@@ -173,7 +174,7 @@ class OpenTelemetryHook:
         return not any(getattr(one, "_is_instrumented_by_opentelemetry", False) for one in marked)
 
     def _observe(self, name: str, options: CallbackOptions) -> Iterator[Observation]:
-        """Yield the total number of slots of all clients. A metric reader calls this in its own thread."""
+        """Yield the total of used or free slots of all clients. A metric reader calls this method in its own thread."""
         with self._lock:  # iterating over a set while it grows raises RuntimeError
             limiters = {client.limiter for client in self._clients}
         found = [stats for limiter in limiters if (stats := self._stats(limiter))]
@@ -181,7 +182,7 @@ class OpenTelemetryHook:
             yield Observation(sum(getattr(stats, name) for stats in found))
 
     def _stats(self, limiter: Limiter) -> LimiterStats | None:
-        """Return the stats of a limiter; None if the limiter is not open in any loop.
+        """Return the stats of a limiter, or None if no event loop returns them in time.
 
         The stats may be read only in the event loop of the limiter, so each known loop is tried.
         """
@@ -200,7 +201,7 @@ class OpenTelemetryHook:
 
 
 def _operation(event: CallStarted | AttemptStarted | AttemptEnded | CallEnded) -> str:
-    """Return the operation; "request" for `client.request`, whose operation contains the path."""
+    """Return the operation of an event; "request" for `client.request`, because its operation contains the path."""
     return "request" if " " in event.operation else event.operation
 
 

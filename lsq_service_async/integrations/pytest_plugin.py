@@ -5,7 +5,7 @@
         assert lsq_emulator.tickets[receipt.number].fields["Title"] == "Router down"
 
 The fixtures work with pytest-asyncio, anyio and `asyncio.run`. Needs the extra ``emulator``. pytest loads this module
-in every run, so only the fixtures import the package.
+in every run, so the package is not imported before a fixture needs it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _GRACE = 0.002  # seconds that a loop waits for sockets and threads before its c
 
 _real_time = asyncio.BaseEventLoop.time
 _ahead: WeakKeyDictionary[asyncio.AbstractEventLoop, float] = WeakKeyDictionary()
-"""The seconds by which the clock of each event loop is ahead. They never decrease, because a clock must not go back."""
+"""The lead of each event loop's clock in seconds. It never decreases, because a clock must not go back."""
 
 
 def _time(loop: asyncio.BaseEventLoop) -> float:
@@ -90,7 +90,7 @@ def lsq_config(lsq_emulator: Emulator, _lsq_clock: _JumpingClock, monkeypatch: p
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             try:
                 return await super().handle_async_request(request)
-            except ConnectionResetError as error:  # a fault drops the connection
+            except ConnectionResetError as error:  # a fault dropped the connection
                 raise httpx.ReadError(str(error), request=request) from error
 
     settings = lsq_emulator.settings
@@ -113,14 +113,14 @@ def lsq_client(lsq_config: Config) -> Iterator[ServiceClient]:
     """A client of ``lsq_emulator``. Its waits take no time. You need not open or close it."""
     from .. import ServiceClient
 
-    loops: set[asyncio.AbstractEventLoop] = set()  # the loop in which the client made calls, if any
+    loops: set[asyncio.AbstractEventLoop] = set()  # the event loops in which the client made calls
     client = ServiceClient(lsq_config, hooks=[lambda event: loops.add(asyncio.get_running_loop())])
     yield client
     for loop in loops:
         if loop.is_closed():
             with suppress(StopIteration):  # aclose completes without waiting, because the loop is closed
                 client.aclose().send(None)
-        elif loop.is_running():  # in another thread: several tests share a TestClient, whose app uses the client
+        elif loop.is_running():  # in another thread, such as that of a TestClient that several tests share
             asyncio.run_coroutine_threadsafe(client.aclose(), loop).result(_CLOSE_TIMEOUT)
         else:
             loop.run_until_complete(client.aclose())

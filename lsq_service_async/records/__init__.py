@@ -1,8 +1,8 @@
 """Records of the service as frozen attrs classes with Python names.
 
-Only these attributes are certain: the number of a ticket, the id of a conversation or a lead, the schema name of a
-field, and the attributes of a sub-type. Every other attribute may be None or empty. ``extra`` contains the fields that
-this version of the package does not know.
+Of the data from the service, only these attributes always have a value: the ``number`` of a ticket, the ``id`` of a
+conversation or a lead, the ``schema_name`` of a field, and the ``text`` and ``value`` of a sub-type. Every other
+attribute may be None or empty. ``extra`` contains the values for which this version of the package has no attribute.
 """
 
 from .attempts import Attempt, Outcome

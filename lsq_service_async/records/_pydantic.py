@@ -1,6 +1,6 @@
-"""Makes records usable as pydantic types, as FastAPI models of requests and responses, and with ``jsonable_encoder``.
+"""Makes records usable as pydantic types, as models of FastAPI requests and responses, and with ``jsonable_encoder``.
 
-The JSON of a record is an object. Its keys are the names of the attributes.
+The JSON of a record is an object whose keys are the names of the attributes.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import attrs
 from .constants import UNSET, FieldValue, Unset
 
 NOT_IN_JSON: Final = {"lsq_service_async.in_json": False}
-"""The attrs metadata of an attribute that is left out of the JSON."""
+"""The attrs metadata that excludes an attribute from the JSON of its record."""
 
 
 class Record:
-    """The base class of all records. pydantic_core is imported only when pydantic requests the schema."""
+    """The base class of all records. pydantic_core is imported only when pydantic requests a schema."""
 
     __slots__ = ()
 
     @property
     def __dict__(self) -> dict[str, Any]:  # type: ignore[override]  # records have slots
-        """The attributes in the JSON. FastAPI's ``jsonable_encoder`` reads them with `vars`."""
+        """The attributes that are in the JSON. FastAPI's ``jsonable_encoder`` reads this property with `vars`."""
         return _json_attributes(self)
 
     @property
@@ -39,10 +39,10 @@ class Record:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        """Return the schema of a JSON object with these attributes and no others. A record is accepted unchanged."""
+        """Return a schema that accepts a record unchanged, or a JSON object without unknown attributes."""
         from pydantic_core import core_schema
 
-        record: Any = cls  # every record is an attrs class, which a type checker cannot know here
+        record: Any = cls  # a type checker does not know that every record is an attrs class
         hints = typing.get_type_hints(cls)
         fields = {
             attribute.name: core_schema.typed_dict_field(
@@ -63,7 +63,7 @@ class Record:
 
 
 class _AwareDatetime:
-    """A datetime with a time zone. Without a time zone, pydantic reports an error that names the attribute."""
+    """A datetime. If it has no time zone, pydantic reports an error that names the attribute."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
@@ -73,7 +73,7 @@ class _AwareDatetime:
 
 
 class _FieldValue:
-    """A `FieldValue`. For a wrong value, pydantic reports one error instead of one for each type of the union."""
+    """A `FieldValue`. For a wrong value, pydantic reports a single error, not an error for each type of the union."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
@@ -90,7 +90,7 @@ _JSON_TYPES: Final[Mapping[Any, Any]] = {datetime: _AwareDatetime, Mapping[str, 
 
 
 def _json_type(hint: Any) -> Any:
-    """Return the type of an attribute in JSON. `Unset` is removed, because an unset attribute is not in the JSON."""
+    """Return the type of an attribute in JSON. `Unset` is left out, because an unset attribute is not in the JSON."""
     kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     return functools.reduce(operator.or_, (_JSON_TYPES.get(kind, kind) for kind in kinds if kind is not Unset))
 
@@ -104,7 +104,7 @@ def _serializer(cls: Any) -> Any:
 
 def _json_attributes(record: Any) -> dict[str, Any]:
     values = attrs.asdict(record, recurse=False, filter=_is_in_json).items()
-    # Mappings become dicts, because pydantic warns about read-only views.
+    # pydantic warns about read-only mappings, so every mapping is copied into a dict.
     return {name: dict(value) if isinstance(value, Mapping) else value for name, value in values}
 
 

@@ -20,10 +20,10 @@ class Outcome(enum.StrEnum):
 
 @attrs.frozen(kw_only=True)
 class Attempt(Record):
-    """One HTTP request of a call. ``number`` starts at 1. ``status`` is the HTTP status, or None without a response.
+    """One HTTP request of a call. ``number`` is 1 for the first one. Without a response, ``status`` is None.
 
-    ``digests`` has the SHA-256 of each attachment that this attempt sent completely, as hexadecimal text, in the order
-    of the attachments. It is empty with ``Config(attachment_digests=False)``.
+    ``digests`` has one SHA-256, as hexadecimal text, for each attachment that this attempt sent completely. The digests
+    are in the order of the attachments. With ``Config(attachment_digests=False)``, ``digests`` is empty.
     """
 
     number: int
@@ -31,5 +31,5 @@ class Attempt(Record):
     status: int | None
     seconds: float
     reason: str | None = attrs.field(default=None, metadata=NOT_IN_JSON)
-    """The error message. pydantic and FastAPI leave this attribute out, because it may quote the service."""
+    """The error message. The JSON of an attempt does not contain it, because it may quote the service."""
     digests: tuple[str, ...] = ()

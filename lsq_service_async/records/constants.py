@@ -1,4 +1,4 @@
-"""Values of ticket fields that the vendor documents, and `UNSET`."""
+"""Statuses, priorities, channels and conversation types from the vendor's pages, and `UNSET`."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ class Unset(enum.Enum):
 
 
 UNSET: Final = Unset.UNSET
-"""The default of the fields of a `TicketUpdate`: the field is not sent.
+"""The default of most attributes of a `TicketUpdate`. An attribute with this value is not sent.
 
-None is sent as null. The vendor does not document the effect of null.
+In contrast, None is sent as null. The vendor does not document the effect of null.
 """
 
 
 class Status(enum.StrEnum):
-    """Statuses on the vendor's pages. An account may have others; any text is accepted."""
+    """Statuses from the vendor's pages. An account may have other statuses, so any text is accepted."""
 
     OPEN = "Open"
     ON_HOLD = "On Hold"
 
 
 class Priority(enum.StrEnum):
-    """Priorities on the vendor's pages. Any text is accepted."""
+    """Priorities from the vendor's pages. Any other text is accepted, too."""
 
     LOW = "Low"
     MEDIUM = "Medium"
 
 
 class Channel(enum.StrEnum):
-    """Channels on the vendor's pages. Any text is accepted."""
+    """Channels from the vendor's pages. Any other text is accepted, too."""
 
     CHAT = "Chat"
     EMAIL = "Email"
 
 
 class ActivityType(enum.StrEnum):
-    """Types of conversations on the vendor's pages. Any text is accepted."""
+    """Types of conversations from the vendor's pages. Any other text is accepted, too."""
 
     INBOUND_EMAIL = "InboundEmail"
     OUTBOUND_EMAIL = "OutboundEmail"

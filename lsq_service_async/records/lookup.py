@@ -1,4 +1,4 @@
-"""Look-ups of creates that got no answer: the options, the range of ticket numbers, and the possible results."""
+"""Look-ups of creates whose outcome is unknown: the options, the range of ticket numbers, and the possible results."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .tickets import TicketReceipt
 class Lookup(Record):
     """How a bulk run looks up rows that may have been applied.
 
-    ``quiet`` is the number of seconds after which a create without a response is assumed not to be applied any more.
-    ``max_reads`` is the largest number of tickets that a run reads for its look-ups.
+    The run assumes that the service applies a create no later than ``quiet`` seconds after the request ended.
+    ``max_reads`` is the maximum number of tickets that a run reads for all its look-ups.
 
-    A look-up of a row needs a later ticket. With ``fence=True``, a run holds back its last four rows to create this
-    ticket. If the outcome of a row is unknown, the run waits until ``quiet`` seconds after that row ended. Then it
-    sends the four rows.
+    A look-up needs a ticket that was created after the unknown row. With ``fence=True``, a run provides this ticket: it
+    holds back its last four rows until all other rows have ended. If one of the other rows is unknown, the run also
+    waits until ``quiet`` seconds after that row ended. Then it sends the four rows.
     """
 
     quiet: float = 60.0
@@ -29,11 +29,11 @@ class Lookup(Record):
 
 @attrs.frozen
 class NumberRange(Record):
-    """The ticket numbers that an unknown create can have: all numbers higher than ``above`` and lower than ``below``.
+    """The ticket numbers that an unknown create may have: all that are higher than ``above`` and lower than ``below``.
 
-    ``above`` is the highest number that was known when the create was sent, at the time ``sent_at``. ``below`` is the
-    number of a later ticket: it was created so late that the unknown create must have a lower number. ``below`` is None
-    as long as no such ticket exists. All attributes except ``reference`` are None if they were not recorded.
+    The create was sent at the time ``sent_at``. ``above`` is the highest ticket number that was known at that time.
+    ``below`` is the number of a ticket that was created so much later that the unknown create must have a lower number.
+    Until such a ticket exists, ``below`` is None. An attribute that was not recorded is None.
     """
 
     above: int | None
@@ -44,14 +44,14 @@ class NumberRange(Record):
 
 @attrs.frozen
 class Found(Record):
-    """The create was applied. ``receipt`` has the number of its ticket."""
+    """The create was applied. ``receipt`` has the number of the ticket."""
 
     receipt: TicketReceipt
 
 
 @attrs.frozen
 class Absent(Record):
-    """The create was not applied: every ticket that it could have created was read, and no ticket matches."""
+    """The create was not applied. Every ticket that it could have created was read, and none of them matches."""
 
 
 @attrs.frozen

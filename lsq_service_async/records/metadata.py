@@ -1,4 +1,4 @@
-"""The results of all operations except ``create``, ``get`` and ``update``, and the problems that validation finds."""
+"""The problems that validation finds, and the results of all operations except ``create``, ``get`` and ``update``."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from .attempts import Attempt
 class ActivityReceipt(Record):
     """Confirms that a note or a portal activity was added.
 
-    After a note, ``ticket_number`` is set and ``id`` is None. After a portal activity, ``id`` is set and
-    ``ticket_number`` is None. ``possible_duplicate`` is True if an earlier attempt may have added the note or activity
-    too.
+    For a note, ``ticket_number`` is set and ``id`` is None. For a portal activity, ``id`` is set and ``ticket_number``
+    is None. ``possible_duplicate`` is True if an earlier attempt may also have added the note or activity.
     """
 
     ticket_number: str | None = None
@@ -31,7 +30,7 @@ class ActivityReceipt(Record):
 
 @attrs.frozen(kw_only=True)
 class TrashResult(Record):
-    """The numbers of the tickets that were trashed (``successful``) and of those that were not (``failed``)."""
+    """The result of ``trash``: the numbers of the trashed tickets (``successful``) and of the others (``failed``)."""
 
     successful: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
@@ -43,8 +42,8 @@ class TrashResult(Record):
 class Conversation(Record):
     """An e-mail or a portal message of a ticket.
 
-    ``created_on`` is in ``Config.time_zone``. ``attachments`` contains JSON values unchanged, because the vendor does
-    not document their shape.
+    ``created_on`` is in ``Config.time_zone``. ``attachments`` contains unchanged JSON values of the service, because
+    the vendor does not document their shape.
     """
 
     id: str
@@ -61,8 +60,9 @@ class Conversation(Record):
 class FieldMetadata(Record):
     """A ticket field of the account.
 
-    ``min_length``, ``max_length`` and ``regex`` apply to text. ``validation`` maps the name of each rule of the service
-    to its value. It includes default bounds of numbers, which ``client.metadata.validate`` does not check.
+    ``min_length``, ``max_length`` and ``regex`` apply to text values. ``validation`` has the service's rules for the
+    field, by name. Some of these rules are default bounds for numbers, which ``client.metadata.validate`` does not
+    check.
     """
 
     schema_name: str
@@ -83,7 +83,7 @@ class FieldMetadata(Record):
 
 @attrs.frozen(kw_only=True)
 class SubType(Record):
-    """A sub-type. ``value`` is the value of the field SubType, and ``text`` is the text that users see for it."""
+    """A sub-type. ``value`` is a value of the field SubType, and ``text`` is the text that users see for it."""
 
     text: str
     value: str
@@ -92,7 +92,7 @@ class SubType(Record):
 
 @attrs.frozen(kw_only=True)
 class Lead(Record):
-    """A lead of the marketing API. ``id`` is the GUID for the ``lead_id`` of a ticket. ``fields`` has all fields."""
+    """A lead of the marketing API. ``id`` is the GUID for a ticket's ``lead_id``. ``fields`` has all fields."""
 
     id: str
     email: str | None = None

@@ -18,12 +18,12 @@ from .metadata import Lead
 
 
 def _copied(fields: Any) -> Any:
-    """Copy a mapping, so that later changes do not affect the ticket. Other values are returned unchanged."""
+    """Copy a mapping, so that changing it later does not affect the ticket. Other values are returned unchanged."""
     return dict(fields) if isinstance(fields, Mapping) else fields
 
 
 def _date(given: Any) -> Any:
-    """Convert ISO text with a time zone to a datetime. Other values are returned unchanged, and are checked later."""
+    """Convert ISO text with a time zone to a datetime. Return any other value unchanged, to be checked later."""
     if isinstance(given, str):
         with suppress(ValueError):
             date = datetime.fromisoformat(given)
@@ -35,8 +35,8 @@ def _date(given: Any) -> Any:
 class NewTicket(Record):
     """A ticket to create. It needs ``lead_id``, ``lead_email`` or ``lead_phone``, and the account's mandatory fields.
 
-    ``lead_id`` is the GUID of the lead. ``due_date`` is a datetime with a time zone, or ISO text with one, such as
-    "2026-01-31T09:00:00+05:30". ``fields`` takes all other fields by schema name, including custom fields:
+    ``lead_id`` is the GUID of the lead. ``due_date`` is a datetime with a time zone, or ISO text with a time zone, such
+    as "2026-01-31T09:00:00+05:30". ``fields`` takes all other fields by schema name, including custom fields:
     ``{"CustomData.SRC_CS_2": "Online"}``. If a ticket has a field both as an attribute and in ``fields``, sending the
     ticket raises InvalidRequestError.
 
@@ -69,7 +69,7 @@ class NewTicket(Record):
 
     @classmethod
     def for_lead(cls, lead: Lead, **about: Any) -> Self:
-        """Make a ticket for a lead that ``client.leads`` found. The other arguments are those of the class.
+        """Make a ticket for a lead that ``client.leads`` found. The other arguments are those of `NewTicket`.
 
         Raises TypeError if ``lead`` is not a `Lead`, for example if it is None because no lead was found.
         """
@@ -80,10 +80,10 @@ class NewTicket(Record):
 
 @attrs.frozen(kw_only=True)
 class TicketUpdate(Record):
-    """Changes to a ticket. Only the given fields are sent.
+    """Changes to a ticket. Only the fields that you pass are sent.
 
-    None is sent as null. For ``lead_id``, None is an error. If ``lead_id`` is not given and you pass a `Ticket` to
-    `update`, the ``lead_id`` of that ticket is sent.
+    A field that is None is sent as null, but ``lead_id`` must not be None. If ``lead_id`` is not given and you pass a
+    `Ticket` to `update`, the ``lead_id`` of that ticket is sent.
 
     Page: apidocs.leadsquared.com/update-a-ticket-with-attachments
     """
@@ -106,7 +106,7 @@ class TicketUpdate(Record):
 
 @attrs.frozen(kw_only=True)
 class Permission(Record):
-    """Whether the owner of the access keys has a permission for a ticket, and the scopes that limit the permission."""
+    """A permission of the user of the API keys for a ticket, and the scopes that limit it (``scope_filters``)."""
 
     allowed: bool | None = None
     scope_filters: Sequence[str] | None = None
@@ -119,8 +119,8 @@ class Ticket(Record):
 
     ``number`` is "143", ``key`` is "#143" and ``ticket_id`` is the GUID. ``fields`` maps the schema name of every field
     to its value, in the order of the service. System fields are included. ``sub_fields`` maps the schema name of a
-    field to its sub-fields. ``due_date`` is in ``Config.time_zone``. ``permissions`` maps names to the permissions of
-    your user.
+    field to its sub-fields. ``due_date`` is in ``Config.time_zone``. ``permissions`` has the permissions of the user of
+    the API keys, by name.
 
     Page: apidocs.leadsquared.com/get-a-tickets-details-by-id
     """
@@ -172,7 +172,7 @@ class TicketReceipt(Record):
 
 
 TicketRef = Ticket | TicketReceipt | str | int | UUID
-"""A ticket as an argument: a record, its number, its key, or its GUID if the operation allows one."""
+"""An argument that names a ticket: its record, its number, its key, or, for some operations, its GUID."""
 
 
 def number_of(key: str) -> str:

@@ -111,7 +111,7 @@ async def test_a_fault_is_added_for_several_calls_of_a_method_and_removed(page, 
     assert len(emulator.faults.pending) == 9
     await shows(page, "#pending", "AppliedLater 5 s \N{MULTIPLICATION SIGN} 3, POST")
     await page.get_by_role("button", name="Clear").click()
-    await shows(page, "#pending", "None is pending.")
+    await shows(page, "#pending", "No fault is pending.")
     assert emulator.faults.pending == ()
 
 
