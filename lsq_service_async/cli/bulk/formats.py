@@ -20,11 +20,11 @@ from ...bulk.columns import ERROR, ColumnError, TicketType, cells_of, fields_of
 from ..shell import USAGE
 
 UNREADABLE = "unreadable"
-"""The name of a cell with the whole line, if the line is not valid JSON or does not fit the columns."""
+"""The name of a cell that holds the whole line, because the line is not valid JSON or does not fit the columns."""
 _FORMULA = re.compile(r"\s*[=+\-@|\uff0b\uff0d\uff1d\uff20]|[\t\r\n]|'\t")
 _QUOTE = "'\t"  # normal text may begin with a quote, but not with a quote and a tab
 _TYPED = f"{_QUOTE}#"
-"""Marks a cell of a report whose value is not text. Without the mark, `csv_records` returns text."""
+"""Marks a cell of a report whose value is not text. Without the mark, `csv_records` would return text."""
 WORKBOOK = rb"PK\x03\x04|\xd0\xcf\x11\xe0"  # the first bytes of .xlsx, .xlsm, .xlsb and .ods, or of .xls
 _ENCODINGS = {  # found by the first bytes: a byte order mark, or ASCII characters in UTF-16
     rb"\xef\xbb\xbf": "utf-8",
@@ -42,7 +42,7 @@ _NOT_ROWS = {
 JSONL = rb'(\xef\xbb\xbf)?\s*\{\s*["}]'
 _DELIMITERS = ",;\t|"
 _NOT_IN_NAMES = re.compile(r"[^\w\s.\-\"]")
-_SEPARATOR_LINE = re.compile(r'(?i)"?sep=([^"\r\n])"?\s*')  # Excel reads such a line before the names of the columns
+_SEPARATOR_LINE = re.compile(r'(?i)"?sep=([^"\r\n])"?\s*')  # Excel allows such a line before the names of the columns
 
 _NO_VALUE = math.nan
 """The value of a workbook cell with an error, such as #N/A, or with a formula that no program has calculated.
@@ -82,7 +82,7 @@ class InputLine:
 
 
 def escape_formula(cell: str) -> str:
-    """Put a quote and a tab before a cell that a spreadsheet would evaluate. `csv_records` removes both."""
+    """Put a quote and a tab before a cell that a spreadsheet program would evaluate. `csv_records` removes them."""
     return f"{_QUOTE}{cell}" if _FORMULA.match(cell) else cell
 
 
@@ -98,7 +98,7 @@ def _from_cell(cell: str) -> Any:
         return cell.removeprefix(_QUOTE)
     text = cell.removeprefix(_TYPED)
     with suppress(ValueError, RecursionError):
-        return json.loads(text, parse_int=float, parse_constant=lambda _: _NO_VALUE)  # a workbook has only floats
+        return json.loads(text, parse_int=float, parse_constant=lambda _: _NO_VALUE)  # workbooks have only floats
     with suppress(ValueError):
         return datetime.fromisoformat(text)
     return _NO_VALUE
@@ -145,9 +145,9 @@ class Table:
             return InputLine(number, record, f"{counts}; cells are missing")
         if without := [name for name, cell in zip(self._fields, cells, strict=False) if cell is _NO_VALUE]:
             error = "the cell is missing, or has an error or a formula without a value; correct it, and save the file"
-            record |= dict.fromkeys(without, _NO_VALUE)  # `cells_of` leaves them out, but the report needs them
+            record |= dict.fromkeys(without, _NO_VALUE)  # `cells_of` leaves these cells out, but the report needs them
             return InputLine(number, record, f"line {number}, column {self.columns.get(without[0], '?')}: {error}")
-        given = [(name, value) for name, value in record.items() if name != ERROR]  # in a report, it is the reason
+        given = [(name, value) for name, value in record.items() if name != ERROR]  # only reports have ERROR
         if given and all(self.columns.get(name) == value for name, value in given):
             return InputLine(number, record, f"line {number} repeats the names of the columns; remove it")
         if not has_extra:
@@ -168,7 +168,7 @@ def first_record(records: Records) -> tuple[int, Sequence[Any]]:
 
 
 def _is_blank(cells: Iterable[Any]) -> bool:
-    # MS-DOS ended text files with Control-Z, and some exports still do.
+    # MS-DOS ended text files with Control-Z, and some programs still write it.
     return all(cell is None or not str(cell).replace("\x1a", "").strip() for cell in cells)
 
 
@@ -188,9 +188,9 @@ def csv_records(file: BinaryIO, encoding: str | None, delimiter: str) -> Records
 def detect_delimiter(file: BinaryIO, encoding: str | None) -> str:
     """Return the delimiter of a CSV file.
 
-    A first line such as `sep=;` names the delimiter. Otherwise the common delimiter that splits the first record into
-    the most cells is returned. If no common delimiter splits it, every character that cannot be in the name of a column
-    is tried.
+    A first line such as `sep=;` names the delimiter. Otherwise it is the character of `_DELIMITERS` that splits the
+    first record into the most cells. If none of them splits the record, every character that cannot be in the name of a
+    column is tried.
     """
     if match := _SEPARATOR_LINE.fullmatch(next(decode(file, encoding), "")):
         return match[1]
@@ -231,7 +231,7 @@ def workbook_records(file: BinaryIO) -> Callable[[], Records]:
             f"the workbook cannot be read: {error}; save it again without a password, or save it as CSV"
         ) from None
     without = _cells_without_value(file, workbook.sheet_names.index(sheets[0]))
-    left = (sheet.start or (0, 0))[1] + 1  # the first column; calamine leaves out empty columns before it
+    left = (sheet.start or (0, 0))[1] + 1  # the number of the first column that calamine returns
     return lambda: (
         (number, [_NO_VALUE if (number, at) in without else _with_time(cell) for at, cell in enumerate(row, left)])
         for number, row in enumerate(sheet.iter_rows(), 1)
@@ -269,7 +269,7 @@ def _column_number(letters: bytes) -> int:
 
 
 def _with_time(cell: Any) -> Any:
-    """Return midnight for a date. In a workbook, every date has a time, even if the time is not displayed."""
+    """Return a date with the time 0:00, because every date of a workbook has a time, even if it is not displayed."""
     return datetime.combine(cell, time()) if isinstance(cell, date) and not isinstance(cell, datetime) else cell
 
 
@@ -280,7 +280,7 @@ def begins_with(file: BinaryIO, pattern: bytes) -> bool:
 
 
 class Jsonl:
-    """One JSON object on each line; its names are the columns."""
+    """A file with one JSON object on each line. The names in the objects are the columns."""
 
     def __init__(self, file: BinaryIO, encoding: str | None, ticket_type: TicketType) -> None:
         self.columns: dict[str, str] = {}
@@ -313,7 +313,7 @@ class Jsonl:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object. Raises ColumnError for a name that occurs twice; `json` would keep the last."""
+    """Return a JSON object. Raises ColumnError if a name occurs twice: `json` would ignore the first value."""
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
@@ -323,7 +323,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _is_deep(record: Any) -> bool:
-    """Whether values are nested eight or more levels deep. No row needs that, and printing could exceed the stack."""
+    """Whether values are nested eight or more levels deep. No row needs this, and printing could exceed the stack."""
     level = [record]
     for _ in range(8):
         containers = [value for value in level if isinstance(value, dict | list)]
@@ -372,8 +372,8 @@ def decode(file: BinaryIO, encoding: str | None) -> Iterator[str]:
     except UnicodeError as error:
         before = error.object[: error.start] if isinstance(error, UnicodeDecodeError) else b""
         bad = number + len(re.split("\r\n?|\n", before.decode(name, "replace")))
-        advice = "save the file as UTF-8, or name its encoding with --encoding, such as cp1252 for Excel on Windows"
+        advice = "save the file as UTF-8, or pass its encoding, such as --encoding cp1252 for Excel on Windows"
         raise InputError(f"line {bad} is not {name.upper()}; {advice}") from None
     finally:
-        with suppress(ValueError):  # the file may be closed already if the caller stopped early
+        with suppress(ValueError):  # the caller may have stopped early and closed the file
             text.detach()

@@ -1,4 +1,4 @@
-"""Writes results to stdout and failed rows to a report; lists and resolves unknown rows."""
+"""Writes results to stdout, and failed rows to a report. Lists and resolves unknown rows."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from .input import Rows
 from .report import RunPage, lead_page
 
 NUMBER = "number"
-"""The column with the ticket numbers, in the file of results."""
+"""The name of the column that has the ticket numbers in the file of results."""
 _FAILED, _APPLIED = "the report of failed rows", "the file of results"
 
 
 class Report:
     """A file of rows in the format of the input, with the column `key` and one more column.
 
-    A report of failed rows has the column `error`. The user corrects the rows there and sends the report. The file of
+    A report of failed rows has the column `error`. The user corrects the rows in the report, and sends it. The file of
     applied rows has the column `number`, with the ticket number.
     """
 
@@ -50,7 +50,7 @@ class Report:
         self.rows += 1
         cells = {**line.cells, KEY: key} if key else line.cells
         if self._csv:
-            # A row with too many cells keeps all of them, so that it is rejected again until it is corrected.
+            # If a row has too many cells, all are written, so that the row is rejected until it is corrected.
             given = cells.get(UNREADABLE)
             values = [("", cell) for cell in (*given, "")] if given else [(f, cells.get(f, "")) for f in self._columns]
             self._csv.writerow(to_cell(*each) for each in (*values, ("", str(value))))
@@ -63,7 +63,7 @@ class Results:
     """Writes one JSON line for each row to stdout.
 
     Failed rows are also written to a report, and applied rows to another file. After a write error, `on_lost` is called
-    with the name of the output and the error. Later rows are not written to this output.
+    with the name of the output and the error. No later row is written to that output.
     """
 
     def __init__(self, report: Report | None, page: RunPage | None = None, applied: Report | None = None) -> None:
@@ -78,7 +78,7 @@ class Results:
         self._is_lost = False
 
     def write_failed(self, line: InputLine, error: object, key: str | None = None, number: str | None = None) -> None:
-        """Write a row that failed because of its content. *key* is its key in the journal, *number* its ticket."""
+        """Write a row that failed because of its content, with its key in the journal and its ticket number."""
         self.rejected += key is not None and number is None
         given: Any = line.cells.get(KEY)  # a cell without a value is NaN, which is not equal to itself
         self.write(key or (str(given) if given and given == given else None), line, "failed", number, error)
@@ -135,7 +135,7 @@ def open_report(path: Path, format: Table | Jsonl, column: str = ERROR) -> Itera
     with ExitStack() as stack:
         try:
             descriptor = _create(path, header_lines=1 if isinstance(format, Table) else 0)
-            # A report with half of a surrogate pair is not UTF-8, and is rejected until the row is corrected.
+            # Half of a surrogate pair is not valid UTF-8, so a report with one is rejected until the row is corrected.
             file = open(descriptor, "w", encoding="utf-8", errors="surrogatepass", newline="")  # noqa: SIM115 -- closed by stack
             stack.callback(_close, file)
             report = Report(file, format, column)
@@ -158,7 +158,7 @@ def _create(path: Path, *, header_lines: int) -> int:
 
 
 def _set_aside(path: Path, *, header_lines: int) -> None:
-    """Rename an earlier report, or delete it if it has no rows. Another user's file raises ConfigurationError."""
+    """Rename an earlier report, or delete it if it has no rows. Raises ConfigurationError for another user's file."""
     with open(open_private_file(path, os.O_RDONLY), "rb") as file:
         has_rows = any(islice(file, header_lines, None))
     if not has_rows:
@@ -166,12 +166,12 @@ def _set_aside(path: Path, *, header_lines: int) -> None:
         return
     other = next(other for number in count(1) if not (other := path.with_name(f"{path.name}.{number}")).exists())
     path.rename(other)
-    text = f"{path} already exists; renamed to {other}"
+    text = f"The earlier report {path} was renamed to {other}."
     click.echo(printable(text), err=True)
 
 
 def print_unknown(rows: Rows, journal: Path) -> None:
-    """Print a JSON line for each unknown row and each possible duplicate. Rows of the input are printed first."""
+    """Print a JSON line for each unknown row and each possible duplicate. Rows that are in the input are first."""
     errors, numbers = unknown_in(journal), possible_duplicates_in(journal)
     if not errors and not numbers:
         click.echo("no unknown rows and no possible duplicates", err=True)
