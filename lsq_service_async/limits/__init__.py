@@ -2,12 +2,12 @@
 
 limiter.py   Limiter: queues calls and grants slots; Slot, LimiterStats
 queues.py    queues of waiting calls
-local.py     LocalLimiter: for one process, keeps the state in memory
-host.py      HostLimiter: for all processes of one host, keeps the state in a SQLite file
-redis.py     RedisLimiter: for many hosts, keeps the state in Redis
+local.py     LocalLimiter: for one process, stores the state in memory
+host.py      HostLimiter: for all processes of one host, stores the state in a SQLite file
+redis.py     RedisLimiter: for many hosts, stores the state in Redis
 _backend.py  SharedLimiter, the base of HostLimiter and RedisLimiter, and the interface of its backends
 _leases.py   leases on the calls in flight of this process, and reports of completed calls
-_engine/     every decision, as pure functions
+_engine/     all decisions, without a clock and without input or output
 """
 
 import os
@@ -24,10 +24,10 @@ __all__ = ["HostLimiter", "Limiter", "LimiterStats", "LocalLimiter", "Slot", "li
 
 
 def limiter_from_env() -> Limiter | None:
-    """Return a HostLimiter for the file LSQ_LIMIT_FILE or a RedisLimiter for the address LSQ_LIMIT_REDIS.
+    """Return the limiter for the environment variable LSQ_LIMIT_FILE or LSQ_LIMIT_REDIS.
 
-    Returns None if neither variable is set. Raises ConfigurationError if both are set, or if the library for Redis is
-    not installed.
+    LSQ_LIMIT_FILE is the path of a HostLimiter, and LSQ_LIMIT_REDIS is the address of a RedisLimiter. Returns None if
+    neither is set. Raises ConfigurationError if both are set, or if LSQ_LIMIT_REDIS is set but redis-py is missing.
     """
     file = os.environ.get("LSQ_LIMIT_FILE")
     if not os.environ.get("LSQ_LIMIT_REDIS"):

@@ -1,4 +1,4 @@
-"""A limiter whose state several processes share, and the interface of the backends that keep the state."""
+"""A limiter whose state several processes share, and the interface of the backends that store the state."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ _TICK = 0.25  # s between checks whether a message is due
 _HEARTBEAT = 20.0  # s between the messages of an idle process; well below `_engine.sync.PRESENCE`
 _FIRST_BACK_OFF, _LONGEST_BACK_OFF = 0.1, 2.0  # s until the next message to a backend that is unavailable
 _SLOW = 0.1  # s; if a reply takes longer, a call that misses its deadline reports the backend as the reason
-_TRIES = 5  # how often `open` and `aclose` try to sync while the backend is busy
+_TRIES = 5  # `open` and `aclose` try to sync this often while the backend is busy
 
 
 class BackendUnavailableError(Exception):
-    """The backend did not reply, or its state cannot be read. It may or may not have applied the message."""
+    """The backend did not reply, or its state cannot be read. The message may have been applied."""
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message, 300))
 
 
 class BackendBusyError(Exception):
-    """The message was not applied, because other processes changed the state during each try."""
+    """The message was not applied, because in every try another process changed the state first."""
 
 
 class Backend(Protocol):
-    """Keeps the state of a limit that several processes share. Its ``str`` is its name in error messages."""
+    """Stores the state of a limit that several processes share. Error messages show the ``str`` of the backend."""
 
     async def open(self, name: str) -> None:
         """Prepare to use the limit ``name``. Raises ConfigurationError if that is not possible."""
@@ -49,8 +49,8 @@ class Backend(Protocol):
     async def sync(self, message: SyncMessage) -> SyncReply:
         """Apply the message with `_engine.sync.sync`, atomically for all processes.
 
-        Raises BackendUnavailableError or BackendBusyError. Raises ConfigurationError if only the user can remove the
-        cause.
+        Raises BackendUnavailableError or BackendBusyError if a later message may succeed. Raises ConfigurationError if
+        the user must correct something first.
         """
         ...
 
@@ -63,10 +63,10 @@ class SharedLimiter(Limiter):
     """A limiter that shares its state with other processes through a backend.
 
     Each grant needs one message to the backend. Between two messages, the limiter uses the state of the last reply.
-    Each message also reports the calls that have completed since the last message. A report may wait for up to a
-    second, because the slot of a completed call returns only ``per`` seconds after the answer. While the backend is
-    unavailable, no call is sent. If ``waits`` is True, calls then wait until the backend recovers; otherwise they raise
-    NotSentError.
+    Each message also reports the calls that have completed since the last message. A report may wait for up to two
+    seconds, because the slot of a completed call becomes free only one window after the answer. While the backend is
+    unavailable, no call is sent. If ``waits`` is True, calls then wait until the backend recovers. If ``waits`` is
+    False, calls raise NotSentError.
     """
 
     def __init__(self, backend: Backend, *, waits: bool = False) -> None:
@@ -78,14 +78,13 @@ class SharedLimiter(Limiter):
         self._last_sync: float | None = None
         self._back_off, self._retry_at = 0.0, -math.inf
         self._rates: set[RateLimit] = set()  # the configured rates of all processes
-        self._failure = ""  # why the last message was not applied
-        self._unanswered_since: float | None = None  # when the message that waits for its reply was sent
+        self._failure = ""  # why the backend was unavailable for the last message
+        self._unanswered_since: float | None = None  # when the message that has no reply yet was sent
 
     async def _open_state(self, name: str) -> None:
         if self._process != os.getpid():
-            # After a fork, the leases in this process are only copies, because the calls belong to the parent process.
-            # The process id and the first slot number are random (52 bits), so that no two processes use the same
-            # numbers.
+            # After a fork, the leases are discarded, because their calls belong to the parent process. The process id
+            # and the first slot number are random (52 bits), so that no two processes use the same numbers.
             self._process, self._leases = os.getpid(), Leases()
             self._process_id, self._next_slot = secrets.randbits(52), secrets.randbits(52)
         loop = asyncio.get_running_loop()
@@ -116,8 +115,7 @@ class SharedLimiter(Limiter):
         try:
             grant = await self._sync(requests, waiting, slot=slot)
         except BaseException as error:
-            # The backend may have granted the slot. The next message cancels the slot and requests the same number
-            # again.
+            # The backend may have granted the slot. The next message cancels the slot and uses its number again.
             self._leases.end(slot, sent, is_sent=False)
             if isinstance(error, BackendBusyError):
                 return slot, Grant(None, self._state.token)
@@ -145,7 +143,7 @@ class SharedLimiter(Limiter):
         stood_still = self._state.stands_still
         self._note(self._leases.end(slot, self._time(), is_sent=is_sent, silence=silence))
         if stood_still or self._state.stands_still:
-            self._urgent.set()  # report now: other processes wait for the probe, or must stop sending
+            self._urgent.set()  # other processes wait for the end of the probe, or must stop sending
         if not is_sent or stood_still:
             self._wake()  # a slot may be free earlier than the last reply estimated
 
@@ -170,7 +168,7 @@ class SharedLimiter(Limiter):
                 reply = await self._backend.sync(message)
             except BackendBusyError:
                 raise
-            except Exception as error:  # a backend may raise anything, and the heartbeat must continue
+            except Exception as error:  # no exception may end the heartbeat
                 is_known = isinstance(error, BackendUnavailableError | ConfigurationError)
                 self._failure = str(error if is_known else BackendUnavailableError(repr(error)))
                 if not self._back_off:
@@ -193,7 +191,7 @@ class SharedLimiter(Limiter):
             for completed in self._leases.unacknowledged(now):
                 self._note(completed)
             if not self._leases.are_known(reply.state.flights):
-                self._urgent.set()  # the backend lost its state: report the calls in flight at once
+                self._urgent.set()  # the backend lost its state, and needs the calls in flight at once
             return reply.grant
 
     def _warn_of_other_rates(self, state: LimitState) -> None:
@@ -201,8 +199,8 @@ class SharedLimiter(Limiter):
         if len(rates) > 1 and rates != self._rates:
             ordered, joint = sorted(rates, key=attrs.astuple), state.adaptive.configured
             logger.warning(
-                "The processes that share this rate limit are configured with different rates (%s). To keep all of "
-                "these, at most %s are sent. Configure the same rate_limit in all processes",
+                "The processes that share this rate limit are configured with different rates (%s). So that none "
+                "of them is exceeded, at most %s are sent. Configure the same rate_limit in all processes",
                 ", ".join(map(str, ordered)), joint,
             )  # fmt: skip
         self._rates = rates
@@ -216,7 +214,7 @@ class SharedLimiter(Limiter):
         await self._sync(is_leaving=is_leaving)
 
     def _note(self, completed: CompletedCall) -> None:
-        """Apply the report of a completed call to this process's copy of the state."""
+        """Apply the report of a completed call to the copy of the state in this process."""
         if completed.age is None:
             self._state.forget(completed.slot)
         else:
@@ -230,7 +228,7 @@ class SharedLimiter(Limiter):
                 async with asyncio.timeout(_TICK):
                     await self._urgent.wait()
             await asyncio.sleep(self._retry_at - self._time())
-            beat = RENEW if self._state.stands_still else _HEARTBEAT  # each message renews the leases of stuck calls
+            beat = RENEW if self._state.stands_still else _HEARTBEAT  # messages renew the leases of stuck calls
             heartbeat_at = -math.inf if self._last_sync is None else self._last_sync + beat
             if self._urgent.is_set() or min(self._leases.due_at(), heartbeat_at) <= self._time():
                 self._urgent.clear()

@@ -12,16 +12,16 @@ from ._engine.messages import ActiveCall, CompletedCall, SyncMessage
 from ._engine.sync import LEASE
 
 RENEW = 3.0  # s after which a lease is renewed
-_REPORT = 1.0  # s that a report waits for a message that is sent anyway
-_WORTH_WAITING = 1.0  # s; a report waits longer if a message for a waiting call is due at most this much later
+_REPORT = 1.0  # s for which a report waits, so that it can be sent with another message
+_WORTH_WAITING = 1.0  # s; if a message for a waiting call is due in this extra time, a report waits for that message
 
 
 @attrs.define
 class _Active:
     """A call in flight.
 
-    ``until`` is the end of its lease. ``has_lapsed`` is True if the lease once expired before it was renewed, so that
-    another call may have got the slot.
+    ``until`` is the end of its lease. ``has_lapsed``: the lease expired before it was renewed. Another call may then
+    have got the slot.
     """
 
     since: float
@@ -32,7 +32,7 @@ class _Active:
 
 @attrs.define
 class _Completed:
-    """A completed call. ``was_leased``: it ended before its lease expired, so no process had counted it as answered."""
+    """A completed call. ``was_leased``: it ended before its lease expired, so it was not yet counted as answered."""
 
     at: float
     is_sent: bool
@@ -61,18 +61,18 @@ class Leases:
     _paused_until: float = -math.inf
 
     def add(self, slot: int, asked: float, *, is_large: bool) -> None:
-        """Add a call whose slot was granted in reply to a message that was sent at ``asked``."""
+        """Add a call. The message that requested its slot was sent at ``asked``."""
         self._active[slot] = _Active(asked, asked + LEASE, is_large)
 
     def is_valid(self, slot: int, now: float) -> bool:
-        """Whether the lease of a call is in force. A lease that has once expired stays invalid after a renewal."""
+        """Whether the lease of a call is in force. A lease that has expired stays invalid, even if it is renewed."""
         call = self._active.get(slot)
         return call is not None and now < call.until and not call.has_lapsed
 
     def end(self, slot: int, now: float, *, is_sent: bool, silence: float | None = None) -> CompletedCall:
         """Move a call from the calls in flight to the completed calls, and return its report.
 
-        If the reply that granted the slot was lost, the slot is not among the calls in flight.
+        If the reply that granted the slot was lost, the call was never among the calls in flight.
         """
         active = self._active.pop(slot, None)
         is_large, was_leased = active is not None and active.is_large, active is not None and now < active.until
@@ -80,7 +80,7 @@ class Leases:
         return completed.report(slot, now)
 
     def expire(self, now: float) -> None:
-        """Count all calls in flight as answered now, because the event loop that received their answers has closed."""
+        """Count all calls in flight as answered now, because the event loop that awaited the answers has closed."""
         for slot in list(self._active):
             self.end(slot, now, is_sent=True)
 
@@ -89,7 +89,7 @@ class Leases:
         self._paused_until = max(self._paused_until, until)
 
     def are_known(self, flights: Mapping[int, object]) -> bool:
-        """Whether ``flights`` of the shared state has all calls of this process. If not, the state was lost."""
+        """Whether the shared ``flights`` have all calls in flight of this process. If not, the state was lost."""
         return self._active.keys() <= flights.keys()
 
     def unacknowledged(self, now: float) -> list[CompletedCall]:
@@ -97,7 +97,7 @@ class Leases:
         return [completed.report(slot, now) for slot, completed in self._completed.items()]
 
     def message(self, now: float, flights: Mapping[int, object], **about: Any) -> SyncMessage:
-        """Make a message with all completed calls and all leases to renew. ``flights`` is that of the known state."""
+        """Make a message with all completed calls and all leases to renew. ``flights`` is from the last known state."""
         completed, active = self.unacknowledged(now), []
         for ended in self._completed.values():
             ended.was_reported = True
@@ -108,7 +108,7 @@ class Leases:
         return SyncMessage(completed=completed, active=active, pause=pause, refusals=refusals, **about)
 
     def acknowledge(self, message: SyncMessage, sent: float, now: float) -> None:
-        """Drop the reports of a message that the backend has applied, and extend the leases that it renewed.
+        """Drop the reports of a message that the backend has applied, and extend the leases that the message renewed.
 
         ``sent`` is when the message was sent, and ``now`` is when the reply arrived.
         """

@@ -1,4 +1,4 @@
-"""The limit of one host. Its processes share a small SQLite file; no daemon is needed."""
+"""The limit of one host. All processes of the host share a small SQLite file; no daemon is needed."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ class HostLimiter(SharedLimiter):
     """The limit of all processes of one host that use the same file.
 
     ``path`` is a file on a local disk, not on a network share. The file is created if it does not exist, and only its
-    owner can read it. Delete the file only while no process uses it. If the file is replaced while it is in use, the
-    processes switch to the new file. If it is deleted, they create it again and send no call for a window. If a process
-    dies, its calls in flight count as answered when their leases expire, after at most ten seconds. While the file
-    cannot be used, calls raise NotSentError. `open` raises ConfigurationError if the file is not the file of a limit,
-    if this process cannot write to it, or if another user owns it or can write to it. On Windows, this class raises
-    ConfigurationError.
+    owner can read it. Delete the file only while no process uses it. If the file is replaced while processes use it,
+    they switch to the new file. If the file is deleted, they create it again and send no call for a window. If a
+    process dies, its calls in flight count as answered when their leases expire, after at most ten seconds. While the
+    file cannot be used, calls raise NotSentError. `open` raises ConfigurationError if the file is not the file of a
+    limit, if this process cannot write to it, or if another user owns it or can write to it. On Windows, this class
+    raises ConfigurationError.
 
-    If processes are configured with different rates, the limiter keeps all of these rates and logs a warning. In this
-    case, ``window="sliding"`` has no effect.
+    If processes are configured with different rates, the limiter exceeds none of these rates and logs a warning. In
+    this case, ``window="sliding"`` has no effect.
 
-    A limiter may be created before a server forks its workers. Open it after the fork, in each worker. It must not be
-    open in the process that forks, because a SQLite connection cannot be used after a fork.
+    A limiter may be created before a web server forks its workers. Open it after the fork, in each worker. It must not
+    be open in the process that forks, because a SQLite connection cannot be used after a fork.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -73,11 +73,11 @@ class HostBackend:
     async def open(self, name: str) -> None:
         """Create the file if it does not exist (mode 0600), and check that it is the file of a limit.
 
-        Raises ConfigurationError if it is another kind of file, belongs to another user, can be written by other users,
-        or cannot be read and written.
+        Raises ConfigurationError if the file is of another kind, if it belongs to another user, if other users can
+        write to it, or if this process cannot read and write it.
         """
         if self._is_open:
-            await self.aclose()  # this object was opened in an event loop that has closed
+            await self.aclose()  # the event loop in which this object was opened has closed
         self._name, self._thread = name, ThreadPoolExecutor(1, thread_name_prefix="lsq_service_async limit")
         try:
             await self._run(self._open)
@@ -111,15 +111,16 @@ class HostBackend:
         self._boot = boot_id()
         if not self._path.exists():
             with suppress(FileExistsError):
-                # SQLite gives -wal and -shm the mode of this file. A file that exists is not opened here, because
-                # closing it would release the locks of all other connections of this process to the file.
+                # SQLite gives its -wal and -shm files the mode of this file. If the file exists, it is not opened here,
+                # because closing it would release the locks that other connections of this process hold on it.
                 os.close(open_private_file(self._path, os.O_RDWR | os.O_EXCL))
         self._opened = check_private_database(self._path)
         db = sqlite3.connect(self._path, timeout=self._busy_timeout, isolation_level=None)
         try:
             _is_empty(db)  # raises for the file of another program, before the journal mode is changed
             self._write_ahead(db)
-            db.execute("PRAGMA synchronous = NORMAL")  # commits that a power failure loses do not matter after it
+            # A power failure may lose commits, but after a restart they no longer matter.
+            db.execute("PRAGMA synchronous = NORMAL")
             with db:  # commits, or rolls back after an error
                 db.execute("BEGIN IMMEDIATE")
                 if _is_empty(db):
@@ -132,7 +133,7 @@ class HostBackend:
         return db
 
     def _write_ahead(self, db: sqlite3.Connection) -> None:
-        """Set the journal mode. SQLite ignores its timeout here if several processes set the mode at the same time."""
+        """Set the journal mode. Retry, because SQLite does not wait if another process is setting the mode."""
         give_up_at = time.monotonic() + self._busy_timeout
         while True:
             try:
@@ -151,9 +152,9 @@ class HostBackend:
                 db = self._open()
             with db:
                 db.execute("BEGIN IMMEDIATE")
-                # The clock is read inside the transaction, so that times never decrease. ``message.expected`` would
-                # detect that the clock was set. It is not needed, because a monotonic clock cannot be set. It could
-                # also be wrong, because the transaction may have waited.
+                # The clock is read inside the transaction, so that times never decrease. ``message.expected`` serves to
+                # detect that the clock was set. It is not used here, because a monotonic clock cannot be set. If the
+                # transaction had to wait, ``expected`` would also be too early.
                 now = self._clock()
                 row = db.execute("SELECT boot, state FROM limits WHERE name = ?", (self._name,)).fetchone()
                 state = state_from_json(row[1]) if row else None
@@ -163,11 +164,11 @@ class HostBackend:
                 row = self._name, self._boot, state_to_json(reply.state)
                 db.execute("INSERT OR REPLACE INTO limits VALUES (?, ?, ?)", row)
                 return reply
-        except Exception as error:  # another program changed the file, other users can write to it, ...
+        except Exception as error:  # for example, another program changed the file
             raise BackendUnavailableError(f"{self}: {error}") from error
 
     def _is_in_place(self) -> bool:
-        """Whether the path still leads to the file that was opened. If not, other processes use a new file."""
+        """Whether the path still leads to the file that was opened. If not, the file was deleted or replaced."""
         try:
             return os.path.samestat(os.stat(self._path), self._opened)
         except FileNotFoundError:
@@ -181,8 +182,8 @@ class HostBackend:
 
 def _is_empty(db: sqlite3.Connection) -> bool:
     """Whether the file is new. Raises DatabaseError if it is not the file of a limit."""
-    # The schema is read before the id. Another process that creates the file sets both in one transaction. In the other
-    # order, its schema could be read without its id, as in the file of another program.
+    # Another process may set the schema and the id in one transaction between the two reads. The schema is read first:
+    # in the other order, the new schema could be found without the id, as in the file of another program.
     schema = db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     application = db.execute("PRAGMA application_id").fetchone()[0]
     if application not in (0, _APPLICATION) or (schema and application == 0):

@@ -1,4 +1,4 @@
-"""The limiter: queues calls and grants them slots. Subclasses keep the state of the limit."""
+"""The limiter: queues calls and grants them slots. Subclasses store the state of the limit."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
 
 _DAY = 86_400  # s; a limit with a window of a day or more is a quota
-_TICK = 0.01  # s; a call may be rejected this long before its deadline, but never after it
-_AT_ONCE = 100  # calls that are rejected before other tasks get a turn
+_TICK = 0.01  # s; a call is rejected if it is expected to be sent less than this before its deadline
+_AT_ONCE = 100  # after so many rejected calls, other tasks get a turn
 _LONGEST_SLEEP = 3600.0  # s
 _ANOTHER_LOOP = "this limiter belongs to another event loop; create a client in each loop"
 _INTERACTIVE = Request(Lane.INTERACTIVE, is_large=False)
@@ -38,10 +38,11 @@ _INTERACTIVE = Request(Lane.INTERACTIVE, is_large=False)
 
 @attrs.frozen
 class LimiterStats:
-    """A snapshot of the limit: how many of its ``calls`` slots are ``used`` and ``free``, and how many calls wait.
+    """A snapshot of the limit. The limit is now ``calls`` in ``per`` seconds.
 
-    A slot is free if it was not used in the last ``per`` seconds. With ``window="any"``, a call may have to wait
-    although a slot is free. ``estimated_wait`` is the number of seconds that a new call would wait in each lane. While
+    ``used`` is the number of calls that are in flight or ended in the last ``per`` seconds. The other slots are
+    ``free``. With ``window="any"``, a call may have to wait although a slot is free. ``waiting`` is the number of calls
+    that wait in each lane. ``estimated_wait`` is the number of seconds that a new call would wait in each lane. While
     response times do not change, the error of this estimate is at most ``per / calls`` or ``per / 30`` seconds,
     whichever is larger.
     """
@@ -55,7 +56,7 @@ class LimiterStats:
 
 
 class Slot:
-    """Permission to send one attempt. Call `release` or `cancel` once. After that, neither has an effect."""
+    """Permission to send one attempt. Call `release` or `cancel` once. After that, both do nothing."""
 
     __slots__ = ("_limiter", "_number")
 
@@ -67,24 +68,24 @@ class Slot:
         """Whether the attempt may be sent. Check this just before the first byte is sent.
 
         This is False after `release` or `cancel`. It is also False if the lease of this process on the slot has
-        expired, for example because the process was suspended. In this case, call `cancel` and acquire another slot.
+        expired, for example because the process was suspended. If so, call `cancel` and acquire another slot.
         """
         return self._limiter is not None and self._limiter._is_valid(self._number)
 
     def release(self, *, silence: float | None = None) -> None:
-        """Return the slot after ``per`` seconds. Call this at the end of an attempt that may have reached the service.
+        """Make the slot free after ``per`` seconds. Call this after an attempt that may have reached the service.
 
         ``silence`` is for attempts without an answer: the seconds from the send to the timeout, or 0 if the connection
-        broke. If an attempt timed out and no other answer arrived during these seconds, the service stands still. From
-        then on, one call at a time is sent until an answer arrives. The slots of all attempts that timed out return
-        ``per`` seconds after that answer.
+        broke. If an attempt timed out and no answer to any other call arrived during these seconds, the limiter assumes
+        that the service stands still. The limiter then sends only one call at a time until an answer arrives. The slots
+        of the attempts that timed out become free ``per`` seconds after this answer.
         """
         limiter, self._limiter = self._limiter, None
         if limiter is not None:
             limiter._end(self._number, is_sent=True, silence=silence)
 
     def cancel(self) -> None:
-        """Return the slot at once. Call this if the attempt was not sent."""
+        """Make the slot free at once. Call this if the attempt was not sent."""
         limiter, self._limiter = self._limiter, None
         if limiter is not None:
             limiter._cancel(self._number)
@@ -98,10 +99,11 @@ class Limiter(ABC):
 
     A limiter belongs to the event loop that opened it. It closes when `aclose` has been called as often as `open`.
 
-    Each grant also takes a token from an aiolimiter bucket of ``calls`` in ``per`` seconds. The bucket delays calls
-    only after a call that was never sent. The slot of such a call returns at once, so without the bucket, attempts
-    would follow each other faster than the limit while the network is down. The bucket has no lanes, so no call waits
-    inside it: the limiter first checks that the bucket has room.
+    Each granted call takes a token from an aiolimiter bucket of ``calls`` in ``per`` seconds, but a probe does not wait
+    for a token. Other calls wait for a token only if a granted call was not sent, for example while the network is
+    down. The slot of a call that was not sent is free again at once, so without the bucket, the limiter would grant
+    calls faster than the limit. No call waits inside the bucket, because the bucket has no lanes: the limiter grants a
+    call only if a token is available.
     """
 
     _process_id: int  # identifies this process in the state
@@ -111,7 +113,7 @@ class Limiter(ABC):
 
     def __init__(self) -> None:
         self._state = LimitState.of(RateLimit())
-        self._offset = 0.0  # seconds by which the clock of the state is ahead of that of the event loop
+        self._offset = 0.0  # seconds by which the clock of the state is ahead of the event loop's clock
         self._estimate = Estimate()
         self._queues = PriorityQueues()
         self._users = 0
@@ -124,14 +126,14 @@ class Limiter(ABC):
         self._changed = asyncio.Event()
         self._ask_at, self._must_ask = -math.inf, True
         self._is_lined_up = False  # this process has a turn in the shared state
-        self._has_unsent = False  # a granted call was not sent, and the bucket has not had room for all ``calls`` since
+        self._has_unsent = False  # a granted call was not sent; False again when the bucket has room for all ``calls``
 
     def __repr__(self) -> str:
         state = f"open {self._users} times, {len(self._queues)} waiting" if self._users else "closed"
         return f"<{type(self).__name__}: {state}>"
 
     async def open(self, rate: RateLimit, name: str) -> None:
-        """Start using the limit ``name``. The name that a client uses consists of its host and org id.
+        """Start using the limit ``name``. A client uses its host and org id as the name.
 
         Raises ConfigurationError if the limiter is open for another rate or name, and LSQServiceError if it is in use
         in another event loop.
@@ -139,7 +141,7 @@ class Limiter(ABC):
         if not isinstance(rate, RateLimit):
             raise ConfigurationError(f"rate must be a RateLimit, such as RateLimit(25, per=5.0), not {shown(rate)}")
         check_name(name)
-        from aiolimiter import AsyncLimiter  # slow, because it loads importlib.metadata
+        from aiolimiter import AsyncLimiter  # imported here, because it loads importlib.metadata, which is slow
 
         async with self._lock(), self._ownership() as loop:
             if self._users and (used := self._open_for) and used != (rate, name):
@@ -157,7 +159,7 @@ class Limiter(ABC):
             self._users += 1
 
     async def aclose(self) -> None:
-        """Stop using the limit. The last user closes the limiter, and then all waiting calls raise NotSentError.
+        """Stop using the limit. The last user closes the limiter; all calls that still wait raise NotSentError.
 
         If `aclose` is cancelled, the limiter is closed all the same.
         """
@@ -182,7 +184,7 @@ class Limiter(ABC):
 
         ``deadline`` is a time on the clock of the event loop. QueueTimeoutError is raised at the deadline, or as soon
         as the limiter estimates that the call cannot be sent before the deadline. ``is_large`` marks an upload that may
-        take long. ``is_retry`` marks a call that was sent before; it is served before the new calls of its lane.
+        take long. ``is_retry`` marks a call that was sent before. In its lane, such a call is served before new calls.
 
         Use this method only in the event loop of the limiter. For speed, the event loop is checked only if the call has
         to wait.
@@ -210,9 +212,9 @@ class Limiter(ABC):
             is_retry = True
 
     def pause(self, seconds: float) -> None:
-        """Grant no slot for ``seconds``. An earlier pause that ends later stays in force.
+        """Grant no slot for ``seconds``. This never shortens an earlier pause.
 
-        This holds for all processes that share the limit.
+        The pause applies to all processes that share the limit.
         """
         _check_seconds(seconds, "seconds")
         self._check_loop()
@@ -228,11 +230,12 @@ class Limiter(ABC):
         *,
         sent: float | None = None,
     ) -> list[Event]:
-        """Pause and lower the rate, because the service refused the call ``reference``. Returns events for the hooks.
+        """Pause all calls and lower the rate, because the service refused a call. Returns events for the hooks.
 
-        ``retry_after`` is the wait in seconds that the service requested, or None. ``named`` is the limit in the
-        message of the service, as calls and seconds, or None. ``sent`` is when the call was sent, on the clock of the
-        event loop; by default, one window ago. A daily quota does not change the rate.
+        ``reference`` is the reference of the call. ``retry_after`` is the wait in seconds that the service requested,
+        or None. ``named`` is the limit in the message of the service, as calls and seconds, or None. A limit for a day
+        or longer is a quota and does not change the rate. ``sent`` is the time on the clock of the event loop at which
+        the call was sent. If ``sent`` is None, the limiter assumes one window ago.
         """
         if named is not None and named[1] >= _DAY:
             if retry_after is None:
@@ -281,7 +284,7 @@ class Limiter(ABC):
             ),
         )
 
-    # The state: implemented by subclasses.
+    # Methods for the state. Subclasses implement them.
 
     @abstractmethod
     async def _open_state(self, name: str) -> None:
@@ -292,15 +295,15 @@ class Limiter(ABC):
         return
 
     def _take_at_once(self, requests: Sequence[Request]) -> tuple[int, Grant] | None:
-        """Take a slot as `_take` does, but without waiting. Return None if the decision needs a backend."""
+        """Take a slot as `_take` does, but without waiting. Return None if only a backend can decide."""
         return None
 
     @abstractmethod
     async def _take(self, requests: Sequence[Request], waiting: tuple[int, int]) -> tuple[int, Grant]:
-        """Take a slot for one of the requests, if one can be sent now. If this is cancelled, no slot was taken.
+        """Take a slot for one of the requests, if a call can be sent now. If `_take` is cancelled, no slot is taken.
 
-        ``waiting`` is the number of waiting calls in each lane: interactive, bulk. The ``wait`` of the grant is ``inf``
-        if a call in flight must end before any request can be granted.
+        ``waiting`` has two numbers: the waiting interactive calls and the waiting bulk calls. The ``wait`` of the grant
+        is ``inf`` if a call in flight must end before any request can be granted.
         """
 
     def _is_valid(self, slot: int) -> bool:
@@ -309,7 +312,7 @@ class Limiter(ABC):
 
     @abstractmethod
     def _end(self, slot: int, *, is_sent: bool, silence: float | None = None) -> None:
-        """Return a slot: after ``per`` seconds if the call was sent, else at once. ``silence``: see `Slot.release`."""
+        """Make a slot free, after ``per`` seconds if the call was sent. ``silence``: see `Slot.release`."""
 
     def _publish(
         self, *, pause: float = -math.inf, refusals: Sequence[tuple[tuple[int, float] | None, float]] = ()
@@ -342,7 +345,7 @@ class Limiter(ABC):
         self._log_long_wait(waiter, due)
         if self._server is None:
             server = loop.create_task(self._serve(), name="lsq_service_async limit")
-            self._server = None if server.done() else server  # an eager task may have served all calls already
+            self._server = None if server.done() else server  # an eager task runs at once, and may be done already
         # The estimate may be wrong, and a backend may be slow. So a timer enforces the deadline.
         timer = loop.call_at(deadline, self._expire, waiter) if deadline < math.inf else None
         try:
@@ -350,7 +353,7 @@ class Limiter(ABC):
         except asyncio.CancelledError:
             self._queues.remove(waiter)
             if not waiter.grant.cancelled() and waiter.grant.exception() is None:
-                self._cancel(waiter.grant.result())  # it got the slot and was cancelled in the same turn of the loop
+                self._cancel(waiter.grant.result())  # the call was cancelled just after it got the slot
             self._changed.set()
             raise
         finally:
@@ -368,8 +371,8 @@ class Limiter(ABC):
     async def _serve(self) -> None:
         """While calls wait, grant slots in order and reject calls that will miss their deadlines."""
         try:
-            # When the queues are empty, send one more message, so that other processes no longer wait for the turn of
-            # this process.
+            # When the queues are empty, the backend gets one more message, so that other processes no longer wait for
+            # the turn of this process.
             while self._queues or self._is_lined_up:
                 self._changed.clear()
                 now = asyncio.get_running_loop().time()
@@ -384,7 +387,7 @@ class Limiter(ABC):
                     await self._ask()
                 else:
                     self._ask_at, self._must_ask = now + self._rate.per / self._rate.calls, False
-        except Exception as error:  # a backend may raise anything, and no call may wait forever
+        except Exception as error:  # any exception must end the wait of all calls
             self._is_lined_up = False
             what = "" if isinstance(error, NotSentError) else "the rate limiter failed, so the call was not sent: "
             while self._queues:  # includes the calls that arrive during `_reject_all`
@@ -407,7 +410,7 @@ class Limiter(ABC):
         else:
             waiter.grant.set_result(slot)
         requests.remove(request)
-        if request not in requests:  # a call with the same request may have arrived meanwhile
+        if request not in requests:  # a call of the same kind may have arrived meanwhile
             self._must_ask = self._must_ask or request in self._queues.requests()
         self._is_lined_up = bool(requests)
         await asyncio.sleep(0)  # so that a burst does not block the event loop
@@ -417,15 +420,15 @@ class Limiter(ABC):
             await self._bucket.acquire()  # does not wait, because the bucket has room
 
     def _wake(self) -> None:
-        """Ask for a slot again, because one may be free earlier than expected."""
+        """Ask for a slot again, because a slot may be free earlier than expected."""
         self._must_ask = True
         self._changed.set()
 
     def _has_room(self) -> bool:
-        """Whether the bucket has room for one call.
+        """Whether the bucket allows one more call.
 
-        The bucket is checked only after a call that was never sent. The checks end when the bucket has room for all
-        ``calls`` at once. Without these checks, this is always True.
+        After a granted call was not sent, the bucket is checked until it has room for all ``calls`` at once. Without
+        such a call, this is True.
         """
         if self._has_unsent and self._bucket.has_capacity(self._rate.calls):
             self._has_unsent = False
@@ -437,8 +440,8 @@ class Limiter(ABC):
         for queue in self._queues:
             if queue.least_margin() == math.inf:
                 continue
-            # ``delay`` is the delay of the first call of the queue against its first estimate. Every call behind the
-            # first one is delayed at least as much.
+            # ``delay`` is how much later the first call of the queue will be sent than its first estimate. Every call
+            # behind the first one is delayed by at least the same time.
             first = next(iter(queue))
             delay = self._due(first.request, is_retry=first.is_retry, number=first.number) - first.due
             for waiter in itertools.islice(queue.remove_late(delay + _TICK), _AT_ONCE):
@@ -447,7 +450,7 @@ class Limiter(ABC):
         return check_in
 
     def _due(self, request: Request, *, is_retry: bool = False, number: float = math.inf) -> float:
-        """The loop time at which the waiting call ``number``, or by default a new call, is expected to be sent."""
+        """Estimate the loop time at which the waiting call ``number`` (by default, a new call) will be sent."""
         now = self._now()
         if not self._queues and not request.is_large and self._state.is_idle(now):
             return self._time()
@@ -485,19 +488,19 @@ class Limiter(ABC):
                       waiter.request.lane.value, seconds, rate)  # fmt: skip
 
     def _lock(self) -> asyncio.Lock:
-        """Serializes `open` and `aclose`. One lock per event loop."""
+        """Return the lock of the running event loop. The lock serializes `open` and `aclose`."""
         return self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
     @asynccontextmanager
     async def _ownership(self) -> AsyncIterator[asyncio.AbstractEventLoop]:
-        """Reserve the limiter for the running event loop while it opens or closes, and then for as long as it is open.
+        """Reserve the limiter for the running event loop while the limiter opens, is open, or closes.
 
         The reservation is needed because two threads may open the limiter at the same moment.
         """
         loop = asyncio.get_running_loop()
         with self._owner_lock:
             if self._owner is not None and self._owner.is_closed():
-                self._owner, self._users = None, 0  # its users ended when their event loop closed
+                self._owner, self._users = None, 0  # the users ended with their event loop
             if self._owner not in (None, loop):
                 raise LSQServiceError(_ANOTHER_LOOP)
             self._owner = loop
@@ -514,7 +517,7 @@ class Limiter(ABC):
 
 
 def check_name(name: object) -> None:
-    """Require a printable text, which every backend can store. (An unpaired surrogate is not printable.)"""
+    """Raise ConfigurationError if ``name`` is not printable text. (Backends cannot store an unpaired surrogate.)"""
     if not isinstance(name, str) or not name.isprintable():
         raise ConfigurationError(f"The name of a limit must be printable text, not {shown(name)}")
 
@@ -530,14 +533,14 @@ def _fail(waiter: Waiter, error: Exception) -> None:
 
 
 def _warn(rate: RateLimit, now: RateLimit, named: tuple[int, float] | None) -> None:
-    why, hold = "another program uses the same account (set LSQ_LIMIT_FILE in both to share the limit), or", ""
+    why, hold = "another program uses the same account (set LSQ_LIMIT_FILE in both programs to share the limit), or", ""
     why += " the plan allows less"
     if rate.window == "sliding":
         why += ', or the gateway does not count sliding windows (remove "sliding" from the rate limit)'
     if named:
         why, hold = f"the service named a limit of {named[0]} calls in {named[1]:g} s", " for ten minutes or longer"
     logger.warning(
-        "Rate limit hit although this client stayed within %s: %s. Slowing down to %d in %g s%s, then "
-        "adding one call after each window without a refusal. If the plan allows no more, set LSQ_RATE_LIMIT=%d/%g",
+        "Rate limit hit although this client stayed within %s: %s. Slowing down to %d calls in %g s%s, then "
+        "adding one call after each window without a refusal. If your plan allows no more, set LSQ_RATE_LIMIT=%d/%g",
         rate, why, now.calls, now.per, hold, now.calls, now.per,
     )  # fmt: skip

@@ -14,17 +14,17 @@ import attrs
 from ..config import Lane
 from ._engine.messages import Request
 
-_MOST_REMOVED = 1000  # entries of removed calls that a heap may hold before it is rebuilt
-_MOST_COUNTED = 1000  # calls that `before` counts at most: it is used for each of many calls that expire together
+_MOST_REMOVED = 1000  # a heap with this many more entries than twice the number of its calls is rebuilt
+_MOST_COUNTED = 1000  # `before` counts no further, because it runs for each of many calls that expire together
 
 
 @attrs.define(eq=False)
 class Waiter:
     """A call that waits for a slot.
 
-    Times are on the clock of the event loop. ``since`` is when the wait began. ``due`` is when the call was expected to
-    be sent, as estimated at ``since``. ``deadline`` is the latest time at which the call may be sent, or ``inf``.
-    ``is_retry`` marks a call that was sent before. ``is_reported`` is True once its long wait was logged.
+    Times are on the clock of the event loop. ``since`` is when the wait began. ``due`` is the time at which the call
+    will be sent, as estimated at ``since``. ``deadline`` is the latest time at which the call may be sent, or ``inf``.
+    ``is_retry`` marks a call that was sent before. ``is_reported`` is True after its long wait was logged.
     """
 
     request: Request
@@ -38,7 +38,7 @@ class Waiter:
 
 
 class FifoQueue:
-    """Calls with the same request, in order of arrival. A call at any position can be removed without a search."""
+    """Calls of one kind (lane, size, retry or not) in order of arrival. Any call can be removed without a search."""
 
     def __init__(self) -> None:
         self._waiters: OrderedDict[int, Waiter] = OrderedDict()
@@ -78,7 +78,7 @@ class FifoQueue:
         return self._margins[0][0] if self._margins else math.inf
 
     def remove_late(self, delay: float) -> Iterator[Waiter]:
-        """Remove the calls that miss their deadlines if all are sent ``delay`` seconds later than expected."""
+        """Remove and yield the calls that miss their deadlines if each is sent ``delay`` seconds after its ``due``."""
         while self.least_margin() < delay:
             waiter = self._margins[0][2]
             self.remove(waiter)
@@ -105,7 +105,7 @@ class PriorityQueues:
         return sum(len(queue) for (request, _), queue in self._queues.items() if request.lane is lane)
 
     def ahead(self, request: Request, room: int, *, is_retry: bool = False, number: float = math.inf) -> int:
-        """How many calls of the same lane are sent before the call ``number``, or by default before a new call.
+        """How many calls of the same lane are sent before the call ``number`` (by default, before a new call).
 
         Only ``room`` large uploads can be sent now. A call that is not large waits for these uploads and overtakes all
         other large uploads.
@@ -148,7 +148,7 @@ class PriorityQueues:
         return [waiter.request for waiter in first]
 
     def next(self, request: Request) -> Waiter | None:
-        """Remove and return the next call with this request; None if every such call has just been cancelled."""
+        """Remove and return the next call with this lane and size; None if every such call has just been cancelled."""
         for is_retry in (True, False):
             queue = self._queues[request, is_retry]
             while queue:

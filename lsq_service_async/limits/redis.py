@@ -33,11 +33,11 @@ except ImportError as _error:
 
 _CONNECT_TIMEOUT = 2.0  # s; connecting and logging in take several round trips
 _REPLY_TIMEOUT = 0.3  # s; for each round trip of an open connection
-_MEMORY = 600.0  # s from the last message until Redis deletes the state
-_TRIES = 8  # attempts to write the state; an attempt fails if another process writes first
-_PAUSE = 0.002  # s; the longest pause before the second retry; doubled for each further retry, at most four times
-_FRESH = 2.0  # s; for this long after a write, the next message uses the written text and does not read the state
-_JITTER = 0.001  # s by which a message may reach Redis faster than the last one; less than the slack of the window
+_MEMORY = 600.0  # s from the last message until Redis deletes the state, unless a pause is longer
+_TRIES = 8  # tries to write the state; a try fails if another process writes first
+_PAUSE = 0.002  # s; the longest pause before the second retry; later pauses double, up to 16 times this value
+_FRESH = 2.0  # s; for this long after a write, a message starts from the written text and does not read the state
+_JITTER = 0.001  # s by which a message may reach Redis faster than the one before it; less than the slack of a window
 _DRIFT = 0.0001  # s per second by which the server's clock may run faster than the clock of this process
 
 _LOGIN = r"([^/?#\s\ud800-\udfff]*@)?"
@@ -52,7 +52,7 @@ _RIGHTS = (
 )
 
 READ = "return {redis.call('GET', KEYS[1]) or '', redis.call('TIME')}"
-# Writes the text ARGV[2] if the text is still ARGV[1] and the server's time is ARGV[3] or up to a second later.
+# Writes the text ARGV[2] if the stored text is still ARGV[1] and the server's time is ARGV[3] or up to a second later.
 SWAP = """
 local text, time = redis.call('GET', KEYS[1]) or '', redis.call('TIME')
 local later = time[1] + time[2] / 1e6 - ARGV[3]
@@ -66,18 +66,19 @@ class RedisLimiter(SharedLimiter):
     """The limit of all processes that use the same Redis server.
 
     ``server`` is an address such as ``redis://host:6379/0``, or a `redis.asyncio.Redis`, which the caller must close.
-    Processes with the same ``name`` share a limit. By default, processes with the same host and org share a limit.
-    While Redis is unavailable, no call is sent. With ``when_down="wait"``, calls then wait until Redis recovers or
-    until their deadlines; with "fail", they raise NotSentError. `open` raises ConfigurationError if the address is not
-    valid, or if Redis refuses the login or a command that the limiter needs. If processes are configured with different
-    rates, the limiter keeps all of these rates and logs a warning. In this case, ``window="sliding"`` has no effect.
+    Processes with the same ``name`` share a limit. By default, clients with the same host and org id of LeadSquared
+    share a limit. While Redis is unavailable, no call is sent. With ``when_down="wait"``, calls then wait until Redis
+    recovers or until their deadlines; with "fail", they raise NotSentError. `open` raises ConfigurationError if the
+    address is not valid, or if Redis refuses the login or a command that the limiter needs. If processes are configured
+    with different rates, the limiter exceeds none of these rates and logs a warning. In this case, ``window="sliding"``
+    has no effect.
 
-    Redis may lose all data or the latest writes (restart, failover, eviction). Running processes then assume that all
-    slots were used at that moment, so no call is sent for about a window. There is one exception. If the first message
-    after the loss is from a process that has just started, that process cannot detect the loss, and the limit may be
-    exceeded once.
+    Redis may lose all data or the latest writes (restart, failover, eviction). Running processes detect the loss and
+    assume that all slots have just been used, so no call is sent for about a window. But if the first message after the
+    loss is from a process that has just started, that process cannot detect the loss, and the limit may be exceeded
+    once.
 
-    A limiter may be created before a server forks its workers. Open it after the fork, in each worker, because
+    A limiter may be created before a web server forks its workers. Open it after the fork, in each worker, because
     processes cannot share a connection.
     """
 
@@ -97,7 +98,7 @@ class RedisLimiter(SharedLimiter):
 
 
 class _Written(NamedTuple):
-    """The last write of this process: its text, its time, and by how many seconds the server's clock is ahead."""
+    """The last write of this process: its text, its time, and the seconds by which the server's clock is ahead."""
 
     text: str
     at: float
@@ -105,17 +106,17 @@ class _Written(NamedTuple):
 
 
 class RedisBackend:
-    """Keeps the state under one key and changes it by compare-and-set.
+    """Stores the state under one key and changes it by compare-and-set.
 
     The state is read, changed in Python, and written if no other process has written in between. Otherwise the change
     is repeated with the new state. Times are on the clock of the Redis server. If that clock is set, or if the key is
-    lost or gets an older value while a process uses it, every slot that may have been used counts as used at that
-    moment. Needs Redis 5 or later.
+    lost or gets an older value while a process uses it, every slot that may have been used counts as used at the time
+    of the next message. Needs Redis 5 or later.
     """
 
     def __init__(self, server: Any, name: str | None) -> None:
-        # Anything but an async client may be an address with a password, so it is wrapped. A redis.Redis is rejected by
-        # `open`, because its calls would block the event loop.
+        # Anything but an async client may be an address with a password, so it becomes a Secret. `open` rejects a
+        # redis.Redis, because its calls would block the event loop.
         is_client = hasattr(server, "register_script") and not isinstance(server, redis.Redis)
         self._server: Secret | redis.asyncio.Redis = server if is_client else Secret(server)
         self._name = name
@@ -141,14 +142,14 @@ class RedisBackend:
     async def sync(self, message: SyncMessage) -> SyncReply:
         """Apply a message.
 
-        This takes two round trips, or one round trip soon after a write of this process. It takes one more for each
-        write that another process made first.
+        This takes two round trips, or one round trip soon after a write of this process. Each write that another
+        process makes first costs one more round trip.
         """
         try:
             return await self._sync(message)
         except (RedisError, OSError, TimeoutError, ValueError) as error:
             failure = self._failure(error)
-        raise failure  # outside of ``except``: frames of redis-py, which hold the password, must not be linked to it
+        raise failure  # after ``except``, so that the error has no link to frames of redis-py, which hold the password
 
     def _failure(self, error: Exception) -> ConfigurationError | BackendUnavailableError:
         # Redis quotes the arguments of a command that it does not know. This may be the login, whose arguments contain
@@ -167,7 +168,7 @@ class RedisBackend:
         clock = asyncio.get_running_loop().time
         began, (written, self._written) = clock(), (self._written, None)
         if written is not None and began < written.at + _FRESH:
-            # Most likely, no other process has written since, so the state is not read. SWAP rejects the write if
+            # Most likely, no other process has written since then, so the state is not read. SWAP rejects the write if
             # ``now`` is later than the server's time.
             text, now = written.text, began + written.lead
         else:
@@ -188,7 +189,7 @@ class RedisBackend:
             if is_swapped:
                 self._written = written
                 return SyncReply(state, now, grant._replace(wait=grant.wait - (now - decided_at)))
-        raise BackendBusyError(f"{_TRIES} attempts failed, because other processes wrote the state first")
+        raise BackendBusyError(f"{_TRIES} tries failed, because other processes wrote the state first")
 
     async def _run(self, script: Any, *args: Any) -> Any:
         """Run a script. Return its values with the text decoded and the time in seconds."""
@@ -201,7 +202,7 @@ class RedisBackend:
         except ResponseError:
             # After a failover, this server may be a read-only replica (READONLY). A new connection may reach the
             # primary.
-            pool = getattr(self._client, "connection_pool", None)  # not every kind of client has one
+            pool = getattr(self._client, "connection_pool", None)  # not every kind of client has a pool
             if pool is not None:
                 await pool.disconnect(inuse_connections=False)
             raise
@@ -215,7 +216,7 @@ class RedisBackend:
 
 
 def _client_of(address: Secret) -> redis.asyncio.Redis | None:
-    """Make a client. Return None for an address that is not valid: an error of redis-py might show the password."""
+    """Make a client. If the address is not valid, return None, because an error of redis-py might show the password."""
     if not address.fits(_ADDRESS):
         return None
     timeouts = {"socket_connect_timeout": _CONNECT_TIMEOUT, "socket_timeout": _REPLY_TIMEOUT}

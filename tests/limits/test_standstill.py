@@ -157,7 +157,7 @@ async def test_a_refused_probe_does_not_lower_the_rate(caplog):
         await asyncio.sleep(1)
         limiter.refused("r", None, None, sent=time() - 0.5)
         assert limiter.stats().calls == 24
-        assert "Slowing down to 24 in" in caplog.text
+        assert "Slowing down to 24 calls in" in caplog.text
 
 
 @pytest.mark.parametrize("about", [{"lane": Lane.BULK}, {"is_large": True}, {"deadline": 0.5}], ids=str)

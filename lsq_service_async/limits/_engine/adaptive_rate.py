@@ -1,8 +1,9 @@
 """The rate after refusals.
 
 After a first refusal, calls are evenly spaced, and one call less is sent per window. This is enough if the service
-merely counts in another way. A later refusal halves the rate. The rate grows by one call after each window without a
-refusal (AIMD). Some time after the rate is full again, bursts are allowed again.
+merely counts in another way. A later refusal halves the rate. A refusal that names a lower limit sets the rate to this
+limit instead. The rate grows by one call after each window without a refusal (AIMD). Some time after the rate is full
+again, bursts are allowed again.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import attrs
 
 from ...config import RateLimit
 
-LEAST = 5  # the plan is never below 1/5 of the configured rate, and the rate never below 1/5 of the plan
-FIRST_HOLD = 600.0  # s; how long a limit that a refusal named is kept; doubled each time the same limit is named again
+LEAST = 5  # the plan is at least 1/5 of the configured rate, and halving never lowers the rate below 1/5 of the plan
+FIRST_HOLD = 600.0  # s; how long a named limit holds. This time doubles each time a refusal names the same limit again
 LONGEST_HOLD = 86_400.0  # s
 _TRIAL_GROWS = 4  # factor by which ``trial`` grows if the full rate is refused again within about ten minutes
 
@@ -27,10 +28,11 @@ class AdaptiveRate:
     ``rate`` grows up to ``plan``. The plan is the configured rate, or a lower limit that a refusal ``named``. Calls are
     sent at the rate `in_use`.
 
-    A named limit holds for ``hold`` seconds, until ``named_until``. After a refusal the rate ``is_paced``: calls are
-    evenly spaced, and `in_use` is below the configured rate. This ends ``trial`` seconds after ``rate`` has grown to
-    the plan. ``known_at`` is when the last refusal that counted arrived. A refusal of a call that was sent before
-    ``known_at`` has the same cause and does not count again.
+    A named limit holds for ``hold`` seconds, until ``named_until``. A refusal at the full configured rate makes the
+    rate ``is_paced``, unless the refusal names a lower limit. While ``is_paced`` is True, calls are evenly spaced, and
+    `in_use` is below the configured rate. This ends ``trial`` seconds after ``rate`` has grown to the plan.
+    ``known_at`` is when the last refusal that counted arrived, or when the service last answered after a standstill. If
+    a call that was sent before ``known_at`` is refused, the refusal does not count, because its cause is known.
     """
 
     configured: RateLimit
@@ -54,8 +56,8 @@ class AdaptiveRate:
     def in_use(self) -> RateLimit:
         """The rate at which calls are sent.
 
-        While calls are paced, this rate is at least one call below the configured rate, and suits every way of
-        counting.
+        While calls are paced, this rate is at least one call below the configured rate, but not below one call. This is
+        low enough however the service counts.
         """
         if not self.is_paced:
             return self.rate
@@ -63,14 +65,14 @@ class AdaptiveRate:
 
     @property
     def is_mild(self) -> bool:
-        """Whether the last refusal that counted was a first refusal, which does not halve the rate."""
+        """Whether ``known_at`` is later than ``halved_at``, as after a first refusal, which does not halve the rate."""
         return self.halved_at < self.known_at
 
     def refused(self, now: float, named: tuple[int, float] | None, sent: float) -> bool:
         """Lower the rate, because a call sent at ``sent`` was refused at ``now``. Return whether the rate is now lower.
 
-        If the refusal ``named`` a lower limit, that limit is used. Otherwise a first refusal ends bursts and lowers the
-        rate by one call. A later refusal halves the rate, at most once per window.
+        If the refusal ``named`` a lower limit, the rate is lowered to that limit. Otherwise a first refusal ends bursts
+        and lowers the rate by one call, and later refusals halve the rate, but not more than once per window.
         """
         self.quiet_since, before = max(self.quiet_since, now), self.rate.calls
         named, least = _credible(named, self.configured), math.ceil(self.plan.calls / LEAST)
@@ -114,11 +116,11 @@ class AdaptiveRate:
         return is_plan and self.rate.calls <= plan.calls and self.rate.per == plan.per
 
     def _hold(self, now: float, named: tuple[int, float]) -> None:
-        """Keep to a named limit for ten minutes, or for twice as long as before if the same limit is named again."""
+        """Use a named limit for ten minutes, or for twice as long as before if the same limit is named again."""
         if named != self.named:
             self.named, self.hold = named, FIRST_HOLD
         elif now < self.named_until - self.hold + named[1]:
-            return  # one of several calls in flight that are refused together
+            return  # this is one of several refusals of calls that were in flight together
         else:
             self.hold = min(2 * self.hold, LONGEST_HOLD)
         self.named_until = now + self.hold
@@ -139,9 +141,9 @@ class AdaptiveRate:
 def _credible(named: tuple[int, float] | None, configured: RateLimit) -> tuple[int, float] | None:
     """Correct a limit that a refusal named. Return None if the numbers cannot be a limit.
 
-    A limit below a fifth of the configured rate is raised to that fifth. The message of the service may quote a
-    request, and the quoted text may only look like a limit. A limit with more calls than configured becomes the
-    configured number of calls in a shorter window.
+    A limit below a fifth of the configured rate is raised to that fifth. This limits the harm if the message of the
+    service quotes a request in which some text merely looks like a limit. A limit with more calls than configured is
+    converted to the configured number of calls in a shorter window.
     """
     if named is None or named[0] < 0 or named[1] <= 0:
         return None

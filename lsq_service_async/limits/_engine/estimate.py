@@ -1,4 +1,4 @@
-"""Estimates when waiting calls will be sent, by simulating the next windows with the recent response time."""
+"""Estimates when waiting calls will be sent. The next windows are simulated with the recent response time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .state import LimitState
 from .window import opens_at, slack_of
 
 _FRESH = 0.01  # s after which the simulated times are computed again
-_IN_A_WINDOW = 30  # simulated calls per window; if twice as many or more are allowed, each one stands for several calls
+_IN_A_WINDOW = 30  # simulated calls per window. If at least twice as many are allowed, each stands for several calls
 
 
 class Estimate:
@@ -26,9 +26,9 @@ class Estimate:
         self._start = 0.0
 
     def sent_at(self, state: LimitState, now: float, lane: Lane, ahead: tuple[int, int]) -> float:
-        """The time at which a call will be sent.
+        """Estimate the time at which a call will be sent.
 
-        ``ahead`` has two numbers of calls that are sent before this call: those in its lane, and those in both lanes.
+        ``ahead`` has two numbers: how many calls of its lane, and how many calls of both lanes, are sent before it.
         """
         start = max(now, state.paused_until)
         if state.stands_still and not ahead[1] and state.opens_at() == -math.inf:

@@ -12,14 +12,14 @@ from ...config import Lane
 from .messages import LANES, Request
 
 BULK_SHARE = 5  # while bulk calls wait, at least every fifth grant is for bulk
-GRACE = 0.5  # s that the other processes wait for a process whose message is late
+GRACE = 0.5  # s for which the other processes wait for a process whose message is late
 
 
 class Head(NamedTuple):
-    """A process that has waiting calls in one lane.
+    """The entry of a process with waiting calls in one lane.
 
     ``turn`` orders the processes of a lane. ``is_large``: all waiting calls are large uploads. ``waiting``: the number
-    of waiting calls. ``until``: when the process is removed unless it sends a message.
+    of waiting calls. ``until``: when the entry is removed, unless the process sends a message.
     """
 
     process_id: int
@@ -34,8 +34,8 @@ class Head(NamedTuple):
 class ProcessOrder:
     """The order in which the processes that wait are served.
 
-    The keys of ``heads`` are process id and lane. ``row`` is the number of consecutive interactive grants while a bulk
-    call waited. ``turns`` is the number of the last turn that was given to a process.
+    The keys of ``heads`` are process id and lane. ``row`` is the number of interactive grants in a row while a bulk
+    call waited. ``turns`` is the number of the latest turn.
     """
 
     heads: dict[tuple[int, Lane], Head] = attrs.field(factory=dict)
@@ -61,8 +61,8 @@ class ProcessOrder:
     def ahead(self, process_id: int, lane: Lane, *, uploads_may_go: bool) -> tuple[int, int]:
         """The number of other processes that wait in each lane: interactive, bulk.
 
-        In ``lane``, only processes with an earlier turn are counted. Processes that have only large uploads are counted
-        only if ``uploads_may_go``.
+        In ``lane``, only processes with an earlier turn are counted. If ``uploads_may_go`` is False, processes that
+        have only large uploads are not counted.
         """
         turn, counts = self._turn_of(process_id, lane), [0, 0]
         for head in self.heads.values():
@@ -72,7 +72,7 @@ class ProcessOrder:
         return counts[0], counts[1]
 
     def before(self, process_id: int, lane: Lane, place: int, other: int) -> tuple[int, int]:
-        """How many calls of ``lane``, and of both lanes, are sent before a call of this process.
+        """How many calls of ``lane``, and how many calls of both lanes, are sent before a call of this process.
 
         In this process, ``place`` calls of the lane are sent before this call, and ``other`` calls wait in the other
         lane. The processes take turns.
@@ -93,7 +93,7 @@ class ProcessOrder:
         return min(other, max(0, row * (place + 1) - self.row))
 
     def granted(self, process_id: int, request: Request, requests: Sequence[Request]) -> None:
-        """Count a grant for one of ``requests``. The process gets a new turn for its next call in this lane."""
+        """Count the grant of ``request``. The process gets a new turn for its next call in this lane."""
         bulk_waits = (len(requests) > 1 and any(other.lane is Lane.BULK for other in requests)) or any(
             lane is Lane.BULK for _, lane in self.heads
         )
@@ -101,7 +101,7 @@ class ProcessOrder:
         self.heads.pop((process_id, request.lane), None)
 
     def line_up(self, process_id: int, requests: Sequence[Request], waiting: Sequence[int], at: float) -> None:
-        """Replace the heads of a process that sends its next message at the time ``at``."""
+        """Replace the heads of a process. Its next message is expected at the time ``at``."""
         for lane, count in zip(LANES, waiting, strict=True):
             is_large = [request.is_large for request in requests if request.lane is lane]
             if is_large:

@@ -30,9 +30,9 @@ class Grant(NamedTuple):
 class CompletedCall(NamedTuple):
     """The report that the call of ``slot`` ended ``age`` seconds ago. If ``age`` is None, the call was never sent.
 
-    ``is_repeated``: an earlier message that may have arrived had the same report, and the call ended before its lease
-    expired. ``silence``: None if the call was answered, the seconds from the send to a timeout, or 0 if the connection
-    broke.
+    ``is_repeated``: an earlier message, which may have arrived, had the same report, and the call ended before its
+    lease expired. ``silence``: None if the call was answered, the seconds from the send to a timeout, or 0 if the
+    connection broke.
     """
 
     slot: int
@@ -54,14 +54,14 @@ class ActiveCall(NamedTuple):
 class SyncMessage:
     """Reports the events since the last sync, and requests slots for the calls that wait now.
 
-    ``slot`` is the number of the slot if one is granted now. No other process uses the same slot numbers or the same
-    ``process_id``. So a process can undo a grant if the reply is lost: it reports the slot as never sent. ``requests``:
-    the first one or two waiting calls of each kind (lane and size), in the order in which to serve them. ``waiting``:
-    the number of waiting calls in each lane: interactive, bulk. ``pause``: the seconds for which no call may be sent.
-    ``refusals``: for each refusal, the limit that the service named, or None, and how long ago the call was sent.
-    ``seen``: the time of the last reply on the clock of the state, or ``-inf`` until the first reply after the limiter
-    was opened. ``is_leaving``: the process stops using the limit. ``expected``: the time now on the clock of the state,
-    as computed from the last reply, or ``inf`` if it is not known.
+    ``slot`` is the number that the slot gets if a call is granted now. No other process uses the same slot numbers or
+    the same ``process_id``. So a process can undo a grant whose reply was lost: it reports that this call was never
+    sent. ``requests``: the first one or two waiting calls of each kind (lane and size), in the order in which to serve
+    them. ``waiting``: the number of waiting calls in each lane: interactive, bulk. ``pause``: the seconds for which no
+    call may be sent. ``refusals``: for each refusal, the limit that the service named (or None), and how many seconds
+    ago the call was sent. ``seen``: the time of the last reply on the clock of the state, or ``-inf`` until the first
+    reply after the limiter was opened. ``is_leaving``: the process stops using the limit. ``expected``: the current
+    time on the clock of the state, as computed from the last reply, or ``inf`` if unknown.
     """
 
     process_id: int

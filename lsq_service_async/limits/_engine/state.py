@@ -1,4 +1,4 @@
-"""The state of a limit: the calls of the last two windows, and the decision which call is granted next."""
+"""The state of a limit: the calls of the last two windows, and the decision which call gets the next slot."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ALONE = 0  # the process id if only one process uses the limit
 
 
 class Flight(NamedTuple):
-    """A call in flight. It was granted at ``since``. Unless it is reported, it counts as answered at ``until``.
+    """A call in flight, granted at ``since``. Without a further report, it counts as answered at ``until``.
 
     ``is_stuck``: the call timed out while the service stood still, so the service may not have counted it yet.
     """
@@ -40,17 +40,18 @@ class Presence(NamedTuple):
 
 @attrs.define
 class LimitState:
-    """The state of a limit. Times are seconds on one clock that never runs backwards; ``seen`` is its latest time.
+    """The state of a limit. Times are seconds on one clock that never runs backwards.
 
-    ``answered`` has the times of all answers in the last two windows, and ``uploads`` those of the answers to large
-    uploads in the last window; both are sorted, oldest first. No call is granted before ``paused_until``. No bulk call
-    is granted before ``paced_until``, and no interactive call either while the state `is_paced`. ``processes`` are the
-    processes that use the limit. ``round_trip`` is the recent mean time in seconds from the grant to the answer,
-    without large uploads. ``last_answer`` is the time of the last answer. ``revision`` changes if an estimate may have
-    changed.
+    ``seen`` is the time of the last sync. ``answered`` has the times of all answers in the last two windows.
+    ``uploads`` has the times of the answers to large uploads in the last window. Both are sorted, oldest first. No call
+    is granted before ``paused_until``. No bulk call is granted before ``paced_until``. While the state `is_paced`, this
+    also applies to interactive calls. ``processes`` are the processes that use the limit. ``round_trip`` is the recent
+    mean time in seconds from the grant to the answer, without large uploads. ``last_answer`` is the time of the last
+    answer. ``revision`` changes when estimates may change.
 
-    The service `stands_still` if a call timed out and no answer arrived after that call was sent. Then one call at a
-    time is sent as a probe, even if no slot is free, until any answer arrives. ``probe`` is the slot of the last probe.
+    The service `stands_still` if a call timed out and no answer arrived after that call was sent. Until an answer
+    arrives, one call at a time is then sent as a probe, even if no slot is free. ``probe`` is the slot of the last
+    probe.
     """
 
     adaptive: AdaptiveRate
@@ -82,7 +83,7 @@ class LimitState:
 
     @property
     def is_paced(self) -> bool:
-        """Whether interactive calls are also evenly spaced: after a refusal, and while the service stands still."""
+        """Whether interactive calls are evenly spaced, too: after a refusal, and while the service stands still."""
         return self.adaptive.is_paced or self.stands_still
 
     @property
@@ -123,18 +124,18 @@ class LimitState:
             self.answer(slot, moment, is_large=is_large)
 
     def _recover(self, moment: float) -> None:
-        """The service answered at ``moment``, so it has counted the calls that timed out before."""
+        """Count the stuck calls as answered at ``moment``, because a service that answers again has counted them."""
         for slot, flight in list(self.flights.items()):
             if flight.is_stuck and flight.since <= moment:  # otherwise the answer is older than this call
                 self._give_up(slot, moment)
-                self.adaptive.known_at = max(self.adaptive.known_at, moment)  # refused probes do not lower the rate
+                self.adaptive.known_at = max(self.adaptive.known_at, moment)  # a refused probe must not lower the rate
         self._find_stuck()
 
     def _find_stuck(self) -> None:
         self.stands_still = any(flight.is_stuck for flight in self.flights.values())
 
     def renew(self, process_id: int, until: float) -> None:
-        """Extend the leases of the stuck calls of a process. The process reports each of these calls only once."""
+        """Extend the leases of the stuck calls of a process, because the process reports each of them only once."""
         for slot, flight in self.flights.items():
             if flight.is_stuck and flight.process_id == process_id:
                 self.flights[slot] = flight._replace(until=until)
@@ -151,7 +152,7 @@ class LimitState:
         self.stands_still = False
 
     def pause(self, until: float) -> None:
-        """Grant no call before ``until``. A pause that ends later stays in force. The rate does not grow meanwhile."""
+        """Grant no call before ``until``. This never ends a pause early. The rate does not grow during a pause."""
         self.paused_until = max(self.paused_until, until)
         self.adaptive.quiet_since = max(self.adaptive.quiet_since, until - self.rate.per)
 
@@ -162,7 +163,7 @@ class LimitState:
         return is_lower
 
     def configure(self, rate: RateLimit) -> None:
-        """Configure ``rate``. Past calls still count. If the rate differs, past refusals do not count any more."""
+        """Configure ``rate``. Past calls still count. If ``rate`` is new, the effects of past refusals end."""
         if rate != self.adaptive.configured:
             self.adopt(AdaptiveRate.of(rate))
 
@@ -218,7 +219,7 @@ class LimitState:
         return request, now
 
     def _first(self, now: float, process_id: int, requests: Sequence[Request]) -> tuple[Request | None, float]:
-        """The request that may be sent first, and when (``inf``: only after another answer is reported)."""
+        """The request that may be sent first, and its time (``inf``: only after a further answer is reported)."""
         first, first_at = None, math.inf
         for request in self.order.in_turn(requests) if len(requests) > 1 else requests:
             is_simple = request.lane is Lane.INTERACTIVE and not request.is_large and not self.is_paced

@@ -17,11 +17,11 @@ from .window import opens_at
 
 N = TypeVar("N", int, float)
 LEASE = 10.0  # s after which a call counts as answered if its process does not report it again
-PRESENCE = 60.0  # s without a message after which a process no longer uses the limit
+PRESENCE = 60.0  # s; a process that sends no message for this time counts as ended
 LONGEST_PAUSE = 60.0  # s, or a window and a second if that is longer
 _CLOCK_JUMP = 1.0  # s; a smaller step of a server's clock is ignored
 _LONGEST_WAIT = 10.0  # s; the longest wait before the next request, because estimates become outdated
-_BLIND_WAIT = 1.0  # s until the next request if no time can be estimated, because another process must report an answer
+_BLIND_WAIT = 1.0  # s until the next request if no time can be estimated before another process reports an answer
 _SHORTEST_WAIT = 0.25  # the shortest wait after a request that was not granted, in units of `LimitState.token`
 _LONGEST_ROUND_TRIP = 600.0  # s
 _LONGEST_WINDOW = 366 * 86_400.0  # s
@@ -43,11 +43,11 @@ def sync(state: LimitState | None, now: float, message: SyncMessage) -> SyncRepl
     """Apply the reports of a process, grant it at most one slot, and compute when it should send its next request.
 
     The given state is changed, unless it is None or the clock was set. If the processes are configured with different
-    rates, all of these are kept (see `_joint_rate`).
+    rates, none of these rates is exceeded (see `_joint_rate`).
     """
     if state is None:
         is_lost, state = message.seen > -math.inf, LimitState.of(message.rate)
-    else:  # this state may be an older copy, as after a failover
+    else:  # after a failover, this state may be an older copy
         own = state.processes.get(message.process_id)
         is_lost = state.seen < message.seen <= now + _CLOCK_JUMP
         is_lost = is_lost or (own is not None and own.until < message.seen + PRESENCE)
@@ -71,9 +71,9 @@ def sync(state: LimitState | None, now: float, message: SyncMessage) -> SyncRepl
 
 
 def _bound(state: LimitState, now: float) -> None:
-    """Bound each value that could stop all calls or allow too many, because another program may have written the state.
+    """Correct each value that would stop all calls or allow too many calls. Another program may have written the state.
 
-    NaN becomes the upper bound.
+    NaN is replaced by the upper bound.
     """
     adaptive, order, oldest = state.adaptive, state.order, now - LONGEST_HOLD
     latest = now + max(LONGEST_PAUSE, state.rate.per + 1.0)  # the end of the longest pause
@@ -103,15 +103,16 @@ def _bound(state: LimitState, now: float) -> None:
 
 
 def _within(least: N, value: N, most: N) -> N:
-    """The nearest value in these bounds; ``most`` for NaN."""
+    """``value`` if it is within the bounds, otherwise the nearer bound; ``most`` for NaN."""
     return min(most, max(value, least))
 
 
 def _joint_rate(rates: set[RateLimit]) -> RateLimit:
-    """The highest rate that exceeds none of ``rates``: the fewest calls, and the fewest calls per second.
+    """Return the highest rate that exceeds none of ``rates``.
 
-    If the rates differ, the window of the result is "any". For example, 7/0.9 and 30/4 give 7/0.93. The window
-    "sliding" would allow a burst of 7 calls every 0.93 s. That is 35 calls in 4 s, which exceeds 30/4.
+    It has their lowest number of calls and their lowest number of calls per second. If the rates differ, the window of
+    the result is "any". For example, 7/0.9 and 30/4 give 7/0.93. The window "sliding" would allow a burst of 7 calls
+    every 0.93 s. That is 35 calls in 4 s, which exceeds 30/4.
     """
     if len(rates) == 1:
         return next(iter(rates))
@@ -131,7 +132,7 @@ def _apply_reports(state: LimitState, now: float, message: SyncMessage, is_known
     for slot, age, is_large, is_repeated, silence in message.completed:
         if age is None:
             state.forget(slot)
-        elif slot in state.flights or not (is_repeated and is_known):  # other calls were counted before
+        elif slot in state.flights or not (is_repeated and is_known):  # otherwise, the call was counted before
             state.end(slot, now - age, silence, is_large=is_large)
     for slot, age, is_large in message.active:
         state.enter(slot, Flight(message.process_id, now - age, now + LEASE, is_large))
@@ -156,7 +157,7 @@ def _grant(state: LimitState, now: float, message: SyncMessage) -> Grant:
 
 
 def _ask_again_at(state: LimitState, now: float, process_id: int, requests: Sequence[Request]) -> float:
-    """Estimate when the first of the requests can be granted, after the processes that are served before this one.
+    """Estimate when the first of the requests can be granted, including the wait for processes that are served first.
 
     If the estimate is too early, the process repeats its request. The estimate is much too late only if the answers to
     calls in flight do not arrive as expected.

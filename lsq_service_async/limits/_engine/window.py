@@ -2,13 +2,14 @@
 
 The service counts a call at an unknown moment between its grant and its answer. So this module counts a call in full
 until it is answered. A call that was answered at ``t`` was counted at ``t`` or before. This gives an upper bound for
-the count of any server, independent of the network:
+the count of any server, independent of network delays:
 
-- A true window (sliding, or fixed at any phase) counts at most the calls in flight and the calls answered within the
-  window.
-- An estimate from two buckets counts the calls since a boundary in full. The calls of the window before the boundary
+- A true window (sliding, or fixed at any phase) counts at most the calls in flight and the calls that were answered
+  within the window.
+- An estimate from two buckets counts the calls after a boundary in full. The calls in the window before the boundary
   have a weight that falls evenly from 1 to 0: ``newer + older * (1 - age_of_boundary / per)``. HAProxy's
-  ``http_req_rate`` and the sliding-window counters of other gateways do this. The boundary may be at any time.
+  ``http_req_rate`` and the sliding-window counters of other gateways are such estimates. The boundary may be at any
+  time.
 
 The largest estimate is never below the count of a true window, so only the estimate is checked: a call is sent if, for
 *every* boundary, the estimate including this call stays below ``calls + 1``. This allows a burst after a rest, and
@@ -24,7 +25,7 @@ from collections.abc import Sequence
 from ...config import RateLimit
 
 SLACK = 0.003  # s; servers read their clock in whole milliseconds
-DRIFT = 1 / 2000  # part of a window; two clocks never run at the same speed
+DRIFT = 1 / 2000  # part of a window; two clocks never run at exactly the same speed
 
 
 def slack_of(rate: RateLimit) -> float:
@@ -33,7 +34,7 @@ def slack_of(rate: RateLimit) -> float:
 
 
 def room_for_others(rate: RateLimit) -> float:
-    """The largest count of all other calls at which one more may be sent: ``calls``, less the slack.
+    """The largest count of all other calls at which one more call may be sent: ``calls`` minus the slack.
 
     A sliding window counts whole calls, so `opens_at` adds the slack to the time instead.
     """
@@ -53,10 +54,10 @@ def opens_at(answered: Sequence[float], in_flight: int, rate: RateLimit) -> floa
         return -math.inf
     if rate.window == "sliding":
         return answered[-1 - int(room)] + rate.per + slack_of(rate)  # then only ``room`` answers are in the window
-    # The estimate is largest if the boundary is at an answer, or a window after one. Only these boundaries are tried,
-    # the latest first. The search ends early, because a boundary delays a call by at most a window. A boundary cannot
-    # delay the call if at most ``room`` answers arrived after the start of the window that ends at the boundary. Such
-    # boundaries are skipped.
+    # The estimate is largest if the boundary is at an answer, or one window after an answer. Only these boundaries are
+    # tried, the latest first. The search ends early, because a boundary delays a call by at most a window. A boundary
+    # cannot delay the call if at most ``room`` answers arrived after the start of the window that ends at the boundary.
+    # Such boundaries are skipped.
     latest = -math.inf
     before = len(answered) - math.floor(room)
     edge = answered[before - 1] + rate.per
