@@ -25,7 +25,7 @@ WITHOUT_AN_ACCOUNT = (
 
 
 class Secret:
-    """A text that does not appear in repr or str and cannot be pickled. Only `reveal` returns it."""
+    """A text that does not appear in repr or str, and that cannot be pickled. Only `reveal` returns the text."""
 
     __slots__ = ("_text",)
 
@@ -67,7 +67,7 @@ class Secret:
         raise TypeError("a Secret does not expose its state")
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a Secret cannot be pickled; call Config.from_env() in the worker instead")
+        raise TypeError("a Secret cannot be pickled; call Config.from_env() in each process instead")
 
 
 def to_secret(value: str | Secret) -> Secret:
@@ -76,10 +76,10 @@ def to_secret(value: str | Secret) -> Secret:
 
 
 def hide_keys(settings: dict[str, Any], cls: type[Any]) -> None:
-    """Replace each key in ``settings``, the arguments of ``cls``, by a Secret, before anything can raise.
+    """Wrap the API keys in ``settings``, the arguments of ``cls``, before any code can raise.
 
-    Crash reporters send the local variables of every frame of an error. The value of an unknown argument may be a key,
-    because the name may be misspelled. So ``settings`` is cleared before the TypeError is raised.
+    Crash reporters send the local variables of every frame of an error. An unknown argument may be an API key with a
+    misspelled name. So ``settings`` is cleared before the TypeError is raised.
     """
     for name in {"access_key", "secret_key"} & settings.keys():
         settings[name] = to_secret(settings[name])
@@ -90,9 +90,10 @@ def hide_keys(settings: dict[str, Any], cls: type[Any]) -> None:
 
 
 class HidesKeys(type):
-    """A metaclass that wraps keys before ``__init__``, because crash reporters send the arguments of ``__init__``.
+    """A metaclass that wraps API keys before ``__init__``, because crash reporters send the arguments of ``__init__``.
 
-    A decorator of ``__init__`` is not enough: a crash reporter calls the repr of the unfinished ``self``, which fails.
+    A decorator of ``__init__`` is not enough: the frame of the decorator would have the unfinished ``self``, whose repr
+    raises in a crash reporter.
     """
 
     def __call__(cls: type[C], /, **settings: Any) -> C:
@@ -136,7 +137,8 @@ def is_a(kind: type) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
 
 def is_key(_: Any, attribute: attrs.Attribute[Secret], secret: Secret) -> None:
     """Require printable ASCII without spaces (an attrs validator)."""
-    # h11 shows a header value that contains a line end in its error, so such a key must not reach a request.
+    # If a header value contains a line end, the error of h11 shows the value. Such a key must therefore not reach a
+    # request.
     if not secret.fits(r"[\x21-\x7e]{1,512}"):
         what = "is empty" if secret.fits("") else "must be at most 512 printable ASCII characters without spaces"
         raise ConfigurationError(f"{attribute.name} {what}. {WITHOUT_AN_ACCOUNT}")
@@ -150,7 +152,7 @@ def is_org_id(_: Any, attribute: attrs.Attribute[str], value: str) -> None:
 
 
 def to_time_zone(value: str | tzinfo) -> Any:
-    """Return the time zone with the name ``value``; return any other value unchanged (an attrs converter)."""
+    """Return the time zone with the name ``value``. Any other value is returned unchanged (an attrs converter)."""
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # rarely needed: the default is UTC
 
     try:
@@ -164,7 +166,7 @@ def is_time_zone(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
     if not isinstance(value, tzinfo):
         example = "a tzinfo or a name such as 'Asia/Kolkata'"
         has_zones = isinstance(to_time_zone("Asia/Kolkata"), tzinfo)
-        hint = "" if has_zones else ". This machine has no time zones: pip install tzdata"
+        hint = "" if has_zones else ". This machine has no time zone data. Install it with: pip install tzdata"
         raise ConfigurationError(f"{attribute.name} must be {example}, not {shown(value)}{hint}")
 
 
@@ -189,7 +191,7 @@ def is_loopback(host: str) -> bool:
 
 
 def check_origin(url: Any, name: str, *, allow_http: bool) -> None:
-    """Require an https origin. The error does not show the URL, because its query or user part may hold a secret."""
+    """Require an https origin. The error does not show the URL, because a part of the URL may be a secret."""
     wrong, text = f"{name} must be an https origin such as {DEFAULT_BASE_URL}", url if isinstance(url, str) else ""
     try:
         parts = urlsplit(text)
@@ -205,7 +207,7 @@ def check_origin(url: Any, name: str, *, allow_http: bool) -> None:
         "the host name is missing or not valid": re.fullmatch(
             r"((?!xn--)[a-z0-9_][a-z0-9._-]{0,252}|\[[0-9a-f.]*:[0-9a-f:.]*\])(:[0-9]*)?", parts.netloc
         ),
-        "http is allowed for this machine only, unless Config(allow_http=True)": scheme == "https" or is_http_allowed,
+        "http is only for this machine, unless you set Config(allow_http=True)": scheme == "https" or is_http_allowed,
     }
     for problem, is_kept in rules.items():
         if not is_kept:

@@ -26,7 +26,7 @@ from .events import Hook
 from .limits import Limiter, limiter_from_env
 from .records import TicketReceipt
 
-if TYPE_CHECKING:  # imported when needed: with cattrs, these take half as long to import as httpx
+if TYPE_CHECKING:  # imported when needed: these modules and cattrs take half as long to import as httpx
     from .bulk import Bulk, BulkRow, Setup
     from .leads import Leads
     from .metadata import Metadata, MetadataCache
@@ -51,7 +51,7 @@ class ServiceClient:
     Use ``async with ServiceClient(config) as client``, or call `aclose` at the end. ``limiter`` is a rate limiter to
     share with other clients; by default, each client has its own rate limiter. Calls of ``client.leads`` use a second
     rate limiter, which is never shared. ``http_client`` is an httpx.AsyncClient or an httpx2.AsyncClient with your
-    proxies, CA bundle and connection pool; the caller closes it. ``hooks`` are called with each event of
+    proxies, CA bundle and connection pool; you close it. Each of the ``hooks`` is called with every event of
     `lsq_service_async.events`. If a hook has a method ``attach``, the method is called with the new client. A wrong
     argument raises ConfigurationError.
     """
@@ -70,7 +70,7 @@ class ServiceClient:
     ) -> None:
         if not isinstance(config, Config):
             kind = type(config).__name__
-            del config  # crash reporters send local variables, and a mapping may hold keys
+            del config  # crash reporters send local variables, and a mapping may hold API keys
             raise ConfigurationError(f"ServiceClient takes a Config, not {kind}")
         if not isinstance(limiter, Limiter | None):
             kind = type(limiter).__name__
@@ -112,9 +112,8 @@ class ServiceClient:
     ) -> Self:
         """Make a client with the settings that `Config.from_env` reads from the environment.
 
-        If ``limiter`` is not given and LSQ_LIMIT_FILE is set to a file, the client shares its rate limit through this
-        file (`HostLimiter`). If LSQ_LIMIT_REDIS is set to the address of a Redis server, the client shares its rate
-        limit through Redis (`RedisLimiter`).
+        Without ``limiter``, the environment can set a shared rate limiter. LSQ_LIMIT_FILE is the path of the file of a
+        `HostLimiter`. LSQ_LIMIT_REDIS is the address of the Redis server of a `RedisLimiter`.
 
         Raises ConfigurationError if a setting is missing or wrong.
         """
@@ -131,10 +130,10 @@ class ServiceClient:
     ) -> Self:
         """Return a view: a client with other options that uses the connections and the limiter of this client.
 
-        ``deadline`` is the seconds for a whole call, or None for no limit; ``timeout`` and ``retry`` are as in
-        `Config`. A wrong option raises ConfigurationError. A view is cheap. It does not need to be closed, and closing
-        a view does nothing. There is one exception: if the client was not open before ``async with view``, leaving the
-        block closes the client.
+        ``deadline`` is the maximum number of seconds for a whole call, or None for no limit. ``timeout`` and ``retry``
+        are as in `Config`. A wrong option raises ConfigurationError. A view is cheap. It does not need to be closed,
+        and closing a view does nothing. There is one exception: if the client was not open before ``async with view``,
+        leaving the block closes the client.
         """
         given: dict[str, Any] = {"lane": lane, "deadline": deadline, "timeout": timeout, "retry": retry}
         changes = {name: value for name, value in given.items() if value is not _UNCHANGED}
@@ -149,11 +148,11 @@ class ServiceClient:
 
     @property
     def http_client(self) -> HttpClient:
-        """The HTTP client that sends the requests: the argument ``http_client``, or one made by default."""
+        """The HTTP client that sends the requests: the argument ``http_client``, or one that this client made."""
         return self._session.http_client
 
     async def check(self) -> None:
-        """Check host, org id, keys and API with one read, which takes at most 30 seconds.
+        """Check the host, the org id, the keys and the API with one read. The read takes at most 30 seconds.
 
         The check reads ticket 1. It succeeds even if the account has no ticket 1. Raises the error of the read, such as
         AuthenticationError for wrong keys.
@@ -163,7 +162,7 @@ class ServiceClient:
         try:
             await once.tickets.get("1")
         except NotFoundError as error:
-            if not isinstance(error.body, dict):  # a gateway without this API answers 404, but not with JSON
+            if not isinstance(error.body, dict):  # the 404 of a gateway without this API is not JSON
                 raise
 
     async def request(
@@ -184,8 +183,8 @@ class ServiceClient:
         """
         if not isinstance(method, str) or not re.fullmatch(r"[A-Z]{3,10}", method):
             raise InvalidRequestError(f"method must be a word in capitals, such as POST, not {shown(method, 40)}")
-        # Dot segments, schemes, queries and characters that need quoting are rejected, because such a URL could leave
-        # the tenant.
+        # Dot segments, schemes, queries and characters that need quoting are rejected, because the URL could then leave
+        # the path of the tenant.
         parts = path.removeprefix("/").split("/") if isinstance(path, str) else [""]
         if not all(re.fullmatch(r"[A-Za-z0-9._~-]{1,128}", part) and part.strip(".") for part in parts):
             raise InvalidRequestError(f"path must be plain words, such as tickets/143/anything, not {shown(path)}")
@@ -280,7 +279,7 @@ class ServiceClient:
         await self.aclose()
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_session"):  # in a traceback with local variables, after __init__ failed
+        if not hasattr(self, "_session"):  # a traceback shows this object after __init__ has failed
             return "<ServiceClient, never opened>"
         state = "closed" if self._session.closed else "open"
         return f"<ServiceClient {self._session.config.tenant_url} {state}>"

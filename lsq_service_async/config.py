@@ -1,4 +1,4 @@
-"""The settings of a client. They are frozen, and checked when made. Only the keys and the org id have no default."""
+"""The settings of a client. They cannot be changed. Only the keys and the org id have no default."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Lane(enum.Enum):
     """The queue in which a call waits for the rate limit."""
 
     INTERACTIVE = "interactive"
-    """The default, for calls that a user waits for. They are sent first, and at once while the limit has room."""
+    """The default, for calls that a user waits for. They precede bulk calls, and are sent at once if possible."""
     BULK = "bulk"
-    """For scripts. Calls are sent at an even pace and after interactive calls, but get at least one slot in five."""
+    """For scripts. Bulk calls are sent at an even pace, after interactive calls, but get at least one slot in five."""
 
 
 @attrs.frozen
@@ -41,11 +41,11 @@ class RateLimit:
     The documented limit is 25 calls in 5 seconds (apidocs.leadsquared.com/create-tickets). Wrong values raise
     ConfigurationError.
 
-    ``window`` is the way in which the service counts calls. "any" suits every service, even API gateways that only
-    estimate the calls of a window from two counters. With "any", the calls after a burst are spread over a window.
-    "sliding" is for a service that counts the exact number of calls in a window; `doctor --burst` finds out whether a
-    service does this. With "sliding", the next burst can follow ``per`` seconds after the first one, so 50 calls at
-    25/5 take 5 seconds instead of 10.
+    ``window`` is the way in which the service counts calls. "any" is safe for every service, even for an API gateway
+    that only estimates the number of calls in a window from two counters. With "any", the calls after a burst are
+    spread over a window. "sliding" is for a service that counts the exact number of calls in a window; the command
+    `doctor --burst` tests whether a service does this. With "sliding", a second burst can follow ``per`` seconds after
+    the first, so 50 calls at 25 calls in 5 seconds take 5 seconds instead of 10.
     """
 
     calls: int = 25
@@ -63,7 +63,7 @@ class RateLimit:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a text such as ``"25/5"`` or ``"25/5 sliding"``. Raises ConfigurationError for any other value."""
+        """Parse a text such as ``"25/5"`` or ``"25/5 sliding"``. Raises ConfigurationError for any other value."""
         form = r"\s*([0-9]{1,7})\s*/\s*([0-9]{1,7}(?:\.[0-9]{1,6})?)(?:\s+(any|sliding))?\s*"
         match = re.fullmatch(form, text) if isinstance(text, str) else None
         if not match:
@@ -76,18 +76,19 @@ class RateLimit:
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """The maximum number of attempts of a call, and the wait between them.
+    """The maximum number of attempts of a call, and the waits between the attempts.
 
-    ``attempts`` is this maximum, including the first attempt. ``repeat_creates`` is for calls that a repeat may apply
-    twice: creates, notes, portal activities, trash, and updates that have attachments. By default, such a call is sent
-    again after a 500, 502, 503 or 504 without an ExceptionType. With ``repeat_creates=False``, it raises
-    OutcomeUnknownError instead. With ``repeat_creates="look"``, only creates are sent again, and only if a look-up
-    shows that the create was not applied. The look-up needs another create of this client that was sent and answered
-    after the failed attempt.
+    ``attempts`` includes the first attempt. ``repeat_creates`` is for calls that have a second effect if they are sent
+    twice: creates, notes, portal activities, trash, updates that have attachments, and calls of `ServiceClient.request`
+    that are not repeatable. By default, such a call is sent again after a 500, 502, 503 or 504 without an
+    ExceptionType. With ``repeat_creates=False``, the call raises OutcomeUnknownError instead. With
+    ``repeat_creates="look"``, only creates are sent again, and only if a look-up shows that the create was not applied.
+    The look-up needs another create of this client that was sent and answered after the failed attempt.
 
-    The wait before the n-th retry is a random time between 0 and ``backoff * 2**(n-1)`` seconds, or between 0 and
-    ``backoff_cap`` seconds if that is shorter (full jitter). The wait is never shorter than a Retry-After of the
-    service. After a 429, or a 503 with a Retry-After, the rate limiter pauses all calls instead.
+    The wait before the n-th retry is a random number of seconds from 0 to the smaller of ``backoff * 2**(n-1)`` and
+    ``backoff_cap`` (full jitter). If the response has a Retry-After, the wait is at least that long. A Retry-After of
+    more than 60 seconds counts as 60 seconds, and one of more than an hour is ignored. After a 429, or a 503 with a
+    Retry-After, the rate limiter pauses all calls instead.
     """
 
     attempts: int = 5
@@ -110,23 +111,24 @@ class Config(metaclass=validators.HidesKeys):
     """The settings of a client. A wrong setting raises ConfigurationError, which never shows a key.
 
     ``access_key`` and ``secret_key`` are the API keys of a user; every call acts as that user. ``org_id`` is the
-    account number, such as "22824". ``base_url`` is an origin; the client appends ``/api/tenants/{org_id}``.
-    ``rate_limit`` is the limit of your plan, and ``retry`` is the policy for failed attempts.
+    account number, such as "22824". ``base_url`` is the origin of the service; the client appends
+    ``/api/tenants/{org_id}``. ``rate_limit`` is the limit of your plan, and ``retry`` is the policy for failed
+    attempts.
 
-    ``timeout`` is the seconds that each of these steps may take: connecting, each read of an attachment, each write to
-    the network, and the time from the last byte of the request to the last byte of the response. ``deadline`` is the
-    seconds for a whole call, including preparation, queue, attempts and waits; None means no limit. ``allow_http``
-    permits http:// origins on machines other than this one. ``max_file_bytes`` limits each attachment, and
-    ``max_upload_bytes`` limits the sum of all attachments of a call; the service documents no limit. With
-    ``attachment_digests=False``, ``Attempt.digests`` is empty. This saves the SHA-256 of each attachment, half a second
-    of CPU time per GiB.
+    ``timeout`` is the maximum number of seconds for each of these steps: connecting, each read of an attachment, each
+    write to the network, and the time from the last byte of the request to the last byte of the response. ``deadline``
+    is the maximum number of seconds for a whole call, from its preparation to the end of its last attempt; None means
+    no limit. ``allow_http`` permits http:// origins on machines other than this one. ``max_file_bytes`` limits each
+    attachment, and ``max_upload_bytes`` limits the sum of all attachments of a call; the service documents no limit.
+    With ``attachment_digests=False``, ``Attempt.digests`` is empty. The client then computes no SHA-256 of attachments,
+    which saves half a second of CPU time per GiB.
 
     ``metadata_url`` is the origin of the field metadata; the metadata is cached for ``metadata_ttl`` seconds.
-    ``leads_url`` is the origin of the marketing API. Its host depends on the region of the account: it is api,
-    api-us11, api-in21, api-in22, api-ir31 or api-ca12, followed by .leadsquared.com. ``leads_rate_limit`` is the
-    separate limit of the marketing API. ``time_zone`` (a tzinfo or a name such as "Asia/Kolkata") is the zone of the
-    dates in records. ``marker_field`` is the schema name of a custom field, such as "CustomData.ClientRef". Every
-    create sends its reference in this field, so that a look-up recognizes the ticket.
+    ``leads_url`` is the origin of the marketing API. Its host is api, api-us11, api-in21, api-in22, api-ir31 or
+    api-ca12, followed by .leadsquared.com, depending on the region of the account. ``leads_rate_limit`` is the separate
+    limit of the marketing API. ``time_zone`` (a tzinfo or a name such as "Asia/Kolkata") is the time zone of the dates
+    in records. ``marker_field`` is the schema name of a custom field, such as "CustomData.ClientRef". Every create
+    sends its reference in this field, so that a look-up recognizes the ticket.
     """
 
     access_key: Secret = attrs.field(converter=validators.to_secret, validator=validators.is_key)
@@ -159,15 +161,16 @@ class Config(metaclass=validators.HidesKeys):
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, /, **overrides: Any) -> Self:
-        """Read the settings from the environment variables, or from a mapping with the same names.
+        """Make a Config from environment variables, or from a mapping with the same names.
 
         LSQ_ACCESS_KEY, LSQ_SECRET_KEY and LSQ_ORG_ID are required; LSQ_BASE_URL, LSQ_METADATA_URL, LSQ_LEADS_URL,
         LSQ_RATE_LIMIT (such as "25/5" or "25/5 sliding") and LSQ_TIME_ZONE are optional. ``overrides`` are arguments of
-        this class, such as ``timeout=10.0``; they take precedence over variables. A ConfigurationError names every
-        variable that is missing. With LSQ_LOG=info or LSQ_LOG=debug, the log of this package is also printed on stderr.
+        this class, such as ``timeout=10.0``; they take precedence over variables. If required variables are missing,
+        the ConfigurationError names all of them. With LSQ_LOG=info or LSQ_LOG=debug, the log of this package is also
+        printed on stderr.
         """
-        # Crash reporters send local variables, so nothing may raise before the keys are wrapped and the mapping is
-        # deleted.
+        # Crash reporters send local variables. Therefore, no line may raise before the keys are wrapped and ``environ``
+        # and ``source`` are deleted.
         is_mapping = isinstance(environ, Mapping | None)
         source = os.environ if environ is None else environ if is_mapping else {}
         variables = [(name, f"LSQ_{name.upper()}") for name in _IN_ENVIRONMENT if name not in overrides]
@@ -227,7 +230,7 @@ class Config(metaclass=validators.HidesKeys):
 
     @property
     def limit_name(self) -> str:
-        """The host and the org id, normalized. All clients with the same name share one limit of the service."""
+        """The normalized host and the org id. The service applies one rate limit to all clients with the same name."""
         parts = urlsplit(self.base_url)
         host = f"[{parts.hostname}]" if "[" in parts.netloc else parts.hostname
         port = "" if parts.port in (None, 443 if parts.scheme == "https" else 80) else f":{parts.port}"
@@ -240,7 +243,7 @@ class Config(metaclass=validators.HidesKeys):
         return self
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a Config holds keys and cannot be pickled; call Config.from_env() in the worker instead")
+        raise TypeError("a Config holds keys and cannot be pickled; call Config.from_env() in each process instead")
 
 
 @attrs.frozen(kw_only=True)

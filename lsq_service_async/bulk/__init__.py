@@ -1,12 +1,12 @@
-"""Bulk runs. A run can be stopped or killed at any time. The next run continues, and does not repeat finished rows.
+"""Bulk runs. A run can be stopped or killed at any time. The next run skips the rows that are done.
 
 job.py               the run: the steps of each row, in order                           <- start reading here
 workers.py           the tasks that process rows
-journal.py           the state of each row; decisions between runs
+journal.py           the state of each row, and the user's decisions about unknown rows
 _journal_file.py     the SQLite file, and the checks that detect damage
 lookup.py            the queue of a run, with the rows that wait for a look-up
-rows.py              rows from any iterable, each with a key and a digest
-columns.py           rows from the columns of a file, a database or a DataFrame
+rows.py              reads rows from any iterable, and makes the digest of each row
+columns.py           makes rows from the columns of a file, a database or a DataFrame
 progress.py          plan, outcomes, summary, rate and time left
 circuit_breaker.py   pauses the run while the service fails
 """

@@ -2,9 +2,9 @@
 
 The file contains the account and, for each row, an `Entry`. It contains no ticket content and no secret.
 
-SQLite keeps the file consistent as long as its ``-journal`` file stays next to it. The file also stores a sum over all
-rows. A wrong sum shows that the file is damaged, or that it is a copy that was made during a commit, without the
-``-journal`` file. Opening such a file raises ConfigurationError, so that no row is sent twice.
+SQLite keeps the file consistent as long as its ``-journal`` file stays next to it. The file also stores a checksum of
+all rows, the ``sum``. If the sum is wrong, the file is damaged, or it is a copy without the ``-journal`` file that was
+made during a commit. Opening such a file raises ConfigurationError, so that no row is sent twice.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ _NAMES_1 = {("table", "rows"), ("table", "journal"), ("index", "states")}
 # Every commit is synced to the disk. On macOS, a plain fsync leaves data in the cache of the disk.
 _DURABLE = "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON"
 _ROW = "SELECT * FROM rows WHERE key = ?"
-_SET_SUM = "UPDATE journal SET sum = ?"  # the sum is a signed 64-bit integer, because SQLite has no larger type
-# A random number. It changes if SQLite applies the -journal file of another journal.
+_SET_SUM = "UPDATE journal SET sum = ?"  # a signed 64-bit integer, because SQLite has no larger type
+# A random number that identifies the journal. It changes if SQLite applies the -journal file of another journal.
 _SET_IDENTITY = "PRAGMA user_version = {}"
-# Queries that return the tables of version 1 with the columns of this version.
+# Queries that return the tables of version 1 with the columns of version 2.
 _ROWS_1 = """SELECT key, digest, state, original AS previous_digest, number, ticket_id, ticket_key, error,
     0 AS possible_duplicate, NULL AS reference, NULL AS sent_at, NULL AS above, NULL AS ended_at, NULL AS marker
     FROM main.rows"""
@@ -63,7 +63,7 @@ _UPGRADE = (
     "INSERT INTO journal SELECT * FROM journal_1",
 )
 _FOREIGN = "a -journal or -wal file next to it belonged to another journal"
-_FOREIGN_ERRORS = (sqlite3.Error, ValueError, TypeError)  # errors that a damaged file can cause while it is read
+_FOREIGN_ERRORS = (sqlite3.Error, ValueError, TypeError)  # errors that the use of a damaged file can raise
 PathLike = str | os.PathLike[str]
 T = TypeVar("T")
 
@@ -82,14 +82,14 @@ class State(enum.Enum):
 class Entry:
     """A row as the journal stores it. The fields are the columns of the table.
 
-    ``previous_digest`` is the first digest of a row that was edited. ``error`` is the class of the last error or, for a
-    failed row, the result of `journal.summary_of`. ``possible_duplicate`` is True if two attempts may have been
-    applied.
+    ``previous_digest`` is the first digest of a row that was edited. ``error`` is the class name of the last error. For
+    a failed row, it is the result of `journal.summary_of` instead. ``possible_duplicate`` is True if two attempts of
+    the row may have been applied.
 
     ``reference`` is the reference of the last send, and ``marker`` is the field in which the reference was sent.
     ``sent_at`` and ``ended_at`` are the times when the last send began and ended, in seconds since 1970. ``ended_at``
-    is None if the ticket number is not from the answer of this send. ``above`` is the highest ticket number that was
-    known before the first send that may have been applied.
+    is None while the row is in flight, and if the ticket number is not from the answer of this send. ``above`` is the
+    highest ticket number that was known before the first send that may have been applied.
     """
 
     key: str
@@ -109,7 +109,7 @@ class Entry:
 
     @property
     def receipt(self) -> TicketReceipt | None:
-        """The receipt of a row that is done. None if the number of its ticket is not known."""
+        """The receipt of a row that is done, or None if the ticket number is not known."""
         if self.number is None:
             return None
         doubled = self.possible_duplicate
@@ -137,11 +137,11 @@ class JournalFile:
     def open(
         self, operation: str | None = None, account: str | None = None, now: float | None = None
     ) -> dict[State, int]:
-        """Lock the file, check all of it, and return the number of rows in each state.
+        """Lock the file, check all of it, and return how many rows are in each state.
 
-        A run passes all three arguments. Then the file is created if it does not exist. Rows that the last run left in
-        flight become unknown, with ``now`` as ``ended_at``. Without the arguments, the file must exist, and may belong
-        to any run.
+        A run passes all three arguments. In this case, the file is created if it does not exist, and rows that the last
+        run left in flight become unknown, with ``now`` as ``ended_at``. Without the arguments, the file must exist, and
+        can belong to any operation and account.
 
         A file of version 1 is upgraded. Raises ConfigurationError if another run uses the file, if the file is damaged
         or not a journal, or if it belongs to another operation or account.
@@ -170,11 +170,11 @@ class JournalFile:
             raise
 
     def close(self) -> None:
-        """Close the database and unlock the file. Another call does nothing."""
+        """Close the database and unlock the file. Later calls do nothing."""
         database, self._database, unlock, self._unlock = self._database, None, self._unlock, None
         try:
             if database is not None:
-                with closing(database), suppress(*_FOREIGN_ERRORS):  # a -journal file with data must stay
+                with closing(database), suppress(*_FOREIGN_ERRORS):  # after an error, the -journal file stays
                     if _value(database, "PRAGMA journal_mode") == "truncate":
                         database.execute("PRAGMA journal_mode = DELETE")  # removes the empty -journal file
         finally:
@@ -182,15 +182,16 @@ class JournalFile:
                 unlock()
 
     def query(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Call a function that reads the database. The database is its first argument."""
+        """Return the result of ``function(database, *arguments)``. The function must only read."""
         with self._use() as database:
             return function(database, *arguments)
 
     def write(self, entries: Iterable[Entry]) -> None:
         """Insert or replace entries in one transaction.
 
-        When this returns, all entries are durable. If it raises, no entry is stored. It also raises if another process
-        has written to the file. That is possible only if the lock file was removed, or if the file has a hard link.
+        When this returns, all entries are durable. If this raises, no entry is stored. An error is also raised if
+        another process has written to the file. Another process can do this only if the lock file was removed, or if
+        the file has a hard link.
         """
         with self._use() as database:
             total = self._sum
@@ -200,7 +201,8 @@ class JournalFile:
                     database.execute(
                         "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", entry.as_row()
                     )
-                    # The stored row is hashed, because SQLite converts values, such as a key of a subclass of str.
+                    # The row is hashed as SQLite has stored it, because SQLite converts some values, such as a key of a
+                    # subclass of str.
                     new = database.execute(_ROW, (entry.key,)).fetchone()
                     total += _hash(new) - (_hash(old) if old else 0)
                 if _value(database, "SELECT sum FROM journal") != c_int64(self._sum).value:
@@ -210,7 +212,7 @@ class JournalFile:
 
     @contextmanager
     def _use(self) -> Iterator[sqlite3.Connection]:
-        """Yield the open database. After an error, this always raises, because changes may be missing from the file."""
+        """Yield the open database. After an error, every use raises, because changes may be missing from the file."""
         if self._database is None or self._failure is not None:
             raise LSQServiceError(self._failure or f"The journal {self.path!r} is closed.")
         try:
@@ -218,18 +220,18 @@ class JournalFile:
         except LSQServiceError:
             raise
         except _FOREIGN_ERRORS as error:
-            self._failure = f"The journal {self.path!r} cannot be used any more, so nothing more is sent: {error}"
+            self._failure = f"The journal {self.path!r} has failed, so no more rows are sent: {error}"
             raise LSQServiceError(self._failure) from error
 
     def _acquire_lock(self) -> None:
-        # The lock is on a separate file. If this process closed any descriptor of the journal, the system would release
-        # all POSIX locks of the process on the journal, including those of SQLite.
+        # The lock is on a separate file, because closing any descriptor of the journal would release all POSIX locks
+        # that this process has on the journal, including those of SQLite.
         self._unlock = lock_private_file(f"{self.path}.lock")
         if self._unlock is None:
             raise ConfigurationError(f"Another run uses the journal {self.path!r}. Wait until it ends, or stop it.")
 
     def _create(self, operation: str, account: str | None) -> None:
-        """Write a new file under another name, then rename it. An empty file is therefore never a new journal."""
+        """Write the new file under another name, then rename it, so that a crash never leaves an incomplete journal."""
         for path in (f"{self.path}-journal", f"{self.path}-wal"):
             if _size_of(path):
                 text = f"The journal {self.path!r} is missing, but {path!r} exists."
@@ -257,7 +259,7 @@ class JournalFile:
                 os.close(folder)
 
     def _check_format(self, database: sqlite3.Connection, operation: str | None, *, has_wal: bool) -> None:
-        """Check the tables, upgrade tables of version 1, and choose the mode in which every commit is durable."""
+        """Check the tables, upgrade tables of version 1, and set the journal mode in which every commit is durable."""
         tables = set(database.execute("SELECT type, name, sql FROM sqlite_master"))
         version = _value(database, "SELECT version FROM journal") if tables else 1
         check_version(self.path, version)
@@ -278,18 +280,19 @@ class JournalFile:
         if operation not in (None, found := _value(database, "SELECT operation FROM journal")):
             text = f"The journal {self.path!r} belongs to a run in which tickets were {found}. Use another file."
             raise ConfigurationError(text)
-        # The mode DELETE would not sync the end of a transaction. The pragma returns the mode that is in effect.
+        # With the mode DELETE, SQLite would not sync the end of a transaction. The pragma returns the mode that is in
+        # effect.
         if _value(database, "PRAGMA journal_mode = TRUNCATE") != "truncate":
             raise _unusable(self.path, "SQLite does not support a rollback journal here")
 
     def _check_rows(self, database: sqlite3.Connection, account: str | None) -> Counter[State]:
-        """Check the sum over the header and the rows, and the account. Return the number of rows in each state."""
+        """Check the account, and the sum over the header and the rows. Return how many rows are in each state."""
         [(*header, stored)] = database.execute("SELECT version, operation, account, sum FROM journal")
         total, states = _hash(header), Counter[State]()
         for row in database.execute("SELECT * FROM rows"):
             total += _hash(row)
             states[State(row[2])] += 1
-            if row[12] is not None:  # from an answer; a number from a person or a look-up may be wrong
+            if row[12] is not None:  # only numbers from answers; other numbers may be wrong
                 self.highest_number = max(self.highest_number, as_number(row[4]))
         if stored != c_int64(total).value:
             raise _unusable(self.path, "its rows do not match the sum that it stores")
@@ -300,7 +303,7 @@ class JournalFile:
                 with _transaction(database):
                     database.execute("UPDATE journal SET account = ?", (account,))
                     database.execute(_SET_SUM, (c_int64(total).value,))
-                text = "The journal %r has no account, because an earlier version wrote it. It now belongs to %s."
+                text = "The journal %r had no account, because an earlier version wrote it. It now belongs to %s."
                 logger.warning(text, self.path, account)
         self._sum = total
         return states
@@ -314,16 +317,13 @@ def checked_path(path: PathLike) -> str:
     name = file_name(path)
     if os.path.lexists(name):
         if not os.path.isfile(name):
-            raise ConfigurationError(f"{name!r} is not a regular file, so it cannot be a journal. Name another file.")
+            raise ConfigurationError(f"{name!r} is not a regular file, so it cannot be a journal. Use another file.")
         check_private_database(name)
     return os.path.realpath(name)
 
 
 def _size_of(path: str) -> int:
-    """Return the size of a -journal or -wal file.
-
-    Returns 0 if the file does not exist, or if the run that used it has just removed it.
-    """
+    """Return the size of a -journal or -wal file, or 0 if the file does not exist. A run may just have removed it."""
     try:
         return os.path.getsize(path)
     except FileNotFoundError:
@@ -336,13 +336,13 @@ def _open_sqlite(path: str, options: str, timeout: float = 5.0) -> sqlite3.Conne
 
 
 def _connect(path: str, *, mode: str = "rw", timeout: float = 5.0) -> sqlite3.Connection:
-    """Open a journal. Check that it is a journal, and that the -journal and -wal files next to it are its own.
+    """Open a journal. Check that it is a journal, and that the -journal and -wal files next to it belong to it.
 
-    The header is first read without these files, because SQLite may use them to change the journal.
+    The header is first read without these files, because SQLite may change the journal when it reads these files.
     """
     if not check_private_database(path).st_size:
         raise _unusable(path, "it is empty")
-    # SQLite reads the header. If `open` read it, closing that file object would release the locks of SQLite.
+    # The header is read with SQLite. With `open`, closing the file would release the locks of SQLite.
     with closing(_open_sqlite(path, "mode=ro&immutable=1")) as header:
         try:
             application, identity = _value(header, "PRAGMA application_id"), _value(header, "PRAGMA user_version")
@@ -351,13 +351,13 @@ def _connect(path: str, *, mode: str = "rw", timeout: float = 5.0) -> sqlite3.Co
         except sqlite3.DatabaseError:  # it is not a database
             application = identity = None
     if application != _APPLICATION_ID:
-        raise ConfigurationError(f"{path!r} is not a journal of a bulk run. Name another file.")
+        raise ConfigurationError(f"{path!r} is not a journal of a bulk run. Use another file.")
     database = _open_sqlite(path, f"mode={mode}", timeout)
     try:
         if identity:
             is_foreign = _value(database, "PRAGMA user_version") != identity
             if is_foreign and mode == "rw":
-                # SQLite has just copied rows of the other journal into this one. Version 0 marks this one as unusable.
+                # SQLite has just copied rows of another journal into this file. Version 0 marks this file as unusable.
                 database.execute("UPDATE journal SET version = 0")
         else:
             is_foreign = _size_of(f"{path}-journal") > 0  # a journal of version 1 has no such file
@@ -374,14 +374,15 @@ def _connect(path: str, *, mode: str = "rw", timeout: float = 5.0) -> sqlite3.Co
 def open_for_reading(path: str) -> sqlite3.Connection:
     """Open a journal that a run may be writing.
 
-    A journal that does not exist has no rows. A journal of version 1 is read as version 2.
+    If the journal does not exist, the result is an empty journal. The rows of a journal of version 1 have the columns
+    of version 2.
     """
     if not os.path.exists(path):
         database = sqlite3.connect(":memory:")
         database.executescript(f"{_ROWS}; {_HEADER}")
         return database
-    # With a -wal file, the journal is opened read-only, so that this file stays. The next run needs the -wal file to
-    # see that no rows are missing.
+    # If there is a -wal file, the journal is opened read-only, so that SQLite does not remove the -wal file. The next
+    # run needs this file to check that no rows are missing.
     database = _connect(path, mode="ro" if os.path.exists(f"{path}-wal") else "rw")
     try:
         version = _value(database, "SELECT version FROM journal")
@@ -414,11 +415,11 @@ def reading(path: str) -> Iterator[None]:
 
 
 def check_version(path: str, version: object) -> None:
-    """Raise ConfigurationError for a journal of a newer version, and for one that has rows of another journal."""
+    """Raise ConfigurationError for a journal of a newer version, or with rows of another journal."""
     if version == 0:
         raise _unusable(path, _FOREIGN)
     if version not in (1, _VERSION):
-        text = f"The journal {path!r} has format {version!r}, and this version of the package reads 1 to {_VERSION}."
+        text = f"The journal {path!r} has format {version!r}. This package reads only the formats 1 to {_VERSION}."
         raise ConfigurationError(f"{text} Upgrade lsq-service-async.")
 
 
@@ -426,11 +427,11 @@ def check_account(path: str, found: str | None, account: str) -> None:
     """Raise ConfigurationError for a journal of another account."""
     if found not in (None, account):
         text = f"The journal {path!r} belongs to {found}, and this run uses {account}."
-        raise ConfigurationError(f"{text} Use another journal, or the settings of the other account.")
+        raise ConfigurationError(f"{text} Use another journal, or the settings of the journal's account.")
 
 
 def as_number(number: str | None) -> int:
-    """Return a ticket number as an int. 0 for None, and for text that is not a number."""
+    """Return a ticket number as an int, or 0 for None and for text that is not a number."""
     return int(number) if number is not None and number.isdecimal() and len(number) <= 18 else 0
 
 
@@ -438,7 +439,7 @@ def _unusable(path: str, reason: str) -> ConfigurationError:
     return ConfigurationError(
         f"The journal {path!r} cannot be used: {reason}. Nothing was sent. If the file is damaged, restore a copy that "
         "was made after its last run, together with its -journal file. With an older copy, rows would be sent twice. "
-        "Without such a copy, find out which rows were applied, and run the others with a new journal."
+        "Without such a copy, find out which rows were applied, and run the other rows with a new journal."
     )
 
 
@@ -449,7 +450,7 @@ def _transaction(database: sqlite3.Connection) -> Iterator[None]:
         yield
         database.execute("COMMIT")
     except BaseException:
-        with suppress(sqlite3.Error):  # after some errors, such as a full disk, SQLite has rolled back already
+        with suppress(sqlite3.Error):  # after some errors, such as a full disk, SQLite has already rolled back
             database.execute("ROLLBACK")
         raise
 
@@ -461,5 +462,5 @@ def _value(database: sqlite3.Connection, query: str) -> Any:
 
 
 def _hash(row: Iterable[Any]) -> int:
-    """Hash a row to 64 bits. `ascii` is used, because the result of `repr` depends on the Unicode version of Python."""
+    """Return a 64-bit hash of a row. It uses `ascii`, because `repr` depends on the Unicode version of Python."""
     return int.from_bytes(blake2b(ascii(tuple(row)).encode(), digest_size=8).digest(), "big")

@@ -26,8 +26,7 @@ class CircuitBreaker:
 
     While the circuit breaker is open, no row is started, and one worker at a time probes the service with a read. The
     first probe is sent at once, and the second after ``first_pause`` seconds. Each further pause is twice as long, up
-    to ``longest_pause`` seconds. After a quota is used up, the circuit breaker stays open, and no more rows are
-    started.
+    to ``longest_pause`` seconds. If a daily quota is used up, no more rows are started, and no probe is sent.
     """
 
     def __init__(
@@ -47,10 +46,10 @@ class CircuitBreaker:
         self._probing = asyncio.Lock()
 
     def record(self, error: LSQServiceError | None) -> None:
-        """Count the result of a row. None means success."""
+        """Count the result of a row. After a success, ``error`` is None."""
         if isinstance(error, RateLimitError) and error.is_quota:
             self._quota = error
-        # A QueueTimeoutError has a ``__cause__`` only if the backend of the rate limit was unavailable.
+        # A QueueTimeoutError has a ``__cause__`` only if the backend of the limiter was unavailable.
         is_late = isinstance(error, QueueTimeoutError) and error.__cause__ is None
         is_lost = isinstance(error, OutcomeUnknownError | NotSentError) and not is_late
         if isinstance(error, AuthenticationError | PermissionDeniedError):

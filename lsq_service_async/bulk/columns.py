@@ -31,14 +31,14 @@ RESERVED = (KEY, TARGET, FILES, ERROR)
 _DUE_DATE = "due_date"
 _LIKE_THIS = "write it like 2026-01-31T09:00:00+05:30"
 _SCHEMA_NAME = re.compile(r"[A-Za-z]\w*(?:\.\w+)*", re.ASCII)
-_ROUNDED = 1e15  # spreadsheets keep 15 digits of a number
+_ROUNDED = 1e15  # spreadsheets store only 15 digits of a number
 _AS_TEXT = "put the value in quotes, or format the cell as text and enter it again"
 _PHONE = re.compile("phone|mobile", re.IGNORECASE)
 _SCIENTIFIC = re.compile(r"\s*\+?[0-9]+(?:[.,][0-9]*)?[eE]\+?[0-9]+\s*")
 
 
 class ColumnError(ValueError):
-    """A name or a value of a column cannot be used. The message contains the correction."""
+    """A column has a name or a value that cannot be used. The message advises how to correct it."""
 
     def __init__(self, column: object, message: str) -> None:
         name = column if isinstance(column, str) and column.isprintable() else shown(column)
@@ -46,7 +46,7 @@ class ColumnError(ValueError):
 
 
 def field_names(ticket_type: TicketType) -> tuple[str, ...]:
-    """Return the names of the attributes of a ticket, such as title and lead_email, without ``fields``."""
+    """Return the attribute names of a ticket, such as title and lead_email. ``fields`` is left out."""
     return tuple(field.name for field in attrs.fields(ticket_type) if field.name != "fields")
 
 
@@ -54,11 +54,11 @@ _TEXTS = {KEY, TARGET, *field_names(NewTicket)} - {_DUE_DATE}
 
 
 def fields_of(names: Iterable[Any], ticket_type: TicketType, *, in_file: bool = False) -> tuple[str, ...]:
-    """Return the meaning of each column: a field with a Python name, a reserved column, or a schema name.
+    """Return, for each column, an attribute of the ticket, a reserved column, or a schema name.
 
     "Lead Email", "lead-email" and "LEAD_EMAIL" mean lead_email. Every other name must have the form of a schema name,
-    such as CustomData.SRC_CS_2. Only the account knows which schema names exist. Reserved columns are accepted only
-    with ``in_file``. Raises ColumnError for any other name, and for two names that mean the same field.
+    such as CustomData.SRC_CS_2. This does not check whether the account has such a field. Reserved columns are accepted
+    only with ``in_file``. Raises ColumnError for a name of any other form, and for two names of the same field.
     """
     known = _known(ticket_type is TicketUpdate, in_file)
     found: dict[str, str] = {}
@@ -77,7 +77,7 @@ def fields_of(names: Iterable[Any], ticket_type: TicketType, *, in_file: bool = 
 
 @lru_cache
 def _known(is_update: bool, in_file: bool) -> Mapping[str, str]:
-    """Return the fields with a Python name and the reserved columns, by their folded names."""
+    """Return the attributes of a ticket and the reserved columns. The keys are the names in the form of `_folded`."""
     reserved = [name for name in RESERVED if in_file and (is_update or name != TARGET)]
     return {_folded(name): name for name in (*field_names(TicketUpdate if is_update else NewTicket), *reserved)}
 
@@ -103,9 +103,9 @@ def _schema_name(name: str, known: Mapping[str, str]) -> str:
 def make_ticket(
     record: Mapping[str, Any], ticket_type: TicketType, zone: tzinfo | None = None
 ) -> NewTicket | TicketUpdate:
-    """Return a ticket with all values that are not empty. *record* has the names that `fields_of` returns.
+    """Return a ticket with all values of *record* that are not empty. *record* has the names that `fields_of` returns.
 
-    *zone* is the time zone of dates that have none. Raises ColumnError for a value that cannot be sent.
+    *zone* is used for dates that have no time zone. Raises ColumnError for a value that cannot be sent.
     """
     names = field_names(ticket_type)
     named: dict[str, Any] = {}
@@ -117,7 +117,7 @@ def make_ticket(
 
 
 def _checked(name: str, value: Any, zone: tzinfo | None, *, is_text: bool) -> Any:
-    """Check a value. Return it in the form in which a ticket takes it."""
+    """Check a value, and convert it to a type that a ticket accepts."""
     if isinstance(value, str):
         check_text(name, value)
     if name == _DUE_DATE:
@@ -166,10 +166,10 @@ def _in_zone(name: str, moment: datetime, zone: tzinfo | None) -> datetime:
 
 
 def attachments_of(record: Mapping[str, Any], attach: Attach) -> tuple[Attachable, ...]:
-    """Return the attachments of a record. *attach* makes an attachment from a path.
+    """Return the attachments of a record. *attach* makes an attachment from a path that is text.
 
-    The record has a list of paths, or a text with paths that are separated by ``;``. In the text, double quotes enclose
-    a path that contains ``;``. A `Path` or an `Attachment` in a list is returned unchanged.
+    The column has a list, or a text with paths that are separated by ``;``. In the text, a path that contains ``;`` is
+    enclosed in double quotes. A `Path` or an `Attachment` in a list is returned unchanged.
     """
     given = () if record.get(FILES) is None else record[FILES]
     try:
@@ -189,7 +189,7 @@ def attachments_of(record: Mapping[str, Any], attach: Attach) -> tuple[Attachabl
 
 
 def text_value(record: Mapping[str, Any], name: str) -> str | None:
-    """Return a key or a ticket number as text. The value may be a number, as in JSON.
+    """Return a key or a ticket number as text. In the record, the value may be a number, as in JSON.
 
     Returns None if the column is empty or missing.
     """
@@ -224,20 +224,21 @@ def rows_from(
     attachments_from: str | os.PathLike[str] = ".",
     time_zone: str | tzinfo | None = None,
 ) -> Iterator[BulkRow]:
-    """Make a row from each record of a ``csv.DictReader``, a list of ``sqlite3.Row``, a pandas or polars DataFrame, ...
+    """Make a row from each record of a table.
 
-    A record has names like the columns of a file: ``title``, "Lead Email", ``CustomData.SRC_CS_2``. ``key`` is the name
-    of the column that identifies a row. ``columns`` renames columns that have other names, as in
-    ``{"Subject": "title"}``. The value None leaves a column out.
+    The table is a pandas or polars DataFrame, or any iterable of mappings, such as a ``csv.DictReader`` or a list of
+    ``sqlite3.Row``. Its columns have names like those of a file for `bulk run`: ``title``, "Lead Email",
+    ``CustomData.SRC_CS_2``. ``key`` is the name of the column that identifies a row. ``columns`` renames columns that
+    have other names, as in ``{"Subject": "title"}``. A column that is renamed to None is left out.
 
-    Values that are None, NaN, NaT or empty text are left out. In text fields, numbers become text. ``time_zone`` is the
-    time zone of dates that have none.
+    Values that are None, NaN, NaT or empty text are left out. In text fields, numbers become text. ``time_zone`` is
+    used for dates that have no time zone.
 
-    Text in the column ``attachments`` names files in the folder ``attachments_from`` or below it. The column may also
-    have a list. A `Path` or an `Attachment` in the list is used unchanged, and can be in any folder.
+    The column ``attachments`` has a list, or a text with paths that are separated by ``;``. A path that is text must be
+    in the folder ``attachments_from`` or below it. A `Path` or an `Attachment` in a list can be in any folder.
 
-    Rows are made one at a time, while they are sent. A record that cannot be used raises InvalidRequestError
-    with the number of the record. To check all records before any is sent, pass ``list(rows_from(...))`` to `create`.
+    Each row is made when the run needs it. A record that cannot be used raises InvalidRequestError with the number of
+    the record. To check all records before any row is sent, pass ``list(rows_from(...))`` to `create`.
     """
     if operation not in ("create", "update"):
         raise InvalidRequestError(f'operation must be "create" or "update", not {shown(operation)}.')
@@ -255,12 +256,12 @@ def rows_from(
             records = records.to_dicts()
         elif hasattr(records, "to_dict"):  # pandas
             names, records = getattr(records, "columns", ()), records.to_dict("records")
-    except Exception as error:  # for example, it is a Series or a class
+    except Exception as error:  # for example, records is a Series or a class
         raise InvalidRequestError(f"records must be a DataFrame, not {shown(records)}: {error}") from None
     if not isinstance(records, Iterable):
         raise InvalidRequestError(f"records must be a synchronous iterable of mappings, not {shown(records)}")
     renamed = {**(columns or {}), **({} if key is None else {key: KEY})}
-    for name, count in Counter(names).items():  # a record has only the last of them
+    for name, count in Counter(names).items():  # a record has only one of these columns
         if count > 1 and renamed.get(_unmarked(name), "") is not None:
             raise InvalidRequestError(f"{count} columns have the name {shown(name)}; rename or remove all but one.")
     ticket_type = NewTicket if operation == "create" else TicketUpdate
@@ -299,8 +300,8 @@ def _unmarked(name: Any) -> Any:
 def cells_of(fields: Iterable[str], values: Sequence[Any]) -> dict[str, Any]:
     """Convert values of a workbook, a database or a DataFrame to Python's own types. Absent values are left out.
 
-    Whole numbers that are stored as float become int. Numbers in text fields become text. A float with so many digits
-    that a spreadsheet rounds it stays a float.
+    Whole numbers that are stored as float become int. Numbers in text fields become text. An exception is a float of
+    1e15 or more in a text field: it stays a float, because a spreadsheet may have rounded it.
     """
     return {name: _plain(name, value) for name, value in zip(fields, values, strict=False) if not _is_absent(value)}
 
@@ -322,7 +323,7 @@ def _plain(name: str, value: Any) -> Any:
     if hasattr(value, "to_pydatetime"):  # a Timestamp of pandas
         value = value.to_pydatetime(warn=False)
     if isinstance(value, float) and name in _TEXTS and abs(value) >= _ROUNDED:
-        return value  # its last digits may be wrong; a text field does not accept a float
+        return value  # its last digits may be wrong; `_checked` rejects a float here
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, int) and value.bit_length() > 1024:  # larger than any float
@@ -332,7 +333,7 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def time_zone_of(given: str | tzinfo | None) -> tzinfo | None:
-    """Return a time zone by its name. Raises InvalidRequestError for an unknown name."""
+    """Return the time zone with a name, or a tzinfo unchanged. Raises InvalidRequestError for an unknown name."""
     zone = None if given is None else to_time_zone(given)
     if not isinstance(zone, tzinfo | None):
         raise InvalidRequestError(f"time_zone must be a tzinfo or a name such as 'Asia/Kolkata', not {shown(given)}")

@@ -1,6 +1,6 @@
-"""A bulk run. Workers pull rows, and every row gets one outcome.
+"""A bulk run. Workers pull rows, send them, and return their outcomes.
 
-Before a row is sent, the journal stores it as in flight.
+Before a row is sent, the journal stores that the row is in flight.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ OnUnknown = Literal["skip", "stop", "resend"] | Lookup | Reconcile
 Operation = Callable[[BulkRow, Callable[[str, bool], Awaitable[None]], str | None], Awaitable[TicketReceipt]]
 """Sends one row, and returns its receipt.
 
-The second argument is an async function that is called before each attempt. It takes the reference of the call, and
-whether an earlier attempt of the call may have been applied. The third argument is the reference to use. With None, the
-call gets a new reference.
+The second argument is an async function, which the operation calls before each attempt. This function takes the
+reference of the call, and a bool: whether an earlier attempt of the call may have been applied. The third argument is
+the reference of the call. If it is None, the call gets a new reference.
 """
-_MOST_WORKERS = 100  # each has a row in memory and a request in flight; more would not make a run faster
+_MOST_WORKERS = 100  # each worker has a row in memory and a request in flight; more workers would not be faster
 
 
 @attrs.frozen(kw_only=True)
 class Setup:
     """The parts of a client that a job uses.
 
-    ``marker`` is the field in which creates send their reference, or None. ``now`` returns the seconds since 1970, and
-    is not affected when the system clock is set. The client awaits the functions in ``before_closing`` before it
-    closes.
+    ``marker`` is the field in which creates send their reference, or None. ``now`` returns the seconds since 1970. Its
+    time does not jump if the system clock is set during a run. When the client is closed, it first awaits the functions
+    in ``before_closing``.
     """
 
     verb: Verb
@@ -60,14 +60,14 @@ class Setup:
 class BulkJob:
     """One bulk run. ``async for outcome in job`` yields one `RowOutcome` for each row, in order of completion.
 
-    A job can be iterated once. To continue, make another job with the same journal.
+    A job can be iterated only once. To continue, make another job with the same journal.
 
     If you leave the loop early or call `stop`, no new row is started. Rows in flight are completed, and their results
-    are stored. The next run with the same journal continues from there.
+    are stored. The next run with the same journal continues with the other rows.
 
-    After a ``break`` or an exception, Python closes the iterator a little later. The journal is released only then. To
-    start the next run at once, use ``async with contextlib.aclosing(aiter(job)) as outcomes``. When this block has
-    ended, the journal is released.
+    After a ``break`` or an exception, Python closes the iterator a little later. Until then, the journal stays locked.
+    To start the next run at once, iterate in ``async with contextlib.aclosing(aiter(job)) as outcomes``. The journal is
+    unlocked at the end of this block.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class BulkJob:
             text = f'on_unknown must be "skip", "stop", "resend", a Lookup or a function, not {shown(on_unknown)}.'
             raise InvalidRequestError(text)
         if isinstance(on_unknown, Lookup) and setup.verb == "updated":
-            raise InvalidRequestError("A Lookup finds creates only. For updates, pass a function.")
+            raise InvalidRequestError("A Lookup can find only creates. For updates, set on_unknown to a function.")
         if not isinstance(retry_failed, bool):
             raise InvalidRequestError(f"retry_failed must be True or False, not {shown(retry_failed)}.")
         if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable | AsyncIterable):
@@ -110,10 +110,10 @@ class BulkJob:
         self._recorded = asyncio.Event()
 
     def plan(self) -> Plan:
-        """Return the calls and seconds of a run that begins now, including its look-ups.
+        """Return the plan of a run that begins now. The plan includes the reads of look-ups.
 
-        Blocks while it reads the journal. Raises ConfigurationError if the journal cannot be read or belongs to another
-        account.
+        This method blocks while it reads the journal. Raises ConfigurationError if the journal cannot be read or
+        belongs to another account.
         """
         path = self._journal.path
         check_account(path, account_in(path), self._setup.account)
@@ -129,7 +129,7 @@ class BulkJob:
         return self._progress.summary()
 
     def eta(self) -> float | None:
-        """Return the seconds until the last call is sent, if calls are sent as fast as the rate limit allows.
+        """Return the seconds until the run sends its last call, if it sends calls as fast as the rate limit allows.
 
         Returns None if the length of the input is not known. Call this in the event loop of the client, because the
         calculation reads the state of the client's limiter.
@@ -141,14 +141,14 @@ class BulkJob:
         return first + (left - 1) * self._seconds_per_call
 
     def rate(self) -> float:
-        """Return the rows sent per second, from the first send to the last stored result.
+        """Return the average number of rows sent per second, from the first send to the last stored result.
 
-        The rate is 0.0 until the first result. Skipped rows do not count.
+        The rate is 0.0 before the first result. Skipped rows do not count.
         """
         return self._progress.per_second()
 
     def stop(self) -> None:
-        """Start no new row. The ``async for`` loop over the job ends when the rows in flight are completed.
+        """Start no new row. The ``async for`` loop over the job ends when all rows in flight have been completed.
 
         Call this in the event loop of the run. From another thread, use ``loop.call_soon_threadsafe(job.stop)``.
         """
@@ -157,14 +157,14 @@ class BulkJob:
     async def __aiter__(self) -> AsyncIterator[RowOutcome]:
         if self._has_begun:
             raise LSQServiceError(
-                "This bulk job was iterated before. Make another job with the same journal to continue."
+                "This bulk job was iterated before. To continue, make another job with the same journal."
             )
         self._has_begun = True
         self._setup.before_closing.add(self._wait_until_recorded)
         try:
             states = await self._journal.open()
             self._progress.run_started(states)
-            if states:  # calls of an earlier run may still count against the rate limit
+            if states:  # the calls of an earlier run may still count against the rate limit
                 self._sends_from = asyncio.get_running_loop().time() + self._setup.rate_limit.per
             if self._queue is not None:
                 self._queue.look_ups.remember(*await self._journal.numbers())
@@ -188,7 +188,7 @@ class BulkJob:
     async def _wait_until_recorded(self) -> None:
         """Wait until the results of all rows in flight are in the journal.
 
-        If the loop over the job was left, also wait until the journal is closed.
+        If the loop over the job has ended, also wait until the journal is closed.
         """
         while self._progress.in_flight:
             self._recorded.clear()
@@ -203,7 +203,8 @@ class BulkJob:
     async def _process(self, item: Row | UnknownRow) -> RowOutcome | None:
         """Return the outcome of a row.
 
-        Return None if the row waits for a look-up, or if the run only looks up rows and this row needs no look-up.
+        Return None if the row now waits for a look-up. Also return None if the run only looks up rows, and this row
+        needs no look-up.
         """
         try:
             if isinstance(item, UnknownRow):
@@ -216,7 +217,7 @@ class BulkJob:
                 self._queue.finished()
 
     async def _process_row(self, row: Row) -> RowOutcome | None:
-        """Send a row, unless the journal has its result."""
+        """Send a row of the input, unless its entry in the journal forbids this."""
         entry, changed = await self._journal.register(row, edited=self._retry_failed)
         is_unknown, is_failed = entry.state is State.UNKNOWN, entry.state is State.FAILED
         if changed is not None and not (is_unknown and self._on_unknown == "stop"):
@@ -235,7 +236,8 @@ class BulkJob:
         return await self._send(row, entry)
 
     def _leave(self, row: Row, entry: Entry, error: LSQServiceError, *, is_earlier: bool = False) -> RowOutcome | None:
-        """Return the outcome of a row that may have been applied, or None if the row now waits for a look-up."""
+        """Return the outcome of a row that may have been applied, or None if the row is now in the queue for a
+        look-up."""
         if self._queue is not None:
             self._queue.add(row, entry, error, is_earlier=is_earlier)
             return None
@@ -293,20 +295,20 @@ class BulkJob:
                 self._pool.protect()
                 sent = await self._journal.mark_in_flight(entry, reference, self._setup.marker)
                 self._progress.row_started(key)
-            elif is_doubtful and not sent.possible_duplicate:  # the program may be killed during this attempt
+            elif is_doubtful and not sent.possible_duplicate:  # stored now, because the program may be killed later
                 doubled = attrs.evolve(sent, possible_duplicate=True)
                 sent = await self._journal.record(doubled, State.IN_FLIGHT, is_answer=False)
 
         await self._wait_for_earlier_calls()
         try:
-            # With a marker field, each send of a row has the same reference. By this reference, a look-up recognizes
-            # the ticket, whichever send created it.
+            # With a marker field, every send of a row has the same reference. A look-up can then recognize the ticket,
+            # no matter which of the sends created it.
             reference = entry.reference if self._setup.marker is not None else None
             receipt = await self._setup.send(row.given, before_send, reference)
         except LSQServiceError as error:
             if sent is entry and not isinstance(error, NotSentError | InvalidRequestError):
                 raise  # the row is not the cause: the client is closed, or the limiter or the journal cannot be used
-            # Even if this send was not applied, an earlier send may have been.
+            # Even if this send was not applied, an earlier send may have been applied.
             state = State.UNKNOWN if entry.state is State.UNKNOWN else state_for_error(error)
             doubts = sum(attempt.outcome is Outcome.UNKNOWN for attempt in error.attempts)
             doubts += 1 + entry.possible_duplicate if entry.state is State.UNKNOWN else 0
@@ -322,7 +324,7 @@ class BulkJob:
                 logger.warning(
                     text, key, sent.reference, printable(receipt.number, 64), printable(str(entry.reference), 64)
                 )
-            is_answer = receipt.attempts[-1].status in range(200, 300)  # if not, a look-up found the ticket
+            is_answer = receipt.attempts[-1].status in range(200, 300)  # otherwise, a look-up found the ticket
             stored = await self._journal.record(sent, State.DONE, receipt=receipt, is_answer=is_answer)
             self._breaker.record(None)
             return RowOutcome(key, verb, receipt, possible_duplicate=receipt.possible_duplicate), stored
@@ -344,48 +346,50 @@ class Bulk:
     def create(
         self, rows: Source, *, journal: PathLike, on_unknown: OnUnknown = "skip", retry_failed: bool = False
     ) -> BulkJob:
-        """Return a job that creates a ticket for each row, in the bulk lane, as fast as the rate limit allows.
+        """Return a job that creates a ticket for each row, as fast as the rate limit allows.
 
-        Iterating over the job starts the run. ``rows`` is an iterable or async iterable of `NewTicket` or `BulkRow`.
-        ``journal`` is the path of a file, which is created if it does not exist. A later run with the same journal
-        skips rows that are done, and sends rows that were not sent before.
+        Iterating over the job starts the run. Its calls use the bulk lane. ``rows`` is an iterable or async iterable of
+        `NewTicket` or `BulkRow`. ``journal`` is the path of a file, which is created if it does not exist. A later run
+        with the same journal skips rows that are done, and sends rows that were not sent before.
 
-        ``on_unknown`` decides about a row that may have been applied, in this run or an earlier one:
+        ``on_unknown`` sets how the run treats a row that may have been applied, in this run or in an earlier run:
 
         - "skip" reports the row as unknown.
         - "stop" ends the run. If the row is from an earlier run, iterating over the job raises LSQServiceError.
         - "resend" sends the row once more.
-        - A `Lookup` looks the row up, and sends it if it was certainly not applied.
-        - An ``async`` function looks the row up for you. It takes the row and its `NumberRange`, and returns `Found`,
-          `Absent` or `Unclear`. It can also take only the row, and return a receipt, or None if the row is to be sent.
+        - With a `Lookup`, the run looks the row up, and sends the row if it was certainly not applied.
+        - With an ``async`` function, your code looks the row up. The function takes the row and its `NumberRange`, and
+          returns `Found`, `Absent` or `Unclear`. Instead, it may take only the row, and return a receipt, or None if
+          the row was not applied.
 
-        A row whose look-up fails stays unknown.
+        If a look-up fails, the row stays unknown.
 
-        A row that the service refused is reported as failed. With ``retry_failed=True``, a failed row of an earlier run
-        is sent again, even with other content under the same key.
+        A row that the service refused is reported as failed. With ``retry_failed=True``, a row that failed in an
+        earlier run is sent again. If the row has a key, its content may have changed.
 
-        If the content of a row has changed since the row was applied, the row is not sent, and is reported as failed
-        with the receipt of its ticket. If the content has changed since the row may have been applied, the row is not
+        If a row was applied and now has other content under the same key, the row is not sent. It is reported as
+        failed, with the receipt of its ticket. If a row may have been applied and now has other content, the row is not
         sent either, and is reported as unknown.
 
         Iterating over the job raises:
 
-        - ConfigurationError if the journal is damaged, in use, or of another account
-        - LSQServiceError if the journal cannot be written, or if a task in the source of rows was cancelled
-        - InvalidRequestError for a key that is given twice, and for an item that is not a row
+        - ConfigurationError if the journal is damaged or in use, or belongs to another operation or account
+        - LSQServiceError if the journal cannot be written, or if a task that the source of rows waits for was cancelled
+        - InvalidRequestError if two rows have the same key, or if an item is not a row
         - AuthenticationError or PermissionDeniedError if the service rejects the access keys
         - RateLimitError if a daily quota is used up
-        - every error of the source of rows, unchanged
+        - every error that the source of rows raises, unchanged
 
         Every other error is part of the outcome of a row.
         """
         return BulkJob(rows, journal, self._setup_for("created"), on_unknown=on_unknown, retry_failed=retry_failed)
 
     def look_up(self, rows: Source, *, journal: PathLike, lookup: Lookup | Reconcile) -> BulkJob:
-        """Return a job that looks up the rows of a run of `create` that may have been applied. No row is sent.
+        """Return a job that looks up the rows that a run of `create` may have applied. The job sends no rows.
 
         Each of these rows gets an outcome: created, unknown, or failed with NotSentError. The next run of `create`
-        sends the rows that failed with NotSentError. Rows whose content has changed get an outcome too.
+        sends the rows that failed with NotSentError. A row whose content has changed is not looked up, and its outcome
+        is unknown or failed.
         """
         if not is_look_up(lookup):
             raise InvalidRequestError(f"lookup must be a Lookup or a function, not {shown(lookup)}.")
@@ -396,6 +400,6 @@ class Bulk:
     ) -> BulkJob:
         """Return a job that updates tickets. Each row is a ``BulkRow(key, TicketUpdate(...), target="143")``.
 
-        Otherwise this is like `create`, but ``on_unknown`` cannot be a `Lookup`.
+        The arguments and errors are those of `create`, but ``on_unknown`` cannot be a `Lookup`.
         """
         return BulkJob(rows, journal, self._setup_for("updated"), on_unknown=on_unknown, retry_failed=retry_failed)

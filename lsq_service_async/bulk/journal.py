@@ -1,13 +1,14 @@
 """The journal of a bulk run: the state of each row.
 
-A row is stored as ``in_flight`` before its first byte is sent. If a run dies, only the results of rows in this state
-are unknown. The changes of state:
+A row is stored as ``in_flight`` before its first byte is sent. If the program is killed, only the results of rows in
+this state are unknown. The changes of state:
 
     pending    -> in_flight -> done | failed | unknown, or pending again if the row is not the cause of the failure
     pending    -> failed, if the row cannot be sent, for example because its files are too large
     in_flight  -> unknown, when the next run opens the file
+    in_flight  -> pending or done, if the user resolves the row before the next run
     failed     -> in_flight, if the user retries failed rows
-    unknown    -> in_flight, pending or done, only by a decision of the user
+    unknown    -> in_flight, pending or done, only if the user permits a resend or a look-up, or resolves the row
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ _IN_DOUBT = (State.UNKNOWN, State.IN_FLIGHT)  # a run that died leaves rows in f
 
 
 class Journal:
-    """The journal of one run. It locks the file, and uses SQLite in one worker thread."""
+    """The journal of one run. It locks the file, and makes all SQLite calls in one worker thread."""
 
     def __init__(self, path: PathLike, operation: str, account: str, now: Callable[[], float] = time.time) -> None:
         self._now = now
@@ -64,7 +65,7 @@ class Journal:
         self._committing = asyncio.Lock()
 
     async def open(self) -> Mapping[State, int]:
-        """Lock the file for this run, and return the number of rows of earlier runs in each state.
+        """Lock the file for this run, and return how many rows of earlier runs are in each state.
 
         Raises ConfigurationError if another run uses the file, if the file is damaged or not a journal, or if it
         belongs to another operation or account.
@@ -72,20 +73,21 @@ class Journal:
         return await self._in_thread(self._file.open, self._operation, self._account, self._now())
 
     async def aclose(self) -> None:
-        """Release the file after the last commit."""
+        """Wait for the last commit, then close and unlock the file."""
         async with self._committing:
             await self._in_thread(self._file.close)
         self._thread.shutdown(wait=False)
 
     async def register(self, row: Row, *, edited: bool = False) -> tuple[Entry, str | None]:
-        """Return the entry of a row, as `RowMatcher.match` does. The entry of a new row is not stored yet."""
+        """Return the result of `RowMatcher.match` for a row. The entry of a new row is not stored yet."""
         return await self._in_thread(self._file.query, self._matcher.match, row, edited)
 
     async def numbers(self) -> tuple[int, list[tuple[int, float | None, int | None]]]:
-        """Return the highest ticket number, and the tickets of earlier runs with which an unknown row may be confused.
+        """Return the highest ticket number, and the tickets of earlier runs that matter for look-ups.
 
-        Each ticket is a tuple: its number, the time when its create was sent, and the highest number known at that
-        time. The time and the highest number are None if the create got no answer.
+        These tickets have higher numbers than the lowest ``above`` of an unknown row. Each ticket is a tuple: its
+        number, the time when its create was sent, and the highest ticket number that was known at that time. The second
+        and the third value are None if the create got no answer.
         """
         return self._file.highest_number, await self._in_thread(self._file.query, _numbers)
 
@@ -109,7 +111,7 @@ class Journal:
         """Store the state of a row. When this returns, the state is durable.
 
         ``ticket`` is used only to find the field that the error names. ``is_answer`` is False while the row is in
-        flight. It is also False for the result of a look-up, because its ticket number may be wrong.
+        flight. It is also False after a look-up, because the ticket number from a look-up may be wrong.
         """
         changes: dict[str, Any] = {"state": state, "error": None, "ended_at": self._now() if is_answer else None}
         if receipt is not None:
@@ -117,8 +119,8 @@ class Journal:
                 self._file.highest_number = max(self._file.highest_number, as_number(receipt.number))
             changes["possible_duplicate"] = receipt.possible_duplicate
             texts = {"number": receipt.number, "ticket_id": receipt.ticket_id, "ticket_key": receipt.key}
-            # SQLite cannot store an unpaired surrogate. It is replaced, because an error would stop the run after the
-            # ticket was created.
+            # SQLite cannot store unpaired surrogates. They are replaced, because an error here would stop the run
+            # although the ticket was created.
             changes |= {name: text and text.encode(errors="replace").decode() for name, text in texts.items()}
         if error is not None:
             summary = type(error).__name__ if state is not State.FAILED else summary_of(error, ticket)
@@ -126,16 +128,16 @@ class Journal:
         return await self._store(attrs.evolve(entry, **changes))
 
     async def _store(self, entry: Entry) -> Entry:
-        """Write an entry. All entries that wait share one commit. If the commit fails, this raises for each of them."""
+        """Write an entry. All waiting entries share one commit. If the commit fails, every caller gets an error."""
         self._changes.append(entry)
         if self._next_commit is None:
             self._next_commit = asyncio.create_task(self._commit())
         if error := await asyncio.shield(self._next_commit):
-            raise LSQServiceError(str(error)) from error.__cause__  # each caller raises its own error
+            raise LSQServiceError(str(error)) from error.__cause__  # a new exception for each caller
         return entry
 
     async def _commit(self) -> LSQServiceError | None:
-        async with self._committing:  # while the previous commit runs, more changes are added to this one
+        async with self._committing:  # until the previous commit ends, `_store` adds more changes to this one
             changes, self._changes, self._next_commit = self._changes, [], None
             try:
                 await self._in_thread(self._file.write, changes)
@@ -144,7 +146,7 @@ class Journal:
         return None
 
     async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
-        # Shielded, so that a commit continues if the caller is cancelled.
+        # Shielded, so that a commit continues even if the caller is cancelled.
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments))
 
 
@@ -158,7 +160,7 @@ def _numbers(database: sqlite3.Connection) -> list[tuple[int, float | None, int 
 def summary_of(error: LSQServiceError, ticket: NewTicket | TicketUpdate | None = None) -> str:
     """Return the class of an error, the HTTP status, the service's exception type, and the field that the error names.
 
-    The summary contains no other text of the service, because such a text may contain data of a customer.
+    The summary contains no other text of the service, because that text may contain the data of a customer.
     """
     words, text = [type(error).__name__], str(error)
     names = {field.name for field in attrs.fields(type(ticket))} if ticket is not None else set()
@@ -167,24 +169,24 @@ def summary_of(error: LSQServiceError, ticket: NewTicket | TicketUpdate | None =
         if re.fullmatch(r"[A-Za-z][A-Za-z0-9_.]{0,99}", error.exception_type or ""):
             words.append(str(error.exception_type))
         text = error.reason or ""
-        names = {name.replace("_", " ").title().replace(" ", "") for name in names}  # such as LeadEmail
+        names = {name.replace("_", " ").title().replace(" ", "") for name in names}  # the service writes LeadEmail
     custom = re.search(r"\b(?:CustomData|LeadDetail)\.[A-Za-z0-9_]{1,100}\b", text)
     named = custom or next((found for found in re.finditer(r"\b[A-Za-z_]+\b", text) if found[0] in names), None)
     return ", ".join([*words, *([f"field {named[0]}"] if named else [])])
 
 
 class RowMatcher:
-    """Finds the entry of each row of one input. The rows must be given in the order of the input. Blocks."""
+    """Finds the journal's entry for each row of one input. Pass the rows in the order of the input. `match` blocks."""
 
     def __init__(self) -> None:
         self._has_met = self._has_named = False  # whether the temporary tables "met" and "named" exist
 
     def match(self, database: sqlite3.Connection, row: Row, edited: bool = False) -> tuple[Entry, str | None]:
-        """Return the entry of a row, and the reason if the row must not be sent. A new row gets a new entry.
+        """Return the entry of a row, and the reason why the row must not be sent, or None. A new row gets a new entry.
 
-        A row must not be sent if its content has changed since an earlier run, or if it had a key then and has no key
-        now. With ``edited``, the content of a row that was not applied may have changed. Raises InvalidRequestError if
-        the input has the key twice.
+        A row must not be sent if its content has changed since an earlier run, or if it had a key in that run and has
+        no key now. With ``edited``, a row that was not applied may be sent even if its content has changed. Raises
+        InvalidRequestError if two rows of the input have the same key.
         """
         key = self._key_of(database, row)
         found = entry_of(database, key)
@@ -192,8 +194,8 @@ class RowMatcher:
             if row.key is None and (lost := self._with_lost_key(database, row.digest)):
                 return lost, _reason(row, lost)
             return Entry(key, row.digest, State.PENDING), None
-        # After a run with an edited row, the user may run the original input again. The first content of an edited
-        # row is therefore accepted too, unless this run sends the row.
+        # After a run with an edited row, the user may run the original input again. The first content of the row is
+        # therefore accepted too, unless this run sends the row.
         is_sent = found.state is not State.DONE and (found.state is not State.FAILED or edited)
         if row.digest == found.digest or (row.digest == found.previous_digest and not is_sent):
             return found, None
@@ -203,14 +205,14 @@ class RowMatcher:
         return found, _reason(row, found)
 
     def _key_of(self, database: sqlite3.Connection, row: Row) -> str:
-        """Return the key of a row. For a row without a key, this is its digest.
+        """Return the key of a row, or the digest of a row without a key.
 
-        If several rows without a key have the same digest, "-2", "-3" and so on are added to it.
+        If several rows without a key have the same digest, the second gets the suffix "-2", the third "-3", and so on.
         """
         key, query = row.key or row.digest, "SELECT times FROM met WHERE key = ?"
         if not self._has_met:
             self._has_met = True
-            # The table is kept in memory, because a temporary folder may be missing. A million keys take 44 MB.
+            # The table is in memory, because a temporary folder may be missing. A million keys take 44 MB.
             database.execute("PRAGMA temp_store = MEMORY")
             database.execute("CREATE TEMP TABLE met (key TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID")
         met = database.execute(query, (key,)).fetchone()
@@ -224,9 +226,9 @@ class RowMatcher:
         return key
 
     def _with_lost_key(self, database: sqlite3.Connection, digest: str) -> Entry | None:
-        """Return an entry with this content whose key was not in the input so far: the row may have lost this key.
+        """Return an entry with this content, and with a key that the row may have lost, or None.
 
-        Each entry is returned once. Returns None if no such entry exists.
+        The key was not in the input so far. Each entry is returned at most once.
         """
         if not self._has_named:
             self._has_named = True
@@ -240,7 +242,7 @@ class RowMatcher:
 
 
 def _reason(row: Row, entry: Entry) -> str:
-    """Return the reason why a row that has changed is not sent, with the way to correct the input."""
+    """Return the reason why a changed row is not sent, and advice for the user."""
     is_update = isinstance(row.given.ticket, TicketUpdate)
     what, advice = "was not applied by an earlier run", "to send the new content, use retry_failed or `bulk retry`"
     if entry.state is State.DONE:
@@ -253,12 +255,12 @@ def _reason(row: Row, entry: Entry) -> str:
         what = "may have been applied by an earlier run"
         advice = "restore the row, and decide with resolve() or `bulk unknown`"
     if row.digest == entry.digest:
-        return f"Row {entry.key!r} {what}; the input has the content of this row without its key: restore the key."
-    return f"Row {entry.key!r} {what} with other content; {advice}."
+        return f"Row {entry.key!r} {what}; the input has a row with this content, but without the key: restore the key."
+    return f"Row {entry.key!r} {what}, and now has other content; {advice}."
 
 
 def match_rows(path: PathLike, rows: Iterable[AnyRow]) -> Iterator[tuple[AnyRow, Entry, str | None]]:
-    """Yield each row with its entry in a journal, and the reason if the row must not be sent. Blocks."""
+    """Yield each row, its entry in a journal, and the reason why the row must not be sent, or None. Blocks."""
     name, matcher = checked_path(path), RowMatcher()
     with reading(name):
         database = open_for_reading(name)
@@ -270,23 +272,23 @@ def match_rows(path: PathLike, rows: Iterable[AnyRow]) -> Iterator[tuple[AnyRow,
 
 
 def states_in(path: PathLike) -> dict[State, int]:
-    """Return how many rows of a journal are in each state; an empty dict if the file does not exist. Blocks."""
+    """Return how many rows of a journal are in each state, or an empty dict if the file does not exist. Blocks."""
     query = "SELECT state, count(*) FROM rows GROUP BY state"
     return _read(path, query, lambda rows: {State(state): count for state, count in rows})
 
 
 def unknown_in(path: PathLike) -> dict[str, str | None]:
-    """Return the keys of rows that may have been applied, each with the class of its error. Blocks.
+    """Return the keys of rows that may have been applied, each with the class name of the last error. Blocks.
 
-    Rows that are in flight in a run are included, because they become unknown if the run dies.
+    Rows in flight are included, because they become unknown if their run is killed.
     """
     return _read(path, "SELECT key, error FROM rows WHERE state IN ('unknown', 'in_flight')", dict)
 
 
 def ranges_in(path: PathLike, quiet: float = 60.0) -> dict[str, NumberRange]:
-    """Return the range of ticket numbers that each unknown row can have, by key. Blocks.
+    """Return, by key, the range of ticket numbers that each unknown row can have. Blocks.
 
-    This assumes that a create is applied no later than ``quiet`` seconds after its request ended.
+    The ranges assume that a create is applied no later than ``quiet`` seconds after its request ended.
     """
     if isinstance(quiet, bool) or not isinstance(quiet, int | float) or not 0 <= quiet <= sys.float_info.max:
         raise InvalidRequestError(f"quiet must be a number of seconds from 0, not {shown(quiet)}.")
@@ -303,12 +305,12 @@ def ranges_in(path: PathLike, quiet: float = 60.0) -> dict[str, NumberRange]:
 
 
 def possible_duplicates_in(path: PathLike) -> dict[str, str | None]:
-    """Return the keys of rows that may have been applied twice, each with its known ticket number. Blocks."""
+    """Return the keys of rows that may have been applied twice, each with a known ticket number or None. Blocks."""
     return _read(path, "SELECT key, number FROM rows WHERE possible_duplicate AND state = 'done'", dict)
 
 
 def account_in(path: PathLike) -> str | None:
-    """Return the account of a journal: the origin of the service and the org. Blocks.
+    """Return the account of a journal: the origin of the service and the org id. Blocks.
 
     Returns None if the journal has no account or does not exist.
     """
@@ -316,12 +318,12 @@ def account_in(path: PathLike) -> str | None:
 
 
 def operation_in(path: PathLike) -> str | None:
-    """Return "created" or "updated", the operation of a journal. None if the journal does not exist. Blocks."""
+    """Return the operation of a journal, "created" or "updated", or None if the journal does not exist. Blocks."""
     return _read(path, "SELECT operation FROM journal", _first_text)
 
 
 def _first_text(rows: Iterable[Any]) -> str | None:
-    """Return the first value of the first row. None without rows, as in a journal that does not exist."""
+    """Return the first value of the first row. Without rows, return None: the journal does not exist."""
     text: str | None = next(iter(rows), (None,))[0]
     return text
 
@@ -337,14 +339,14 @@ def resolve(
 ) -> None:
     """Store your decisions about unknown rows. Either all decisions are stored or none. Blocks.
 
-    ``applied`` maps the keys of rows that were applied to their ticket numbers. A number is None if it is not known.
-    These rows become done, and later runs skip them. They no longer count as possible duplicates. ``applied`` can also
-    contain a possible duplicate that is done, if its number is given.
+    ``applied`` contains the rows that were applied: the key of each row, with its ticket number, or None if the number
+    is not known. These rows become done, and later runs skip them. They no longer count as possible duplicates.
+    ``applied`` may also contain a row that is done and a possible duplicate, if you give the ticket number.
 
-    ``not_applied`` contains the keys of rows that were not applied. The next run sends them.
+    ``not_applied`` contains the keys of rows that were not applied. The next run sends these rows.
 
-    Raises InvalidRequestError for any other row, and for a ticket number that is not digits. Raises ConfigurationError
-    while a run uses the journal.
+    Raises InvalidRequestError for any other row or key, and for a ticket number that is not only digits. Raises
+    ConfigurationError while a run uses the journal.
     """
     if not isinstance(applied, Mapping | None):
         text = f"applied must map keys to ticket numbers, not {shown(applied)}. Nothing was changed."

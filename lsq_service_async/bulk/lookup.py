@@ -1,4 +1,4 @@
-"""The queue of a run. Rows that may have been applied wait in it until a look-up can decide whether they were."""
+"""The queue of a run, with the rows that wait for a look-up. A look-up finds out whether a row was applied."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ from .rows import BulkRow, Row
 
 Reconcile = Callable[[BulkRow], Awaitable[TicketReceipt | None]] | Callable[[BulkRow, NumberRange], Awaitable[Verdict]]
 """A function of the caller that looks up a row."""
-_HELD = 4  # rows that are held back as fences; if the answer to one is lost, another row is the fence
-_SAMPLES = 4  # answered creates that show which fields the account changes
-_FIRST = 5  # as long as no ticket number is known, the first five rows are sent one by one
+# Rows that are held back as fences. The ticket of a fence ends the number range of an unknown create. If it gets no
+# answer, another row is the fence.
+_HELD = 4
+_SAMPLES = 4  # answered creates that show which fields the account changes in new tickets
+_FIRST = 5  # until a ticket number is known, the first five rows are sent one by one
 
 
 class RowLookUps(Protocol):
     """The look-ups of one run. The client implements this protocol.
 
-    A *create* is an object that `recall` returns. A run uses only its attribute ``samples``.
+    Here, a create is an object that `recall` returns. A run uses only the attribute ``samples`` of this object.
     """
 
     @property
@@ -37,16 +39,16 @@ class RowLookUps(Protocol):
         """Remember the highest ticket number, and the tickets of earlier runs that `Journal.numbers` returns."""
 
     def recall(self, ticket: NewTicket, *, sent_at: float | None, ended_at: float | None, **sent: Any) -> Any:
-        """Return the create of a row that the journal has."""
+        """Return the create of a row from its entry in the journal."""
 
     def number_range(self, create: Any) -> NumberRange:
         """Return the ticket numbers that the create can have."""
 
     def is_ready(self, create: Any) -> bool:
-        """Whether a look-up can decide now if the create was applied."""
+        """Whether a look-up can decide now whether the create was applied."""
 
     def seconds_left(self, create: Any) -> float:
-        """The number of seconds in which the create may still be applied."""
+        """The number of seconds during which the service may still apply the create."""
 
     def reads_for(self, create: Any) -> float:
         """The number of reads that a look-up of the create would take."""
@@ -59,8 +61,8 @@ class RowLookUps(Protocol):
 class UnknownRow:
     """A row that may have been applied.
 
-    ``create`` is None for an update. ``is_earlier`` is True for a create of an earlier run. The state of ``entry`` is
-    pending if the row is held back after a look-up has found that it was not applied.
+    ``create`` is None for an update. ``is_earlier`` is True for a create of an earlier run. If a look-up has found that
+    the row was not applied, and the row is held back, the state of ``entry`` is pending.
     """
 
     row: Row
@@ -118,9 +120,9 @@ class RowQueue:
         self._changed.set()
 
     def skipped(self, row: Row, entry: Entry) -> None:
-        """Add a row to the samples if an earlier run created its ticket.
+        """Add the create of a skipped row to the samples.
 
-        A row whose ticket number came from a person or a look-up is not added.
+        A create whose ticket number is from a person or a look-up is not added.
         """
         if entry.receipt is None or not isinstance(row.given.ticket, NewTicket):
             return
@@ -139,11 +141,11 @@ class RowQueue:
         self.waiting.append(UnknownRow(row, entry, error, create, is_earlier and create is not None))
 
     def left(self) -> list[UnknownRow]:
-        """The rows that were still waiting when the run was stopped."""
+        """Return the rows that were still waiting when the run was stopped."""
         return [*self.waiting, *(held for held in self._held if isinstance(held, UnknownRow))]
 
     def hold(self, unknown: UnknownRow) -> bool:
-        """Hold back a row that was not applied, so that it can be the fence of other rows. Return True.
+        """Hold back a row that was not applied, so that it can be sent later as the fence of other rows. Return True.
 
         Return False and do nothing if the input has not ended, the run uses no fences, or the row was held back before.
         """
@@ -154,12 +156,12 @@ class RowQueue:
 
     async def decide(self, unknown: UnknownRow) -> Verdict:
         """Look a row up. If the look-up fails, the verdict is unclear."""
-        if unknown.entry.state is State.PENDING:  # it was held back after a look-up
+        if unknown.entry.state is State.PENDING:  # an earlier look-up has decided already
             return Absent()
         try:
             if self._reconcile is not None:
                 return await self._ask(self._reconcile, unknown)
-            async with self._deciding:  # one look-up at a time, because the next may need the same tickets
+            async with self._deciding:  # one at a time, because two look-ups may need the same tickets
                 return await self.look_ups.decide(unknown.create)
         except (Exception, asyncio.CancelledError) as error:
             worker: Any = asyncio.current_task()
@@ -186,10 +188,10 @@ class RowQueue:
         return sum(self.look_ups.reads_for(unknown.create) for unknown in self.waiting)
 
     def _pop_ready(self) -> UnknownRow | None:
-        """Return a row that can be looked up, or None.
+        """Remove and return a row that can be looked up now, or return None.
 
-        Rows of an earlier run wait for the end of the input. Until then, a ticket that a look-up finds may belong to
-        another row of the earlier run, which has not been read from the input yet.
+        Rows of an earlier run are looked up after the end of the input. Before that, a look-up may find the ticket of
+        another row of the earlier run, because that row has not been read from the input yet.
         """
         for unknown in self.waiting:
             is_complete = self._is_exhausted or not unknown.is_earlier
@@ -209,7 +211,7 @@ class RowQueue:
         return self._held.popleft() if len(self._held) > self._hold else None
 
     async def _pop_last(self) -> Row | UnknownRow | None:
-        """Return a row that was held back or is still waiting. Called only when no other row is being processed."""
+        """Return a row that was held back or is still waiting. Call this only when no other row is being processed."""
         if self._held:
             await asyncio.sleep(
                 max([self.look_ups.seconds_left(unknown.create) for unknown in self.waiting], default=0)
@@ -246,7 +248,7 @@ def _checked(receipt: TicketReceipt) -> TicketReceipt:
 def _takes_range(function: Callable[..., Any]) -> bool:
     """Whether a function takes a row and a number range.
 
-    A function that was written for an earlier version takes only the row.
+    A function that was written for an earlier version of this package takes only the row.
     """
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = inspect.signature(function).parameters.values()

@@ -29,10 +29,10 @@ OutcomeState = Literal["created", "updated", "skipped", "failed", "unknown"]
 class RowOutcome:
     """The result of one row of the input.
 
-    ``receipt`` is set for a row that was created, updated or skipped, unless the row was resolved without a ticket
-    number. A failed row has a receipt if an earlier run applied the row with other content. ``row`` is the row that you
-    passed to the job; a ticket becomes a `BulkRow` without a key. ``possible_duplicate`` is True if an earlier attempt
-    of the row may have been applied too.
+    A created, updated or skipped row has a ``receipt``, unless you resolved the row without a ticket number. A failed
+    row has a receipt if an earlier run applied the row, and the content has changed since that run. ``row`` is the row
+    that you passed to the job. If you passed a `NewTicket`, ``row`` is a `BulkRow` without a key.
+    ``possible_duplicate`` is True if an earlier attempt of the row may have been applied too.
     """
 
     key: str
@@ -45,10 +45,12 @@ class RowOutcome:
 
 @attrs.frozen
 class Plan:
-    """The number of ``calls`` of a run, the least ``seconds`` that they take, and the number of rows that are ``done``.
+    """An estimate of a run.
 
-    ``calls`` and ``seconds`` are None if the length of the input is not known. The plan assumes that the input contains
-    every row of the journal.
+    ``calls`` is the number of rows to send, plus ``max_reads`` if a `Lookup` has to look up unknown rows. Retries are
+    not included. ``seconds`` is the time of these calls at the pace of the rate limit. ``done`` is the number of rows
+    that are done before the run. ``calls`` and ``seconds`` are None if the length of the input is not known. The plan
+    assumes that the input contains every row in the journal.
     """
 
     calls: int | None
@@ -77,7 +79,7 @@ class Summary:
 
 
 def previous_error(entry: Entry) -> LSQServiceError:
-    """Return the error of a row that failed or became unknown in an earlier run and that this run does not send."""
+    """Return the error of a row that this run does not send, because it failed or became unknown in an earlier run."""
     what = "failed" if entry.state is State.FAILED else "may have been applied"
     reason = f" ({entry.error})" if entry.error else ""
     text, is_safe = f"Row {entry.key!r} {what} in an earlier run{reason}.", entry.state is State.FAILED
@@ -85,7 +87,7 @@ def previous_error(entry: Entry) -> LSQServiceError:
 
 
 def state_for_error(error: LSQServiceError) -> State:
-    """Return the state of a row whose call raised an error. No attempt of a pending or failed row was applied."""
+    """Return the state of a row whose call raised an error. Pending and failed mean that no attempt was applied."""
     if any(attempt.outcome is Outcome.UNKNOWN for attempt in error.attempts):
         return State.UNKNOWN
     last = error.attempts[-1].outcome if error.attempts else None
@@ -97,7 +99,7 @@ def state_for_error(error: LSQServiceError) -> State:
 
 
 class Progress:
-    """Counts the rows of a run. Rows whose state in the journal is in ``kept`` are not sent."""
+    """Counts the rows of a run. The run does not send rows whose state in the journal is in ``kept``."""
 
     def __init__(self, rows: Source, kept: set[State]) -> None:
         self.in_flight: set[str] = set()
@@ -149,12 +151,12 @@ class Progress:
         return Summary(**self._counts)
 
     def remaining(self) -> int | None:
-        """The number of rows that are still to be sent; None if the length of the input is not known."""
+        """The number of rows that are still to be sent, or None if the length of the input is not known."""
         if not isinstance(self._rows, Sized):
             return None
         delivered = self.summary().total
         return max(0, len(self._rows) - delivered - max(0, self._to_keep - (delivered - self._sent)))
 
     def per_second(self) -> float:
-        """The rows sent per second, from the first send to the last result. 0.0 before the first result."""
+        """The average number of rows sent per second, from the first send to the last result. At first, it is 0.0."""
         return 0.0 if self._first_send is None else self._sent / max(self._last_result - self._first_send, 0.001)

@@ -33,9 +33,9 @@ def _files(given: Iterable[Attachable] | None) -> tuple[Attachable, ...]:
 class BulkRow:
     """One row of a bulk run.
 
-    ``key`` identifies the row in the journal, and has at most 200 characters. A later run with the same journal skips
-    the row if it is done and has the same content. A row without a key is identified by the digest of its content.
-    ``ticket`` is a `NewTicket` to create or a `TicketUpdate`. For an update, ``target`` is the ticket to change.
+    ``key`` identifies the row in the journal, and has at most 200 characters. A later run with the same journal skips a
+    row that is done and has the same content. A row without a key is identified by its content. ``ticket`` is a
+    `NewTicket` to create or a `TicketUpdate`. For an update, ``target`` is the ticket to change.
     """
 
     key: str | None
@@ -61,7 +61,7 @@ async def rows_of(source: Source) -> AsyncIterator[Row]:
     if hasattr(source, "__aiter__"):
         async for item in source:
             yield row_of(item)
-            await asyncio.sleep(0)  # other tasks run between two items, even if the source blocks
+            await asyncio.sleep(0)  # other tasks can run here, even if the source never waits
     else:
         for item in source:
             yield row_of(item)
@@ -79,7 +79,7 @@ def row_of(item: Any) -> Row:
         raise InvalidRequestError(f"A bulk row's key must be text of 1 to {KEY_LENGTH} characters, not {shown(key)}.")
     try:
         return Row(row.key, digest_of(row.ticket, row.target, row.attachments), row)
-    except Exception as error:  # for example a number of thousands of digits
+    except Exception as error:  # for example, a number has thousands of digits
         raise InvalidRequestError(f"The values of the row with the key {shown(key)} cannot be used: {error}") from None
 
 
@@ -91,9 +91,10 @@ def is_key(key: object) -> bool:
 def digest_of(ticket: NewTicket | TicketUpdate, target: TicketRef | None = None, files: Iterable[Any] = ()) -> str:
     """Return 128 bits of the SHA-256 of a row's content.
 
-    A file is included by its name and, if known, its length, but not by its bytes.
+    For each file, the digest covers the name and, if it is known, the length, but not the bytes.
     """
-    # Defaults are left out. Otherwise a later version that adds a field would change the digest of every row.
+    # Fields with the default value are left out. Otherwise, every digest would change if a later version of this
+    # package adds a field.
     given = []
     for field in attrs.fields(type(ticket)):
         if (value := getattr(ticket, field.name)) is not field.default:
@@ -101,7 +102,8 @@ def digest_of(ticket: NewTicket | TicketUpdate, target: TicketRef | None = None,
     number = None if target is None else number_of(str(getattr(target, "number", target)))
     parts = [type(ticket).__name__, repr(sorted(given, key=itemgetter(0))), repr(number)]
     for file in files:
-        # The length of a source that can be read only once is unknown until it has been read, so it is left out.
+        # If a source can be read only once, its length is left out, because the length is unknown until the source has
+        # been read.
         length = None if isinstance(getattr(file, "source", None), SpooledSource) else getattr(file, "length", None)
         parts.append(repr((str(getattr(file, "name", file)), length)))
     return hashlib.sha256("\x00".join(parts).encode(errors="surrogatepass")).hexdigest()[:32]

@@ -15,8 +15,8 @@ Result = TypeVar("Result")
 class WorkerPool(Generic[Item, Result]):
     """Processes items in ``size`` tasks, until ``pull`` returns None, `stop` is called, or one of the tasks fails.
 
-    Only one worker at a time pulls an item. The queue of results holds only one result, so a slow reader slows the
-    workers down. A result of None is dropped.
+    Only one worker at a time pulls an item. The queue of results holds only one result, so the workers wait for a slow
+    reader. If ``process`` returns None, the item has no result.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class WorkerPool(Generic[Item, Result]):
     async def results(self) -> AsyncIterator[Result]:
         """Start the workers, and yield the result of each item, in order of completion. Call this only once.
 
-        At the end, raises the first error of a worker.
+        If a worker has failed, the first error is raised after the last result.
         """
         self._is_finished = False
         self._workers |= {asyncio.create_task(self._work()) for _ in range(self._size)}
@@ -47,7 +47,7 @@ class WorkerPool(Generic[Item, Result]):
         self._is_finished = True
         if isinstance(self._error, asyncio.CancelledError):
             text = "A task that the run waited for was cancelled, for example a task in the source of rows."
-            raise LSQServiceError(f"{text} To continue, run again with the same journal.") from self._error
+            raise LSQServiceError(f"{text} To continue, start another run with the same journal.") from self._error
         if self._error is not None:
             raise self._error
 
@@ -62,7 +62,7 @@ class WorkerPool(Generic[Item, Result]):
             worker.cancel()
 
     async def aclose(self) -> None:
-        """Stop, and wait until all workers have ended. Results that were not read are dropped."""
+        """Stop the pool, and wait until all workers have ended. Results that were not read are dropped."""
         self.stop()
         while not self._is_finished:
             self._is_finished = await self._results.get() is None

@@ -12,9 +12,9 @@ from lsq_service_async.bulk.journal import match_rows
 from lsq_service_async.emulator.faults import AnswerLost, Serve, Status
 
 REFUSED, UNKNOWN, APPLIED = Status(400), AnswerLost(), Serve()
-AS_TICKET_1 = "was created as ticket 1 with other content; change the ticket with an update, or restore the row"
-IN_DOUBT = "may have been applied by an earlier run with other content; restore the row, and decide"
-NOT_APPLIED = "was not applied by an earlier run with other content; to send the new content, use retry_failed"
+AS_TICKET_1 = "was created as ticket 1, and now has other content; change the ticket with an update, or restore the row"
+IN_DOUBT = "may have been applied by an earlier run, and now has other content; restore the row, and decide"
+NOT_APPLIED = "was not applied by an earlier run, and now has other content; to send the new content, use retry_failed"
 
 
 def without_key(row):
@@ -80,7 +80,7 @@ def test_an_edited_update_names_its_ticket(play, journal):
         await run(client.bulk.update([row], journal=journal))
         edited = BulkRow("k", TicketUpdate(status="y"), target="1")
         [outcome] = await run(client.bulk.update([edited], journal=journal))
-        text = "Row 'k' was applied to ticket 1 with other content; restore the row, or add a new row."
+        text = "Row 'k' was applied to ticket 1, and now has other content; restore the row, or add a new row."
         assert (outcome.state, str(outcome.error)) == ("failed", text)
         emulator.faults.add(UNKNOWN)
         [row] = keyed(1)
@@ -155,7 +155,7 @@ def test_a_row_that_lost_its_key_is_not_sent(play, journal, fault):
         lost = outcomes["key-0"]
         assert (lost.state, entry.key) == ("unknown" if fault is UNKNOWN else "failed", "key-0")
         assert str(lost.error) == dry
-        assert dry.endswith("; the input has the content of this row without its key: restore the key.")
+        assert dry.endswith("; the input has a row with this content, but without the key: restore the key.")
         assert (lost.receipt is not None) == (fault is APPLIED)
         assert titles(emulator) == made
         assert len(outcomes) == 3

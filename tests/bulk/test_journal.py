@@ -133,8 +133,8 @@ async def test_a_failed_commit_fails_its_whole_group(journal, monkeypatch):
     await first
     assert [type(error) for error in errors] == [LSQServiceError] * 3
     assert len(set(map(id, errors))) == 3
-    assert all("so nothing more is sent: database or disk is full" in str(error) for error in errors)
-    with pytest.raises(LSQServiceError, match="nothing more is sent"):
+    assert all("so no more rows are sent: database or disk is full" in str(error) for error in errors)
+    with pytest.raises(LSQServiceError, match="so no more rows are sent"):
         await registered(run, row("after"))
     await run.aclose()
     assert states_in(journal) == {State.DONE: 1, State.IN_FLIGHT: 1}

@@ -167,7 +167,7 @@ def test_an_owner_that_is_not_the_only_one_stores_nothing(journal, way):
         second = journal.with_name("link")
         second.hardlink_to(journal)
     write(second, entry(2, "in_flight"))
-    with pytest.raises(LSQServiceError, match="nothing more is sent: another run has changed it"):
+    with pytest.raises(LSQServiceError, match="no more rows are sent: another run has changed it"):
         first.write([entry(3, "in_flight")])
     first.close()
     assert states_in(journal) == {State.DONE: 1, State.IN_FLIGHT: 1}
@@ -618,5 +618,5 @@ def test_a_journal_of_a_newer_version_is_refused(journal, version):
         database.execute("UPDATE journal SET version = ?", (version,))
         database.commit()
     for use in (lambda: JournalFile(journal).open("created", ACCOUNT), lambda: states_in(journal)):
-        with pytest.raises(ConfigurationError, match=f"has format {version!r}, and this version .* reads 1 to 2"):
+        with pytest.raises(ConfigurationError, match=f"has format {version!r}.* reads only the formats 1 to 2"):
             use()

@@ -615,7 +615,7 @@ def test_a_function_decides_about_updates(play, journal):
         assert (outcome.state, asked) == ("updated", [("k", None, None, False)])
         [outcome] = await run(client.bulk.update([update], journal=journal, on_unknown=decide))
         assert outcome.state == "skipped"
-        with pytest.raises(InvalidRequestError, match="creates only"):
+        with pytest.raises(InvalidRequestError, match="can find only creates"):
             client.bulk.update([update], journal=journal, on_unknown=Lookup())
         for wrong in ("skip", None, 5, Lookup):
             with pytest.raises(InvalidRequestError, match="lookup must be a Lookup or a function"):
