@@ -16,13 +16,13 @@ from starlette.types import Send
 from .multipart import Body, BodyReader, ReceivedFile
 
 HANG_UP = "lsq_service_async.emulator.hang_up"
-"""The key in ``scope["state"]`` of the function that closes the connection: ``(reset: bool) -> None``."""
+"""The key of the function in ``scope["state"]`` that closes the connection: ``(reset: bool) -> None``."""
 
 CONTENT_KEPT = 4 << 20
-"""The contents of files are stored, for the page, only if the request has at most this many bytes."""
+"""The page can show the content of a file only if the request had at most this many bytes."""
 
 TEXT_KEPT = 16 << 10
-"""The log stores at most this many bytes of a request's JSON, and the same of a response's body."""
+"""The log stores at most this many bytes of the JSON of each request, and of the body of each response."""
 
 RECENT = 1000
 """The log stores the JSON and the response of this many recent calls. The page shows no older calls."""

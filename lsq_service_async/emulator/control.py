@@ -143,8 +143,8 @@ class Control:
     async def show_file(self, request: Request) -> Response:
         """Return the content of a file, by its SHA-256.
 
-        If ``type`` is an image type, the response has this content type. Otherwise it has a type that browsers do not
-        run.
+        If ``type`` is an image type, the response has this content type. Otherwise, the content type is one that
+        browsers do not execute.
         """
         content = self.store.contents.get(request.path_params["sha256"])
         if content is None:
@@ -154,7 +154,7 @@ class Control:
         return Response(content, headers=headers, media_type=wanted if wanted in IMAGES else "application/octet-stream")
 
     async def drive_faults(self, request: Request) -> Response:
-        """Show the pending faults (GET), add one fault or a list of them (POST), or remove all of them (DELETE)."""
+        """Show the pending faults (GET), add one fault or a list of faults (POST), or remove all faults (DELETE)."""
         if request.method == "POST":
             given = await _body(request)
             self.emulator.faults.add(*[fault_from_json(each) for each in (given if type(given) is list else [given])])
@@ -256,7 +256,7 @@ async def _openapi(request: Request) -> Response:
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
-    """Answer an error with its reason. Name the most similar route, or the methods that the route accepts."""
+    """Return the response to an error. It suggests a route for an unknown path, or the methods that a route accepts."""
     status, text = (error.status_code, error.detail) if isinstance(error, HTTPException) else (400, str(error))
     if text == "Not Found":  # no route has this path
         routes = [route.path for route in request.app.routes if route.path != "/"]

@@ -47,8 +47,8 @@ class Emulator:
         async with Emulator() as emulator:
             ServiceClient(Config(**emulator.settings))
 
-    Without a socket, call a closed emulator in the same process: ``httpx.ASGITransport(app=emulator.app)``. An emulator
-    that was closed still has its tickets, and can be opened again.
+    An emulator that is not open can be called in the same process: ``httpx.ASGITransport(app=emulator.app)``. After
+    closing, an emulator still has its tickets, and can be opened again.
 
     ``rate_limit``: calls and seconds. ``window``: how calls are counted. It is "sliding", "fixed", "bucket" or
     "estimate" (`lsq_service_async.emulator.window` describes them), a `Window` with its own calls and seconds, or None

@@ -32,12 +32,12 @@ class Facts:
     and ``body`` of the response for a ticket that does not exist.
 
     ``gaps``: the share of ticket numbers that are skipped. ``numbers_ascend``: if False, each group of ten numbers is
-    assigned in random order. ``others``: the share of tickets that other users create. Each is created just before a
-    ticket of the client. ``neighbours_readable``: if False, the user of the keys cannot read the tickets of other
-    users. ``unreadable``: the share of all tickets that this user cannot read. ``unreadable_status``: the status of the
-    response for a ticket that the user cannot read. ``rewrites``: fields that an automation of the account changes
-    right after a create, with their new values. In a value, ``{value}`` is replaced by the value that the client sent,
-    and ``{number}`` by the ticket's number.
+    assigned in random order. ``others``: the share of tickets that other users create. Each of these tickets is created
+    just before a ticket of the client. ``neighbours_readable``: if False, the user of the keys cannot read the tickets
+    of other users. ``unreadable``: the share of all tickets that this user cannot read. ``unreadable_status``: the
+    status of the response for a ticket that the user cannot read. ``rewrites``: fields that an automation of the
+    account changes right after a create, with their new values. In a value, ``{value}`` is replaced by the value that
+    the client sent, and ``{number}`` by the ticket's number.
 
     ``metadata_offset``, ``fields`` and ``marker_field`` describe the field metadata. ``metadata_offset``, ``window``
     and ``rate_limit`` replace the arguments of `Emulator` that have the same names.

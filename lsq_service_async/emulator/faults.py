@@ -25,7 +25,7 @@ from .calls import Fault as Fault
 from .payloads import JSON_ANSWER, TEXTS
 
 MAXIMUM = 10**9
-"""The largest number of bytes, seconds or times that the JSON of a fault may have."""
+"""The highest number that the JSON of a fault may contain."""
 
 
 @dataclass(frozen=True)
@@ -310,7 +310,9 @@ def fault_from_json(given: object) -> Fault:
     # Reject headers and statuses that a server cannot send. Otherwise, the fault would fail only when it is played.
     headers = {"retry-after": str(attributes.get("retry_after", "")), **attributes.get("headers", {})}
     if not all(_NAME.fullmatch(key) and re.fullmatch(r"([!-~]([ -~]*[!-~])?)?", headers[key]) for key in headers):
-        text = "a header name needs letters, digits and hyphens; its value printable ASCII, without spaces around it"
+        text = (
+            "a header name may have letters, digits and hyphens, its value printable ASCII without spaces at the ends"
+        )
         raise ValueError(f"{text}; content-length and transfer-encoding cannot be set")
     if attributes.get("bytes_per_second") == 0:
         raise ValueError("bytes_per_second must be more than 0")

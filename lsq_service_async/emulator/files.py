@@ -46,7 +46,9 @@ class TicketFile(TicketStore):
             status = os.fstat(file.fileno())
         is_foreign = hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o022)
         if is_foreign or not stat.S_ISREG(status.st_mode):
-            raise ValueError(f"{os.fspath(path)} must be a regular file, owned by this user and writable by no other")
+            raise ValueError(
+                f"{os.fspath(path)} must be a regular file, owned by this user and writable by no other user"
+            )
         # With synchronous = OFF, commits do not wait for the disk: they survive the end of the process, but not a power
         # failure.
         self._file = sqlite3.connect(path, timeout=0, isolation_level=None)
@@ -129,9 +131,9 @@ def seed(store: TicketStore, path: str | os.PathLike[str]) -> int:
     """Create a ticket for each line of a JSONL file, and return the number of tickets.
 
     A line is one of three things: a row of a bulk run (with names such as ``lead_email``, or schema names), the output
-    of `lsq-service ticket get` on one line, or a ticket as the service returns it. If a line has a ticket number, the
-    ticket gets this number. If a line cannot be used, the ValueError names the line, and no ticket is created. If the
-    store is full, the ValueError names the file, and only the first tickets are created.
+    of `lsq-service ticket get`, written on one line, or a ticket as the service returns it. If a line has a ticket
+    number, the ticket gets this number. If a line cannot be used, the ValueError names the line, and no ticket is
+    created. If the store is full, the ValueError names the file, and only the first tickets are created.
     """
     entries: list[dict[str, Any]] = []
     used: set[str] = set()
@@ -147,7 +149,7 @@ def seed(store: TicketStore, path: str | os.PathLike[str]) -> int:
                 raise ValueError(f"{os.fspath(path)}, line {place}: {error}") from error
             entries.append(entry)
     try:
-        for entry in sorted(entries, key=lambda entry: "number" not in entry):  # lines with a number first
+        for entry in sorted(entries, key=lambda entry: "number" not in entry):  # first the lines that have a number
             store.create(**entry)
     except HTTPException as error:
         raise ValueError(f"{os.fspath(path)}: {error.detail}") from error
@@ -178,14 +180,14 @@ def _seed_fields(line: dict[str, Any]) -> Iterator[tuple[str, Value]]:
             pairs = [
                 (_FIELDS.get(name, name), line[name]) for name in line if name not in {*_IDENTITY, *_OTHER_COLUMNS}
             ]
-            if "fields" in line:  # the output of `ticket get`: its other names in lower case are not fields
+            if "fields" in line:  # in the output of `ticket get`, the other names in lower case are not fields
                 pairs = [(name, value) for name, value in pairs if not name[:1].islower()]
                 pairs += dict(line["fields"]).items()
         if not all(isinstance(name, str) for name, _ in pairs):
             raise TypeError
     except (TypeError, KeyError, ValueError):
         raise ValueError(
-            "Fields must be a list of objects with a SchemaName and a Value, and fields an object"
+            "Fields must be a list of objects with a SchemaName and a Value, and fields must be an object"
         ) from None
     for name, value in pairs:
         if not re.fullmatch(r"[A-Z][\w.]*", name):

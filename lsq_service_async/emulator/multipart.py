@@ -1,4 +1,4 @@
-"""Reads a request body of any size in constant memory: JSON up to 1 MiB is stored, and files are only hashed."""
+"""Reads request bodies of any size in constant memory. JSON has a size limit. Files are hashed as they arrive."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Body:
 
     ``text`` is the JSON: the body itself, or the part ``ticketDTO`` of a form (None if that part is missing).
     ``problem`` is the reason why the body does not match the vendor's specification, or None. ``contents`` has the
-    contents of the files that are stored, by their SHA-256.
+    bytes of each stored file, by its SHA-256.
     """
 
     media_type: str

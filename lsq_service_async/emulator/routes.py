@@ -50,7 +50,7 @@ MARKETING = "/v2/"
 """Paths with this prefix belong to the marketing API, all other paths to the API of the tenant."""
 
 LEAD_FIELDS = (f"{LEAD_PREFIX}EmailAddress", f"{LEAD_PREFIX}Phone")
-"""The fields that identify the lead of a new ticket if it has no LeadId."""
+"""The fields that identify the lead of a new ticket without a LeadId."""
 
 _SUB_TYPES = load_data("sub_types")
 _SAMPLES = load_data("samples")
@@ -60,7 +60,8 @@ _FIELDS = load_data("fields")
 def _account_fields(facts: Facts) -> list[dict[str, Any]]:
     """Return the field metadata of an account.
 
-    These are the fields of ``facts``, or the invented fields if it has no fields. A missing marker field is added.
+    These are the fields of ``facts``, or the invented fields if ``facts`` has no fields. A missing marker field is
+    added.
     """
     template, marker = _FIELDS["template"], facts.marker_field
     fields = [*(facts.fields or _FIELDS["fields"])]
@@ -154,7 +155,8 @@ class Operations:
         return _receipt(ticket, Message="Ticket properties have been updated successfully")
 
     async def get_ticket(self, request: Request) -> Response:
-        """https://apidocs.leadsquared.com/get-a-tickets-details-by-id/: by number, or by GUID (an inference)."""
+        """https://apidocs.leadsquared.com/get-a-tickets-details-by-id/: the id is a number, or a GUID (an
+        inference)."""
         return _json(_ticket_json(self._ticket_of(request)))
 
     async def trash_tickets(self, request: Request) -> Response:

@@ -47,7 +47,7 @@ def load_data(name: str) -> Any:
 def parse_json(text: str | bytes) -> Any:
     """Return the value of a JSON text; ValueError if the text is not JSON, or if JSON cannot represent the value.
 
-    JSON cannot represent NaN, numbers that overflow, and lone surrogates. Lists or objects that are nested too deeply
+    JSON cannot represent NaN, numbers that overflow, or lone surrogates. Lists or objects that are nested too deeply
     are refused, too.
     """
     try:
@@ -133,7 +133,7 @@ class TicketStore:
         self.draw: Callable[[int], list[int]] = lambda first: [first]
         """A function that takes the lowest free number, and returns the next ticket numbers.
 
-        They are assigned from the end of the list to its start.
+        The numbers are assigned from the end of the list to its start.
         """
 
     def find(self, name: str) -> StoredTicket | None:
@@ -167,7 +167,7 @@ class TicketStore:
         return ticket
 
     def add_message(self, ticket: StoredTicket, activity_type: ConversationType, **content: Any) -> StoredConversation:
-        """Add a message to the ticket. ``content``: text, html and attachments of the message.
+        """Add a message to the ticket. ``content``: the text, html and attachments of the message.
 
         Messages have the ids 1, 2, 3 and so on, across all tickets.
         """
@@ -255,7 +255,7 @@ def _size(ticket: StoredTicket | None) -> int:
 class LeadStore:
     """Leads by e-mail address and phone number. At first, there are only the invented leads.
 
-    If several leads have the same phone number, the last one is found.
+    If several leads have the same phone number, the last of these leads is found.
     """
 
     def __init__(self) -> None:
@@ -282,7 +282,7 @@ class LeadStore:
     def find_or_create(self, details: Lead, new_id: str) -> str:
         """Return the GUID of the lead with this e-mail address or phone number. A new lead gets ``new_id``.
 
-        A known lead gets only the values that it lacks. All of this is an inference.
+        A known lead gets only the values that it lacks. All of this behavior is an inference.
         """
         known = self.by_email(details.get("EmailAddress") or "") or self.by_phone(details.get("Phone") or "")
         if known is None:

@@ -20,7 +20,7 @@ WindowKind = Literal["sliding", "fixed", "bucket", "estimate"]
 class Window(Protocol):
     """Counts the calls of one account against a rate limit of ``calls`` in ``per`` seconds.
 
-    A window can have a method ``clear()`` that forgets all calls. The emulator calls it on a reset.
+    A window can have a method ``clear()`` that forgets all calls. `Emulator.reset` calls this method.
     """
 
     @property
@@ -114,8 +114,7 @@ class TokenBucket(_Limit):
 
 
 class TwoBucketEstimate(_Limit):
-    """HAProxy's ``http_req_rate``: the calls in this bucket, plus a shrinking share of the calls in the previous
-    bucket.
+    """HAProxy's ``http_req_rate``: calls in the current bucket, plus a shrinking share of calls in the previous bucket.
 
     The estimate is ``current + previous * left // period``. ``current`` and ``previous`` are the numbers of calls in
     the two buckets. ``current`` includes the new call. ``period`` is the length of a bucket, and ``left`` is the time

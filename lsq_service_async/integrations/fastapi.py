@@ -133,14 +133,15 @@ def _context_of(name: str, make: Callable[..., Any] | None, *arguments: Any) -> 
 
 @asynccontextmanager
 async def _stored(app: FastAPI, client: ServiceClient) -> AsyncIterator[State]:
-    """Store the client in ``app.state`` for `client_of`, and yield a state for the lifespan, which has the client for
-    requests. Requests to mounted apps get this state, too.
+    """Store the client in ``app.state`` for `client_of`, and yield a lifespan state with the client, for requests.
+
+    Requests to mounted apps get this state, too.
     """
     opened, before = _Opened(client, asyncio.get_running_loop()), getattr(app.state, _STATE_KEY, None)
     if before is not None and before.loop is opened.loop:
         # With two clients in one app, handlers would use one of them, and `client_of` the other.
         raise ConfigurationError(
-            "this app has a client already; for a second account, open another in your own lifespan"
+            "this app has a client already; for a second account, open another client in your own lifespan"
         )
     setattr(app.state, _STATE_KEY, opened)
     try:

@@ -29,7 +29,7 @@ _GRACE = 0.002  # seconds that a loop waits for sockets and threads before its c
 
 _real_time = asyncio.BaseEventLoop.time
 _ahead: WeakKeyDictionary[asyncio.AbstractEventLoop, float] = WeakKeyDictionary()
-"""The lead of each event loop's clock in seconds. It never decreases, because a clock must not go back."""
+"""The seconds by which each event loop's clock is ahead. They never decrease, because a clock must not go back."""
 
 
 def _time(loop: asyncio.BaseEventLoop) -> float:

@@ -20,7 +20,7 @@ class Outcome(enum.StrEnum):
 
 @attrs.frozen(kw_only=True)
 class Attempt(Record):
-    """One HTTP request of a call. ``number`` is 1 for the first one. Without a response, ``status`` is None.
+    """One HTTP request of a call. ``number`` counts from 1. Without a response, ``status`` is None.
 
     ``digests`` has one SHA-256, as hexadecimal text, for each attachment that this attempt sent completely. The digests
     are in the order of the attachments. With ``Config(attachment_digests=False)``, ``digests`` is empty.
@@ -31,5 +31,5 @@ class Attempt(Record):
     status: int | None
     seconds: float
     reason: str | None = attrs.field(default=None, metadata=NOT_IN_JSON)
-    """The error message. The JSON of an attempt does not contain it, because it may quote the service."""
+    """The error message. The message may quote the service, so it is not in the JSON of the attempt."""
     digests: tuple[str, ...] = ()

@@ -14,12 +14,12 @@ from .tickets import TicketReceipt
 class Lookup(Record):
     """How a bulk run looks up rows that may have been applied.
 
-    The run assumes that the service applies a create no later than ``quiet`` seconds after the request ended.
+    A run assumes that the service applies a create no later than ``quiet`` seconds after its request ended.
     ``max_reads`` is the maximum number of tickets that a run reads for all its look-ups.
 
-    A look-up needs a ticket that was created after the unknown row. With ``fence=True``, a run provides this ticket: it
-    holds back its last four rows until all other rows have ended. If one of the other rows is unknown, the run also
-    waits until ``quiet`` seconds after that row ended. Then it sends the four rows.
+    A look-up needs a ticket that is created after the unknown row has ended. With ``fence=True``, a run provides this
+    ticket: it holds back its last four rows until all other rows have ended. If one of the other rows is unknown, the
+    run also waits until ``quiet`` seconds after that row ended. Then it sends the four rows.
     """
 
     quiet: float = 60.0

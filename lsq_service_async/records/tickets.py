@@ -106,7 +106,8 @@ class TicketUpdate(Record):
 
 @attrs.frozen(kw_only=True)
 class Permission(Record):
-    """A permission of the user of the API keys for a ticket, and the scopes that limit it (``scope_filters``)."""
+    """A permission that the user of the API keys may have for a ticket. ``scope_filters`` has the scopes that limit
+    it."""
 
     allowed: bool | None = None
     scope_filters: Sequence[str] | None = None
