@@ -1,16 +1,16 @@
 """The async Python SDK for LeadSquared Service CRM tickets.
 
-Each folder is a layer. A module imports only from modules below it in this list:
+Each line is a layer. A module imports only from its own layer and the layers below:
 
     cli/            the command line and the demo
     integrations/   one optional library each: FastAPI, OpenTelemetry, pytest
-    client.py       ServiceClient: opens, connects and closes the parts below      <- start reading here
+    client.py       ServiceClient: creates, opens and closes the parts below       <- start reading here
     bulk/           many calls: runs that can be stopped and continued without sending a row twice
     tickets.py      one method per documented ticket operation
     metadata.py     field metadata, sub-types, and validation of tickets
     leads.py        leads of the marketing API
     _transport/     sends calls: retries, rate limit, attempts, uploads; no other part sends requests to the service
-    _wire/          describes calls, and converts JSON to records and answers to results; no clock, no network
+    _wire/          describes calls, and converts answers to records or errors; no clock, no network
     limits/         the rate limit of one process, of one host, or of many hosts
     config.py       Config, RateLimit, RetryPolicy, Lane: the frozen settings and their defaults
     attachments.py  Attachment: a name, a content type and a source of bytes
@@ -138,8 +138,8 @@ _MODULES = (
 def __getattr__(name: str) -> Any:
     """Import a module of the package when one of its public names is first used.
 
-    pytest imports this package in every test run, because the package has a pytest plugin. This function keeps that
-    import fast, because it does not load the libraries that the package needs.
+    pytest imports this package in every test run, because the package has a pytest plugin. With this function,
+    the import is fast: the libraries that the package needs are loaded later.
     """
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")

@@ -1,4 +1,4 @@
-"""The sources of attachments: bytes in memory, a path, an open file, or a stream that can be read only once.
+"""The sources of attachments: bytes in memory, a path, an open file, or a stream that is copied to a file.
 
 A source can be opened any number of times, even by several calls at once. Each reader returns all bytes from the
 beginning.
@@ -61,12 +61,12 @@ class Source(Protocol):
     async def prepare(self, check: Callable[[int], None]) -> None:
         """Make the source readable any number of times.
 
-        ``check`` is called with the number of bytes that are known so far. It raises an error if there are too many.
+        ``check`` is called with the number of bytes so far, and raises an error if there are too many.
         """
         check(self.length or 0)
 
     def open(self) -> Reader:
-        """Open the source and return a reader. This blocks, and raises OSError or ValueError if it is not possible."""
+        """Open the source and return a reader. Blocks. Raises OSError or ValueError if the source cannot be opened."""
         ...
 
 
@@ -236,7 +236,7 @@ def _lock_of(file: BinaryIO) -> threading.Lock:
 class _FileReader:
     """Reads a file. Each reader has its own position, so that several uploads can send the file at the same time.
 
-    After each read, the position of the file is restored, because a call that starts later begins at that position.
+    After each read, the position of the file is restored, because another call may begin at that position.
     """
 
     source: FileSource

@@ -54,7 +54,7 @@ def _file_name(name: object) -> str:
 
 
 def _check_content_type(_: Any, attribute: Any, value: Any) -> None:
-    """Require a media type (an attrs validator). A line break in it would add a header to the body."""
+    """Require a media type (an attrs validator). A line break in the type would add a header to the body."""
     if not isinstance(value, str) or not _CONTENT_TYPE.fullmatch(value):
         raise InvalidRequestError(f"a content type must look like image/png, not {shown(value)}")
 
@@ -116,7 +116,7 @@ class Attachment:
     ) -> Self:
         """Attach a regular file. Each attempt opens it again, so the file must not change before the call ends.
 
-        This method opens the file once to check it, which blocks. It raises InvalidRequestError if the file cannot be
+        This method blocks, because it opens the file once to check it. Raises InvalidRequestError if the file cannot be
         read or is not a regular file, or if the path is a symbolic link and ``follow_symlinks=False``.
         """
         if not isinstance(follow_symlinks, bool):
@@ -166,7 +166,8 @@ class Attachment:
         """Attach a stream of bytes. Before it is sent, it is copied to a temporary file (mode 0600, without a name).
 
         The first call that sends the attachment makes the copy. To copy the stream earlier, await the attachment:
-        ``attachment = await Attachment.from_async_iterable(...)``. After that, its ``length`` is known.
+        ``attachment = await Attachment.from_async_iterable(...)``. After that, the ``length`` of the attachment is
+        known.
         """
         if not hasattr(chunks, "__aiter__"):
             raise InvalidRequestError(f"chunks must be an async iterable of bytes, not {type(chunks).__name__}")
@@ -201,7 +202,7 @@ def as_tuple(given: Iterable[Attachable] | None) -> tuple[Attachable, ...]:
 
 @_refusing("an attachment cannot be used")
 def as_attachments(given: Iterable[Attachable]) -> tuple[Attachment, ...]:
-    """Return the attachments of a call as `Attachment` objects. This may open files, which blocks."""
+    """Return the attachments of a call as `Attachment` objects. This blocks if it opens files."""
     return tuple(map(_as_attachment, as_tuple(given)))
 
 
@@ -229,7 +230,8 @@ def _as_attachment(item: Any) -> Attachment:
 def _from_upload(file: Any, name: Any, content_type: str | None) -> Attachment:
     """Attach an uploaded file from its beginning, even if it was read before.
 
-    Invisible characters in its name are removed and not rejected, because users of the web application choose names.
+    Invisible characters in its name are removed and not rejected, because users of the web application choose the
+    names.
     """
     with suppress(AttributeError, OSError, ValueError):
         file.seek(0)

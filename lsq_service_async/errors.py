@@ -5,7 +5,7 @@
       InvalidRequestError (ValueError)   nothing was sent: the arguments cannot be valid
       NotSentError                       nothing was applied: the call can be repeated
         QueueTimeoutError                the deadline is too short for the queue of the rate limit
-      OutcomeUnknownError                a call was sent, without a usable answer: it may have been applied
+      OutcomeUnknownError                a call was sent, but got no usable answer: it may have been applied
       NoAnswerError                      a read was sent, but not answered: it can be repeated
       APIStatusError                     the service answered with an error
         BadRequestError                  400
@@ -107,9 +107,9 @@ class NotSentError(LSQServiceError):
 class QueueTimeoutError(NotSentError):
     """The call was not sent, because the rate limit would have made it wait beyond its deadline.
 
-    If you make the call again after ``retry_after`` seconds, with a deadline of the same length, it should be sent in
-    time. A web server can send this number to its users in a Retry-After header. If the call waited because the file or
-    the Redis server of a shared limit was unavailable, ``__cause__`` is the error of that file or server.
+    If you make the call again after ``retry_after`` seconds, with a deadline of the same length, the call should be
+    sent in time. A web server can send this number to its users in a Retry-After header. If the call waited because the
+    file or the Redis server of a shared limit was unavailable, ``__cause__`` is the error of that file or server.
     """
 
     def __init__(self, message: str, *, retry_after: float = 0.0, **about: Any) -> None:
@@ -118,7 +118,7 @@ class QueueTimeoutError(NotSentError):
 
 
 class OutcomeUnknownError(LSQServiceError):
-    """The call was sent and got no usable answer. It may have been applied, so check this before a repeat.
+    """The call was sent and got no usable answer. It may have been applied: find out before you repeat the call.
 
     ``likely`` is "applied" if the service reported success in a form that is not documented. Otherwise it is None.
     ``safe_to_repeat`` is True for updates without attachments, because a repeat has no further effect. ``body`` is the
@@ -202,7 +202,7 @@ class NotFoundError(APIStatusError):
 class RateLimitError(APIStatusError):
     """The service refused the last attempt because of its rate limit. Nothing was applied.
 
-    ``retry_after`` is the number of seconds in the Retry-After header; a longer time counts as 60. ``limit`` is the
+    ``retry_after`` is the number of seconds in the Retry-After header; more than 60 counts as 60. ``limit`` is the
     limit that the message of the service names, as ``(calls, seconds)``. Both may be None. ``is_quota`` is True if
     ``limit`` is a quota, such as 10,000 calls a day. Such a refusal is not retried, because every attempt would be
     refused until the quota is reset.

@@ -1,7 +1,7 @@
 """Events for the hooks of a client.
 
 A hook is a plain callable and is not awaited. Only the first exception of a hook is logged, and no exception of a hook
-changes the call.
+changes the result of the call.
 
 The hooks of one call run in a copy of the caller's context (`contextvars`). If a hook sets a context variable, later
 hooks of the same call and the code that sends its requests see the new value. The caller does not see it.
@@ -65,10 +65,10 @@ class AttemptEnded:
 
 @attrs.frozen(kw_only=True)
 class CallEnded:
-    """A call ended. ``error`` is the exception that its caller gets, or None.
+    """A call ended. ``error`` is the exception that the caller gets, or None.
 
     ``outcome`` is "applied" if the call succeeded, and "unknown" if the call failed but may have been applied. In all
-    other cases, it is the outcome of the last attempt, or "not applied" if there was no attempt. If any attempt of a
+    other cases, ``outcome`` is that of the last attempt, or "not applied" if there was no attempt. If any attempt of a
     failed read is "unknown", the outcome of the call is "not applied", because a read changes nothing. ``attempts`` is
     the number of requests; ``seconds`` is the duration, including the time in the queue and between attempts. If the
     caller stopped waiting, the last attempt may end after this event. ``possible_duplicate`` is True if the call was
@@ -86,7 +86,7 @@ class CallEnded:
 
 @attrs.frozen(kw_only=True)
 class LimitPaused:
-    """No call is sent for ``seconds`` seconds.
+    """The client sends no call for the next ``seconds`` seconds.
 
     The service refused the call with this ``reference`` because of its rate limit, or sent a 503 with Retry-After.
     """
@@ -99,7 +99,7 @@ class LimitPaused:
 class LimitLowered:
     """From now on, the client sends at most ``calls`` calls in any ``per`` seconds, because the service refused a call.
 
-    ``cause`` is "lower plan" if the service named a limit below the configured one. Otherwise it is "other traffic":
+    ``cause`` is "lower plan" if the service named a limit below the configured limit. Otherwise it is "other traffic":
     another program probably uses the same account. While no call is refused, the rate rises again step by step.
     """
 

@@ -144,9 +144,9 @@ class Metadata:
     async def _read_fields(self, search: str, until: float | None) -> list[FieldMetadata]:
         """Read all pages. Raises MalformedResponseError if the service returns more than 400 pages or 10,000 fields.
 
-        The documentation of Offset contradicts itself: the sample begins at 0, the text at 1. So this method first
-        sends the number of fields that it has read so far. If not all fields are returned, it sends page numbers: 1, 2
-        and so on.
+        The documentation of Offset contradicts itself: the sample begins at 0, the text at 1. So this method first uses
+        the number of fields read so far as Offset. If the service does not return all fields, this method uses page
+        numbers: 1, 2 and so on.
         """
         found: dict[str, FieldMetadata] = {}
         total, pages = 1, 0

@@ -62,10 +62,10 @@ class Tickets:
     ) -> TicketReceipt:
         """Create a ticket, with or without attachments, and return a receipt with its number.
 
-        ``reference`` is the id of the call in events, logs and errors. It consists of 1 to 64 letters, digits and
-        ``._:-``. By default, it is random. If `Config.marker_field` is set, the reference is also sent in that field.
-        During an upload, ``progress(sent, total)`` is called with the number of bytes sent so far and the size of the
-        whole body.
+        ``reference`` is the id of the call in events, logs and errors. It consists of 1 to 64 characters: letters,
+        digits and ``._:-``. By default, it is random. If `Config.marker_field` is set, the reference is also sent in
+        that field. During an upload, ``progress(sent, total)`` is called with the number of bytes sent so far and the
+        size of the whole body.
 
         The request is sent again after a 429, and if the connection broke before the whole request was sent. It is also
         sent again after a 500, 502, 503 or 504, unless the policy is ``RetryPolicy(repeat_creates=False)``. If the

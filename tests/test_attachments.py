@@ -176,7 +176,7 @@ async def test_a_stream_is_copied_first():
     """An async iterable has a length after it was copied, and can be read any number of times."""
     attachment = Attachment.from_async_iterable(chunks(DATA, b"", b"end"), name="stream.bin")
     assert attachment.length is None
-    with pytest.raises(ValueError, match="not copied"):
+    with pytest.raises(ValueError, match="not been copied"):
         attachment.source.open()
     await asyncio.gather(prepared(attachment), prepared(attachment))
     assert attachment.length == len(DATA) + 3

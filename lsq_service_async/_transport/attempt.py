@@ -56,7 +56,7 @@ class HttpSender:
         self._config = config
         self._redact = Redactor(config.access_key, config.secret_key)
         self._http = http
-        self._keeps_headers = keeps_headers  # whether successful responses keep their headers, for the hooks
+        self._keeps_headers = keeps_headers  # whether the headers of successful responses are kept for the hooks
         self._numbers = TicketNumbers()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lsq_service_async decode")
         origins = {Api.TENANT: config.base_url, Api.METADATA: config.metadata_url, Api.LEADS: config.leads_url}
@@ -161,7 +161,7 @@ class HttpSender:
         """Return the result of a response. An answer that takes long to decode is decoded in a thread."""
         call, headers = context.call, dict(response.headers.items())
         if "retry-after" in headers:
-            headers.setdefault("date", formatdate(usegmt=True))  # RFC 9110, 6.6.1: the time of arrival, if missing
+            headers.setdefault("date", formatdate(usegmt=True))  # if missing, the time of arrival (RFC 9110, 6.6.1)
         about = call, response.status_code, headers, body, self._redact
         if len(body) <= MAX_ERROR + MAX_KEY:
             result = parse_response(*about)
@@ -194,9 +194,10 @@ class HttpSender:
 
 
 class RequestBody(httpx.AsyncByteStream):
-    """The body of one attempt: JSON or multipart, ``length`` bytes. The context records whether it was fully sent.
+    """The body of one attempt: JSON or multipart, ``length`` bytes.
 
-    ``timer`` starts when the last bytes are sent. It limits the wait for the response.
+    The context records whether the body was fully sent. ``timer`` starts when the last bytes are sent. It limits the
+    wait for the response.
     """
 
     def __init__(self, context: CallContext, timer: asyncio.Timeout, *, hash_files: bool) -> None:
@@ -219,9 +220,9 @@ class RequestBody(httpx.AsyncByteStream):
         connections.
 
         A request with a body counts as sent when the transport begins to send the body, because a hook or a transport
-        of the caller may have read the body before, or replaced it. If the transport iterates over this object,
-        `__aiter__` then counts the bytes instead. A request without a body counts as sent when the transport begins to
-        send the headers, because over HTTP/2, httpx does not iterate over an empty body.
+        of the caller may have read the body before, or replaced it. If the transport then iterates over this object,
+        `__aiter__` counts the bytes instead. A request without a body counts as sent when the transport begins to send
+        the headers, because over HTTP/2, httpx does not iterate over an empty body.
         """
         context = self._context
         if getattr(info.get("request"), "method", None) == b"CONNECT":  # this request opens a tunnel through a proxy

@@ -57,6 +57,6 @@ class CallContext:
     """The seconds for which the limiter pauses all calls because of the response."""
     sent_at: float = 0.0
     silence: float | None = 0.0
-    """After a timeout, the seconds from the send to the timeout. None once a response has arrived. Otherwise 0."""
+    """The seconds from the send to a timeout. None after a response has arrived, and 0 if there was no timeout."""
     abandoned: bool = False
     """Whether the caller has stopped waiting for the attempt: it was cancelled, or its deadline passed."""

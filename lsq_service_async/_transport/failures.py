@@ -64,7 +64,7 @@ def failed_result(context: CallContext, error: Exception, redact: Redactor, prox
 
 
 def _not_sent(context: CallContext, error: Exception, proxy: str, *, is_tls: bool) -> tuple[str, Retry] | None:
-    """Return the reason and the retry rule if the request was not sent in full, or None if it may have been.
+    """Return the reason and the retry rule of a request that was not sent in full. Otherwise return None.
 
     The service cannot apply a request before the last byte arrives, because Content-Length announces the length.
     """

@@ -92,7 +92,7 @@ class Pipeline:
         return record
 
     async def _attempt(self, context: CallContext) -> AttemptResult[Any]:
-        """Wait for the limit, send one attempt and wait for its result.
+        """Wait for the rate limit, send one attempt and wait for its result.
 
         If the caller is cancelled, this method ends at once, but the request continues: httpx would leak the connection
         of a cancelled request, and a create may be applied anyway. The hooks still get the result.
@@ -266,7 +266,7 @@ class Pipeline:
             self._emit(context, ended)
 
     def _emit(self, context: CallContext, event: Event) -> None:
-        """Call every hook. Exceptions of a hook do not affect the call, and only the first one is logged."""
+        """Call every hook. Exceptions do not affect the call. Only the first exception of each hook is logged."""
         for index, hook in enumerate(self._hooks):
             try:
                 context.hook_context.run(hook, event)

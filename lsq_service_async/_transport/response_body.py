@@ -51,7 +51,8 @@ def read_in_steps(stream: Any, clock: Callable[[], float]) -> None:
 async def read_body(context: CallContext, response: httpx.Response, until: float) -> bytes:
     """Read and decode a body. Its size and the number of its values are limited: a few MB of gzip can hold gigabytes.
 
-    For an error response, the status is enough. If its body is too large or cannot be read, the first part is returned.
+    For an error response, the status is enough. If its body is too large or cannot be read, only the first part is
+    returned.
     """
     is_success = response.is_success
     is_read = context.call.idempotency is Idempotency.SAFE or not context.call.documented

@@ -74,7 +74,7 @@ def is_retryable(context: CallContext, result: AttemptResult[Any]) -> bool:
 def final_error(context: CallContext, error: BaseException) -> BaseException:
     """Return the exception to raise for a call that failed with ``error``. Cancellations are returned unchanged.
 
-    Once an attempt may have been applied, a later refusal or timeout does not prove that nothing was applied.
+    If an earlier attempt may have been applied, a later refusal or timeout does not prove that nothing was applied.
     """
     if not isinstance(error, Exception):
         return error

@@ -151,7 +151,7 @@ class Session:
                     await self._leads_limiter.aclose()
 
     def __del__(self) -> None:
-        if getattr(self, "_is_open", False) and not self.closed:  # a copy that failed has no attributes
+        if getattr(self, "_is_open", False) and not self.closed:  # a failed copy has no attributes
             client = f"A ServiceClient of {self.config.tenant_url}"
             warnings.warn(f"{client} was never closed. Use async with, or aclose().", ResourceWarning, stacklevel=2)
 

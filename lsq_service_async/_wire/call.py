@@ -29,7 +29,7 @@ class Idempotency(enum.Enum):
 
 
 class Api(enum.Enum):
-    """The API of the vendor that a call belongs to. Each API has its own origin."""
+    """The vendor's API to which a call belongs. Each API has its own origin."""
 
     TENANT = "tickets"
     METADATA = "field metadata"

@@ -79,10 +79,10 @@ class OwnTickets:
     def __init__(self) -> None:
         self.highest: int = 0
         self.disorder: str | None = None
-        """A text about two tickets, if the ticket that was created later has the lower number. Otherwise None."""
+        """A message, if a ticket has a lower number than a ticket that was created before it. Otherwise None."""
         self.in_flight: set[SentCreate] = set()
         self.sent_at: dict[int, float] = {}
-        """The time when the create of each ticket number was sent. Minus infinity if a look-up found the ticket."""
+        """The time when each create was sent, by ticket number. Minus infinity if a look-up found the ticket."""
         self.latest: float = -math.inf
         self.forgotten: int = 0
         """The highest ticket number that was removed from ``sent_at``."""
@@ -130,7 +130,7 @@ class OwnTickets:
         """Remember that a ticket belongs to this create, so that no look-up gives the ticket to another create."""
         create.receipt = receipt
         self.lost.pop(create, None)
-        self._keep(create.number, -math.inf)  # no fence: another program may have created the ticket
+        self._keep(create.number, -math.inf)  # never a fence: another program may have created the ticket
 
     def _keep(self, number: int, sent_at: float) -> None:
         self.sent_at[number] = sent_at
@@ -166,7 +166,7 @@ class Search:
         self._own.check_order(number, above)
 
     def fence(self, lost: SentCreate) -> int | None:
-        """Return the number of the fence of a lost create, or None if the fence does not exist yet."""
+        """Return the ticket number of the fence, or None if this lost create has no fence yet."""
         if lost.above is None or lost.ended_at is None:
             return None
         after, numbers = lost.ended_at + self._quiet, []
@@ -225,7 +225,7 @@ class Search:
         return None
 
     def _sent(self, create: SentCreate) -> tuple[Any, ...]:
-        """The values and attachments that were sent. If the account changes the marker, None replaces its value."""
+        """The values and attachments that were sent. The marker is None if the account changes this field."""
         values = create.values
         return values if create.marker not in self._changed else {**values, create.marker: None}, create.attachments
 
@@ -255,8 +255,8 @@ class Search:
 
         To find these fields, tickets of answered creates (samples) are compared with the values that were sent. The
         samples of ``lost`` were answered before it ended, so they show the automations of the account at that time. If
-        there are fewer than two, the latest samples of the client are used too. The latest sample of the client is
-        always used, because another automation may have started in the meantime.
+        there are fewer than two of them, the latest samples of the client are used too. The latest sample of the client
+        is always used, because another automation may have started in the meantime.
         """
         samples: tuple[SentCreate, ...] = ()
         latest = self._own.samples[-1:]
@@ -281,7 +281,7 @@ class Search:
         return Unclear("neither a title nor a marker is stored as it was sent, so the ticket cannot be recognized")
 
     def _scan(self, lost: SentCreate, numbers: range, names: frozenset[str]) -> Steps[Verdict]:
-        """Read the tickets in the range. Return the lowest match, so that equal creates get one ticket each."""
+        """Read the tickets in the range. Return the lowest that matches, so that equal creates get one ticket each."""
         if self._unread(numbers) > self.reads_left:
             left = f"{self.reads_left:g} of {self._max_reads:g} reads are left"
             return Unclear(f"its ticket may have any of {len(numbers):,} numbers, but only {left}")
@@ -344,7 +344,7 @@ class Search:
         return number in self._own.sent_at or number in self._earlier
 
     def _unread(self, numbers: range) -> int:
-        """Return how many numbers of a range a look-up has to read. For a very long range, return its length."""
+        """Return the number of reads that a range of numbers needs. For a very long range, return its length."""
         if len(numbers) > 2 * _KEPT_NUMBERS + len(self._earlier):
             return len(numbers)
         return sum(number not in self._tickets and not self._is_taken(number) for number in numbers)

@@ -1,6 +1,6 @@
 """Converts decoded JSON of the service to records with cattrs.
 
-JSON that is not as documented raises ValueError, TypeError, KeyError or AttributeError. The pages:
+JSON that is not as documented raises ValueError, TypeError, KeyError or AttributeError. The documentation:
 apidocs.leadsquared.com/create-tickets, .../get-a-tickets-details-by-id, .../update-a-ticket-with-attachments,
 .../delete-tickets, .../get-ticket-conversations, .../post-an-internal-note-on-a-ticket-2, .../?p=5010, .../?p=5117,
 .../?p=5102, .../get-a-lead-by-email-id, .../get-lead-by-phone.

@@ -32,7 +32,7 @@ class _UndecidableError(Exception):
 
 @attrs.define(eq=False)
 class _State:
-    """A state that consumes one character, which must pass ``test``. Without a ``test``, it consumes nothing.
+    """A state that consumes one character, which must pass ``test``. Without a ``test``, the state consumes nothing.
 
     If ``position`` is set, the state can be reached only at a position that this pattern matches, such as the end of
     the text.

@@ -39,7 +39,7 @@ from .serialize import finite, finite_int
 T = TypeVar("T")
 
 MAX_ERROR = 64 << 10
-"""The maximum number of bytes of an error response. A larger one is cut, because the status is enough."""
+"""The maximum number of bytes of an error response. A larger response is cut, because the status is enough."""
 MAX_RECEIPT = 1 << 20
 MAX_ANSWER = 8 << 20
 """The maximum number of bytes in the answer to a read, or to a call that is not documented."""
@@ -75,7 +75,7 @@ _LIMIT = re.compile(
 )
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 _COUNT = re.compile(r"[0-9][0-9,]{0,11}")
-_NOT_THE_LIMIT = {400, 401, 404, 409, 413, 422}  # these reject the content of a request, and may quote it
+_NOT_THE_LIMIT = {400, 401, 404, 409, 413, 422}  # refusals of the content of a request, which they may quote
 
 
 def parse_response(
@@ -151,7 +151,7 @@ def _is_about(record: Any, ticket: str) -> bool:
 
 
 class TicketNumbers:
-    """The numbers of the last tickets that a client created: at most ``kept``, by default those of 33 minutes."""
+    """The numbers of the last ``kept`` tickets of a client. At 25 calls in 5 s, 10,000 tickets take 33 minutes."""
 
     def __init__(self, kept: int = 10_000) -> None:
         self._kept = kept
@@ -204,9 +204,9 @@ def _quoted(text: str, limit: int = 300) -> str:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds of a Retry-After header (digits or an HTTP date), at most 60.
+    """Return the seconds of a Retry-After header (digits or an HTTP date). More than 60 counts as 60.
 
-    Returns None if the header is missing, invalid, in the past, or longer than an hour. A date is compared with the
+    Returns None if the header is missing, invalid, in the past, or more than an hour. A date is compared with the
     Date header of the same response, because the clock of this machine may be wrong.
     """
     text = headers.get("retry-after", "").strip(" \t")
@@ -215,7 +215,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     else:
         try:
             moments = [parsedate_to_datetime(date) for date in (text, headers.get("date", ""))]
-            # RFC 9110 permits three date formats. The format of asctime has no zone, and means UTC.
+            # RFC 9110 permits three date formats. A date in asctime format has no zone and means UTC.
             then, now = (moment if moment.tzinfo else moment.replace(tzinfo=UTC) for moment in moments)
             seconds = (then - now).total_seconds()
         except (ValueError, TypeError, OverflowError):
@@ -248,7 +248,8 @@ class _Body:
             if _ESCAPED_SURROGATE.search(text):
                 value = _without_surrogates(value)
         except Exception:  # including RecursionError and MemoryError
-            text = body[: MAX_ERROR + MAX_KEY].decode("utf-8-sig", errors="replace")  # blocks all threads
+            # Only a part is decoded, because decoding blocks all threads.
+            text = body[: MAX_ERROR + MAX_KEY].decode("utf-8-sig", errors="replace")
             return cls(None, text, is_json=False, is_long=is_long)
         named, status = (value.get("ExceptionType"), value.get("Status")) if isinstance(value, dict) else (None, None)
         return cls(
@@ -298,7 +299,7 @@ class _Body:
         return is_error and status not in _NOT_THE_LIMIT and self._limit_sentence() is not None
 
     def limit(self) -> tuple[int, int] | None:
-        """Return the calls and the seconds in the message of the rate limit, or None."""
+        """Return the calls and the seconds that the message of the rate limit names, or None."""
         sentence = self._limit_sentence()
         if sentence is None or not all(_COUNT.fullmatch(count) for count in sentence.group(1, 2)):
             return None

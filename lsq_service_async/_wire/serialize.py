@@ -30,13 +30,13 @@ SETTABLE: Final = {
 """The schema names of the attributes that a caller can set, in the order in which the fields are sent."""
 
 LEAD_FIELDS: Final = {"lead_email": "LeadDetail.EmailAddress", "lead_phone": "LeadDetail.Phone"}
-"""The schema names of the attributes that name the lead of a new ticket by e-mail address or phone number."""
+"""The schema names of the attributes that identify the lead of a new ticket: by e-mail address or phone number."""
 
 _encoder = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
 
 def encode(value: Any) -> bytes:
-    """Return compact UTF-8 JSON.
+    """Encode a value as compact UTF-8 JSON.
 
     NaN, numbers that overflow, lone surrogates and types unknown to JSON raise InvalidRequestError.
     """
@@ -74,7 +74,7 @@ def new_ticket_dto(ticket: NewTicket, marker: str | None = None) -> dict[str, An
 
 
 def update_dto(number: str, update: TicketUpdate) -> dict[str, Any]:
-    """Return the part ticketDTO of apidocs.leadsquared.com/update-a-ticket-with-attachments."""
+    """Return the part ticketDTO documented on apidocs.leadsquared.com/update-a-ticket-with-attachments."""
     fields = [{"SchemaName": name, "Value": value} for name, value in field_values(update).items()]
     dto = {"TypeId": "1", "Id": number, "Fields": fields, "RelatedTicketTypeId": 1}
     return dto if update.lead_id is UNSET else {**dto, "LeadId": str(update.lead_id)}

@@ -17,11 +17,10 @@ def problems_of(
     sub_types: Collection[SubType],
     marker: str | None = None,
 ) -> list[Problem]:
-    """Return a missing lead, then the problems of each field in the account's order, then an unknown SubType.
+    """Return all problems: first a missing lead, then those of the fields in the account's order, then a wrong SubType.
 
-    Only the messages of the rule "invalid" may quote a value of the ticket.
-
-    ``marker`` is the field that the client adds to a create.
+    Only the messages of the rule "invalid" may quote a value of the ticket. ``marker`` is the field that the client
+    adds to a create.
     """
     is_new = isinstance(ticket, NewTicket)
     marker = marker if is_new else None
