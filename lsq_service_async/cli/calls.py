@@ -57,7 +57,7 @@ def get(number: str) -> int:
 
 
 @ticket.command(params=[click.Argument(["number"]), *_field_options(TicketUpdate)])
-@click.option("--clear", multiple=True, metavar="NAME", help="Empty a field. Repeatable.")
+@click.option("--clear", multiple=True, metavar="NAME", help="Clear a field. Repeatable.")
 def update(
     number: str,
     fields: tuple[str, ...],

@@ -224,7 +224,7 @@ async def measure_window(config: Config) -> tuple[dict[str, Any], str]:
     # The limiter must not delay the reads, so its limit is higher than the limit of the service.
     fast = attrs.evolve(config, rate_limit=RateLimit(4 * calls, per=per), retry=RetryPolicy(attempts=1))
     async with ServiceClient(fast, limiter=_SteadyLimiter()) as client:
-        for volley, windows in enumerate((2, 1, 1.5, 1)):  # first 2 windows, because earlier calls may still count
+        for volley, windows in enumerate((2, 1, 1.5, 1)):  # long at first, because earlier calls may still count
             await asyncio.sleep(windows * per)
             reads = [client.tickets.get(1) for _ in range(calls)]
             results = await asyncio.gather(*reads, return_exceptions=True)
@@ -240,8 +240,7 @@ async def measure_window(config: Config) -> tuple[dict[str, Any], str]:
                 facts = {"rate_limit": [calls, per], "window": "estimate"}
                 return facts, (
                     f"{refused} of {calls} reads were refused in a later window: the gateway estimates the number of "
-                    "calls. "
-                    f'Set LSQ_RATE_LIMIT={calls}/{per:g}, without "sliding"'
+                    f'calls. Set LSQ_RATE_LIMIT={calls}/{per:g}, without "sliding"'
                 )
     return {"rate_limit": [calls, per], "window": "sliding"}, (
         f"All of the four volleys of {calls} reads were answered: the gateway does not estimate the number of calls. "

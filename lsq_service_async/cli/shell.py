@@ -104,7 +104,7 @@ def reliable_streams() -> Iterator[None]:
 
 def print_json(value: Any, *, indent: int | None = None) -> None:
     """Print JSON to stdout and flush. Raises OSError if stdout is full or has no reader."""
-    # Not click.echo: it would write into the line of the progress bar.
+    # Not click.echo, which would write into the line of the progress bar.
     print(to_json(value, encoding=getattr(sys.stdout, "encoding", None), indent=indent), flush=True)
 
 

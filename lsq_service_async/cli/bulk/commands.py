@@ -77,7 +77,7 @@ _FILE: list[click.Parameter] = [
     click.Option(
         ["--operation"],
         type=click.Choice(["create", "update"]),
-        help="Create a ticket for each row, or update its target. Default: as recorded in the journal, or create.",
+        help="Create a ticket for each row, or update its target. Default: the operation in the journal, or create.",
     ),
     click.Option(
         ["--delimiter"],
@@ -195,7 +195,7 @@ def look(**options: Any) -> int:
     """
     file = _bulk_file(**options)
     if file.operation == "update":
-        raise click.UsageError("look finds created tickets only; these rows are updates")
+        raise click.UsageError("look finds only created tickets; these rows are updates")
     _existing_journal(file)
     return _run(partial(send_rows, only_look_up=True), on_unknown="look", fence=False, **options)
 
@@ -223,15 +223,15 @@ def status(**options: Any) -> None:
 def unknown(applied: tuple[str, ...], not_applied: tuple[str, ...], **options: Any) -> None:
     """List or resolve unknown rows and possible duplicates.
 
-    An unknown row may have been applied. A possible duplicate may have been applied twice. Find the tickets of these
-    rows in the service; "bulk look" finds those of unknown rows. Then record the result for each key of the list:
+    An unknown row may have been applied. A possible duplicate may have been applied twice. Look for the
+    tickets of these rows in the service, or use "bulk look" for unknown rows. Then record the result for each key:
 
     \b
         bulk unknown rows.csv --applied 17=143 --not-applied 18
 
-    For an unknown row, the list has the time when the row was sent. The number of its ticket is higher than "above"
-    and, if "below" is known, lower than "below". If the row has a lead_id, "lead_tickets" is the page of the
-    web application with all tickets of the lead.
+    For an unknown row, "sent_at" is the time when the row was sent. The number of its ticket is higher than "above"
+    and, if "below" is known, lower than "below". If the row has a lead_id, "lead_tickets" is the page of the web
+    application with all tickets of the lead.
 
     For a possible duplicate, --applied KEY=NUMBER records the ticket that you keep. If a key or a ticket number is
     invalid, no result is recorded. To send all unknown rows again, use "bulk run --on-unknown resend".
@@ -280,7 +280,7 @@ def _run(
     report: Path | None = None,
     **options: Any,
 ) -> int:
-    """Open the input and all outputs, *send* the rows, and print the commands for failed and unknown rows."""
+    """Open the input and all outputs, send the rows by *send*, and print the commands for failed and unknown rows."""
     if on_unknown != "look":
         reject_options("quiet", "max_reads", "fence", without="--on-unknown look")
     lookup = Lookup(quiet=quiet, max_reads=max_reads, fence=fence)
@@ -325,7 +325,7 @@ def _print_next_commands(file: BulkFile, results: Results, errors: Path | None) 
     elif results.rejected and file.path != "-":
         click.echo(f"To send the failed rows again, run: {_command(file, 'retry')}", err=True)
         click.echo(
-            "To correct these rows first, run the same command with --errors REPORT. It writes them to REPORT.",
+            "To correct these rows first, run the same command with --errors REPORT. It writes the rows to REPORT.",
             err=True,
         )
 

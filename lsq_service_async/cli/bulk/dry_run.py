@@ -55,7 +55,7 @@ def _print_plan(plan: Plan) -> None:
 
 
 async def check_rows(file: BulkFile, rows: Rows, results: Results, marker: str | None = None, **options: Any) -> int:
-    """Write each row that would fail, print the number of rows with each problem, and return the exit code."""
+    """Write a result for each row that would fail, print how many rows have each problem, and return the exit code."""
     failed, files = rows.bad, _Files()
     counts: Counter[str] = Counter()
     first: dict[str, int] = {}
@@ -113,7 +113,7 @@ async def _validator(client: ServiceClient) -> Validate:
 
 
 class _Files:
-    """Counts the attachments of rows and their bytes."""
+    """Counts attachments and their bytes."""
 
     def __init__(self) -> None:
         self._lengths: list[int] = []

@@ -26,7 +26,7 @@ _QUOTE = "'\t"  # normal text may begin with a quote, but not with a quote and a
 _TYPED = f"{_QUOTE}#"
 """Marks a cell of a report whose value is not text. Without the mark, `csv_records` would return text."""
 WORKBOOK = rb"PK\x03\x04|\xd0\xcf\x11\xe0"  # the first bytes of .xlsx, .xlsm, .xlsb and .ods, or of .xls
-_ENCODINGS = {  # found by the first bytes: a byte order mark, or ASCII characters in UTF-16
+_ENCODINGS = {  # the first bytes: a byte order mark, or ASCII characters in UTF-16
     rb"\xef\xbb\xbf": "utf-8",
     rb"\xff\xfe\0\0|\0\0\xfe\xff": "utf-32",  # before UTF-16, because the mark of UTF-32 begins with that of UTF-16
     rb"\xff\xfe|\xfe\xff": "utf-16",
@@ -147,9 +147,9 @@ class Table:
             error = "the cell is missing, or has an error or a formula without a value; correct it, and save the file"
             record |= dict.fromkeys(without, _NO_VALUE)  # `cells_of` leaves these cells out, but the report needs them
             return InputLine(number, record, f"line {number}, column {self.columns.get(without[0], '?')}: {error}")
-        given = [(name, value) for name, value in record.items() if name != ERROR]  # only reports have ERROR
+        given = [(name, value) for name, value in record.items() if name != ERROR]  # only a report has this column
         if given and all(self.columns.get(name) == value for name, value in given):
-            return InputLine(number, record, f"line {number} repeats the names of the columns; remove it")
+            return InputLine(number, record, f"line {number} repeats the names of the columns; remove the line")
         if not has_extra:
             return InputLine(number, record)
         # The report keeps all cells. Without the extra cells, this line would be a valid row with wrong content.
@@ -189,8 +189,8 @@ def detect_delimiter(file: BinaryIO, encoding: str | None) -> str:
     """Return the delimiter of a CSV file.
 
     A first line such as `sep=;` names the delimiter. Otherwise it is the character of `_DELIMITERS` that splits the
-    first record into the most cells. If none of them splits the record, every character that cannot be in the name of a
-    column is tried.
+    first record into the most cells. If none of them splits it, each character of the first line that cannot be in the
+    name of a column is tried.
     """
     if match := _SEPARATOR_LINE.fullmatch(next(decode(file, encoding), "")):
         return match[1]
@@ -248,7 +248,7 @@ def _cells_without_value(file: BinaryIO, position: int) -> set[tuple[int, int]]:
             if "content.xml" in parts.namelist():  # .ods
                 if _WITHOUT_VALUE_IN_ODS.search(parts.read("content.xml").split(b"<table:table ")[position + 1]):
                     text = "a cell of the workbook has an error such as #N/A, or a formula without a value"
-                    raise InputError(f"{text}; correct it, or save the workbook as .xlsx to see in which row it is")
+                    raise InputError(f"{text}; correct the cell, or save the workbook as .xlsx to find its row")
                 return set()
             sheet_id = re.findall(rb'<sheet [^>]*r:id="([^"]+)"', parts.read("xl/workbook.xml"))[position]
             names = rb'<Relationship (?=[^>]*\bId="%b")[^>]*\bTarget="(?:/?xl/)?([^"]+)"' % re.escape(sheet_id)
@@ -313,7 +313,7 @@ class Jsonl:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object. Raises ColumnError if a name occurs twice: `json` would ignore the first value."""
+    """Return a JSON object. Raises ColumnError if a name occurs twice, because `json` would ignore the first value."""
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
@@ -323,7 +323,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _is_deep(record: Any) -> bool:
-    """Whether values are nested eight or more levels deep. No row needs this, and printing could exceed the stack."""
+    """Whether values are nested in eight or more levels, which no row needs. Printing could exceed the stack."""
     level = [record]
     for _ in range(8):
         containers = [value for value in level if isinstance(value, dict | list)]

@@ -163,7 +163,7 @@ def has_jsonl_suffix(path: str | os.PathLike[str]) -> bool:
 def is_regular(path: str) -> bool:
     """Whether the input is a regular file, so that a journal can be created in the same folder.
 
-    A path in /dev or /proc does not count, even if it leads to a regular file, because no journal can be created there.
+    A path in /dev or /proc does not count, even if it leads to a regular file, because no journal belongs there.
     """
     folder = os.path.realpath(os.path.dirname(path) or ".")
     return os.path.isfile(path) and folder not in ("/dev", "/dev/fd") and not folder.startswith("/proc/")

@@ -50,7 +50,7 @@ class Report:
         self.rows += 1
         cells = {**line.cells, KEY: key} if key else line.cells
         if self._csv:
-            # If a row has too many cells, all are written, so that the row is rejected until it is corrected.
+            # If a row has too many cells, all cells are written, so that the row is rejected until it is corrected.
             given = cells.get(UNREADABLE)
             values = [("", cell) for cell in (*given, "")] if given else [(f, cells.get(f, "")) for f in self._columns]
             self._csv.writerow(to_cell(*each) for each in (*values, ("", str(value))))
@@ -135,7 +135,7 @@ def open_report(path: Path, format: Table | Jsonl, column: str = ERROR) -> Itera
     with ExitStack() as stack:
         try:
             descriptor = _create(path, header_lines=1 if isinstance(format, Table) else 0)
-            # Half of a surrogate pair is not valid UTF-8, so a report with one is rejected until the row is corrected.
+            # Half of a surrogate pair is not valid UTF-8, so the report is rejected until the row is corrected.
             file = open(descriptor, "w", encoding="utf-8", errors="surrogatepass", newline="")  # noqa: SIM115 -- closed by stack
             stack.callback(_close, file)
             report = Report(file, format, column)
@@ -171,7 +171,7 @@ def _set_aside(path: Path, *, header_lines: int) -> None:
 
 
 def print_unknown(rows: Rows, journal: Path) -> None:
-    """Print a JSON line for each unknown row and each possible duplicate. Rows that are in the input are first."""
+    """Print a JSON line for each unknown row and each possible duplicate. Rows of the input are printed first."""
     errors, numbers = unknown_in(journal), possible_duplicates_in(journal)
     if not errors and not numbers:
         click.echo("no unknown rows and no possible duplicates", err=True)

@@ -1,4 +1,4 @@
-"""Sends the rows of a file, with results, progress, signals and exit code. `run --first` sends them in two steps."""
+"""Sends the rows of a file, shows the progress, and stops on a signal. `run --first` sends the rows in two steps."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .output import Results
 
 _CODES = {"SIGINT": INTERRUPTED, "SIGTERM": RESUMABLE, "SIGHUP": RESUMABLE}  # Windows has no SIGHUP
 _EXIT_CODES = {number: _CODES[number.name] for number in signal.Signals if number.name in _CODES}
-_GRACE = 1.0  # s; a terminal that closes, or a key that is held, sends several signals within this time
+_GRACE = 1.0  # s; a terminal that closes, or a key that is held down, sends several signals within this time
 
 
 async def send_rows(
@@ -65,7 +65,7 @@ async def send_rows(
 
 
 class BulkRun:
-    """Iterates a job once, writes the result of each row, and shows the progress."""
+    """Iterates over a job once, writes the result of each row, and shows the progress."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class BulkRun:
         signals.stop, signals.close = self._stop, display.close
 
     async def finish(self, interval: float) -> int:
-        """Iterate the job until it ends or stops, and return the exit code."""
+        """Iterate over the job until it ends or is stopped, and return the exit code."""
         if self._signals.exit_code is not None:  # a signal arrived while the client opened
             self._stop()
         progress = asyncio.create_task(self._show_progress(interval))
@@ -172,7 +172,7 @@ class StopSignals:
         self._loop = asyncio.get_running_loop()
         for number in _EXIT_CODES:
             is_ignored = signal.getsignal(number) is signal.SIG_IGN
-            if not is_ignored or number in (signal.SIGINT, signal.SIGTERM):  # with nohup, SIGHUP is ignored
+            if not is_ignored or number in (signal.SIGINT, signal.SIGTERM):  # under nohup, SIGHUP stays ignored
                 self._before[number] = signal.signal(number, self._receive)
         return self
 
@@ -196,7 +196,7 @@ async def send_first(file: BulkFile, rows: Rows, results: Results, *, first: int
     If stdin is not a terminal, the other rows are not sent. Return the exit code.
     """
     total, applied = rows.total, list[RowOutcome]()
-    limiter = limiter_from_env() or LocalLimiter()  # the clients below share it, and stay within one limit
+    limiter = limiter_from_env() or LocalLimiter()  # shared, so that all clients below keep to one limit
     rows.narrow(first=first)
     code = await send_rows(file, rows, results, applied=applied, limiter=limiter, **options)
     left = total - rows.total

@@ -167,7 +167,7 @@ def remarks(receipt: TicketReceipt) -> list[str]:
     found = []
     for attempt in receipt.attempts:
         if attempt.status == 429:
-            found.append("rate limited (429); all calls paused, then this one was sent again")
+            found.append("rate limited (429); all calls paused, then this call was sent again")
         elif attempt.status != 200:
             found.append(f"failed with {attempt.status or 'no connection'}; sent again")
         elif attempt.seconds > 1.0:
@@ -246,7 +246,7 @@ def _check_tickets(result: DemoResult) -> Iterator[Check]:
 
 
 def _ticket_of(row: BulkRow, result: DemoResult) -> StoredTicket | None:
-    """Return the ticket of *row* in the emulator, or None. If the row has a receipt, the ticket has that number."""
+    """Return the ticket of *row*, or None. If the row has a receipt, the ticket has the number of the receipt."""
     stored, receipt = result.emulator.tickets, result.receipts.get(row.key)
     found = [stored.get(receipt.number)] if receipt else stored.values()
     return next((ticket for ticket in found if ticket and ticket.fields.get(MARKER) == row.key), None)

@@ -171,8 +171,8 @@ def test_a_line_of_column_names_is_not_a_row(served: Emulator, bulk: Any, file: 
     code, results, _ = bulk("run", "rows.csv", "--errors", "bad.csv")
     assert (code, len(served.tickets)) == (1, 2)
     [error] = [result["error"] for result in results if result["state"] == "failed"]
-    assert error == "line 3 repeats the names of the columns; remove it"
-    assert bulk("run", "bad.csv")[1][0]["error"] == "line 2 repeats the names of the columns; remove it"
+    assert error == "line 3 repeats the names of the columns; remove the line"
+    assert bulk("run", "bad.csv")[1][0]["error"] == "line 2 repeats the names of the columns; remove the line"
 
 
 def test_text_in_a_column_without_a_name_fails_its_row(served: Emulator, bulk: Any, file: Path) -> None:
@@ -270,7 +270,7 @@ def test_rows_come_from_a_workbook_of_libreoffice(served: Emulator, bulk: Any, a
         parts.writestr("content.xml", f"<office:document-content{_ODS_NAMES}>{body}</office:document-content>")
     found, _, err = bulk("run", "rows.ods")
     assert (found, [ticket.fields["Title"] for ticket in served.tickets.values()]) == (code, [] if code else ["a"])
-    assert ("has an error such as #N/A, or a formula without a value; correct it" in err) == (code == 2)
+    assert ("has an error such as #N/A, or a formula without a value; correct the cell" in err) == (code == 2)
 
 
 def test_a_workbook_that_hides_errors_is_read_with_a_notice(bulk: Any) -> None:

@@ -84,7 +84,7 @@ def test_the_list_has_the_page_of_the_own_region_and_no_page_without_a_lead(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["look", "rows.csv", "--operation", "update"], "look finds created tickets only"),
+        (["look", "rows.csv", "--operation", "update"], "look finds only created tickets"),
         (["look", "rows.csv"], "no journal at"),
         (["run", "rows.csv", "--dry-run", "--first", "2"], "leave out --first"),
         (["run", "rows.csv", "--on-unknown", "look", "--marker", "a b"], "marker_field must be the schema name"),

@@ -18,7 +18,7 @@ from .conftest import RATE
 
 KINDS = ("demo-", "Interrupted", "Read", "Updated")
 FAILED = "failed with {}; sent again"
-RATE_LIMITED = "rate limited (429); all calls paused, then this one was sent again"
+RATE_LIMITED = "rate limited (429); all calls paused, then this call was sent again"
 
 
 def lines(paper: Any) -> list[str]:
