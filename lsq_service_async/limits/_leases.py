@@ -20,8 +20,8 @@ _WORTH_WAITING = 1.0  # s; if a message for a waiting call is due in this extra 
 class _Active:
     """A call in flight.
 
-    ``until`` is the end of its lease. ``has_lapsed``: the lease expired before it was renewed. Another call may then
-    have got the slot.
+    ``until`` is the end of its lease. ``has_lapsed``: the lease expired before it was renewed, so another call may have
+    the slot.
     """
 
     since: float

@@ -31,7 +31,7 @@ _RETRY = 0.01  # s between tries to set the journal mode
 
 
 class HostLimiter(SharedLimiter):
-    """The limit of all processes of one host that use the same file.
+    """The limit of all processes that use the same file on one host.
 
     ``path`` is a file on a local disk, not on a network share. The file is created if it does not exist, and only its
     owner can read it. Delete the file only while no process uses it. If the file is replaced while processes use it,
@@ -119,8 +119,7 @@ class HostBackend:
         try:
             _is_empty(db)  # raises for the file of another program, before the journal mode is changed
             self._write_ahead(db)
-            # A power failure may lose commits, but after a restart they no longer matter.
-            db.execute("PRAGMA synchronous = NORMAL")
+            db.execute("PRAGMA synchronous = NORMAL")  # after a power failure, lost commits no longer matter
             with db:  # commits, or rolls back after an error
                 db.execute("BEGIN IMMEDIATE")
                 if _is_empty(db):

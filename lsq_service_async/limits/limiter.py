@@ -40,7 +40,7 @@ _INTERACTIVE = Request(Lane.INTERACTIVE, is_large=False)
 class LimiterStats:
     """A snapshot of the limit. The limit is now ``calls`` in ``per`` seconds.
 
-    ``used`` is the number of calls that are in flight or ended in the last ``per`` seconds. The other slots are
+    ``used`` is the number of calls that are in flight or have ended in the last ``per`` seconds. The other slots are
     ``free``. With ``window="any"``, a call may have to wait although a slot is free. ``waiting`` is the number of calls
     that wait in each lane. ``estimated_wait`` is the number of seconds that a new call would wait in each lane. While
     response times do not change, the error of this estimate is at most ``per / calls`` or ``per / 30`` seconds,
@@ -99,11 +99,10 @@ class Limiter(ABC):
 
     A limiter belongs to the event loop that opened it. It closes when `aclose` has been called as often as `open`.
 
-    Each granted call takes a token from an aiolimiter bucket of ``calls`` in ``per`` seconds, but a probe does not wait
-    for a token. Other calls wait for a token only if a granted call was not sent, for example while the network is
-    down. The slot of a call that was not sent is free again at once, so without the bucket, the limiter would grant
-    calls faster than the limit. No call waits inside the bucket, because the bucket has no lanes: the limiter grants a
-    call only if a token is available.
+    Each granted call takes a token from an aiolimiter bucket of ``calls`` in ``per`` seconds. The bucket delays calls
+    only if a granted call was not sent, for example while the network is down: the slot of such a call is free again at
+    once, so without the bucket, calls would be granted too fast. Because the bucket has no lanes, calls wait in the
+    limiter until a token is available. If none is available, a probe is sent without a token.
     """
 
     _process_id: int  # identifies this process in the state
@@ -230,12 +229,11 @@ class Limiter(ABC):
         *,
         sent: float | None = None,
     ) -> list[Event]:
-        """Pause all calls and lower the rate, because the service refused a call. Returns events for the hooks.
+        """Pause all calls and lower the rate after a refusal of the call ``reference``. Returns events for the hooks.
 
-        ``reference`` is the reference of the call. ``retry_after`` is the wait in seconds that the service requested,
-        or None. ``named`` is the limit in the message of the service, as calls and seconds, or None. A limit for a day
-        or longer is a quota and does not change the rate. ``sent`` is the time on the clock of the event loop at which
-        the call was sent. If ``sent`` is None, the limiter assumes one window ago.
+        ``retry_after`` is the wait in seconds that the service requested, or None. ``named`` is the limit in the
+        message of the service, as calls and seconds, or None. A limit for a day or longer is a quota and does not
+        change the rate. ``sent`` is when the call was sent, on the clock of the event loop. None means one window ago.
         """
         if named is not None and named[1] >= _DAY:
             if retry_after is None:
@@ -252,7 +250,7 @@ class Limiter(ABC):
             seconds = retry_after
         elif is_dated and state.adaptive.is_mild and state.is_filled():
             # This client alone filled the limit, so the service probably counts in another way. A short pause and a
-            # lower rate are enough.
+            # lower rate suffice.
             seconds = rate.per * random.uniform(0.1, 0.2)
         else:
             seconds = rate.per + random.uniform(0, 1)
@@ -312,7 +310,7 @@ class Limiter(ABC):
 
     @abstractmethod
     def _end(self, slot: int, *, is_sent: bool, silence: float | None = None) -> None:
-        """Make a slot free, after ``per`` seconds if the call was sent. ``silence``: see `Slot.release`."""
+        """Make a slot free: at once, or after ``per`` seconds if the call was sent. ``silence``: see `Slot.release`."""
 
     def _publish(
         self, *, pause: float = -math.inf, refusals: Sequence[tuple[tuple[int, float] | None, float]] = ()
@@ -427,8 +425,8 @@ class Limiter(ABC):
     def _has_room(self) -> bool:
         """Whether the bucket allows one more call.
 
-        After a granted call was not sent, the bucket is checked until it has room for all ``calls`` at once. Without
-        such a call, this is True.
+        If a granted call was not sent, the bucket is checked until it has room for all ``calls``. Otherwise this is
+        True.
         """
         if self._has_unsent and self._bucket.has_capacity(self._rate.calls):
             self._has_unsent = False

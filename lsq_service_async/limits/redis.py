@@ -74,9 +74,8 @@ class RedisLimiter(SharedLimiter):
     has no effect.
 
     Redis may lose all data or the latest writes (restart, failover, eviction). Running processes detect the loss and
-    assume that all slots have just been used, so no call is sent for about a window. But if the first message after the
-    loss is from a process that has just started, that process cannot detect the loss, and the limit may be exceeded
-    once.
+    assume that all slots have just been used, so no call is sent for about a window. A process that has just started
+    cannot detect the loss. If it sends the first message after the loss, the limit may be exceeded once.
 
     A limiter may be created before a web server forks its workers. Open it after the fork, in each worker, because
     processes cannot share a connection.
@@ -127,7 +126,7 @@ class RedisBackend:
         return "Redis"
 
     async def open(self, name: str) -> None:
-        """Prepare to connect with the first message. Raises ConfigurationError if the address is not valid."""
+        """Prepare to connect when the first message is sent. Raises ConfigurationError if the address is not valid."""
         self._key = f"lsq_service_async:limit:{self._name or name}"
         client = _client_of(self._server) if isinstance(self._server, Secret) else self._server
         if client is None:
@@ -200,8 +199,7 @@ class RedisBackend:
                         await self._client.script_load(text)
                 *values, text, (seconds, microseconds) = await script(keys=[self._key], args=args)
         except ResponseError:
-            # After a failover, this server may be a read-only replica (READONLY). A new connection may reach the
-            # primary.
+            # After a failover, this server may be a replica (READONLY). A new connection may reach the primary.
             pool = getattr(self._client, "connection_pool", None)  # not every kind of client has a pool
             if pool is not None:
                 await pool.disconnect(inuse_connections=False)

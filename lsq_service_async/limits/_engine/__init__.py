@@ -1,10 +1,10 @@
-"""Decides which call is sent next, and when. All limiters use it. The functions are pure: times are arguments.
+"""Decides which call is sent next, and when. All limiters use this package. It reads no clock: times are arguments.
 
 window.py         when one more call fits into the window
 adaptive_rate.py  the rate after refusals
 fairness.py       the order of the processes
 messages.py       the message of a process to the shared state, and the grant in the reply
-state.py          the state of the limit: calls of the last two windows, and which call is granted next
+state.py          the state of the limit: calls of the last two windows, and which call gets the next slot
 sync.py           applies a message to the shared state; the state as JSON
 estimate.py       when waiting calls will be sent
 """

@@ -1,9 +1,9 @@
 """The rate after refusals.
 
 After a first refusal, calls are evenly spaced, and one call less is sent per window. This is enough if the service
-merely counts in another way. A later refusal halves the rate. A refusal that names a lower limit sets the rate to this
-limit instead. The rate grows by one call after each window without a refusal (AIMD). Some time after the rate is full
-again, bursts are allowed again.
+merely counts in another way. A later refusal halves the rate. If a refusal names a lower limit, the rate is lowered to
+this limit instead. The rate grows by one call after each window without a refusal (AIMD). Some time after the rate is
+full again, bursts are allowed again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import attrs
 from ...config import RateLimit
 
 LEAST = 5  # the plan is at least 1/5 of the configured rate, and halving never lowers the rate below 1/5 of the plan
-FIRST_HOLD = 600.0  # s; how long a named limit holds. This time doubles each time a refusal names the same limit again
+FIRST_HOLD = 600.0  # s; how long a limit named by a refusal holds. This time doubles if the limit is named again
 LONGEST_HOLD = 86_400.0  # s
 _TRIAL_GROWS = 4  # factor by which ``trial`` grows if the full rate is refused again within about ten minutes
 
@@ -30,7 +30,7 @@ class AdaptiveRate:
 
     A named limit holds for ``hold`` seconds, until ``named_until``. A refusal at the full configured rate makes the
     rate ``is_paced``, unless the refusal names a lower limit. While ``is_paced`` is True, calls are evenly spaced, and
-    `in_use` is below the configured rate. This ends ``trial`` seconds after ``rate`` has grown to the plan.
+    `in_use` is below the configured rate. The pacing ends ``trial`` seconds after ``rate`` has grown to the plan.
     ``known_at`` is when the last refusal that counted arrived, or when the service last answered after a standstill. If
     a call that was sent before ``known_at`` is refused, the refusal does not count, because its cause is known.
     """

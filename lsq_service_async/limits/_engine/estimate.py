@@ -28,7 +28,7 @@ class Estimate:
     def sent_at(self, state: LimitState, now: float, lane: Lane, ahead: tuple[int, int]) -> float:
         """Estimate the time at which a call will be sent.
 
-        ``ahead`` has two numbers: how many calls of its lane, and how many calls of both lanes, are sent before it.
+        ``ahead`` has two numbers: the calls of its lane and the calls of both lanes that are sent before this call.
         """
         start = max(now, state.paused_until)
         if state.stands_still and not ahead[1] and state.opens_at() == -math.inf:
@@ -44,8 +44,8 @@ class Estimate:
 
     def _begin(self, state: LimitState, start: float) -> None:
         rate, self._round_trip, self._start = state.rate, state.round_trip, start
-        # If many calls are allowed, one simulated call stands for several, because the CPU time grows with the square
-        # of the number of simulated calls.
+        # If many calls are allowed, one simulated call stands for several calls, because the CPU time grows with the
+        # square of the number of simulated calls.
         self._bunch = max(1, rate.calls // _IN_A_WINDOW)
         self._rate = rate if self._bunch == 1 else attrs.evolve(rate, calls=rate.calls // self._bunch)
         in_flight = [max(start, flight.since + state.round_trip) for flight in state.flights.values()]

@@ -30,8 +30,8 @@ class Grant(NamedTuple):
 class CompletedCall(NamedTuple):
     """The report that the call of ``slot`` ended ``age`` seconds ago. If ``age`` is None, the call was never sent.
 
-    ``is_repeated``: an earlier message, which may have arrived, had the same report, and the call ended before its
-    lease expired. ``silence``: None if the call was answered, the seconds from the send to a timeout, or 0 if the
+    ``is_repeated``: the call ended before its lease expired, and an earlier message, which may have arrived, had the
+    same report. ``silence``: None if the call was answered, the seconds from the send to a timeout, or 0 if the
     connection broke.
     """
 

@@ -50,8 +50,7 @@ class LimitState:
     answer. ``revision`` changes when estimates may change.
 
     The service `stands_still` if a call timed out and no answer arrived after that call was sent. Until an answer
-    arrives, one call at a time is then sent as a probe, even if no slot is free. ``probe`` is the slot of the last
-    probe.
+    arrives, one probe at a time is then sent, even if no slot is free. ``probe`` is the slot of the last probe.
     """
 
     adaptive: AdaptiveRate
@@ -83,7 +82,7 @@ class LimitState:
 
     @property
     def is_paced(self) -> bool:
-        """Whether interactive calls are evenly spaced, too: after a refusal, and while the service stands still."""
+        """Whether interactive calls are evenly spaced like bulk calls: after a refusal, and during a standstill."""
         return self.adaptive.is_paced or self.stands_still
 
     @property
@@ -141,7 +140,7 @@ class LimitState:
                 self.flights[slot] = flight._replace(until=until)
 
     def forget(self, slot: int) -> None:
-        """Return the slot of a call that was never sent."""
+        """Make the slot of a call free, because the call was never sent."""
         self.flights.pop(slot, None)
         self.revision += 1
 

@@ -25,7 +25,7 @@ _BLIND_WAIT = 1.0  # s until the next request if no time can be estimated before
 _SHORTEST_WAIT = 0.25  # the shortest wait after a request that was not granted, in units of `LimitState.token`
 _LONGEST_ROUND_TRIP = 600.0  # s
 _LONGEST_WINDOW = 366 * 86_400.0  # s
-_MOST_IN_A_ROW = 1000  # interactive grants
+_MOST_IN_A_ROW = 1000  # the upper bound of `ProcessOrder.row`
 _MARGIN = 0.02  # added to an estimate, in units of `LimitState.token`, so that a request is rarely too early
 _UNWRITTEN: list[Any] = [None, -math.inf, 0.0, False, -math.inf, 0.0]  # values that earlier versions did not write
 _UNREPORTED = 2.0  # s; the longest time from an answer to its report
@@ -76,7 +76,7 @@ def _bound(state: LimitState, now: float) -> None:
     NaN is replaced by the upper bound.
     """
     adaptive, order, oldest = state.adaptive, state.order, now - LONGEST_HOLD
-    latest = now + max(LONGEST_PAUSE, state.rate.per + 1.0)  # the end of the longest pause
+    latest = now + max(LONGEST_PAUSE, state.rate.per + 1.0)  # the latest possible end of a pause
     if adaptive.is_possible():
         adaptive.halved_at = _within(oldest, adaptive.halved_at, now)
         adaptive.quiet_since = _within(oldest, adaptive.quiet_since, latest)

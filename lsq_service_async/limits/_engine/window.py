@@ -4,12 +4,11 @@ The service counts a call at an unknown moment between its grant and its answer.
 until it is answered. A call that was answered at ``t`` was counted at ``t`` or before. This gives an upper bound for
 the count of any server, independent of network delays:
 
-- A true window (sliding, or fixed at any phase) counts at most the calls in flight and the calls that were answered
-  within the window.
+- A true window (sliding, or fixed at any phase) counts at most the calls in flight and those answered within the
+  window.
 - An estimate from two buckets counts the calls after a boundary in full. The calls in the window before the boundary
-  have a weight that falls evenly from 1 to 0: ``newer + older * (1 - age_of_boundary / per)``. HAProxy's
-  ``http_req_rate`` and the sliding-window counters of other gateways are such estimates. The boundary may be at any
-  time.
+  have a weight that falls evenly from 1 to 0: ``newer + older * (1 - age_of_boundary / per)``. Some gateways count in
+  this way, for example HAProxy with ``http_req_rate``. The boundary may be at any time.
 
 The largest estimate is never below the count of a true window, so only the estimate is checked: a call is sent if, for
 *every* boundary, the estimate including this call stays below ``calls + 1``. This allows a burst after a rest, and
@@ -69,7 +68,7 @@ def opens_at(answered: Sequence[float], in_flight: int, rate: RateLimit) -> floa
         else:
             before -= 1
             boundary, edge = edge, answered[before - 1] + rate.per if before else -math.inf
-        if boundary + rate.per <= latest:  # ends the loop, at the latest when ``since`` is at the first answer
+        if boundary + rate.per <= latest:  # the loop ends here, at the latest when ``since`` is at the first answer
             return latest
         # The weight of the older calls falls evenly during a window. The call must wait until their weight fits into
         # the room that the newer calls leave.
