@@ -280,7 +280,7 @@ def _run(
     report: Path | None = None,
     **options: Any,
 ) -> int:
-    """Open the input and all outputs, send the rows by *send*, and print the commands for failed and unknown rows."""
+    """Open the input and all outputs, call *send*, and print the commands for failed and unknown rows."""
     if on_unknown != "look":
         reject_options("quiet", "max_reads", "fence", without="--on-unknown look")
     lookup = Lookup(quiet=quiet, max_reads=max_reads, fence=fence)

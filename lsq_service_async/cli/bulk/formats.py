@@ -323,7 +323,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _is_deep(record: Any) -> bool:
-    """Whether values are nested in eight or more levels, which no row needs. Printing could exceed the stack."""
+    """Whether values are nested in eight or more levels, which no row needs. Printing them could exceed the stack."""
     level = [record]
     for _ in range(8):
         containers = [value for value in level if isinstance(value, dict | list)]

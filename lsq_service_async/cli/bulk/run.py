@@ -196,7 +196,7 @@ async def send_first(file: BulkFile, rows: Rows, results: Results, *, first: int
     If stdin is not a terminal, the other rows are not sent. Return the exit code.
     """
     total, applied = rows.total, list[RowOutcome]()
-    limiter = limiter_from_env() or LocalLimiter()  # shared, so that all clients below keep to one limit
+    limiter = limiter_from_env() or LocalLimiter()  # shared, so that all clients below stay within one limit
     rows.narrow(first=first)
     code = await send_rows(file, rows, results, applied=applied, limiter=limiter, **options)
     left = total - rows.total
