@@ -140,8 +140,8 @@ class FolderSource(Source):
             raise ValueError("it is not below this folder; move it there, or use another folder")
         if os.open not in os.supports_dir_fd:  # on Windows
             return _open_regular(path, follow=False)
-        # The folders of the path are opened one by one, without following symbolic links: after the check, a folder may
-        # have been replaced by a link.
+        # Open the folders of the path one by one, without following links: a folder may be replaced by a link after the
+        # check.
         *folders, name = Path(path).relative_to(folder).parts or (".",)
         flags = os.O_DIRECTORY | getattr(os, "O_PATH", os.O_RDONLY)
         directory = os.open(folder, flags)
@@ -292,8 +292,7 @@ class SpooledSource(Source):
                     await in_thread(file.write, chunk)
                 await in_thread(file.flush)
         except BaseException:
-            # A thread may still be writing. Closing the file waits until this thread is done, because a buffered file
-            # has a lock.
+            # A thread may still be writing. Closing the file waits for this thread, because a buffered file has a lock.
             await asyncio.shield(in_thread(_discard, file))
             raise
         spool = FileSource(file, 0, length)

@@ -28,7 +28,7 @@ class AttemptStarted:
     """An attempt of a call starts. ``queued`` is the number of seconds that it waited for the rate limit.
 
     ``path_template`` is the path of the request with names instead of ids, such as
-    ``/api/tenants/{org_id}/tickets/{ticket}``. It is None if the path was passed to ``client.request``.
+    ``/api/tenants/{org_id}/tickets/{ticket}``. It is None if the caller passed the path to ``client.request``.
     """
 
     reference: str

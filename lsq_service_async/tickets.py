@@ -82,9 +82,9 @@ class Tickets:
     async def look_up(self, error: OutcomeUnknownError, *, quiet: float = 60.0, max_reads: int = 200) -> Verdict:
         """Find out whether a create that raised OutcomeUnknownError was applied: `Found`, `Absent` or `Unclear`.
 
-        This reads the ticket of every number that the lost create can have. The range of these numbers ends just below
-        the first ticket that this client created at least ``quiet`` seconds after the lost create ended. If no such
-        ticket exists yet, the result is `Unclear`: this method does not wait for such a ticket. If more than
+        This reads the ticket of every number that the lost create can have. The range ends below the lowest ticket
+        number of the creates that this client sent at least ``quiet`` seconds after the lost create ended. If no such
+        create has been answered yet, the result is `Unclear`: this method does not wait for an answer. If more than
         ``max_reads`` tickets would have to be read, the result is also `Unclear`.
 
         Without `Config.marker_field`, tickets are compared by content. This is safe only if no other program creates
@@ -150,8 +150,8 @@ class Tickets:
         """Move tickets, given by number or record, to the trash. The keys must belong to an admin.
 
         Some tickets may fail while others succeed: check ``successful`` and ``failed`` of the result. If no response
-        arrived, the request is not sent again. The answer to a second request would report the tickets as failed if the
-        first request has already trashed them.
+        arrived, the request is not sent again: if the first request has trashed the tickets, a second request would
+        report them as failed.
 
         Page: apidocs.leadsquared.com/delete-tickets
         """

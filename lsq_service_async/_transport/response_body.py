@@ -16,7 +16,7 @@ from .._wire import MAX_ANSWER, MAX_ERROR, MAX_KEY, MAX_RECEIPT, MAX_VALUES, Ide
 from .context import CallContext
 
 MAX_HEADERS = 256
-_LONGEST_TURN = 0.01  # s after which other tasks get a turn: chunks that have already arrived are read without waiting
+_LONGEST_TURN = 0.01  # s after which other tasks get a turn, because chunks that have arrived are read without waiting
 _PIECE = 64 << 10  # bytes that are decoded at once
 _STEP = 8 << 10  # bytes that are read from a connection at once
 _UNREADABLE = {"br", "zstd", "deflate", "compress", "x-compress", "dcb", "dcz", "exi", "pack200-gzip", "aes128gcm"}

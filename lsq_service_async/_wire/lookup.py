@@ -215,7 +215,7 @@ class Search:
         if self.seconds_left(lost, now):
             return f"it may still be applied; look it up no earlier than {self._quiet:g} s after it ended"
         if below is None:
-            later = f" (sent at least {self._quiet:g} s after it ended)" if self._quiet else ""
+            later = f" (sent at least {self._quiet:g} s after the lost create ended)" if self._quiet else ""
             text = "has been answered yet; look it up again after the next create"
             return f"no later create of this client{later} {text}"
         if self._own.disorder is not None:
