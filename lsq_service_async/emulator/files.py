@@ -46,9 +46,7 @@ class TicketFile(TicketStore):
             status = os.fstat(file.fileno())
         is_foreign = hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o022)
         if is_foreign or not stat.S_ISREG(status.st_mode):
-            raise ValueError(
-                f"{os.fspath(path)} must be a regular file, owned by this user and writable by no other user"
-            )
+            raise ValueError(f"{os.fspath(path)} must be a regular file, owned by this user and writable by no other")
         # With synchronous = OFF, commits do not wait for the disk: they survive the end of the process, but not a power
         # failure.
         self._file = sqlite3.connect(path, timeout=0, isolation_level=None)
