@@ -76,7 +76,7 @@ def to_secret(value: str | Secret) -> Secret:
 
 
 def hide_keys(settings: dict[str, Any], cls: type[Any]) -> None:
-    """Wrap the API keys in ``settings``, the arguments of ``cls``, before any code can raise.
+    """Wrap each API key in ``settings``, the arguments of ``cls``, in a `Secret` before any code can raise.
 
     Crash reporters send the local variables of every frame of an error. An unknown argument may be an API key with a
     misspelled name. So ``settings`` is cleared before the TypeError is raised.
@@ -92,8 +92,7 @@ def hide_keys(settings: dict[str, Any], cls: type[Any]) -> None:
 class HidesKeys(type):
     """A metaclass that wraps API keys before ``__init__``, because crash reporters send the arguments of ``__init__``.
 
-    A decorator of ``__init__`` is not enough: the frame of the decorator would have the unfinished ``self``, whose repr
-    raises in a crash reporter.
+    With a decorator of ``__init__``, a frame would have the unfinished ``self``, whose repr raises in a crash reporter.
     """
 
     def __call__(cls: type[C], /, **settings: Any) -> C:
@@ -137,8 +136,7 @@ def is_a(kind: type) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
 
 def is_key(_: Any, attribute: attrs.Attribute[Secret], secret: Secret) -> None:
     """Require printable ASCII without spaces (an attrs validator)."""
-    # If a header value contains a line end, the error of h11 shows the value. Such a key must therefore not reach a
-    # request.
+    # If a header value contains a line end, the error of h11 shows the value. So requests must not have such a key.
     if not secret.fits(r"[\x21-\x7e]{1,512}"):
         what = "is empty" if secret.fits("") else "must be at most 512 printable ASCII characters without spaces"
         raise ConfigurationError(f"{attribute.name} {what}. {WITHOUT_AN_ACCOUNT}")

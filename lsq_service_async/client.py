@@ -183,8 +183,8 @@ class ServiceClient:
         """
         if not isinstance(method, str) or not re.fullmatch(r"[A-Z]{3,10}", method):
             raise InvalidRequestError(f"method must be a word in capitals, such as POST, not {shown(method, 40)}")
-        # Dot segments, schemes, queries and characters that need quoting are rejected, because the URL could then leave
-        # the path of the tenant.
+        # Dot segments, schemes, queries and characters that need quoting are rejected, because the URL could leave the
+        # tenant's path.
         parts = path.removeprefix("/").split("/") if isinstance(path, str) else [""]
         if not all(re.fullmatch(r"[A-Za-z0-9._~-]{1,128}", part) and part.strip(".") for part in parts):
             raise InvalidRequestError(f"path must be plain words, such as tickets/143/anything, not {shown(path)}")

@@ -43,9 +43,9 @@ class RateLimit:
 
     ``window`` is the way in which the service counts calls. "any" is safe for every service, even for an API gateway
     that only estimates the number of calls in a window from two counters. With "any", the calls after a burst are
-    spread over a window. "sliding" is for a service that counts the exact number of calls in a window; the command
-    `doctor --burst` tests whether a service does this. With "sliding", a second burst can follow ``per`` seconds after
-    the first, so 50 calls at 25 calls in 5 seconds take 5 seconds instead of 10.
+    spread over the next window. "sliding" is for a service that counts the exact number of calls in a window; the
+    command `doctor --burst` tests whether a service does this. With "sliding", a second burst can follow ``per``
+    seconds after the first, so with a limit of 25 calls in 5 seconds, 50 calls take 5 seconds instead of 10.
     """
 
     calls: int = 25
@@ -111,24 +111,23 @@ class Config(metaclass=validators.HidesKeys):
     """The settings of a client. A wrong setting raises ConfigurationError, which never shows a key.
 
     ``access_key`` and ``secret_key`` are the API keys of a user; every call acts as that user. ``org_id`` is the
-    account number, such as "22824". ``base_url`` is the origin of the service; the client appends
-    ``/api/tenants/{org_id}``. ``rate_limit`` is the limit of your plan, and ``retry`` is the policy for failed
-    attempts.
+    account number, such as "22824". ``base_url`` is the service's origin; the client appends ``/api/tenants/{org_id}``.
+    ``rate_limit`` is the limit of your plan, and ``retry`` is the policy for failed attempts.
 
     ``timeout`` is the maximum number of seconds for each of these steps: connecting, each read of an attachment, each
     write to the network, and the time from the last byte of the request to the last byte of the response. ``deadline``
     is the maximum number of seconds for a whole call, from its preparation to the end of its last attempt; None means
-    no limit. ``allow_http`` permits http:// origins on machines other than this one. ``max_file_bytes`` limits each
-    attachment, and ``max_upload_bytes`` limits the sum of all attachments of a call; the service documents no limit.
-    With ``attachment_digests=False``, ``Attempt.digests`` is empty. The client then computes no SHA-256 of attachments,
-    which saves half a second of CPU time per GiB.
+    no limit. ``allow_http`` permits http:// origins on machines other than this one. ``max_file_bytes`` limits the size
+    of each attachment, and ``max_upload_bytes`` the total size of the attachments of a call; the service documents no
+    limit. With ``attachment_digests=False``, ``Attempt.digests`` is empty. The client then computes no SHA-256 of
+    attachments, which saves half a second of CPU time per GiB.
 
     ``metadata_url`` is the origin of the field metadata; the metadata is cached for ``metadata_ttl`` seconds.
-    ``leads_url`` is the origin of the marketing API. Its host is api, api-us11, api-in21, api-in22, api-ir31 or
-    api-ca12, followed by .leadsquared.com, depending on the region of the account. ``leads_rate_limit`` is the separate
-    limit of the marketing API. ``time_zone`` (a tzinfo or a name such as "Asia/Kolkata") is the time zone of the dates
-    in records. ``marker_field`` is the schema name of a custom field, such as "CustomData.ClientRef". Every create
-    sends its reference in this field, so that a look-up recognizes the ticket.
+    ``leads_url`` is the origin of the marketing API. The host depends on the region of the account: api, api-us11,
+    api-in21, api-in22, api-ir31 or api-ca12, followed by .leadsquared.com. ``leads_rate_limit`` is the separate limit
+    of the marketing API. ``time_zone`` (a tzinfo or a name such as "Asia/Kolkata") is the time zone of the dates in
+    records. ``marker_field`` is the schema name of a custom field, such as "CustomData.ClientRef". Every create sends
+    its reference in this field, so that a look-up recognizes the ticket.
     """
 
     access_key: Secret = attrs.field(converter=validators.to_secret, validator=validators.is_key)
@@ -165,12 +164,11 @@ class Config(metaclass=validators.HidesKeys):
 
         LSQ_ACCESS_KEY, LSQ_SECRET_KEY and LSQ_ORG_ID are required; LSQ_BASE_URL, LSQ_METADATA_URL, LSQ_LEADS_URL,
         LSQ_RATE_LIMIT (such as "25/5" or "25/5 sliding") and LSQ_TIME_ZONE are optional. ``overrides`` are arguments of
-        this class, such as ``timeout=10.0``; they take precedence over variables. If required variables are missing,
-        the ConfigurationError names all of them. With LSQ_LOG=info or LSQ_LOG=debug, the log of this package is also
-        printed on stderr.
+        this class, such as ``timeout=10.0``; they take precedence over variables. A ConfigurationError names all
+        missing variables. With LSQ_LOG=info or LSQ_LOG=debug, the log of this package is also printed on stderr.
         """
-        # Crash reporters send local variables. Therefore, no line may raise before the keys are wrapped and ``environ``
-        # and ``source`` are deleted.
+        # Crash reporters send local variables. No line may raise before the keys are wrapped and ``environ`` is
+        # deleted.
         is_mapping = isinstance(environ, Mapping | None)
         source = os.environ if environ is None else environ if is_mapping else {}
         variables = [(name, f"LSQ_{name.upper()}") for name in _IN_ENVIRONMENT if name not in overrides]

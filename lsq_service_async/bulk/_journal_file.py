@@ -3,8 +3,8 @@
 The file contains the account and, for each row, an `Entry`. It contains no ticket content and no secret.
 
 SQLite keeps the file consistent as long as its ``-journal`` file stays next to it. The file also stores a checksum of
-all rows, the ``sum``. If the sum is wrong, the file is damaged, or it is a copy without the ``-journal`` file that was
-made during a commit. Opening such a file raises ConfigurationError, so that no row is sent twice.
+all rows, the ``sum``. If the sum is wrong, the file is damaged, or it was copied during a commit and without the
+``-journal`` file. Opening such a file raises ConfigurationError, so that no row is sent twice.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _NAMES_1 = {("table", "rows"), ("table", "journal"), ("index", "states")}
 # Every commit is synced to the disk. On macOS, a plain fsync leaves data in the cache of the disk.
 _DURABLE = "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON"
 _ROW = "SELECT * FROM rows WHERE key = ?"
-_SET_SUM = "UPDATE journal SET sum = ?"  # a signed 64-bit integer, because SQLite has no larger type
+_SET_SUM = "UPDATE journal SET sum = ?"  # the sum is a signed 64-bit integer, because SQLite has no larger type
 # A random number that identifies the journal. It changes if SQLite applies the -journal file of another journal.
 _SET_IDENTITY = "PRAGMA user_version = {}"
 # Queries that return the tables of version 1 with the columns of version 2.
@@ -83,8 +83,8 @@ class Entry:
     """A row as the journal stores it. The fields are the columns of the table.
 
     ``previous_digest`` is the first digest of a row that was edited. ``error`` is the class name of the last error. For
-    a failed row, it is the result of `journal.summary_of` instead. ``possible_duplicate`` is True if two attempts of
-    the row may have been applied.
+    a failed row, it is the result of `journal.summary_of` instead. ``possible_duplicate`` is True if two attempts may
+    have been applied.
 
     ``reference`` is the reference of the last send, and ``marker`` is the field in which the reference was sent.
     ``sent_at`` and ``ended_at`` are the times when the last send began and ended, in seconds since 1970. ``ended_at``
@@ -190,8 +190,8 @@ class JournalFile:
         """Insert or replace entries in one transaction.
 
         When this returns, all entries are durable. If this raises, no entry is stored. An error is also raised if
-        another process has written to the file. Another process can do this only if the lock file was removed, or if
-        the file has a hard link.
+        another process has written to the file. That process can do this only if the lock file was removed, or if the
+        file has a hard link.
         """
         with self._use() as database:
             total = self._sum
@@ -201,8 +201,7 @@ class JournalFile:
                     database.execute(
                         "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", entry.as_row()
                     )
-                    # The row is hashed as SQLite has stored it, because SQLite converts some values, such as a key of a
-                    # subclass of str.
+                    # The stored row is hashed, because SQLite converts some values, such as a key of a subclass of str.
                     new = database.execute(_ROW, (entry.key,)).fetchone()
                     total += _hash(new) - (_hash(old) if old else 0)
                 if _value(database, "SELECT sum FROM journal") != c_int64(self._sum).value:
@@ -280,8 +279,7 @@ class JournalFile:
         if operation not in (None, found := _value(database, "SELECT operation FROM journal")):
             text = f"The journal {self.path!r} belongs to a run in which tickets were {found}. Use another file."
             raise ConfigurationError(text)
-        # With the mode DELETE, SQLite would not sync the end of a transaction. The pragma returns the mode that is in
-        # effect.
+        # With the mode DELETE, the end of a transaction would not be synced. The pragma returns the mode in effect.
         if _value(database, "PRAGMA journal_mode = TRUNCATE") != "truncate":
             raise _unusable(self.path, "SQLite does not support a rollback journal here")
 
@@ -374,8 +372,7 @@ def _connect(path: str, *, mode: str = "rw", timeout: float = 5.0) -> sqlite3.Co
 def open_for_reading(path: str) -> sqlite3.Connection:
     """Open a journal that a run may be writing.
 
-    If the journal does not exist, the result is an empty journal. The rows of a journal of version 1 have the columns
-    of version 2.
+    If the journal does not exist, the result is an empty journal. Journals of version 1 are read as version 2.
     """
     if not os.path.exists(path):
         database = sqlite3.connect(":memory:")

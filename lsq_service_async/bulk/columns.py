@@ -54,11 +54,11 @@ _TEXTS = {KEY, TARGET, *field_names(NewTicket)} - {_DUE_DATE}
 
 
 def fields_of(names: Iterable[Any], ticket_type: TicketType, *, in_file: bool = False) -> tuple[str, ...]:
-    """Return, for each column, an attribute of the ticket, a reserved column, or a schema name.
+    """Return one name for each column: an attribute of the ticket, a reserved column, or a schema name.
 
     "Lead Email", "lead-email" and "LEAD_EMAIL" mean lead_email. Every other name must have the form of a schema name,
-    such as CustomData.SRC_CS_2. This does not check whether the account has such a field. Reserved columns are accepted
-    only with ``in_file``. Raises ColumnError for a name of any other form, and for two names of the same field.
+    such as CustomData.SRC_CS_2. The function does not check whether the account has such a field. Reserved columns are
+    accepted only with ``in_file``. Raises ColumnError for a name of any other form, and for two names of one field.
     """
     known = _known(ticket_type is TicketUpdate, in_file)
     found: dict[str, str] = {}
@@ -168,8 +168,8 @@ def _in_zone(name: str, moment: datetime, zone: tzinfo | None) -> datetime:
 def attachments_of(record: Mapping[str, Any], attach: Attach) -> tuple[Attachable, ...]:
     """Return the attachments of a record. *attach* makes an attachment from a path that is text.
 
-    The column has a list, or a text with paths that are separated by ``;``. In the text, a path that contains ``;`` is
-    enclosed in double quotes. A `Path` or an `Attachment` in a list is returned unchanged.
+    The column ``attachments`` has a list, or a text with paths that are separated by ``;``. In the text, a path that
+    contains ``;`` is enclosed in double quotes. A `Path` or an `Attachment` in a list is returned unchanged.
     """
     given = () if record.get(FILES) is None else record[FILES]
     try:
@@ -333,7 +333,7 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def time_zone_of(given: str | tzinfo | None) -> tzinfo | None:
-    """Return the time zone with a name, or a tzinfo unchanged. Raises InvalidRequestError for an unknown name."""
+    """Return the time zone with this name, or a tzinfo unchanged. Raises InvalidRequestError for an unknown name."""
     zone = None if given is None else to_time_zone(given)
     if not isinstance(zone, tzinfo | None):
         raise InvalidRequestError(f"time_zone must be a tzinfo or a name such as 'Asia/Kolkata', not {shown(given)}")

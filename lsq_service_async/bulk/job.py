@@ -31,7 +31,7 @@ Operation = Callable[[BulkRow, Callable[[str, bool], Awaitable[None]], str | Non
 
 The second argument is an async function, which the operation calls before each attempt. This function takes the
 reference of the call, and a bool: whether an earlier attempt of the call may have been applied. The third argument is
-the reference of the call. If it is None, the call gets a new reference.
+the reference of the call, or None for a new reference.
 """
 _MOST_WORKERS = 100  # each worker has a row in memory and a request in flight; more workers would not be faster
 
@@ -41,8 +41,8 @@ class Setup:
     """The parts of a client that a job uses.
 
     ``marker`` is the field in which creates send their reference, or None. ``now`` returns the seconds since 1970. Its
-    time does not jump if the system clock is set during a run. When the client is closed, it first awaits the functions
-    in ``before_closing``.
+    time does not jump if the system clock is set during a run. The functions in ``before_closing`` are awaited before
+    the client closes.
     """
 
     verb: Verb
@@ -66,8 +66,8 @@ class BulkJob:
     are stored. The next run with the same journal continues with the other rows.
 
     After a ``break`` or an exception, Python closes the iterator a little later. Until then, the journal stays locked.
-    To start the next run at once, iterate in ``async with contextlib.aclosing(aiter(job)) as outcomes``. The journal is
-    unlocked at the end of this block.
+    To start the next run at once, iterate over ``outcomes`` in ``async with contextlib.aclosing(aiter(job)) as
+    outcomes``. The journal is unlocked at the end of this block.
     """
 
     def __init__(
@@ -112,8 +112,8 @@ class BulkJob:
     def plan(self) -> Plan:
         """Return the plan of a run that begins now. The plan includes the reads of look-ups.
 
-        This method blocks while it reads the journal. Raises ConfigurationError if the journal cannot be read or
-        belongs to another account.
+        Blocks while it reads the journal. Raises ConfigurationError if the journal cannot be read or belongs to another
+        account.
         """
         path = self._journal.path
         check_account(path, account_in(path), self._setup.account)
@@ -203,8 +203,7 @@ class BulkJob:
     async def _process(self, item: Row | UnknownRow) -> RowOutcome | None:
         """Return the outcome of a row.
 
-        Return None if the row now waits for a look-up. Also return None if the run only looks up rows, and this row
-        needs no look-up.
+        Return None if the row now waits for a look-up, or if a run that only looks up rows does not look up this row.
         """
         try:
             if isinstance(item, UnknownRow):
@@ -236,8 +235,7 @@ class BulkJob:
         return await self._send(row, entry)
 
     def _leave(self, row: Row, entry: Entry, error: LSQServiceError, *, is_earlier: bool = False) -> RowOutcome | None:
-        """Return the outcome of a row that may have been applied, or None if the row is now in the queue for a
-        look-up."""
+        """Return the outcome of a row that may have been applied, or None if the row now waits for a look-up."""
         if self._queue is not None:
             self._queue.add(row, entry, error, is_earlier=is_earlier)
             return None
@@ -359,13 +357,13 @@ class Bulk:
         - "resend" sends the row once more.
         - With a `Lookup`, the run looks the row up, and sends the row if it was certainly not applied.
         - With an ``async`` function, your code looks the row up. The function takes the row and its `NumberRange`, and
-          returns `Found`, `Absent` or `Unclear`. Instead, it may take only the row, and return a receipt, or None if
-          the row was not applied.
+          returns `Found`, `Absent` or `Unclear`. A function that takes only the row can also return a receipt, or None
+          if the row was not applied.
 
         If a look-up fails, the row stays unknown.
 
         A row that the service refused is reported as failed. With ``retry_failed=True``, a row that failed in an
-        earlier run is sent again. If the row has a key, its content may have changed.
+        earlier run is sent again. A row with a key is sent again even if its content has changed.
 
         If a row was applied and now has other content under the same key, the row is not sent. It is reported as
         failed, with the receipt of its ticket. If a row may have been applied and now has other content, the row is not
@@ -388,8 +386,8 @@ class Bulk:
         """Return a job that looks up the rows that a run of `create` may have applied. The job sends no rows.
 
         Each of these rows gets an outcome: created, unknown, or failed with NotSentError. The next run of `create`
-        sends the rows that failed with NotSentError. A row whose content has changed is not looked up, and its outcome
-        is unknown or failed.
+        sends the rows that failed with NotSentError. Rows with changed content are not looked up; their outcome is
+        unknown or failed.
         """
         if not is_look_up(lookup):
             raise InvalidRequestError(f"lookup must be a Lookup or a function, not {shown(lookup)}.")

@@ -110,7 +110,7 @@ class Journal:
     ) -> Entry:
         """Store the state of a row. When this returns, the state is durable.
 
-        ``ticket`` is used only to find the field that the error names. ``is_answer`` is False while the row is in
+        ``ticket`` is used only to find the field that the error mentions. ``is_answer`` is False while the row is in
         flight. It is also False after a look-up, because the ticket number from a look-up may be wrong.
         """
         changes: dict[str, Any] = {"state": state, "error": None, "ended_at": self._now() if is_answer else None}
@@ -226,7 +226,7 @@ class RowMatcher:
         return key
 
     def _with_lost_key(self, database: sqlite3.Connection, digest: str) -> Entry | None:
-        """Return an entry with this content, and with a key that the row may have lost, or None.
+        """Return an entry that has this content under a key that the row may have lost, or None.
 
         The key was not in the input so far. Each entry is returned at most once.
         """
@@ -341,12 +341,12 @@ def resolve(
 
     ``applied`` contains the rows that were applied: the key of each row, with its ticket number, or None if the number
     is not known. These rows become done, and later runs skip them. They no longer count as possible duplicates.
-    ``applied`` may also contain a row that is done and a possible duplicate, if you give the ticket number.
+    ``applied`` may also contain a possible duplicate that is done, if you give the ticket number of the row.
 
     ``not_applied`` contains the keys of rows that were not applied. The next run sends these rows.
 
-    Raises InvalidRequestError for any other row or key, and for a ticket number that is not only digits. Raises
-    ConfigurationError while a run uses the journal.
+    Raises InvalidRequestError for any other row or key, and for a ticket number with characters other than digits.
+    Raises ConfigurationError while a run uses the journal.
     """
     if not isinstance(applied, Mapping | None):
         text = f"applied must map keys to ticket numbers, not {shown(applied)}. Nothing was changed."

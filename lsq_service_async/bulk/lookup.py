@@ -18,8 +18,8 @@ from .rows import BulkRow, Row
 
 Reconcile = Callable[[BulkRow], Awaitable[TicketReceipt | None]] | Callable[[BulkRow, NumberRange], Awaitable[Verdict]]
 """A function of the caller that looks up a row."""
-# Rows that are held back as fences. The ticket of a fence ends the number range of an unknown create. If it gets no
-# answer, another row is the fence.
+# Rows that are held back as fences: the ticket of a fence ends the number range of an unknown create. If the create of
+# a fence gets no answer, another row is the fence.
 _HELD = 4
 _SAMPLES = 4  # answered creates that show which fields the account changes in new tickets
 _FIRST = 5  # until a ticket number is known, the first five rows are sent one by one
@@ -235,7 +235,7 @@ class RowQueue:
 
 
 def _checked(receipt: TicketReceipt) -> TicketReceipt:
-    """Check a receipt that the function of the caller returned, and return it with its number as text."""
+    """Check a receipt that the function of the caller returned, and return the receipt with its number as text."""
     if isinstance(receipt, TicketReceipt):
         number: Any = receipt.number
         number = str(number) if type(number) is int else number

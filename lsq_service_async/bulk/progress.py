@@ -79,7 +79,7 @@ class Summary:
 
 
 def previous_error(entry: Entry) -> LSQServiceError:
-    """Return the error of a row that this run does not send, because it failed or became unknown in an earlier run."""
+    """Return the error of a row that this run does not send: the row failed or became unknown in an earlier run."""
     what = "failed" if entry.state is State.FAILED else "may have been applied"
     reason = f" ({entry.error})" if entry.error else ""
     text, is_safe = f"Row {entry.key!r} {what} in an earlier run{reason}.", entry.state is State.FAILED

@@ -89,12 +89,11 @@ def is_key(key: object) -> bool:
 
 
 def digest_of(ticket: NewTicket | TicketUpdate, target: TicketRef | None = None, files: Iterable[Any] = ()) -> str:
-    """Return 128 bits of the SHA-256 of a row's content.
+    """Return the first 128 bits of the SHA-256 of a row's content.
 
     For each file, the digest covers the name and, if it is known, the length, but not the bytes.
     """
-    # Fields with the default value are left out. Otherwise, every digest would change if a later version of this
-    # package adds a field.
+    # Defaults are left out. Otherwise, a new field in a later version of this package would change every digest.
     given = []
     for field in attrs.fields(type(ticket)):
         if (value := getattr(ticket, field.name)) is not field.default:
@@ -102,15 +101,14 @@ def digest_of(ticket: NewTicket | TicketUpdate, target: TicketRef | None = None,
     number = None if target is None else number_of(str(getattr(target, "number", target)))
     parts = [type(ticket).__name__, repr(sorted(given, key=itemgetter(0))), repr(number)]
     for file in files:
-        # If a source can be read only once, its length is left out, because the length is unknown until the source has
-        # been read.
+        # The length of a source that can be read only once is left out, because no length is known before the read.
         length = None if isinstance(getattr(file, "source", None), SpooledSource) else getattr(file, "length", None)
         parts.append(repr((str(getattr(file, "name", file)), length)))
     return hashlib.sha256("\x00".join(parts).encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 def _plain(value: Any) -> Any:
-    """Normalize a value: enums and UUIDs become text, and dates become UTC.
+    """Normalize a value: an enum becomes its value, a UUID becomes text, and a date becomes UTC.
 
     Values that are sent as the same text then have the same digest.
     """
