@@ -425,8 +425,7 @@ class Limiter(ABC):
     def _has_room(self) -> bool:
         """Whether the bucket allows one more call.
 
-        If a granted call was not sent, the bucket is checked until it has room for all ``calls``. Otherwise this is
-        True.
+        If a granted call was not sent, the bucket is checked until it has room for all ``calls``. Otherwise, True.
         """
         if self._has_unsent and self._bucket.has_capacity(self._rate.calls):
             self._has_unsent = False

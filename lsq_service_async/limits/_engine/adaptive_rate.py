@@ -16,7 +16,7 @@ import attrs
 from ...config import RateLimit
 
 LEAST = 5  # the plan is at least 1/5 of the configured rate, and halving never lowers the rate below 1/5 of the plan
-FIRST_HOLD = 600.0  # s; how long a limit named by a refusal holds. This time doubles if the limit is named again
+FIRST_HOLD = 600.0  # s; how long a limit named by a refusal holds. The time doubles if the limit is named again
 LONGEST_HOLD = 86_400.0  # s
 _TRIAL_GROWS = 4  # factor by which ``trial`` grows if the full rate is refused again within about ten minutes
 

@@ -82,7 +82,7 @@ class LimitState:
 
     @property
     def is_paced(self) -> bool:
-        """Whether interactive calls are evenly spaced like bulk calls: after a refusal, and during a standstill."""
+        """True after a refusal and during a standstill. Interactive calls are then evenly spaced, like bulk calls."""
         return self.adaptive.is_paced or self.stands_still
 
     @property
