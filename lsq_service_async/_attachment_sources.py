@@ -140,8 +140,7 @@ class FolderSource(Source):
             raise ValueError("it is not below this folder; move it there, or use another folder")
         if os.open not in os.supports_dir_fd:  # on Windows
             return _open_regular(path, follow=False)
-        # Open the folders of the path one by one, without following links: a folder may be replaced by a link after the
-        # check.
+        # Open the folders of the path one by one, without following links: a link may have replaced a folder just now.
         *folders, name = Path(path).relative_to(folder).parts or (".",)
         flags = os.O_DIRECTORY | getattr(os, "O_PATH", os.O_RDONLY)
         directory = os.open(folder, flags)

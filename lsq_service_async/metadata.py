@@ -127,8 +127,7 @@ class Metadata:
     async def validate_many(
         self, tickets: Iterable[NewTicket | TicketUpdate] | AsyncIterable[NewTicket | TicketUpdate]
     ) -> list[list[Problem]]:
-        """Return a list of problems for each ticket, in the order of the tickets. The metadata is read once for all
-        tickets."""
+        """Return a list of problems for each ticket, in the same order. The metadata is read once for all tickets."""
         if not isinstance(tickets, Iterable | AsyncIterable):
             raise InvalidRequestError(f"validate_many takes a list of tickets, not {type(tickets).__name__}")
         if isinstance(tickets, Collection):  # check before the first call, unless the tickets can be read only once

@@ -289,8 +289,7 @@ class Pipeline:
         if self._flights:
             logger.info("Closing: waiting up to %g s for %d requests in flight.", timeout, len(self._flights))
             await asyncio.wait(set(self._flights), timeout=timeout)
-        # Requests that are still connecting are cancelled 1 s after the others: httpx can leak an unfinished
-        # connection.
+        # Requests that still connect are cancelled 1 s after the others: httpx can leak an unfinished connection.
         for is_last, grace in ((False, 1.0), (True, None)):
             for flight in self._sender.interruptible & self._flights.keys():
                 if is_last or self._flights[flight].is_started:
