@@ -77,8 +77,7 @@ class RateLimited(Fault):
 class DropConnection(Fault):
     """Close the connection before or after reading the body, without applying or answering the call.
 
-    With ``reset=False``, the connection is closed gracefully. Even then, the operating system resets a connection that
-    has unread bytes.
+    With ``reset=False``, the connection is closed gracefully. The operating system still resets it if bytes are unread.
     """
 
     when: Literal["before_body", "after_body"] = "before_body"

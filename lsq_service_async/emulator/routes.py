@@ -60,8 +60,7 @@ _FIELDS = load_data("fields")
 def _account_fields(facts: Facts) -> list[dict[str, Any]]:
     """Return the field metadata of an account.
 
-    These are the fields of ``facts``, or the invented fields if ``facts`` has no fields. A missing marker field is
-    added.
+    These are the fields of ``facts``, or invented fields if ``facts`` has none. A missing marker field is added.
     """
     template, marker = _FIELDS["template"], facts.marker_field
     fields = [*(facts.fields or _FIELDS["fields"])]
@@ -155,15 +154,13 @@ class Operations:
         return _receipt(ticket, Message="Ticket properties have been updated successfully")
 
     async def get_ticket(self, request: Request) -> Response:
-        """https://apidocs.leadsquared.com/get-a-tickets-details-by-id/: the id is a number, or a GUID (an
-        inference)."""
+        """https://apidocs.leadsquared.com/get-a-tickets-details-by-id/: by number, or by GUID (an inference)."""
         return _json(_ticket_json(self._ticket_of(request)))
 
     async def trash_tickets(self, request: Request) -> Response:
         """https://apidocs.leadsquared.com/delete-tickets/: ids are strings in the request, and numbers in the response.
 
-        In a 200, FailedIds has the tickets that do not exist. This is an inference, because the vendor's sample has an
-        empty list.
+        In a 200, FailedIds has the tickets that do not exist. This is an inference: the vendor's sample is empty.
         """
         self._require_admin()
         # No ticket number has more than 18 digits, and Python refuses to convert very long strings to numbers.

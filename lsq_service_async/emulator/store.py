@@ -274,8 +274,7 @@ class LeadStore:
     def by_phone(self, phone: str) -> Lead | None:
         """Find a lead by its Phone or Mobile, written as it is stored or as digits only.
 
-        If the stored number has a hyphen after the country code, as "+91-5550100001" has, the country code can be left
-        out.
+        If a hyphen follows the stored country code, as in "+91-5550100001", the country code can be left out.
         """
         return self._by_phone.get(phone)
 

@@ -124,7 +124,7 @@ class TwoBucketEstimate(_Limit):
     With ``phase=None``, the first bucket begins with the first call, as in HAProxy. After a bucket without a call, the
     next call begins a new bucket. If ``phase`` is a number, buckets begin at ``phase``, ``phase + per`` and so on, as
     in other sliding-window counters. Refused calls count, as in HAProxy. With ``refused_count=False``, they do not
-    count, and fewer calls are refused.
+    count.
     """
 
     def __init__(self, calls: int, per: float, *, phase: float | None = None, refused_count: bool = True) -> None:

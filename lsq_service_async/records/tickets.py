@@ -106,8 +106,7 @@ class TicketUpdate(Record):
 
 @attrs.frozen(kw_only=True)
 class Permission(Record):
-    """A permission that the user of the API keys may have for a ticket. ``scope_filters`` has the scopes that limit
-    it."""
+    """A permission that the user of the API keys may have for a ticket, and the scopes that limit the permission."""
 
     allowed: bool | None = None
     scope_filters: Sequence[str] | None = None
