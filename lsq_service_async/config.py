@@ -87,8 +87,8 @@ class RetryPolicy:
 
     The wait before the n-th retry is a random number of seconds from 0 to the smaller of ``backoff * 2**(n-1)`` and
     ``backoff_cap`` (full jitter). If the response has a Retry-After, the wait is at least that long. A Retry-After of
-    more than 60 seconds counts as 60 seconds, and one of more than an hour is ignored. After a 429, or a 503 with a
-    Retry-After, the rate limiter pauses all calls instead.
+    more than 60 seconds counts as 60 seconds, and a Retry-After of more than an hour is ignored. After a 429, or a 503
+    with a Retry-After, the rate limiter pauses all calls instead.
     """
 
     attempts: int = 5

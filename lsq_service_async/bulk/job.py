@@ -242,7 +242,7 @@ class BulkJob:
         if self._on_unknown == "stop":
             if is_earlier:
                 text = f"Row {entry.key!r} may have been applied by an earlier run."
-                text += " Use resolve() or `bulk unknown` to decide whether it was."
+                text += " Use resolve() or `bulk unknown` to decide whether it was applied."
                 raise LSQServiceError(text, reference=entry.reference, safe_to_repeat=False)
             logger.warning("The run stops, because row %r may have been applied (on_unknown is stop).", entry.key)
             self.stop()
