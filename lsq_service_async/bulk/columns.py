@@ -41,8 +41,13 @@ class ColumnError(ValueError):
     """A column has a name or a value that cannot be used. The message advises how to correct it."""
 
     def __init__(self, column: object, message: str) -> None:
+        self._column, self._message = column, message
         name = column if isinstance(column, str) and column.isprintable() else shown(column)
         super().__init__(f"column {name}: {message}")
+
+    def renamed(self, names: Mapping[Any, Any]) -> ColumnError:
+        """Return the error with the name that the input has for the column, if *names* has one."""
+        return ColumnError(names.get(self._column, self._column), self._message)
 
 
 def field_names(ticket_type: TicketType) -> tuple[str, ...]:
@@ -279,16 +284,19 @@ def _rows(
     for number, record in enumerate(records, 1):
         if not hasattr(record, "keys"):
             raise InvalidRequestError(f"record {number} is not a mapping of names to values, but {shown(record)}")
+        given_names: dict[Any, Any] = {}
         try:
             given = [name for name in record.keys() if renamed.get(_unmarked(name), "") is not None]  # noqa: SIM118 -- sqlite3.Row
             names = [_unmarked(name) for name in given]
             if key is not None and key not in names:
                 raise ColumnError(key, "the record does not have this column, which identifies the row")
+            given_names = {renamed.get(name, name): name for name in names}
             fields = fields_of([renamed.get(name, name) for name in names], ticket_type, in_file=True)
+            given_names |= dict(zip(fields, names, strict=True))
             cells = cells_of(fields, [record[name] for name in given])
             row = BulkRow(**row_arguments(cells, ticket_type, attach, zone))
         except ColumnError as error:
-            raise InvalidRequestError(f"record {number}, {error}") from None
+            raise InvalidRequestError(f"record {number}, {error.renamed(given_names)}") from None
         yield row
 
 

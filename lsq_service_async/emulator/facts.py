@@ -153,7 +153,7 @@ _RULES: dict[str, tuple[str, Callable[[Any], object]]] = {
     "numbers_ascend": _FLAG,
     "others": _SHARE,
     "neighbours_readable": _FLAG,
-    "unreadable": ("a number from 0 to 1", lambda value: value == 1 or _is_share(value)),
+    "unreadable": ("a number from 0 to 1", lambda value: _is_share(value) or (value == 1 and value is not True)),
     "unreadable_status": ("a status from 200 to 599", _is_status),
     "rewrites": ("an object", lambda value: isinstance(value, Mapping)),
     "fields": (

@@ -135,7 +135,11 @@ def seed(store: TicketStore, path: str | os.PathLike[str]) -> int:
     """
     entries: list[dict[str, Any]] = []
     used: set[str] = set()
-    for place, line in enumerate(Path(path).read_text(encoding="utf-8-sig").split("\n"), 1):
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{os.fspath(path)} is not UTF-8: {error}") from error
+    for place, line in enumerate(lines, 1):
         if line.strip():
             try:
                 entry = _seed_entry(parse_json(line))

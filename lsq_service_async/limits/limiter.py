@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import math
 import random
+import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -215,7 +216,7 @@ class Limiter(ABC):
 
         The pause applies to all processes that share the limit.
         """
-        _check_seconds(seconds, "seconds")
+        _check_seconds(seconds, "seconds", most=sys.float_info.max)
         self._check_loop()
         self._state.pause(self._now() + seconds)
         self._publish(pause=seconds)
@@ -519,8 +520,8 @@ def check_name(name: object) -> None:
         raise ConfigurationError(f"The name of a limit must be printable text, not {shown(name)}")
 
 
-def _check_seconds(value: object, name: str) -> None:
-    if not isinstance(value, float | int) or not value <= math.inf:  # also rejects NaN
+def _check_seconds(value: object, name: str, most: float = math.inf) -> None:
+    if not isinstance(value, float | int) or not value <= most:  # also rejects NaN
         raise InvalidRequestError(f"{name} must be a number of seconds, not {shown(value)}")
 
 

@@ -165,6 +165,7 @@ def test_facts_are_read_from_a_file(tmp_path):
         ({"others": -0.1}, "others must be at least 0"),
         ({"others": True}, "others must be at least 0"),
         ({"unreadable": "0.5"}, "unreadable must be a number from 0 to 1, not '0.5'"),
+        ({"unreadable": True}, "unreadable must be a number from 0 to 1, not True"),
         ({"numbers_ascend": 1}, "numbers_ascend must be true or false"),
         ({"ids_in_urls": []}, "ids_in_urls must be"),
         ({"ids_in_urls": ["key"]}, "ids_in_urls must be"),

@@ -228,6 +228,14 @@ def test_a_line_that_cannot_be_used_is_named(tmp_path, line, message):
     assert store.tickets == {}
 
 
+def test_a_seed_in_another_encoding_is_an_error(tmp_path):
+    """The error names the file."""
+    path = tmp_path / "seed.jsonl"
+    path.write_bytes(b'{"title": "caf\xe9"}')
+    with pytest.raises(ValueError, match=r"seed\.jsonl is not UTF-8: .*byte 0xe9"):
+        seed(TicketStore(), path)
+
+
 def test_a_seed_that_is_larger_than_the_store_is_an_error(tmp_path):
     """The error names the file. The tickets before it are kept."""
     path, store = tmp_path / "seed.jsonl", TicketStore(limit=1000)

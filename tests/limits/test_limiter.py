@@ -215,6 +215,16 @@ async def test_a_deadline_or_a_pause_that_is_not_a_number_is_an_invalid_request(
             limiter.pause(seconds)
 
 
+@pytest.mark.parametrize("seconds", [float("inf"), 10**400])
+@virtual
+async def test_a_pause_ends(seconds):
+    """Calls would otherwise wait forever, even after the limiter was opened again."""
+    async with opened() as limiter:
+        with pytest.raises(InvalidRequestError, match="seconds must be a number of seconds, not"):
+            limiter.pause(seconds)
+        await limiter.acquire(Lane.INTERACTIVE)
+
+
 @both_kinds
 @virtual
 async def test_flags_of_a_call_may_be_any_value(pair):

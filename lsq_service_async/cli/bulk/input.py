@@ -98,7 +98,7 @@ class Rows:
         try:
             return FileRow(**row_arguments(line.cells, self._ticket_type, self._attach, self._zone), line=line)
         except ColumnError as error:
-            return InputLine(line.number, line.cells, f"line {line.number}, {error}")
+            return InputLine(line.number, line.cells, f"line {line.number}, {error.renamed(self.format.columns)}")
 
 
 def _key_digest(line: InputLine) -> bytes | None:

@@ -20,16 +20,16 @@ from .conftest import states
 
 def test_a_corrected_report_is_a_valid_input(served: Emulator, bulk: Any, file: Path) -> None:
     """The report has the columns of the input, no cell that a spreadsheet would evaluate, and mode 0600."""
-    file.write_text("key;title;lead_phone;due_date\na;=1+1;+91 1;soon\nb;fine;+91 2;\nc;;;\nd;'=x;+91 4;soon\ne;x\n")
+    file.write_text("key;title;lead_phone;Due Date\na;=1+1;+91 1;soon\nb;fine;+91 2;\nc;;;\nd;'=x;+91 4;soon\ne;x\n")
     code, results, _ = bulk("run", "rows.csv", "--delimiter", ";", "--errors", "bad.csv")
     assert code == 1
     assert states(results) == {"a": "failed", "b": "created", "c": "failed", "d": "failed", "e": "failed"}
     assert stat.S_IMODE(os.stat("bad.csv").st_mode) == 0o600
     text = Path("bad.csv").read_text()
     report = {row["key"]: row for row in csv.DictReader(io.StringIO(text), delimiter=";")}
-    assert list(report["a"]) == ["key", "title", "lead_phone", "due_date", "error"]
+    assert list(report["a"]) == ["key", "title", "lead_phone", "Due Date", "error"]
     assert (report["a"]["title"], report["a"]["lead_phone"], report["d"]["title"]) == ("'\t=1+1", "'\t+91 1", "'=x")
-    assert report["a"]["error"].startswith("line 2, column due_date: 'soon' is not a date")
+    assert report["a"]["error"].startswith("line 2, column Due Date: 'soon' is not a date")
     assert report["e"]["error"].startswith("line 6: 2 cells for 4 columns; cells are missing")
     corrected = text.replace("soon", "").replace("c;;;", "c;now;+91 3;")
     Path("bad.csv").write_text(corrected)
