@@ -7,9 +7,9 @@ Each line is a layer. A module imports only from its own layer and the layers be
     client.py       ServiceClient: creates, opens and closes the parts below       <- start reading here
     bulk/           many calls: runs that can be stopped and continued without sending a row twice
     tickets.py      one method per documented ticket operation
-    metadata.py     field metadata, sub-types, and validation of tickets
+    metadata.py     field metadata, sub-types, validation of tickets
     leads.py        leads of the marketing API
-    _transport/     sends calls: retries, rate limit, attempts, uploads; no other part sends requests to the service
+    _transport/     sends calls: retries, rate limit, attempts, uploads
     _wire/          describes calls, and converts answers to records or errors; no clock, no network
     limits/         the rate limit of one process, of one host, or of many hosts
     config.py       Config, RateLimit, RetryPolicy, Lane: the frozen settings and their defaults
@@ -17,7 +17,7 @@ Each line is a layer. A module imports only from its own layer and the layers be
     records/        tickets and all other records as frozen attrs classes
     events.py       events for hooks
     errors.py       the tree of errors: not sent, not answered, or answered with an error
-    emulator/       a stand-in for the service; it shares no code with the other modules
+    emulator/       a local stand-in for the service; it shares no code with the other modules
 """
 
 from importlib import import_module
@@ -138,8 +138,7 @@ _MODULES = (
 def __getattr__(name: str) -> Any:
     """Import a module of the package when one of its public names is first used.
 
-    pytest imports this package in every test run, because the package has a pytest plugin. With this function,
-    the import is fast: the libraries that the package needs are loaded later.
+    pytest imports this package in every run, because the package has a pytest plugin. So the import must be fast.
     """
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")

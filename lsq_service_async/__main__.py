@@ -1,4 +1,4 @@
-"""Runs the command line: ``python -m lsq_service_async``. If a library is missing, prints how to install it."""
+"""Runs the command line: ``python -m lsq_service_async``."""
 
 from __future__ import annotations
 

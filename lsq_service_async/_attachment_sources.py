@@ -1,7 +1,6 @@
 """The sources of attachments: bytes in memory, a path, an open file, or a stream that is copied to a file.
 
-A source can be opened any number of times, even by several calls at once. Each reader returns all bytes from the
-beginning.
+A source can be opened any number of times, even by several calls at once.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ _THREADS = 32
 
 @cache
 def _threads(process: int) -> ThreadPoolExecutor:
-    """Return the thread pool that reads files. A fork does not copy threads, so each process has its own pool."""
+    """Return the thread pool of a process. A fork does not copy threads, so each process needs its own."""
     return ThreadPoolExecutor(_THREADS, thread_name_prefix="lsq_service_async files")
 
 
 def in_thread(function: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
-    """Run a blocking function in the thread pool of this package. The default executor may be busy with other work."""
+    """Run a blocking function in a thread of this package, because the default executor may be busy."""
     return asyncio.get_running_loop().run_in_executor(_threads(os.getpid()), function, *arguments)
 
 
@@ -55,18 +54,15 @@ class Source(Protocol):
 
     @property
     def length(self) -> int | None:
-        """The number of bytes. For some sources, it is None until `prepare` is done."""
+        """The number of bytes. It may be None until `prepare` is done."""
         ...
 
     async def prepare(self, check: Callable[[int], None]) -> None:
-        """Make the source readable any number of times.
-
-        ``check`` is called with the number of bytes so far, and raises an error if there are too many.
-        """
+        """Make the source readable. ``check`` gets the number of bytes so far, and raises if there are too many."""
         check(self.length or 0)
 
     def open(self) -> Reader:
-        """Open the source and return a reader. Blocks. Raises OSError or ValueError if the source cannot be opened."""
+        """Return a reader. Blocks. Raises OSError or ValueError if the source cannot be opened."""
         ...
 
 
@@ -78,8 +74,6 @@ def check_length(name: str, length: int, max_bytes: int | None) -> None:
 
 @attrs.frozen
 class BytesSource(Source):
-    """Bytes in memory."""
-
     data: bytes = attrs.field(repr=False)
 
     @property
@@ -92,17 +86,17 @@ class BytesSource(Source):
 
 @attrs.frozen
 class PathSource(Source):
-    """A regular file. Each reader opens it again. With ``follow``, the last part of the path may be a symbolic link."""
+    """A regular file. With ``follow``, the last part of the path may be a symbolic link."""
 
     path: Path
     length: int
     follow: bool
     identity: tuple[int, int] | None = attrs.field(default=None, repr=False)
-    """The device and the inode of the file that was checked. A file that has replaced the checked file is not sent."""
+    """The device and the inode of the file that was checked."""
 
     @classmethod
     def of(cls, path: Path, *, follow: bool) -> Self:
-        """Return a source. Raises InvalidRequestError if the path does not lead to a regular file that can be read."""
+        """Check the file and return its source. Raises InvalidRequestError if it is not a readable regular file."""
         found = _stat(cls(path, 0, follow))
         return cls(path, found.st_size, follow, (found.st_dev, found.st_ino))
 
@@ -117,11 +111,7 @@ class PathSource(Source):
 
 @attrs.define(eq=False)
 class FolderSource(Source):
-    """A regular file below a folder. The path is untrusted text, so a path that leads out of the folder is rejected.
-
-    The file is checked in `prepare` and not in the constructor, because a bulk run makes attachments long before it
-    sends them.
-    """
+    """A regular file below a folder. The path is untrusted text: `open` rejects a path that leads out of the folder."""
 
     folder: Path
     path: str
@@ -140,7 +130,7 @@ class FolderSource(Source):
             raise ValueError("it is not below this folder; move it there, or use another folder")
         if os.open not in os.supports_dir_fd:  # on Windows
             return _open_regular(path, follow=False)
-        # Open the folders of the path one by one, without following links: a link may have replaced a folder just now.
+        # A link may have replaced a folder just now, so the folders are opened one by one without following links.
         *folders, name = Path(path).relative_to(folder).parts or (".",)
         flags = os.O_DIRECTORY | getattr(os, "O_PATH", os.O_RDONLY)
         directory = os.open(folder, flags)
@@ -154,7 +144,7 @@ class FolderSource(Source):
 
 
 def _stat(source: PathSource | FolderSource) -> os.stat_result:
-    """Return the status of a file. Raises InvalidRequestError if the file cannot be read or is not a regular file."""
+    """Return the status of a file. Raises InvalidRequestError if it is not a readable regular file."""
     try:
         with source.open() as reader:
             return os.fstat(reader.fileno())
@@ -171,7 +161,7 @@ def _stat(source: PathSource | FolderSource) -> os.stat_result:
 
 
 def _open_regular(path: str | Path, *, follow: bool, directory: int | None = None) -> BinaryIO:
-    if directory is None and not hasattr(os, "O_NOFOLLOW"):  # Windows has no O_NOFOLLOW and cannot open a folder
+    if directory is None and not hasattr(os, "O_NOFOLLOW"):  # on Windows
         if not follow and os.path.islink(path):
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         if os.path.isdir(path):
@@ -187,7 +177,7 @@ def _open_regular(path: str | Path, *, follow: bool, directory: int | None = Non
 
 @attrs.frozen(eq=False)
 class FileSource(Source):
-    """An open, seekable binary file, read from ``start``. The file is not closed here, because the caller owns it."""
+    """A seekable binary file that the caller has opened, from ``start`` to its end."""
 
     file: BinaryIO
     start: int
@@ -196,10 +186,7 @@ class FileSource(Source):
 
     @classmethod
     def of(cls, file: BinaryIO) -> Self:
-        """Return a source that begins at the current position of the file.
-
-        Raises InvalidRequestError if the file cannot be sent, or any error that a method of the file raises.
-        """
+        """Return a source that begins at the current position. Raises any error that a method of the file raises."""
         lock = _lock_of(file)
         with lock:
             start = file.tell()
@@ -223,20 +210,17 @@ _locks_lock = threading.Lock()
 
 
 def _lock_of(file: BinaryIO) -> threading.Lock:
-    """Return the lock that all sources of a file share, because several calls may read the file at the same time."""
+    """Return the lock that all sources of a file share."""
     with _locks_lock:
         try:
             return _locks.setdefault(file, threading.Lock())
-        except TypeError:  # the class of the file does not support hashing or weak references
+        except TypeError:  # no hash or no weak references
             return threading.Lock()
 
 
 @attrs.define(eq=False)
 class _FileReader:
-    """Reads a file. Each reader has its own position, so that several uploads can send the file at the same time.
-
-    After each read, the position of the file is restored, because another call may begin at that position.
-    """
+    """Reads a file that other readers may read at the same time. Each read restores the position of the file."""
 
     source: FileSource
     position: int
@@ -254,15 +238,12 @@ class _FileReader:
         return data
 
     def close(self) -> None:
-        """Leave the file open."""
+        """Leave the caller's file open."""
 
 
 @attrs.define(eq=False)
 class SpooledSource(Source):
-    """A stream that can be read only once. `prepare` copies it to a temporary file.
-
-    The file has mode 0600 and no name, so the system deletes it when the process closes it or ends in any way.
-    """
+    """A stream that can be read only once. `prepare` copies it to a temporary file without a name."""
 
     chunks: AsyncGenerator[bytes, None] | None = attrs.field(repr=False)
     spool: FileSource | None = None
@@ -291,7 +272,7 @@ class SpooledSource(Source):
                     await in_thread(file.write, chunk)
                 await in_thread(file.flush)
         except BaseException:
-            # A thread may still be writing. Closing the file waits for this thread, because a buffered file has a lock.
+            # Closing a buffered file waits for a thread that is still writing to it.
             await asyncio.shield(in_thread(_discard, file))
             raise
         spool = FileSource(file, 0, length)
@@ -319,7 +300,7 @@ async def _temporary_file() -> BinaryIO:
 
 
 def _discard(file: BinaryIO) -> None:
-    with contextlib.suppress(OSError):  # closing writes the rest of the buffer, and the disk may be full
+    with contextlib.suppress(OSError):  # the disk may be full
         file.close()
 
 
@@ -332,7 +313,7 @@ async def chunks_of(file: BinaryIO) -> AsyncGenerator[bytes, None]:
         except ValueError as error:  # the file was closed meanwhile
             raise InvalidRequestError(f"the file cannot be read: {error}") from None
 
-    # A read can block forever, so it runs in its own thread and not in a thread of the shared pool.
+    # A read can block forever, so it must not take a thread of the shared pool.
     thread = ThreadPoolExecutor(1, thread_name_prefix="lsq_service_async pipe")
     try:
         while (chunk := await asyncio.get_running_loop().run_in_executor(thread, read)) != b"":

@@ -84,12 +84,12 @@ _TYPES = {
 
 @cache
 def _by_suffix() -> dict[str, str]:
-    """Return the content type of each suffix. A new MimeTypes object has only Python's types, not the system's."""
+    """Return the content type of each suffix. A new MimeTypes object does not have the system's types."""
     own = {suffix: content_type for suffixes, content_type in _TYPES.items() for suffix in suffixes.split()}
     return MimeTypes().types_map[True] | own
 
 
 def content_type_of(name: str) -> str:
-    """Return the content type of a file name. For an unknown suffix, it is ``application/octet-stream``."""
+    """Return the content type of a file name, by default ``application/octet-stream``."""
     suffix = PurePosixPath(name).suffix.lower()
     return _by_suffix().get(suffix, "application/octet-stream")

@@ -1,4 +1,4 @@
-"""The log of the package. If a program does not configure logging, set LSQ_LOG to print the log on stderr."""
+"""The log of the package. If the environment variable LSQ_LOG is set, the log is printed on stderr."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ LOG_LEVEL = "LSQ_LOG"
 
 
 class _Log(logging.LoggerAdapter[logging.Logger]):
-    """Ignores exceptions of the application's logging handlers and filters, which must not change the result of a
-    call."""
+    """Keeps exceptions of the application's logging handlers from changing the result of a call."""
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
         if self.isEnabledFor(level):
@@ -32,10 +31,7 @@ class _StderrHandler(logging.StreamHandler[Any]):
 
 
 def log_to_stderr(level: str | None) -> None:
-    """Print the log of this package on stderr. ``level`` is the value of LSQ_LOG: "info" or "debug".
-
-    None or an empty text changes nothing. Any other value raises ConfigurationError.
-    """
+    """Print the log on stderr, unless ``level`` is empty. Levels except "info" and "debug" raise ConfigurationError."""
     if not level:
         return
     if str(level).strip().lower() not in ("info", "debug"):

@@ -11,16 +11,12 @@ from functools import partial
 from .errors import ConfigurationError, shown
 
 _FLAGS = ("O_CREAT", "O_NOFOLLOW", "O_NONBLOCK")  # O_NONBLOCK: opening a pipe must not block
-_SIDES = ("-wal", "-shm", "-journal")  # the suffixes of the files that SQLite keeps next to a database
+_SIDES = ("-wal", "-shm", "-journal")  # suffixes of the files that SQLite keeps next to a database
 PathLike = str | os.PathLike[str]
 
 
 def file_name(path: object) -> str:
-    """Return the path of a SQLite file as text.
-
-    Raises ConfigurationError if ``path`` is not a path. It also raises this error for ``:memory:`` and ``file:...``,
-    because SQLite does not treat them as file names.
-    """
+    """Return the path of a SQLite file as text. Raises ConfigurationError for other values, such as ``:memory:``."""
     name = os.fspath(path) if isinstance(path, str | os.PathLike) else path
     if isinstance(name, str) and name not in ("", ":memory:") and not name.startswith("file:"):
         with suppress(UnicodeEncodeError):  # raised for a lone surrogate
@@ -33,8 +29,7 @@ def open_private_file(path: PathLike, flags: int) -> int:
     """Open a file, or create it with mode 0600, and return its descriptor.
 
     Raises ConfigurationError if the path is a symbolic link or not a regular file, or if another user owns the file or
-    can write to it. Raises OSError if the system cannot open the file. The file is checked after it is opened, so
-    ``flags`` must not contain ``O_TRUNC``: truncate the file after this call.
+    can write to it. ``flags`` must not contain ``O_TRUNC``, because the file is checked after it is opened.
     """
     if os.path.islink(path):
         raise ConfigurationError(
@@ -52,10 +47,9 @@ def open_private_file(path: PathLike, flags: int) -> int:
 
 
 def lock_private_file(path: str) -> Callable[[], None] | None:
-    """Create a file and lock it. Return the function that removes and unlocks it.
+    """Create and lock a file. Return the function that removes and unlocks it, or None if it is locked already.
 
-    Returns None if another process, or another journal of this process, has locked the file. The system releases the
-    lock when the process ends, even if it is killed.
+    The system releases the lock when the process ends.
     """
     try:
         import fcntl
@@ -65,7 +59,7 @@ def lock_private_file(path: str) -> Callable[[], None] | None:
         lock, is_locked = open_private_file(path, os.O_RDWR), False
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The process that had the lock may have removed the file after it was opened here.
+            # Another process may have removed the file before it was locked here.
             is_locked = os.path.exists(path) and os.path.samestat(os.stat(path), os.fstat(lock))
         except BlockingIOError:
             return None
@@ -96,10 +90,10 @@ def _lock_on_windows(path: str) -> Callable[[], None] | None:
 
 
 def check_private_database(path: PathLike) -> os.stat_result:
-    """Check an existing SQLite file, and the files that SQLite keeps next to it, without opening them.
+    """Check a SQLite file, and the files that SQLite keeps next to it, without opening them.
 
-    Returns the status of the SQLite file. Raises ConfigurationError if one of these files is not a regular file, or if
-    another user owns it or can write to it. ``path`` may be a symbolic link if the link belongs to this user.
+    Returns the status of the SQLite file. Raises ConfigurationError like `open_private_file`, but accepts a symbolic
+    link that belongs to this user.
     """
     status = os.stat(path)
     _check(path, status)
@@ -115,7 +109,7 @@ def _check(path: PathLike, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise ConfigurationError(f"{os.fspath(path)!r} is not a regular file. Name another file.")
     _check_owner(path, status)
-    if hasattr(os, "geteuid") and status.st_mode & 0o022:  # on Windows the mode has no meaning
+    if hasattr(os, "geteuid") and status.st_mode & 0o022:  # not on Windows
         raise ConfigurationError(
             f"Other users can write to {os.fspath(path)!r}: its mode is {stat.S_IMODE(status.st_mode):04o}. "
             "Check its content, then run chmod go-w on it, or name another file."

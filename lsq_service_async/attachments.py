@@ -1,7 +1,4 @@
-"""Attachments: a name, a content type, and a source of bytes that can be read again for every attempt of a call.
-
-Nothing here waits for the network. Reading from a source blocks, so the transport reads in threads.
-"""
+"""Attachments: a name, a content type, and a source of bytes that every attempt of a call reads from the beginning."""
 
 from __future__ import annotations
 
@@ -40,7 +37,7 @@ _CONTENT_TYPE = re.compile(rf"{_WORD}/{_WORD}(?:{_PARAMETER}){{0,4}}")
 
 
 def _file_name(name: object) -> str:
-    """Return the last part of a POSIX or Windows path, or raise InvalidRequestError (an attrs converter)."""
+    """Return the last part of a POSIX or Windows path, or raise InvalidRequestError."""
     if not isinstance(name, str):
         raise InvalidRequestError(f"a file name must be text, not {type(name).__name__}")
     base = re.split(r"[/\\]", name)[-1]
@@ -54,13 +51,12 @@ def _file_name(name: object) -> str:
 
 
 def _check_content_type(_: Any, attribute: Any, value: Any) -> None:
-    """Require a media type (an attrs validator). A line break in the type would add a header to the body."""
+    """Require a media type. A line break in the type would add a header to the body."""
     if not isinstance(value, str) or not _CONTENT_TYPE.fullmatch(value):
         raise InvalidRequestError(f"a content type must look like image/png, not {shown(value)}")
 
 
 def _check_source(_: Any, attribute: Any, value: Any) -> None:
-    """Require a source (an attrs validator)."""
     if not isinstance(value, Source):
         raise InvalidRequestError(
             f"use a method such as Attachment.from_bytes instead of Attachment(...): {shown(value)} is not a source"
@@ -69,7 +65,7 @@ def _check_source(_: Any, attribute: Any, value: Any) -> None:
 
 @contextmanager
 def _refusing(what: str) -> Iterator[None]:
-    """Turn any exception into InvalidRequestError, because the caller's objects may raise any exception."""
+    """Raise InvalidRequestError instead of any other exception of the caller's objects."""
     try:
         yield
     except InvalidRequestError:
@@ -86,12 +82,11 @@ class Upload(Protocol):
 
 @attrs.frozen
 class Attachment:
-    """A file to send. Each attempt of a call sends the whole file.
+    """A file to send. Create it with one of the ``from_`` methods. Each attempt of a call sends the whole file.
 
-    Create it with one of the ``from_`` methods. ``name`` is a file name of at most 255 bytes, without control, bidi or
-    other invisible characters. If ``name`` is a path, only its last part is used. By default, ``content_type`` is
-    guessed from the name. For a compressed file, the guess is the type of the compression, such as
-    ``application/gzip``. A name or content type that is not valid raises InvalidRequestError.
+    ``name`` is a file name of at most 255 bytes, without control or other invisible characters. If ``name`` is a path,
+    only its last part is used. By default, ``content_type`` is guessed from the suffix of the name. A name or content
+    type that is not valid raises InvalidRequestError.
     """
 
     name: str = attrs.field(converter=_file_name)
@@ -100,8 +95,7 @@ class Attachment:
 
     @property
     def length(self) -> int | None:
-        """The number of bytes. None for a stream before it is copied, and for a file of `from_folder` before it is
-        checked."""
+        """The number of bytes. None until a stream is copied, or until a file of `from_folder` is checked."""
         return self.source.length
 
     @classmethod
@@ -116,8 +110,8 @@ class Attachment:
     ) -> Self:
         """Attach a regular file. Each attempt opens it again, so the file must not change before the call ends.
 
-        This method blocks, because it opens the file once to check it. Raises InvalidRequestError if the file cannot be
-        read or is not a regular file, or if the path is a symbolic link and ``follow_symlinks=False``.
+        This method blocks, because it opens the file to check it. Raises InvalidRequestError if the file cannot be read
+        or is not a regular file, or if the path is a symbolic link and ``follow_symlinks=False``.
         """
         if not isinstance(follow_symlinks, bool):
             raise InvalidRequestError(f"follow_symlinks must be True or False, not {shown(follow_symlinks)}")
@@ -150,10 +144,10 @@ class Attachment:
     def from_file(cls, file: BinaryIO, *, name: str | None = None, content_type: str | None = None) -> Self:
         """Attach an open binary file, from its position to its end. Keep the file open until the call ends.
 
-        A file that cannot be rewound, such as a pipe, is copied to a temporary file before it is sent. If a read of
-        such a file blocks, it cannot be interrupted: even after a deadline or a cancellation, the program cannot exit
-        before the read returns. A file that is closed, asynchronous, at its end or in text mode raises
-        InvalidRequestError. ``name`` defaults to the name of the file.
+        A file that is not seekable, such as a pipe, is first copied to a temporary file. If a read of a pipe blocks,
+        the program cannot exit before this read returns, even after a deadline or a cancellation. A closed,
+        asynchronous or text file raises InvalidRequestError, and so does a seekable file that was read to its end.
+        ``name`` defaults to the name of the file.
         """
         source = _source_of(file)
         name = getattr(file, "name", None) if name is None else name
@@ -165,9 +159,8 @@ class Attachment:
     def from_async_iterable(cls, chunks: AsyncIterable[bytes], *, name: str, content_type: str | None = None) -> Self:
         """Attach a stream of bytes. Before it is sent, it is copied to a temporary file (mode 0600, without a name).
 
-        The first call that sends the attachment makes the copy. To copy the stream earlier, await the attachment:
-        ``attachment = await Attachment.from_async_iterable(...)``. After that, the ``length`` of the attachment is
-        known.
+        The first call that sends the attachment copies the stream. To copy the stream earlier, await the attachment:
+        ``attachment = await Attachment.from_async_iterable(...)``.
         """
         if not hasattr(chunks, "__aiter__"):
             raise InvalidRequestError(f"chunks must be an async iterable of bytes, not {type(chunks).__name__}")
@@ -190,10 +183,10 @@ Attachable = Attachment | Path | BinaryIO | Upload | tuple[str, bytes | BinaryIO
 
 @_refusing("the attachments cannot be used")
 def as_tuple(given: Iterable[Attachable] | None) -> tuple[Attachable, ...]:
-    """Return the attachments of a call as a tuple, without opening them. None means no attachments."""
+    """Return the attachments of a call as a tuple, without opening them."""
     if given is None:
         return ()
-    # An open file is an iterable of lines. A file that is at its end yields no lines, so the call would send no file.
+    # An open file is iterable too, but its lines are not attachments.
     is_file = hasattr(given, "read") or isinstance(given, os.PathLike | io.IOBase)
     if is_file or isinstance(given, str | bytes | bytearray | memoryview | Mapping) or not isinstance(given, Iterable):
         raise InvalidRequestError("attachments must be a list, even for one file: attachments=[Path('photo.jpg')]")
@@ -228,11 +221,7 @@ def _as_attachment(item: Any) -> Attachment:
 
 
 def _from_upload(file: Any, name: Any, content_type: str | None) -> Attachment:
-    """Attach an uploaded file from its beginning, even if it was read before.
-
-    Invisible characters in its name are removed and not rejected, because users of the web application choose the
-    names.
-    """
+    """Attach an uploaded file from its beginning. End users choose its name, so invisible characters are removed."""
     with suppress(AttributeError, OSError, ValueError):
         file.seek(0)
     if not name:

@@ -12,13 +12,12 @@
         AuthenticationError              401
         PermissionDeniedError            403
         NotFoundError                    404
-        RateLimitError                   429, or the message of the rate limit with a status such as 200 or 500
+        RateLimitError                   429, or a rate-limit message with a status such as 200 or 500
         ServerError                      5xx
         OperationFailedError             2xx with a body that reports a failure
       MalformedResponseError             a read, or an update without attachments, got an undocumented response
 
-An error that a call raises has the ``reference`` of this call, which is also in events and log messages. ``attempts``
-has one `lsq_service_async.records.Attempt` for each request of the call. Every error has ``safe_to_repeat``.
+Every error has the attributes of `LSQServiceError`.
 """
 
 from __future__ import annotations
@@ -28,8 +27,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-# Controls (C0 and C1), line ends, bidi and other invisible marks, and lone surrogates. Emoji and Indic scripts need the
-# joiners U+200C and U+200D and the variation selectors U+FE00 to U+FE0F, so the pattern does not match these.
+# Emoji and Indic scripts need the joiners and the variation selectors, so the pattern does not match these.
 INVISIBLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
     "\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
@@ -39,8 +37,8 @@ INVISIBLE = re.compile(
 def printable(text: str, limit: int | None = None) -> str:
     """Escape the invisible characters of a text, so that the text cannot control a terminal or add lines to a log.
 
-    Each invisible character becomes a JSON escape, such as ``\\u001b``. If the text has more than ``limit`` characters,
-    it is first cut to ``limit`` characters, and "..." is appended.
+    Each invisible character becomes a JSON escape, such as ``\\u001b``. A text of more than ``limit`` characters is cut
+    first, and ends with "...".
     """
     if limit is not None and len(text) > limit:
         text = f"{text[:limit]}..."
@@ -48,11 +46,7 @@ def printable(text: str, limit: int | None = None) -> str:
 
 
 def shown(value: object, limit: int = 80) -> str:
-    """Return the repr of an argument for a message, cut to ``limit`` characters. Never raises.
-
-    The repr of a huge whole number raises ValueError, and the repr of an object of the caller may raise any exception.
-    For such a value, the text names only the type.
-    """
+    """Return the repr of an argument for a message, cut to ``limit`` characters. Never raises."""
     try:
         return repr(value)[:limit]
     except Exception:
@@ -67,13 +61,13 @@ def _escaped(found: re.Match[str]) -> str:
 class LSQServiceError(Exception):
     """The base class of all errors of this package.
 
-    ``reference`` is the id of the call, or None if no call was begun. ``attempts`` has one `Attempt` for each request.
-    ``safe_to_repeat`` is True if a repeat cannot apply the call twice. ``headers`` has the HTTP headers of the response
-    to the last attempt, without API keys and cookies. The names of the headers are case-insensitive. If no response
-    arrived, ``headers`` is empty.
+    ``reference`` is the id of the call in events, logs and errors, or None if no call was begun. ``attempts`` has one
+    `lsq_service_async.records.Attempt` for each request. ``safe_to_repeat`` is True if a repeat cannot apply the call
+    twice. ``headers`` is a case-insensitive mapping of the HTTP headers of the response to the last attempt, without
+    API keys and cookies. If no response arrived, ``headers`` is empty.
 
-    A client raises LSQServiceError itself, and not a subclass, if the client is used after it was closed, or in another
-    event loop or process. Invisible characters in the message are escaped.
+    A client that was closed, or is used in another event loop or process, raises LSQServiceError itself and not a
+    subclass.
     """
 
     def __init__(
@@ -86,8 +80,7 @@ class LSQServiceError(Exception):
     ) -> None:
         super().__init__(printable(message, 4000))
         self.reference = reference
-        # The type is Any, because this module is below the records and cannot import `Attempt`.
-        self.attempts = attempts
+        self.attempts = attempts  # `Attempt` objects, whose module imports this module
         self.safe_to_repeat = safe_to_repeat
         self.headers: Mapping[str, str] = {}
 
@@ -107,9 +100,9 @@ class NotSentError(LSQServiceError):
 class QueueTimeoutError(NotSentError):
     """The call was not sent, because the rate limit would have made it wait beyond its deadline.
 
-    If you make the call again after ``retry_after`` seconds, with a deadline of the same length, the call should be
-    sent in time. A web server can send this number to its users in a Retry-After header. If the call waited because the
-    file or the Redis server of a shared limit was unavailable, ``__cause__`` is the error of that file or server.
+    After ``retry_after`` seconds, a call with a deadline of the same length should be sent in time. If the call waited
+    because the file or the Redis server of a shared limit was unavailable, ``__cause__`` is the error of that file or
+    server.
     """
 
     def __init__(self, message: str, *, retry_after: float = 0.0, **about: Any) -> None:
@@ -126,8 +119,8 @@ class OutcomeUnknownError(LSQServiceError):
 
     If the call was a create, ``ticket`` is the `NewTicket` of the caller, ``sent_at`` is the time when the create was
     sent, and ``above`` is the highest ticket number that the client knew at that time, or None.
-    ``client.tickets.look_up(error)`` finds out whether the create was applied. Pickling removes ``ticket``, so a
-    pickled error cannot be looked up.
+    ``client.tickets.look_up(error)`` finds out whether the create was applied. A pickled error has no ``ticket`` and
+    cannot be looked up.
     """
 
     def __init__(
@@ -145,17 +138,14 @@ class OutcomeUnknownError(LSQServiceError):
         self.ticket: Any = None
         self.sent_at: datetime | None = None
         self.above: int | None = None
-        self.lost: Any = None  # the `SentCreate` for a look-up; an answer that arrives late is stored in it too
+        self.lost: Any = None  # the `SentCreate` for a look-up
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), self.args, {**vars(self), "ticket": None, "lost": None}
 
 
 class NoAnswerError(LSQServiceError):
-    """A read was sent, but no answer arrived: the connection broke, time ran out, or the client was closed.
-
-    A read changes nothing, so it can be repeated.
-    """
+    """A read was sent, but no answer arrived, for example because the connection broke. The read can be repeated."""
 
 
 class APIStatusError(LSQServiceError):
@@ -204,8 +194,7 @@ class RateLimitError(APIStatusError):
 
     ``retry_after`` is the number of seconds in the Retry-After header; more than 60 counts as 60. ``limit`` is the
     limit that the message of the service names, as ``(calls, seconds)``. Both may be None. ``is_quota`` is True if
-    ``limit`` is a quota, such as 10,000 calls a day. Such a refusal is not retried, because every attempt would be
-    refused until the quota is reset.
+    ``limit`` is a quota, such as 10,000 calls a day. The client does not retry a call that exceeds a quota.
     """
 
     def __init__(
@@ -226,7 +215,7 @@ class ServerError(APIStatusError):
 
     If ``exception_type`` is set, or if the status is 501, 505 to 508, 510 or 511, the service refused the call and
     would refuse it again. In all other cases, the call may have been applied. Reads and updates without attachments
-    then raise this error, and other calls raise OutcomeUnknownError.
+    then raise ServerError, and other calls raise OutcomeUnknownError.
     """
 
 
@@ -235,11 +224,10 @@ class OperationFailedError(APIStatusError):
 
 
 class MalformedResponseError(LSQServiceError):
-    """The response is not as documented.
+    """The response to a read, or to an update without attachments, is not as documented. The call is safe to repeat.
 
-    Only reads and updates without attachments raise this error, and these calls are safe to repeat. Other calls raise
-    OutcomeUnknownError instead. ``body`` is the decoded JSON of the response, the text of a response that is not JSON,
-    or None if the response could not be read.
+    Other calls raise OutcomeUnknownError instead. ``body`` is the decoded JSON of the response, the text of a response
+    that is not JSON, or None if the response could not be read.
     """
 
     def __init__(self, message: str, *, body: Any = None, **about: Any) -> None:

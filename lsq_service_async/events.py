@@ -3,8 +3,8 @@
 A hook is a plain callable and is not awaited. Only the first exception of a hook is logged, and no exception of a hook
 changes the result of the call.
 
-The hooks of one call run in a copy of the caller's context (`contextvars`). If a hook sets a context variable, later
-hooks of the same call and the code that sends its requests see the new value. The caller does not see it.
+The hooks of a call run in a copy of the caller's context (`contextvars`). If a hook sets a context variable, later
+hooks of the same call and the code that sends its requests see the new value. The caller does not.
 """
 
 from __future__ import annotations
@@ -68,11 +68,11 @@ class CallEnded:
     """A call ended. ``error`` is the exception that the caller gets, or None.
 
     ``outcome`` is "applied" if the call succeeded, and "unknown" if the call failed but may have been applied. In all
-    other cases, ``outcome`` is that of the last attempt, or "not applied" if there was no attempt. If any attempt of a
-    failed read is "unknown", the outcome of the call is "not applied", because a read changes nothing. ``attempts`` is
-    the number of requests; ``seconds`` is the duration, including the time in the queue and between attempts. If the
-    caller stopped waiting, the last attempt may end after this event. ``possible_duplicate`` is True if the call was
-    applied and an earlier attempt of this call may have been applied too.
+    other cases, ``outcome`` is that of the last attempt, or "not applied" if there was no attempt. A failed read is
+    "not applied" instead of "unknown", because a read changes nothing. ``attempts`` is the number of requests;
+    ``seconds`` is the duration, including the time in the queue and between attempts. If the caller stopped waiting,
+    the last attempt may end after this event. ``possible_duplicate`` is True if the call was applied and an earlier
+    attempt of this call may have been applied too.
     """
 
     reference: str

@@ -30,8 +30,8 @@ class Leads:
         """Return the lead with this phone number, or None. The number may include the country code.
 
         Spaces, hyphens, dots and parentheses are removed, because the service does not accept them. If several leads
-        have the number, the service returns the lead with the most recent activity. Text that is not a phone number
-        raises InvalidRequestError.
+        have the number, the service returns the most recently active lead. Text that is not a phone number raises
+        InvalidRequestError.
 
         Page: apidocs.leadsquared.com/get-lead-by-phone
         """

@@ -1,7 +1,6 @@
 """Reads the field metadata of the account, and uses it to validate tickets before they are sent.
 
-The fields and the sub-types can be read only with the API keys of an admin. The answers are cached for
-``Config.metadata_ttl`` seconds; a client and its views share the cache.
+The answers are cached for ``Config.metadata_ttl`` seconds; a client and its views share the cache.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ from .records import FieldMetadata, NewTicket, Problem, SubType, TicketUpdate
 _PAGE_SIZE = 25
 _MAX_PAGES = 400
 _MAX_FIELDS = _MAX_PAGES * _PAGE_SIZE
-_MAX_CACHED = 64  # answers; `fields` has a separate answer for each search text
+_MAX_CACHED = 64  # answers; each search text has its own answer
 
 
 @attrs.define(eq=False)
 class _CacheEntry:
-    """One answer, valid until a time of the event loop. The task that loads a new answer holds the lock."""
+    """A cached answer. ``valid_until`` is a time of the event loop's clock."""
 
     value: Any = None
     valid_until: float = 0.0
@@ -38,10 +37,7 @@ class _CacheEntry:
 
 
 class MetadataCache:
-    """Caches answers for ``ttl`` seconds. Concurrent calls of `get` with the same key share one request.
-
-    The cache holds up to 64 answers, and drops the least recently used answer first.
-    """
+    """Caches up to 64 answers for ``ttl`` seconds. Concurrent calls of `get` with the same key share one request."""
 
     def __init__(self, ttl: float) -> None:
         self._ttl = ttl
@@ -50,8 +46,7 @@ class MetadataCache:
     async def get(self, key: str, load: Callable[[], Awaitable[Any]], until: float | None) -> Any:
         """Return the cached answer, or load a new one.
 
-        ``until`` is a time of the event loop. If another call is still loading the same answer at that time,
-        NotSentError is raised.
+        Raises NotSentError if another call still loads this answer at ``until``, a time of the event loop's clock.
         """
         clock = asyncio.get_running_loop().time
         entry = self._entry(key)
@@ -70,8 +65,7 @@ class MetadataCache:
 
 
 class Metadata:
-    """The metadata operations of a client, available as ``client.metadata``. They are retried like
-    ``client.tickets.get``."""
+    """The metadata operations of a client: ``client.metadata``. They are retried like ``client.tickets.get``."""
 
     def __init__(self, send: Send, cache: MetadataCache, deadline: float | None, marker: str | None = None) -> None:
         self._send = send
@@ -82,7 +76,7 @@ class Metadata:
     async def fields(self, *, search: str = "") -> AsyncIterator[FieldMetadata]:
         """Iterate over the ticket fields that match ``search`` (by default all fields), in the order of the service.
 
-        Use it as ``async for field in client.metadata.fields()``. The keys must belong to an admin.
+        Use it as ``async for field in client.metadata.fields()``. The API keys must belong to an admin.
 
         Page: apidocs.leadsquared.com/?p=5117
         """
@@ -92,14 +86,14 @@ class Metadata:
             yield field
 
     async def sub_types(self) -> list[SubType]:
-        """Return the values that the field SubType may have. The keys must belong to an admin.
+        """Return the values that the field SubType may have. The API keys must belong to an admin.
 
         Page: apidocs.leadsquared.com/?p=5102
         """
         return await self._sub_types(self._until())
 
     def _until(self) -> float | None:
-        """Return the deadline of an operation that begins now. All calls of the operation share it."""
+        """Return the deadline of an operation that begins now."""
         return None if self._deadline is None else asyncio.get_running_loop().time() + self._deadline
 
     async def _sub_types(self, until: float | None) -> list[SubType]:
@@ -115,9 +109,8 @@ class Metadata:
     async def validate(self, ticket: NewTicket | TicketUpdate) -> list[Problem]:
         """Return the problems for which the account would reject this ticket, or an empty list.
 
-        Checks mandatory fields, lengths, patterns and sub-types against the account's metadata. Metadata that is not
-        cached is read first. This takes one call for each 25 fields and one call for the sub-types. The keys must
-        belong to an admin.
+        Checks mandatory fields, lengths, patterns and sub-types. If the account's metadata is not cached, it is read
+        first, with one call for each 25 fields and one call for the sub-types. The API keys must belong to an admin.
 
         For an update, only the given fields are checked. A pattern is not checked if it uses syntax that this package
         does not support, such as a backreference, or if matching it would take too long.
@@ -130,7 +123,7 @@ class Metadata:
         """Return a list of problems for each ticket, in the same order. The metadata is read once for all tickets."""
         if not isinstance(tickets, Iterable | AsyncIterable):
             raise InvalidRequestError(f"validate_many takes a list of tickets, not {type(tickets).__name__}")
-        if isinstance(tickets, Collection):  # check before the first call, unless the tickets can be read only once
+        if isinstance(tickets, Collection):  # unlike an iterator, it can be read twice
             tickets = [_checked(ticket) async for ticket in _each(tickets)]
         until = self._until()
         fields, sub_types = await self._fields("", until), await self._sub_types(until)
@@ -142,11 +135,10 @@ class Metadata:
         return fields
 
     async def _read_fields(self, search: str, until: float | None) -> list[FieldMetadata]:
-        """Read all pages. Raises MalformedResponseError if the service returns more than 400 pages or 10,000 fields.
+        """Read all pages. Raises MalformedResponseError if there are more than 400 pages or 10,000 fields.
 
-        The documentation of Offset contradicts itself: the sample begins at 0, the text at 1. So this method first uses
-        the number of fields read so far as Offset. If the service does not return all fields, this method uses page
-        numbers: 1, 2 and so on.
+        In the vendor's documentation, Offset begins at 0 in the sample and at 1 in the text. So this method first sends
+        the number of fields read so far. If fields are still missing then, it sends page numbers.
         """
         found: dict[str, FieldMetadata] = {}
         total, pages = 1, 0

@@ -62,15 +62,15 @@ class Tickets:
     ) -> TicketReceipt:
         """Create a ticket, with or without attachments, and return a receipt with its number.
 
-        ``reference`` is the id of the call in events, logs and errors. It consists of 1 to 64 characters: letters,
-        digits and ``._:-``. By default, it is random. If `Config.marker_field` is set, the reference is also sent in
-        that field. During an upload, ``progress(sent, total)`` is called with the number of bytes sent so far and the
-        size of the whole body.
+        ``reference`` is the id of the call in events, logs and errors. It has 1 to 64 characters: letters, digits and
+        ``._:-``. By default, it is random. If `Config.marker_field` is set, the reference is also sent in that field.
+        During an upload, ``progress(sent, total)`` is called with the number of bytes sent so far and the size of the
+        whole body.
 
-        The request is sent again after a 429, and if the connection broke before the whole request was sent. It is also
-        sent again after a 500, 502, 503 or 504, unless the policy is ``RetryPolicy(repeat_creates=False)``. If the
-        whole request was sent and no response arrived, it is not sent again, and OutcomeUnknownError is raised. An
-        argument that cannot be valid raises InvalidRequestError.
+        The request is retried if nothing was applied and a repeat may succeed, for example after a 429. By default, it
+        is also retried after a 500, 502, 503 or 504 without an ``ExceptionType``, although the ticket may have been
+        created; see `RetryPolicy`. If the whole request was sent and no response arrived, the request is not retried,
+        and OutcomeUnknownError is raised. An argument that cannot be valid raises InvalidRequestError.
 
         Page: apidocs.leadsquared.com/create-tickets, .../create-ticket-with-attachments
         """
@@ -82,14 +82,12 @@ class Tickets:
     async def look_up(self, error: OutcomeUnknownError, *, quiet: float = 60.0, max_reads: int = 200) -> Verdict:
         """Find out whether a create that raised OutcomeUnknownError was applied: `Found`, `Absent` or `Unclear`.
 
-        This reads the ticket of every number that the lost create can have. The range ends below the lowest ticket
-        number of the creates that this client sent at least ``quiet`` seconds after the lost create ended. If no such
-        create has been answered yet, the result is `Unclear`: this method does not wait for an answer. If more than
-        ``max_reads`` tickets would have to be read, the result is also `Unclear`.
+        The look-up reads the ticket of every number that the lost create can have. These numbers end before the first
+        ticket that this client creates at least ``quiet`` seconds after the lost create ended. If there is no such
+        ticket yet, or if more than ``max_reads`` tickets would have to be read, the result is `Unclear`.
 
         Without `Config.marker_field`, tickets are compared by content. This is safe only if no other program creates
-        tickets with the same text. If a ticket has the same title and lead but differs in another field, the result is
-        `Unclear`, because a rule of the account may have changed that field.
+        tickets with the same text.
 
         Raises InvalidRequestError if ``error`` was not raised by a create, or was pickled. Also raises the errors of
         `get`, except those that concern only one ticket, such as NotFoundError.
@@ -107,7 +105,7 @@ class Tickets:
     async def get(self, ticket: TicketRef) -> Ticket:
         """Read a ticket by number, GUID or record. Raises NotFoundError if the ticket does not exist.
 
-        The request is sent again after a 429, 500, 502, 503 or 504, and if no usable response arrived.
+        The request is retried if a repeat may succeed, for example after a 429 or 503, or if no response arrived.
 
         Page: apidocs.leadsquared.com/get-a-tickets-details-by-id
         """
@@ -138,24 +136,23 @@ class Tickets:
         sample on the page below. If the lead may have changed after the ticket was read, pass the number instead.
         ``progress`` is called as in `create`.
 
-        Without attachments, the request is retried like `get`. With attachments, it is retried like `create`, because a
-        repeat could add the attachments twice. An update that changes nothing or cannot be valid raises
-        InvalidRequestError.
+        Without attachments, the request is retried like `get`. With attachments, a repeat could add the attachments
+        twice, so the request is retried only if `create` would be retried. An update that changes nothing or cannot be
+        valid raises InvalidRequestError.
 
         Page: apidocs.leadsquared.com/update-a-ticket-with-attachments
         """
         return await self._send(update_call(ticket, update, attachments, progress))
 
     async def trash(self, tickets: Iterable[TicketRef]) -> TrashResult:
-        """Move tickets, given by number or record, to the trash. The keys must belong to an admin.
+        """Move tickets, given by number or record, to the trash. The API keys must belong to an admin.
 
         Some tickets may fail while others succeed: check ``successful`` and ``failed`` of the result. If no response
-        arrived, the request is not sent again: if the first request has trashed the tickets, a second request would
-        report them as failed.
+        arrived, the request is not retried, because a second request would report tickets that are already in the trash
+        as failed.
 
         Page: apidocs.leadsquared.com/delete-tickets
         """
-        # Iterating over bytes yields whole numbers, which would be taken for ticket numbers.
         if isinstance(tickets, str | bytes | bytearray | memoryview | Mapping) or not isinstance(tickets, Iterable):
             raise InvalidRequestError("trash takes a list, even for one ticket: trash(['160'])")
         numbers = [str(number) for number in dict.fromkeys(int(ticket_number(ticket)) for ticket in tickets)]
@@ -177,15 +174,14 @@ class Tickets:
     ) -> list[Conversation]:
         """Return the e-mails and portal messages of a ticket, which is given by number or record.
 
-        ``types`` are names of activity types; by default, all those in `ActivityType`. The request is retried like
-        `get`.
+        ``types`` are names of activity types, by default all of `ActivityType`. The request is retried like `get`.
 
         Page: apidocs.leadsquared.com/get-ticket-conversations
         """
         wanted = [types] if isinstance(types, str) or not isinstance(types, Iterable) else list(types)
         if not wanted or not all(isinstance(name, str) and name.strip() for name in wanted):
             raise InvalidRequestError("types must be one or more names such as 'InboundEmail'")
-        # In this body, TicketId is the ticket number, as a JSON number. In other bodies, it is the GUID.
+        # Here TicketId is the ticket number. In responses, it is the GUID.
         body = {"TicketId": int(ticket_number(ticket)), "OrgId": self._org_id, "ActivityType": wanted}
         return await self._send(
             Call(
@@ -201,8 +197,8 @@ class Tickets:
     async def add_note(self, ticket: TicketRef, text: str) -> ActivityReceipt:
         """Add an internal note to a ticket, which is given by number or record.
 
-        The request is retried like `create`, because a repeat could add the note twice. A blank text raises
-        InvalidRequestError.
+        A repeat could add the note twice, so the request is retried only if `create` would be retried. A blank text
+        raises InvalidRequestError.
 
         Page: apidocs.leadsquared.com/post-an-internal-note-on-a-ticket-2
         """
@@ -210,7 +206,7 @@ class Tickets:
         note = {
             "TextPart": _not_blank(text, "text"),
             "ActivityType": "CreateInternalNote",
-            "StorageType": "Permament",  # the vendor's spelling, which the service requires
+            "StorageType": "Permament",  # the vendor's spelling
             "RelatedTicketId": int(number),
         }
         return await self._add("add_note", "/internalnote/upload", note, ticket=number)
@@ -218,8 +214,8 @@ class Tickets:
     async def add_portal_activity(self, ticket: TicketRef, text: str, *, direction: str = "INBOUND") -> ActivityReceipt:
         """Add a message of the customer portal to a ticket, which is given by number, GUID or record.
 
-        The page below shows only one ``direction``, "INBOUND". The request is retried like `create`, because a repeat
-        could add the message twice. A blank text or direction raises InvalidRequestError.
+        The page below shows only one ``direction``, "INBOUND". A repeat could add the message twice, so the request is
+        retried only if `create` would be retried. A blank text or direction raises InvalidRequestError.
 
         Page: apidocs.leadsquared.com/?p=5010
         """
@@ -246,9 +242,9 @@ class Tickets:
 
 
 class LookUps:
-    """Makes one look-up, or all look-ups of a bulk run. Reads the tickets whose numbers a `Search` yields.
+    """Makes one look-up, or all look-ups of a bulk run.
 
-    ``loop_epoch`` returns the Unix time at which the clock of the event loop was 0.
+    ``loop_epoch`` returns the Unix time at which the event loop's clock was 0.
     """
 
     def __init__(
@@ -273,8 +269,8 @@ class LookUps:
     def remember(self, highest: int, numbers: Iterable[tuple[int, float | None, int | None]]) -> None:
         """Remember the tickets of earlier runs.
 
-        ``numbers`` has three values for each ticket: its number, the Unix time when its create was sent, and the
-        highest ticket number that was known then. The time and the highest number can be None.
+        ``numbers`` has a tuple for each ticket: its number, the Unix time when its create was sent, and the highest
+        ticket number that was known then. The time and the highest number can be None.
         """
         self._own.highest = max(self._own.highest, highest)
         for number, sent_at, above in numbers:
@@ -287,7 +283,7 @@ class LookUps:
         create = SentCreate(ticket=ticket, sent_at=begun, ended_at=ended, **sent)
         lost = self._own.lost if create.reference else ()
         same = (other for other in lost if (other.reference, other.ticket) == (create.reference, ticket))
-        known = next(same, None)  # the create was sent by this client, in an earlier run
+        known = next(same, None)  # sent by this client, in an earlier run
         if create.receipt is None and known is None:
             self._own.add_lost(create)
         elif create.receipt is not None and known is not None:
@@ -311,14 +307,11 @@ class LookUps:
         return self._search.seconds_left(create, asyncio.get_running_loop().time())
 
     def reads_for(self, create: SentCreate) -> float:
-        """The number of reads that a look-up of this create would take."""
+        """The number of reads that a look-up would take."""
         return self._search.reads_for(create)
 
     async def decide(self, lost: SentCreate) -> Verdict:
-        """Find out whether a create was applied.
-
-        Raises the errors of `Tickets.get`, except those that concern only one ticket, such as NotFoundError.
-        """
+        """Find out whether a create was applied. Raises errors like `Tickets.look_up`."""
         steps = self._search.decide(lost, asyncio.get_running_loop().time())
         try:
             numbers = next(steps)
@@ -351,8 +344,7 @@ def _not_blank(value: Any, name: str) -> str:
 
 
 def _files(attachments: Iterable[Attachable] | None, progress: Any) -> tuple[Attachable, ...]:
-    """Return the attachments of a call. A wrong type of the attachments or of ``progress`` raises
-    InvalidRequestError."""
+    """Check ``progress``, and return the attachments as a tuple. A wrong type raises InvalidRequestError."""
     is_sync = callable(progress) and not any(map(inspect.iscoroutinefunction, (progress, progress.__call__)))
     if progress is not None and not is_sync:
         raise InvalidRequestError(f"progress must be a function that is not async, not {shown(progress)}")
@@ -368,10 +360,7 @@ def create_call(
     marker: str | None = None,
     look_up: LookUp | None = None,
 ) -> Call[TicketReceipt]:
-    """Return the call that creates a ticket. Raises InvalidRequestError for a ticket that cannot be valid.
-
-    By default, ``reference`` is random. If ``marker`` names a field, the reference is also sent in that field.
-    """
+    """Return the call that creates a ticket. Raises InvalidRequestError for a ticket that cannot be valid."""
     if not isinstance(ticket, NewTicket):
         raise InvalidRequestError(f"create takes a NewTicket, not {type(ticket).__name__}")
     if reference is None:
@@ -384,7 +373,7 @@ def create_call(
     if marker is not None:
         dto["Fields"].append({"SchemaName": marker, "Value": reference})
     if files:
-        del dto["Id"]  # the page create-tickets shows "Id": null, but create-ticket-with-attachments shows no Id
+        del dto["Id"]  # the page create-ticket-with-attachments shows no Id
     return Call(
         operation="tickets.create",
         method="POST",
