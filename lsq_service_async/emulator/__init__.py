@@ -1,19 +1,19 @@
-"""A stand-in for the service on this machine. It stores tickets, enforces the rate limit, and can inject faults.
+"""A local stand-in for the service. It stores tickets, enforces the rate limit, and can inject faults.
 
-    emulator.py   `Emulator` counts, records and answers each call; `serve` runs an emulator for the command line
-    calls.py      one call: its request and response, its fault, and its entry in the log
+    emulator.py   `Emulator`, and `serve` for the command line
+    calls.py      one call: its request, fault, response and log entry
     facts.py      behavior that differs between accounts, such as gaps between ticket numbers
     server.py     serves the emulator on a loopback socket
-    window.py     four ways to count calls against a rate limit; pure functions of the arrival times
-    faults.py     the faults that a test can add, the queue of faults, and faults as JSON
-    routes.py     the Starlette application: the path, checks, changes and response of every operation
+    window.py     four ways to count calls against a rate limit
+    faults.py     the faults that a test can add, and faults as JSON
+    routes.py     the operations of the service, as a Starlette application
     store.py      tickets, conversations and leads
     files.py      stores tickets in a SQLite file, and creates tickets from a JSONL file
     payloads.py   checks JSON bodies against the vendor's pages; the documented texts of statuses
-    multipart.py  reads bodies of any size in constant memory
+    multipart.py  reads request bodies of any size in constant memory
     control.py    the web page, and the routes under /__emulator/ that show and control an emulator
     page.html     the web page
-    data/         JSON: invented fields and leads, sample responses, names of attributes in seed files, OpenAPI
+    data/         JSON: invented fields and leads, sample responses, names in seed files, OpenAPI
 
 The emulator shares no code with the client, so that a mistake in one is not repeated in the other. Needs the extra
 ``emulator``.

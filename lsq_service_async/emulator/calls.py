@@ -1,4 +1,4 @@
-"""One call: its request and response, the fault that applies to it, and its entry in the log."""
+"""One call: its request, fault, response and log entry."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ HANG_UP = "lsq_service_async.emulator.hang_up"
 """The key of the function in ``scope["state"]`` that closes the connection: ``(reset: bool) -> None``."""
 
 CONTENT_KEPT = 4 << 20
-"""The page can show the content of a file only if the request had at most this many bytes."""
+"""The files of a request are stored for the page only if the request has at most this many bytes."""
 
 TEXT_KEPT = 16 << 10
-"""The log stores at most this many bytes of the JSON of each request, and of the body of each response."""
+"""The log stores at most this many bytes of the JSON of a request, and of the body of a response."""
 
 RECENT = 1000
 """The log stores the JSON and the response of this many recent calls. The page shows no older calls."""
@@ -32,7 +32,7 @@ RECENT = 1000
 class Exchange:
     """One request and its response. A fault uses this object to read, apply and answer the call.
 
-    ``limit``: the calls and seconds of the rate limit. ``pause``: sleeps for a number of seconds on the emulator's
+    ``limit``: the calls and seconds of the rate limit. ``pause``: waits for a number of seconds on the emulator's
     clock.
     """
 
@@ -65,13 +65,13 @@ class Exchange:
             self._record(size=self._body.size, sha256=self._body.sha256, files=self._body.files, text=text)
 
     async def apply(self) -> Response:
-        """Read the rest of the body, carry the call out, and return its response without sending it."""
+        """Read the rest of the body, apply the call, and return its response without sending it."""
         while self._body is None:
             await self.read()
         return await self._answer(self._body)
 
     def apply_later(self, seconds: float) -> None:
-        """Carry the call out after ``seconds``, even if the connection is closed by then."""
+        """Apply the call after ``seconds``, even if the connection is closed by then."""
 
         async def apply() -> None:
             await self.pause(seconds)
@@ -80,9 +80,9 @@ class Exchange:
         self._start(apply())
 
     async def send(self, response: Response, *, at_most: int | None = None) -> None:
-        """Send the response. With ``at_most``, send the headers and only the first ``at_most`` bytes of the body."""
+        """Send the response, or only the headers and the first ``at_most`` bytes of the body."""
         await self._delay()
-        body = b"" if response.status_code in (204, 304) else bytes(response.body)  # these statuses have no body
+        body = b"" if response.status_code in (204, 304) else bytes(response.body)
         self._record(status=response.status_code, answer=body[:TEXT_KEPT].decode("utf-8", "replace"))
         start = {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
         await self._send(start)
@@ -94,7 +94,7 @@ class Exchange:
         if hang_up is None:
             raise ConnectionResetError("the emulator dropped the connection")
         hang_up(reset)
-        # Wait until uvicorn notices the disconnection. Otherwise uvicorn would log the missing response as an error.
+        # Wait for the disconnection. Otherwise, uvicorn would log the missing response as an error.
         while (await self.request.receive())["type"] != "http.disconnect":
             pass
 
@@ -116,7 +116,7 @@ class Fault:
         return self.method in (None, method) and self.path in path
 
     async def play(self, exchange: Exchange) -> None:
-        """Carry out one exchange. By default, read, apply and answer the call. Subclasses override this method."""
+        """Read, apply and answer the call. Subclasses override this method."""
         await exchange.send(await exchange.apply())
 
 
@@ -125,11 +125,10 @@ class Call:
     """One request and its result so far.
 
     ``time``: when the request arrived, on the emulator's clock. ``refused``: whether the rate limit refused the call;
-    False for a 429 that a fault sent. ``status``: the status of the response, or None if no response was sent yet.
-    ``size``, ``sha256`` and ``files`` describe the body. Until the whole body is read, ``size`` and ``sha256`` are
-    None, and ``files`` is empty. ``applied``: whether the call changed the store. ``seconds``: the time from the
-    arrival to the end of the response. ``text`` is the JSON of the request, and ``answer`` the body of the response:
-    the first 16 KiB of each. Both are None for all calls except the last 1,000.
+    False for a 429 that a fault sent. ``status``: None if no response was sent yet. ``size``, ``sha256`` and ``files``
+    describe the body once the whole body was read. ``applied``: whether the call changed the store. ``seconds``: the
+    time from the arrival to the end of the response. ``text`` and ``answer``: the first 16 KiB of the JSON of the
+    request, and of the body of the response. Both are None for all calls except the last 1,000.
     """
 
     method: str
@@ -148,10 +147,7 @@ class Call:
 
 
 class CallLog:
-    """The log of calls, by their number.
-
-    If the number of calls plus the number of their files is more than ``keep``, the oldest calls are dropped.
-    """
+    """The log of the last calls, by their number: at most ``keep`` calls and files in total."""
 
     def __init__(self, keep: int) -> None:
         self._keep = keep

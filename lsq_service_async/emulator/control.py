@@ -1,7 +1,7 @@
 """The page at ``/`` and the routes under ``/__emulator/``, which show and control an emulator over HTTP.
 
-Requests for the page and for these routes need no keys, do not count against the rate limit, and are not recorded. Web
-pages of other origins can neither read the responses nor change anything.
+Their requests need no keys, do not count against the rate limit, and are not recorded. Web pages of other origins can
+neither read the responses nor change anything.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from .store import StoredTicket, TicketStore, load_data, parse_json
 from .window import Window, WindowKind, free_slots, kind_of
 
 CONTROL = "/__emulator"
-"""Requests for the page at ``/`` and for paths with this prefix are not calls of the service."""
+"""The prefix of the control routes."""
 
-_MOST_REQUESTS = 200  # an event contains at most this many requests
+_MOST_REQUESTS = 200  # per event
 
 IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 """Content types that the page shows as images. SVG is missing, because an SVG may contain scripts."""
@@ -73,7 +73,7 @@ class Control:
     period: float = 0.1
 
     def app(self) -> Starlette:
-        """Return the application. An error is answered with a JSON object that has the attribute ``error``."""
+        """Return the application. An error response is a JSON object with the attribute ``error``."""
         routes = [
             Route("/", _page),
             Route(f"{CONTROL}/requests", self.list_requests),
@@ -90,7 +90,7 @@ class Control:
         return Starlette(routes=routes, exception_handlers={HTTPException: _refuse, ValueError: _refuse})
 
     async def list_requests(self, request: Request) -> Response:
-        """Of the last ``limit`` requests, return those whose number is above ``after``, in the order of arrival."""
+        """Return those of the last ``limit`` requests whose number is above ``after``."""
         after, limit = _count(request, "after", -1), _count(request, "limit", 100)
         last = list(islice(reversed(self.log.kept.items()), limit))
         listed = [_call_json(number, call) for number, call in reversed(last) if number > after]
@@ -106,10 +106,7 @@ class Control:
         return JSONResponse({**_call_json(number, call), "files": described, "text": call.text, "answer": call.answer})
 
     async def list_tickets(self, request: Request) -> Response:
-        """Return tickets that contain the text ``search``, newest first.
-
-        The first ``offset`` tickets are skipped, and at most ``limit`` tickets are returned.
-        """
+        """Return at most ``limit`` tickets that contain the text ``search``, newest first, from ``offset`` on."""
         offset, limit = _count(request, "offset", 0), _count(request, "limit", 50)
         search = request.query_params.get("search", "").casefold()
         found = [each for each in self.store.tickets.values() if not search or _matches(each, search)][::-1]
@@ -141,11 +138,7 @@ class Control:
         )
 
     async def show_file(self, request: Request) -> Response:
-        """Return the content of a file, by its SHA-256.
-
-        If ``type`` is an image type, the response has this content type. Otherwise, the content type is one that
-        browsers do not execute.
-        """
+        """Return a file by its SHA-256, as an image or as a type that browsers do not execute."""
         content = self.store.contents.get(request.path_params["sha256"])
         if content is None:
             raise HTTPException(404, "This file is not kept. Only the last small files are kept, up to 16 MiB.")
@@ -170,12 +163,11 @@ class Control:
         return JSONResponse(self._limit_json())
 
     async def reset(self, request: Request) -> Response:
-        """Delete all tickets, requests and pending faults."""
         self.emulator.reset()
         return JSONResponse(self._counts())
 
     async def stream_events(self, request: Request) -> Response:
-        """Stream server-sent events. Each event has the state, and up to 200 requests that are new or have changed."""
+        """Stream server-sent events. Each event has the state, and requests that are new or have changed."""
         return StreamingResponse(self._events(), media_type="text/event-stream", headers={"cache-control": "no-store"})
 
     async def _events(self) -> AsyncIterator[str]:
@@ -241,7 +233,7 @@ async def _page(request: Request) -> Response:
 
 @cache
 def _page_and_policy() -> tuple[str, str]:
-    """Return the page, and a content security policy that allows only the script and the style of the page."""
+    """Return the page, and a content security policy that allows only the page's script and style."""
     html = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     allowed = {"script-src": "script", "style-src": "style"}
     rules = {"default-src": "'none'", "connect-src": "'self'", "img-src": "'self' data:", "frame-ancestors": "'none'"}
@@ -256,9 +248,9 @@ async def _openapi(request: Request) -> Response:
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
-    """Return the response to an error. It suggests a route for an unknown path, or the methods that a route accepts."""
+    """Answer an error. Suggest a route for an unknown path, or the methods that a route accepts."""
     status, text = (error.status_code, error.detail) if isinstance(error, HTTPException) else (400, str(error))
-    if text == "Not Found":  # no route has this path
+    if text == "Not Found":
         routes = [route.path for route in request.app.routes if route.path != "/"]
         near = difflib.get_close_matches(request.url.path, routes, 1, cutoff=0.0)[0]
         text = f"There is no route {request.url.path[:200]}. Did you mean {near}?"

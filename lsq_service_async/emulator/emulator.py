@@ -42,7 +42,7 @@ class Settings(TypedDict):
 
 
 class Emulator:
-    """A stand-in for the service, with tickets and a strict rate limit. An open emulator listens on a loopback socket::
+    """A local stand-in for the service, with a strict rate limit. An open emulator listens on a loopback socket::
 
         async with Emulator() as emulator:
             ServiceClient(Config(**emulator.settings))
@@ -53,23 +53,23 @@ class Emulator:
     ``rate_limit``: calls and seconds. ``window``: how calls are counted. It is "sliding", "fixed", "bucket" or
     "estimate" (`lsq_service_async.emulator.window` describes them), a `Window` with its own calls and seconds, or None
     for no limit. ``refused_count``: whether refused calls count, too. Some windows ignore this argument.
-    ``leads_rate_limit``: the rate limit for look-ups of leads. Look-ups of leads are counted separately, by a window of
-    the same kind, or by a sliding window if you pass a `Window`.
+    ``leads_rate_limit``: the rate limit for look-ups of leads. They are counted separately, by a window of the same
+    kind, or by a sliding window if you pass a `Window`.
 
     ``jitter``: each call waits up to this many seconds before it is counted, and again before its response is sent.
     ``port``: 0 means any free port. ``clock``, ``sleep`` and ``random`` replace the clock, the waits and the random
-    numbers. ``store``: a `TicketStore`. Pass a store to share tickets with another emulator, or to set the number of
-    the first ticket.
+    numbers. ``store``: a `TicketStore`, to share tickets with another emulator or to set the number of the first
+    ticket.
 
     ``admin``: if False, requests that trash tickets, or read field metadata or sub-types, get a 403. The vendor does
-    not document this 403. ``enforce_mandatory``: whether a new ticket that lacks a mandatory field is refused with a
-    400. ``metadata_offset``: the meaning of Offset in a request for field metadata. Offset is the number of fields
-    before the first returned field ("from_zero"), the position of that field, counted from 1 ("from_one"), or the
-    number of the page of results, counted from 1 ("page"). The vendor's documentation contradicts itself on this point.
+    not document this 403. ``enforce_mandatory``: whether a new ticket without a mandatory field is refused with a 400.
+    ``metadata_offset``: the meaning of Offset in a request for field metadata. "from_zero": the number of fields to
+    skip. "from_one": the position of the first returned field, counted from 1. "page": the number of the page of
+    results, counted from 1. The vendor's documentation contradicts itself on this point.
 
     ``facts``: facts about one account, as a `Facts` object, a mapping, or the path of a JSON file. If the facts have a
-    ``window``, a ``rate_limit`` or a ``metadata_offset``, it replaces the argument of the same name. ``keep``: if
-    ``calls`` would have more than ``keep`` calls and files in total, the oldest calls are dropped. ``on_call``: a
+    ``window``, a ``rate_limit`` or a ``metadata_offset``, it replaces the argument of the same name. ``keep``:
+    ``calls`` has at most this many calls and uploaded files in total; the oldest calls are dropped. ``on_call``: a
     function that is called with each `Call` when the call has ended.
     """
 
@@ -146,7 +146,7 @@ class Emulator:
 
     @property
     def settings(self) -> Settings:
-        """A new dict with the invented keys, the org id, and the URL of the emulator for every API.
+        """The invented keys, the org id, and the emulator's URL for every API.
 
         While the emulator is closed, the URL is http://localhost.
         """
@@ -175,10 +175,10 @@ class Emulator:
         """Count calls against this limit from now on.
 
         Earlier calls do not count, unless you pass a `Window` that has already counted them. Look-ups of leads have the
-        same rate limit as before, but they are counted by a window of the new kind.
+        same rate limit as before, but a window of the new kind counts them.
         """
         self.window = create_window(window, rate_limit, refused_count=self._refused_count)
-        # A `Window` that you pass counts the calls of one API only, so look-ups of leads get a sliding window.
+        # A `Window` counts the calls of one API only, so look-ups of leads get a window of their own.
         kind = window if window is None or isinstance(window, str) else "sliding"
         self._leads_window = create_window(kind, self._leads_rate_limit, refused_count=self._refused_count)
 
@@ -186,8 +186,7 @@ class Emulator:
         """Delete all tickets, calls and pending faults. Earlier calls no longer count against the limit.
 
         A `Window` class that you wrote still counts earlier calls, unless it has a method ``clear``. Ticket numbers are
-        not used again, because a create raises OutcomeUnknownError if it gets the number of a ticket that the same
-        client created before.
+        not used again, because a client raises OutcomeUnknownError if a create gets a number for the second time.
         """
         for task in self._late:
             task.cancel()
@@ -199,18 +198,14 @@ class Emulator:
                 clear()
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The ASGI application: counts and records a call, and passes it to a fault.
-
-        The fault reads and answers the call. If no fault was added for the call, the fault is `Serve`. Requests for the
-        page and the control routes are not calls.
-        """
+        """The ASGI application. Requests for the page and the control routes are not calls."""
         if is_control(scope):
             return await (check_host(scope) or check_origin(scope) or self._control)(scope, receive, send)
         await self._delay()
         request = Request(scope, receive)
         method, path = request.method, scope["path"]
         window = self._leads_window if path.startswith(MARKETING) else self.window
-        # Count the call even if a fault applies to it. A refused call does not use up a fault.
+        # A call with a fault counts, too. A refused call does not use up a fault.
         now = self._clock()
         refused = not window.allows(now)
         fault = RateLimited() if refused else self.faults.take(method, path)
@@ -229,7 +224,7 @@ class Emulator:
                 self._on_call(call)
 
     async def _apply(self, scope: Scope, receive: Receive, record: Callable[..., None], body: Body) -> Response:
-        """Carry out a call whose body was read, and return its response without sending it."""
+        """Apply a call, and return its response without sending it."""
         messages: list[Message] = []
 
         async def collect(message: Message) -> None:
@@ -237,7 +232,7 @@ class Emulator:
 
         before = self._store.changes
         await self._service({**scope, "state": {**scope.get("state", {}), "body": body}}, receive, collect)
-        # Operations run without interruption, so no other call has changed the store in between.
+        # Operations do not wait, so no other call has changed the store in between.
         applied = self._store.changes != before
         record(applied=applied)
         self._store.keep_contents(body.contents if applied else {})
@@ -268,7 +263,7 @@ class Emulator:
     ) -> StoredConversation:
         """Add a message to a ticket, as if the service had received or sent it. KeyError if the ticket does not exist.
 
-        The format of ``attachments`` is not documented. They must be JSON values, and are returned unchanged.
+        ``attachments`` must be JSON values, and are returned unchanged. The vendor does not document their format.
         """
         if activity_type not in CONVERSATION_TYPES:
             raise ValueError(f"activity_type must be one of {', '.join(CONVERSATION_TYPES)}; not {activity_type!r}")
@@ -285,10 +280,7 @@ class Emulator:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close all connections immediately, and free the port. Closing a closed emulator does nothing.
-
-        If the caller is cancelled, closing continues. A second call of ``aclose`` waits until closing is complete.
-        """
+        """Close all connections immediately, and free the port. If the caller is cancelled, closing continues."""
         for task in self._late:
             task.cancel()
         listener, self._listener = self._listener, None
@@ -308,8 +300,8 @@ def serve(
 ) -> None:
     """Serve an emulator until Ctrl-C is pressed. Pass its settings to ``say``, as ``export`` commands for a shell.
 
-    ``on_call`` is called with each `Call` when the call has ended. ``options``: further arguments of `Emulator`. Raises
-    ValueError if the host is not a loopback address, and OSError if the port is in use.
+    ``on_call`` and ``options`` are arguments of `Emulator`. Raises ValueError if the host is not a loopback address,
+    and OSError if the port is in use.
     """
     emulator = Emulator(host=host, port=port, on_call=on_call, **options)
 

@@ -1,4 +1,4 @@
-"""Facts that differ between accounts. `lsq-service doctor --learn` finds facts of an account; tests invent facts."""
+"""Facts that differ between accounts. `lsq-service doctor --learn` finds the facts of an account."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ from .store import StoredTicket, TicketStore, Value, parse_json
 from .window import WindowKind
 
 OffsetReading = Literal["from_zero", "from_one", "page"]
-"""The meaning of Offset in a request for field metadata.
+"""The meaning of Offset in a request for field metadata, as described in `Emulator`.
 
-"from_zero": the number of fields before the first returned field. "from_one": the position of the first returned field,
-counted from 1. "page": the number of the page of results, counted from 1. The vendor's sample sends 0, but the vendor's
-text says that 1 returns the records 1 to 25. With each of the meanings, 0 returns the first page.
+The vendor's sample sends 0, but the vendor's text says that 1 returns the records 1 to 25.
 """
 
 _GOLDEN = (math.sqrt(5) - 1) / 2
@@ -32,15 +30,16 @@ class Facts:
     and ``body`` of the response for a ticket that does not exist.
 
     ``gaps``: the share of ticket numbers that are skipped. ``numbers_ascend``: if False, each group of ten numbers is
-    assigned in random order. ``others``: the share of tickets that other users create. Each of these tickets is created
-    just before a ticket of the client. ``neighbours_readable``: if False, the user of the keys cannot read the tickets
-    of other users. ``unreadable``: the share of all tickets that this user cannot read. ``unreadable_status``: the
-    status of the response for a ticket that the user cannot read. ``rewrites``: fields that an automation of the
-    account changes right after a create, with their new values. In a value, ``{value}`` is replaced by the value that
-    the client sent, and ``{number}`` by the ticket's number.
+    assigned in random order. ``others``: the share of tickets that other users create, each just before a ticket of the
+    client. ``neighbours_readable``: if False, the user of the keys cannot read the tickets of other users.
+    ``unreadable``: the share of all tickets that this user cannot read. ``unreadable_status``: the status of the
+    response for a ticket that the user cannot read. ``rewrites``: fields that an automation of the account changes
+    right after a create, with their new values. In a value, ``{value}`` is replaced by the value that the client sent,
+    and ``{number}`` by the ticket's number.
 
-    ``metadata_offset``, ``fields`` and ``marker_field`` describe the field metadata. ``metadata_offset``, ``window``
-    and ``rate_limit`` replace the arguments of `Emulator` that have the same names.
+    ``fields``: the field metadata, by default of invented fields. ``marker_field``: the schema name of a field that is
+    added to the metadata. ``metadata_offset``, ``window`` and ``rate_limit`` replace the arguments of `Emulator` that
+    have the same names.
     """
 
     ids_in_urls: Sequence[str] = ("number", "guid")
@@ -83,7 +82,7 @@ class Facts:
         return cls(**{name: value for name, value in (source or {}).items() if name in known and value is not None})
 
     def accepts(self, name: str) -> bool:
-        """Whether URLs accept ``name``, a number or a GUID, as the id of a ticket."""
+        """Whether URLs accept ``name`` as the id of a ticket."""
         return ("number" if name.isdigit() else "guid") in self.ids_in_urls
 
     def can_read(self, ticket: StoredTicket) -> bool:
@@ -93,10 +92,7 @@ class Facts:
         return self.neighbours_readable or not ticket.by_others
 
     def next_numbers(self, first: int, random: randomness.Random) -> list[int]:
-        """Return the next ticket numbers. They are assigned from the end of the list to its start.
-
-        ``first`` is the lowest free number.
-        """
+        """Return the next ticket numbers, from ``first`` on. The last number of the list is assigned first."""
         numbers: list[int] = []
         while len(numbers) < (1 if self.numbers_ascend else 10):
             if random.random() >= self.gaps:
@@ -166,4 +162,4 @@ _RULES: dict[str, tuple[str, Callable[[Any], object]]] = {
         lambda value: isinstance(value, list | tuple) and [*map(type, value)] in ([int, int], [int, float]),
     ),
 }
-"""For each fact, a description of the valid values, and a function that checks a value."""
+"""For each fact, a description of the valid values, and a check of a value."""

@@ -188,7 +188,6 @@ class EarlyStatus(Fault):
 
 
 def _text_response(status: int, text: str | None, headers: Mapping[str, str]) -> Response:
-    """Return a response with this text, by default the documented text of the status."""
     return PlainTextResponse(TEXTS.get(status, "") if text is None else text, status, headers)
 
 
@@ -196,7 +195,7 @@ def _text_response(status: int, text: str | None, headers: Mapping[str, str]) ->
 class FaultScript:
     """A queue of faults. Each call takes the first fault that applies to it.
 
-    ``pending``: the faults that are left for later calls, each with its remaining ``times``.
+    ``pending``: the faults for later calls, each with its remaining ``times``.
     """
 
     pending: tuple[Fault, ...] = ()
@@ -279,7 +278,7 @@ def _fits(value: object, schema: Mapping[str, Any]) -> bool:
 
 
 def check(given: object, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the object if it matches the schema. Otherwise, raise a ValueError that names the mistake."""
+    """Return the object; ValueError if it does not match the schema."""
     title, properties = schema["title"], schema["properties"]
     if not isinstance(given, dict):
         raise ValueError(f"{title} must be an object with {', '.join(properties)}; not {given!r:.100}")
@@ -306,7 +305,7 @@ def fault_from_json(given: object) -> Fault:
         )
     attributes = {key: value for key, value in check(given, FAULT_SCHEMAS[name]).items() if key != "fault"}
     fault = _KINDS[name](**attributes)
-    # Reject headers and statuses that a server cannot send. Otherwise, the fault would fail only when it is played.
+    # Without this check, a header that a server cannot send would fail only when the fault is played.
     headers = {"retry-after": str(attributes.get("retry_after", "")), **attributes.get("headers", {})}
     if not all(_NAME.fullmatch(key) and re.fullmatch(r"([!-~]([ -~]*[!-~])?)?", headers[key]) for key in headers):
         text = "a header name may have letters, digits and hyphens, its value printable ASCII without spaces around it"
@@ -317,7 +316,7 @@ def fault_from_json(given: object) -> Fault:
 
 
 def fault_to_json(fault: Fault) -> dict[str, Any]:
-    """Return the JSON object of a fault. Attributes with default values are left out."""
+    """Return the JSON object of a fault, without default values."""
     shown: dict[str, Any] = {"fault": type(fault).__name__}
     for each in fields(fault):
         value = getattr(fault, each.name)

@@ -19,7 +19,7 @@ from .multipart import ReceivedFile
 from .store import StoredConversation, StoredTicket, TicketStore, Value, lead_details, load_data, parse_json
 
 _APPLICATION = 0x4C535145
-"""The SQLite application id that marks a file of this emulator: "LSQE" in ASCII."""
+"""The SQLite application id of a file of this emulator: "LSQE" in ASCII."""
 
 _SCHEMA = (
     f"PRAGMA application_id = {_APPLICATION}",
@@ -28,15 +28,15 @@ _SCHEMA = (
 )
 
 _FIELDS, _IDENTITY, _OTHER_COLUMNS = (load_data("seed")[names] for names in ("fields", "identity", "others"))
-"""The names in a seed file: of fields, of the ids of tickets and leads, and of other columns of a bulk run."""
+"""The names in a seed file: of fields, of ids, and of other columns of a bulk run."""
 
 
 class TicketFile(TicketStore):
     """A store that saves each change of its tickets in a SQLite file. No change is lost if the process is killed.
 
     A new file can be read by this user only. Raises ValueError if the file is not a file of an emulator, if another
-    user owns it or can write to it, or if another emulator uses it. Raises OSError if the path is a folder or a
-    symbolic link, or cannot be opened.
+    user owns it or can write to it, or if another emulator uses it. Raises OSError if the path cannot be opened, or is
+    a folder or a symbolic link.
     """
 
     def __init__(self, path: str | os.PathLike[str], **options: Any) -> None:
@@ -47,8 +47,6 @@ class TicketFile(TicketStore):
         is_foreign = hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o022)
         if is_foreign or not stat.S_ISREG(status.st_mode):
             raise ValueError(f"{os.fspath(path)} must be a regular file, owned by this user and writable by no other")
-        # With synchronous = OFF, commits do not wait for the disk: they survive the end of the process, but not a power
-        # failure.
         self._file = sqlite3.connect(path, timeout=0, isolation_level=None)
         try:
             self._load()
@@ -60,6 +58,7 @@ class TicketFile(TicketStore):
             raise ValueError(f"{os.fspath(path)} cannot be used for tickets: {reason}. Name another file.") from error
 
     def _load(self) -> None:
+        # With synchronous = OFF, commits survive the end of the process, but not a power failure.
         for statement in ("PRAGMA locking_mode = EXCLUSIVE", "PRAGMA synchronous = OFF", "BEGIN IMMEDIATE"):
             self._file.execute(statement)
         if not self._file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
@@ -128,10 +127,10 @@ def _ticket(saved: Mapping[str, Any]) -> StoredTicket:
 def seed(store: TicketStore, path: str | os.PathLike[str]) -> int:
     """Create a ticket for each line of a JSONL file, and return the number of tickets.
 
-    A line is one of three things: a row of a bulk run (with names such as ``lead_email``, or schema names), the output
-    of `lsq-service ticket get`, written on one line, or a ticket as the service returns it. If a line has a ticket
-    number, the ticket gets this number. If a line cannot be used, the ValueError names the line, and no ticket is
-    created. If the store is full, the ValueError names the file, and only the first tickets are created.
+    A line is a row of a bulk run (with names such as ``lead_email``, or schema names), the output of `lsq-service
+    ticket get` on one line, or a ticket as the service returns it. If a line has a ticket number, the ticket gets this
+    number. If a line cannot be used, the ValueError names the line, and no ticket is created. If the store is full, the
+    ValueError names the file, and only the first tickets are created.
     """
     entries: list[dict[str, Any]] = []
     used: set[str] = set()
@@ -174,7 +173,7 @@ def _seed_entry(line: Any) -> dict[str, Any]:
 
 
 def _seed_fields(line: dict[str, Any]) -> Iterator[tuple[str, Value]]:
-    """Yield the schema name and value of each field in a line, in order."""
+    """Yield the schema name and value of each field in a line."""
     try:
         if "Fields" in line:
             pairs = [(entry["SchemaName"], entry["Value"]) for entry in line["Fields"]]
@@ -182,7 +181,7 @@ def _seed_fields(line: dict[str, Any]) -> Iterator[tuple[str, Value]]:
             pairs = [
                 (_FIELDS.get(name, name), line[name]) for name in line if name not in {*_IDENTITY, *_OTHER_COLUMNS}
             ]
-            if "fields" in line:  # in the output of `ticket get`, the other names in lower case are not fields
+            if "fields" in line:  # in the output of `ticket get`, names in lower case are not fields
                 pairs = [(name, value) for name, value in pairs if not name[:1].islower()]
                 pairs += dict(line["fields"]).items()
         if not all(isinstance(name, str) for name, _ in pairs):

@@ -1,4 +1,4 @@
-"""Reads request bodies of any size in constant memory. JSON has a size limit. Files are hashed as they arrive."""
+"""Reads request bodies of any size in constant memory. Files are hashed as they arrive."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 TEXT_LIMIT = 1 << 20
-"""The largest size of a JSON text in bytes. A longer text is answered with a 400."""
+"""The largest size of a JSON text in bytes."""
 
 PART_LIMIT = 1000
-"""The largest number of parts in a form. A form with more parts is answered with a 400."""
+"""The largest number of parts in a form."""
 
 FORM_TYPE = "multipart/form-data"
 
@@ -33,9 +33,8 @@ class ReceivedFile:
 class Body:
     """A whole request body.
 
-    ``text`` is the JSON: the body itself, or the part ``ticketDTO`` of a form (None if that part is missing).
-    ``problem`` is the reason why the body does not match the vendor's specification, or None. ``contents`` has the
-    bytes of each stored file, by its SHA-256.
+    ``text`` is the JSON: the body itself, or the part ``ticketDTO`` of a form. ``problem`` is the reason why the body
+    does not match the vendor's pages, or None. ``contents`` has the stored files, by their SHA-256.
     """
 
     media_type: str
@@ -49,7 +48,7 @@ class Body:
 
 @dataclass
 class _Part:
-    """A JSON body, or a part of a form. JSON is stored. A file is hashed, and is stored only with ``keep``."""
+    """A JSON body, or a part of a form. A file is hashed, and is stored only with ``keep``."""
 
     keep: bool = False
     file_name: str | None = None
@@ -70,12 +69,9 @@ class _Part:
 
 
 class BodyReader:
-    """Reads a body chunk by chunk.
+    """Reads a body chunk by chunk. With ``keep``, the contents of files are stored.
 
     The first error becomes the ``problem`` of the body. After an error, bytes are only counted and hashed.
-
-    A form has one part ``ticketDTO`` (a text) and any number of parts ``files``. The vendor documents no other part.
-    With ``keep``, the contents of files are stored.
     """
 
     def __init__(self, content_type: str, *, keep: bool = False) -> None:
@@ -138,7 +134,6 @@ class BodyReader:
             raise FormParserError(f"the form has more than {PART_LIMIT} parts")
 
     def _keep_header(self) -> None:
-        # Headers of parts are usually UTF-8. Bytes that are not UTF-8 are replaced, and the form is accepted.
         self._headers[self._name.decode("utf-8", "replace").lower()] = self._value.decode("utf-8", "replace")
         self._name.clear()
         self._value.clear()

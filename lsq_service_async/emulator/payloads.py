@@ -1,8 +1,7 @@
 """Checks of JSON requests against the vendor's pages, and the documented texts of statuses.
 
-A request that does not match its page is answered with a 400 that contains the reason. Every page has the same table of
-status texts, for example https://apidocs.leadsquared.com/create-tickets/. It is an inference that the body of a
-response is this text and nothing else.
+Every page has the same table of status texts, for example https://apidocs.leadsquared.com/create-tickets/. It is an
+inference that the body of a response is this text and nothing else.
 """
 
 from __future__ import annotations
@@ -29,10 +28,10 @@ TEXTS = {known.value: known.phrase for known in HTTPStatus} | {
     404: "The API could not be found. Please check the API signature.",
     500: "The API called failed. There could be many reasons for it. Check the exception message to get more details.",
 }
-"""The text of each status: the vendor's text, or else the standard phrase of HTTP."""
+"""The text of each status: the vendor's text, or the standard phrase of HTTP."""
 
 Rule = tuple[str, Callable[[Any], object]]
-"""A description of an attribute's valid values, and a check of a value. A missing attribute is checked as None."""
+"""A description of the valid values, and a check of a value. A missing attribute is checked as None."""
 
 TEXT: Rule = ("a non-empty string", lambda value: isinstance(value, str) and value != "")
 TEXT_OR_NULL: Rule = ("a non-empty string or null", lambda value: value is None or TEXT[1](value))
@@ -48,20 +47,17 @@ def one_of(*allowed: object) -> Rule:
 
 
 def list_of(words: str, is_valid: Callable[[Any], object]) -> Rule:
-    """Return the rule for a non-empty list whose values are all valid."""
+    """Return the rule for a non-empty list of valid values."""
     return f"a list of {words}", lambda value: isinstance(value, list) and value != [] and all(map(is_valid, value))
 
 
 def not_per_spec(reason: str) -> HTTPException:
-    """Return the error for a 400 with the documented text and this reason."""
+    """Return a 400 with the documented text and this reason."""
     return HTTPException(400, f"{TEXTS[400]} ({reason})")
 
 
 def read_json(body: Body, *media_types: str, **rules: Rule) -> dict[str, Any]:
-    """Return the attributes that ``rules`` names. Raise a 400 if the body is not valid or breaks a rule.
-
-    The attributes are read from a JSON body, or from the part ticketDTO of a form.
-    """
+    """Return the attributes that ``rules`` names. Raise a 400 if the body is not valid or breaks a rule."""
     media_types = media_types or (JSON_BODY,)
     if body.media_type not in media_types:
         raise not_per_spec(f"the content type must be {' or '.join(media_types)}")
@@ -82,11 +78,7 @@ def read_json(body: Body, *media_types: str, **rules: Rule) -> dict[str, Any]:
 
 
 def read_ticket(body: Body, number: str | None = None) -> tuple[str | None, dict[str, Value]]:
-    """Return the LeadId of a ticket, and the fields in the order of the request.
-
-    A new ticket is JSON or a form, and its Id is null. An update is always a form, and its Id is the ``number`` of the
-    ticket.
-    """
+    """Return the LeadId and the fields of a new ticket, or of an update of the ticket ``number`` (always a form)."""
     media_types = (JSON_BODY, FORM_TYPE) if number is None else (FORM_TYPE,)
     types = {"TypeId": one_of("1"), "RelatedTicketTypeId": one_of(1)}
     entries: Rule = ("a list", lambda value: isinstance(value, list))

@@ -1,7 +1,7 @@
-"""Every operation: its path, its checks, its change of the store, and its response.
+"""The operations of the service, as a Starlette application.
 
-An operation returns a response or raises `HTTPException`. "An inference" marks behavior that no page of the vendor
-documents.
+An operation returns a response or raises `HTTPException`. "An inference" marks behavior that the vendor does not
+document.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from .store import (
 )
 
 MARKETING = "/v2/"
-"""Paths with this prefix belong to the marketing API, all other paths to the API of the tenant."""
+"""The prefix of the paths of the marketing API."""
 
 LEAD_FIELDS = (f"{LEAD_PREFIX}EmailAddress", f"{LEAD_PREFIX}Phone")
 """The fields that identify the lead of a new ticket without a LeadId."""
@@ -58,10 +58,7 @@ _FIELDS = load_data("fields")
 
 
 def _account_fields(facts: Facts) -> list[dict[str, Any]]:
-    """Return the field metadata of an account.
-
-    These are the fields of ``facts``, or invented fields if ``facts`` has none. A missing marker field is added.
-    """
+    """Return the fields of ``facts``, or invented fields. A missing marker field is added."""
     template, marker = _FIELDS["template"], facts.marker_field
     fields = [*(facts.fields or _FIELDS["fields"])]
     if marker not in {None, *(field["SchemaName"] for field in fields)}:
@@ -80,11 +77,7 @@ def _account_fields(facts: Facts) -> list[dict[str, Any]]:
 
 @dataclass
 class Operations:
-    """The operations on one account.
-
-    ``keys``: the access key and the secret key. ``admin``: whether the keys belong to an administrator.
-    ``enforce_mandatory``: whether new tickets need all mandatory fields.
-    """
+    """The operations on one account. ``keys``: the access key and the secret key."""
 
     store: TicketStore
     org_id: str
@@ -102,11 +95,7 @@ class Operations:
         self.fields: list[dict[str, Any]] = _account_fields(self.facts)
 
     def service(self) -> Starlette:
-        """Return the application that carries out calls. Its endpoints read the body from ``request.state.body``.
-
-        The application does not check the rate limit. A call that matches no operation is answered with the documented
-        404.
-        """
+        """Return the application, which reads the body of a call from ``request.state.body``."""
         tenant, marketing = f"/api/tenants/{self.org_id}", f"{MARKETING}LeadManagement.svc"
         operations = [
             Route(f"{tenant}/tickets", self.create_ticket, methods=["POST"]),
@@ -122,7 +111,7 @@ class Operations:
             Route(f"{marketing}/RetrieveLeadByPhoneNumber", self.find_lead_by_phone),
         ]
         for operation in operations:
-            # Starlette adds HEAD to every GET route, but the vendor documents no HEAD request.
+            # Starlette adds HEAD, which the vendor does not document.
             operation.methods = (operation.methods or set()) - {"HEAD"}
         unknown = Mount("", PlainTextResponse(TEXTS[404], 404))
         return Starlette(routes=[*operations, unknown], middleware=[Middleware(KeyMiddleware, keys=self.keys)])
@@ -160,10 +149,10 @@ class Operations:
     async def trash_tickets(self, request: Request) -> Response:
         """https://apidocs.leadsquared.com/delete-tickets/: ids are strings in the request, and numbers in the response.
 
-        In a 200, FailedIds has the tickets that do not exist. This is an inference: the vendor's sample is empty.
+        It is an inference that FailedIds has the tickets that do not exist.
         """
         self._require_admin()
-        # No ticket number has more than 18 digits, and Python refuses to convert very long strings to numbers.
+        # Python refuses to convert very long strings to numbers.
         numbers = list_of("strings of digits", lambda text: isinstance(text, str) and re.fullmatch("[0-9]{1,18}", text))
         answer: dict[str, list[int]] = {"SuccessfulIds": [], "FailedIds": []}
         for number in read_json(request.state.body, TicketIds=numbers)["TicketIds"]:
@@ -202,8 +191,7 @@ class Operations:
     async def list_fields(self, request: Request) -> Response:
         """https://apidocs.leadsquared.com/?p=5117: returns one page of the fields that match SearchText.
 
-        Three inferences: the search covers the display name and the schema name, it ignores case, and an empty text or
-        null matches every field.
+        Inferences: the search covers the display name and the schema name, and ignores case. Null matches every field.
         """
         self._require_admin()
         payload = read_json(request.state.body, Limit=COUNT, Offset=NUMBER, SearchText=ANY_TEXT)
@@ -229,7 +217,7 @@ class Operations:
         return _json([] if lead is None else [lead])
 
     def _require_admin(self) -> None:
-        # The pages restrict some operations to administrators, but do not document a 403. The 403 is an inference.
+        # The 403 is an inference. The pages only restrict some operations to administrators.
         if not self.admin:
             raise HTTPException(403, "This operation is for administrators only.")
 
@@ -240,7 +228,7 @@ class Operations:
     def _ticket(self, name: str, *, is_known: bool = True) -> StoredTicket:
         ticket = self.store.find(name) if is_known else None
         if ticket is None:
-            # This body is an inference: no page describes the response for an unknown ticket.
+            # An inference: no page describes the response for an unknown ticket.
             answer = self.facts.unknown_ticket or {}
             status, text = answer.get("status", 404), answer.get("body")
             if text is not None:
@@ -270,7 +258,6 @@ def _json(value: object) -> Response:
 
 
 def _error(status: int, **attributes: str) -> HTTPException:
-    """Return an error whose body is a JSON object."""
     return HTTPException(status, json.dumps({"Status": "Error", **attributes}), {"content-type": JSON_ANSWER})
 
 
@@ -290,11 +277,8 @@ def _receipt(ticket: StoredTicket, **attributes: str | None) -> Response:
 
 
 def _ticket_json(ticket: StoredTicket) -> dict[str, Any]:
-    """Return the ticket with every key of the documented response.
-
-    In Fields, the fields of the account are listed before the last five standard fields.
-    """
-    # Fields such as LeadDetail.Phone describe the lead, and are not in the documented response.
+    """Return the documented response. In Fields, the last five standard fields are at the end."""
+    # The fields of the lead are not in the documented response.
     values = {name: value for name, value in ticket.fields.items() if not name.startswith(LEAD_PREFIX)}
     values["TicketKey"] = ticket.key
     last = _SAMPLES["last_fields"]
@@ -306,7 +290,7 @@ def _ticket_json(ticket: StoredTicket) -> dict[str, Any]:
 
 
 def _message_json(message: StoredConversation) -> dict[str, Any]:
-    # The vendor's times have no time zone. They have three digits of milliseconds, unless the milliseconds are 0.
+    # The vendor's times have no time zone. Milliseconds that are 0 are left out.
     timespec = "milliseconds" if message.created_on.microsecond // 1000 else "seconds"
     return {
         "RelatedActivityType": message.activity_type,

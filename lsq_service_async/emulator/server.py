@@ -1,7 +1,6 @@
 """Serves the emulator on a loopback socket, with uvicorn's HTTP protocol in the running event loop.
 
-uvicorn's own `Server` is not used, because it replaces the signal handlers of the process, and because its shutdown
-waits in steps of 0.1 s.
+uvicorn's own `Server` is not used, because it replaces the signal handlers of the process and closes slowly.
 """
 
 from __future__ import annotations
@@ -33,10 +32,7 @@ def check_loopback(host: str) -> None:
 
 
 def check_host(scope: Scope) -> Response | None:
-    """Return a 403 if the Host header does not name this machine.
-
-    Such a request may come from a web page whose host name was resolved to a loopback address (DNS rebinding).
-    """
+    """Return a 403 if the Host header does not name this machine, as in an attack by DNS rebinding."""
     host = Headers(scope=scope).get("host", "")
     if re.fullmatch(r"(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?", host, re.IGNORECASE):
         return None
@@ -49,13 +45,13 @@ class Connection(H11Protocol):
 
     def __init__(self, config: Config, state: ServerState) -> None:
         super().__init__(config, state, {HANG_UP: self.hang_up})
-        # Config(access_log=False) would silence the access log of every uvicorn server in the process.
+        # Config(access_log=False) would silence every uvicorn server in the process.
         self.access_log = False
 
     def hang_up(self, reset: bool) -> None:
-        """Close the connection with a TCP reset, or gracefully: first send the data that was written."""
+        """Close the connection with a TCP reset, or after sending the data that was written."""
         if reset and not self.transport.is_closing():
-            # A linger time of zero makes the system send RST instead of FIN.
+            # With a linger time of 0, the system sends RST instead of FIN.
             sock = self.transport.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.transport.abort()
@@ -76,10 +72,10 @@ class Listener:
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     async def close(self) -> None:
-        """Abort every connection, cancel every open call, and free the port. Does not wait for clients."""
-        # If an asyncio server closes while it accepts a connection, the connection stays open and unread. So stop
-        # accepting first. Then wait three turns of the loop, because an accept that has begun ends within them.
-        with suppress(NotImplementedError):  # event loops of Windows have no remove_reader
+        """Abort every connection, cancel every open call, and free the port."""
+        # An asyncio server that closes during an accept leaves the connection open. So stop accepting first, and wait
+        # three turns of the loop until the accept has ended.
+        with suppress(NotImplementedError):  # the event loops of Windows have no remove_reader
             for listening in self._server.sockets:
                 self._server.get_loop().remove_reader(listening.fileno())
         for _ in range(3):
@@ -101,8 +97,7 @@ async def listen(app: ASGIApp, host: str, port: int) -> Listener:
     """Serve the application at this address. Port 0 means any free port. OSError if the port is in use."""
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        # Calls are cancelled only when the server closes. Without `suppress`, uvicorn would log each cancellation as an
-        # error.
+        # `Listener.close` cancels calls, and uvicorn would log each cancellation as an error.
         with suppress(asyncio.CancelledError):
             await (check_host(scope) or app)(scope, receive, send)
 

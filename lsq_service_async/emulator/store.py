@@ -27,13 +27,13 @@ ConversationType = Literal["InboundEmail", "OutboundEmail", "PortalInbound", "Po
 CONVERSATION_TYPES: tuple[str, ...] = get_args(ConversationType)
 
 HISTORY = 20
-"""The history of a ticket contains at most this many changes: the last ones."""
+"""The history of a ticket contains at most this many changes."""
 
 CONTENTS_LIMIT = 16 << 20
 """At most this many bytes of files are stored for the page."""
 
 USER_ID = "5f0c1a52-7d1e-4b8a-9a5e-2f6f1c0d3b77"
-"""The id of the invented user to whom the keys belong. Every call acts as this user."""
+"""The id of the invented user to whom the keys belong."""
 
 Lead = Mapping[str, str | None]
 """A lead as the marketing API returns it: a flat object whose values are strings or null."""
@@ -45,11 +45,7 @@ def load_data(name: str) -> Any:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Return the value of a JSON text; ValueError if the text is not JSON, or if JSON cannot represent the value.
-
-    JSON cannot represent NaN, numbers that overflow, or lone surrogates. Lists or objects that are nested too deeply
-    are refused, too.
-    """
+    """Return the value of a JSON text. NaN, infinite numbers, lone surrogates and deep nesting raise ValueError."""
     try:
         value = json.loads(text)
         json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
@@ -60,7 +56,7 @@ def parse_json(text: str | bytes) -> Any:
 
 @dataclass(frozen=True)
 class StoredConversation:
-    """One message on a ticket. The format of ``attachments`` is not documented; they are returned unchanged."""
+    """One message on a ticket. ``attachments`` are JSON values, which are returned unchanged."""
 
     id: int
     activity_type: ConversationType
@@ -97,8 +93,7 @@ class StoredTicket:
 class TicketStore:
     """Tickets by number. The first ticket gets ``first_number``. A change replaces the stored ticket with a new object.
 
-    ``limit``: the maximum number of characters of all tickets together, including the tickets in the trash. A change
-    that would exceed the limit is refused.
+    ``limit``: the maximum number of characters of all tickets, with the trash. A change that exceeds it is refused.
     """
 
     def __init__(
@@ -127,14 +122,11 @@ class TicketStore:
         self.changes: int = 0
         """The number of changes so far."""
         self.history: dict[str, list[tuple[datetime, str]]] = {}
-        """The last changes of each ticket, by ticket number: the time of each change, and a text that describes it."""
+        """The times and descriptions of the last changes of each ticket, by ticket number."""
         self.contents: OrderedDict[str, bytes] = OrderedDict()
-        """The contents of the last small files that were received, by their SHA-256."""
+        """The contents of the last small files, by their SHA-256."""
         self.draw: Callable[[int], list[int]] = lambda first: [first]
-        """A function that takes the lowest free number, and returns the next ticket numbers.
-
-        The numbers are assigned from the end of the list to its start.
-        """
+        """Returns the next ticket numbers, from a given number on. The last number of the list is assigned first."""
 
     def find(self, name: str) -> StoredTicket | None:
         """Return the ticket with this number or GUID; None if it does not exist."""
@@ -161,16 +153,13 @@ class TicketStore:
         self._first_free = max(self._first_free, number + 1, *(drawn + 1 for drawn in self._drawn))
         ticket_id = ticket_id or self._guid()
         ticket = self.put(StoredTicket(str(number), ticket_id, lead_id or "", fields, files, by_others=by_others))
-        # The lead is created after the ticket, so that no lead is created if the store has no room for the ticket.
+        # Create no lead if the store has no room for the ticket.
         if lead_id is None:
             ticket = self.put(replace(ticket, lead_id=self.leads.find_or_create(lead_details(fields), self._guid())))
         return ticket
 
     def add_message(self, ticket: StoredTicket, activity_type: ConversationType, **content: Any) -> StoredConversation:
-        """Add a message to the ticket. ``content``: the text, html and attachments of the message.
-
-        Messages have the ids 1, 2, 3 and so on, across all tickets.
-        """
+        """Add a message to the ticket. ``content``: the text, html and attachments of the message."""
         self._messages += 1
         message = StoredConversation(self._messages, activity_type, self._now(), **content)
         self.put(replace(ticket, conversations=(*ticket.conversations, message)))
@@ -185,10 +174,7 @@ class TicketStore:
         return True
 
     def clear(self) -> None:
-        """Delete all tickets, including those in the trash, and the leads that were created from them.
-
-        Ticket numbers are not used again.
-        """
+        """Delete all tickets, and the leads that were created from them. Ticket numbers are not used again."""
         self._tickets.clear()
         self._trashed.clear()
         self._numbers.clear()
@@ -239,13 +225,13 @@ def _differences(old: StoredTicket, new: StoredTicket) -> Iterator[str]:
 
 
 def lead_details(fields: Mapping[str, Value]) -> Lead:
-    """Return the fields of a ticket that describe its lead. Their names are returned without the prefix."""
+    """Return the fields that describe the lead of a ticket, by their names without the prefix."""
     details = {name: value for name, value in fields.items() if name.startswith(LEAD_PREFIX)}
     return {name[len(LEAD_PREFIX) :]: None if value is None else str(value) for name, value in details.items()}
 
 
 def _size(ticket: StoredTicket | None) -> int:
-    """Return the approximate number of characters that the ticket takes up in memory."""
+    """Return the approximate number of characters of a ticket."""
     if ticket is None:
         return 0
     texts = [*ticket.fields, *ticket.fields.values(), *ticket.notes, *ticket.files, *ticket.conversations]
@@ -253,10 +239,7 @@ def _size(ticket: StoredTicket | None) -> int:
 
 
 class LeadStore:
-    """Leads by e-mail address and phone number. At first, there are only the invented leads.
-
-    If several leads have the same phone number, the last of these leads is found.
-    """
+    """Leads by e-mail address and phone number. At first, there are only the invented leads."""
 
     def __init__(self) -> None:
         self._by_email: dict[str, Lead] = {}
@@ -272,16 +255,13 @@ class LeadStore:
         return self._by_email.get(email.lower())
 
     def by_phone(self, phone: str) -> Lead | None:
-        """Find a lead by its Phone or Mobile, written as it is stored or as digits only.
-
-        If a hyphen follows the stored country code, as in "+91-5550100001", the country code can be left out.
-        """
+        """Find a lead by its Phone or Mobile, written as it is stored or as digits."""
         return self._by_phone.get(phone)
 
     def find_or_create(self, details: Lead, new_id: str) -> str:
         """Return the GUID of the lead with this e-mail address or phone number. A new lead gets ``new_id``.
 
-        A known lead gets only the values that it lacks. All of this behavior is an inference.
+        A known lead gets only the values that it lacks (an inference).
         """
         known = self.by_email(details.get("EmailAddress") or "") or self.by_phone(details.get("Phone") or "")
         if known is None:

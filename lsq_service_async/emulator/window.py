@@ -1,7 +1,6 @@
-"""Four ways in which servers and gateways count calls against a rate limit. The caller passes the time.
+"""Four ways to count calls against a rate limit. The caller passes the time.
 
-The vendor's limit is "25 in 5 second(s)". The vendor does not document how calls are counted. `Window.allows` is called
-once for each call, when the call arrives. The times of these calls never decrease.
+The vendor's limit is "25 in 5 second(s)". The vendor does not document how calls are counted.
 """
 
 from __future__ import annotations
@@ -30,7 +29,10 @@ class Window(Protocol):
     def per(self) -> float: ...
 
     def allows(self, now: float) -> bool:
-        """Count the call that arrives at ``now`` (in seconds), and return whether it is within the limit."""
+        """Count the call that arrives at ``now`` (in seconds), and return whether it is within the limit.
+
+        ``now`` never decreases.
+        """
         ...
 
 
@@ -60,8 +62,8 @@ class Unlimited(_Limit):
 class SlidingWindow(_Limit):
     """An exact log of calls. In any interval of ``per`` seconds, it allows at most ``calls`` calls.
 
-    With ``refused_count``, refused calls are logged too. So if a client repeats refused calls without waiting, they are
-    refused again.
+    With ``refused_count``, refused calls are logged too. So refused calls that are repeated without waiting are refused
+    again.
     """
 
     def clear(self) -> None:
@@ -96,8 +98,7 @@ class TokenBucket(_Limit):
     """A bucket of ``calls`` tokens. It begins full, and is refilled evenly with ``calls`` tokens in ``per`` seconds.
 
     An allowed call takes one token. A refused call takes none, whatever ``refused_count`` is. Nearly ``2 * calls``
-    calls can pass within ``per`` seconds. If a client steadily sends faster than the refill, some of its calls are
-    refused.
+    calls can pass within ``per`` seconds.
     """
 
     def clear(self) -> None:
@@ -118,13 +119,12 @@ class TwoBucketEstimate(_Limit):
 
     The estimate is ``current + previous * left // period``. ``current`` and ``previous`` are the numbers of calls in
     the two buckets. ``current`` includes the new call. ``period`` is the length of a bucket, and ``left`` is the time
-    until the current bucket ends, both in milliseconds. As in HAProxy's ``freq_ctr``, all numbers are integers. A call
-    is refused if the estimate is above ``calls`` (``deny if { sc_http_req_rate(0) gt 25 }``).
+    until the current bucket ends, both in milliseconds. As in HAProxy, all numbers are integers. A call is refused if
+    the estimate is above ``calls`` (``deny if { sc_http_req_rate(0) gt 25 }``).
 
     With ``phase=None``, the first bucket begins with the first call, as in HAProxy. After a bucket without a call, the
-    next call begins a new bucket. If ``phase`` is a number, buckets begin at ``phase``, ``phase + per`` and so on, as
-    in other sliding-window counters. Refused calls count, as in HAProxy. With ``refused_count=False``, they do not
-    count.
+    next call begins a new bucket. If ``phase`` is a number, buckets begin at ``phase``, ``phase + per`` and so on. With
+    ``refused_count=False``, refused calls do not count; in HAProxy, they do.
     """
 
     def __init__(self, calls: int, per: float, *, phase: float | None = None, refused_count: bool = True) -> None:

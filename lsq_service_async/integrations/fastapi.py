@@ -52,12 +52,12 @@ OwnLifespan = Callable[[FastAPI], AbstractAsyncContextManager[State | None]]
 
 _STATE_KEY = "lsq_service_async"
 _MAX_RETRY_AFTER = 3600.0
-_WINDOW = 5.0  # seconds; the window of the service's rate limit, sent as Retry-After if an error has no retry_after
+_WINDOW = 5.0  # seconds; sent as Retry-After if an error has no retry_after
 
 
 @attrs.frozen
 class _Opened:
-    """A client, and the event loop in which it was opened."""
+    """A client and its event loop."""
 
     client: ServiceClient
     loop: asyncio.AbstractEventLoop
@@ -76,25 +76,24 @@ def lifespan(
     ``config`` is a Config, or a function that returns one. With ``Config.from_env``, the module of the app can be
     imported before the environment variables are set.
 
-    ``own`` is your own lifespan. It runs while the client is open. It can get the client with `client_of`, and can
+    ``own`` is your own lifespan, which runs while the client is open. It can get the client with `client_of`, and can
     yield a mapping, which is added to the state of the app's lifespan. For a second account, open a second client in
     ``own``.
 
     ``limiter`` and ``hooks`` are passed to `ServiceClient`. If the server runs several worker processes, use a
     HostLimiter or a RedisLimiter. If ``config`` is a function and ``limiter`` is not given, the variables
-    LSQ_LIMIT_FILE and LSQ_LIMIT_REDIS choose the limiter, as in `ServiceClient.from_env`.
+    LSQ_LIMIT_FILE and LSQ_LIMIT_REDIS choose the limiter.
 
     ``http_client`` is a function that returns an AsyncClient of httpx or httpx2. The function is called when the app
     starts, in the event loop of the app. The AsyncClient is closed when the app stops.
 
     Wrong arguments raise ConfigurationError.
     """
-    # FastAPI(lifespan=lifespan), a mistake, passes the app as ``config``. An app is callable, so its type is checked,
-    # too.
+    # FastAPI(lifespan=lifespan) is a mistake that passes the app as ``config``. An app is callable.
     if not isinstance(config, Config) and (isinstance(config, FastAPI | type) or not callable(config)):
         kind = f"the class {config.__name__}" if isinstance(config, type) else type(config).__name__
         what = "a Config or a function that returns one"
-        del config  # a mapping may hold API keys, and crash reporters send the local variables of this frame
+        del config  # config may hold API keys, and crash reporters send local variables
         raise ConfigurationError(
             f"lifespan takes {what}, as in FastAPI(lifespan=lifespan(Config.from_env)), not {kind}"
         )
@@ -123,7 +122,7 @@ def lifespan(
 
 
 def _context_of(name: str, make: Callable[..., Any] | None, *arguments: Any) -> AbstractAsyncContextManager[Any]:
-    """Call ``make``, and return its async context manager; ConfigurationError if ``make`` does not return one."""
+    """Return the async context manager that ``make`` returns, or raise ConfigurationError."""
     made = nullcontext() if make is None else make(*arguments)
     if not hasattr(made, "__aenter__"):
         hint = "put @asynccontextmanager on it" if name == "own" else "return an httpx.AsyncClient"
@@ -133,13 +132,10 @@ def _context_of(name: str, make: Callable[..., Any] | None, *arguments: Any) -> 
 
 @asynccontextmanager
 async def _stored(app: FastAPI, client: ServiceClient) -> AsyncIterator[State]:
-    """Store the client in ``app.state`` for `client_of`, and yield a lifespan state with the client, for requests.
-
-    Requests to mounted apps get this state, too.
-    """
+    """Store the client in ``app.state`` for `client_of`, and yield a lifespan state with the client, for requests."""
     opened, before = _Opened(client, asyncio.get_running_loop()), getattr(app.state, _STATE_KEY, None)
     if before is not None and before.loop is opened.loop:
-        # With two clients in one app, handlers would use one of them, and `client_of` the other.
+        # With two clients, handlers would use one of them, and `client_of` the other.
         raise ConfigurationError(
             "this app has a client already; for a second account, open another client in your own lifespan"
         )
@@ -191,15 +187,14 @@ def install_error_handlers(app: FastAPI) -> None:
     does not quote the service. The ``detail`` of a 422 has the message of the error, which may quote a value that the
     handler passed to the client.
 
-    If a handler raises the error after it accepted a websocket, the websocket is closed with the code 1011. Catch
-    errors of a background task in the task, because the task runs after the response was sent. Call this function for
-    each mounted app, too.
+    An accepted websocket is closed with the code 1011. Catch errors of a background task in the task, because the task
+    runs after the response was sent. Call this function for each mounted app, too.
     """
     app.add_exception_handler(LSQServiceError, _answer)
 
 
 async def _answer(request: HTTPConnection, error: Exception) -> Any:
-    """Return the response to an error. If a websocket was accepted, close it instead and return None."""
+    """Return the response to an error. If a websocket was accepted, close it and return None."""
     status, headers = 502, {}
     detail: Any = "The ticket service failed."
     if isinstance(error, NotFoundError):
@@ -218,7 +213,7 @@ async def _answer(request: HTTPConnection, error: Exception) -> Any:
     reference = getattr(error, "reference", None)
     level = logging.WARNING if status in (502, 504) else logging.INFO
     method = request.scope.get("method", "WEBSOCKET")
-    path = quote(request.scope["path"])  # a line break in the path must not start a new line in the log
+    path = quote(request.scope["path"])  # a line break must not start a new line in the log
     logger.log(level, "%s %s: %d, because of %r (%s)", method, path, status, error, reference)
     if isinstance(request, WebSocket) and request.application_state is not WebSocketState.CONNECTING:
         with suppress(RuntimeError, WebSocketDisconnect):  # the websocket may be closed already

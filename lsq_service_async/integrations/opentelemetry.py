@@ -34,12 +34,12 @@ except ImportError as _error:
     ) from _error
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-_STATS_TIMEOUT = 0.2  # seconds that a metric reader's thread waits for the client's event loop
+_STATS_TIMEOUT = 0.2  # seconds that the thread of a metric reader waits for an event loop
 
 
 @attrs.define(eq=False)
 class _TracedCall:
-    """The spans of one call, the total of its waits for the rate limit, and the time when its last attempt ended."""
+    """The spans of one call, its total wait for the rate limit, and the end of its last attempt."""
 
     span: trace.Span
     context: otel_context.Context
@@ -90,7 +90,7 @@ class OpenTelemetryHook:
         )
         for name, text in (("used", "Slots of the rate limit in use"), ("free", "Slots of the rate limit not in use")):
             meter.create_observable_gauge(f"lsq.limit.slots.{name}", [partial(self._observe, name)], "{slot}", text)
-        self._call: ContextVar[_TracedCall] = ContextVar("lsq_service_async.call")  # each call has its own value
+        self._call: ContextVar[_TracedCall] = ContextVar("lsq_service_async.call")
         self._clients: WeakSet[ServiceClient] = WeakSet()
         self._lock = Lock()  # protects _clients
         self._loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
@@ -166,7 +166,7 @@ class OpenTelemetryHook:
         _end(call.span, event.error)
 
     def _makes_client_spans(self) -> bool:
-        """Whether this hook makes CLIENT spans. It makes none if httpx is instrumented. Imports no instrumentation."""
+        """Return False if httpx is instrumented, because its instrumentation makes these spans."""
         module = sys.modules.get("opentelemetry.instrumentation.httpx")
         if module is None:
             return True
@@ -174,18 +174,15 @@ class OpenTelemetryHook:
         return not any(getattr(one, "_is_instrumented_by_opentelemetry", False) for one in marked)
 
     def _observe(self, name: str, options: CallbackOptions) -> Iterator[Observation]:
-        """Yield the total of used or free slots of all clients. A metric reader calls this method in its own thread."""
-        with self._lock:  # iterating over a set while it grows raises RuntimeError
+        """Yield the used or free slots of all clients. A metric reader calls this method in its own thread."""
+        with self._lock:
             limiters = {client.limiter for client in self._clients}
         found = [stats for limiter in limiters if (stats := self._stats(limiter))]
         if found:
             yield Observation(sum(getattr(stats, name) for stats in found))
 
     def _stats(self, limiter: Limiter) -> LimiterStats | None:
-        """Return the stats of a limiter, or None if no event loop returns them in time.
-
-        The stats may be read only in the event loop of the limiter, so each known loop is tried.
-        """
+        """Return the stats of a limiter, or None. Only the limiter's event loop may read them, so try each loop."""
 
         async def read() -> LimiterStats:
             return limiter.stats()
@@ -201,12 +198,12 @@ class OpenTelemetryHook:
 
 
 def _operation(event: CallStarted | AttemptStarted | AttemptEnded | CallEnded) -> str:
-    """Return the operation of an event; "request" for `client.request`, because its operation contains the path."""
+    """Return the operation of an event, or "request" if the operation contains a path."""
     return "request" if " " in event.operation else event.operation
 
 
 def _end(span: trace.Span, error: BaseException | None, error_type: str | None = None) -> None:
-    """End a span. The message of an error is left out, because the message may quote the service."""
+    """End a span. The message of an error may quote the service, so only the type of the error is set."""
     if error is not None:
         span.set_attribute("error.type", error_type or type(error).__qualname__)
         span.set_status(trace.StatusCode.ERROR)

@@ -5,7 +5,7 @@
         assert lsq_emulator.tickets[receipt.number].fields["Title"] == "Router down"
 
 The fixtures work with pytest-asyncio, anyio and `asyncio.run`. Needs the extra ``emulator``. pytest loads this module
-in every run, so the package is not imported before a fixture needs it.
+in every run, so only the fixtures import the package.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _GRACE = 0.002  # seconds that a loop waits for sockets and threads before its c
 
 _real_time = asyncio.BaseEventLoop.time
 _ahead: WeakKeyDictionary[asyncio.AbstractEventLoop, float] = WeakKeyDictionary()
-"""The seconds by which each event loop's clock is ahead. They never decrease, because a clock must not go back."""
+"""The seconds by which the clock of each event loop is ahead. They never decrease."""
 
 
 def _time(loop: asyncio.BaseEventLoop) -> float:
@@ -37,14 +37,11 @@ def _time(loop: asyncio.BaseEventLoop) -> float:
 
 
 class _JumpingClock:
-    """A hook that skips waits.
-
-    While calls are open and nothing else happens, the clock of the event loop jumps to the next timer.
-    """
+    """A hook that skips waits. While calls are open, the clock of an idle event loop jumps to the next timer."""
 
     def __init__(self) -> None:
         self.loops: dict[asyncio.AbstractEventLoop, int] = {}
-        """The number of open calls in each event loop that has made calls."""
+        """The number of open calls in each event loop."""
 
     def __call__(self, event: object, /) -> None:
         loop: Any = asyncio.get_running_loop()
@@ -113,14 +110,14 @@ def lsq_client(lsq_config: Config) -> Iterator[ServiceClient]:
     """A client of ``lsq_emulator``. Its waits take no time. You need not open or close it."""
     from .. import ServiceClient
 
-    loops: set[asyncio.AbstractEventLoop] = set()  # the event loops in which the client made calls
+    loops: set[asyncio.AbstractEventLoop] = set()
     client = ServiceClient(lsq_config, hooks=[lambda event: loops.add(asyncio.get_running_loop())])
     yield client
     for loop in loops:
         if loop.is_closed():
-            with suppress(StopIteration):  # aclose completes without waiting, because the loop is closed
+            with suppress(StopIteration):  # aclose does not wait if the loop is closed
                 client.aclose().send(None)
-        elif loop.is_running():  # in another thread, such as that of a TestClient that several tests share
+        elif loop.is_running():  # in another thread, such as the thread of a TestClient
             asyncio.run_coroutine_threadsafe(client.aclose(), loop).result(_CLOSE_TIMEOUT)
         else:
             loop.run_until_complete(client.aclose())

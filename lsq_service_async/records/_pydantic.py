@@ -22,7 +22,7 @@ NOT_IN_JSON: Final = {"lsq_service_async.in_json": False}
 
 
 class Record:
-    """The base class of all records. pydantic_core is imported only when pydantic requests a schema."""
+    """The base class of all records."""
 
     __slots__ = ()
 
@@ -42,7 +42,7 @@ class Record:
         """Return a schema that accepts a record unchanged, or a JSON object without unknown attributes."""
         from pydantic_core import core_schema
 
-        record: Any = cls  # a type checker does not know that every record is an attrs class
+        record: Any = cls  # for type checkers: every record is an attrs class
         hints = typing.get_type_hints(cls)
         fields = {
             attribute.name: core_schema.typed_dict_field(
@@ -63,7 +63,7 @@ class Record:
 
 
 class _AwareDatetime:
-    """A datetime. If it has no time zone, pydantic reports an error that names the attribute."""
+    """A datetime with a time zone."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
@@ -73,7 +73,7 @@ class _AwareDatetime:
 
 
 class _FieldValue:
-    """A `FieldValue`. For a wrong value, pydantic reports a single error, not an error for each type of the union."""
+    """A `FieldValue`. pydantic reports one error for a wrong value, not one for each type of the union."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
@@ -90,7 +90,7 @@ _JSON_TYPES: Final[Mapping[Any, Any]] = {datetime: _AwareDatetime, Mapping[str, 
 
 
 def _json_type(hint: Any) -> Any:
-    """Return the type of an attribute in JSON. `Unset` is left out, because an unset attribute is not in the JSON."""
+    """Return the type of an attribute in JSON, without `Unset`."""
     kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     return functools.reduce(operator.or_, (_JSON_TYPES.get(kind, kind) for kind in kinds if kind is not Unset))
 
@@ -104,7 +104,7 @@ def _serializer(cls: Any) -> Any:
 
 def _json_attributes(record: Any) -> dict[str, Any]:
     values = attrs.asdict(record, recurse=False, filter=_is_in_json).items()
-    # pydantic warns about read-only mappings, so every mapping is copied into a dict.
+    # pydantic warns about read-only mappings
     return {name: dict(value) if isinstance(value, Mapping) else value for name, value in values}
 
 

@@ -22,8 +22,8 @@ class Outcome(enum.StrEnum):
 class Attempt(Record):
     """One HTTP request of a call. ``number`` counts from 1. Without a response, ``status`` is None.
 
-    ``digests`` has one SHA-256, as hexadecimal text, for each attachment that this attempt sent completely. The digests
-    are in the order of the attachments. With ``Config(attachment_digests=False)``, ``digests`` is empty.
+    ``digests`` has the SHA-256, as hexadecimal text, of each attachment that this attempt sent completely, in the order
+    of the attachments. With ``Config(attachment_digests=False)``, ``digests`` is empty.
     """
 
     number: int
@@ -31,5 +31,5 @@ class Attempt(Record):
     status: int | None
     seconds: float
     reason: str | None = attrs.field(default=None, metadata=NOT_IN_JSON)
-    """The error message. The message may quote the service, so it is not in the JSON of the attempt."""
+    """The error message. It may quote the service, so it is not in the JSON of the attempt."""
     digests: tuple[str, ...] = ()

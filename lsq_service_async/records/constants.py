@@ -22,7 +22,7 @@ class Unset(enum.Enum):
 UNSET: Final = Unset.UNSET
 """The default of most attributes of a `TicketUpdate`. An attribute with this value is not sent.
 
-In contrast, None is sent as null. The vendor does not document the effect of null.
+None is sent as null. The vendor does not document the effect of null.
 """
 
 

@@ -18,8 +18,8 @@ class Lookup(Record):
     ``max_reads`` is the maximum number of tickets that a run reads for all its look-ups.
 
     A look-up needs a ticket that is created after the unknown row has ended. With ``fence=True``, a run provides this
-    ticket: it holds back its last four rows until all other rows have ended. If one of the other rows is unknown, the
-    run also waits until ``quiet`` seconds after that row ended. Then it sends the four rows.
+    ticket: it sends its last four rows only after all other rows have ended. If one of the other rows is unknown, the
+    run first waits until ``quiet`` seconds after that row ended.
     """
 
     quiet: float = 60.0

@@ -18,12 +18,12 @@ from .metadata import Lead
 
 
 def _copied(fields: Any) -> Any:
-    """Copy a mapping, so that changing it later does not affect the ticket. Other values are returned unchanged."""
+    """Copy a mapping, so that later changes do not affect the ticket."""
     return dict(fields) if isinstance(fields, Mapping) else fields
 
 
 def _date(given: Any) -> Any:
-    """Convert ISO text with a time zone to a datetime. Return any other value unchanged, to be checked later."""
+    """Convert ISO text with a time zone to a datetime. Return any other value unchanged."""
     if isinstance(given, str):
         with suppress(ValueError):
             date = datetime.fromisoformat(given)
