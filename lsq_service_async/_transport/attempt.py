@@ -24,7 +24,7 @@ from .redact import Redactor
 from .response_body import read_body, read_in_steps
 from .upload import WRITE_SIZE, BodyFailedError, FileReader, multipart
 
-_url = lru_cache(maxsize=32)(httpx.URL)  # parsing a URL is slow, and most creates have the same URL
+_url = lru_cache(maxsize=32)(httpx.URL)  # parsing a URL is slow
 _KEY_HEADERS = {
     Api.TENANT: ("X-LSQ-ACCESS-KEY", "X-LSQ-SECRET-KEY"),
     Api.METADATA: ("X-LSQ-ACCESS-KEY", "X-LSQ-SECRET-KEY"),
@@ -37,10 +37,10 @@ class LeaseEndedError(Exception):
 
 
 class HttpSender:
-    """Sends the requests of a client with httpx: one request each time `send` is called.
+    """Sends requests with httpx.
 
-    ``interruptible`` has the tasks that are sending a request or reading its response. Other tasks must not be
-    cancelled: with httpx 0.28, a task that is cancelled while it closes a response can leak the connection.
+    Only the tasks in ``interruptible`` may be cancelled. With httpx 0.28, a task that is cancelled while it closes a
+    response can leak the connection.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class HttpSender:
         self._hosts = {api: httpx.URL(origin) for api, origin in origins.items()}
         common = [(b"User-Agent", user_agent.encode()), (b"Accept", b"application/json"), (b"Accept-Encoding", b"gzip")]
         self._common_headers = {api: [(b"Host", host.netloc), *common] for api, host in self._hosts.items()}
-        # For error messages: the proxy URLs without user and password. The proxies of a caller's client are not known.
+        # For error messages: the proxy URLs without user and password.
         self._proxies = {api: f" {proxies[origin].url}" for api, origin in origins.items() if origin in proxies}
 
     async def send(self, context: CallContext) -> AttemptResult[Any]:
@@ -86,7 +86,6 @@ class HttpSender:
         return result
 
     def started(self, context: CallContext, queued: float) -> AttemptStarted:
-        """Return the event for an attempt that starts now."""
         call, url = context.call, self._hosts[context.call.api]
         template = call.template or (call.path if call.documented else None)
         if template is not None and call.api is not Api.LEADS:
@@ -114,14 +113,14 @@ class HttpSender:
             try:
                 request.headers[access] = self._config.access_key.reveal()
                 request.headers[secret] = self._config.secret_key.reveal()
-                _check_lease(context)  # checked here and in `trace`, because some transports do not call `trace`
+                _check_lease(context)  # also here, because some transports do not call `trace`
                 context.fully_sent = context.fully_sent and not self._http.is_closed
                 async with timer:
                     response = await self._http.send(request, auth=None, follow_redirects=False, stream=True)
             except httpx.HTTPStatusError as error:
                 if (error.request.method, error.request.url) != (request.method, request.url):
                     raise  # a hook of the caller's client made its own request
-                response = error.response  # a response hook of the caller's client raised the error
+                response = error.response  # raised by a response hook of the caller's client
             except (httpx.ReadTimeout, httpx.WriteTimeout, TimeoutError):
                 context.silence = clock() - context.sent_at
                 raise
@@ -132,7 +131,7 @@ class HttpSender:
                 raise httpx.RemoteProtocolError("the connection already held a response when the request was sent")
             response.next_request = None  # after a redirect, `next_request` has the keys
             until = timer.when() or clock() + timeout
-            # httpx uses this timeout to read the body. None disables the timeout, because `read_body` has its own.
+            # The read timeout of httpx is disabled, because `read_body` has its own.
             request.extensions["timeout"]["read"] = None
             result = await self._parse(context, response, await read_body(context, response, until))
             if result.must_close and response.http_version != "HTTP/2":  # HTTP/2: other calls use the connection too
@@ -149,7 +148,7 @@ class HttpSender:
                 await response.aclose()
 
     def _headers(self, response: httpx.Response) -> Mapping[str, str]:
-        """Return the headers of a response in a printable form, without API keys and cookies."""
+        """Return the printable headers of a response, without API keys and cookies."""
         lines = []
         for name, value in response.headers.multi_items():
             shown = "***" if name.lower() == "set-cookie" else value
@@ -158,7 +157,7 @@ class HttpSender:
         return httpx.Headers([(name.encode(), value.encode()) for name, _, value in parts if name])
 
     async def _parse(self, context: CallContext, response: httpx.Response, body: bytes) -> AttemptResult[Any]:
-        """Return the result of a response. An answer that takes long to decode is decoded in a thread."""
+        """Return the result of a response. A long answer is decoded in a thread."""
         call, headers = context.call, dict(response.headers.items())
         if "retry-after" in headers:
             headers.setdefault("date", formatdate(usegmt=True))  # if missing, the time of arrival (RFC 9110, 6.6.1)
@@ -169,7 +168,7 @@ class HttpSender:
             result = await asyncio.get_running_loop().run_in_executor(self._thread, parse_response, *about)
         if call.create is None or result.record is None or self._numbers.add(result.record.number):
             return result
-        # The answer belongs to another create. A proxy may have mixed up two answers.
+        # A proxy may have mixed up two answers.
         reason = (
             f"it was answered with the number of another ticket that this client created, {result.record.number:.40}"
         )
@@ -179,7 +178,7 @@ class HttpSender:
         return AttemptResult(outcome=Outcome.UNKNOWN, error=error, status=result.status, must_close=True)
 
     def _request(self, context: CallContext, body: RequestBody) -> httpx.Request:
-        """Build a request without the headers, cookies and parameters that `build_request` of httpx would add."""
+        """Build a request without the headers, cookies and parameters that httpx would add."""
         call = context.call
         text = self._urls[call.api] + call.path
         url = httpx.URL(text, params=call.params) if call.params else _url(text)
@@ -194,10 +193,9 @@ class HttpSender:
 
 
 class RequestBody(httpx.AsyncByteStream):
-    """The body of one attempt: JSON or multipart, ``length`` bytes.
+    """The body of one attempt: JSON or multipart.
 
-    The context records whether the body was fully sent. ``timer`` starts when the last bytes are sent. It limits the
-    wait for the response.
+    ``timer`` starts when the last bytes are sent, and limits the wait for the response.
     """
 
     def __init__(self, context: CallContext, timer: asyncio.Timeout, *, hash_files: bool) -> None:
@@ -216,16 +214,15 @@ class RequestBody(httpx.AsyncByteStream):
             self.length = len(body)
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Check before the first byte that the lease is valid and the caller still waits. Limit the reads of new
-        connections.
+        """Check before the first byte that the lease is valid and the caller still waits.
 
-        A request with a body counts as sent when the transport begins to send the body, because a hook or a transport
-        of the caller may have read the body before, or replaced it. If the transport then iterates over this object,
-        `__aiter__` counts the bytes instead. A request without a body counts as sent when the transport begins to send
-        the headers, because over HTTP/2, httpx does not iterate over an empty body.
+        A request with a body counts as sent when the transport begins to send the body, because a transport of the
+        caller may have replaced the body. If the transport iterates over this object, `__aiter__` counts the bytes
+        instead. A request without a body counts as sent with its headers, because over HTTP/2, httpx does not iterate
+        over an empty body.
         """
         context = self._context
-        if getattr(info.get("request"), "method", None) == b"CONNECT":  # this request opens a tunnel through a proxy
+        if getattr(info.get("request"), "method", None) == b"CONNECT":  # opens a tunnel through a proxy
             return
         if event.endswith("send_request_headers.started"):
             _check_lease(context)
@@ -259,7 +256,7 @@ class RequestBody(httpx.AsyncByteStream):
                 try:
                     context.call.progress(sent, self.length)
                 except (Exception, asyncio.CancelledError) as error:
-                    context.progress = self.length  # so that the callback is not called again
+                    context.progress = self.length
                     with suppress(Exception):
                         text = "A progress callback raised %s. It is not called again for this call."
                         logger.error(text, printable(repr(error), 300))
@@ -279,7 +276,6 @@ class RequestBody(httpx.AsyncByteStream):
                 self._context.digests.append(reader.digest)
 
     async def aclose(self) -> None:
-        """Close the file that is being read."""
         reader, self._reader = self._reader, None
         if reader is not None:
             await reader.aclose()

@@ -20,8 +20,8 @@ from ..limits import Slot
 class CallContext:
     """One call and its attempts so far.
 
-    ``clock`` returns the time of the event loop; ``started`` and ``deadline`` are such times. ``number`` is the number
-    of attempts so far. The attributes below ``number`` describe the latest attempt.
+    ``started`` and ``deadline`` are times of ``clock``, the clock of the event loop. ``number`` is the number of
+    attempts. The attributes below ``number`` describe the latest attempt.
     """
 
     call: Call[Any]
@@ -31,16 +31,16 @@ class CallContext:
     deadline: float | None
     reference: str
     boundary: str = attrs.field(factory=partial(secrets.token_hex, 16))
-    """The boundary of a multipart body. It is the same in all attempts, so that they send the same bytes."""
+    """The boundary of a multipart body, the same in all attempts."""
     attachments: tuple[Attachment, ...] = ()
-    """The attachments of the call, ready to be read."""
+    """The attachments, ready to be read."""
     is_large: bool = False
-    """Whether the body is larger than `pipeline.LARGE`. Sending a large body may take long."""
+    """Whether the body is larger than `pipeline.LARGE`."""
     attempts: list[Attempt] = attrs.field(factory=list)
     hook_context: contextvars.Context = attrs.field(factory=contextvars.copy_context)
-    """The `contextvars` context in which the hooks run. See `events`."""
+    """The `contextvars` context in which the hooks run."""
     progress: int = 0
-    """The largest number of bytes that was reported to the caller. It does not decrease when the call is sent again."""
+    """The largest number of bytes that was reported to the caller in any attempt."""
 
     number: int = 0
     slot: Slot = attrs.field(init=False)
@@ -49,14 +49,13 @@ class CallContext:
     is_started: bool = False
     """Whether the headers of the request were sent."""
     fully_sent: bool = False
-    """Whether the last byte was passed to the connection. Before that, the service cannot have applied the call. A call
-    without a body counts as fully sent, unless the transport reports that it is still connecting."""
+    """Whether the last byte was passed to the connection. Before that, the service cannot have applied the call."""
     headers: Mapping[str, str] = attrs.field(factory=dict)
     """The headers of the response, without API keys and cookies."""
     pause: float = 0.0
-    """The seconds for which the limiter pauses all calls because of the response."""
+    """The seconds for which all calls pause because of the response."""
     sent_at: float = 0.0
     silence: float | None = 0.0
-    """The seconds from the send to a timeout. None after a response has arrived, and 0 if there was no timeout."""
+    """The seconds from the send to a timeout. None after a response, and 0 if there was no timeout."""
     abandoned: bool = False
-    """Whether the caller has stopped waiting for the attempt: it was cancelled, or its deadline passed."""
+    """Whether the caller was cancelled or its deadline passed."""

@@ -24,22 +24,20 @@ from .response_body import ResponseRejectedError
 from .upload import BodyFailedError
 
 _NEVER_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-# Refusals of a proxy after which another attempt may succeed. For an HTTP proxy, the error text begins with the status.
-# For a SOCKS proxy, httpcore writes the whole text.
+# Errors of an HTTP proxy (the text begins with the status) or a SOCKS proxy, after which another attempt may succeed.
 _PROXY_FAILURE = re.compile(r"(408|425|429|50[0234]) |Proxy Server could not connect(?!.*not (allowed|supported))")
-# These errors do not mean that TLS failed: the connection ended, or TLS was waiting for data when another error
-# occurred. The next handshake may succeed.
+# With these errors, the connection failed, not TLS. The next handshake may succeed.
 _NO_TLS_FAILURE = (
     ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError, ssl.SSLWantReadError, ssl.SSLWantWriteError
 )  # fmt: skip
 
 
 def failed_result(context: CallContext, error: Exception, redact: Redactor, proxy: str) -> AttemptResult[Any]:
-    """Translate an exception of httpx, h11, TLS or the file system into the result of the attempt."""
+    """Convert an exception of httpx, h11, TLS or the file system to the result of the attempt."""
     call, links = context.call, drop_frames(error)
     in_tls = (link for link in links if isinstance(link, ssl.SSLError))
     tls = next((link for link in in_tls if not isinstance(link, _NO_TLS_FAILURE)), None)
-    text = redact(str(tls or error))  # redacted before it is cut, because the redactor does not find a part of a key
+    text = redact(str(tls or error))  # redacted before it is cut: the redactor does not find a part of a key
     if isinstance(error, ResponseRejectedError):
         text = printable(text, 200)
     elif not isinstance(error, BodyFailedError):
@@ -58,13 +56,13 @@ def failed_result(context: CallContext, error: Exception, redact: Redactor, prox
         else:
             failure = unanswered(context, f"its response cannot be used ({text})")
     shown = "".join(f"{link} {link!r} {vars(link)!r} " for link in links)
-    # The exception becomes the cause only if the exception and all exceptions linked to it contain no key.
+    # An exception with an API key must not become the cause.
     failure.__cause__ = error if redact(shown) == shown else None
     return AttemptResult(outcome=outcome, error=failure, retry=retry)
 
 
 def _not_sent(context: CallContext, error: Exception, proxy: str, *, is_tls: bool) -> tuple[str, Retry] | None:
-    """Return the reason and the retry rule of a request that was not sent in full. Otherwise return None.
+    """Return the reason and the retry rule of a request that was not sent in full, or None.
 
     The service cannot apply a request before the last byte arrives, because Content-Length announces the length.
     """
@@ -86,7 +84,7 @@ def _not_sent(context: CallContext, error: Exception, proxy: str, *, is_tls: boo
 
 
 def unfinished_result(context: CallContext, reason: str) -> AttemptResult[Any]:
-    """Return the result of an attempt that ended before its response was read. It is not retried."""
+    """Return the result of an attempt that ended before its response was read."""
     outcome = Outcome.UNKNOWN if context.fully_sent else Outcome.NOT_APPLIED
     return AttemptResult(outcome=outcome, error=unfinished(context, reason))
 
@@ -108,10 +106,7 @@ def unanswered(context: CallContext, reason: str) -> LSQServiceError:
 
 
 def drop_frames(error: BaseException) -> list[BaseException]:
-    """Drop the frames of an exception and of all linked exceptions: their local variables may hold the API keys.
-
-    Return the exception, its causes, its contexts and the members of exception groups, each once.
-    """
+    """Return an exception and all linked exceptions without their frames, which may hold the API keys."""
     found: list[BaseException] = []
     waiting: list[BaseException | None] = [error]
     while waiting:

@@ -1,7 +1,4 @@
-"""Sends requests with a client of httpx2. The rest of the package uses only the types of httpx.
-
-httpx2 is the successor of httpx. Its classes have the same names and meanings, but do not inherit from httpx.
-"""
+"""Sends requests with httpx2. Its classes have the names and meanings of httpx, but do not inherit from httpx."""
 
 from __future__ import annotations
 
@@ -41,7 +38,7 @@ class Httpx2Client:
         except httpx2.HTTPStatusError as error:
             if (error.request.method, error.request.url) != (copy.method, copy.url):
                 raise  # a hook of the caller's client made its own request
-            answer = error.response  # a response hook of the caller's client raised the error
+            answer = error.response  # raised by a response hook
         finally:
             for name in [name for name in copy.headers if name.startswith("x-lsq-")]:
                 del copy.headers[name]
@@ -79,7 +76,7 @@ class _ResponseBody(httpx.AsyncByteStream):
 
 @contextmanager
 def _errors_of_httpx() -> Iterator[None]:
-    """Convert an exception of httpx2 to the httpx class with the same name, or that of the nearest base class."""
+    """Convert an exception of httpx2 to the httpx class with the same name, or to that of the nearest base class."""
     try:
         yield
     except httpx2.RequestError as error:

@@ -22,7 +22,7 @@ _CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE", "OPE
 def proxies_of(config: Config) -> dict[str, httpx.Proxy]:
     """Return the proxies that the environment sets, by origin. An origin on this machine never has a proxy.
 
-    Raises ConfigurationError if a proxy cannot be used, or if a proxy would receive the keys in clear text.
+    Raises ConfigurationError if a proxy cannot be used, or would receive the keys in clear text.
     """
     proxies: dict[str, httpx.Proxy] = {}
     for setting in ("base_url", "metadata_url", "leads_url"):
@@ -44,7 +44,7 @@ def proxies_of(config: Config) -> dict[str, httpx.Proxy]:
 
 
 def _is_excluded(origin: httpx.URL) -> bool:
-    """Whether NO_PROXY or the system excludes an origin. NO_PROXY lists hosts, domains, addresses or networks."""
+    """Whether NO_PROXY (hosts, domains, addresses or networks) or the system excludes an origin."""
     port = origin.port or _PORTS[origin.scheme]
     for entry in re.split(r"[,\s]+", getproxies().get("no", "").lower()):
         name = re.sub(r"[][]", "", entry.removesuffix(f":{port}")).removeprefix("*")
@@ -71,10 +71,7 @@ def _proxy(address: Secret, variable: str) -> httpx.Proxy:
 
 
 def authorities() -> ssl.SSLContext:
-    """Return an SSL context with the certificate authorities that the environment sets, or with those of certifi.
-
-    Raises ConfigurationError if the certificates cannot be loaded.
-    """
+    """Return an SSL context with the certificates of the environment or of certifi, or raise ConfigurationError."""
     folders = os.environ.get("SSL_CERT_DIR", "").split(os.pathsep)
     try:
         if not os.environ.get("SSL_CERT_FILE") and any(folders) and not any(map(os.path.isdir, folders)):

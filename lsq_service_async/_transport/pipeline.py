@@ -25,11 +25,11 @@ from .upload import prepare
 
 T = TypeVar("T")
 _CLOSED = "The client was closed before the call was sent. Nothing was applied."
-LARGE = 8 << 20  # bytes; larger uploads get at most half of the slots of the limiter, because they take long
+LARGE = 8 << 20  # bytes; larger uploads take long, so they get at most half of the slots
 
 
 class Pipeline:
-    """Sends calls within the rate limit, with retries, and calls the hooks. Owns the requests in flight."""
+    """Sends calls and owns the requests in flight."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Pipeline:
                 length += sum(attachment.length or 0 for attachment in context.attachments)
             context.is_large = length > LARGE
             result = await self._attempt(context)
-            # The retry loop is made only if it is needed, because making it takes time.
+            # Making the retry loop takes time, so it is made only if it is needed.
             if result.error is not None and is_retryable(context, result):
                 async for attempt in retrying(context, partial(self._unless_closed, asyncio.sleep)):
                     if attempt.retry_state.attempt_number > 1:
@@ -94,22 +94,22 @@ class Pipeline:
     async def _attempt(self, context: CallContext) -> AttemptResult[Any]:
         """Wait for the rate limit, send one attempt and wait for its result.
 
-        If the caller is cancelled, this method ends at once, but the request continues: httpx would leak the connection
-        of a cancelled request, and a create may be applied anyway. The hooks still get the result.
+        If the caller is cancelled, the request continues: httpx would leak the connection of a cancelled request, and a
+        create may be applied anyway. The hooks still get the result.
         """
         call, asked = context.call, context.clock()
         context.is_started = context.fully_sent = False
         context.silence, context.headers, context.pause, context.digests = 0.0, {}, 0.0, []
         context.slot = slot = await self._acquire(context)
         context.number += 1
-        # A request without a body counts as sent from here on, because some transports do not report when it is sent.
+        # Some transports do not report the send, so a request without a body counts as sent from here on.
         context.fully_sent = call.body is None
         started = context.clock()
         if call.create is not None:
             self._own_tickets.started(call.create, started)
         if self._hooks:
             self._emit(context, self._sender.started(context, started - asked))
-        # The task gets a copy of the context, because hooks cannot run in a context in which a task is running.
+        # A copy, because hooks cannot run in a context in which a task is running.
         name, variables = f"lsq {call.operation} {context.reference}", context.hook_context.copy()
         flight = asyncio.create_task(self._send_once(context, slot), name=name, context=variables)
         self._flights[flight] = context
@@ -121,11 +121,11 @@ class Pipeline:
             context.abandoned, reason = True, "the caller was cancelled"
             raise
         finally:
-            # The task may have ended before the caller was cancelled. If it still runs, it emits AttemptEnded later.
+            # If the task still runs, it emits AttemptEnded later.
             seconds, is_done = context.clock() - started, flight.done()
             if is_done and not flight.cancelled() and flight.exception() is None:
                 result = flight.result()
-            else:  # the task still runs, or was ended by a cancellation, SystemExit or the like
+            else:  # still running, or ended by a cancellation or SystemExit
                 result = unfinished_result(context, reason)
             if is_done:
                 self._emit_attempt_end(context, result, seconds)
@@ -146,15 +146,15 @@ class Pipeline:
         return flight.result() if is_done else result
 
     async def _looked_up(self, context: CallContext, last: AttemptResult[Any]) -> AttemptResult[Any] | None:
-        """Look up a create before it is sent again, if the policy requires this. Return None to send the call again."""
+        """Look up a create before it is sent again, if the policy requires this. Return None to send it again."""
         call, policy = context.call, context.options.retry
         if policy.repeat_creates != "look" or last.retry is not Retry.ON_SERVER_ERROR:
             return None
         if call.create is None or call.look_up is None:
-            return None  # not a create, so it is safe to repeat
+            return None
         try:
             async with asyncio.timeout_at(context.deadline):
-                # After a gateway answered 502 or 504, the service may still apply the create for about a minute.
+                # After a 502 or 504 of a gateway, the service may still apply the create for about a minute.
                 verdict = await call.look_up(call.create, 60.0 if last.status in (502, 504) else 0.0)
         except (LSQServiceError, TimeoutError) as failure:
             verdict = Unclear(f"the look-up failed ({str(failure) or 'the deadline passed'})")
@@ -166,11 +166,11 @@ class Pipeline:
             context.attempts[-1] = attrs.evolve(context.attempts[-1], outcome=Outcome.APPLIED)
             return AttemptResult(outcome=Outcome.APPLIED, record=verdict.receipt)
         context.attempts[-1] = attrs.evolve(context.attempts[-1], outcome=Outcome.NOT_APPLIED)
-        call.create.ended_at, call.create.doubts = None, 0  # none of the attempts was applied
+        call.create.ended_at, call.create.doubts = None, 0
         return None
 
     async def _acquire(self, context: CallContext) -> Slot:
-        """Wait for a slot, then for ``before_send`` of the call. Raises NotSentError if the client is closed."""
+        """Wait for a slot, then for ``before_send``. Raises NotSentError if the client is closed."""
         slot = await self._unless_closed(
             self._limiters[context.call.api].acquire,
             context.options.lane,
@@ -189,7 +189,7 @@ class Pipeline:
         return slot
 
     async def _unless_closed(self, wait: Callable[..., Awaitable[T]], *args: Any, **options: Any) -> T:
-        """Call ``wait`` and return its result. Raises NotSentError if the client is closed before ``wait`` returns."""
+        """Return the result of ``wait``. Raises NotSentError if the client is closed before ``wait`` returns."""
         if self._is_closing:
             raise NotSentError(_CLOSED)
         try:
@@ -202,7 +202,7 @@ class Pipeline:
             self._waiting.discard(waiting)
 
     async def _send_once(self, context: CallContext, slot: Slot) -> AttemptResult[Any]:
-        """Make one attempt and release its slot. Runs in a separate task, which only `aclose` cancels."""
+        """Make one attempt and release its slot. Runs in a task that only `aclose` cancels."""
         started, result = context.clock(), None
         is_doubtful = bool(context.attempts) and doubtful_attempt(context) is not None
         try:
@@ -266,7 +266,7 @@ class Pipeline:
             self._emit(context, ended)
 
     def _emit(self, context: CallContext, event: Event) -> None:
-        """Call every hook. Exceptions do not affect the call. Only the first exception of each hook is logged."""
+        """Call every hook. Only the first exception of each hook is logged."""
         for index, hook in enumerate(self._hooks):
             try:
                 context.hook_context.run(hook, event)
@@ -278,18 +278,14 @@ class Pipeline:
                         logger.error(text, printable(repr(error), 300))
 
     async def aclose(self, timeout: float) -> None:
-        """Reject the calls that wait. Give the requests in flight ``timeout`` seconds, then cancel those that remain.
-
-        A call whose request is cancelled raises NotSentError if the request was not sent in full. Otherwise a read
-        raises NoAnswerError, and any other call raises OutcomeUnknownError.
-        """
+        """Reject calls that wait. Give the requests in flight ``timeout`` seconds, then cancel those that remain."""
         self._is_closing = True
         for waiting in self._waiting:
             waiting.reschedule(asyncio.get_running_loop().time())
         if self._flights:
             logger.info("Closing: waiting up to %g s for %d requests in flight.", timeout, len(self._flights))
             await asyncio.wait(set(self._flights), timeout=timeout)
-        # Requests that still connect are cancelled 1 s after the others: httpx can leak an unfinished connection.
+        # Requests that still connect are cancelled 1 s later, because httpx can leak an unfinished connection.
         for is_last, grace in ((False, 1.0), (True, None)):
             for flight in self._sender.interruptible & self._flights.keys():
                 if is_last or self._flights[flight].is_started:
@@ -299,7 +295,7 @@ class Pipeline:
 
 
 def _with_attempts(context: CallContext, record: Any) -> Any:
-    """Add the attempts to the record of a call that was applied. Warn if the call may have been applied twice."""
+    """Add the attempts to the record of an applied call. Warn if the call may have been applied twice."""
     attempts = tuple(context.attempts)
     doubtful = doubtful_attempt(context) if len(attempts) > 1 else None
     if doubtful is not None:

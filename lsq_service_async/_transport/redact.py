@@ -20,18 +20,16 @@ _Ends = list[int]
 
 
 class Redactor:
-    r"""Replaces secrets in a text with ``***``.
+    r"""Replaces secrets in a text with ``***``, in linear time.
 
-    A secret may be in upper or lower case, and may be written with escapes: \u0041, %41, &#65;. The running time is
-    proportional to the length of the text. No method has a local variable with a secret, because crash reporters send
-    the local variables of every frame.
+    A secret may be in upper or lower case, and may have escapes: \u0041, %41, &#65;. No local variable holds a secret,
+    because crash reporters send the local variables.
     """
 
     def __init__(self, *secrets: Secret) -> None:
         self._secrets = [Secret(secret.reveal().translate(_LOWER)) for secret in secrets]
         for secret in secrets:
-            # A part of a key may look like an escape. Decoding the text changes this part, so the decoded key is
-            # searched too.
+            # Decoding a text changes a part of a key that looks like an escape. So the decoded key is searched too.
             decoded = Secret(_ESCAPE.sub(lambda escape: _character(escape[0]), secret.reveal()).translate(_LOWER))
             self._secrets += [decoded] if decoded not in self._secrets and decoded.fits(".{8,}") else []
 
@@ -56,7 +54,7 @@ class Redactor:
 
 
 def _decode(text: str) -> tuple[str, _Ends, _Ends]:
-    """Decode one level of escapes. Also return where each part ends, in the decoded text and in the given text."""
+    """Decode one level of escapes. Also return where each part ends, in the decoded and in the given text."""
     parts = _ESCAPE.split(text)  # every second part is an escape
     given = list(accumulate(map(len, parts)))
     characters = {escape: _character(escape) for escape in set(parts[1::2])}
@@ -65,7 +63,7 @@ def _decode(text: str) -> tuple[str, _Ends, _Ends]:
 
 
 def _character(escape: str) -> str:
-    """Return the character of an escape. Backslashes alone are dropped, because repeated quoting adds them."""
+    """Return the character of an escape. Backslashes alone are dropped: repeated quoting adds them."""
     if escape.startswith("&"):
         import html  # imported here, because its table of names is large
 

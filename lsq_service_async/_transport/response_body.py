@@ -1,4 +1,4 @@
-"""Reads and decodes the body of a response, up to a maximum size, without blocking the event loop."""
+"""Reads and decodes the body of a response without blocking the event loop."""
 
 from __future__ import annotations
 
@@ -16,24 +16,22 @@ from .._wire import MAX_ANSWER, MAX_ERROR, MAX_KEY, MAX_RECEIPT, MAX_VALUES, Ide
 from .context import CallContext
 
 MAX_HEADERS = 256
-_LONGEST_TURN = 0.01  # s after which other tasks get a turn, because chunks that have arrived are read without waiting
+_LONGEST_TURN = 0.01  # s after which other tasks get a turn
 _PIECE = 64 << 10  # bytes that are decoded at once
 _STEP = 8 << 10  # bytes that are read from a connection at once
 _UNREADABLE = {"br", "zstd", "deflate", "compress", "x-compress", "dcb", "dcz", "exi", "pack200-gzip", "aes128gcm"}
 
 
 class ResponseRejectedError(Exception):
-    """The response is too large, has too many values or headers, or has an encoding that is not accepted."""
+    """The response is too large, has too many values or headers, or has an unsupported encoding."""
 
 
 def read_in_steps(stream: Any, clock: Callable[[], float]) -> None:
     """Limit each read of a network stream of httpcore to 8 KiB, because parsing the bytes blocks all other tasks.
 
-    httpcore requests 64 KiB, which can hold thousands of interim responses, such as 102. One read returns all TLS
-    records that have arrived, up to 8 KiB in total. The attribute ``last_read`` of the stream is the time of the last
-    read. If a second response arrives together with the first, both are read before the next request is sent. `attempt`
-    then rejects the second response, because it was read before that request was sent. A second response that is read
-    after the next request was sent is not noticed.
+    httpcore requests 64 KiB, which can hold thousands of interim responses. A read returns all TLS records that have
+    arrived, up to 8 KiB. ``last_read`` is the time of the last read: `attempt` rejects a response that was read before
+    its request was sent.
     """
     read, tls = stream.read, stream.get_extra_info("ssl_object")
 
@@ -51,8 +49,8 @@ def read_in_steps(stream: Any, clock: Callable[[], float]) -> None:
 async def read_body(context: CallContext, response: httpx.Response, until: float) -> bytes:
     """Read and decode a body. Its size and the number of its values are limited: a few MB of gzip can hold gigabytes.
 
-    For an error response, the status is enough. If its body is too large or cannot be read, only the first part is
-    returned.
+    If the body of an error response is too large or unreadable, the first part is returned, because the status is
+    enough.
     """
     is_success = response.is_success
     is_read = context.call.idempotency is Idempotency.SAFE or not context.call.documented
@@ -79,7 +77,7 @@ async def read_body(context: CallContext, response: httpx.Response, until: float
 
 
 async def _pieces(response: httpx.Response) -> AsyncIterator[tuple[bytes, int]]:
-    """Yield the decoded body in pieces, each with the number of undecoded bytes that were received so far."""
+    """Yield the decoded body in pieces, each with the number of undecoded bytes received so far."""
     if response.is_stream_consumed or response.is_closed:
         yield getattr(response, "_content", b""), 0  # a test transport or a response hook has decoded it
         return
@@ -90,18 +88,18 @@ async def _pieces(response: httpx.Response) -> AsyncIterator[tuple[bytes, int]]:
             raise ResponseRejectedError(f"it is encoded as {coding}; only gzip is accepted")
         if coding in ("gzip", "x-gzip"):
             decoders.append(_Gunzip())
-    # aiter_raw() would close the response at the end, and a cancellation at that moment could leak the connection.
+    # aiter_raw() would close the response at the end, and a cancellation then could leak the connection.
     async for chunk in response.stream:  # type: ignore[union-attr]  # AsyncClient has checked its type
         raw_size += len(chunk)
         pieces: Iterable[bytes] = [chunk]
         for decoder in decoders:
             pieces = decoder.decode(pieces)
-        for piece in itertools.chain(pieces, [b""]):  # reports the size even if a chunk decodes to nothing
+        for piece in itertools.chain(pieces, [b""]):  # yields the size even if a chunk decodes to nothing
             yield piece, raw_size
 
 
 class _Gunzip:
-    """Decodes gzip with any number of members (RFC 1952). Zeros between members are skipped, as in Python's gzip.
+    """Decodes gzip with any number of members (RFC 1952), and skips zeros between members.
 
     A body that does not begin like gzip is left unchanged: some proxies decode a body but keep its Content-Encoding.
     """
@@ -111,7 +109,7 @@ class _Gunzip:
         self._is_gzip: bool | None = None
 
     def decode(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the bytes. Decoded pieces have at most 64 KiB."""
+        """Yield decoded pieces of at most 64 KiB."""
         for data in chunks:
             if self._is_gzip is None and data:
                 self._is_gzip = data.startswith(b"\x1f")

@@ -1,4 +1,4 @@
-"""Decides when a call is sent again, and derives the error and the outcome of the call from its attempts."""
+"""Decides when a call is sent again, and derives the error and the outcome of the call."""
 
 from __future__ import annotations
 
@@ -20,10 +20,7 @@ if TYPE_CHECKING:
 
 
 def retrying(context: CallContext, sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
-    """Return a new retry loop for one call. If two calls shared a loop, each would see the results of the other.
-
-    The loop examines only results. An exception, including a cancellation, ends the loop and the call.
-    """
+    """Return a new retry loop for one call. If two calls shared a loop, each would see the results of the other."""
     from tenacity import AsyncRetrying, retry_if_result  # imported here, because many programs never retry
 
     policy = context.options.retry
@@ -64,7 +61,7 @@ def retrying(context: CallContext, sleep: Callable[[float], Awaitable[None]]) ->
 
 
 def is_retryable(context: CallContext, result: AttemptResult[Any]) -> bool:
-    """Whether the policy of the call permits another attempt after this result."""
+    """Whether the policy permits another attempt after this result."""
     if result.retry is Retry.ON_SERVER_ERROR:
         policy = context.options.retry.repeat_creates
         return context.call.repeatable or policy is True or (policy == "look" and context.call.create is not None)
@@ -72,7 +69,7 @@ def is_retryable(context: CallContext, result: AttemptResult[Any]) -> bool:
 
 
 def final_error(context: CallContext, error: BaseException) -> BaseException:
-    """Return the exception to raise for a call that failed with ``error``. Cancellations are returned unchanged.
+    """Return the exception to raise for a call that failed with ``error``.
 
     If an earlier attempt may have been applied, a later refusal or timeout does not prove that nothing was applied.
     """
@@ -85,7 +82,7 @@ def final_error(context: CallContext, error: BaseException) -> BaseException:
         failure.__cause__ = error
     call, attempts = context.call, context.attempts
     is_certain = all(attempt.outcome is not Outcome.UNKNOWN for attempt in attempts)
-    # If the last attempt of a repeatable call has an unknown outcome, the call raises the error of that attempt.
+    # If the last attempt of a repeatable call has an unknown outcome, the call raises its error.
     is_last = not is_certain and attempts[-1].outcome is Outcome.UNKNOWN and not isinstance(failure, NotSentError)
     is_safe = call.idempotency is Idempotency.SAFE or (call.repeatable and is_last)
     if not is_certain and not is_safe and not isinstance(failure, OutcomeUnknownError):
@@ -104,7 +101,7 @@ def final_error(context: CallContext, error: BaseException) -> BaseException:
 def final_outcome(context: CallContext, error: BaseException) -> Outcome:
     """Return UNKNOWN if a failed call may have been applied, and otherwise the outcome of its last attempt.
 
-    A read without a usable answer counts as not applied, because it changes nothing.
+    A read without a usable answer counts as not applied.
     """
     outcomes = [attempt.outcome for attempt in context.attempts] or [Outcome.NOT_APPLIED]
     is_unknown = Outcome.UNKNOWN in outcomes and outcomes[-1] is not Outcome.APPLIED
@@ -114,10 +111,7 @@ def final_outcome(context: CallContext, error: BaseException) -> Outcome:
 
 
 def doubtful_attempt(context: CallContext) -> Attempt | None:
-    """Return the attempt that makes an applied call a possible duplicate, or None.
-
-    Repeatable calls have no such attempt, because a second attempt has no further effect.
-    """
+    """Return the attempt that makes an applied call a possible duplicate, or None."""
     if context.call.repeatable:
         return None
     return next((attempt for attempt in context.attempts if attempt.outcome is Outcome.UNKNOWN), None)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 else:
     HttpClient = httpx.AsyncClient
 T = TypeVar("T")
-_KEEPALIVE = 3.0  # s; gateways keep idle connections longer, so they do not close one at the moment of its next use
+_KEEPALIVE = 3.0  # s; shorter than in gateways, which could close a connection at the moment of its next use
 
 
 class Session:
@@ -67,14 +67,11 @@ class Session:
 
     @cached_property
     def loop_epoch(self) -> float:
-        """The Unix time at which the time of the event loop was 0. Computed once, because the system clock may jump."""
+        """The Unix time at which the event loop's clock was 0. Computed once, because the system clock may jump."""
         return time.time() - asyncio.get_running_loop().time()
 
     async def send(self, call: Call[T], options: CallOptions, *, until: float | None = None) -> T:
-        """Send a call and return its record. The first call opens the session, within the deadline of this call.
-
-        ``until`` is a time of the event loop. It replaces the deadline of the options.
-        """
+        """Send a call and return its record. ``until``, a time of the event loop's clock, replaces the deadline."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         deadline = started + options.deadline if until is None and options.deadline is not None else until
@@ -90,9 +87,7 @@ class Session:
     async def open(self, deadline: float | None = None) -> bool:
         """Bind to the running event loop and open the limiters. Return False if the session is already open.
 
-        Raises ConfigurationError if the settings of a limiter are wrong. Raises NotSentError if opening a limiter fails
-        for another reason, or is not done by ``deadline``. Raises LSQServiceError if the session is closed, or belongs
-        to another process or event loop.
+        Raises ConfigurationError for wrong settings of a limiter, and NotSentError if opening fails for another reason.
         """
         self._check_owner()
         if self._is_open:
@@ -124,7 +119,7 @@ class Session:
             raise LSQServiceError("This client belongs to another event loop. Make a client in each loop.")
 
     async def aclose(self) -> None:
-        """Close the session once. All callers wait for the same task, which continues if a caller is cancelled."""
+        """Close the session once. If a caller is cancelled, closing continues."""
         if self._owner is not None and self._owner[1].is_closed():
             self.closed = True  # the tasks of the session ended with its loop
             return
@@ -151,17 +146,14 @@ class Session:
                     await self._leads_limiter.aclose()
 
     def __del__(self) -> None:
-        if getattr(self, "_is_open", False) and not self.closed:  # a failed copy has no attributes
+        if getattr(self, "_is_open", False) and not self.closed:  # no attributes after a failed copy.deepcopy
             client = f"A ServiceClient of {self.config.tenant_url}"
             warnings.warn(f"{client} was never closed. Use async with, or aclose().", ResourceWarning, stacklevel=2)
 
 
 def _open_http_client(config: Config, proxies: Mapping[str, httpx.Proxy]) -> httpx.AsyncClient:
-    """Return a new httpx client that does not read the environment itself.
-
-    Raises ConfigurationError if the certificates for TLS cannot be loaded.
-    """
-    # The limiter bounds the number of requests in flight, so the pool does not have to.
+    """Return a new httpx client that does not read the environment itself."""
+    # No maximum, because the limiter bounds the number of requests in flight.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=_KEEPALIVE)
     needs_tls = any(url.startswith("https:") for url in (config.base_url, config.metadata_url, config.leads_url))
     verify = authorities() if needs_tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -170,16 +162,13 @@ def _open_http_client(config: Config, proxies: Mapping[str, httpx.Proxy]) -> htt
         for origin, proxy in proxies.items()
     }
     client = httpx.AsyncClient(verify=verify, trust_env=False, limits=limits, mounts=mounts)
-    # Cookies are not stored: to extract them, httpx would copy the request with all its headers, including the keys.
+    # Cookies are not stored: to extract cookies, httpx would copy the request, including the keys.
     client.cookies.extract_cookies = lambda response: None  # type: ignore[method-assign]
     return client
 
 
 def _as_httpx(client: object) -> Any:
-    """Return a client of httpx unchanged. Wrap a client of httpx2, so that it can be used like a client of httpx.
-
-    Raises ConfigurationError for anything else.
-    """
+    """Return a client of httpx unchanged, and wrap a client of httpx2. Raises ConfigurationError for anything else."""
     if isinstance(client, httpx.AsyncClient):
         return client
     library = sys.modules.get("httpx2")  # a caller with a client of httpx2 has imported it

@@ -1,4 +1,4 @@
-"""Attachments in request bodies. Their length is known before they are sent, and files are read in threads."""
+"""Attachments in request bodies. Files are read in threads."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ..attachments import Attachable, Attachment, Reader, as_attachments, check_
 from ..config import Config
 from ..errors import InvalidRequestError, LSQServiceError, NotSentError
 
-CHUNK_SIZE = 1 << 20  # bytes per read of a file. Fewer would cost more thread switches, and more would cost memory.
-WRITE_SIZE = 1 << 16  # bytes of JSON per write: few, because the outcome is unknown if the last write fails
+CHUNK_SIZE = 1 << 20  # bytes per read of a file
+WRITE_SIZE = 1 << 16  # bytes of JSON per write. Small, because the outcome is unknown only if the last write fails
 
 
 class BodyFailedError(Exception):
@@ -20,17 +20,13 @@ class BodyFailedError(Exception):
 
 
 async def prepare(given: tuple[Attachable, ...], config: Config, deadline: float | None) -> tuple[Attachment, ...]:
-    """Open attachments, and make each of them readable any number of times.
-
-    Raises InvalidRequestError if an attachment cannot be sent, or if the attachments are too large. Raises NotSentError
-    if an attachment cannot be read or copied, or if the deadline passes.
-    """
+    """Open attachments, and make each readable any number of times. Raises InvalidRequestError or NotSentError."""
     name, total = "", 0
 
     def check(length: int) -> None:
         check_length(name, length, config.max_file_bytes)
         if config.max_upload_bytes is not None and total + length > config.max_upload_bytes:
-            size = f"at least {total + length:,} bytes together"
+            size = f"at least {total + length:,} bytes in total"
             raise InvalidRequestError(
                 f"The attachments have {size}, more than max_upload_bytes={config.max_upload_bytes:,}."
             )
@@ -53,7 +49,7 @@ async def prepare(given: tuple[Attachable, ...], config: Config, deadline: float
 
 
 def multipart(dto: bytes, attachments: tuple[Attachment, ...], boundary: str) -> list[bytes | Attachment]:
-    """Return the parts of a multipart body in the order in which they are sent."""
+    """Return the parts of a multipart body."""
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="ticketDTO"\r\n\r\n'
     parts: list[bytes | Attachment] = [head.encode() + dto + b"\r\n"]
     for attachment in attachments:
@@ -68,7 +64,7 @@ def multipart(dto: bytes, attachments: tuple[Attachment, ...], boundary: str) ->
 
 
 class FileReader:
-    """Reads an attachment once. To be faster, it reads the next chunk while the current chunk is sent."""
+    """Reads an attachment once. The next chunk is read while the current chunk is sent."""
 
     def __init__(self, attachment: Attachment, *, hash_file: bool, timeout: float) -> None:
         self._attachment = attachment
@@ -77,21 +73,20 @@ class FileReader:
         self._timeout = timeout
         self._file: Reader | None = None
         self._next: asyncio.Future[bytes] | None = None
-        # A thread that reads the file cannot be stopped, and may end after the event loop. So it closes the file
-        # itself.
+        # A thread cannot be stopped, and may end after the event loop. So the thread closes the file.
         self._lock = threading.Lock()
         self._is_reading = self._is_closed = False
 
     @property
     def digest(self) -> str | None:
-        """SHA-256 of the bytes that were read so far, in hexadecimal; None if they are not hashed."""
+        """The hexadecimal SHA-256 of the bytes read so far, if they are hashed."""
         return None if self._hash is None else self._hash.hexdigest()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the bytes. Raises BodyFailedError if the file cannot be read, changes its size, or is too slow."""
         self._read_ahead()
         while self._next is not None:
-            # asyncio.wait does not cancel the future if this task is cancelled. A thread cannot be stopped anyway.
+            # asyncio.wait does not cancel the future if this task is cancelled.
             done, _ = await asyncio.wait([self._next], timeout=self._timeout)
             if not done:
                 raise BodyFailedError(f"attachment {self._attachment.name!r} returned no bytes for {self._timeout:g} s")
@@ -102,7 +97,7 @@ class FileReader:
                 yield chunk
 
     async def aclose(self) -> None:
-        """Close the file. If a thread is still reading it, do not wait: the thread closes the file later."""
+        """Close the file. If a thread is still reading it, the thread closes the file later."""
         with self._lock:
             self._is_closed, is_reading = True, self._is_reading
         if self._next is not None:

@@ -1,4 +1,4 @@
-"""A call to the service as a value, and the result of one attempt to send it."""
+"""A call to the service, and the result of one attempt to send it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 Progress = Callable[[int, int], None]
 LookUp = Callable[[SentCreate, float], Awaitable[Verdict]]
 BeforeSend = Callable[[str, bool], Awaitable[None]]
-"""Takes the reference of the call, and whether an earlier attempt of the call may have been applied."""
+"""Takes the reference of the call, and whether an earlier attempt may have been applied."""
 
 
 class Idempotency(enum.Enum):
@@ -40,15 +40,11 @@ class Api(enum.Enum):
 class Call(Generic[T]):
     """One operation with its arguments, ready to be sent any number of times.
 
-    ``path`` is appended to the URL of the ``api``. If the path has ids, ``template`` is the same path with names
-    instead of the ids. ``body`` is JSON or None. If ``is_multipart`` is True, the JSON is the part "ticketDTO" of the
-    request, and ``attachments`` are the other parts. ``parse`` makes the record from the decoded JSON of a successful
-    answer. The answer to a ``documented`` call must be JSON, and a ``Status`` other than "Success" means that the call
-    failed. The answer to any other call may also be empty, and its ``Status`` has no meaning. If ``ticket`` is a number
-    or GUID, the record must be about this ticket. ``before_send`` is awaited before each attempt, after the limiter has
-    granted a slot. If ``before_send`` raises, nothing is sent. ``create`` is set if the call creates a ticket.
-    ``look_up`` finds out whether this create was applied. Its second argument is the number of seconds after which the
-    service no longer applies a create.
+    ``template`` is ``path`` with names instead of ids. In a multipart request, ``body`` is the part "ticketDTO". The
+    answer to a ``documented`` call must be JSON, and a ``Status`` other than "Success" is a failure. Other answers may
+    be empty, and their ``Status`` is ignored. If ``ticket`` is set, the record must be about this ticket.
+    ``before_send`` is awaited before each attempt. If ``before_send`` raises, nothing is sent. The second argument of
+    ``look_up`` is the number of seconds after which the service no longer applies a create.
     """
 
     operation: str
@@ -76,7 +72,7 @@ class Call(Generic[T]):
 
 
 class Retry(enum.Enum):
-    """The condition for another attempt after a failed attempt."""
+    """The condition for another attempt."""
 
     NEVER = "no other attempt"
     AT_ONCE = "at once and as often as necessary, because the slot expired before the request was sent"
@@ -87,10 +83,10 @@ class Retry(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class AttemptResult(Generic[T]):
-    """The result of one attempt: a record, or an error and the condition for another attempt.
+    """A record, or an error and the condition for another attempt.
 
-    ``retry_after`` is the number of seconds in the header Retry-After. ``pause`` is the number of seconds for which all
-    calls pause, because the service is overloaded. If ``must_close`` is True, the connection must not be used again.
+    ``retry_after`` is the number of seconds in the header Retry-After. All calls pause for ``pause`` seconds, because
+    the service is overloaded. If ``must_close`` is True, the connection must not be used again.
     """
 
     outcome: Outcome
@@ -104,9 +100,6 @@ class AttemptResult(Generic[T]):
 
 
 class Send(Protocol):
-    """Sends a call and returns its record, or raises an error of the module `errors`.
-
-    ``until`` is a deadline that several calls share, as a time of the event loop. It replaces the client's deadline.
-    """
+    """Sends a call and returns its record. ``until``, a time of the event loop's clock, replaces the deadline."""
 
     def __call__(self, call: Call[T], /, *, until: float | None = None) -> Awaitable[T]: ...

@@ -1,8 +1,8 @@
-"""Decides whether a *lost* create, whose outcome is unknown, was applied. The caller reads tickets and the clock.
+"""Decides whether a *lost* create, whose outcome is unknown, was applied.
 
 The service has no search. So a look-up reads the ticket of every number that the lost create can have: all numbers
-above the highest number that was known when the create was sent, and below the *fence*. The fence is a later ticket
-of this client. The create of the fence was sent so late that the lost create was applied before it, or never.
+above the highest number that was known when the create was sent, and below the *fence*. The fence is a later ticket of
+this client. The create of the fence was sent so late that the lost create was applied before it, or never.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .serialize import field_values
 
 T = TypeVar("T")
 Steps = Generator[Sequence[int], Mapping[int, Ticket | None], T]
-"""Yields ticket numbers to read, receives the tickets (None for a ticket that cannot be read), and returns a result."""
+"""Yields ticket numbers to read, receives the tickets (None for an unreadable ticket), and returns a result."""
 _KEPT_NUMBERS = 10_000
 _MAX = sys.float_info.max
 _AT_ONCE = 10  # reads that wait for the rate limit at the same time
@@ -36,12 +36,11 @@ _LONG = 50  # characters; the service does not cut shorter titles
 
 @attrs.define(eq=False, kw_only=True)
 class SentCreate:
-    """A create that was sent, with everything that a look-up needs. All times are times of the event loop.
+    """A create that was sent. Times are times of the event loop's clock.
 
-    ``marker`` is the field in which the reference was sent. ``doubts`` is the number of attempts that may have been
-    applied. The first of these attempts was sent at ``sent_at``, and ``above`` is the highest ticket number that was
-    known then. The last of these attempts ended at ``ended_at``, and ``samples`` are the latest creates that had been
-    answered by then.
+    ``marker`` is the field for the reference. ``doubts`` is the number of attempts that may have been applied. The
+    first of these attempts was sent at ``sent_at``, and ``above`` is the highest ticket number that was known then. The
+    last of these attempts ended at ``ended_at``, and ``samples`` are the latest creates that had been answered by then.
     """
 
     ticket: NewTicket
@@ -58,7 +57,7 @@ class SentCreate:
 
     @property
     def number(self) -> int:
-        """The number of the ticket, or 0 if it is not known or is not numeric."""
+        """The number of the ticket, or 0 if it is unknown or not numeric."""
         number = "" if self.receipt is None else self.receipt.number
         return int(number) if re.fullmatch("[0-9]{1,18}", number) else 0
 
@@ -79,7 +78,7 @@ class OwnTickets:
     def __init__(self) -> None:
         self.highest: int = 0
         self.disorder: str | None = None
-        """A message, if a ticket has a lower number than a ticket that was created before it. Otherwise None."""
+        """A message if the ticket numbers are not ascending, otherwise None."""
         self.in_flight: set[SentCreate] = set()
         self.sent_at: dict[int, float] = {}
         """The time when each create was sent, by ticket number. Minus infinity if a look-up found the ticket."""
@@ -87,7 +86,7 @@ class OwnTickets:
         self.forgotten: int = 0
         """The highest ticket number that was removed from ``sent_at``."""
         self.lost: dict[SentCreate, None] = {}
-        """Creates that may have been applied, and about which no look-up has decided yet."""
+        """Creates that may have been applied."""
         self.samples: tuple[SentCreate, ...] = ()
         """The latest creates that were answered."""
 
@@ -116,18 +115,17 @@ class OwnTickets:
             self.add_lost(create)
 
     def check_order(self, number: int, above: int | None) -> None:
-        """Set ``disorder`` if a ticket has a lower number than a ticket that was created before it."""
+        """Set ``disorder`` if a new ticket has a number that is not higher than ``above``."""
         if above is not None and number <= above:
             self.disorder = f"ticket {number} was created after ticket {above}"
 
     def add_lost(self, create: SentCreate) -> None:
-        """Remember a create that may have been applied."""
         self.lost[create] = None
         if len(self.lost) > _KEPT_NUMBERS:
             del self.lost[next(iter(self.lost))]
 
     def add_found(self, create: SentCreate, receipt: TicketReceipt) -> None:
-        """Remember that a ticket belongs to this create, so that no look-up gives the ticket to another create."""
+        """Remember the ticket of a create, so that no look-up gives it to another create."""
         create.receipt = receipt
         self.lost.pop(create, None)
         self._keep(create.number, -math.inf)  # never a fence: another program may have created the ticket
@@ -166,7 +164,7 @@ class Search:
         self._own.check_order(number, above)
 
     def fence(self, lost: SentCreate) -> int | None:
-        """Return the ticket number of the fence, or None if this lost create has no fence yet."""
+        """Return the ticket number of the fence, or None if there is no fence yet."""
         if lost.above is None or lost.ended_at is None:
             return None
         after, numbers = lost.ended_at + self._quiet, []
@@ -176,15 +174,14 @@ class Search:
         return min(numbers, default=None)
 
     def has_rival(self, lost: SentCreate, below: int) -> bool:
-        """Whether a create in flight has the same title and may have made a ticket in the range of the lost create."""
+        """Whether a create in flight has the same title and may have made a ticket in the number range."""
         rivals = (other for other in self._own.in_flight if other.ticket.title == lost.ticket.title)
         return any((other.above or 0) < below for other in rivals)
 
     def decide(self, lost: SentCreate, now: float) -> Steps[Verdict]:
-        """Find out whether a create was applied."""
-        if lost.receipt is not None:  # found before, or answered after the caller had stopped waiting
+        if lost.receipt is not None:
             return Found(lost.receipt)
-        if lost.is_refused:  # the answer arrived after the caller had stopped waiting
+        if lost.is_refused:
             return Absent()
         below = self.fence(lost)
         if (reason := self._missing(lost, below, now)) is not None:
@@ -207,7 +204,7 @@ class Search:
         return verdict
 
     def _missing(self, lost: SentCreate, below: int | None, now: float) -> str | None:
-        """Return the reason why a look-up cannot begin, or None if it can begin."""
+        """Return the reason why a look-up cannot begin, or None."""
         if lost in self._own.in_flight:
             return "its request is still in flight"
         if lost.above is None or lost.ended_at is None:
@@ -225,20 +222,19 @@ class Search:
         return None
 
     def _sent(self, create: SentCreate) -> tuple[Any, ...]:
-        """The values and attachments that were sent. The marker is None if the account changes this field."""
+        """Return the sent values and attachments. The marker is None if the account changes this field."""
         values = create.values
         return values if create.marker not in self._changed else {**values, create.marker: None}, create.attachments
 
     def _text(self, create: SentCreate) -> str:
-        """The text that identifies the ticket: the reference if the account stores it unchanged, or else the title."""
+        """Return the reference if the account stores it unchanged, or else the title."""
         return create.reference if create.marker in self._unchanged else create.ticket.title or ""
 
     def _with_the_text(self, lost: SentCreate) -> tuple[list[tuple[SentCreate, int]], list[SentCreate]]:
-        """Return two lists of lost creates with the same text as ``lost``: those with the same values, and the others.
+        """Return the lost creates with the text of ``lost``: those with the same values, and the others.
 
-        The first list has each create with the number of its fence. It is sorted by these numbers, and is cut after
-        ``lost``. In this order, each create takes the lowest ticket that fits, so that as many creates as possible get
-        a ticket.
+        The first list has each create with its fence. It is sorted by fence, so that as many creates as possible get a
+        ticket, and is cut after ``lost``.
         """
         sent, equal, others = self._sent(lost), [], []
         for create in {**self._own.lost, lost: None}:
@@ -253,10 +249,9 @@ class Search:
     def _names_to_compare(self, lost: SentCreate) -> Steps[frozenset[str] | Unclear]:
         """Return the fields that identify a ticket: the marker, or else all fields that the account does not change.
 
-        To find these fields, tickets of answered creates (samples) are compared with the values that were sent. The
-        samples of ``lost`` were answered before it ended, so they show the automations of the account at that time. If
-        there are fewer than two of them, the latest samples of the client are used too. The latest sample of the client
-        is always used, because another automation may have started in the meantime.
+        The tickets of answered creates (samples) show which fields the account changes. The samples of ``lost`` are
+        used, and the client's latest sample, because the account may change other fields by now. If ``lost`` has fewer
+        than two samples, the other latest samples of the client are used too.
         """
         samples: tuple[SentCreate, ...] = ()
         latest = self._own.samples[-1:]
@@ -281,7 +276,7 @@ class Search:
         return Unclear("neither a title nor a marker is stored as it was sent, so the ticket cannot be recognized")
 
     def _scan(self, lost: SentCreate, numbers: range, names: frozenset[str]) -> Steps[Verdict]:
-        """Read the tickets in the range. Return the lowest that matches, so that equal creates get one ticket each."""
+        """Return the lowest ticket in the range that matches, so that equal creates get one ticket each."""
         if self._unread(numbers) > self.reads_left:
             left = f"{self.reads_left:g} of {self._max_reads:g} reads are left"
             return Unclear(f"its ticket may have any of {len(numbers):,} numbers, but only {left}")
@@ -314,13 +309,12 @@ class Search:
     def _belongs(self, ticket: Ticket, lost: SentCreate, names: frozenset[str], missing: list[int]) -> bool | None:
         """Whether a ticket belongs to a create; None if this is not certain.
 
-        A ticket with another text or another lead belongs to another program. The account may have changed any other
-        field, even if it did not change this field in the samples. So a ticket that differs only in such fields may
-        belong to the create, unless the ticket has exactly the values of another lost create.
+        The account may have changed any field except the text and the lead. So a ticket that differs only in other
+        fields may belong to the create, unless the ticket has the values of another lost create.
 
-        If a ticket fits several equal creates, it usually does not matter which create gets the ticket. It does matter
-        if a ticket with a lower number could not be read (``missing``), and only this create can have that number. Then
-        this create may have made the missing ticket, and ``ticket`` may belong to another create.
+        If a ticket fits several equal creates, it usually does not matter which create gets the ticket. The exception:
+        if ``lost`` may have made a ticket that could not be read (``missing``), ``ticket`` may belong to an equal
+        create that was sent later.
         """
         if lost.receipt is not None:
             return False
@@ -340,17 +334,17 @@ class Search:
         return is_equal if is_equal != fits_another else None
 
     def _is_taken(self, number: int) -> bool:
-        """Whether a ticket is known to belong to another create of this client."""
+        """Whether a ticket belongs to another create of this client."""
         return number in self._own.sent_at or number in self._earlier
 
     def _unread(self, numbers: range) -> int:
-        """Return the number of reads that a range of numbers needs. For a very long range, return its length."""
+        """Return the number of reads that a range needs. For a very long range, return its length."""
         if len(numbers) > 2 * _KEPT_NUMBERS + len(self._earlier):
             return len(numbers)
         return sum(number not in self._tickets and not self._is_taken(number) for number in numbers)
 
     def reads_for(self, lost: SentCreate) -> float:
-        """The number of reads that a look-up would make now, or the number of reads that are left, if that is lower."""
+        """The number of reads that a look-up would make now, at most ``reads_left``."""
         end = self.fence(lost) or self._own.highest + 1
         return min(self.reads_left, self._unread(range((lost.above or 0) + 1, end)))
 
@@ -359,7 +353,7 @@ class Search:
         return 0.0 if lost.ended_at is None else max(0.0, lost.ended_at + self._quiet - now)
 
     def _read(self, numbers: Sequence[int]) -> Steps[None]:
-        """Read tickets that were not read before. Missing tickets are read again, because they may be created later."""
+        """Read tickets that were not read before. Missing tickets are read again: they may appear later."""
         unread = [number for number in numbers if number not in self._tickets][: int(self.reads_left)]
         if unread:
             self.reads_left -= len(unread)
@@ -372,7 +366,7 @@ def _found(ticket: Ticket, name: str) -> Any:
 
 
 def _is_same(ticket: Ticket, name: str, sent: Any) -> bool:
-    """Whether a field has the value that was sent. The service may change a number to text, and empty text to null."""
+    """Whether a field has the value that was sent. The service may store a number as text, and empty text as null."""
     found, empty = _found(ticket, name), (None, "")
     return str(found) == str(sent) or (found in empty and sent in empty)
 

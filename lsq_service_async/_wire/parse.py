@@ -32,12 +32,12 @@ from .serialize import SETTABLE
 
 T = TypeVar("T")
 
-# Readers of single values. They are strict about identifiers and most texts, and lenient about everything else. cattrs
-# calls each reader with the value and the type of the attribute; the readers do not use the type.
+# Readers of single values: strict about identifiers and most texts, lenient about everything else. cattrs passes the
+# type as the second argument.
 
 
 def _identifier(value: Any, _: Any = None) -> str:
-    """Return a number or GUID as text. The pages show numbers as text and as JSON numbers; "143.0" becomes "143"."""
+    """Return a number or GUID as text: 143, "143" and "143.0" become "143"."""
     number = re.sub(r"^([0-9]+)\.0+$", r"\1", value.strip()) if isinstance(value, str) else _whole_number(value)
     text = "" if number is None else str(number)
     if not text:
@@ -46,17 +46,14 @@ def _identifier(value: Any, _: Any = None) -> str:
 
 
 def _optional_identifier(value: Any, _: Any = None) -> str | None:
-    """Return a number or GUID as stripped text, and None for null or blank text."""
     return None if value is None or (isinstance(value, str) and not value.strip()) else _identifier(value)
 
 
 def _name(value: Any, _: Any = None) -> str:
-    """Return text unchanged, and a number as text."""
     return value if isinstance(value, str) and value else _identifier(value)
 
 
 def _identifiers(value: Any, _: Any = None) -> tuple[str, ...]:
-    """Return a list of identifiers as a tuple, and null as an empty tuple."""
     return () if value is None else tuple(map(_identifier, _json_list(value)))
 
 
@@ -68,7 +65,7 @@ def _text(value: Any, _: Any = None) -> str | None:
 
 
 def _type_id(value: Any, _: Any = None) -> str | None:
-    """Return text, or None for null and for the text "null", which the page get-a-tickets-details-by-id shows."""
+    """Return text, or None for null and for the text "null" (get-a-tickets-details-by-id)."""
     return None if value == "null" else _text(value)
 
 
@@ -78,39 +75,33 @@ def _lenient_text(value: Any, _: Any = None) -> str | None:
 
 
 def _text_or_number(value: Any, _: Any = None) -> str | int | None:
-    """Return text or a whole number, and None for anything else."""
     return value if isinstance(value, str) else _whole_number(value)
 
 
 def _whole_number(value: Any, _: Any = None) -> int | None:
-    """Return a whole number, even if it is written as 143.0, and None for anything else."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:  # a larger one may have been rounded
+    """Return a whole number, such as 143 or 143.0, and None for anything else."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:  # a larger number may be rounded
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _is_true(value: Any, _: Any = None) -> bool:
-    """Return True for true, and False for any other value, such as null."""
     return value is True
 
 
 def _entries(value: Any, _: Any = None) -> tuple[Any, ...]:
-    """Return the entries of a list as a tuple, and an empty tuple for any other value."""
+    """Return a list as a tuple, and an empty tuple for any other value."""
     return tuple(value) if isinstance(value, list) else ()
 
 
 def _json_list(value: Any) -> list[Any]:
-    """Return a JSON array. Any other value raises TypeError."""
     if not isinstance(value, list):
         raise TypeError(f"expected an array, not {type(value).__name__}")
     return value
 
 
 def _date(value: Any, zone: tzinfo = UTC) -> datetime | None:
-    """Return ISO text as a date in ``zone``, and None for anything else.
-
-    The dates in the answers have no time zone. The vendor's samples show that these dates are in UTC.
-    """
+    """Return ISO text as a date in ``zone``, and None for anything else. Dates without a time zone are in UTC."""
     try:
         parsed = datetime.fromisoformat(value)
         moment = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
@@ -118,7 +109,7 @@ def _date(value: Any, zone: tzinfo = UTC) -> datetime | None:
         return None
     try:
         return moment.astimezone(zone)
-    except OverflowError:  # 9999-12-31, which often means "never", would be in the year 10000 in an eastern zone
+    except OverflowError:  # 9999-12-31 ("never") would be in the year 10000 in an eastern zone
         return moment
 
 
@@ -139,8 +130,8 @@ _wire_names: dict[type[Any], set[str | None]] = {}
 def _register(cls: type[Any], *ignored: str, **attributes: Any) -> None:
     """Register how cattrs makes a record of this class.
 
-    ``attributes`` maps each attribute to its name in the JSON, or to an ``override`` of cattrs. Other attributes keep
-    their defaults. JSON values that no attribute uses are stored in ``extra``, unless their names are in ``ignored``.
+    ``attributes`` maps each attribute to its JSON name or to an ``override``. Other attributes keep their defaults.
+    JSON values without an attribute are stored in ``extra``, unless they are ``ignored``.
     """
     attributes = {
         name: override(rename=given) if isinstance(given, str) else given for name, given in attributes.items()
@@ -183,7 +174,7 @@ _register(
     failed=override(rename="FailedIds", struct_hook=_identifiers),
 )
 _register(Permission, allowed="Allowed", scope_filters=override(rename="ScopeFilters", struct_hook=_unchanged))
-# The JSON lists the fields of a ticket. `parse_ticket` adds each field under its name with the prefix "Fields.".
+# `parse_ticket` adds each field of the ticket under its name with the prefix "Fields.".
 _loose_texts = {
     name: override(rename=f"Fields.{schema_name}", struct_hook=_lenient_text)
     for name, schema_name in {**SETTABLE, "key": "TicketKey", "requester": "RelatedRequester"}.items()
@@ -252,13 +243,13 @@ def parse_ticket(answer: Any, zone: tzinfo) -> Ticket:
 
 
 def parse_conversations(answer: Any, zone: tzinfo) -> list[Conversation]:
-    """Return the conversations of an answer with their dates in ``zone``."""
+    """Return conversations with their dates in ``zone``."""
     found = _entries(answer["ConversationList"])
     return [parse(Conversation, wire, {"created_on": _date(wire.get("CreatedOn"), zone)}) for wire in found]
 
 
 def parse_activity(answer: Any) -> ActivityReceipt:
-    """Return the receipt of a note, with the ticket number, or of a portal activity, with the id of the activity."""
+    """Return the receipt of a note (with a ticket number) or of a portal activity (with an id)."""
     receipt = parse(ActivityReceipt, answer)
     if receipt.ticket_number is None and receipt.id is None:
         raise ValueError("the answer has neither RelatedTicketId nor Id")
@@ -266,14 +257,14 @@ def parse_activity(answer: Any) -> ActivityReceipt:
 
 
 def parse_trash_result(answer: Any) -> TrashResult:
-    """Return which tickets were trashed. Raises ValueError if the answer has neither of the two lists."""
+    """Return which tickets were trashed. Raises ValueError if the answer has neither list."""
     if not answer.keys() & {"SuccessfulIds", "FailedIds"}:
         raise ValueError("the answer has neither SuccessfulIds nor FailedIds")
     return parse(TrashResult, answer)
 
 
 def parse_field_page(answer: Any) -> tuple[list[FieldMetadata], int]:
-    """Return the fields of one page, and the total number of fields that match the search."""
+    """Return the fields of one page, and the total number of fields."""
     fields = []
     for field in _entries(answer["TicketsFields"]):
         rules = dict(field.get("ValidationProperties") or {})
@@ -283,11 +274,9 @@ def parse_field_page(answer: Any) -> tuple[list[FieldMetadata], int]:
 
 
 def parse_sub_types(answer: Any) -> list[SubType]:
-    """Return the values of the field SubType."""
     return [parse(SubType, entry) for entry in _json_list(answer)]
 
 
 def parse_first_lead(answer: Any) -> Lead | None:
-    """Return the first lead of a list, and None for an empty list."""
     leads = _json_list(answer)
     return parse(Lead, leads[0], {"fields": dict(leads[0])}) if leads else None

@@ -1,7 +1,6 @@
-"""Searches a text for a regular expression of the account, in linear time. ``re`` cannot guarantee linear time.
+"""Searches a text for a regular expression of the account, in linear time. ``re`` could block the event loop.
 
-With ``re``, a pattern with many or nested repetitions can block the event loop. Here, a pattern becomes a graph of
-states, and all states that are possible at a position of the text are followed at the same time.
+A pattern becomes a graph of states. All states that are possible at a position of the text are followed together.
 """
 
 from __future__ import annotations
@@ -34,8 +33,7 @@ class _UndecidableError(Exception):
 class _State:
     """A state that consumes one character, which must pass ``test``. Without a ``test``, the state consumes nothing.
 
-    If ``position`` is set, the state can be reached only at a position that this pattern matches, such as the end of
-    the text.
+    ``position`` is a pattern, such as ``$``, that must match at the current position.
     """
 
     following: list[_State]
@@ -82,7 +80,7 @@ class _Graph:
         return False
 
     def _closure(self, states: Iterable[_State], text: str, index: int) -> set[_State]:
-        """Return the states, and all other states that can be reached without consuming a character."""
+        """Return the states, and all states that can be reached without consuming a character."""
         reached: set[_State] = set()
         waiting = list(states)
         while waiting:
@@ -133,7 +131,6 @@ class _Graph:
 
 
 def _test(operation: Any, argument: Any) -> Callable[[str], bool]:
-    """Return the test for one character of a pattern."""
     if operation is _constants.ANY:
         return lambda character: character != "\n"
     if operation is _constants.LITERAL:

@@ -1,8 +1,7 @@
 """Converts an HTTP response to a record or an error. The status alone is not enough: a refusal can have status 200.
 
 The status codes are documented on apidocs.leadsquared.com/create-tickets. No page shows the body of an error, so the
-field names and the text of the rate limit below are those of the vendor's other APIs. If a body has no such field and
-no such text, the status alone decides.
+field names and the text of the rate limit below are those of the vendor's other APIs.
 """
 
 from __future__ import annotations
@@ -39,25 +38,24 @@ from .serialize import finite, finite_int
 T = TypeVar("T")
 
 MAX_ERROR = 64 << 10
-"""The maximum number of bytes of an error response. A larger response is cut, because the status is enough."""
+"""The maximum bytes of an error response. A larger response is cut, because the status is enough."""
 MAX_RECEIPT = 1 << 20
 MAX_ANSWER = 8 << 20
-"""The maximum number of bytes in the answer to a read, or to a call that is not documented."""
+"""The maximum bytes of the answer to a read, or to a call that is not documented."""
 MAX_VALUES = 200_000
-"""The maximum number of commas and opening brackets in an answer. Decoding more values would block all threads."""
+"""The maximum number of commas and opening brackets. Decoding more would block all threads for too long."""
 MAX_KEY = 8 << 10
 """The maximum length of an API key in any encoding. Before a text is cut, this many characters beyond the cut are
 redacted too, so that no part of a key is left."""
 
 _BY_STATUS = {400: BadRequestError, 401: AuthenticationError, 403: PermissionDeniedError, 404: NotFoundError}
 _TRANSIENT = {500, 502, 503, 504}
-# By their definitions (RFC 9110, RFC 8470), these statuses mean that the request was not processed, and can be sent
-# again on another connection. Over HTTP/2, the request is sent again on the same connection, because other calls use
-# this connection and httpx cannot remove it from the pool.
+# By RFC 9110 and RFC 8470, these statuses mean that the request was not processed and can be sent again on another
+# connection.
 _NOT_PROCESSED = {408, 421, 425}
-# The other registered 5xx statuses: the server cannot execute the request, or a proxy refuses it (511).
+# The other registered 5xx statuses, with which the request was not executed.
 _REFUSED = {501, 505, 506, 507, 508, 510, 511}
-# Lower-case names of error fields, the most useful first. The vendor, RFC 9457 and common frameworks use them.
+# Lower-case error fields of the vendor, RFC 9457 and common frameworks, the most useful first.
 _MESSAGES = ("reasonforfailure", "exceptionmessage", "message", "errormessage", "msg", "detail", "error_description",
              "error")  # fmt: skip
 _REASONS = (*_MESSAGES, "errors", "title")
@@ -67,15 +65,14 @@ _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _LIMIT_TYPE = "MXAPIRateLimitExceededException".casefold()
-# Without this exception type, only the beginning of a message is compared with the pattern. Later in the message, the
-# service may quote a ticket that contains such a text.
+# Without this exception type, the message must begin with the pattern: its rest may quote a ticket.
 _LIMIT = re.compile(
     r"(?:API\s{1,9}calls\s{1,9})?exceeded the limit of (.{1,40}?)(?: calls)? in (.{1,40}?) (second|minute|hour|day)",
     re.IGNORECASE,
 )
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 _COUNT = re.compile(r"[0-9][0-9,]{0,11}")
-_NOT_THE_LIMIT = {400, 401, 404, 409, 413, 422}  # refusals of the content of a request, which they may quote
+_NOT_THE_LIMIT = {400, 401, 404, 409, 413, 422}  # the message may quote the ticket
 
 
 def parse_response(
@@ -83,8 +80,8 @@ def parse_response(
 ) -> AttemptResult[T]:
     """Return the record of an answer, or its error. ``headers`` has lower-case names.
 
-    ``redact`` removes the API keys from a text. It is applied to every text in an error, before the text is cut.
-    Parsing a body larger than ``MAX_ERROR`` can take a second, but other threads can run meanwhile.
+    ``redact`` removes the API keys from each text of an error, before the text is cut. A body larger than ``MAX_ERROR``
+    can take a second, but other threads run meanwhile.
     """
     is_success = 200 <= status < 300
     answer = _Body.of(body, is_error=not is_success)
@@ -127,7 +124,7 @@ def _parse_success(call: Call[T], status: int, answer: _Body, redact: Callable[[
             if call.ticket is None or _is_about(record, call.ticket):
                 return AttemptResult(outcome=Outcome.APPLIED, record=record, status=status)
             problem, is_foreign = f"is about another ticket than {call.ticket}", True
-        except Exception:  # any exception: the call was probably applied, and the error below must report this
+        except Exception:  # any exception: the call was probably applied
             retry, likely = Retry.ON_NO_RESPONSE if call.repeatable else Retry.NEVER, "applied"
     redacted = answer.redacted(redact)
     message = f"the answer to {call.operation} {problem}; it begins with {_quoted(redacted.text, 80)}"
@@ -140,7 +137,7 @@ def _parse_success(call: Call[T], status: int, answer: _Body, redact: Callable[[
 
 
 def _is_about(record: Any, ticket: str) -> bool:
-    """Return whether a record is about the ticket. Without a number or GUID to compare, return True."""
+    """Whether a record is about the ticket. Without a number or GUID to compare, return True."""
     if ticket.isdecimal():
         number = number_of((record.ticket_number if hasattr(record, "ticket_number") else record.number) or "")
         return not number.isdecimal() or int(number) == int(ticket)
@@ -151,14 +148,14 @@ def _is_about(record: Any, ticket: str) -> bool:
 
 
 class TicketNumbers:
-    """The numbers of the last ``kept`` tickets of a client. At 25 calls in 5 s, 10,000 tickets take 33 minutes."""
+    """The numbers of the last ``kept`` tickets of a client."""
 
     def __init__(self, kept: int = 10_000) -> None:
         self._kept = kept
         self._numbers: dict[str, None] = {}  # oldest first
 
     def add(self, number: str) -> bool:
-        """Add the number of a new ticket. Return False if another ticket already has this number."""
+        """Add the number of a new ticket. Return False if another ticket has this number."""
         plain = number.lstrip("0")
         if plain in self._numbers:
             return False
@@ -204,10 +201,10 @@ def _quoted(text: str, limit: int = 300) -> str:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds of a Retry-After header (digits or an HTTP date). More than 60 counts as 60.
+    """Return the seconds of a Retry-After header, at most 60.
 
-    Returns None if the header is missing, invalid, in the past, or more than an hour. A date is compared with the
-    Date header of the same response, because the clock of this machine may be wrong.
+    Returns None if the header is missing, invalid, in the past or more than an hour. A date is compared with the Date
+    header of the response, because the clock of this machine may be wrong.
     """
     text = headers.get("retry-after", "").strip(" \t")
     if re.fullmatch(r"[0-9]{1,9}", text):
@@ -215,7 +212,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     else:
         try:
             moments = [parsedate_to_datetime(date) for date in (text, headers.get("date", ""))]
-            # RFC 9110 permits three date formats. A date in asctime format has no zone and means UTC.
+            # A date in asctime format has no zone and means UTC (RFC 9110).
             then, now = (moment if moment.tzinfo else moment.replace(tzinfo=UTC) for moment in moments)
             seconds = (then - now).total_seconds()
         except (ValueError, TypeError, OverflowError):
@@ -225,7 +222,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 @attrs.frozen
 class _Body:
-    """The body of an answer: its text, its decoded JSON if it is JSON, and its exception type, if there is one."""
+    """The decoded body of an answer."""
 
     json: Any
     text: str
@@ -262,7 +259,7 @@ class _Body:
         )
 
     def redacted(self, redact: Callable[[str], str]) -> _Body:
-        """Return the body without API keys. After that, a long body is cut to at most 64 KiB (see ``MAX_KEY``)."""
+        """Return the body without API keys. Then a long body is cut to 64 KiB (see ``MAX_KEY``)."""
         text = redact(self.text[: MAX_ERROR + MAX_KEY])
         if self.is_long:
             return _Body(None, text[:-MAX_KEY][:MAX_ERROR], is_json=False, is_long=False)
@@ -270,12 +267,11 @@ class _Body:
 
     @property
     def content(self) -> Any:
-        """The decoded JSON, or the text."""
         return self.json if self.is_json else self.text
 
     @property
     def message(self) -> str | None:
-        """The message of an error. Lists of errors and general titles are not used."""
+        """The message of an error, without lists of errors and general titles."""
         if isinstance(self.json, dict):
             return _message_in(self.json, _MESSAGES) or None
         text = self.text if not self.is_json else self.json if isinstance(self.json, str) else ""
@@ -283,15 +279,14 @@ class _Body:
 
     @property
     def reason(self) -> str | None:
-        """The message or messages of an error, or else its title."""
+        """The messages of an error, or else its title."""
         return (_message_in(self.json, _REASONS) or None) if isinstance(self.json, dict | list) else self.message
 
     def is_rate_limited(self, status: int) -> bool:
         """Whether the exception type or the message is that of the rate limit."""
         if (self.exception_type or "").casefold() == _LIMIT_TYPE:
             return True
-        # The message of a receipt may contain the text of the rate limit. So an answer with a status below 400 is a
-        # refusal only if it is not JSON, reports a failure as its Status, is a JSON string, or has only error fields.
+        # The message of a receipt may quote the same text. So a status below 400 needs another sign of an error.
         only_error = isinstance(self.json, str) or (
             isinstance(self.json, dict) and _ERROR_FIELDS.issuperset(map(str.casefold, self.json))
         )
@@ -299,7 +294,7 @@ class _Body:
         return is_error and status not in _NOT_THE_LIMIT and self._limit_sentence() is not None
 
     def limit(self) -> tuple[int, int] | None:
-        """Return the calls and the seconds that the message of the rate limit names, or None."""
+        """Return the calls and the seconds in the message of the rate limit, or None."""
         sentence = self._limit_sentence()
         if sentence is None or not all(_COUNT.fullmatch(count) for count in sentence.group(1, 2)):
             return None
@@ -312,7 +307,7 @@ class _Body:
 
 
 def _message_in(value: Any, names: tuple[str, ...], *, by_field: bool = False) -> str:
-    """Return the message in a part of an error. The part is a text, a list, or an object with one or more messages."""
+    """Return the messages in a text, list or object of an error."""
     if isinstance(value, str):
         return value.strip()
     if isinstance(value, list):
@@ -339,7 +334,7 @@ def _check_depth(value: Any) -> None:
 
 
 def _without_surrogates(value: Any) -> Any:
-    """Replace lone surrogates, which files and databases reject. A text that was cut inside an emoji ends with one."""
+    """Replace lone surrogates, which files and databases reject."""
     if isinstance(value, str):
         # Other threads can run between the parts.
         parts = (value[start : start + MAX_ERROR] for start in range(0, len(value), MAX_ERROR))
@@ -353,6 +348,6 @@ def _without_surrogates(value: Any) -> Any:
 
 # NaN and numbers that overflow raise ValueError, like text that is not JSON.
 _decoder = json.JSONDecoder(parse_float=finite, parse_int=finite_int, parse_constant=finite)
-# The scanner in C blocks all threads until it is done. The scanner in Python is slower, but lets the event loop run.
+# Unlike the scanner in C, the scanner in Python lets other threads run.
 _slow_decoder = json.JSONDecoder(parse_float=finite, parse_int=finite_int, parse_constant=finite)
 _slow_decoder.scan_once = py_make_scanner(_slow_decoder)  # type: ignore[attr-defined]  # is not in typeshed

@@ -1,4 +1,4 @@
-"""Converts arguments of calls to the JSON of the service. A value that cannot be valid raises InvalidRequestError."""
+"""Converts arguments of calls to JSON. A value that cannot be valid raises InvalidRequestError."""
 
 from __future__ import annotations
 
@@ -27,19 +27,16 @@ SETTABLE: Final = {
     "due_date": "DueDate",
     "agent_id": "RelatedAgentId",
 }
-"""The schema names of the attributes that a caller can set, in the order in which the fields are sent."""
+"""The schema names of the attributes that a caller can set, in the order in which they are sent."""
 
 LEAD_FIELDS: Final = {"lead_email": "LeadDetail.EmailAddress", "lead_phone": "LeadDetail.Phone"}
-"""The schema names of the attributes that identify the lead of a new ticket: by e-mail address or phone number."""
+"""The schema names of the attributes that identify the lead of a new ticket."""
 
 _encoder = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
 
 def encode(value: Any) -> bytes:
-    """Encode a value as compact UTF-8 JSON.
-
-    NaN, numbers that overflow, lone surrogates and types unknown to JSON raise InvalidRequestError.
-    """
+    """Return compact UTF-8 JSON. Raises InvalidRequestError if the value has no JSON form or a number overflows."""
     try:
         text = _encoder.encode(value)
         if re.search("[0-9]{300}", text):  # the encoder accepts whole numbers of any size
@@ -50,7 +47,7 @@ def encode(value: Any) -> bytes:
 
 
 def finite(text: str) -> float:
-    """Convert the text of a JSON number. NaN and a number that overflows raise ValueError."""
+    """Convert a JSON number. NaN and a number that overflows raise ValueError."""
     value = float(text)
     if not abs(value) < float("inf"):
         raise ValueError(f"{text:.40} is not a finite number")
@@ -58,7 +55,7 @@ def finite(text: str) -> float:
 
 
 def finite_int(text: str) -> int:
-    """Convert the text of a whole JSON number. A number that does not fit into a double raises ValueError."""
+    """Convert a whole JSON number. A number that does not fit into a double raises ValueError."""
     if len(text) > 300:
         finite(text)
     return int(text)
@@ -74,17 +71,14 @@ def new_ticket_dto(ticket: NewTicket, marker: str | None = None) -> dict[str, An
 
 
 def update_dto(number: str, update: TicketUpdate) -> dict[str, Any]:
-    """Return the part ticketDTO documented on apidocs.leadsquared.com/update-a-ticket-with-attachments."""
+    """Return the ticketDTO of apidocs.leadsquared.com/update-a-ticket-with-attachments."""
     fields = [{"SchemaName": name, "Value": value} for name, value in field_values(update).items()]
     dto = {"TypeId": "1", "Id": number, "Fields": fields, "RelatedTicketTypeId": 1}
     return dto if update.lead_id is UNSET else {**dto, "LeadId": str(update.lead_id)}
 
 
 def field_values(ticket: NewTicket | TicketUpdate, marker: str | None = None) -> dict[str, Any]:
-    """Return the fields that the caller gave: a mapping from schema names to the values that are sent.
-
-    ``marker`` is a field that the client itself sets, so the caller must not set it.
-    """
+    """Return the values to send, by schema name. The caller must not set ``marker``, because the client sets it."""
     if not isinstance(ticket.fields, Mapping):
         raise InvalidRequestError(f"fields must map schema names to values, not be a {type(ticket.fields).__name__}")
     values = _named_values(ticket)
@@ -128,7 +122,7 @@ _DATES = "write datetime(2026, 1, 31, 9, 0, tzinfo=UTC) or '2026-01-31T09:00:00+
 
 
 def _date(name: str, moment: date) -> str:
-    """Return a date in the format of the service's own dates: UTC without a zone, whole seconds or milliseconds."""
+    """Return a date as the service writes it: UTC without a zone, whole seconds or milliseconds."""
     if not isinstance(moment, datetime):
         raise InvalidRequestError(f"{name}: the date {moment} has no time; {_DATES}")
     if moment.tzinfo is None:
@@ -141,7 +135,7 @@ def _date(name: str, moment: date) -> str:
 
 
 def ticket_ref(ticket: TicketRef) -> str:
-    """Return a ticket's number or GUID for a URL. A key, such as "#143", is converted to the number."""
+    """Return a ticket's number or GUID for a URL. A key, such as "#143", becomes the number."""
     text = ticket.number if isinstance(ticket, Ticket | TicketReceipt) else ticket
     if isinstance(text, UUID) or (isinstance(text, int) and not isinstance(text, bool) and 0 < text < 10**18):
         text = str(text)

@@ -17,10 +17,9 @@ def problems_of(
     sub_types: Collection[SubType],
     marker: str | None = None,
 ) -> list[Problem]:
-    """Return all problems: first a missing lead, then those of the fields in the account's order, then a wrong SubType.
+    """Return all problems: a missing lead, then those of the fields in the account's order, then a wrong SubType.
 
-    Only the messages of the rule "invalid" may quote a value of the ticket. ``marker`` is the field that the client
-    adds to a create.
+    Only the messages of the rule "invalid" may quote a value of the ticket.
     """
     is_new = isinstance(ticket, NewTicket)
     marker = marker if is_new else None

@@ -399,7 +399,7 @@ async def test_a_service_that_reads_slowly_is_waited_for(emulator, large):
     ("settings", "says"),
     [
         ({"max_file_bytes": 4_000_000}, "'data.bin' has more than the 4,000,000 bytes that max_file_bytes allows"),
-        ({"max_upload_bytes": 6_000_000}, "bytes together, more than max_upload_bytes=6,000,000"),
+        ({"max_upload_bytes": 6_000_000}, "bytes in total, more than max_upload_bytes=6,000,000"),
     ],
     ids=["one file", "all files"],
 )
