@@ -25,12 +25,12 @@ README = """In this benchmark, 150 creates start at once, and the server answers
 with `RateLimit(25, per=5.0, window="sliding")`, which is only for gateways that do not estimate the number
 of calls.
 
-Each column is a server. The first four servers count calls in the four ways of the emulator. The last two
-servers are the real gateways HAProxy (which estimates) and nginx (which uses a bucket). Each cell has three
-numbers: the creates that succeeded, the requests that were refused, and the time until the last create
-ended. Times are multiples of 30 s, the time that 150 calls take at 5 calls per second: 1.04 means 31.2 s.
-The shortest possible time is 0.67 for a fixed window and 0.83 for the other servers. If the first number is
-below 150, the client gave up some creates, or was stopped at the time 2.50."""
+Each column is a server: the four kinds of counting of the emulator, and the real gateways HAProxy (which
+estimates) and nginx (which uses a bucket). Each cell has three numbers: the creates that succeeded, the
+requests that were refused, and the time until the last create ended. Times are relative to 30 s, the time
+that 150 calls take at 5 calls per second: 1.04 means 31.2 s. The shortest possible time is 0.67 for a fixed
+window and 0.83 for the other servers. If the first number is below 150, the client gave up some creates, or
+was stopped at the time 2.50."""
 MORE = """The [other results](benchmarks/results/README.md) compare CPU time, uploads, imports, shared limits and
 bulk runs, and name the versions of all packages. You can [repeat the benchmarks](benchmarks/README.md)."""
 Rows = Iterable[tuple[str, Mapping[str, Any]]]
