@@ -31,7 +31,7 @@ _THREADS = 32
 
 @cache
 def _threads(process: int) -> ThreadPoolExecutor:
-    """Return the thread pool of a process. A fork does not copy threads, so each process needs its own."""
+    """Return the thread pool of a process. A fork does not copy threads, so each process has its own pool."""
     return ThreadPoolExecutor(_THREADS, thread_name_prefix="lsq_service_async files")
 
 

@@ -145,9 +145,9 @@ class Attachment:
         """Attach an open binary file, from its position to its end. Keep the file open until the call ends.
 
         A file that is not seekable, such as a pipe, is first copied to a temporary file. If a read of a pipe blocks,
-        the program cannot exit before this read returns, even after a deadline or a cancellation. A closed,
-        asynchronous or text file raises InvalidRequestError, and so does a seekable file that was read to its end.
-        ``name`` defaults to the name of the file.
+        the program cannot exit before this read returns, even after a deadline or a cancellation. A file that is
+        closed, asynchronous or in text mode raises InvalidRequestError, and so does a seekable file that was read to
+        its end. ``name`` defaults to the name of the file.
         """
         source = _source_of(file)
         name = getattr(file, "name", None) if name is None else name

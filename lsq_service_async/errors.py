@@ -80,7 +80,7 @@ class LSQServiceError(Exception):
     ) -> None:
         super().__init__(printable(message, 4000))
         self.reference = reference
-        self.attempts = attempts  # `Attempt` objects, whose module imports this module
+        self.attempts = attempts  # the type is Any, because `Attempt` is in a higher layer
         self.safe_to_repeat = safe_to_repeat
         self.headers: Mapping[str, str] = {}
 
@@ -192,9 +192,10 @@ class NotFoundError(APIStatusError):
 class RateLimitError(APIStatusError):
     """The service refused the last attempt because of its rate limit. Nothing was applied.
 
-    ``retry_after`` is the number of seconds in the Retry-After header; more than 60 counts as 60. ``limit`` is the
-    limit that the message of the service names, as ``(calls, seconds)``. Both may be None. ``is_quota`` is True if
-    ``limit`` is a quota, such as 10,000 calls a day. The client does not retry a call that exceeds a quota.
+    ``retry_after`` is the number of seconds in the Retry-After header: at most 60, or None if the header is missing,
+    invalid or more than an hour. ``limit`` is the limit that the message of the service names, as ``(calls, seconds)``,
+    or None. ``is_quota`` is True if ``limit`` is a quota, such as 10,000 calls a day. The client does not retry a call
+    that exceeds a quota.
     """
 
     def __init__(

@@ -3,8 +3,8 @@
 A hook is a plain callable and is not awaited. Only the first exception of a hook is logged, and no exception of a hook
 changes the result of the call.
 
-The hooks of a call run in a copy of the caller's context (`contextvars`). If a hook sets a context variable, later
-hooks of the same call and the code that sends its requests see the new value. The caller does not.
+The hooks of a call run in a copy of the caller's context (`contextvars`). A context variable that a hook sets is
+visible to later hooks of the call and to the HTTP client, but not to the caller.
 """
 
 from __future__ import annotations

@@ -68,9 +68,9 @@ class Tickets:
         whole body.
 
         The request is retried if nothing was applied and a repeat may succeed, for example after a 429. By default, it
-        is also retried after a 500, 502, 503 or 504 without an ``ExceptionType``, although the ticket may have been
-        created; see `RetryPolicy`. If the whole request was sent and no response arrived, the request is not retried,
-        and OutcomeUnknownError is raised. An argument that cannot be valid raises InvalidRequestError.
+        is also retried after a 500, 502, 503 or 504 without the field ``ExceptionType``, although the ticket may have
+        been created; see `RetryPolicy`. If the whole request was sent and no response arrived, the request is not
+        retried, and OutcomeUnknownError is raised. An argument that cannot be valid raises InvalidRequestError.
 
         Page: apidocs.leadsquared.com/create-tickets, .../create-ticket-with-attachments
         """
@@ -82,9 +82,9 @@ class Tickets:
     async def look_up(self, error: OutcomeUnknownError, *, quiet: float = 60.0, max_reads: int = 200) -> Verdict:
         """Find out whether a create that raised OutcomeUnknownError was applied: `Found`, `Absent` or `Unclear`.
 
-        The look-up reads the ticket of every number that the lost create can have. These numbers end before the first
-        ticket that this client creates at least ``quiet`` seconds after the lost create ended. If there is no such
-        ticket yet, or if more than ``max_reads`` tickets would have to be read, the result is `Unclear`.
+        The look-up reads the ticket of every number that the lost create can have. These numbers end before the number
+        of the first ticket that this client creates at least ``quiet`` seconds after the lost create ended. If there is
+        no such ticket yet, or if more than ``max_reads`` tickets would have to be read, the result is `Unclear`.
 
         Without `Config.marker_field`, tickets are compared by content. This is safe only if no other program creates
         tickets with the same text.
@@ -311,7 +311,7 @@ class LookUps:
         return self._search.reads_for(create)
 
     async def decide(self, lost: SentCreate) -> Verdict:
-        """Find out whether a create was applied. Raises errors like `Tickets.look_up`."""
+        """Find out whether a create was applied. Raises the same errors as `Tickets.look_up`."""
         steps = self._search.decide(lost, asyncio.get_running_loop().time())
         try:
             numbers = next(steps)
