@@ -69,7 +69,7 @@ class Emulator:
 
     ``facts``: facts about one account, as a `Facts` object, a mapping, or the path of a JSON file. If the facts have a
     ``window``, a ``rate_limit`` or a ``metadata_offset``, it replaces the argument of the same name. ``keep``:
-    ``calls`` has at most this many calls and uploaded files in total; the oldest calls are dropped. ``on_call``: a
+    the log stores at most this many calls and uploaded files in total. Then it drops the oldest calls. ``on_call``: a
     function that is called with each `Call` when the call has ended.
     """
 
@@ -178,7 +178,6 @@ class Emulator:
         same rate limit as before, but a window of the new kind counts them.
         """
         self.window = create_window(window, rate_limit, refused_count=self._refused_count)
-        # A `Window` counts the calls of one API only, so look-ups of leads get a window of their own.
         kind = window if window is None or isinstance(window, str) else "sliding"
         self._leads_window = create_window(kind, self._leads_rate_limit, refused_count=self._refused_count)
 

@@ -231,7 +231,6 @@ _BOUNDS = {"times": {"minimum": 1}, "status": {"minimum": 200, "maximum": 599}}
 
 
 def _schema(hint: Any) -> dict[str, Any]:
-    """Return the JSON schema of an attribute with this type hint."""
     if isinstance(hint, UnionType):
         return {"anyOf": [_schema(each) for each in get_args(hint)]}
     if get_origin(hint) is Literal:

@@ -75,7 +75,7 @@ class Listener:
         """Abort every connection, cancel every open call, and free the port."""
         # An asyncio server that closes during an accept leaves the connection open. So stop accepting first, and wait
         # three turns of the loop until the accept has ended.
-        with suppress(NotImplementedError):  # the event loops of Windows have no remove_reader
+        with suppress(NotImplementedError):  # missing on Windows
             for listening in self._server.sockets:
                 self._server.get_loop().remove_reader(listening.fileno())
         for _ in range(3):

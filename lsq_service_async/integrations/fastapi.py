@@ -57,8 +57,6 @@ _WINDOW = 5.0  # seconds; sent as Retry-After if an error has no retry_after
 
 @attrs.frozen
 class _Opened:
-    """A client and its event loop."""
-
     client: ServiceClient
     loop: asyncio.AbstractEventLoop
 
@@ -135,7 +133,6 @@ async def _stored(app: FastAPI, client: ServiceClient) -> AsyncIterator[State]:
     """Store the client in ``app.state`` for `client_of`, and yield a lifespan state with the client, for requests."""
     opened, before = _Opened(client, asyncio.get_running_loop()), getattr(app.state, _STATE_KEY, None)
     if before is not None and before.loop is opened.loop:
-        # With two clients, handlers would use one of them, and `client_of` the other.
         raise ConfigurationError(
             "this app has a client already; for a second account, open another client in your own lifespan"
         )
@@ -161,7 +158,7 @@ async def get_client(connection: HTTPConnection) -> ServiceClient:
 
 
 Client = Annotated[ServiceClient, Depends(get_client)]
-"""The type of a parameter, ``client: Client``, through which a handler or a dependency gets the client of the app."""
+"""Declare a parameter of a handler or a dependency as ``client: Client`` to get the client of the app."""
 
 
 def _usable(opened: _Opened | None) -> ServiceClient:

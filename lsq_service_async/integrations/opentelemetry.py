@@ -39,7 +39,7 @@ _STATS_TIMEOUT = 0.2  # seconds that the thread of a metric reader waits for an 
 
 @attrs.define(eq=False)
 class _TracedCall:
-    """The spans of one call, its total wait for the rate limit, and the end of its last attempt."""
+    """The state of one call. ``ended_at``: when the last attempt ended."""
 
     span: trace.Span
     context: otel_context.Context

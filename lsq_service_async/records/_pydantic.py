@@ -63,8 +63,6 @@ class Record:
 
 
 class _AwareDatetime:
-    """A datetime with a time zone."""
-
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
         from pydantic_core import core_schema
