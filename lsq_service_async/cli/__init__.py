@@ -10,5 +10,5 @@
     progress.py      shows progress as a bar or as lines
     shell.py         exit codes, shared options, and output to streams that may be closed or full
 
-The commands that need the emulator import it when they run, so their `--help` works without the extra `emulator`.
+Commands import the emulator only when they run, so `--help` works without the extra `emulator`.
 """

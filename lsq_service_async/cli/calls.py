@@ -20,13 +20,13 @@ from .shell import SOME_FAILED, TIME_ZONE, discard_stdout, print_json, to_json
 def ticket() -> None:
     """Create, read, change or trash tickets. Each command makes one call.
 
-    Set LSQ_ACCESS_KEY, LSQ_SECRET_KEY and LSQ_ORG_ID to those of the account. To share the rate limit with other
-    programs on this machine, set LSQ_LIMIT_FILE to a file.
+    Set LSQ_ACCESS_KEY and LSQ_SECRET_KEY to the API keys of the account, and LSQ_ORG_ID to its org id. To share the
+    rate limit with other programs on this machine, set LSQ_LIMIT_FILE to a file.
     """
 
 
 def _field_options(ticket_type: TicketType) -> list[click.Parameter]:
-    """Return the options that describe a ticket: one for each field with a Python name; `--field` for other fields."""
+    """Return the options for the fields and files of a ticket."""
     help = {"due_date": "Date and time, such as 2026-01-31T09:00:00+05:30."}
     named = [click.Option([f"--{name.replace('_', '-')}"], help=help.get(name)) for name in field_names(ticket_type)]
     return [
@@ -94,7 +94,7 @@ def portal(number: str, text: str, direction: str) -> int:
 def conversations(number: str, types: tuple[str, ...]) -> int:
     """Print the e-mails and portal messages of a ticket as a JSON list.
 
-    The types are InboundEmail, OutboundEmail, PortalInbound and PortalOutbound. By default, all four types are printed.
+    The types are InboundEmail, OutboundEmail, PortalInbound and PortalOutbound. By default, all are printed.
     """
     return _run(lambda client: client.tickets.conversations(number, types=types or tuple(ActivityType)))
 
@@ -102,9 +102,9 @@ def conversations(number: str, types: tuple[str, ...]) -> int:
 @ticket.command()
 @click.argument("numbers", nargs=-1, required=True, metavar="NUMBER...")
 def trash(numbers: tuple[str, ...]) -> int:
-    """Trash tickets. Print as JSON which tickets were trashed and which were not.
+    """Trash tickets, and print as JSON which were trashed and which failed.
 
-    The keys must belong to an admin. The exit code is 1 if any ticket could not be trashed.
+    The keys must belong to an admin. The exit code is 1 if a ticket could not be trashed.
     """
     return _run(lambda client: client.tickets.trash(numbers), is_ok=lambda result: not result.failed)
 
@@ -117,7 +117,7 @@ def lead() -> None:
 @lead.command()
 @click.argument("email_or_phone")
 def find(email_or_phone: str) -> int:
-    """Print the lead that has this e-mail address or phone number. The output is JSON.
+    """Print the lead with this e-mail address or phone number as JSON.
 
     The exit code is 1 if the account has no such lead.
     """
@@ -156,7 +156,7 @@ def _run(operation: Callable[[ServiceClient], Awaitable[Any]], **options: Any) -
 async def _print_result(
     operation: Callable[[ServiceClient], Awaitable[Any]], is_ok: Callable[[Any], bool] = lambda record: True
 ) -> int:
-    """Call *operation* with a client, print the record or the list of records as JSON, and return the exit code."""
+    """Print the result of *operation* as JSON, and return the exit code."""
     async with ServiceClient.from_env() as client:
         record = await operation(client)
     shown = [_shown(one) for one in record] if isinstance(record, list) else _shown(record)

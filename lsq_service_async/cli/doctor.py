@@ -1,4 +1,4 @@
-"""The command `doctor`: checks the settings. With --learn or --burst, it finds out how the service behaves."""
+"""The command `doctor`: checks the settings, and finds out how the service behaves."""
 
 from __future__ import annotations
 
@@ -55,16 +55,14 @@ _ADVICE = {
 @click.option(
     "--burst",
     is_flag=True,
-    help="Measure how the service counts calls: send four groups of reads, at least one window apart. Each group "
-    "has as many reads as the limit allows.",
+    help="Measure how the service counts calls: send four groups of reads, each as large as the rate limit.",
 )
 def doctor(learn: str | None, write: bool, lead_email: str, marker: str | None, burst: bool) -> int:
     """Check keys, host, org id, API and rate limit with one read.
 
-    --learn FILE finds out how the service behaves for this account in cases that the vendor's documentation leaves
-    open. It prints a table, and writes the facts as JSON to FILE, which "emulator --facts FILE" reads. --burst may make
-    the service refuse calls. Because --learn and --burst ignore a shared limit, run them while no other program uses
-    the account.
+    --learn FILE finds out details of the service that the vendor's documentation leaves open. It prints a table, and
+    writes the facts as JSON to FILE, which "emulator --facts FILE" reads. --burst may make the service refuse calls.
+    --learn and --burst ignore a shared limit, so run them while no other program uses the account.
 
     Exit codes: 0 everything works, 1 failure, 2 wrong settings, 4 wrong keys or a missing permission. With --learn or
     --burst, 0 means that the results were printed, even if the first read failed. Keys are never printed.
@@ -83,7 +81,7 @@ async def _diagnose(config: Config, path: str | None, lead_email: str | None, bu
     if (path is None and not burst) or code in (USAGE, NO_ACCESS):
         return code
     if path is not None:
-        _save(None, path)  # raises if the file cannot be written, before a ticket is created
+        _save(None, path)  # checks the file before a ticket is created
     facts: dict[str, Any] = {}
     answers: dict[str, str] = {}
     if path is not None:
@@ -99,7 +97,7 @@ async def _diagnose(config: Config, path: str | None, lead_email: str | None, bu
 
 
 def _save(facts: dict[str, Any] | None, path: str) -> None:
-    """Write the facts to a file. If *facts* is None, only check that the file can be written, and change nothing."""
+    """Write the facts to a file. If *facts* is None, only check that the file can be written."""
     is_new = not os.path.lexists(path)
     try:
         with open(open_private_file(path, os.O_WRONLY), "w", encoding="utf-8") as file:

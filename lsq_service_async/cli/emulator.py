@@ -40,7 +40,7 @@ def _limit(context: click.Context, option: click.Parameter, value: str) -> tuple
     metavar="FILE",
     help="Load tickets from a JSONL file at the start, unless the --persist file already has tickets.",
 )
-@click.option("--facts", metavar="FILE", help="Behave like the account whose facts `doctor --learn FILE` has written.")
+@click.option("--facts", metavar="FILE", help="Behave like the account that `doctor --learn FILE` has examined.")
 @click.option("--no-mandatory", is_flag=True, help="Accept new tickets without the mandatory fields Title and Status.")
 def emulator(
     port: int,
@@ -94,11 +94,11 @@ def emulator(
 
 
 def _print_call(call: Call) -> None:
-    """Print one line: time, status, milliseconds, method, path, and the fault."""
+    """Print one line about a request."""
     fault = "over the limit" if call.refused else type(call.fault).__name__.replace("Serve", "")
     color = "green" if (call.status or 599) < 400 else "yellow" if (call.status or 599) < 500 else "red"
     status = click.style(f"{call.status or 'none':>4}", fg=color)
     milliseconds = f"{1000 * (call.seconds or 0):.0f} ms"
-    # A path may contain any character. A quoted path cannot control the terminal.
+    # Quoted, because the characters of a path could control the terminal.
     line = f"{time.strftime('%H:%M:%S')} {status} {milliseconds:>8}  {call.method:4} {quote(call.path)}  {fault}"
     click.echo(line.rstrip(), err=True)

@@ -1,7 +1,4 @@
-"""`doctor --learn` and `doctor --burst`: find out how the service behaves for an account.
-
-The results are facts for the emulator, and answers that `doctor` prints.
-"""
+"""`doctor --learn` and `doctor --burst`: find facts for the emulator, and answers that `doctor` prints."""
 
 from __future__ import annotations
 
@@ -34,19 +31,16 @@ from ..events import Event
 from ..limits import LocalLimiter
 
 T = TypeVar("T")
-_ABSENT = 999_999_999_999  # a ticket number that no account has reached
+_ABSENT = 999_999_999_999  # higher than any ticket number
 _PROBES = (1, 10, 100, 1_000, 10_000, 100_000)
 _NEIGHBOURS = (-4, -3, -2, -1, 1, 2)
 _PAGES = 10
-_PAUSE = 10.0  # s; within this time, automation in the account changes a new ticket
+_PAUSE = 10.0  # s in which automation in the account may change a new ticket
 
 
 async def learn(config: Config, lead_email: str | None) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the facts for the emulator, and the answers for the table that `doctor` prints. Sends at most 30 reads.
-
-    If ``lead_email`` is given, creates a ticket for this lead, and trashes it at the end.
-    """
-    # Tickets and field metadata may have different hosts. The client of each host gets half of the rate limit.
+    """Return the facts and the answers. For a ``lead_email``, also create a ticket, and trash it at the end."""
+    # Field metadata may have another host. Each client gets half of the rate limit.
     half = RateLimit(max(1, config.rate_limit.calls // 2), per=config.rate_limit.per)
     config = attrs.evolve(config, rate_limit=half, retry=RetryPolicy(attempts=1))
     async with (
@@ -60,7 +54,7 @@ async def learn(config: Config, lead_email: str | None) -> tuple[dict[str, Any],
 
 
 class Learner:
-    """Calls the service to find out the details that the vendor's pages leave open."""
+    """Finds out details of the service that the vendor's pages leave open."""
 
     def __init__(self, client: ServiceClient, metadata: ServiceClient, marker: str | None) -> None:
         self.facts: dict[str, Any] = {}
@@ -70,7 +64,7 @@ class Learner:
         self._marker = marker
 
     async def learn_fields(self) -> None:
-        """Learn from the field metadata what Offset counts, which fields exist, and whether the marker field exists."""
+        """Learn from the field metadata what Offset counts, and which fields exist."""
         first, second, third = [await self._page(offset, 2) for offset in range(3)]
         if len(first) < 2:
             self.answers["field metadata"] = "cannot be read with these keys; they must belong to an admin"
@@ -99,10 +93,7 @@ class Learner:
         return [field for field in fields or () if isinstance(field, dict) and "SchemaName" in field]
 
     async def learn_tickets(self, lead_email: str | None) -> None:
-        """Learn which ids work in a URL, whether neighboring tickets can be read, and which fields automation changes.
-
-        If ``lead_email`` is given, creates a ticket for this lead, and trashes it at the end.
-        """
+        """Learn which ids a URL can have, which tickets can be read, and which fields automation changes."""
         absent = await self._get(_ABSENT)
         if isinstance(absent, APIStatusError):
             body = absent.body if isinstance(absent.body, str) else json.dumps(absent.body)
@@ -132,7 +123,7 @@ class Learner:
             is_trashed = number in result.successful
         except LSQServiceError as error:
             is_trashed = False
-            # Printed at once, because the table is not printed if another error ends the command.
+            # Printed at once, because a later error would prevent the table.
             click.echo(f"Ticket {number} could not be trashed: {error}", err=True)
         self.answers[f"ticket {number}"] = "trashed" if is_trashed else "NOT TRASHED; trash it yourself"
 
@@ -155,7 +146,7 @@ class Learner:
         return receipt
 
     async def _probe(self) -> Ticket | None:
-        """Try a few ticket numbers, and return the first ticket that can be read."""
+        """Return a ticket that can be read, or None."""
         for number in _PROBES:
             if isinstance(found := await self._get(number), Ticket):
                 return found
@@ -207,24 +198,24 @@ async def _result(call: Awaitable[T]) -> T | APIStatusError:
 
 
 class _SteadyLimiter(LocalLimiter):
-    """A limiter that does not slow down after a 429, because the measurement causes 429s on purpose."""
+    """A limiter that does not slow down after a 429, which the measurement causes on purpose."""
 
     def refused(self, *_: Any, **__: Any) -> list[Event]:
         return []
 
 
 async def measure_window(config: Config) -> tuple[dict[str, Any], str]:
-    """Send four volleys of reads, each as large as the limit, and count the refusals.
+    """Send four groups of reads, each as large as the limit, and count the refusals.
 
     Some gateways, such as HAProxy, only estimate the number of recent calls. Such a gateway refuses some reads of the
-    second volley, unless one of its counting periods began just after the first volley. Therefore both volleys are
-    repeated one and a half windows later.
+    second or the fourth group, depending on when its counting periods begin.
     """
     calls, per = config.rate_limit.calls, config.rate_limit.per
-    # The limiter must not delay the reads, so its limit is higher than the limit of the service.
+    # A high limit, so that the limiter does not delay the reads.
     fast = attrs.evolve(config, rate_limit=RateLimit(4 * calls, per=per), retry=RetryPolicy(attempts=1))
     async with ServiceClient(fast, limiter=_SteadyLimiter()) as client:
-        for volley, windows in enumerate((2, 1, 1.5, 1)):  # long at first, because earlier calls may still count
+        # The first wait is longer, because the service may still count earlier calls.
+        for volley, windows in enumerate((2, 1, 1.5, 1)):
             await asyncio.sleep(windows * per)
             reads = [client.tickets.get(1) for _ in range(calls)]
             results = await asyncio.gather(*reads, return_exceptions=True)
@@ -243,6 +234,6 @@ async def measure_window(config: Config) -> tuple[dict[str, Any], str]:
                     f'calls. Set LSQ_RATE_LIMIT={calls}/{per:g}, without "sliding"'
                 )
     return {"rate_limit": [calls, per], "window": "sliding"}, (
-        f"All of the four volleys of {calls} reads were answered: the gateway does not estimate the number of calls. "
+        f"All four groups of {calls} reads were answered: the gateway does not estimate the number of calls. "
         f'Set LSQ_RATE_LIMIT="{calls}/{per:g} sliding", or RateLimit({calls}, per={per:g}, window="sliding")'
     )

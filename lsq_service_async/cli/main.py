@@ -26,7 +26,7 @@ _MODULES = {
 
 
 class _Commands(click.Group):
-    """Imports the module of a command only when the command is used, to save time."""
+    """Imports the module of a command when the command is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_MODULES)
@@ -51,8 +51,8 @@ def commands() -> None:
 def run(argv: Sequence[str] | None = None) -> int:
     """Run one command line (default: `sys.argv`) and return its exit code.
 
-    0 success, 1 failure, 2 wrong usage or settings, 4 wrong keys or a missing permission, 75 a bulk run that stopped
-    and can continue, 130 Ctrl-C. The function of a command returns the exit code, or None for 0.
+    0 success, 1 failure, 2 wrong usage or settings, 4 wrong keys or a missing permission, 75 a bulk run that can
+    continue, 130 Ctrl-C. The function of a command returns the exit code, or None for 0.
     """
     with reliable_streams():
         try:

@@ -21,7 +21,7 @@ class Output(Console):
     """A console that ignores a closed pipe, so that `demo | head` continues."""
 
     def on_broken_pipe(self) -> None:
-        # rich raises SystemExit here, which would end the run in the middle of its requests.
+        # rich raises SystemExit here, which would end the run.
         with suppress(SystemExit):
             super().on_broken_pipe()
 
@@ -40,7 +40,7 @@ def format_duration(seconds: float) -> str:
 
 
 class _LogHandler(logging.Handler):
-    """Prints the warnings that the package logs: above the bar, or as lines."""
+    """Prints the warnings that the package logs."""
 
     def __init__(self, display: ProgressDisplay) -> None:
         super().__init__(logging.WARNING)
@@ -51,7 +51,7 @@ class _LogHandler(logging.Handler):
 
 
 class _Bar(Progress):
-    """A progress bar with a note below it, because the two do not fit on one line of 80 columns."""
+    """A progress bar with a note below it."""
 
     def get_renderables(self) -> Iterator[RenderableType]:
         yield from super().get_renderables()
@@ -59,24 +59,21 @@ class _Bar(Progress):
 
 
 class ProgressDisplay:
-    """Shows messages, and how many of *total* items are done.
-
-    On a terminal, messages are printed above a bar. Elsewhere (a file, a pipe, a dumb terminal) each update is a line.
-    """
+    """Shows messages, and how many of *total* items are done."""
 
     def __init__(self, console: Console, name: str, total: int) -> None:
         self._console = console
         self._name = name
         self._total = total
         columns = (TextColumn(name), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn())
-        # On a terminal, rich has to print the results above the bar. If stdout is a file, rich must not touch them.
+        # On a terminal, rich must print the results above the bar. In a file, rich must not change the results.
         self._bar = _Bar(*columns, console=console, redirect_stdout=sys.stdout is not None and sys.stdout.isatty())
         self._task = self._bar.add_task(name, total=total, note="")
         self._done = 0
         self._handler = _LogHandler(self)
 
     def __enter__(self) -> Self:
-        if not _LOG.handlers:  # with LSQ_LOG, another handler already prints the warnings
+        if not _LOG.handlers:  # with LSQ_LOG, another handler prints the warnings
             _LOG.addHandler(self._handler)
         if self.is_live:
             self._bar.start()
@@ -87,26 +84,25 @@ class ProgressDisplay:
         _LOG.removeHandler(self._handler)
 
     def close(self) -> None:
-        """Restore the terminal. Calling this again has no effect."""
+        """Restore the terminal."""
         if self.is_live:
             self._bar.stop()
 
     @property
     def is_live(self) -> bool:
-        """Whether progress is shown as a bar, which can be updated often."""
+        """Whether progress is shown as a bar."""
         return self._console.is_interactive
 
     def say(self, message: str) -> None:
         print_paragraph(self._console, message)
 
     def step(self) -> None:
-        """Count one more item. Without a bar, a line is printed for every tenth item and for the last item."""
+        """Count one more item. Without a bar, print a line for every tenth item and for the last item."""
         self._done += 1
         if self.is_live or self._done % 10 == 0 or self._done == self._total:
             self.show(self._done)
 
     def show(self, done: int, note: str = "") -> None:
-        """Show the number of items done, and a note."""
         self._bar.update(self._task, completed=done, note=note)
         if not self.is_live:
             self.say(f"{self._name}: {done} of {self._total}{note and ', '}{note}")

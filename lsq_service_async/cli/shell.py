@@ -20,9 +20,9 @@ SOME_FAILED = 1
 USAGE = 2
 NO_ACCESS = 4
 RESUMABLE = 75
-"""The run stopped early, and the same command continues it. sysexits.h calls this code EX_TEMPFAIL."""
+"""The run stopped, and the same command continues it (EX_TEMPFAIL in sysexits.h)."""
 INTERRUPTED = 130
-"""Ctrl-C stopped the process. Shells use the same code."""
+"""The exit code that shells use after Ctrl-C."""
 
 
 def exit_code_for(error: LSQServiceError, default: int = SOME_FAILED) -> int:
@@ -33,7 +33,7 @@ def exit_code_for(error: LSQServiceError, default: int = SOME_FAILED) -> int:
 
 
 def reject_options(*names: str, without: str) -> None:
-    """Raise UsageError if one of the options *names* is given. They need the option *without*, which is missing."""
+    """Raise UsageError if an option in *names* is given, because the option *without* is missing."""
     source_of = click.get_current_context().get_parameter_source
     for name in names:
         if source_of(name) is click.core.ParameterSource.COMMANDLINE:
@@ -41,7 +41,7 @@ def reject_options(*names: str, without: str) -> None:
 
 
 def _time_zone(context: click.Context, parameter: click.Parameter, value: str | None) -> tzinfo | None:
-    from ..bulk.columns import time_zone_of  # imported here, because only this option needs it
+    from ..bulk.columns import time_zone_of
 
     try:
         return time_zone_of(value)
@@ -58,7 +58,7 @@ TIME_ZONE = click.Option(
 
 
 class _Lenient:
-    """Wraps stderr and ignores write errors, because no other stream could report them."""
+    """Wraps stderr and ignores write errors, which no other stream could report."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -78,16 +78,15 @@ class _Lenient:
 
 @contextmanager
 def reliable_streams() -> Iterator[None]:
-    """Make stdout and stderr safe to write to. Then a write raises OSError only if stdout is full or has no reader.
+    """Make stdout and stderr safe: a write raises OSError only if stdout is full or has no reader.
 
-    A closed standard stream is replaced by the null device. Otherwise the next file that is opened would get the file
-    descriptor of the stream. Characters that the encoding of a stream lacks are escaped.
+    The null device replaces a closed stream. Otherwise the next file that is opened would get its file descriptor.
     """
     for number in range(3):
         with suppress(OSError):
             os.fstat(number)
             continue
-        os.open(os.devnull, os.O_RDWR)  # the system assigns the lowest free descriptor, which is `number`
+        os.open(os.devnull, os.O_RDWR)  # `number` is the lowest free descriptor
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -103,8 +102,8 @@ def reliable_streams() -> Iterator[None]:
 
 
 def print_json(value: Any, *, indent: int | None = None) -> None:
-    """Print JSON to stdout and flush. Raises OSError if stdout is full or has no reader."""
-    # Not click.echo, which would write into the line of the progress bar.
+    """Print JSON to stdout and flush."""
+    # click.echo would write into the progress bar.
     print(to_json(value, encoding=getattr(sys.stdout, "encoding", None), indent=indent), flush=True)
 
 
@@ -133,7 +132,7 @@ def _as_text(value: Any) -> str:
 
 
 def discard_stdout() -> None:
-    """Send the rest of stdout to the null device. Otherwise the flush at the end of the process would fail again."""
+    """Send the rest of stdout to the null device, because the flush at exit would fail again."""
     with suppress(OSError, AttributeError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())

@@ -173,7 +173,7 @@ class LateEstimate:
 def test_the_window_of_the_gateway_is_measured(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, cli: Any, window: Any, words: str
 ) -> None:
-    """A gateway that estimates its window refuses some reads of the second volley, or of the fourth."""
+    """A gateway that estimates its window refuses some reads of the second group, or of the fourth."""
     emulator = Emulator(rate_limit=(10, 0.8), window=window)
     with serving(monkeypatch, emulator, rate_limit="10/0.8 sliding"):
         code, out, _ = cli("doctor", "--burst")

@@ -37,8 +37,8 @@ def bulk() -> None:
 
     A journal records every row. After an interruption, the same command continues and skips finished rows.
 
-    The option --errors writes the failed rows and the reasons to a report. Correct the rows there, and send the report
-    with the same journal:
+    The option --errors writes failed rows and their errors to a report. Correct the report, and send it with the same
+    journal:
 
     \b
         bulk run rows.csv --errors bad.csv
@@ -188,8 +188,8 @@ def look(**options: Any) -> int:
     """Look up unknown rows without sending them.
 
     Reads every ticket that an unknown row may have created. Prints one JSON line for each unknown row, with its
-    new state: created (with the ticket number), unknown (with the reason) or failed. A failed row was certainly not
-    applied, and the next run sends it. Rows of FILE that are invalid or have changed are printed, too.
+    new state: created, unknown or failed. If an unknown row is now failed, it was not applied, and the next run sends
+    it. Rows of FILE that are invalid or have changed are also printed as failed, but the next run does not send them.
 
     A row can be looked up only after a run with this journal has created a later ticket.
     """
@@ -202,9 +202,9 @@ def look(**options: Any) -> int:
 
 @bulk.command(params=[*_FILE])
 def status(**options: Any) -> None:
-    """Print how many rows are in each state.
+    """Print how many rows of the journal are in each state.
 
-    Only rows of the journal are counted. Invalid rows, and rows that no run has reached, are not in the journal.
+    Invalid rows, and rows that no run has reached, are not in the journal.
     """
     states = states_in(_existing_journal(_bulk_file(**options)))
     print_json({state.value: states.get(state, 0) for state in State})
@@ -230,8 +230,8 @@ def unknown(applied: tuple[str, ...], not_applied: tuple[str, ...], **options: A
         bulk unknown rows.csv --applied 17=143 --not-applied 18
 
     For an unknown row, "sent_at" is the time when the row was sent. The number of its ticket is higher than "above"
-    and, if "below" is known, lower than "below". If the row has a lead_id, "lead_tickets" is the page of the web
-    application with all tickets of the lead.
+    and, if "below" is known, lower than "below". If the row has a lead_id, "lead_tickets" is the address of a page with
+    all tickets of the lead.
 
     For a possible duplicate, --applied KEY=NUMBER records the ticket that you keep. If a key or a ticket number is
     invalid, no result is recorded. To send all unknown rows again, use "bulk run --on-unknown resend".
@@ -246,8 +246,8 @@ def unknown(applied: tuple[str, ...], not_applied: tuple[str, ...], **options: A
 
 
 def _bulk_file(path: str, journal: Path | None, operation: str | None, **options: Any) -> BulkFile:
-    """Return FILE with its journal and its input options. *options* are all other options of the command."""
-    # Folders and missing files count as files here: `BulkFile.open` reports them.
+    """Return FILE with its journal and its input options."""
+    # `BulkFile.open` reports folders and missing files.
     is_file = is_regular(path) or os.path.isdir(path) or not os.path.exists(path)
     if journal is None and (path == "-" or not is_file):
         raise click.UsageError(f"rows from a pipe or a device ({path}) need --journal")
@@ -259,7 +259,7 @@ def _bulk_file(path: str, journal: Path | None, operation: str | None, **options
 
 
 def _existing_journal(file: BulkFile) -> Path:
-    """Return the path of the journal, and print the account that it belongs to."""
+    """Return the path of the journal, and print its account."""
     if not file.journal.exists():
         raise click.UsageError(f'no journal at {str(file.journal)!r}; run "bulk run" first, or pass --journal')
     account = account_in(file.journal) or "not recorded yet; the next run records it"
@@ -280,7 +280,7 @@ def _run(
     report: Path | None = None,
     **options: Any,
 ) -> int:
-    """Open the input and all outputs, call *send*, and print the commands for failed and unknown rows."""
+    """Open the input and all outputs, call *send*, and print the next commands."""
     if on_unknown != "look":
         reject_options("quiet", "max_reads", "fence", without="--on-unknown look")
     lookup = Lookup(quiet=quiet, max_reads=max_reads, fence=fence)
@@ -293,7 +293,7 @@ def _run(
         results = Results(failed, stack.enter_context(open_page(report, file.path)) if report else None, done)
         action = lookup if on_unknown == "look" else on_unknown
         code = asyncio.run(send(file, rows, results, marker=marker, on_unknown=action))
-    has_failed = failed is not None and failed.rows > 0 and send is not check_rows  # a dry run leaves nothing to retry
+    has_failed = failed is not None and failed.rows > 0 and send is not check_rows
     _print_next_commands(file, results, errors if has_failed else None)
     return code
 
@@ -316,7 +316,7 @@ def _check_outputs(file: BulkFile, rows: Rows, outputs: Mapping[str, Path | None
 
 
 def _print_next_commands(file: BulkFile, results: Results, errors: Path | None) -> None:
-    """Print the commands for unknown and failed rows. *errors* is the report, if it has rows that `retry` can send."""
+    """Print the commands for unknown and failed rows. *errors* is a report with rows that `retry` can send."""
     if results.in_doubt and file.path != "-":
         click.echo(f"To list unknown rows and possible duplicates, run: {_command(file, 'unknown')}", err=True)
     if errors:
@@ -331,12 +331,12 @@ def _print_next_commands(file: BulkFile, results: Results, errors: Path | None) 
 
 
 def _command(file: BulkFile, name: str, path: Path | None = None) -> str:
-    """Return a command line to paste, with the journal and the input options of this command."""
+    """Return a command line to paste, with the same journal and input options."""
     given = str(path or file.path)
-    if path is not None:  # a report is always UTF-8, and the attachments may be in another folder
+    if path is not None:  # a report is always UTF-8
         is_same = path.parent.resolve() == file.folder.resolve()
         file = attrs.evolve(file, encoding=None, attachments_from=file.attachments_from if is_same else file.folder)
-    path_to_paste = f"./{given}" if given.startswith("-") else given  # without ./, it would be parsed as an option
+    path_to_paste = f"./{given}" if given.startswith("-") else given
     words = [str(click.get_current_context().find_root().info_name), "bulk", name, _quoted(path_to_paste)]
     words += [] if str(file.journal) == f"{given}.journal" else ["--journal", _quoted(str(file.journal))]
     for option in _INPUT_OPTIONS:
@@ -347,7 +347,7 @@ def _command(file: BulkFile, name: str, path: Path | None = None) -> str:
 
 
 def _quoted(path: str) -> str:
-    """Quote a path for a shell. The result has no line break and no other invisible character."""
+    """Quote a path for a shell, without invisible characters."""
     if path.isprintable():
         return shlex.quote(path)
     plain = bytes(set(range(0x20, 0x7F)) - set(b"'\\"))

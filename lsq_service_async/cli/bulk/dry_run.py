@@ -1,4 +1,4 @@
-"""`plan` and `run --dry-run`: count the calls of a run, and find rows that would fail. No ticket is changed."""
+"""`plan` and `run --dry-run`: count the calls of a run, and find rows that would fail."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from .formats import InputLine
 from .input import BulkFile, FileRow, Rows
 from .output import Results
 
-_MAX_PROBLEMS = 20  # at most this many different problems are printed
+_MAX_PROBLEMS = 20
 Validate = Callable[[NewTicket | TicketUpdate], Awaitable[list[str]]]
 
 
 async def print_plan(file: BulkFile, rows: Rows) -> None:
-    """Print how many calls a run would make, and how long it would take."""
+    """Print the plan, and how many rows would fail."""
     files = _Files()
     async with ServiceClient.from_env() as client:
         _print_plan(file.job(client, rows).plan())
@@ -55,7 +55,7 @@ def _print_plan(plan: Plan) -> None:
 
 
 async def check_rows(file: BulkFile, rows: Rows, results: Results, marker: str | None = None, **options: Any) -> int:
-    """Write a result for each row that would fail, print how many rows have each problem, and return the exit code."""
+    """Write a result for each row that would fail, print each problem, and return the exit code."""
     failed, files = rows.bad, _Files()
     counts: Counter[str] = Counter()
     first: dict[str, int] = {}
@@ -66,14 +66,14 @@ async def check_rows(file: BulkFile, rows: Rows, results: Results, marker: str |
             first.setdefault(problem, line.number)
         results.write_failed(line, line.error or f"line {line.number}: {'; '.join(problems)}")
 
-    # The line number is removed, so that the same problem in several lines is counted as one problem.
+    # Without the line number, equal problems are counted together.
     rows.on_bad = lambda line: write(line, [re.sub(r"^line \d+[,:] ", "", line.error or "")])
     async with ServiceClient.from_env() as client:
-        plan = file.job(client, rows, **options).plan()  # before the checks: it rejects another account's journal
+        plan = file.job(client, rows, **options).plan()  # first, because it rejects another account's journal
         validate = await _validator(client)
         for row, entry, changed in match_rows(file.journal, rows):
             problems = [] if changed is None else [changed]
-            if entry.state is not State.DONE:  # a run does not send rows that are done
+            if entry.state is not State.DONE:
                 problems = [*await validate(row.ticket), *problems, *await files.problems_of(row)]
             if problems:
                 failed += 1
@@ -89,10 +89,7 @@ async def check_rows(file: BulkFile, rows: Rows, results: Results, marker: str |
 
 
 async def _validator(client: ServiceClient) -> Validate:
-    """Return a function that checks a ticket against the field metadata of the account.
-
-    If the metadata cannot be read, the function checks only whether a new ticket names its lead.
-    """
+    """Return a function that checks a ticket by the field metadata. Without metadata, it checks only the lead."""
 
     async def by_metadata(ticket: NewTicket | TicketUpdate) -> list[str]:
         return [problem.message for problem in await client.metadata.validate(ticket)]
@@ -119,7 +116,7 @@ class _Files:
         self._lengths: list[int] = []
 
     async def problems_of(self, row: FileRow) -> list[str]:
-        """Check the attachments of a row, and return the reasons why some cannot be sent."""
+        """Count the attachments of a row, and return the reasons why some cannot be sent."""
         problems = []
         for file in row.attachments:
             try:

@@ -20,15 +20,15 @@ from ...bulk.columns import ERROR, ColumnError, TicketType, cells_of, fields_of
 from ..shell import USAGE
 
 UNREADABLE = "unreadable"
-"""The name of a cell that holds the whole line, because the line is not valid JSON or does not fit the columns."""
+"""The cell that holds the whole line, if the line is not valid JSON or does not fit the columns."""
 _FORMULA = re.compile(r"\s*[=+\-@|\uff0b\uff0d\uff1d\uff20]|[\t\r\n]|'\t")
-_QUOTE = "'\t"  # normal text may begin with a quote, but not with a quote and a tab
+_QUOTE = "'\t"  # no ordinary text begins with a quote and a tab
 _TYPED = f"{_QUOTE}#"
-"""Marks a cell of a report whose value is not text. Without the mark, `csv_records` would return text."""
-WORKBOOK = rb"PK\x03\x04|\xd0\xcf\x11\xe0"  # the first bytes of .xlsx, .xlsm, .xlsb and .ods, or of .xls
-_ENCODINGS = {  # the first bytes: a byte order mark, or ASCII characters in UTF-16
+"""Marks a cell of a report whose value is not text."""
+WORKBOOK = rb"PK\x03\x04|\xd0\xcf\x11\xe0"  # first bytes of .xlsx, .xlsb and .ods, or of .xls
+_ENCODINGS = {  # the first bytes: a byte order mark, or ASCII in UTF-16
     rb"\xef\xbb\xbf": "utf-8",
-    rb"\xff\xfe\0\0|\0\0\xfe\xff": "utf-32",  # before UTF-16, because the mark of UTF-32 begins with that of UTF-16
+    rb"\xff\xfe\0\0|\0\0\xfe\xff": "utf-32",  # before UTF-16, whose mark is the beginning of this mark
     rb"\xff\xfe|\xfe\xff": "utf-16",
     rb"[^\0]\0[^\0]\0": "utf-16-le",
     rb"\0[^\0]\0[^\0]": "utf-16-be",
@@ -42,13 +42,10 @@ _NOT_ROWS = {
 JSONL = rb'(\xef\xbb\xbf)?\s*\{\s*["}]'
 _DELIMITERS = ",;\t|"
 _NOT_IN_NAMES = re.compile(r"[^\w\s.\-\"]")
-_SEPARATOR_LINE = re.compile(r'(?i)"?sep=([^"\r\n])"?\s*')  # Excel allows such a line before the names of the columns
+_SEPARATOR_LINE = re.compile(r'(?i)"?sep=([^"\r\n])"?\s*')  # for Excel
 
 _NO_VALUE = math.nan
-"""The value of a workbook cell with an error, such as #N/A, or with a formula that no program has calculated.
-
-In a report, it is also the value of a cell that was missing in the input.
-"""
+"""The value of a cell that is missing, or has an error such as #N/A or a formula without a value."""
 _CELL = rb'[^>]*\br="([A-Z]+)([0-9]+)"[^>]*>'
 _EMPTY = rb"<f(?:\s[^>]*)?(?:/>|>[^<]*</f>)(?:<v ?/>|<v></v>)?</c>"
 _WITHOUT_VALUE = re.compile(rb'<c (?:(?=[^>]*\bt="e")%b|(?![^>]*\bt=)%b%b)' % (_CELL, _CELL, _EMPTY))
@@ -56,24 +53,23 @@ _WITHOUT_VALUE_IN_ODS = re.compile(
     rb'calcext:value-type="error"|<table:table-cell(?=[^>]* table:formula=)(?![^>]* office:value-type=)'
 )
 
-csv.field_size_limit((1 << 31) - 1)  # by default, a cell of more than 131,072 characters is an error
+csv.field_size_limit((1 << 31) - 1)  # the default is 131,072 characters
 
 Records = Iterator[tuple[int, Sequence[Any]]]
 """The records of a table, each with the number of its first line."""
 
 
 class InputError(click.ClickException):
-    """The input as a whole cannot be read. Nothing was sent."""
+    """The input cannot be read. No row was sent."""
 
     exit_code = USAGE
 
 
 @attrs.frozen
 class InputLine:
-    """A record of the input. `number` is the number of its first line.
+    """A record of the input: the number of its first line, and its cells by field.
 
-    The names in `cells` are fields, reserved columns and schema names. Empty cells of a table are left out. If the
-    record is not a valid row, `error` is the reason.
+    Empty cells of a table are left out. If the record is not a valid row, `error` is the reason.
     """
 
     number: int
@@ -87,7 +83,7 @@ def escape_formula(cell: str) -> str:
 
 
 def to_cell(field: str, value: object) -> str:
-    """Return a value as text for a report. `csv_records` restores the value, even a number or a date of a workbook."""
+    """Return a value as text for a report. `csv_records` restores the value, even a number or a date."""
     if isinstance(value, str) or (field == "due_date" and isinstance(value, datetime)):
         return escape_formula(str(value))
     return f"{_TYPED}{json.dumps(value) if isinstance(value, int | float) else value}"
@@ -105,13 +101,12 @@ def _from_cell(cell: str) -> Any:
 
 
 class Table:
-    """A table whose first record names the columns. Blank records are skipped.
+    """A table whose first record names the columns.
 
-    `columns` maps each field to the name of its column. Columns without a name are left out.
+    `columns` maps each field to the name of its column. `delimiter` separates the cells of a report.
     """
 
     def __init__(self, records: Callable[[], Records], ticket_type: TicketType, delimiter: str = ",") -> None:
-        """Read the names of the columns. `delimiter` separates the cells of a report."""
         self.delimiter = delimiter
         self._records = records
         self._first, names = first_record(records())
@@ -125,7 +120,7 @@ class Table:
         self.columns: dict[str, str] = {field: name for field, name in zip(self._fields, names, strict=True) if field}
 
     def lines(self) -> Iterator[InputLine]:
-        """Yield every record after the column names. Raises InputError if the input cannot be split into records."""
+        """Yield every record after the column names that is not blank."""
         for number, cells in self._records():
             if number > self._first and not _is_blank(cells):
                 yield self._line(number, cells)
@@ -140,19 +135,19 @@ class Table:
         has_extra = not _is_blank(nameless) or len(cells) > width
         counts = f"line {number}: {len(cells)} cells for {width} columns"
         if len(cells) < self._min_cells:
-            # In the report, the missing cells have no value, so that the row is rejected until it is corrected.
+            # In a report, the missing cells have no value, so the row is rejected until it is corrected.
             record |= dict.fromkeys(filter(None, self._fields[len(cells) :]), _NO_VALUE)
             return InputLine(number, record, f"{counts}; cells are missing")
         if without := [name for name, cell in zip(self._fields, cells, strict=False) if cell is _NO_VALUE]:
             error = "the cell is missing, or has an error or a formula without a value; correct it, and save the file"
-            record |= dict.fromkeys(without, _NO_VALUE)  # `cells_of` leaves these cells out, but the report needs them
+            record |= dict.fromkeys(without, _NO_VALUE)  # for the report
             return InputLine(number, record, f"line {number}, column {self.columns.get(without[0], '?')}: {error}")
         given = [(name, value) for name, value in record.items() if name != ERROR]  # only a report has this column
         if given and all(self.columns.get(name) == value for name, value in given):
             return InputLine(number, record, f"line {number} repeats the names of the columns; remove the line")
         if not has_extra:
             return InputLine(number, record)
-        # The report keeps all cells. Without the extra cells, this line would be a valid row with wrong content.
+        # A report without the extra cells would have a valid row with wrong content.
         advice = f"put quotes around cells that contain {self.delimiter!r}"
         if len(cells) <= width:
             counts, advice = f"line {number}: text in a column without a name", "give the column a name"
@@ -168,12 +163,12 @@ def first_record(records: Records) -> tuple[int, Sequence[Any]]:
 
 
 def _is_blank(cells: Iterable[Any]) -> bool:
-    # MS-DOS ended text files with Control-Z, and some programs still write it.
+    # Some programs end a file with Control-Z.
     return all(cell is None or not str(cell).replace("\x1a", "").strip() for cell in cells)
 
 
 def csv_records(file: BinaryIO, encoding: str | None, delimiter: str) -> Records:
-    """Yield the records of a CSV file. A cell that `to_cell` has marked gets its original value."""
+    """Yield the records of a CSV file, with the original value of each cell that `to_cell` has marked."""
     reader = csv.reader(decode(file, encoding), delimiter=delimiter, strict=True)
     begin = 1
     try:
@@ -186,11 +181,9 @@ def csv_records(file: BinaryIO, encoding: str | None, delimiter: str) -> Records
 
 
 def detect_delimiter(file: BinaryIO, encoding: str | None) -> str:
-    """Return the delimiter of a CSV file.
+    """Return the delimiter that a first line such as `sep=;` names.
 
-    A first line such as `sep=;` names the delimiter. Otherwise it is the character of `_DELIMITERS` that splits the
-    first record into the most cells. If none of them splits it, each character of the first line that cannot be in the
-    name of a column is tried.
+    Without such a line, return the character that splits the names of the columns into the most cells.
     """
     if match := _SEPARATOR_LINE.fullmatch(next(decode(file, encoding), "")):
         return match[1]
@@ -231,7 +224,7 @@ def workbook_records(file: BinaryIO) -> Callable[[], Records]:
             f"the workbook cannot be read: {error}; save it again without a password, or save it as CSV"
         ) from None
     without = _cells_without_value(file, workbook.sheet_names.index(sheets[0]))
-    left = (sheet.start or (0, 0))[1] + 1  # the number of the first column that calamine returns
+    left = (sheet.start or (0, 0))[1] + 1
     return lambda: (
         (number, [_NO_VALUE if (number, at) in without else _with_time(cell) for at, cell in enumerate(row, left)])
         for number, row in enumerate(sheet.iter_rows(), 1)
@@ -241,7 +234,7 @@ def workbook_records(file: BinaryIO) -> Callable[[], Records]:
 def _cells_without_value(file: BinaryIO, position: int) -> set[tuple[int, int]]:
     """Return the row and the column of each `_NO_VALUE` cell of an .xlsx sheet. Calamine reads these cells as empty.
 
-    Raises InputError if an .ods workbook has such a cell.
+    Raises InputError if an .ods sheet has such a cell.
     """
     try:
         with ZipFile(file) as parts:
@@ -256,7 +249,7 @@ def _cells_without_value(file: BinaryIO, position: int) -> set[tuple[int, int]]:
             found = _WITHOUT_VALUE.findall(parts.read(f"xl/{name.decode()}"))
     except (BadZipFile, KeyError, IndexError, ValueError):  # .xls or .xlsb
         text = "Cells with an error such as #N/A are read as empty in this kind of workbook"
-        click.echo(f"{text}. To have rows with such cells rejected, save the workbook as .xlsx.", err=True)
+        click.echo(f"{text}. Save the workbook as .xlsx, so that rows with such cells are rejected.", err=True)
         return set()
     return {(int(two or one), _column_number(a or b)) for a, one, b, two in found}
 
@@ -269,18 +262,18 @@ def _column_number(letters: bytes) -> int:
 
 
 def _with_time(cell: Any) -> Any:
-    """Return a date with the time 0:00, because every date of a workbook has a time, even if it is not displayed."""
+    """Return a date with the time 0:00, because every date of a workbook has a time."""
     return datetime.combine(cell, time()) if isinstance(cell, date) and not isinstance(cell, datetime) else cell
 
 
 def begins_with(file: BinaryIO, pattern: bytes) -> bool:
-    """Whether the first bytes of a file match a pattern, such as `WORKBOOK` or `JSONL`."""
+    """Whether the first bytes of a file match a pattern."""
     file.seek(0)
     return re.match(pattern, file.read(64)) is not None
 
 
 class Jsonl:
-    """A file with one JSON object on each line. The names in the objects are the columns."""
+    """A file with one JSON object on each line."""
 
     def __init__(self, file: BinaryIO, encoding: str | None, ticket_type: TicketType) -> None:
         self.columns: dict[str, str] = {}
@@ -289,7 +282,7 @@ class Jsonl:
         self._ticket_type = ticket_type
 
     def lines(self) -> Iterator[InputLine]:
-        """Yield a record for every line that is not blank."""
+        """Yield every line that is not blank."""
         for number, text in enumerate(decode(self._file, self._encoding), 1):
             if not _is_blank([text]):
                 yield self._line(number, text.rstrip("\r\n"))
@@ -313,7 +306,7 @@ class Jsonl:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object. Raises ColumnError if a name occurs twice, because `json` would ignore the first value."""
+    """Return a JSON object. Raises ColumnError if a name occurs twice."""
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
@@ -323,7 +316,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _is_deep(record: Any) -> bool:
-    """Whether values are nested in eight or more levels, which no row needs. Printing them could exceed the stack."""
+    """Whether values are nested in eight or more levels. Printing deep values could exceed the stack."""
     level = [record]
     for _ in range(8):
         containers = [value for value in level if isinstance(value, dict | list)]
@@ -352,9 +345,8 @@ _NUMBERS: Any = {"parse_float": _finite, "parse_int": _whole, "parse_constant": 
 def decode(file: BinaryIO, encoding: str | None) -> Iterator[str]:
     """Yield the lines of a file from its beginning. Lines may end with LF, CR or both.
 
-    A byte order mark selects UTF-8, UTF-16 or UTF-32. UTF-16 is also recognized by its null bytes. Otherwise the
-    encoding is *encoding*, or UTF-8 by default. A byte order mark is removed from every line, because several files may
-    have been joined. Raises InputError for a file of another kind, such as HTML, and for a line that cannot be decoded.
+    If the first bytes do not show the encoding, it is *encoding*, or UTF-8 by default. Raises InputError for a file of
+    another kind, such as HTML, and for a line that cannot be decoded.
     """
     file.seek(0)
     start = file.read(64)
@@ -368,12 +360,12 @@ def decode(file: BinaryIO, encoding: str | None) -> Iterator[str]:
     try:
         for line in text:
             number += 1
-            yield line.lstrip("\ufeff")
+            yield line.lstrip("\ufeff")  # joined files have byte order marks inside
     except UnicodeError as error:
         before = error.object[: error.start] if isinstance(error, UnicodeDecodeError) else b""
         bad = number + len(re.split("\r\n?|\n", before.decode(name, "replace")))
         advice = "save the file as UTF-8, or pass its encoding, such as --encoding cp1252 for Excel on Windows"
         raise InputError(f"line {bad} is not {name.upper()}; {advice}") from None
     finally:
-        with suppress(ValueError):  # the caller may have stopped early and closed the file
+        with suppress(ValueError):  # the caller may have closed the file
             text.detach()

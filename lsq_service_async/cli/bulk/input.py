@@ -43,13 +43,12 @@ class FileRow(BulkRow):
 
 
 class Rows:
-    """The valid rows of an input, in order. They can be iterated more than once.
+    """The valid rows of an input. Invalid lines are passed to `on_bad`.
 
-    Invalid lines are passed to `on_bad`. `total` counts all lines, `bad` the invalid lines, `len()` the valid lines.
+    `total` counts all lines, `bad` the invalid lines, `len()` the valid lines.
     """
 
     def __init__(self, format: Table | Jsonl, ticket_type: TicketType, attach: Attach, zone: tzinfo | None) -> None:
-        """Read the input once to count its lines. Raises InputError if two lines have the same key."""
         self.format = format
         self.total: int = 0
         self.bad: int = 0
@@ -62,7 +61,7 @@ class Rows:
         self.narrow()
 
     def narrow(self, *, after: int = 0, first: int | None = None) -> None:
-        """Select the lines with a number above *after*, but at most *first* lines, and count the selected lines."""
+        """Select and count at most *first* lines after line *after*. Raises InputError if a key occurs twice."""
         self._after, self._first = after, first
         self.total = self.bad = 0
         seen: set[bytes] = set()
@@ -161,16 +160,13 @@ def has_jsonl_suffix(path: str | os.PathLike[str]) -> bool:
 
 
 def is_regular(path: str) -> bool:
-    """Whether the input is a regular file, so that a journal can be created in the same folder.
-
-    A path in /dev or /proc does not count, even if it leads to a regular file, because no journal belongs there.
-    """
+    """Whether the input is a regular file outside /dev and /proc, so that a journal can be in the same folder."""
     folder = os.path.realpath(os.path.dirname(path) or ".")
     return os.path.isfile(path) and folder not in ("/dev", "/dev/fd") and not folder.startswith("/proc/")
 
 
 def _open_seekable(path: str) -> BinaryIO:
-    """Open the input. If it can be read only once, return an anonymous temporary copy."""
+    """Open the input, or a temporary copy if the input can be read only once."""
     if path == "-" and sys.stdin is None:
         raise InputError("stdin is closed; pass the name of a file instead of -")
     try:

@@ -23,16 +23,12 @@ from .input import Rows
 from .report import RunPage, lead_page
 
 NUMBER = "number"
-"""The name of the column that has the ticket numbers in the file of results."""
+"""The column of the ticket numbers in the file of results."""
 _FAILED, _APPLIED = "the report of failed rows", "the file of results"
 
 
 class Report:
-    """A file of rows in the format of the input, with the column `key` and one more column.
-
-    A report of failed rows has the column `error`. The user corrects the rows in the report, and sends it. The file of
-    applied rows has the column `number`, with the ticket number.
-    """
+    """A file of rows in the format of the input, with the column `key` and the column `error` or `number`."""
 
     def __init__(self, file: IO[str], format: Table | Jsonl, column: str = ERROR) -> None:
         self.rows: int = 0
@@ -46,11 +42,11 @@ class Report:
             file.flush()
 
     def add(self, line: InputLine, value: object, key: str | None = None) -> None:
-        """Write a row and flush. *key* is its key in the journal, which still identifies the row after a correction."""
+        """Write a row with its *key* in the journal, which still identifies the row after a correction."""
         self.rows += 1
         cells = {**line.cells, KEY: key} if key else line.cells
         if self._csv:
-            # If a row has too many cells, all cells are written, so that the row is rejected until it is corrected.
+            # A row with too many cells keeps all of them, so that it is rejected until it is corrected.
             given = cells.get(UNREADABLE)
             values = [("", cell) for cell in (*given, "")] if given else [(f, cells.get(f, "")) for f in self._columns]
             self._csv.writerow(to_cell(*each) for each in (*values, ("", str(value))))
@@ -60,27 +56,25 @@ class Report:
 
 
 class Results:
-    """Writes one JSON line for each row to stdout.
+    """Writes each row to stdout as a JSON line, failed rows to a report, and applied rows to another file.
 
-    Failed rows are also written to a report, and applied rows to another file. After a write error, `on_lost` is called
-    with the name of the output and the error. No later row is written to that output.
+    After a write error, calls `on_lost`, and writes no more rows to the lost output.
     """
 
     def __init__(self, report: Report | None, page: RunPage | None = None, applied: Report | None = None) -> None:
         self.rejected: int = 0
-        """Number of rows in the journal that failed because of their content. `retry` can send them again."""
+        """Number of failed rows that `retry` can send again."""
         self.in_doubt: int = 0
         """Number of rows that are unknown or may have been applied twice."""
         self.on_lost: Callable[[str, OSError], None] = self._print_lost
         self.page = page
-        """The page about the run, or None."""
         self._reports = {name: file for name, file in ((_FAILED, report), (_APPLIED, applied)) if file}
         self._is_lost = False
 
     def write_failed(self, line: InputLine, error: object, key: str | None = None, number: str | None = None) -> None:
-        """Write a row that failed because of its content, with its key in the journal and its ticket number."""
+        """Write a row that failed because of its content. *key* is its key in the journal."""
         self.rejected += key is not None and number is None
-        given: Any = line.cells.get(KEY)  # a cell without a value is NaN, which is not equal to itself
+        given: Any = line.cells.get(KEY)  # NaN (no value) is not equal to itself
         self.write(key or (str(given) if given and given == given else None), line, "failed", number, error)
         self._add(_FAILED, line, error, key)
 
@@ -94,7 +88,7 @@ class Results:
         *,
         possible_duplicate: bool = False,
     ) -> None:
-        """Write a result to stdout and flush. Add the row to the page, and an applied row to the file of results."""
+        """Write a result to stdout and to the page, and an applied row to the file of results."""
         self.in_doubt += state == "unknown" or possible_duplicate
         if line and state in ("created", "updated", "skipped"):
             self._add(_APPLIED, line, number or "", key)
@@ -117,7 +111,6 @@ class Results:
             self.on_lost("stdout", failure)
 
     def _add(self, name: str, line: InputLine, value: object, key: str | None) -> None:
-        """Add a row to the file with this name, if the file was requested."""
         if report := self._reports.get(name):
             try:
                 report.add(line, value, key)
@@ -135,7 +128,7 @@ def open_report(path: Path, format: Table | Jsonl, column: str = ERROR) -> Itera
     with ExitStack() as stack:
         try:
             descriptor = _create(path, header_lines=1 if isinstance(format, Table) else 0)
-            # Half of a surrogate pair is not valid UTF-8, so the report is rejected until the row is corrected.
+            # Half of a surrogate pair is invalid UTF-8, so the report is rejected until the row is corrected.
             file = open(descriptor, "w", encoding="utf-8", errors="surrogatepass", newline="")  # noqa: SIM115 -- closed by stack
             stack.callback(_close, file)
             report = Report(file, format, column)
@@ -145,12 +138,12 @@ def open_report(path: Path, format: Table | Jsonl, column: str = ERROR) -> Itera
 
 
 def _close(file: IO[str]) -> None:
-    with suppress(OSError):  # `on_lost` has already reported the failed write
+    with suppress(OSError):  # already reported by `on_lost`
         file.close()
 
 
 def _create(path: Path, *, header_lines: int) -> int:
-    if path.is_char_device():  # such as /dev/null
+    if path.is_char_device():
         return os.open(path, os.O_WRONLY)
     if os.path.lexists(path):
         _set_aside(path, header_lines=header_lines)
@@ -158,7 +151,7 @@ def _create(path: Path, *, header_lines: int) -> int:
 
 
 def _set_aside(path: Path, *, header_lines: int) -> None:
-    """Rename an earlier report, or delete it if it has no rows. Raises ConfigurationError for another user's file."""
+    """Rename an earlier report, or delete it if it has no rows."""
     with open(open_private_file(path, os.O_RDONLY), "rb") as file:
         has_rows = any(islice(file, header_lines, None))
     if not has_rows:
@@ -171,7 +164,7 @@ def _set_aside(path: Path, *, header_lines: int) -> None:
 
 
 def print_unknown(rows: Rows, journal: Path) -> None:
-    """Print a JSON line for each unknown row and each possible duplicate. Rows of the input are printed first."""
+    """Print a JSON line for each unknown row and each possible duplicate."""
     errors, numbers = unknown_in(journal), possible_duplicates_in(journal)
     if not errors and not numbers:
         click.echo("no unknown rows and no possible duplicates", err=True)
@@ -198,10 +191,7 @@ def print_unknown(rows: Rows, journal: Path) -> None:
 
 
 def resolve_unknown(journal: Path, applied: Iterable[str], not_applied: Iterable[str]) -> None:
-    """Record rows that were applied (KEY[=NUMBER]) and rows that were not applied (KEY).
-
-    If a key or a ticket number is invalid, no row is recorded.
-    """
+    """Record applied (KEY[=NUMBER]) and not applied (KEY) rows. If a key or a number is invalid, record no row."""
     keys = unknown_in(journal).keys() | possible_duplicates_in(journal).keys()
     numbers: dict[str, str | None] = {}
     for text in applied:

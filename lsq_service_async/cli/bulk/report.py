@@ -44,19 +44,17 @@ _BARS = 240
 
 def lead_page(origin: str, lead_id: str) -> str:
     """Return the URL of a lead's tickets in the web application. *origin* is the origin of the API."""
-    # The vendor's help page "display support tickets on the lead details page" names only the host after `else`.
+    # The vendor's page "display support tickets on the lead details page" has only app.service-in.leadsquared.com.
     app = origin.replace("//apigw.", "//app.", 1) if "//apigw." in origin else "https://app.service-in.leadsquared.com"
     return f"{app}/services/ticket-list?LeadId={quote(lead_id)}"
 
 
 class RunPage:
-    """Collects requests and results of a run, and returns them as HTML. All text of the rows is escaped."""
+    """Collects the requests and results of a run, and returns them as HTML."""
 
     def __init__(self, name: str) -> None:
         self.limit: RateLimit | LimiterStats = RateLimit()
-        """The calls and seconds of the rate limit."""
         self.origin: str = ""
-        """The origin of the API."""
         self._name = name
         self._began, self._start = datetime.now().astimezone(), time.monotonic()
         self._counts: Counter[str] = Counter()
@@ -64,12 +62,12 @@ class RunPage:
         self._rows: dict[str, list[str]] = {kind: [] for kind in _KINDS}
 
     def note(self, event: Event) -> None:
-        """Record the time of each attempt (one HTTP request). Ignore all other events."""
+        """Record the time of an HTTP request. Ignore all other events."""
         if isinstance(event, AttemptStarted):
             self._arrivals.append(time.monotonic() - self._start)
 
     def add(self, result: Mapping[str, Any], cells: Mapping[str, Any]) -> None:
-        """Count the result of a row, and list the row if it needs attention. *cells* are the cells of its line."""
+        """Count the result of a row, and list the row if it needs attention."""
         self._counts[result["state"]] += 1
         kind = "duplicate" if result["possible_duplicate"] else result["state"]
         if kind == "duplicate":
@@ -114,7 +112,7 @@ class RunPage:
         )
 
     def _requests(self) -> dict[str, str]:
-        """Return the sentence about the pace of the requests, and the chart."""
+        """Return the pace of the requests as a sentence and as a chart."""
         calls, per = self.limit.calls, self.limit.per
         if not self._arrivals:
             return {"pace": f"No request was sent. The limit is {calls} in {per:g} s.", "chart": ""}
@@ -141,7 +139,7 @@ class RunPage:
 
 @contextmanager
 def open_page(path: Path, name: str) -> Iterator[RunPage]:
-    """Write a page about the run when it ends, even if it ends with an error. Replace the page of an earlier run."""
+    """Write a page about the run when it ends, even with an error. Replace an earlier page."""
     if path.suffix.lower() not in {".html", ".htm"}:
         raise click.UsageError(f"--report writes HTML: {printable(str(path))} must end with .html")
     try:

@@ -1,4 +1,4 @@
-"""Sends the rows of a file, shows the progress, and stops on a signal. `run --first` sends the rows in two steps."""
+"""Sends the rows of a file, shows the progress, and stops on a signal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .output import Results
 
 _CODES = {"SIGINT": INTERRUPTED, "SIGTERM": RESUMABLE, "SIGHUP": RESUMABLE}  # Windows has no SIGHUP
 _EXIT_CODES = {number: _CODES[number.name] for number in signal.Signals if number.name in _CODES}
-_GRACE = 1.0  # s; a terminal that closes, or a key that is held down, sends several signals within this time
+_GRACE = 1.0  # s in which a closing terminal or a held key may send several signals
 
 
 async def send_rows(
@@ -47,11 +47,10 @@ async def send_rows(
 ) -> int:
     """Send all rows that are not finished, stop on a signal, and return the exit code.
 
-    *marker* is the setting `Config.marker_field`, and *options* are passed to `BulkFile.job`. Progress is shown every
-    *interval* seconds. The default is 0.5 with a bar, and 10 without one. The outcomes of rows that this run has
-    applied are added to *applied*.
+    Progress is shown every *interval* seconds. Outcomes of applied rows are added to *applied*. The *options* are those
+    of `BulkFile.job`.
     """
-    # The signal handlers stay until the client is closed, because closing takes time too.
+    # The signal handlers stay until the client is closed, because closing takes time.
     with StopSignals() as signals:
         hooks = [results.page.note] if results.page else []
         config = Config.from_env(marker_field=marker)
@@ -114,8 +113,7 @@ class BulkRun:
         line = outcome.row.line if isinstance(outcome.row, FileRow) else None
         if self._applied is not None and outcome.state in ("created", "updated"):
             self._applied.append(outcome)
-        # The report has only rows that failed because of their content. Any other failed row needs no correction: the
-        # next run sends it from the original file.
+        # The report leaves out pending rows, because they need no correction.
         number = outcome.receipt.number if outcome.receipt else None
         is_pending = outcome.error is not None and state_for_error(outcome.error) is State.PENDING
         if line and outcome.state == "failed" and not is_pending:
@@ -129,7 +127,7 @@ class BulkRun:
         self._results.write_failed(line, line.error)
 
     def _continue_without(self, name: str, error: OSError) -> None:
-        """Stop if the reader has closed stdout (`| head`). Otherwise continue, because the journal has every result."""
+        """Stop if the reader has closed stdout (`| head`). Otherwise continue: the journal has every result."""
         if isinstance(error, BrokenPipeError):
             self._display.say("The program that reads stdout has closed it.")
             self._signals.exit_code = RESUMABLE
@@ -164,7 +162,7 @@ class StopSignals:
         self.stop: Callable[[], None] = lambda: None
         self.close: Callable[[], None] = lambda: None
         self.exit_code: int | None = None
-        """The exit code if a signal or the reader of stdout has stopped the run, otherwise None."""
+        """None, unless a signal or the reader of stdout has stopped the run."""
         self._first = 0.0
         self._before: dict[int, Any] = {}
 
@@ -178,7 +176,7 @@ class StopSignals:
 
     def __exit__(self, *exc_info: object) -> None:
         for number, before in self._before.items():
-            # After a signal the process ends. Another signal must not change its exit code.
+            # A second signal must not change the exit code.
             signal.signal(number, before if self.exit_code is None else signal.SIG_IGN)
 
     def _receive(self, number: int, frame: object) -> None:
@@ -191,12 +189,9 @@ class StopSignals:
 
 
 async def send_first(file: BulkFile, rows: Rows, results: Results, *, first: int, **options: Any) -> int:
-    """Send the first rows, print the fields that the service changed, and send the other rows if the user agrees.
-
-    If stdin is not a terminal, the other rows are not sent. Return the exit code.
-    """
+    """Send the first rows, print the fields that the service changed, and send the other rows if the user agrees."""
     total, applied = rows.total, list[RowOutcome]()
-    limiter = limiter_from_env() or LocalLimiter()  # shared, so that all clients below stay within one limit
+    limiter = limiter_from_env() or LocalLimiter()  # one limit for all clients below
     rows.narrow(first=first)
     code = await send_rows(file, rows, results, applied=applied, limiter=limiter, **options)
     left = total - rows.total
@@ -210,7 +205,7 @@ async def send_first(file: BulkFile, rows: Rows, results: Results, *, first: int
         click.echo(f"Not sent: {others}. To send the rest, run the same command without --first.", err=True)
         return RESUMABLE
     click.echo(f"Send the other {others}? [y/N]: ", nl=False, err=True)  # click.confirm writes a space to stdout
-    # The event loop is blocked until the answer arrives, so asyncio's own handler for Ctrl-C would not run.
+    # asyncio's handler for Ctrl-C cannot run while readline blocks the event loop.
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         answer = sys.stdin.readline()
@@ -223,7 +218,7 @@ async def send_first(file: BulkFile, rows: Rows, results: Results, *, first: int
 
 
 async def _compare(client: ServiceClient, outcome: RowOutcome) -> None:
-    """Print each field whose value in the ticket differs from the value that was sent."""
+    """Print the fields that the service changed."""
     assert outcome.receipt is not None and outcome.row is not None  # noqa: S101, PT018 -- the row was applied
     number = outcome.receipt.number
     about = f"row {printable(outcome.key, 60)}, ticket {number}"
@@ -240,7 +235,7 @@ async def _compare(client: ServiceClient, outcome: RowOutcome) -> None:
 
 
 def _changes(sent: Any, ticket: Ticket) -> Iterator[tuple[str, Any, Any]]:
-    """Yield each field whose values differ, with the value that was sent and the value in the ticket."""
+    """Yield each changed field with its sent value and its value in the ticket."""
     is_new = not any(getattr(sent, field.name) is UNSET for field in attrs.fields(type(sent)))
     names = [field.name for field in attrs.fields(type(sent)) if field.name != "fields" and hasattr(ticket, field.name)]
     pairs = [(name, getattr(sent, name), getattr(ticket, name)) for name in names]

@@ -35,8 +35,8 @@ RATE = RateLimit()
 def demo(open_page: bool) -> int:
     """Create 60 tickets at the real rate limit, without an account.
 
-    The tickets are sent to an emulator of the service on this machine. The emulator injects a few faults, and the bulk
-    run is interrupted once and continued. Exit codes: 0 all checks passed, 1 a check failed.
+    The tickets are sent to a local emulator of the service, which injects a few faults. The bulk run is interrupted
+    once and continued. Exit codes: 0 all checks passed, 1 a check failed.
     """
     from .demo import demo_emulator
 
@@ -45,7 +45,7 @@ def demo(open_page: bool) -> int:
 
 
 async def run_demo(console: Console, emulator: Emulator, rate: RateLimit, *, open_page: bool = False) -> bool:
-    """Open the emulator, run the demo against it and print the checks. Return whether all checks passed."""
+    """Run the demo, print the checks, and return whether all checks passed."""
     from .demo import FAULTS_IN_WORDS, check_result, demo_rows, play
 
     def say(text: str, style: str = "") -> None:
@@ -99,7 +99,7 @@ def _table(checks: list[Check]) -> Table:
 
 
 def _print_command(console: Console, name: str) -> None:
-    """Print a command to paste, on one line, with the shortest path of this Python executable."""
+    """Print a command to paste, with the shortest path of this Python executable."""
     python = sys.executable
     with suppress(ValueError):  # on Windows, Python can be on another drive
         python = min(python, os.path.relpath(python), key=len)

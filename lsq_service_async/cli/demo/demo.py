@@ -1,7 +1,4 @@
-"""Plays the demo: a bulk run that is interrupted and continued, a read and an update. Then it checks the reports.
-
-The checks compare the reports of the client with the tickets and calls that the emulator recorded.
-"""
+"""Plays the demo. Then compares the reports of the client with the tickets and calls that the emulator recorded."""
 
 from __future__ import annotations
 
@@ -42,19 +39,19 @@ FILES = {
     "demo-07": ("gateway.log", b"gateway-3: links 1 to 8 up, 0 errors\n" * 10_000),
     "demo-23": ("note.txt", b"Side door, second corridor on the left; the key is at the desk.\n"),
 }
-"""The name and content of the attachment, for each row that has one."""
+"""The name and content of each attachment, by row key."""
 FAULTS = (
     Serve(times=9, method="POST"),
     Status(500, method="POST"),
     Serve(times=15, method="POST"),
     Latency(2.0, method="POST"),
-    # The 429 is the last fault, because it lowers the rate of all later calls.
+    # The 429 is last, because it lowers the rate of later calls.
     Serve(times=27, method="POST"),
     RateLimited(retry_after=1, method="POST"),
 )
 FAULTS_IN_WORDS = "answers one call with 500, one with 429, and one 2 s late"
 TIME_LIMIT = 30.0
-"""The maximum duration of the demo in seconds. If the demo takes longer, a check fails."""
+"""The maximum duration of the demo in seconds."""
 
 
 def demo_emulator(rate: RateLimit) -> Emulator:
@@ -82,11 +79,7 @@ def demo_rows(folder: Path) -> list[BulkRow]:
 
 @attrs.define(kw_only=True)
 class DemoResult:
-    """The reports of the client, and the emulator with its tickets and calls.
-
-    The keys of `receipts` and `errors` are row keys. A failed read has the key "read" in `errors`, and a failed
-    update has the key "update".
-    """
+    """The emulator, and the reports of the client by row key. `errors` can also have the keys "read" and "update"."""
 
     rows: Sequence[BulkRow]
     emulator: Emulator
@@ -130,7 +123,7 @@ async def _create(
 ) -> Summary:
     job = client.bulk.create(result.rows, journal=journal)
     outcomes: Any = aiter(job)
-    # Ctrl-C may end this loop. Even then, the journal must be closed before its folder is deleted.
+    # Even after Ctrl-C, the journal must be closed before its folder is deleted.
     async with aclosing(outcomes):
         async for outcome in outcomes:
             _record(outcome, result, display)
@@ -141,7 +134,7 @@ async def _create(
 
 def _record(outcome: RowOutcome, result: DemoResult, display: ProgressDisplay) -> None:
     if outcome.key in result.receipts or outcome.key in result.errors:
-        return  # the interrupted run has already reported this row
+        return  # reported by the interrupted run
     if outcome.receipt:
         result.receipts[outcome.key] = outcome.receipt
         for remark in remarks(outcome.receipt):
@@ -153,7 +146,7 @@ def _record(outcome: RowOutcome, result: DemoResult, display: ProgressDisplay) -
 
 
 async def _call(name: str, call: Awaitable[T], result: DemoResult, display: ProgressDisplay) -> T | None:
-    """Await *call* and return its result. After an error, record the error under *name* and return None."""
+    """Return the result of *call*. After an error, record the error under *name* and return None."""
     try:
         return await call
     except LSQServiceError as error:
@@ -246,7 +239,7 @@ def _check_tickets(result: DemoResult) -> Iterator[Check]:
 
 
 def _ticket_of(row: BulkRow, result: DemoResult) -> StoredTicket | None:
-    """Return the ticket of *row*, or None. If the row has a receipt, the ticket has the number of the receipt."""
+    """Return the ticket of *row*, or None."""
     stored, receipt = result.emulator.tickets, result.receipts.get(row.key)
     found = [stored.get(receipt.number)] if receipt else stored.values()
     return next((ticket for ticket in found if ticket and ticket.fields.get(MARKER) == row.key), None)
@@ -258,6 +251,6 @@ def _files_match(row: BulkRow, ticket: StoredTicket | None) -> bool:
 
 
 def _list(words: str, found: list[str]) -> str:
-    """Return *words* and up to three items of *found*, or an empty text if *found* is empty."""
+    """Return *words* and up to three items of *found*, or an empty text if there are none."""
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
     return f"{words} {', '.join(found[:3])}{more}" if found else ""

@@ -283,8 +283,8 @@ def test_a_workbook_that_hides_errors_is_read_with_a_notice(bulk: Any) -> None:
     code, _, err = bulk("plan", "rows.xlsx")
     assert (code, err.splitlines()[0]) == (
         0,
-        "Cells with an error such as #N/A are read as empty in this kind of workbook. To have rows with such "
-        "cells rejected, save the workbook as .xlsx.",
+        "Cells with an error such as #N/A are read as empty in this kind of workbook. Save the workbook "
+        "as .xlsx, so that rows with such cells are rejected.",
     )
 
 
