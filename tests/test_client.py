@@ -241,7 +241,7 @@ def test_a_long_wait_is_logged_once(config, caplog):
             await asyncio.gather(*(client.tickets.create(TICKET) for _ in range(4)))
 
     run_virtual(main())
-    said = [record for record in caplog.records if "waits about" in record.msg]
+    said = [record for record in caplog.records if "Wait of about" in record.msg]
     assert {(record.name, record.levelno) for record in said} == {("lsq_service_async", logging.INFO)}
     assert 1 <= len(said) <= 3
 

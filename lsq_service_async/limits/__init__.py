@@ -24,10 +24,9 @@ __all__ = ["HostLimiter", "Limiter", "LimiterStats", "LocalLimiter", "Slot", "li
 
 
 def limiter_from_env() -> Limiter | None:
-    """Return the limiter for the environment variable LSQ_LIMIT_FILE or LSQ_LIMIT_REDIS.
+    """Return a HostLimiter if LSQ_LIMIT_FILE has a path, a RedisLimiter if LSQ_LIMIT_REDIS has an address, or None.
 
-    LSQ_LIMIT_FILE is the path of a HostLimiter, and LSQ_LIMIT_REDIS is the address of a RedisLimiter. Returns None if
-    neither is set. Raises ConfigurationError if both are set, or if LSQ_LIMIT_REDIS is set but redis-py is missing.
+    Raises ConfigurationError if both variables are set, or if LSQ_LIMIT_REDIS is set but redis-py is missing.
     """
     file = os.environ.get("LSQ_LIMIT_FILE")
     if not os.environ.get("LSQ_LIMIT_REDIS"):
@@ -42,7 +41,7 @@ def limiter_from_env() -> Limiter | None:
         from .redis import RedisLimiter
     except ImportError as error:
         raise ConfigurationError(f"LSQ_LIMIT_REDIS is set, but {error}") from None
-    return RedisLimiter(os.environ["LSQ_LIMIT_REDIS"])  # no local variable, because the address may hold a password
+    return RedisLimiter(os.environ["LSQ_LIMIT_REDIS"])  # no local variable: a crash reporter would send its password
 
 
 def __getattr__(name: str) -> Any:

@@ -23,9 +23,9 @@ from .limiter import Limiter
 
 _TICK = 0.25  # s between checks whether a message is due
 _HEARTBEAT = 20.0  # s between the messages of an idle process; well below `_engine.sync.PRESENCE`
-_FIRST_BACK_OFF, _LONGEST_BACK_OFF = 0.1, 2.0  # s until the next message to a backend that is unavailable
-_SLOW = 0.1  # s; if a reply takes longer, a call that misses its deadline reports the backend as the reason
-_TRIES = 5  # `open` and `aclose` try to sync this often while the backend is busy
+_FIRST_BACK_OFF, _LONGEST_BACK_OFF = 0.1, 2.0  # s until the next message to an unavailable backend
+_SLOW = 0.1  # s; after a longer wait for a reply, the backend is the reason for a missed deadline
+_TRIES = 5  # for `open` and `aclose` while the backend is busy
 
 
 class BackendUnavailableError(Exception):
@@ -40,7 +40,7 @@ class BackendBusyError(Exception):
 
 
 class Backend(Protocol):
-    """Stores the state of a limit that several processes share. Error messages show the ``str`` of the backend."""
+    """Stores the state of a limit that several processes share. Error messages contain its ``str``."""
 
     async def open(self, name: str) -> None:
         """Prepare to use the limit ``name``. Raises ConfigurationError if that is not possible."""
@@ -49,8 +49,7 @@ class Backend(Protocol):
     async def sync(self, message: SyncMessage) -> SyncReply:
         """Apply the message with `_engine.sync.sync`, atomically for all processes.
 
-        Raises BackendUnavailableError or BackendBusyError if a later message may succeed. Raises ConfigurationError if
-        the user must correct something first.
+        Raises BackendUnavailableError or BackendBusyError if a later message may succeed, otherwise ConfigurationError.
         """
         ...
 
@@ -62,11 +61,9 @@ class Backend(Protocol):
 class SharedLimiter(Limiter):
     """A limiter that shares its state with other processes through a backend.
 
-    Each grant needs one message to the backend. Between two messages, the limiter uses the state of the last reply.
-    Each message also reports the calls that have completed since the last message. A report may wait for up to two
-    seconds, because the slot of a completed call becomes free only one window after the answer. While the backend is
-    unavailable, no call is sent. If ``waits`` is True, calls then wait until the backend recovers. If ``waits`` is
-    False, calls raise NotSentError.
+    Each grant needs one message to the backend. The message also reports the completed calls. While the backend is
+    unavailable, no call is sent. If ``waits`` is True, calls then wait until the backend recovers. Otherwise they raise
+    NotSentError.
     """
 
     def __init__(self, backend: Backend, *, waits: bool = False) -> None:
@@ -77,14 +74,13 @@ class SharedLimiter(Limiter):
         self._last_loop: asyncio.AbstractEventLoop | None = None
         self._last_sync: float | None = None
         self._back_off, self._retry_at = 0.0, -math.inf
-        self._rates: set[RateLimit] = set()  # the configured rates of all processes
-        self._failure = ""  # why the backend was unavailable for the last message
-        self._unanswered_since: float | None = None  # when the message that has no reply yet was sent
+        self._rates: set[RateLimit] = set()  # the rates of all processes
+        self._failure = ""  # why the last message failed
+        self._unanswered_since: float | None = None  # when the current message was sent
 
     async def _open_state(self, name: str) -> None:
         if self._process != os.getpid():
-            # After a fork, the leases are discarded, because their calls belong to the parent process. The process id
-            # and the first slot number are random (52 bits), so that no two processes use the same numbers.
+            # After a fork, the old leases and numbers belong to the parent process.
             self._process, self._leases = os.getpid(), Leases()
             self._process_id, self._next_slot = secrets.randbits(52), secrets.randbits(52)
         loop = asyncio.get_running_loop()
@@ -102,7 +98,6 @@ class SharedLimiter(Limiter):
         self._heartbeat = asyncio.create_task(self._send_messages(), name="lsq_service_async limit heartbeat")
 
     async def _close_state(self) -> None:
-        # The shared state counts the calls in flight until their leases expire.
         self._heartbeat.cancel()
         await asyncio.wait([self._heartbeat])
         with suppress(BackendUnavailableError, BackendBusyError, ConfigurationError):
@@ -115,7 +110,7 @@ class SharedLimiter(Limiter):
         try:
             grant = await self._sync(requests, waiting, slot=slot)
         except BaseException as error:
-            # The backend may have granted the slot. The next message cancels the slot and uses its number again.
+            # The backend may have granted the slot. The next message cancels it.
             self._leases.end(slot, sent, is_sent=False)
             if isinstance(error, BackendBusyError):
                 return slot, Grant(None, self._state.token)
@@ -143,9 +138,9 @@ class SharedLimiter(Limiter):
         stood_still = self._state.stands_still
         self._note(self._leases.end(slot, self._time(), is_sent=is_sent, silence=silence))
         if stood_still or self._state.stands_still:
-            self._urgent.set()  # other processes wait for the end of the probe, or must stop sending
+            self._urgent.set()  # other processes must start or stop sending
         if not is_sent or stood_still:
-            self._wake()  # a slot may be free earlier than the last reply estimated
+            self._wake()
 
     def _publish(
         self, *, pause: float = -math.inf, refusals: Sequence[tuple[tuple[int, float] | None, float]] = ()
@@ -191,7 +186,7 @@ class SharedLimiter(Limiter):
             for completed in self._leases.unacknowledged(now):
                 self._note(completed)
             if not self._leases.are_known(reply.state.flights):
-                self._urgent.set()  # the backend lost its state, and needs the calls in flight at once
+                self._urgent.set()  # the backend lost its state
             return reply.grant
 
     def _warn_of_other_rates(self, state: LimitState) -> None:
@@ -214,7 +209,7 @@ class SharedLimiter(Limiter):
         await self._sync(is_leaving=is_leaving)
 
     def _note(self, completed: CompletedCall) -> None:
-        """Apply the report of a completed call to the copy of the state in this process."""
+        """Apply a report to the state in this process."""
         if completed.age is None:
             self._state.forget(completed.slot)
         else:

@@ -11,18 +11,14 @@ import attrs
 from ._engine.messages import ActiveCall, CompletedCall, SyncMessage
 from ._engine.sync import LEASE
 
-RENEW = 3.0  # s after which a lease is renewed
-_REPORT = 1.0  # s for which a report waits, so that it can be sent with another message
-_WORTH_WAITING = 1.0  # s; if a message for a waiting call is due in this extra time, a report waits for that message
+RENEW = 3.0  # s
+_REPORT = 1.0  # s for which a report waits for another message
+_WORTH_WAITING = 1.0  # s for which a report waits longer if a message for a waiting call is due
 
 
 @attrs.define
 class _Active:
-    """A call in flight.
-
-    ``until`` is the end of its lease. ``has_lapsed``: the lease expired before it was renewed, so another call may have
-    the slot.
-    """
+    """A call in flight. ``has_lapsed``: its lease once ended (at ``until``), so another call may have the slot."""
 
     since: float
     until: float
@@ -32,7 +28,7 @@ class _Active:
 
 @attrs.define
 class _Completed:
-    """A completed call. ``was_leased``: it ended before its lease expired, so it was not yet counted as answered."""
+    """A completed call. ``was_leased``: it ended before its lease expired."""
 
     at: float
     is_sent: bool
@@ -50,8 +46,8 @@ class _Completed:
 class Leases:
     """The calls in flight of this process, and its completed calls that the backend has not acknowledged yet.
 
-    Times are on the clock of this process. Reports contain ages instead of times, because other processes have other
-    clocks. ``next_at`` is the time of the next message for a waiting call, or None if no call waits.
+    Times are on the clock of this process. Reports contain ages, because other processes have other clocks. ``next_at``
+    is the time of the next message for a waiting call, or None.
     """
 
     refusals: list[tuple[tuple[int, float] | None, float]] = attrs.field(factory=list)
@@ -61,43 +57,39 @@ class Leases:
     _paused_until: float = -math.inf
 
     def add(self, slot: int, asked: float, *, is_large: bool) -> None:
-        """Add a call. The message that requested its slot was sent at ``asked``."""
+        """Add a call whose slot was requested at ``asked``."""
         self._active[slot] = _Active(asked, asked + LEASE, is_large)
 
     def is_valid(self, slot: int, now: float) -> bool:
-        """Whether the lease of a call is in force. A lease that has expired stays invalid, even if it is renewed."""
+        """Return whether the lease of a call is in force. An expired lease stays invalid, even if it is renewed."""
         call = self._active.get(slot)
         return call is not None and now < call.until and not call.has_lapsed
 
     def end(self, slot: int, now: float, *, is_sent: bool, silence: float | None = None) -> CompletedCall:
-        """Move a call from the calls in flight to the completed calls, and return its report.
-
-        If the reply that granted the slot was lost, the call was never among the calls in flight.
-        """
+        """Complete a call and return its report. If its grant was lost, the call was never in flight."""
         active = self._active.pop(slot, None)
         is_large, was_leased = active is not None and active.is_large, active is not None and now < active.until
         self._completed[slot] = completed = _Completed(now, is_sent, is_large, was_leased, silence)
         return completed.report(slot, now)
 
     def expire(self, now: float) -> None:
-        """Count all calls in flight as answered now, because the event loop that awaited the answers has closed."""
+        """Count all calls in flight as answered now, because their event loop has closed."""
         for slot in list(self._active):
             self.end(slot, now, is_sent=True)
 
     def pause(self, until: float) -> None:
-        """Report a pause with the next message. Of several pauses, the one that ends last is reported."""
+        """Report a pause with the next message. An earlier pause is never shortened."""
         self._paused_until = max(self._paused_until, until)
 
     def are_known(self, flights: Mapping[int, object]) -> bool:
-        """Whether the shared ``flights`` have all calls in flight of this process. If not, the state was lost."""
+        """Return whether ``flights`` of the shared state has all calls in flight of this process."""
         return self._active.keys() <= flights.keys()
 
     def unacknowledged(self, now: float) -> list[CompletedCall]:
-        """The reports of the completed calls that the backend has not acknowledged yet."""
         return [completed.report(slot, now) for slot, completed in self._completed.items()]
 
     def message(self, now: float, flights: Mapping[int, object], **about: Any) -> SyncMessage:
-        """Make a message with all completed calls and all leases to renew. ``flights`` is from the last known state."""
+        """Make a message with all completed calls and all leases to renew."""
         completed, active = self.unacknowledged(now), []
         for ended in self._completed.values():
             ended.was_reported = True
@@ -108,10 +100,7 @@ class Leases:
         return SyncMessage(completed=completed, active=active, pause=pause, refusals=refusals, **about)
 
     def acknowledge(self, message: SyncMessage, sent: float, now: float) -> None:
-        """Drop the reports of a message that the backend has applied, and extend the leases that the message renewed.
-
-        ``sent`` is when the message was sent, and ``now`` is when the reply arrived.
-        """
+        """Drop the reports of a message sent at ``sent`` and answered at ``now``, and extend its leases."""
         for completed in message.completed:
             del self._completed[completed.slot]
         del self.refusals[: len(message.refusals)]
@@ -120,7 +109,7 @@ class Leases:
                 call.has_lapsed, call.until = call.has_lapsed or now >= call.until, sent + LEASE
 
     def due_at(self) -> float:
-        """The time at which the next message must be sent; ``inf`` if there is nothing to report or renew."""
+        """Return the time at which the next message must be sent, or ``inf``."""
         renew_at = min((call.until for call in self._active.values()), default=math.inf) - LEASE + RENEW
         if not self._completed:
             return renew_at

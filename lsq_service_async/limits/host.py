@@ -27,7 +27,7 @@ from ._engine.sync import SyncReply, restarted, state_from_json, state_to_json, 
 T = TypeVar("T")
 _APPLICATION = 0x4C535131  # "LSQ1", the application id of the file
 _SCHEMA = "CREATE TABLE limits (name TEXT PRIMARY KEY, boot TEXT, state TEXT) STRICT"
-_RETRY = 0.01  # s between tries to set the journal mode
+_RETRY = 0.01  # s
 
 
 class HostLimiter(SharedLimiter):
@@ -41,11 +41,11 @@ class HostLimiter(SharedLimiter):
     limit, if this process cannot write to it, or if another user owns it or can write to it. On Windows, this class
     raises ConfigurationError.
 
-    If processes are configured with different rates, the limiter exceeds none of these rates and logs a warning. In
-    this case, ``window="sliding"`` has no effect.
+    If processes are configured with different rates, the limiter exceeds none of these rates and logs a warning.
+    ``window="sliding"`` then has no effect.
 
-    A limiter may be created before a web server forks its workers. Open it after the fork, in each worker. It must not
-    be open in the process that forks, because a SQLite connection cannot be used after a fork.
+    A limiter may be created before a web server forks its workers. Open it after the fork, in each worker, because a
+    SQLite connection cannot be used after a fork.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -63,7 +63,7 @@ class HostBackend:
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic, busy_timeout: float = 5.0) -> None:
         self._path = path
         self._clock = clock
-        self._busy_timeout = busy_timeout  # s; a transaction takes under a millisecond
+        self._busy_timeout = busy_timeout  # s
         self._db: sqlite3.Connection | None = None
         self._is_open = False
 
@@ -71,18 +71,14 @@ class HostBackend:
         return str(self._path)
 
     async def open(self, name: str) -> None:
-        """Create the file if it does not exist (mode 0600), and check that it is the file of a limit.
-
-        Raises ConfigurationError if the file is of another kind, if it belongs to another user, if other users can
-        write to it, or if this process cannot read and write it.
-        """
+        """Create the file if it does not exist, and check it. Raises ConfigurationError as `HostLimiter` describes."""
         if self._is_open:
-            await self.aclose()  # the event loop in which this object was opened has closed
+            await self.aclose()  # its event loop has closed
         self._name, self._thread = name, ThreadPoolExecutor(1, thread_name_prefix="lsq_service_async limit")
         try:
             await self._run(self._open)
         except BaseException as error:
-            self._thread.submit(self._close)  # if this task was cancelled, the thread may still open the file
+            self._thread.submit(self._close)  # after a cancellation, the thread may still open the file
             self._thread.shutdown(wait=False)
             if isinstance(error, OSError | sqlite3.Error | ValueError) and not isinstance(error, ConfigurationError):
                 raise ConfigurationError(f"{self} cannot be used for a rate limit: {error}") from error
@@ -90,10 +86,7 @@ class HostBackend:
         self._is_open = True
 
     async def sync(self, message: SyncMessage) -> SyncReply:
-        """Apply a message in one transaction.
-
-        If the file was deleted, it is created again. If it was replaced, the new file is used.
-        """
+        """Apply a message in one transaction. If the file was deleted, create it again."""
         return await self._run(self._sync, message)
 
     async def aclose(self) -> None:
@@ -111,16 +104,15 @@ class HostBackend:
         self._boot = boot_id()
         if not self._path.exists():
             with suppress(FileExistsError):
-                # SQLite gives its -wal and -shm files the mode of this file. If the file exists, it is not opened here,
-                # because closing it would release the locks that other connections of this process hold on it.
+                # An existing file is not opened: closing it would release the locks of this process on it.
                 os.close(open_private_file(self._path, os.O_RDWR | os.O_EXCL))
         self._opened = check_private_database(self._path)
         db = sqlite3.connect(self._path, timeout=self._busy_timeout, isolation_level=None)
         try:
-            _is_empty(db)  # raises for the file of another program, before the journal mode is changed
+            _is_empty(db)  # raises for another program's file, before it is changed
             self._write_ahead(db)
-            db.execute("PRAGMA synchronous = NORMAL")  # after a power failure, lost commits no longer matter
-            with db:  # commits, or rolls back after an error
+            db.execute("PRAGMA synchronous = NORMAL")  # lost commits do not matter after a power failure
+            with db:
                 db.execute("BEGIN IMMEDIATE")
                 if _is_empty(db):
                     db.execute(f"PRAGMA application_id = {_APPLICATION}")
@@ -151,9 +143,7 @@ class HostBackend:
                 db = self._open()
             with db:
                 db.execute("BEGIN IMMEDIATE")
-                # The clock is read inside the transaction, so that times never decrease. ``message.expected`` serves to
-                # detect that the clock was set. It is not used here, because a monotonic clock cannot be set. If the
-                # transaction had to wait, ``expected`` would also be too early.
+                # The clock is read after BEGIN, so that times never decrease. ``expected`` may be too early by then.
                 now = self._clock()
                 row = db.execute("SELECT boot, state FROM limits WHERE name = ?", (self._name,)).fetchone()
                 state = state_from_json(row[1]) if row else None
@@ -163,11 +153,11 @@ class HostBackend:
                 row = self._name, self._boot, state_to_json(reply.state)
                 db.execute("INSERT OR REPLACE INTO limits VALUES (?, ?, ?)", row)
                 return reply
-        except Exception as error:  # for example, another program changed the file
+        except Exception as error:
             raise BackendUnavailableError(f"{self}: {error}") from error
 
     def _is_in_place(self) -> bool:
-        """Whether the path still leads to the file that was opened. If not, the file was deleted or replaced."""
+        """Return whether the path still leads to the file that was opened."""
         try:
             return os.path.samestat(os.stat(self._path), self._opened)
         except FileNotFoundError:
@@ -180,9 +170,8 @@ class HostBackend:
 
 
 def _is_empty(db: sqlite3.Connection) -> bool:
-    """Whether the file is new. Raises DatabaseError if it is not the file of a limit."""
-    # Another process may set the schema and the id in one transaction between the two reads. The schema is read first:
-    # in the other order, the new schema could be found without the id, as in the file of another program.
+    """Return whether the file is new. Raises DatabaseError if it is not the file of a limit."""
+    # Read the schema first, because another process may set schema and id between the two reads.
     schema = db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     application = db.execute("PRAGMA application_id").fetchone()[0]
     if application not in (0, _APPLICATION) or (schema and application == 0):

@@ -29,9 +29,9 @@ from .queues import PriorityQueues, Waiter
 if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
 
-_DAY = 86_400  # s; a limit with a window of a day or more is a quota
+_DAY = 86_400  # s; a limit for a day or longer is a quota
 _TICK = 0.01  # s; a call is rejected if it is expected to be sent less than this before its deadline
-_AT_ONCE = 100  # after so many rejected calls, other tasks get a turn
+_AT_ONCE = 100  # rejected calls until other tasks get a turn
 _LONGEST_SLEEP = 3600.0  # s
 _ANOTHER_LOOP = "this limiter belongs to another event loop; create a client in each loop"
 _INTERACTIVE = Request(Lane.INTERACTIVE, is_large=False)
@@ -39,13 +39,12 @@ _INTERACTIVE = Request(Lane.INTERACTIVE, is_large=False)
 
 @attrs.frozen
 class LimiterStats:
-    """A snapshot of the limit. The limit is now ``calls`` in ``per`` seconds.
+    """A snapshot of the limit, which is now ``calls`` in ``per`` seconds.
 
-    ``used`` is the number of calls that are in flight or have ended in the last ``per`` seconds. The other slots are
-    ``free``. With ``window="any"``, a call may have to wait although a slot is free. ``waiting`` is the number of calls
-    that wait in each lane. ``estimated_wait`` is the number of seconds that a new call would wait in each lane. While
-    response times do not change, the error of this estimate is at most ``per / calls`` or ``per / 30`` seconds,
-    whichever is larger.
+    ``used`` counts the calls that are in flight or have ended in the last ``per`` seconds. The other slots are
+    ``free``; with ``window="any"``, a call may have to wait although a slot is free. ``waiting`` counts the waiting
+    calls of each lane. ``estimated_wait`` has the seconds that a new call would wait in each lane. While response times
+    do not change, the error of this estimate is at most ``per / calls`` or ``per / 30`` seconds, whichever is larger.
     """
 
     calls: int
@@ -68,7 +67,7 @@ class Slot:
     def is_valid(self) -> bool:
         """Whether the attempt may be sent. Check this just before the first byte is sent.
 
-        This is False after `release` or `cancel`. It is also False if the lease of this process on the slot has
+        The result is False after `release` or `cancel`. It is also False if the lease of this process on the slot has
         expired, for example because the process was suspended. If so, call `cancel` and acquire another slot.
         """
         return self._limiter is not None and self._limiter._is_valid(self._number)
@@ -77,9 +76,9 @@ class Slot:
         """Make the slot free after ``per`` seconds. Call this after an attempt that may have reached the service.
 
         ``silence`` is for attempts without an answer: the seconds from the send to the timeout, or 0 if the connection
-        broke. If an attempt timed out and no answer to any other call arrived during these seconds, the limiter assumes
-        that the service stands still. The limiter then sends only one call at a time until an answer arrives. The slots
-        of the attempts that timed out become free ``per`` seconds after this answer.
+        broke. If an attempt timed out and no call was answered during these seconds, the limiter assumes that the
+        service stands still, and sends only one call at a time until an answer arrives. The slots of the attempts that
+        timed out become free ``per`` seconds after this answer.
         """
         limiter, self._limiter = self._limiter, None
         if limiter is not None:
@@ -101,19 +100,18 @@ class Limiter(ABC):
     A limiter belongs to the event loop that opened it. It closes when `aclose` has been called as often as `open`.
 
     Each granted call takes a token from an aiolimiter bucket of ``calls`` in ``per`` seconds. The bucket delays calls
-    only if a granted call was not sent, for example while the network is down: the slot of such a call is free again at
-    once, so without the bucket, calls would be granted too fast. Because the bucket has no lanes, calls wait in the
-    limiter until a token is available. If none is available, a probe is sent without a token.
+    only after a granted call was not sent, for example while the network is down. The slot of such a call is free again
+    at once, so without the bucket, calls would be granted too fast.
     """
 
-    _process_id: int  # identifies this process in the state
+    _process_id: int
     _rate: RateLimit
     _bucket: AsyncLimiter
     _time: Callable[[], float]  # the clock of the event loop
 
     def __init__(self) -> None:
         self._state = LimitState.of(RateLimit())
-        self._offset = 0.0  # seconds by which the clock of the state is ahead of the event loop's clock
+        self._offset = 0.0  # s by which the clock of the state is ahead of the event loop's clock
         self._estimate = Estimate()
         self._queues = PriorityQueues()
         self._users = 0
@@ -122,11 +120,11 @@ class Limiter(ABC):
         self._owner_lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None  # `_owner` while the limiter is open, otherwise None
         self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
-        self._server: asyncio.Task[None] | None = None  # runs while calls wait
+        self._server: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._ask_at, self._must_ask = -math.inf, True
         self._is_lined_up = False  # this process has a turn in the shared state
-        self._has_unsent = False  # a granted call was not sent; False again when the bucket has room for all ``calls``
+        self._has_unsent = False  # a granted call was not sent, and the bucket has not been full since
 
     def __repr__(self) -> str:
         state = f"open {self._users} times, {len(self._queues)} waiting" if self._users else "closed"
@@ -141,7 +139,7 @@ class Limiter(ABC):
         if not isinstance(rate, RateLimit):
             raise ConfigurationError(f"rate must be a RateLimit, such as RateLimit(25, per=5.0), not {shown(rate)}")
         check_name(name)
-        from aiolimiter import AsyncLimiter  # imported here, because it loads importlib.metadata, which is slow
+        from aiolimiter import AsyncLimiter  # a slow import
 
         async with self._lock(), self._ownership() as loop:
             if self._users and (used := self._open_for) and used != (rate, name):
@@ -159,7 +157,7 @@ class Limiter(ABC):
             self._users += 1
 
     async def aclose(self) -> None:
-        """Stop using the limit. The last user closes the limiter; all calls that still wait raise NotSentError.
+        """Stop using the limit. The last user closes the limiter, and calls that still wait raise NotSentError.
 
         If `aclose` is cancelled, the limiter is closed all the same.
         """
@@ -180,14 +178,11 @@ class Limiter(ABC):
     async def acquire(
         self, lane: Lane, *, deadline: float | None = None, is_large: bool = False, is_retry: bool = False
     ) -> Slot:
-        """Wait for a slot.
+        """Wait for a slot. Use this method only in the event loop of the limiter.
 
         ``deadline`` is a time on the clock of the event loop. QueueTimeoutError is raised at the deadline, or as soon
         as the limiter estimates that the call cannot be sent before the deadline. ``is_large`` marks an upload that may
-        take long. ``is_retry`` marks a call that was sent before. In its lane, such a call is served before new calls.
-
-        Use this method only in the event loop of the limiter. For speed, the event loop is checked only if the call has
-        to wait.
+        take long. In its lane, a call with ``is_retry`` is served before new calls.
         """
         loop = self._loop
         if lane is _INTERACTIVE.lane and not is_large:  # Python 3.11 looks up Lane.INTERACTIVE slowly
@@ -212,10 +207,7 @@ class Limiter(ABC):
             is_retry = True
 
     def pause(self, seconds: float) -> None:
-        """Grant no slot for ``seconds``. This never shortens an earlier pause.
-
-        The pause applies to all processes that share the limit.
-        """
+        """Grant no slot for ``seconds``, in any process that shares the limit. An earlier pause is never shortened."""
         _check_seconds(seconds, "seconds", most=sys.float_info.max)
         self._check_loop()
         self._state.pause(self._now() + seconds)
@@ -234,7 +226,7 @@ class Limiter(ABC):
 
         ``retry_after`` is the wait in seconds that the service requested, or None. ``named`` is the limit in the
         message of the service, as calls and seconds, or None. A limit for a day or longer is a quota and does not
-        change the rate. ``sent`` is when the call was sent, on the clock of the event loop. None means one window ago.
+        change the rate. ``sent`` is when the call was sent, on the clock of the event loop; None means one window ago.
         """
         if named is not None and named[1] >= _DAY:
             if retry_after is None:
@@ -250,8 +242,7 @@ class Limiter(ABC):
         if retry_after is not None:
             seconds = retry_after
         elif is_dated and state.adaptive.is_mild and state.is_filled():
-            # This client alone filled the limit, so the service probably counts in another way. A short pause and a
-            # lower rate suffice.
+            # This client alone filled the limit, so the service counts in another way: a short pause is enough.
             seconds = rate.per * random.uniform(0.1, 0.2)
         else:
             seconds = rate.per + random.uniform(0, 1)
@@ -283,7 +274,7 @@ class Limiter(ABC):
             ),
         )
 
-    # Methods for the state. Subclasses implement them.
+    # The state: subclasses implement these methods.
 
     @abstractmethod
     async def _open_state(self, name: str) -> None:
@@ -301,12 +292,10 @@ class Limiter(ABC):
     async def _take(self, requests: Sequence[Request], waiting: tuple[int, int]) -> tuple[int, Grant]:
         """Take a slot for one of the requests, if a call can be sent now. If `_take` is cancelled, no slot is taken.
 
-        ``waiting`` has two numbers: the waiting interactive calls and the waiting bulk calls. The ``wait`` of the grant
-        is ``inf`` if a call in flight must end before any request can be granted.
+        ``waiting`` counts the waiting calls: interactive, bulk. ``Grant.wait`` is ``inf`` if an answer is needed first.
         """
 
     def _is_valid(self, slot: int) -> bool:
-        """Whether the slot still belongs to this process."""
         return True
 
     @abstractmethod
@@ -320,11 +309,11 @@ class Limiter(ABC):
         return
 
     def _outage(self) -> tuple[Exception, float] | None:
-        """The error that makes the state unusable, and the seconds until the next try. None if the state is usable."""
+        """Return the error that makes the state unusable and the seconds until the next try, or None."""
         return None
 
     def _now(self) -> float:
-        """The time on the clock of the state."""
+        """Return the time on the clock of the state."""
         return self._time() + self._offset
 
     def _cancel(self, slot: int) -> None:
@@ -334,7 +323,7 @@ class Limiter(ABC):
     # Waiting.
 
     async def _wait(self, request: Request, deadline: float, is_retry: bool) -> int:
-        """Queue a call, wait, and return the number of its slot. Raises QueueTimeoutError as described in `acquire`."""
+        """Queue a call, wait, and return the number of its slot."""
         loop, due = asyncio.get_running_loop(), self._due(request, is_retry=is_retry)
         waiter = Waiter(request, loop.time(), due, deadline, loop.create_future(), bool(is_retry))
         if due >= deadline:
@@ -344,15 +333,15 @@ class Limiter(ABC):
         self._log_long_wait(waiter, due)
         if self._server is None:
             server = loop.create_task(self._serve(), name="lsq_service_async limit")
-            self._server = None if server.done() else server  # an eager task runs at once, and may be done already
-        # The estimate may be wrong, and a backend may be slow. So a timer enforces the deadline.
+            self._server = None if server.done() else server  # an eager task may be done already
+        # The timer is needed because the estimate may be wrong and a backend may be slow.
         timer = loop.call_at(deadline, self._expire, waiter) if deadline < math.inf else None
         try:
             slot = await waiter.grant
         except asyncio.CancelledError:
             self._queues.remove(waiter)
             if not waiter.grant.cancelled() and waiter.grant.exception() is None:
-                self._cancel(waiter.grant.result())  # the call was cancelled just after it got the slot
+                self._cancel(waiter.grant.result())  # the call was cancelled just after its grant
             self._changed.set()
             raise
         finally:
@@ -370,8 +359,7 @@ class Limiter(ABC):
     async def _serve(self) -> None:
         """While calls wait, grant slots in order and reject calls that will miss their deadlines."""
         try:
-            # When the queues are empty, the backend gets one more message, so that other processes no longer wait for
-            # the turn of this process.
+            # One more message ends the turn of this process, so that other processes do not wait for it.
             while self._queues or self._is_lined_up:
                 self._changed.clear()
                 now = asyncio.get_running_loop().time()
@@ -386,10 +374,10 @@ class Limiter(ABC):
                     await self._ask()
                 else:
                     self._ask_at, self._must_ask = now + self._rate.per / self._rate.calls, False
-        except Exception as error:  # any exception must end the wait of all calls
+        except Exception as error:
             self._is_lined_up = False
             what = "" if isinstance(error, NotSentError) else "the rate limiter failed, so the call was not sent: "
-            while self._queues:  # includes the calls that arrive during `_reject_all`
+            while self._queues:  # calls may arrive during `_reject_all`
                 await self._reject_all(f"{what}{error}", error)
         finally:
             self._server = None
@@ -409,14 +397,14 @@ class Limiter(ABC):
         else:
             waiter.grant.set_result(slot)
         requests.remove(request)
-        if request not in requests:  # a call of the same kind may have arrived meanwhile
+        if request not in requests:  # a call of this kind may have arrived meanwhile
             self._must_ask = self._must_ask or request in self._queues.requests()
         self._is_lined_up = bool(requests)
         await asyncio.sleep(0)  # so that a burst does not block the event loop
 
     async def _take_token(self) -> None:
-        if self._bucket.has_capacity():  # otherwise the call is a probe, which does not wait for the bucket
-            await self._bucket.acquire()  # does not wait, because the bucket has room
+        if self._bucket.has_capacity():  # if not, the call is a probe, which needs no token
+            await self._bucket.acquire()
 
     def _wake(self) -> None:
         """Ask for a slot again, because a slot may be free earlier than expected."""
@@ -424,10 +412,7 @@ class Limiter(ABC):
         self._changed.set()
 
     def _has_room(self) -> bool:
-        """Whether the bucket allows one more call.
-
-        If a granted call was not sent, the bucket is checked until it has room for all ``calls``. Otherwise, True.
-        """
+        """Return whether the bucket allows one more call. It matters only after a granted call was not sent."""
         if self._has_unsent and self._bucket.has_capacity(self._rate.calls):
             self._has_unsent = False
         return not self._has_unsent or self._bucket.has_capacity()
@@ -438,8 +423,7 @@ class Limiter(ABC):
         for queue in self._queues:
             if queue.least_margin() == math.inf:
                 continue
-            # ``delay`` is how much later the first call of the queue will be sent than its first estimate. Every call
-            # behind the first one is delayed by at least the same time.
+            # How much later than first estimated the first call will be sent. All calls behind it are delayed as much.
             first = next(iter(queue))
             delay = self._due(first.request, is_retry=first.is_retry, number=first.number) - first.due
             for waiter in itertools.islice(queue.remove_late(delay + _TICK), _AT_ONCE):
@@ -482,19 +466,16 @@ class Limiter(ABC):
         seconds, rate = sent_at - waiter.since, self._state.adaptive.configured
         if seconds > rate.per and not waiter.is_reported:
             waiter.is_reported = True
-            logger.info("A call in the %s lane waits about %.1f s for the rate limit of %s",
-                      waiter.request.lane.value, seconds, rate)  # fmt: skip
+            logger.info("Wait of about %.1f s in the %s lane for the rate limit of %s",
+                      seconds, waiter.request.lane.value, rate)  # fmt: skip
 
     def _lock(self) -> asyncio.Lock:
-        """Return the lock of the running event loop. The lock serializes `open` and `aclose`."""
+        """Return the lock with which the running event loop serializes `open` and `aclose`."""
         return self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
     @asynccontextmanager
     async def _ownership(self) -> AsyncIterator[asyncio.AbstractEventLoop]:
-        """Reserve the limiter for the running event loop while the limiter opens, is open, or closes.
-
-        The reservation is needed because two threads may open the limiter at the same moment.
-        """
+        """Reserve the limiter for the running event loop, because two threads may open it at the same moment."""
         loop = asyncio.get_running_loop()
         with self._owner_lock:
             if self._owner is not None and self._owner.is_closed():
@@ -515,7 +496,7 @@ class Limiter(ABC):
 
 
 def check_name(name: object) -> None:
-    """Raise ConfigurationError if ``name`` is not printable text. (Backends cannot store an unpaired surrogate.)"""
+    """Raise ConfigurationError if ``name`` is not printable text."""
     if not isinstance(name, str) or not name.isprintable():
         raise ConfigurationError(f"The name of a limit must be printable text, not {shown(name)}")
 

@@ -35,8 +35,7 @@ class LocalLimiter(Limiter):
     def _take_at_once(self, requests: Sequence[Request]) -> tuple[int, Grant]:
         now, slot = self._time(), next(self._numbers)
         if now >= self._tidy_at:
-            # Local calls have no leases that can expire. So `tidy` only frees memory and raises a lowered rate, and
-            # need not run for each call.
+            # Local calls have no leases that can expire, so `tidy` need not run for each call.
             self._state.tidy(now)
             self._tidy_at = now + self._state.rate.per / 4
         request, at = self._state.take(now, ALONE, slot, requests, math.inf)

@@ -14,17 +14,17 @@ import attrs
 from ..config import Lane
 from ._engine.messages import Request
 
-_MOST_REMOVED = 1000  # a heap with this many more entries than twice the number of its calls is rebuilt
-_MOST_COUNTED = 1000  # `before` counts no further, because it runs for each of many calls that expire together
+_MOST_REMOVED = 1000  # a heap may have at least this many removed calls
+_MOST_COUNTED = 1000  # because `before` runs for each call that expires
 
 
 @attrs.define(eq=False)
 class Waiter:
-    """A call that waits for a slot.
+    """A call that waits for a slot. Times are on the clock of the event loop.
 
-    Times are on the clock of the event loop. ``since`` is when the wait began. ``due`` is the time at which the call
-    will be sent, as estimated at ``since``. ``deadline`` is the latest time at which the call may be sent, or ``inf``.
-    ``is_retry`` marks a call that was sent before. ``is_reported`` is True after its long wait was logged.
+    ``since``: when the wait began. ``due``: when the call will be sent, as estimated at ``since``. ``deadline``:
+    ``inf`` if the call has none. ``is_retry``: the call is served before new calls. ``is_reported``: its long wait was
+    logged.
     """
 
     request: Request
@@ -38,7 +38,7 @@ class Waiter:
 
 
 class FifoQueue:
-    """Calls of one kind (lane, size, retry or not) in order of arrival. Any call can be removed without a search."""
+    """Calls of one kind (lane, size, retry or not) in order of arrival. Any call is removed without a search."""
 
     def __init__(self) -> None:
         self._waiters: OrderedDict[int, Waiter] = OrderedDict()
@@ -51,13 +51,12 @@ class FifoQueue:
         return iter(self._waiters.values())
 
     def add(self, waiter: Waiter) -> None:
-        """Append a call."""
         self._waiters[waiter.number] = waiter
         if waiter.deadline < math.inf:
             heapq.heappush(self._margins, (waiter.deadline - waiter.due, waiter.number, waiter))
 
     def remove(self, waiter: Waiter) -> bool:
-        """Remove a call at any position. Return False if it was removed before."""
+        """Remove a call. Return False if it was removed before."""
         was_there = self._waiters.pop(waiter.number, None) is not None
         if len(self._margins) > 2 * len(self._waiters) + _MOST_REMOVED:
             self._margins = [entry for entry in self._margins if entry[1] in self._waiters]
@@ -67,14 +66,14 @@ class FifoQueue:
         return was_there
 
     def before(self, number: float) -> int:
-        """How many calls have a smaller number, counted up to 1000. With ``inf``, this is the length of the queue."""
+        """Return how many calls have a smaller number, at most 1000. For ``inf``, return the length of the queue."""
         if number == math.inf:
             return len(self)
         first = itertools.islice(self._waiters, _MOST_COUNTED)
         return sum(1 for _ in itertools.takewhile(lambda other: other < number, first))
 
     def least_margin(self) -> float:
-        """The smallest delay in seconds at which a call misses its deadline; ``inf`` if no call has a deadline."""
+        """Return the smallest delay in seconds at which a call misses its deadline, or ``inf``."""
         return self._margins[0][0] if self._margins else math.inf
 
     def remove_late(self, delay: float) -> Iterator[Waiter]:
@@ -86,7 +85,7 @@ class FifoQueue:
 
 
 class PriorityQueues:
-    """The queues of both lanes. In a lane, large uploads and retries have separate queues. Retries are served first."""
+    """The queues of both lanes. In a lane, retries and large uploads have separate queues."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
@@ -101,14 +100,12 @@ class PriorityQueues:
         return filter(None, self._queues.values())
 
     def waiting(self, lane: Lane) -> int:
-        """The number of calls that wait in a lane."""
         return sum(len(queue) for (request, _), queue in self._queues.items() if request.lane is lane)
 
     def ahead(self, request: Request, room: int, *, is_retry: bool = False, number: float = math.inf) -> int:
-        """How many calls of the same lane are sent before the call ``number`` (by default, before a new call).
+        """Return how many calls of the same lane are sent before the call ``number`` (by default, a new call).
 
-        Only ``room`` large uploads can be sent now. A call that is not large waits for these uploads and overtakes all
-        other large uploads.
+        Only ``room`` large uploads can be sent now. A call that is not large overtakes all other large uploads.
         """
         counts = {False: 0, True: 0}
         for (other, other_is_retry), queue in self._queues.items():
@@ -126,11 +123,10 @@ class PriorityQueues:
         return len(queue) == 1
 
     def remove(self, waiter: Waiter) -> None:
-        """Remove a call at any position. Does nothing if it was removed before."""
+        """Remove a call, unless it was removed before."""
         self._queues[waiter.request, waiter.is_retry].remove(waiter)
 
     def remove_all(self) -> Iterator[Waiter]:
-        """Remove and yield every call."""
         for queue in self._queues.values():
             while queue:
                 waiter = next(iter(queue))
@@ -138,7 +134,7 @@ class PriorityQueues:
                 yield waiter
 
     def requests(self) -> list[Request]:
-        """The requests of the first two calls of each kind (lane and size), in the order in which to serve them."""
+        """Return the requests of the first two calls of each lane and size, in the order of service."""
         first: list[Waiter] = []
         for request in self._requests:
             both = itertools.chain(self._queues[request, True], self._queues[request, False])
@@ -148,7 +144,7 @@ class PriorityQueues:
         return [waiter.request for waiter in first]
 
     def next(self, request: Request) -> Waiter | None:
-        """Remove and return the next call with this lane and size; None if every such call has just been cancelled."""
+        """Remove and return the next call with this lane and size, or None if all have just been cancelled."""
         for is_retry in (True, False):
             queue = self._queues[request, is_retry]
             while queue:

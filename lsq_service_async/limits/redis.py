@@ -33,26 +33,26 @@ except ImportError as _error:
 
 _CONNECT_TIMEOUT = 2.0  # s; connecting and logging in take several round trips
 _REPLY_TIMEOUT = 0.3  # s; for each round trip of an open connection
-_MEMORY = 600.0  # s from the last message until Redis deletes the state, unless a pause is longer
-_TRIES = 8  # tries to write the state; a try fails if another process writes first
+_MEMORY = 600.0  # s until Redis deletes an unused state, unless a pause is longer
+_TRIES = 8  # a try fails if another process writes first
 _PAUSE = 0.002  # s; the longest pause before the second retry; later pauses double, up to 16 times this value
-_FRESH = 2.0  # s; for this long after a write, a message starts from the written text and does not read the state
-_JITTER = 0.001  # s by which a message may reach Redis faster than the one before it; less than the slack of a window
-_DRIFT = 0.0001  # s per second by which the server's clock may run faster than the clock of this process
+_FRESH = 2.0  # s for which this process does not read again what it wrote
+_JITTER = 0.001  # s by which a message may travel to Redis faster than the last write did
+_DRIFT = 0.0001  # s per second by which the server's clock may run faster
 
 _LOGIN = r"([^/?#\s\ud800-\udfff]*@)?"
 _ADDRESS = (
     rf"(rediss?://{_LOGIN}([^/?#@:\[\]\s]*|\[[0-9a-fA-F:.]+\])(:[0-9]+)?(/[0-9]*)?"
     rf"|unix://{_LOGIN}/[^?#@]+)(\?[^?#@]*)?"
 )
-_NOT_PERMITTED = "ACL failure|The user executing the script can't"  # redis-py has no class for these errors
+_NOT_PERMITTED = "ACL failure|The user executing the script can't"  # errors without a class in redis-py
 _RIGHTS = (
     "The limiter needs the commands EVALSHA, SCRIPT LOAD, GET, SET and TIME, and the keys lsq_service_async:limit:*. "
     "To grant these: ACL SETUSER name +evalsha +script|load +get +set +time ~lsq_service_async:limit:*"
 )
 
 READ = "return {redis.call('GET', KEYS[1]) or '', redis.call('TIME')}"
-# Writes the text ARGV[2] if the stored text is still ARGV[1] and the server's time is ARGV[3] or up to a second later.
+# Writes ARGV[2] if the stored text is still ARGV[1] and the server's time is ARGV[3] or up to a second later.
 SWAP = """
 local text, time = redis.call('GET', KEYS[1]) or '', redis.call('TIME')
 local later = time[1] + time[2] / 1e6 - ARGV[3]
@@ -70,8 +70,8 @@ class RedisLimiter(SharedLimiter):
     share a limit. While Redis is unavailable, no call is sent. With ``when_down="wait"``, calls then wait until Redis
     recovers or until their deadlines; with "fail", they raise NotSentError. `open` raises ConfigurationError if the
     address is not valid, or if Redis refuses the login or a command that the limiter needs. If processes are configured
-    with different rates, the limiter exceeds none of these rates and logs a warning. In this case, ``window="sliding"``
-    has no effect.
+    with different rates, the limiter exceeds none of these rates and logs a warning. ``window="sliding"`` then has no
+    effect.
 
     Redis may lose all data or the latest writes (restart, failover, eviction). Running processes detect the loss and
     assume that all slots have just been used, so no call is sent for about a window. A process that has just started
@@ -89,7 +89,7 @@ class RedisLimiter(SharedLimiter):
         when_down: Literal["wait", "fail"] = "wait",
     ) -> None:
         super().__init__(RedisBackend(server, name), waits=when_down == "wait")
-        del server  # crash reporters send local variables, and the address may hold a password
+        del server  # crash reporters send local variables, and this may hold a password
         if when_down not in ("wait", "fail"):
             raise ConfigurationError(f'when_down must be "wait" or "fail", not {shown(when_down)}')
         if name is not None:
@@ -97,7 +97,7 @@ class RedisLimiter(SharedLimiter):
 
 
 class _Written(NamedTuple):
-    """The last write of this process: its text, its time, and the seconds by which the server's clock is ahead."""
+    """The last write of this process. The server's clock is ``lead`` seconds ahead."""
 
     text: str
     at: float
@@ -105,17 +105,14 @@ class _Written(NamedTuple):
 
 
 class RedisBackend:
-    """Stores the state under one key and changes it by compare-and-set.
+    """Stores the state under one key and changes it by compare-and-set. Needs Redis 5 or later.
 
-    The state is read, changed in Python, and written if no other process has written in between. Otherwise the change
-    is repeated with the new state. Times are on the clock of the Redis server. If that clock is set, or if the key is
-    lost or gets an older value while a process uses it, every slot that may have been used counts as used at the time
-    of the next message. Needs Redis 5 or later.
+    Times are on the clock of the Redis server. If the clock is set or the state is lost, every slot that may have been
+    used counts as used at the time of the next message.
     """
 
     def __init__(self, server: Any, name: str | None) -> None:
-        # Anything but an async client may be an address with a password, so it becomes a Secret. `open` rejects a
-        # redis.Redis, because its calls would block the event loop.
+        # Anything but an async client becomes a Secret, because it may be an address with a password.
         is_client = hasattr(server, "register_script") and not isinstance(server, redis.Redis)
         self._server: Secret | redis.asyncio.Redis = server if is_client else Secret(server)
         self._name = name
@@ -126,7 +123,7 @@ class RedisBackend:
         return "Redis"
 
     async def open(self, name: str) -> None:
-        """Prepare to connect when the first message is sent. Raises ConfigurationError if the address is not valid."""
+        """Prepare to connect with the first message. Raises ConfigurationError if the address is not valid."""
         self._key = f"lsq_service_async:limit:{self._name or name}"
         client = _client_of(self._server) if isinstance(self._server, Secret) else self._server
         if client is None:
@@ -139,20 +136,15 @@ class RedisBackend:
         self._is_connected, self._written = False, None
 
     async def sync(self, message: SyncMessage) -> SyncReply:
-        """Apply a message.
-
-        This takes two round trips, or one round trip soon after a write of this process. Each write that another
-        process makes first costs one more round trip.
-        """
+        """Apply a message in two round trips, or in one round trip soon after a write of this process."""
         try:
             return await self._sync(message)
         except (RedisError, OSError, TimeoutError, ValueError) as error:
             failure = self._failure(error)
-        raise failure  # after ``except``, so that the error has no link to frames of redis-py, which hold the password
+        raise failure  # outside ``except``, so that the error has no link to frames with the password
 
     def _failure(self, error: Exception) -> ConfigurationError | BackendUnavailableError:
-        # Redis quotes the arguments of a command that it does not know. This may be the login, whose arguments contain
-        # the password.
+        # Redis quotes the arguments of unknown commands. Those of the login contain the password.
         reason = str(error).partition(", with args beginning with")[0].rstrip(".")
         if isinstance(error, AuthenticationError):
             return ConfigurationError(f"Redis refused the login: {reason}. Check the user and the password")
@@ -167,8 +159,7 @@ class RedisBackend:
         clock = asyncio.get_running_loop().time
         began, (written, self._written) = clock(), (self._written, None)
         if written is not None and began < written.at + _FRESH:
-            # Most likely, no other process has written since then, so the state is not read. SWAP rejects the write if
-            # ``now`` is later than the server's time.
+            # SWAP rejects the write if another process has written since then.
             text, now = written.text, began + written.lead
         else:
             written, (text, now) = None, await self._run(self._read)
@@ -191,15 +182,15 @@ class RedisBackend:
         raise BackendBusyError(f"{_TRIES} tries failed, because other processes wrote the state first")
 
     async def _run(self, script: Any, *args: Any) -> Any:
-        """Run a script. Return its values with the text decoded and the time in seconds."""
+        """Run a script. Return its values, the text, and the time in seconds."""
         try:
             async with asyncio.timeout(_REPLY_TIMEOUT if self._is_connected else _CONNECT_TIMEOUT):
-                if not self._is_connected:  # so that a user without the right to SCRIPT LOAD fails at once
+                if not self._is_connected:  # so that the first message needs the right to SCRIPT LOAD
                     for text in (READ, SWAP):
                         await self._client.script_load(text)
                 *values, text, (seconds, microseconds) = await script(keys=[self._key], args=args)
         except ResponseError:
-            # After a failover, this server may be a replica (READONLY). A new connection may reach the primary.
+            # This server may be a replica after a failover. A new connection may reach the primary.
             pool = getattr(self._client, "connection_pool", None)  # not every kind of client has a pool
             if pool is not None:
                 await pool.disconnect(inuse_connections=False)
@@ -214,7 +205,7 @@ class RedisBackend:
 
 
 def _client_of(address: Secret) -> redis.asyncio.Redis | None:
-    """Make a client. If the address is not valid, return None, because an error of redis-py might show the password."""
+    """Make a client. Return None for a wrong address, because an error of redis-py might show the password."""
     if not address.fits(_ADDRESS):
         return None
     timeouts = {"socket_connect_timeout": _CONNECT_TIMEOUT, "socket_timeout": _REPLY_TIMEOUT}

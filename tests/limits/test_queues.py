@@ -167,10 +167,10 @@ async def test_a_long_wait_is_logged_once(is_expected, caplog):
         limiter.pause(9 if is_expected else 4)
         waiting = asyncio.create_task(limiter.acquire(Lane.BULK))
         await ticks()
-        assert ("bulk lane waits" in caplog.text) is is_expected
+        assert ("in the bulk lane" in caplog.text) is is_expected
         limiter.pause(9)
         await waiting
-    assert caplog.text.count("bulk lane waits about 9.0 s") == caplog.text.count("waits about") == 1
+    assert caplog.text.count("Wait of about 9.0 s in the bulk lane") == caplog.text.count("Wait of about") == 1
 
 
 @virtual

@@ -1,4 +1,4 @@
-"""Decides which call is sent next, and when. All limiters use this package. It reads no clock: times are arguments.
+"""Decides which call is sent next, and when. This package reads no clock: times are arguments.
 
 window.py         when one more call fits into the window
 adaptive_rate.py  the rate after refusals

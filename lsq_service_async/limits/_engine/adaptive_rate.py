@@ -1,9 +1,7 @@
 """The rate after refusals.
 
-After a first refusal, calls are evenly spaced, and one call less is sent per window. This is enough if the service
-merely counts in another way. A later refusal halves the rate. If a refusal names a lower limit, the rate is lowered to
-this limit instead. The rate grows by one call after each window without a refusal (AIMD). Some time after the rate is
-full again, bursts are allowed again.
+A first refusal ends bursts and lowers the rate by one call per window. This is enough if the service merely counts in
+another way. A later refusal halves the rate. The rate grows by one call after each window without a refusal (AIMD).
 """
 
 from __future__ import annotations
@@ -15,24 +13,20 @@ import attrs
 
 from ...config import RateLimit
 
-LEAST = 5  # the plan is at least 1/5 of the configured rate, and halving never lowers the rate below 1/5 of the plan
-FIRST_HOLD = 600.0  # s; how long a limit named by a refusal holds. The time doubles if the limit is named again
+LEAST = 5  # the plan is at least 1/5 of the configured rate, and halving stops at 1/5 of the plan
+FIRST_HOLD = 600.0  # s for which a limit named by a refusal holds; doubles if the limit is named again
 LONGEST_HOLD = 86_400.0  # s
-_TRIAL_GROWS = 4  # factor by which ``trial`` grows if the full rate is refused again within about ten minutes
+_TRIAL_GROWS = 4  # factor for ``trial`` if the full rate is soon refused again
 
 
 @attrs.define
 class AdaptiveRate:
-    """The rate after refusals, and the plan up to which it may grow.
+    """The rate after refusals. Calls are sent at the rate `in_use`.
 
-    ``rate`` grows up to ``plan``. The plan is the configured rate, or a lower limit that a refusal ``named``. Calls are
-    sent at the rate `in_use`.
-
-    A named limit holds for ``hold`` seconds, until ``named_until``. A refusal at the full configured rate makes the
-    rate ``is_paced``, unless the refusal names a lower limit. While ``is_paced`` is True, calls are evenly spaced, and
-    `in_use` is below the configured rate. The pacing ends ``trial`` seconds after ``rate`` has grown to the plan.
-    ``known_at`` is when the last refusal that counted arrived, or when the service last answered after a standstill. If
-    a call that was sent before ``known_at`` is refused, the refusal does not count, because its cause is known.
+    ``rate`` grows up to ``plan``: the configured rate, or a lower limit that a refusal ``named``. A named limit holds
+    for ``hold`` seconds, until ``named_until``. While ``is_paced`` is True, calls are evenly spaced. This ends
+    ``trial`` seconds after ``rate`` has grown to the plan. ``known_at`` is the time of the last refusal that counted,
+    or of the last answer after a standstill. Refusals of calls sent before that time do not count.
     """
 
     configured: RateLimit
@@ -49,31 +43,22 @@ class AdaptiveRate:
 
     @classmethod
     def of(cls, rate: RateLimit) -> Self:
-        """Make the state before any refusal."""
         return cls(rate, rate, rate)
 
     @property
     def in_use(self) -> RateLimit:
-        """The rate at which calls are sent.
-
-        While calls are paced, this rate is at least one call below the configured rate, but not below one call. This is
-        low enough however the service counts.
-        """
+        """The rate at which calls are sent. While calls are paced, it is lower than configured, if possible."""
         if not self.is_paced:
             return self.rate
         return RateLimit(min(self.rate.calls, max(1, self.configured.calls - 1)), per=self.rate.per)
 
     @property
     def is_mild(self) -> bool:
-        """Whether ``known_at`` is later than ``halved_at``, as after a first refusal, which does not halve the rate."""
+        """Whether the refusal at ``known_at`` did not halve the rate."""
         return self.halved_at < self.known_at
 
     def refused(self, now: float, named: tuple[int, float] | None, sent: float) -> bool:
-        """Lower the rate, because a call sent at ``sent`` was refused at ``now``. Return whether the rate is now lower.
-
-        If the refusal ``named`` a lower limit, the rate is lowered to that limit. Otherwise a first refusal ends bursts
-        and lowers the rate by one call, and later refusals halve the rate, but not more than once per window.
-        """
+        """Lower the rate, because a call sent at ``sent`` was refused at ``now``. Return whether it is now lower."""
         self.quiet_since, before = max(self.quiet_since, now), self.rate.calls
         named, least = _credible(named, self.configured), math.ceil(self.plan.calls / LEAST)
         if named is not None and _is_lower(named, self.configured) and not _is_lower(_pair(self.plan), named):
@@ -109,18 +94,18 @@ class AdaptiveRate:
         return (self.rate, self.is_paced) != before
 
     def is_possible(self) -> bool:
-        """Whether `refused` and `tidy` can have produced these rates. If not, another program wrote them."""
+        """Return whether `refused` and `tidy` can have produced these rates."""
         plan, most, rounding = self.plan, self.configured, 1.0 + 1e-9
-        most_per_plan = most.calls * plan.per / (plan.calls * most.per)  # the configured rate as a multiple of the plan
+        most_per_plan = most.calls * plan.per / (plan.calls * most.per)
         is_plan = plan.calls <= most.calls and 1.0 / rounding <= most_per_plan <= LEAST * rounding
         return is_plan and self.rate.calls <= plan.calls and self.rate.per == plan.per
 
     def _hold(self, now: float, named: tuple[int, float]) -> None:
-        """Use a named limit for ten minutes, or for twice as long as before if the same limit is named again."""
+        """Use a named limit for ten minutes, or for twice as long as before if it is named again."""
         if named != self.named:
             self.named, self.hold = named, FIRST_HOLD
         elif now < self.named_until - self.hold + named[1]:
-            return  # this is one of several refusals of calls that were in flight together
+            return  # the refused calls were in flight together
         else:
             self.hold = min(2 * self.hold, LONGEST_HOLD)
         self.named_until = now + self.hold
@@ -141,9 +126,8 @@ class AdaptiveRate:
 def _credible(named: tuple[int, float] | None, configured: RateLimit) -> tuple[int, float] | None:
     """Correct a limit that a refusal named. Return None if the numbers cannot be a limit.
 
-    A limit below a fifth of the configured rate is raised to that fifth. This limits the harm if the message of the
-    service quotes a request in which some text merely looks like a limit. A limit with more calls than configured is
-    converted to the configured number of calls in a shorter window.
+    A limit below a fifth of the configured rate is raised to that fifth, because it may be other text that looks like a
+    limit. A limit with more calls than configured is converted to the configured calls in a shorter window.
     """
     if named is None or named[0] < 0 or named[1] <= 0:
         return None

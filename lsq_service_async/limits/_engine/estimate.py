@@ -11,25 +11,18 @@ from .state import LimitState
 from .window import opens_at, slack_of
 
 _FRESH = 0.01  # s after which the simulated times are computed again
-_IN_A_WINDOW = 30  # simulated calls per window. If at least twice as many are allowed, each stands for several calls
+_IN_A_WINDOW = 30  # simulated calls per window; each may stand for several calls
 
 
 class Estimate:
-    """The simulated times of future calls. They are computed when needed, and again after the state has changed.
-
-    Estimates for later windows are less certain, because they depend on the recent response time, ``round_trip``. The
-    limit for large uploads is ignored.
-    """
+    """The simulated times of future calls. The limit for large uploads is ignored."""
 
     def __init__(self) -> None:
         self._made_of: tuple[LimitState | None, int] = (None, 0)
         self._start = 0.0
 
     def sent_at(self, state: LimitState, now: float, lane: Lane, ahead: tuple[int, int]) -> float:
-        """Estimate the time at which a call will be sent.
-
-        ``ahead`` has two numbers: the calls of its lane and the calls of both lanes that are sent before this call.
-        """
+        """Estimate when a call will be sent. ``ahead``: the earlier calls in its lane, and in both lanes."""
         start = max(now, state.paused_until)
         if state.stands_still and not ahead[1] and state.opens_at() == -math.inf:
             return max(start, state.paced_until)  # the call is the next probe
@@ -44,8 +37,7 @@ class Estimate:
 
     def _begin(self, state: LimitState, start: float) -> None:
         rate, self._round_trip, self._start = state.rate, state.round_trip, start
-        # If many calls are allowed, one simulated call stands for several calls, because the CPU time grows with the
-        # square of the number of simulated calls.
+        # The CPU time grows with the square of the number of simulated calls.
         self._bunch = max(1, rate.calls // _IN_A_WINDOW)
         self._rate = rate if self._bunch == 1 else attrs.evolve(rate, calls=rate.calls // self._bunch)
         in_flight = [max(start, flight.since + state.round_trip) for flight in state.flights.values()]

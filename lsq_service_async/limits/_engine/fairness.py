@@ -11,16 +11,12 @@ import attrs
 from ...config import Lane
 from .messages import LANES, Request
 
-BULK_SHARE = 5  # while bulk calls wait, at least every fifth grant is for bulk
-GRACE = 0.5  # s for which the other processes wait for a process whose message is late
+BULK_SHARE = 5  # every fifth grant is for bulk, if bulk calls wait
+GRACE = 0.5  # s for which other processes wait for a late message
 
 
 class Head(NamedTuple):
-    """The entry of a process with waiting calls in one lane.
-
-    ``turn`` orders the processes of a lane. ``is_large``: all waiting calls are large uploads. ``waiting``: the number
-    of waiting calls. ``until``: when the entry is removed, unless the process sends a message.
-    """
+    """The waiting calls of one process in one lane, valid until ``until``. ``is_large``: all are large uploads."""
 
     process_id: int
     lane: Lane
@@ -32,11 +28,7 @@ class Head(NamedTuple):
 
 @attrs.define
 class ProcessOrder:
-    """The order in which the processes that wait are served.
-
-    The keys of ``heads`` are process id and lane. ``row`` is the number of interactive grants in a row while a bulk
-    call waited. ``turns`` is the number of the latest turn.
-    """
+    """The order of the waiting processes. ``row``: the interactive grants in a row while a bulk call waited."""
 
     heads: dict[tuple[int, Lane], Head] = attrs.field(factory=dict)
     row: int = 0
@@ -48,7 +40,7 @@ class ProcessOrder:
             del self.heads[key]
 
     def is_turn_of_bulk(self, after: int = 0) -> bool:
-        """Whether a waiting bulk call is served next, after ``after`` more interactive grants."""
+        """Return whether a waiting bulk call is served after ``after`` more interactive grants."""
         return self.row + after >= BULK_SHARE - 1
 
     def in_turn(self, requests: Sequence[Request]) -> Iterator[Request]:
@@ -59,10 +51,10 @@ class ProcessOrder:
                     yield request
 
     def ahead(self, process_id: int, lane: Lane, *, uploads_may_go: bool) -> tuple[int, int]:
-        """The number of other processes that wait in each lane: interactive, bulk.
+        """Return how many other processes wait in each lane: interactive, bulk.
 
-        In ``lane``, only processes with an earlier turn are counted. If ``uploads_may_go`` is False, processes that
-        have only large uploads are not counted.
+        In ``lane``, only processes with an earlier turn count. If ``uploads_may_go`` is False, processes with only
+        large uploads do not count.
         """
         turn, counts = self._turn_of(process_id, lane), [0, 0]
         for head in self.heads.values():
@@ -72,10 +64,10 @@ class ProcessOrder:
         return counts[0], counts[1]
 
     def before(self, process_id: int, lane: Lane, place: int, other: int) -> tuple[int, int]:
-        """How many calls of ``lane``, and how many calls of both lanes, are sent before a call of this process.
+        """Return how many calls of ``lane``, and of both lanes, are sent before a call of this process.
 
         In this process, ``place`` calls of the lane are sent before this call, and ``other`` calls wait in the other
-        lane. The processes take turns.
+        lane.
         """
         turn, same = self._turn_of(process_id, lane), place
         for head in self.heads.values():
@@ -86,14 +78,14 @@ class ProcessOrder:
         return same, same + self.passed_by(lane, same, other)
 
     def passed_by(self, lane: Lane, place: int, other: int) -> int:
-        """How many of ``other`` calls in the other lane are sent before the call at ``place`` (from 0) in ``lane``."""
+        """Return how many of ``other`` calls in the other lane are sent before call ``place`` (from 0) of ``lane``."""
         row = BULK_SHARE - 1
         if lane is Lane.INTERACTIVE:
             return min(other, (place + self.row) // row)
         return min(other, max(0, row * (place + 1) - self.row))
 
     def granted(self, process_id: int, request: Request, requests: Sequence[Request]) -> None:
-        """Count the grant of ``request``. The process gets a new turn for its next call in this lane."""
+        """Count the grant of ``request``, which ends the turn of the process in this lane."""
         bulk_waits = (len(requests) > 1 and any(other.lane is Lane.BULK for other in requests)) or any(
             lane is Lane.BULK for _, lane in self.heads
         )

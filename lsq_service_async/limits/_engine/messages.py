@@ -14,14 +14,14 @@ LANES = (Lane.INTERACTIVE, Lane.BULK)
 
 
 class Request(NamedTuple):
-    """A waiting call. ``is_large`` marks a large upload; at most half of the slots are for large uploads."""
+    """A waiting call. ``is_large`` marks a large upload."""
 
     lane: Lane
     is_large: bool
 
 
 class Grant(NamedTuple):
-    """``request`` is the granted request, or None. ``wait`` is the number of seconds until the next try."""
+    """The granted request, or None, and the seconds until the next try."""
 
     request: Request | None
     wait: float
@@ -30,9 +30,8 @@ class Grant(NamedTuple):
 class CompletedCall(NamedTuple):
     """The report that the call of ``slot`` ended ``age`` seconds ago. If ``age`` is None, the call was never sent.
 
-    ``is_repeated``: the call ended before its lease expired, and an earlier message, which may have arrived, had the
-    same report. ``silence``: None if the call was answered, the seconds from the send to a timeout, or 0 if the
-    connection broke.
+    ``is_repeated``: the call ended before its lease expired, and an earlier message may have reported it. ``silence``:
+    None if the call was answered, the seconds from the send to a timeout, or 0 if the connection broke.
     """
 
     slot: int
@@ -54,14 +53,12 @@ class ActiveCall(NamedTuple):
 class SyncMessage:
     """Reports the events since the last sync, and requests slots for the calls that wait now.
 
-    ``slot`` is the number that the slot gets if a call is granted now. No other process uses the same slot numbers or
-    the same ``process_id``. So a process can undo a grant whose reply was lost: it reports that this call was never
-    sent. ``requests``: the first one or two waiting calls of each kind (lane and size), in the order in which to serve
-    them. ``waiting``: the number of waiting calls in each lane: interactive, bulk. ``pause``: the seconds for which no
-    call may be sent. ``refusals``: for each refusal, the limit that the service named (or None), and how many seconds
-    ago the call was sent. ``seen``: the time of the last reply on the clock of the state, or ``-inf`` until the first
-    reply after the limiter was opened. ``is_leaving``: the process stops using the limit. ``expected``: the current
-    time on the clock of the state, as computed from the last reply, or ``inf`` if unknown.
+    ``slot`` is the number of the slot if a call is granted now. Because no other process uses this number, a process
+    can undo a grant whose reply was lost by reporting that the call was never sent. ``requests``: the first one or two
+    waiting calls of each lane and size. ``waiting``: the number of waiting calls: interactive, bulk. ``pause``: the
+    seconds for which no call may be sent. ``refusals``: the limit that each refusal named (or None), and how many
+    seconds ago the call was sent. ``seen``: the time of the last reply on the clock of the state, or ``-inf``.
+    ``expected``: the current time on that clock, computed from the last reply, or ``inf``.
     """
 
     process_id: int

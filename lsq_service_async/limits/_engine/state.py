@@ -19,10 +19,7 @@ ALONE = 0  # the process id if only one process uses the limit
 
 
 class Flight(NamedTuple):
-    """A call in flight, granted at ``since``. Without a further report, it counts as answered at ``until``.
-
-    ``is_stuck``: the call timed out while the service stood still, so the service may not have counted it yet.
-    """
+    """A call in flight. It counts as answered at ``until``. ``is_stuck``: it timed out during a standstill."""
 
     process_id: int
     since: float
@@ -32,7 +29,7 @@ class Flight(NamedTuple):
 
 
 class Presence(NamedTuple):
-    """A process that uses the limit, and its configured rate. It is removed at ``until`` unless it sends a message."""
+    """A process that uses the limit until ``until``, and its configured rate."""
 
     until: float
     rate: RateLimit
@@ -42,15 +39,13 @@ class Presence(NamedTuple):
 class LimitState:
     """The state of a limit. Times are seconds on one clock that never runs backwards.
 
-    ``seen`` is the time of the last sync. ``answered`` has the times of all answers in the last two windows.
-    ``uploads`` has the times of the answers to large uploads in the last window. Both are sorted, oldest first. No call
-    is granted before ``paused_until``. No bulk call is granted before ``paced_until``. While the state `is_paced`, this
-    also applies to interactive calls. ``processes`` are the processes that use the limit. ``round_trip`` is the recent
-    mean time in seconds from the grant to the answer, without large uploads. ``last_answer`` is the time of the last
-    answer. ``revision`` changes when estimates may change.
+    ``answered`` has the times of all answers in the last two windows, oldest first. ``uploads`` has the times of the
+    answers to large uploads in the last window. No call is granted before ``paused_until``. Evenly spaced calls (bulk
+    calls, and all calls if `is_paced`) are not granted before ``paced_until``. ``round_trip`` is the recent mean time
+    from the grant to the answer. ``revision`` changes when estimates may change.
 
-    The service `stands_still` if a call timed out and no answer arrived after that call was sent. Until an answer
-    arrives, one probe at a time is then sent, even if no slot is free. ``probe`` is the slot of the last probe.
+    The service `stands_still` if a call timed out and no answer arrived after that call was sent. One probe at a time
+    is then sent until an answer arrives, even if no slot is free. ``probe`` is the slot of the last probe.
     """
 
     adaptive: AdaptiveRate
@@ -77,23 +72,21 @@ class LimitState:
 
     @classmethod
     def of(cls, rate: RateLimit) -> Self:
-        """A state without any calls."""
         return cls(AdaptiveRate.of(rate))
 
     @property
     def is_paced(self) -> bool:
-        """True after a refusal and during a standstill. Interactive calls are then evenly spaced, like bulk calls."""
+        """Whether interactive calls are evenly spaced, like bulk calls: after a refusal, or in a standstill."""
         return self.adaptive.is_paced or self.stands_still
 
     @property
     def token(self) -> float:
-        """Seconds from one call to the next if they are evenly spaced."""
+        """Seconds between two evenly spaced calls."""
         return self.rate.per / self.rate.calls
 
     # Events.
 
     def enter(self, slot: int, flight: Flight) -> None:
-        """Add a call in flight."""
         self.flights[slot] = flight
         self.revision += 1
 
@@ -119,11 +112,11 @@ class LimitState:
             self.enter(slot, flight._replace(is_stuck=True))
             self.stands_still = True
         else:
-            self.flights.pop(slot, None)  # `answer` must not use its round trip
+            self.flights.pop(slot, None)  # because `answer` must not use its round trip
             self.answer(slot, moment, is_large=is_large)
 
     def _recover(self, moment: float) -> None:
-        """Count the stuck calls as answered at ``moment``, because a service that answers again has counted them."""
+        """Count the stuck calls as answered at ``moment``, because the service answers again."""
         for slot, flight in list(self.flights.items()):
             if flight.is_stuck and flight.since <= moment:  # otherwise the answer is older than this call
                 self._give_up(slot, moment)
@@ -134,35 +127,35 @@ class LimitState:
         self.stands_still = any(flight.is_stuck for flight in self.flights.values())
 
     def renew(self, process_id: int, until: float) -> None:
-        """Extend the leases of the stuck calls of a process, because the process reports each of them only once."""
+        """Extend the leases of the stuck calls of a process, which reports each of these calls only once."""
         for slot, flight in self.flights.items():
             if flight.is_stuck and flight.process_id == process_id:
                 self.flights[slot] = flight._replace(until=until)
 
     def forget(self, slot: int) -> None:
-        """Make the slot of a call free, because the call was never sent."""
+        """Remove a call that was never sent."""
         self.flights.pop(slot, None)
         self.revision += 1
 
     def expire(self, now: float) -> None:
-        """Count all calls in flight as answered now, because their answers can no longer be reported."""
+        """Count all calls in flight as answered now."""
         for slot in list(self.flights):
             self._give_up(slot, now)
         self.stands_still = False
 
     def pause(self, until: float) -> None:
-        """Grant no call before ``until``. This never ends a pause early. The rate does not grow during a pause."""
+        """Grant no call before ``until``, and do not raise the rate. An earlier pause is never shortened."""
         self.paused_until = max(self.paused_until, until)
         self.adaptive.quiet_since = max(self.adaptive.quiet_since, until - self.rate.per)
 
     def refused(self, now: float, named: tuple[int, float] | None, sent: float) -> bool:
-        """Lower the rate after a refusal, which may have ``named`` a limit. Return whether the rate is now lower."""
+        """Lower the rate after a refusal. Return whether the rate is now lower."""
         is_lower = self.adaptive.refused(now, named, sent)
         self._rate_changed()
         return is_lower
 
     def configure(self, rate: RateLimit) -> None:
-        """Configure ``rate``. Past calls still count. If ``rate`` is new, the effects of past refusals end."""
+        """Set the configured rate. Past calls still count. A new rate ends the effects of past refusals."""
         if rate != self.adaptive.configured:
             self.adopt(AdaptiveRate.of(rate))
 
@@ -172,7 +165,7 @@ class LimitState:
         self._rate_changed()
 
     def tidy(self, now: float) -> None:
-        """Delete old answers, count calls with an expired lease as answered, and let the rate grow back."""
+        """Delete old answers, count calls with expired leases as answered, and raise a lowered rate."""
         if self.adaptive.tidy(now):
             self._rate_changed()
         for slot, flight in list(self.flights.items()):
@@ -186,7 +179,7 @@ class LimitState:
             self.order.tidy(now)
 
     def _give_up(self, slot: int, moment: float) -> None:
-        self.answer(slot, moment, is_large=self.flights.pop(slot).is_large)  # its round trip is not known
+        self.answer(slot, moment, is_large=self.flights.pop(slot).is_large)
 
     def _rate_changed(self) -> None:
         self.rate = self.adaptive.in_use
@@ -198,15 +191,15 @@ class LimitState:
     def take(
         self, now: float, process_id: int, slot: int, requests: Sequence[Request], until: float
     ) -> tuple[Request | None, float]:
-        """Grant ``slot`` to the first request that may be sent now.
+        """Grant ``slot`` to the first request that may be sent now, with a lease until ``until``.
 
-        Return the request and ``now``, or None and the time of the next try. The lease ends at ``until``.
+        Return the request and ``now``, or None and the time of the next try.
         """
         request, at = self._first(now, process_id, requests)
         if request is None or at > now:
             return None, at
         if request.lane is Lane.BULK or self.is_paced:
-            # If a call is a little late, the next one follows a little sooner. Otherwise the delays would add up.
+            # After a slightly late call, the next call may be sooner, so that delays do not add up.
             in_time = now - self.paced_until < self.token / 2
             self.paced_until = (self.paced_until if in_time else now) + self.token
         if self.order.heads or self.order.row or len(requests) > 1:
@@ -218,7 +211,7 @@ class LimitState:
         return request, now
 
     def _first(self, now: float, process_id: int, requests: Sequence[Request]) -> tuple[Request | None, float]:
-        """The request that may be sent first, and its time (``inf``: only after a further answer is reported)."""
+        """Return the request that may be sent first, and its time; ``inf`` if an answer is needed first."""
         first, first_at = None, math.inf
         for request in self.order.in_turn(requests) if len(requests) > 1 else requests:
             is_simple = request.lane is Lane.INTERACTIVE and not request.is_large and not self.is_paced
@@ -248,9 +241,9 @@ class LimitState:
         return at
 
     def opens_at(self, ahead: int = 0) -> float:
-        """The time from which one more call fits into the window after ``ahead`` other calls; ``-inf`` if at once.
+        """Return when one more call may be sent after ``ahead`` other calls: ``-inf`` if at once.
 
-        While the service stands still, this is ``-inf`` for the next probe and ``inf`` for all other calls.
+        While the service stands still, the time is ``-inf`` for the next probe and ``inf`` for all other calls.
         """
         if self.stands_still:
             probe = self.flights.get(self.probe)
@@ -261,26 +254,26 @@ class LimitState:
         return opens_at(self.answered, in_flight, self.rate)
 
     def is_idle(self, now: float) -> bool:
-        """Whether no process waits, and an interactive call would be sent at once."""
+        """Return whether no process waits, and an interactive call would be sent at once."""
         start = max(self.paused_until, self.paced_until if self.is_paced else -math.inf)
         return not self.order.heads and start <= now and self.opens_at() <= now
 
     def is_filled(self) -> bool:
-        """Whether the last two windows have as many calls as the configured limit allows in one window."""
+        """Return whether the last two windows have at least as many calls as one window allows."""
         return len(self.flights) + len(self.answered) >= self.adaptive.configured.calls
 
     def used(self, now: float) -> int:
-        """The number of slots in use: by calls in flight, and by calls answered less than ``per`` seconds ago."""
+        """Return the number of calls in flight or answered less than ``per`` seconds ago."""
         return len(self.flights) + len(self.answered) - bisect_right(self.answered, now - self.rate.per)
 
     def uploads_room(self, now: float) -> int:
-        """How many more large uploads may be sent now. At most half of the slots are for large uploads."""
+        """Return how many more large uploads may be sent now. They get at most half of the slots."""
         in_flight = sum(flight.is_large and not flight.is_stuck for flight in self.flights.values())
         recent = len(self.uploads) - bisect_right(self.uploads, now - self.rate.per)
         return max(0, max(1, self.rate.calls // 2) - in_flight - recent)
 
     def uploads_at(self, now: float) -> float:
-        """The time from which one more large upload may be sent; ``inf`` if an answer is needed first."""
+        """Return when one more large upload may be sent; ``inf`` if an answer is needed first."""
         if self.uploads_room(now) > 0:
             return now
         recent = self.uploads[bisect_right(self.uploads, now - self.rate.per) :]

@@ -16,23 +16,23 @@ from .state import Flight, LimitState, Presence
 from .window import opens_at
 
 N = TypeVar("N", int, float)
-LEASE = 10.0  # s after which a call counts as answered if its process does not report it again
-PRESENCE = 60.0  # s; a process that sends no message for this time counts as ended
-LONGEST_PAUSE = 60.0  # s, or a window and a second if that is longer
-_CLOCK_JUMP = 1.0  # s; a smaller step of a server's clock is ignored
-_LONGEST_WAIT = 10.0  # s; the longest wait before the next request, because estimates become outdated
-_BLIND_WAIT = 1.0  # s until the next request if no time can be estimated before another process reports an answer
-_SHORTEST_WAIT = 0.25  # the shortest wait after a request that was not granted, in units of `LimitState.token`
+LEASE = 10.0  # s; a call that is not reported for longer counts as answered
+PRESENCE = 60.0  # s; a process without a message for longer counts as ended
+LONGEST_PAUSE = 60.0  # s, or one second more than a window if that is longer
+_CLOCK_JUMP = 1.0  # s; smaller steps of a clock are ignored
+_LONGEST_WAIT = 10.0  # s until the next request, because estimates become outdated
+_BLIND_WAIT = 1.0  # s until the next request if its time cannot be estimated
+_SHORTEST_WAIT = 0.25  # in units of `LimitState.token`
 _LONGEST_ROUND_TRIP = 600.0  # s
 _LONGEST_WINDOW = 366 * 86_400.0  # s
-_MOST_IN_A_ROW = 1000  # the upper bound of `ProcessOrder.row`
-_MARGIN = 0.02  # added to an estimate, in units of `LimitState.token`, so that a request is rarely too early
-_UNWRITTEN: list[Any] = [None, -math.inf, 0.0, False, -math.inf, 0.0]  # values that earlier versions did not write
+_MOST_IN_A_ROW = 1000
+_MARGIN = 0.02  # in units of `LimitState.token`; makes requests rarely too early
+_UNWRITTEN: list[Any] = [None, -math.inf, 0.0, False, -math.inf, 0.0]  # not written by earlier versions
 _UNREPORTED = 2.0  # s; the longest time from an answer to its report
 
 
 class SyncReply(NamedTuple):
-    """The state after a message was applied, the time on its clock, and the grant."""
+    """The state after a message, the time on its clock, and the grant."""
 
     state: LimitState
     now: float
@@ -40,11 +40,7 @@ class SyncReply(NamedTuple):
 
 
 def sync(state: LimitState | None, now: float, message: SyncMessage) -> SyncReply:
-    """Apply the reports of a process, grant it at most one slot, and compute when it should send its next request.
-
-    The given state is changed, unless it is None or the clock was set. If the processes are configured with different
-    rates, none of these rates is exceeded (see `_joint_rate`).
-    """
+    """Apply the reports of a process and grant it at most one slot. The given state may be changed."""
     if state is None:
         is_lost, state = message.seen > -math.inf, LimitState.of(message.rate)
     else:  # after a failover, this state may be an older copy
@@ -53,7 +49,7 @@ def sync(state: LimitState | None, now: float, message: SyncMessage) -> SyncRepl
         is_lost = is_lost or (own is not None and own.until < message.seen + PRESENCE)
         if not state.seen - _CLOCK_JUMP <= now <= message.expected + _CLOCK_JUMP:
             state = restarted(state, now)
-    if is_lost:  # the state may lack calls, so all slots count as used
+    if is_lost:  # calls may be missing, so all slots count as used
         state.answered = [now] * message.rate.calls
     now = state.seen = max(now, state.seen)
     _bound(state, now)
@@ -71,12 +67,9 @@ def sync(state: LimitState | None, now: float, message: SyncMessage) -> SyncRepl
 
 
 def _bound(state: LimitState, now: float) -> None:
-    """Correct each value that would stop all calls or allow too many calls. Another program may have written the state.
-
-    NaN is replaced by the upper bound.
-    """
+    """Correct values of another program that would stop all calls or allow too many. NaN becomes the upper bound."""
     adaptive, order, oldest = state.adaptive, state.order, now - LONGEST_HOLD
-    latest = now + max(LONGEST_PAUSE, state.rate.per + 1.0)  # the latest possible end of a pause
+    latest = now + max(LONGEST_PAUSE, state.rate.per + 1.0)
     if adaptive.is_possible():
         adaptive.halved_at = _within(oldest, adaptive.halved_at, now)
         adaptive.quiet_since = _within(oldest, adaptive.quiet_since, latest)
@@ -103,16 +96,14 @@ def _bound(state: LimitState, now: float) -> None:
 
 
 def _within(least: N, value: N, most: N) -> N:
-    """``value`` if it is within the bounds, otherwise the nearer bound; ``most`` for NaN."""
+    """Return ``value``, or the nearer bound; ``most`` for NaN."""
     return min(most, max(value, least))
 
 
 def _joint_rate(rates: set[RateLimit]) -> RateLimit:
-    """Return the highest rate that exceeds none of ``rates``.
+    """Return the highest rate that exceeds none of ``rates``. If they differ, its window is "any".
 
-    It has their lowest number of calls and their lowest number of calls per second. If the rates differ, the window of
-    the result is "any". For example, 7/0.9 and 30/4 give 7/0.93. The window "sliding" would allow a burst of 7 calls
-    every 0.93 s. That is 35 calls in 4 s, which exceeds 30/4.
+    For example, 7/0.9 and 30/4 give 7/0.93. With "sliding", five bursts of 7 calls fit into 4 s, which exceeds 30/4.
     """
     if len(rates) == 1:
         return next(iter(rates))
@@ -121,7 +112,7 @@ def _joint_rate(rates: set[RateLimit]) -> RateLimit:
 
 
 def restarted(state: LimitState, now: float) -> LimitState:
-    """Make a new state after the clock was set. All calls of the old state count as answered now."""
+    """Make a new state after the clock was set. Calls of the old state count as answered now."""
     fresh = LimitState.of(state.adaptive.configured)
     fresh.seen = now
     fresh.answered = [now] * min(len(state.answered) + len(state.flights), fresh.rate.calls)
@@ -157,11 +148,7 @@ def _grant(state: LimitState, now: float, message: SyncMessage) -> Grant:
 
 
 def _ask_again_at(state: LimitState, now: float, process_id: int, requests: Sequence[Request]) -> float:
-    """Estimate when the first of the requests can be granted, including the wait for processes that are served first.
-
-    If the estimate is too early, the process repeats its request. The estimate is much too late only if the answers to
-    calls in flight do not arrive as expected.
-    """
+    """Estimate when one of the requests can be granted, after the processes that are served first."""
     if state.stands_still or not requests:
         return now + _BLIND_WAIT
     expected = [flight.since + state.round_trip for flight in state.flights.values()]
@@ -189,13 +176,12 @@ def _ask_again_at(state: LimitState, now: float, process_id: int, requests: Sequ
     return now if first_at <= now else min(first_at + _MARGIN * state.token, now + _LONGEST_WAIT)
 
 
-@lru_cache(64)  # each message reads a state, and validating its rates takes time
+@lru_cache(64)  # because validation is slow
 def _rate(calls: int, per: float, window: Literal["any", "sliding"] = "any") -> RateLimit:
     return RateLimit(calls, per=min(per, _LONGEST_WINDOW), window=window)
 
 
 def state_to_json(state: LimitState) -> str:
-    """Convert a state to nested lists in JSON."""
     adaptive, order = state.adaptive, state.order
     rates = [(rate.calls, rate.per) for rate in (adaptive.configured, adaptive.plan, adaptive.rate)]
     return json.dumps([
