@@ -25,7 +25,7 @@ WITHOUT_AN_ACCOUNT = (
 
 
 class Secret:
-    """A text that does not appear in repr or str, and that cannot be pickled. Only `reveal` returns the text."""
+    """A text that does not appear in repr or str, and that cannot be pickled."""
 
     __slots__ = ("_text",)
 
@@ -33,15 +33,15 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """Return the text. Call this only to send the text to the service or to Redis."""
+        """Return the text, to send it to the service or to Redis."""
         return self._text
 
     def fits(self, pattern: str) -> bool:
-        """Return whether the whole text matches ``pattern``, so that a check does not need to reveal the text."""
+        """Return whether the whole text matches ``pattern``."""
         return isinstance(self._text, str) and re.fullmatch(pattern, self._text) is not None
 
     def spans_in(self, text: str) -> Iterator[tuple[int, int]]:
-        """Yield the start and the end of each occurrence of the secret in ``text``."""
+        """Yield the start and the end of each occurrence in ``text``."""
         start = text.find(self._text)
         while start >= 0:
             end = start + len(self._text)
@@ -71,15 +71,14 @@ class Secret:
 
 
 def to_secret(value: str | Secret) -> Secret:
-    """Wrap a text; return a Secret unchanged (an attrs converter)."""
     return value if isinstance(value, Secret) else Secret(value)
 
 
 def hide_keys(settings: dict[str, Any], cls: type[Any]) -> None:
-    """Wrap each API key in ``settings``, the arguments of ``cls``, in a `Secret` before any code can raise.
+    """Wrap each API key in ``settings``, the arguments of ``cls``, in a `Secret`.
 
-    Crash reporters send the local variables of every frame of an error. An unknown argument may be an API key with a
-    misspelled name. So ``settings`` is cleared before the TypeError is raised.
+    Crash reporters send local variables, and an unknown argument may be a misspelled key. So ``settings`` is cleared
+    before the TypeError is raised.
     """
     for name in {"access_key", "secret_key"} & settings.keys():
         settings[name] = to_secret(settings[name])
@@ -92,7 +91,7 @@ def hide_keys(settings: dict[str, Any], cls: type[Any]) -> None:
 class HidesKeys(type):
     """A metaclass that wraps API keys before ``__init__``, because crash reporters send the arguments of ``__init__``.
 
-    With a decorator of ``__init__``, a frame would have the unfinished ``self``, whose repr raises in a crash reporter.
+    A decorator of ``__init__`` would not do: ``self`` has no attributes yet, so a crash reporter could not show it.
     """
 
     def __call__(cls: type[C], /, **settings: Any) -> C:
@@ -112,13 +111,11 @@ def check_number(value: Any, name: str) -> None:
 
 
 def check_count(value: Any, name: str, *, most: int = 1_000_000) -> None:
-    """Require a whole number from 1 to ``most``."""
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
         raise ConfigurationError(f"{name} must be a whole number from 1 to {most:,}, not {shown(value)}")
 
 
 def check_times(timeout: Any, deadline: Any) -> None:
-    """Require numbers above 0; the deadline may be None."""
     check_number(timeout, "timeout")
     if deadline is not None:
         check_number(deadline, "deadline")
@@ -135,22 +132,22 @@ def is_a(kind: type) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
 
 
 def is_key(_: Any, attribute: attrs.Attribute[Secret], secret: Secret) -> None:
-    """Require printable ASCII without spaces (an attrs validator)."""
-    # If a header value contains a line end, the error of h11 shows the value. So requests must not have such a key.
+    """Require printable ASCII without spaces."""
+    # The error of h11 for a header value with a line end shows the value, so such a key is rejected here.
     if not secret.fits(r"[\x21-\x7e]{1,512}"):
         what = "is empty" if secret.fits("") else "must be at most 512 printable ASCII characters without spaces"
         raise ConfigurationError(f"{attribute.name} {what}. {WITHOUT_AN_ACCOUNT}")
 
 
 def is_org_id(_: Any, attribute: attrs.Attribute[str], value: str) -> None:
-    """Require one plain path segment (an attrs validator)."""
+    """Require one plain path segment."""
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9-]{1,64}", value):
         what = 'the account number as text, such as "22824"'
         raise ConfigurationError(f"{attribute.name} must be {what}, not {shown(value)}")
 
 
 def to_time_zone(value: str | tzinfo) -> Any:
-    """Return the time zone with the name ``value``. Any other value is returned unchanged (an attrs converter)."""
+    """Return the time zone with the name ``value``. Any other value is returned unchanged."""
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # rarely needed: the default is UTC
 
     try:
@@ -160,7 +157,6 @@ def to_time_zone(value: str | tzinfo) -> Any:
 
 
 def is_time_zone(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-    """Require a tzinfo (an attrs validator)."""
     if not isinstance(value, tzinfo):
         example = "a tzinfo or a name such as 'Asia/Kolkata'"
         has_zones = isinstance(to_time_zone("Asia/Kolkata"), tzinfo)
@@ -169,14 +165,13 @@ def is_time_zone(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
 
 
 def is_field_name(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-    """Require None or a schema name (an attrs validator)."""
+    """Require None or a schema name."""
     if value is not None and not (isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_.]{1,128}", value)):
         example = 'the schema name of a field, such as "CustomData.ClientRef"'
         raise ConfigurationError(f"{attribute.name} must be {example}, not {shown(value)}")
 
 
 def to_origin(url: Any) -> Any:
-    """Return an origin in lower case and without a slash at its end (an attrs converter)."""
     return url.removesuffix("/").lower() if isinstance(url, str) else url
 
 
@@ -189,13 +184,13 @@ def is_loopback(host: str) -> bool:
 
 
 def check_origin(url: Any, name: str, *, allow_http: bool) -> None:
-    """Require an https origin. The error does not show the URL, because a part of the URL may be a secret."""
+    """Require an https origin. The error does not show the URL, which may contain a secret."""
     wrong, text = f"{name} must be an https origin such as {DEFAULT_BASE_URL}", url if isinstance(url, str) else ""
     try:
         parts = urlsplit(text)
         scheme, host, _ = parts.scheme, parts.hostname or "", parts.port
         if ":" in host or re.fullmatch(r"([0-9]+\.){3}[0-9]+", host):
-            ipaddress.ip_address(host)  # raises ValueError for an address that httpx would reject
+            ipaddress.ip_address(host)  # rejects what httpx would reject
     except ValueError:
         raise ConfigurationError(f"{wrong}; this is not a URL, or its address or port is not valid") from None
     is_http_allowed = scheme == "http" and (allow_http or is_loopback(host))

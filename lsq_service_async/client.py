@@ -26,7 +26,7 @@ from .events import Hook
 from .limits import Limiter, limiter_from_env
 from .records import TicketReceipt
 
-if TYPE_CHECKING:  # imported when needed: these modules and cattrs take half as long to import as httpx
+if TYPE_CHECKING:  # imported when needed, because these modules and cattrs are slow to import
     from .bulk import Bulk, BulkRow, Setup
     from .leads import Leads
     from .metadata import Metadata, MetadataCache
@@ -49,11 +49,11 @@ class ServiceClient:
     """A client for one account and one event loop. All tasks of the loop can share it.
 
     Use ``async with ServiceClient(config) as client``, or call `aclose` at the end. ``limiter`` is a rate limiter to
-    share with other clients; by default, each client has its own rate limiter. Calls of ``client.leads`` use a second
-    rate limiter, which is never shared. ``http_client`` is an httpx.AsyncClient or an httpx2.AsyncClient with your
-    proxies, CA bundle and connection pool; you close it. Each of the ``hooks`` is called with every event of
-    `lsq_service_async.events`. If a hook has a method ``attach``, the method is called with the new client. A wrong
-    argument raises ConfigurationError.
+    share with other clients; by default, each client has its own. Calls of ``client.leads`` use a second rate limiter,
+    which is never shared. ``http_client`` is an httpx.AsyncClient or an httpx2.AsyncClient with your proxies, CA bundle
+    and connection pool; you close it. Each of the ``hooks`` is called with every event of `lsq_service_async.events`.
+    If a hook has a method ``attach``, the method is called with the new client. A wrong argument raises
+    ConfigurationError.
     """
 
     tickets: Tickets
@@ -112,10 +112,9 @@ class ServiceClient:
     ) -> Self:
         """Make a client with the settings that `Config.from_env` reads from the environment.
 
-        Without ``limiter``, the environment can set a shared rate limiter. LSQ_LIMIT_FILE is the path of the file of a
-        `HostLimiter`. LSQ_LIMIT_REDIS is the address of the Redis server of a `RedisLimiter`.
-
-        Raises ConfigurationError if a setting is missing or wrong.
+        Without ``limiter``, the environment can set a shared rate limiter: LSQ_LIMIT_FILE is the path of the file of a
+        `HostLimiter`, and LSQ_LIMIT_REDIS is the address of the Redis server of a `RedisLimiter`. Raises
+        ConfigurationError if a setting is missing or wrong.
         """
         config = Config.from_env()
         return cls(config, limiter=limiter or limiter_from_env(), http_client=http_client, hooks=hooks)
@@ -131,9 +130,8 @@ class ServiceClient:
         """Return a view: a client with other options that uses the connections and the limiter of this client.
 
         ``deadline`` is the maximum number of seconds for a whole call, or None for no limit. ``timeout`` and ``retry``
-        are as in `Config`. A wrong option raises ConfigurationError. A view is cheap. It does not need to be closed,
-        and closing a view does nothing. There is one exception: if the client was not open before ``async with view``,
-        leaving the block closes the client.
+        are as in `Config`. A wrong option raises ConfigurationError. A view does not need to be closed, and closing a
+        view does nothing, unless ``async with view`` opened the client.
         """
         given: dict[str, Any] = {"lane": lane, "deadline": deadline, "timeout": timeout, "retry": retry}
         changes = {name: value for name, value in given.items() if value is not _UNCHANGED}
@@ -152,9 +150,9 @@ class ServiceClient:
         return self._session.http_client
 
     async def check(self) -> None:
-        """Check the host, the org id, the keys and the API with one read. The read takes at most 30 seconds.
+        """Check the host, the org id, the keys and the API with one read of at most 30 seconds.
 
-        The check reads ticket 1. It succeeds even if the account has no ticket 1. Raises the error of the read, such as
+        The check reads ticket 1, which does not have to exist. Raises the error of the read, such as
         AuthenticationError for wrong keys.
         """
         timeout = min(self._options.timeout, _CHECK_TIMEOUT)
@@ -179,12 +177,11 @@ class ServiceClient:
         ``json`` is any value that JSON can represent, and ``params`` is the query. Returns None for an empty response.
         The rate limit, retries and errors are the same as for other operations. Set ``repeatable=True`` if sending the
         request twice has the same effect as sending it once. A repeatable request is sent again if no response arrives.
-        GET, HEAD and OPTIONS are repeatable by default. An argument that cannot be valid raises InvalidRequestError.
+        GET, HEAD and OPTIONS are repeatable by default. An invalid argument raises InvalidRequestError.
         """
         if not isinstance(method, str) or not re.fullmatch(r"[A-Z]{3,10}", method):
             raise InvalidRequestError(f"method must be a word in capitals, such as POST, not {shown(method, 40)}")
-        # Dot segments, schemes, queries and characters that need quoting are rejected, because the URL could leave the
-        # tenant's path.
+        # Dot segments and other characters are rejected, because the URL could leave the path of the tenant.
         parts = path.removeprefix("/").split("/") if isinstance(path, str) else [""]
         if not all(re.fullmatch(r"[A-Za-z0-9._~-]{1,128}", part) and part.strip(".") for part in parts):
             raise InvalidRequestError(f"path must be plain words, such as tickets/143/anything, not {shown(path)}")
@@ -193,7 +190,7 @@ class ServiceClient:
         try:
             query = {name: _query_value(name, value) for name, value in dict(() if params is None else params).items()}
             httpx.URL("/".join((self._session.config.tenant_url, *parts)), params=query)
-        except Exception as error:  # httpx, or an object of the caller, may raise anything
+        except Exception as error:  # httpx and objects of the caller may raise anything
             raise InvalidRequestError(f"params must map text to text and fit into a URL: {error}") from None
         repeated = Idempotency.IDEMPOTENT if repeatable else Idempotency.NON_IDEMPOTENT
         is_read = method in ("GET", "HEAD", "OPTIONS") and repeatable is not False
@@ -227,7 +224,7 @@ class ServiceClient:
 
         async def send(row: BulkRow, before_send: BeforeSend, reference: str | None) -> TicketReceipt:
             files = row.attachments
-            ticket: Any = row.ticket  # `create_call` or `update_call` checks the type
+            ticket: Any = row.ticket
             if verb == "created":
                 call = create_call(
                     ticket,
@@ -244,7 +241,7 @@ class ServiceClient:
             session, how = self._session, {"quiet": quiet, "max_reads": max_reads}
             return LookUps(tickets.get, session.own_tickets, **how, loop_epoch=lambda: session.loop_epoch)
 
-        async def probe() -> object:  # any response shows that the service works, even a 404
+        async def probe() -> object:
             return await self.with_options(lane=Lane.BULK, retry=RetryPolicy(attempts=1)).tickets.get("1")
 
         return Setup(
@@ -261,9 +258,10 @@ class ServiceClient:
         )
 
     async def aclose(self) -> None:
-        """Wait up to ``Config.timeout`` seconds for requests in flight, then close the client.
+        """Wait for requests in flight, then wait until bulk runs have stored their results, and close the client.
 
-        Does nothing on a view, unless ``async with view`` opened the client.
+        Each of the two waits takes at most ``Config.timeout`` seconds. Does nothing on a view, unless ``async with
+        view`` opened the client.
         """
         if self._is_owner:
             await self._session.aclose()
@@ -286,7 +284,7 @@ class ServiceClient:
 
 
 def _query_value(name: Any, value: Any) -> list[Any]:
-    """Return the values of a name in a query. Raises TypeError if httpx would send the repr of a name or value."""
+    """Return the values of a query parameter. Raises TypeError if httpx would send the repr of a name or value."""
     values = value if isinstance(value, list | tuple) else [value]
     values = [item.value if isinstance(item, Enum) else item for item in values]
     if not isinstance(name, str) or not all(isinstance(item, str | Number | UUID | None) for item in values):

@@ -21,7 +21,6 @@ __all__ = ["CallOptions", "Config", "Lane", "RateLimit", "RetryPolicy", "Secret"
 
 DEFAULT_LEADS_URL = "https://api.leadsquared.com"
 _REQUIRED = ("access_key", "secret_key", "org_id")
-# The settings that `Config.from_env` reads: access_key from LSQ_ACCESS_KEY, and so on.
 _IN_ENVIRONMENT = (*_REQUIRED, "base_url", "metadata_url", "leads_url", "rate_limit", "time_zone")
 
 
@@ -41,10 +40,9 @@ class RateLimit:
     The documented limit is 25 calls in 5 seconds (apidocs.leadsquared.com/create-tickets). Wrong values raise
     ConfigurationError.
 
-    ``window`` is the way in which the service counts calls. "any" is safe for every service, even for an API gateway
-    that only estimates the number of calls in a window from two counters. With "any", the calls after a burst are
-    spread over the next window. "sliding" is for a service that counts the exact number of calls in a window; the
-    command `doctor --burst` tests whether a service does this. With "sliding", a second burst can follow ``per``
+    ``window`` is the way in which the service counts calls. "any" is safe for every service: after a burst, the next
+    calls are spread over the next window. "sliding" is for a service that counts the exact number of calls in a window;
+    the command `doctor --burst` tests whether a service does this. With "sliding", a second burst can follow ``per``
     seconds after the first, so with a limit of 25 calls in 5 seconds, 50 calls take 5 seconds instead of 10.
     """
 
@@ -80,10 +78,11 @@ class RetryPolicy:
 
     ``attempts`` includes the first attempt. ``repeat_creates`` is for calls that have a second effect if they are sent
     twice: creates, notes, portal activities, trash, updates that have attachments, and calls of `ServiceClient.request`
-    that are not repeatable. By default, such a call is sent again after a 500, 502, 503 or 504 without an
-    ExceptionType. With ``repeat_creates=False``, the call raises OutcomeUnknownError instead. With
-    ``repeat_creates="look"``, only creates are sent again, and only if a look-up shows that the create was not applied.
-    The look-up needs another create of this client that was sent and answered after the failed attempt.
+    that are not repeatable. By default, such a call is sent again after a 500, 502, 503 or 504 whose body has no
+    ``ExceptionType``, the field in which the service reports its own errors. With ``repeat_creates=False``, the call
+    raises OutcomeUnknownError instead. With ``repeat_creates="look"``, only creates are sent again, and only if a
+    look-up shows that the create was not applied. The look-up needs another create of this client that was sent and
+    answered after the failed attempt.
 
     The wait before the n-th retry is a random number of seconds from 0 to the smaller of ``backoff * 2**(n-1)`` and
     ``backoff_cap`` (full jitter). If the response has a Retry-After, the wait is at least that long. A Retry-After of
@@ -116,18 +115,18 @@ class Config(metaclass=validators.HidesKeys):
 
     ``timeout`` is the maximum number of seconds for each of these steps: connecting, each read of an attachment, each
     write to the network, and the time from the last byte of the request to the last byte of the response. ``deadline``
-    is the maximum number of seconds for a whole call, from its preparation to the end of its last attempt; None means
-    no limit. ``allow_http`` permits http:// origins on machines other than this one. ``max_file_bytes`` limits the size
-    of each attachment, and ``max_upload_bytes`` the total size of the attachments of a call; the service documents no
-    limit. With ``attachment_digests=False``, ``Attempt.digests`` is empty. The client then computes no SHA-256 of
-    attachments, which saves half a second of CPU time per GiB.
+    is the maximum number of seconds for a whole call with all its attempts; None means no limit. ``allow_http`` permits
+    http:// origins on machines other than this one. ``max_file_bytes`` limits the size of each attachment, and
+    ``max_upload_bytes`` the total size of the attachments of a call; the service documents no limit. With
+    ``attachment_digests=False``, the client computes no SHA-256 of attachments, and ``Attempt.digests`` is empty. This
+    saves half a second of CPU time per GiB.
 
-    ``metadata_url`` is the origin of the field metadata; the metadata is cached for ``metadata_ttl`` seconds.
-    ``leads_url`` is the origin of the marketing API. The host depends on the region of the account: api, api-us11,
-    api-in21, api-in22, api-ir31 or api-ca12, followed by .leadsquared.com. ``leads_rate_limit`` is the separate limit
-    of the marketing API. ``time_zone`` (a tzinfo or a name such as "Asia/Kolkata") is the time zone of the dates in
-    records. ``marker_field`` is the schema name of a custom field, such as "CustomData.ClientRef". Every create sends
-    its reference in this field, so that a look-up recognizes the ticket.
+    ``metadata_url`` is the origin of the field metadata, which is cached for ``metadata_ttl`` seconds. ``leads_url`` is
+    the origin of the marketing API. The host depends on the region of the account: api, api-us11, api-in21, api-in22,
+    api-ir31 or api-ca12, followed by .leadsquared.com. ``leads_rate_limit`` is the separate limit of the marketing API.
+    ``time_zone`` (a tzinfo or a name such as "Asia/Kolkata") is the time zone of the dates in records. ``marker_field``
+    is the schema name of a custom field, such as "CustomData.ClientRef". Every create sends its reference in this
+    field, so that a look-up recognizes the ticket.
     """
 
     access_key: Secret = attrs.field(converter=validators.to_secret, validator=validators.is_key)
@@ -167,8 +166,7 @@ class Config(metaclass=validators.HidesKeys):
         this class, such as ``timeout=10.0``; they take precedence over variables. A ConfigurationError names all
         missing variables. With LSQ_LOG=info or LSQ_LOG=debug, the log of this package is also printed on stderr.
         """
-        # Crash reporters send local variables. No line may raise before the keys are wrapped and ``environ`` is
-        # deleted.
+        # Crash reporters send local variables, so no line may raise before the keys are wrapped.
         is_mapping = isinstance(environ, Mapping | None)
         source = os.environ if environ is None else environ if is_mapping else {}
         variables = [(name, f"LSQ_{name.upper()}") for name in _IN_ENVIRONMENT if name not in overrides]
@@ -208,7 +206,7 @@ class Config(metaclass=validators.HidesKeys):
     def leads_url(self) -> str:
         """The origin of the marketing API.
 
-        The default is https://api.leadsquared.com, or ``base_url`` if the host of ``base_url`` is this machine.
+        The default is https://api.leadsquared.com, or ``base_url`` if its host is this machine.
 
         Page: apidocs.leadsquared.com/get-a-lead-by-email-id
         """
@@ -223,7 +221,7 @@ class Config(metaclass=validators.HidesKeys):
 
     @property
     def tenant_url(self) -> str:
-        """The URL of the tenant. The path of each ticket operation is appended to this URL."""
+        """The URL to which the path of each ticket operation is appended."""
         return f"{self.base_url}{self.tenant_path}"
 
     @property

@@ -1,10 +1,8 @@
 """The SQLite file of a journal: its format, its lock, and the checks that detect damage.
 
-The file contains the account and, for each row, an `Entry`. It contains no ticket content and no secret.
-
-SQLite keeps the file consistent as long as its ``-journal`` file stays next to it. The file also stores a checksum of
-all rows, the ``sum``. If the sum is wrong, the file is damaged, or it was copied during a commit and without the
-``-journal`` file. Opening such a file raises ConfigurationError, so that no row is sent twice.
+The file contains the account and, for each row, an `Entry`. It contains no ticket content and no secret. The ``sum`` is
+a checksum of all rows. It is wrong if the file is damaged, or was copied during a commit without its ``-journal`` file.
+Opening such a file raises ConfigurationError, so that no row is sent twice.
 """
 
 from __future__ import annotations
@@ -39,13 +37,13 @@ _HEADER = "CREATE TABLE journal (version INTEGER NOT NULL, operation TEXT NOT NU
 _TABLES = {("table", "rows", _ROWS), ("table", "journal", _HEADER)}
 _WRONG_TABLES = "its tables are not those of a journal"
 _NAMES_1 = {("table", "rows"), ("table", "journal"), ("index", "states")}
-# Every commit is synced to the disk. On macOS, a plain fsync leaves data in the cache of the disk.
+# On macOS, a plain fsync leaves data in the cache of the disk.
 _DURABLE = "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON"
 _ROW = "SELECT * FROM rows WHERE key = ?"
-_SET_SUM = "UPDATE journal SET sum = ?"  # the sum is a signed 64-bit integer, because SQLite has no larger type
-# A random number that identifies the journal. It changes if SQLite applies the -journal file of another journal.
+_SET_SUM = "UPDATE journal SET sum = ?"  # a signed 64-bit integer, the largest type of SQLite
+# A random number that identifies the journal. A -journal file of another journal changes it.
 _SET_IDENTITY = "PRAGMA user_version = {}"
-# Queries that return the tables of version 1 with the columns of version 2.
+# The tables of version 1 with the columns of version 2.
 _ROWS_1 = """SELECT key, digest, state, original AS previous_digest, number, ticket_id, ticket_key, error,
     0 AS possible_duplicate, NULL AS reference, NULL AS sent_at, NULL AS above, NULL AS ended_at, NULL AS marker
     FROM main.rows"""
@@ -63,7 +61,7 @@ _UPGRADE = (
     "INSERT INTO journal SELECT * FROM journal_1",
 )
 _FOREIGN = "a -journal or -wal file next to it belonged to another journal"
-_FOREIGN_ERRORS = (sqlite3.Error, ValueError, TypeError)  # errors that the use of a damaged file can raise
+_FOREIGN_ERRORS = (sqlite3.Error, ValueError, TypeError)  # raised by a damaged file
 PathLike = str | os.PathLike[str]
 T = TypeVar("T")
 
@@ -82,14 +80,13 @@ class State(enum.Enum):
 class Entry:
     """A row as the journal stores it. The fields are the columns of the table.
 
-    ``previous_digest`` is the first digest of a row that was edited. ``error`` is the class name of the last error. For
-    a failed row, it is the result of `journal.summary_of` instead. ``possible_duplicate`` is True if two attempts may
-    have been applied.
+    ``previous_digest`` is the first digest of a row that was edited. ``error`` is the class name of the last error, or
+    the `journal.summary_of` a failed row. ``possible_duplicate`` is True if two attempts may have been applied.
 
-    ``reference`` is the reference of the last send, and ``marker`` is the field in which the reference was sent.
-    ``sent_at`` and ``ended_at`` are the times when the last send began and ended, in seconds since 1970. ``ended_at``
-    is None while the row is in flight, and if the ticket number is not from the answer of this send. ``above`` is the
-    highest ticket number that was known before the first send that may have been applied.
+    ``reference``, ``sent_at`` and ``ended_at`` belong to the last send; times are seconds since 1970. ``marker`` is the
+    field in which the reference was sent. ``ended_at`` is None while the row is in flight, and if the ticket number is
+    not from an answer. ``above`` is the highest ticket number that was known before the first send that may have been
+    applied.
     """
 
     key: str
@@ -118,7 +115,6 @@ class Entry:
         )
 
     def as_row(self) -> tuple[Any, ...]:
-        """The values of the columns."""
         return (self.key, self.digest, self.state.value, *attrs.astuple(self, recurse=False)[3:])
 
 
@@ -128,7 +124,7 @@ class JournalFile:
     def __init__(self, path: PathLike) -> None:
         self.path: str = checked_path(path)
         self.highest_number: int = 0
-        """The highest ticket number in the answers of the service. `open` sets it, and `Journal` updates it."""
+        """The highest ticket number in the answers of the service."""
         self._sum = 0
         self._unlock: Callable[[], None] | None = None
         self._database: sqlite3.Connection | None = None
@@ -139,12 +135,10 @@ class JournalFile:
     ) -> dict[State, int]:
         """Lock the file, check all of it, and return how many rows are in each state.
 
-        A run passes all three arguments. In this case, the file is created if it does not exist, and rows that the last
-        run left in flight become unknown, with ``now`` as ``ended_at``. Without the arguments, the file must exist, and
-        can belong to any operation and account.
-
-        A file of version 1 is upgraded. Raises ConfigurationError if another run uses the file, if the file is damaged
-        or not a journal, or if it belongs to another operation or account.
+        A run passes all three arguments. Then a missing file is created, and rows that the last run left in flight
+        become unknown, with ``now`` as ``ended_at``. Without the arguments, the file must exist, and can belong to any
+        operation and account. Raises ConfigurationError if another run uses the file, if the file is damaged or not a
+        journal, or if it belongs to another operation or account.
         """
         try:
             with reading(self.path):
@@ -153,7 +147,7 @@ class JournalFile:
                     self._create(operation, account)
                 if has_wal := _size_of(f"{self.path}-wal") > 0:
                     _connect(self.path, mode="ro").close()  # checks the file before SQLite merges the -wal file
-                # A commit may have to wait for a reader, such as a backup.
+                # A commit may wait for a reader, such as a backup.
                 self._database = database = _connect(self.path, timeout=30.0)
                 database.executescript(_DURABLE)
                 if _value(database, "PRAGMA integrity_check(1)") != "ok":
@@ -187,12 +181,7 @@ class JournalFile:
             return function(database, *arguments)
 
     def write(self, entries: Iterable[Entry]) -> None:
-        """Insert or replace entries in one transaction.
-
-        When this returns, all entries are durable. If this raises, no entry is stored. An error is also raised if
-        another process has written to the file. That process can do this only if the lock file was removed, or if the
-        file has a hard link.
-        """
+        """Insert or replace entries in one durable transaction. Raises if another process has changed the file."""
         with self._use() as database:
             total = self._sum
             with _transaction(database):
@@ -201,7 +190,7 @@ class JournalFile:
                     database.execute(
                         "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", entry.as_row()
                     )
-                    # The stored row is hashed, because SQLite converts some values, such as a key of a subclass of str.
+                    # The stored row is hashed, because SQLite converts some values.
                     new = database.execute(_ROW, (entry.key,)).fetchone()
                     total += _hash(new) - (_hash(old) if old else 0)
                 if _value(database, "SELECT sum FROM journal") != c_int64(self._sum).value:
@@ -223,14 +212,13 @@ class JournalFile:
             raise LSQServiceError(self._failure) from error
 
     def _acquire_lock(self) -> None:
-        # The lock is on a separate file, because closing any descriptor of the journal would release all POSIX locks
-        # that this process has on the journal, including those of SQLite.
+        # A separate file, because closing any descriptor of the journal would release the locks of SQLite.
         self._unlock = lock_private_file(f"{self.path}.lock")
         if self._unlock is None:
             raise ConfigurationError(f"Another run uses the journal {self.path!r}. Wait until it ends, or stop it.")
 
     def _create(self, operation: str, account: str | None) -> None:
-        """Write the new file under another name, then rename it, so that a crash never leaves an incomplete journal."""
+        """Write the file under another name, then rename it, so that a crash never leaves an incomplete journal."""
         for path in (f"{self.path}-journal", f"{self.path}-wal"):
             if _size_of(path):
                 text = f"The journal {self.path!r} is missing, but {path!r} exists."
@@ -258,7 +246,7 @@ class JournalFile:
                 os.close(folder)
 
     def _check_format(self, database: sqlite3.Connection, operation: str | None, *, has_wal: bool) -> None:
-        """Check the tables, upgrade tables of version 1, and set the journal mode in which every commit is durable."""
+        """Check the tables, upgrade version 1, and set the journal mode in which every commit is durable."""
         tables = set(database.execute("SELECT type, name, sql FROM sqlite_master"))
         version = _value(database, "SELECT version FROM journal") if tables else 1
         check_version(self.path, version)
@@ -279,18 +267,18 @@ class JournalFile:
         if operation not in (None, found := _value(database, "SELECT operation FROM journal")):
             text = f"The journal {self.path!r} belongs to a run in which tickets were {found}. Use another file."
             raise ConfigurationError(text)
-        # With the mode DELETE, the end of a transaction would not be synced. The pragma returns the mode in effect.
+        # With the mode DELETE, the end of a transaction would not be synced.
         if _value(database, "PRAGMA journal_mode = TRUNCATE") != "truncate":
             raise _unusable(self.path, "SQLite does not support a rollback journal here")
 
     def _check_rows(self, database: sqlite3.Connection, account: str | None) -> Counter[State]:
-        """Check the account, and the sum over the header and the rows. Return how many rows are in each state."""
+        """Check the account and the sum, and return how many rows are in each state."""
         [(*header, stored)] = database.execute("SELECT version, operation, account, sum FROM journal")
         total, states = _hash(header), Counter[State]()
         for row in database.execute("SELECT * FROM rows"):
             total += _hash(row)
             states[State(row[2])] += 1
-            if row[12] is not None:  # only numbers from answers; other numbers may be wrong
+            if row[12] is not None:  # only numbers from answers
                 self.highest_number = max(self.highest_number, as_number(row[4]))
         if stored != c_int64(total).value:
             raise _unusable(self.path, "its rows do not match the sum that it stores")
@@ -310,7 +298,7 @@ class JournalFile:
 def checked_path(path: PathLike) -> str:
     """Return the absolute path of a journal.
 
-    Raises ConfigurationError if the journal is not a regular file, or if another user could have changed it.
+    Raises ConfigurationError if the file is not a regular file, or if another user could have changed it.
     """
     name = file_name(path)
     if os.path.lexists(name):
@@ -321,7 +309,7 @@ def checked_path(path: PathLike) -> str:
 
 
 def _size_of(path: str) -> int:
-    """Return the size of a -journal or -wal file, or 0 if the file does not exist. A run may just have removed it."""
+    """Return the size of a file, or 0 if the file does not exist, because a run may just have removed it."""
     try:
         return os.path.getsize(path)
     except FileNotFoundError:
@@ -329,24 +317,23 @@ def _size_of(path: str) -> int:
 
 
 def _open_sqlite(path: str, options: str, timeout: float = 5.0) -> sqlite3.Connection:
-    """Open an existing database. Its name may contain any characters."""
     return sqlite3.connect(f"{Path(path).as_uri()}?{options}", uri=True, timeout=timeout, isolation_level=None)
 
 
 def _connect(path: str, *, mode: str = "rw", timeout: float = 5.0) -> sqlite3.Connection:
-    """Open a journal. Check that it is a journal, and that the -journal and -wal files next to it belong to it.
+    """Open a journal, and check that the -journal and -wal files next to it belong to it.
 
-    The header is first read without these files, because SQLite may change the journal when it reads these files.
+    The header is first read without these files, because SQLite may change the journal when it reads them.
     """
     if not check_private_database(path).st_size:
         raise _unusable(path, "it is empty")
-    # The header is read with SQLite. With `open`, closing the file would release the locks of SQLite.
+    # With the built-in ``open``, closing the file would release the locks of SQLite.
     with closing(_open_sqlite(path, "mode=ro&immutable=1")) as header:
         try:
             application, identity = _value(header, "PRAGMA application_id"), _value(header, "PRAGMA user_version")
         except sqlite3.OperationalError:
             raise
-        except sqlite3.DatabaseError:  # it is not a database
+        except sqlite3.DatabaseError:
             application = identity = None
     if application != _APPLICATION_ID:
         raise ConfigurationError(f"{path!r} is not a journal of a bulk run. Use another file.")
@@ -355,7 +342,7 @@ def _connect(path: str, *, mode: str = "rw", timeout: float = 5.0) -> sqlite3.Co
         if identity:
             is_foreign = _value(database, "PRAGMA user_version") != identity
             if is_foreign and mode == "rw":
-                # SQLite has just copied rows of another journal into this file. Version 0 marks this file as unusable.
+                # SQLite has just copied rows of another journal into this file. Version 0 marks the file as unusable.
                 database.execute("UPDATE journal SET version = 0")
         else:
             is_foreign = _size_of(f"{path}-journal") > 0  # a journal of version 1 has no such file
@@ -370,16 +357,12 @@ def _connect(path: str, *, mode: str = "rw", timeout: float = 5.0) -> sqlite3.Co
 
 
 def open_for_reading(path: str) -> sqlite3.Connection:
-    """Open a journal that a run may be writing.
-
-    If the journal does not exist, the result is an empty journal. Journals of version 1 are read as version 2.
-    """
+    """Open a journal that a run may be writing. If the file does not exist, return an empty journal."""
     if not os.path.exists(path):
         database = sqlite3.connect(":memory:")
         database.executescript(f"{_ROWS}; {_HEADER}")
         return database
-    # If there is a -wal file, the journal is opened read-only, so that SQLite does not remove the -wal file. The next
-    # run needs this file to check that no rows are missing.
+    # In read-only mode, SQLite keeps the -wal file, which the next run needs to check that no rows are missing.
     database = _connect(path, mode="ro" if os.path.exists(f"{path}-wal") else "rw")
     try:
         version = _value(database, "SELECT version FROM journal")
@@ -393,7 +376,6 @@ def open_for_reading(path: str) -> sqlite3.Connection:
 
 
 def entry_of(database: sqlite3.Connection, key: str) -> Entry | None:
-    """Return the entry of a key, or None."""
     row = database.execute(_ROW, (key,)).fetchone()
     return Entry(*row) if row else None
 
@@ -447,17 +429,16 @@ def _transaction(database: sqlite3.Connection) -> Iterator[None]:
         yield
         database.execute("COMMIT")
     except BaseException:
-        with suppress(sqlite3.Error):  # after some errors, such as a full disk, SQLite has already rolled back
+        with suppress(sqlite3.Error):  # SQLite may already have rolled back
             database.execute("ROLLBACK")
         raise
 
 
 def _value(database: sqlite3.Connection, query: str) -> Any:
-    """Return the only value of the result of a query."""
     [(value,)] = database.execute(query)
     return value
 
 
 def _hash(row: Iterable[Any]) -> int:
-    """Return a 64-bit hash of a row. It uses `ascii`, because `repr` depends on the Unicode version of Python."""
+    """Return a 64-bit hash of a row. Not `repr`, because it depends on the Unicode version of Python."""
     return int.from_bytes(blake2b(ascii(tuple(row)).encode(), digest_size=8).digest(), "big")

@@ -24,9 +24,9 @@ from ..errors import (
 class CircuitBreaker:
     """Opens after ``threshold`` consecutive failures that the rows did not cause, or after one 401 or 403.
 
-    While the circuit breaker is open, no row is started, and one worker at a time probes the service with a read. The
-    first probe is sent at once, and the second after ``first_pause`` seconds. Each further pause is twice as long, up
-    to ``longest_pause`` seconds. If a daily quota is used up, no more rows are started, and no probe is sent.
+    While the circuit breaker is open, no row is started, and one worker probes the service with a read. The first probe
+    is sent at once, and the second after ``first_pause`` seconds. Each further pause is twice as long, up to
+    ``longest_pause`` seconds. If a daily quota is used up, no more rows are started, and no probe is sent.
     """
 
     def __init__(
@@ -60,11 +60,7 @@ class CircuitBreaker:
             self._failures = 0
 
     async def wait_until_closed(self) -> None:
-        """Wait until rows may be sent.
-
-        Raises AuthenticationError or PermissionDeniedError if the service rejects the access keys, and RateLimitError
-        if a quota is used up.
-        """
+        """Wait until rows may be sent. Raises the error if the service rejects the keys, or if a quota is used up."""
         async with self._probing:
             pause = 0.0
             if self._quota is not None:
@@ -82,7 +78,7 @@ class CircuitBreaker:
                     await asyncio.sleep(pause)
                     continue
                 except APIStatusError:
-                    pass  # the service works; a 404 is normal, because the ticket of the probe may not exist
+                    pass  # the service works, even if it has no ticket 1
                 self._failures = 0
             if pause:
                 logger.warning("The service works again. The run continues.")

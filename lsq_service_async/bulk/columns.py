@@ -61,9 +61,9 @@ _TEXTS = {KEY, TARGET, *field_names(NewTicket)} - {_DUE_DATE}
 def fields_of(names: Iterable[Any], ticket_type: TicketType, *, in_file: bool = False) -> tuple[str, ...]:
     """Return one name for each column: an attribute of the ticket, a reserved column, or a schema name.
 
-    "Lead Email", "lead-email" and "LEAD_EMAIL" mean lead_email. Every other name must have the form of a schema name,
-    such as CustomData.SRC_CS_2. The function does not check whether the account has such a field. Reserved columns are
-    accepted only with ``in_file``. Raises ColumnError for a name of any other form, and for two names of one field.
+    "Lead Email", "lead-email" and "LEAD_EMAIL" mean lead_email. A schema name, such as CustomData.SRC_CS_2, must
+    contain a capital letter. Reserved columns are accepted only with ``in_file``. Raises ColumnError for any other
+    name, and for two names of one field.
     """
     known = _known(ticket_type is TicketUpdate, in_file)
     found: dict[str, str] = {}
@@ -82,7 +82,7 @@ def fields_of(names: Iterable[Any], ticket_type: TicketType, *, in_file: bool = 
 
 @lru_cache
 def _known(is_update: bool, in_file: bool) -> Mapping[str, str]:
-    """Return the attributes of a ticket and the reserved columns. The keys are the names in the form of `_folded`."""
+    """Return the attributes of a ticket and the reserved columns, by their `_folded` names."""
     reserved = [name for name in RESERVED if in_file and (is_update or name != TARGET)]
     return {_folded(name): name for name in (*field_names(TicketUpdate if is_update else NewTicket), *reserved)}
 
@@ -108,7 +108,7 @@ def _schema_name(name: str, known: Mapping[str, str]) -> str:
 def make_ticket(
     record: Mapping[str, Any], ticket_type: TicketType, zone: tzinfo | None = None
 ) -> NewTicket | TicketUpdate:
-    """Return a ticket with all values of *record* that are not empty. *record* has the names that `fields_of` returns.
+    """Return a ticket with the values of *record* that are not empty. *record* has the names that `fields_of` returns.
 
     *zone* is used for dates that have no time zone. Raises ColumnError for a value that cannot be sent.
     """
@@ -173,8 +173,8 @@ def _in_zone(name: str, moment: datetime, zone: tzinfo | None) -> datetime:
 def attachments_of(record: Mapping[str, Any], attach: Attach) -> tuple[Attachable, ...]:
     """Return the attachments of a record. *attach* makes an attachment from a path that is text.
 
-    The column ``attachments`` has a list, or a text with paths that are separated by ``;``. In the text, a path that
-    contains ``;`` is enclosed in double quotes. A `Path` or an `Attachment` in a list is returned unchanged.
+    The column has a list, or a text with paths that are separated by ``;``. A path that contains ``;`` is in double
+    quotes.
     """
     given = () if record.get(FILES) is None else record[FILES]
     try:
@@ -194,10 +194,7 @@ def attachments_of(record: Mapping[str, Any], attach: Attach) -> tuple[Attachabl
 
 
 def text_value(record: Mapping[str, Any], name: str) -> str | None:
-    """Return a key or a ticket number as text. In the record, the value may be a number, as in JSON.
-
-    Returns None if the column is empty or missing.
-    """
+    """Return a key or a ticket number as text, or None if the column is empty or missing."""
     value = record.get(name)
     if isinstance(value, bool) or not isinstance(value, str | int | None):
         raise ColumnError(name, f"expected text, not {type(value).__name__}; {_AS_TEXT}")
@@ -261,7 +258,7 @@ def rows_from(
             records = records.to_dicts()
         elif hasattr(records, "to_dict"):  # pandas
             names, records = getattr(records, "columns", ()), records.to_dict("records")
-    except Exception as error:  # for example, records is a Series or a class
+    except Exception as error:
         raise InvalidRequestError(f"records must be a DataFrame, not {shown(records)}: {error}") from None
     if not isinstance(records, Iterable):
         raise InvalidRequestError(f"records must be a synchronous iterable of mappings, not {shown(records)}")
@@ -301,15 +298,15 @@ def _rows(
 
 
 def _unmarked(name: Any) -> Any:
-    """Return a name without a byte order mark, which csv.DictReader leaves in the first name."""
+    """Remove the byte order mark that csv.DictReader leaves in the first name."""
     return name.removeprefix("\ufeff") if isinstance(name, str) else name
 
 
 def cells_of(fields: Iterable[str], values: Sequence[Any]) -> dict[str, Any]:
     """Convert values of a workbook, a database or a DataFrame to Python's own types. Absent values are left out.
 
-    Whole numbers that are stored as float become int. Numbers in text fields become text. An exception is a float of
-    1e15 or more in a text field: it stays a float, because a spreadsheet may have rounded it.
+    Whole floats become int, and numbers in text fields become text. A float of 1e15 or more in a text field stays a
+    float, because a spreadsheet may have rounded it.
     """
     return {name: _plain(name, value) for name, value in zip(fields, values, strict=False) if not _is_absent(value)}
 
@@ -317,9 +314,9 @@ def cells_of(fields: Iterable[str], values: Sequence[Any]) -> dict[str, Any]:
 def _is_absent(value: Any) -> bool:
     try:
         return value is None or bool(value == "") or bool(value != value)  # NaN and NaT do not equal themselves
-    except (TypeError, ArithmeticError):  # pandas.NA has no truth value; a signaling NaN of Decimal cannot be compared
+    except (TypeError, ArithmeticError):  # pandas.NA, or a signaling NaN of Decimal
         return True
-    except ValueError:  # an array of numpy has no truth value either
+    except ValueError:  # an array of numpy
         return False
 
 

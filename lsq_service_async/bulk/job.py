@@ -1,7 +1,4 @@
-"""A bulk run. Workers pull rows, send them, and return their outcomes.
-
-Before a row is sent, the journal stores that the row is in flight.
-"""
+"""A bulk run: workers pull rows, send them, and return outcomes. The journal stores each row before it is sent."""
 
 from __future__ import annotations
 
@@ -27,22 +24,20 @@ from .workers import WorkerPool
 Verb = Literal["created", "updated"]
 OnUnknown = Literal["skip", "stop", "resend"] | Lookup | Reconcile
 Operation = Callable[[BulkRow, Callable[[str, bool], Awaitable[None]], str | None], Awaitable[TicketReceipt]]
-"""Sends one row, and returns its receipt.
+"""Sends one row.
 
-The second argument is an async function, which the operation calls before each attempt. This function takes the
-reference of the call, and a bool: whether an earlier attempt of the call may have been applied. The third argument is
-the reference of the call, or None for a new reference.
+The second argument is called before each attempt, with the reference of the call and with True if an earlier attempt
+may have been applied. The third argument is the reference of the call, or None for a new reference.
 """
-_MOST_WORKERS = 100  # each worker has a row in memory and a request in flight; more workers would not be faster
+_MOST_WORKERS = 100  # more workers would not be faster
 
 
 @attrs.frozen(kw_only=True)
 class Setup:
     """The parts of a client that a job uses.
 
-    ``marker`` is the field in which creates send their reference, or None. ``now`` returns the seconds since 1970. Its
-    time does not jump if the system clock is set during a run. The functions in ``before_closing`` are awaited before
-    the client closes.
+    ``marker`` is the field in which creates send their reference, or None. ``now`` returns the seconds since 1970, and
+    does not jump if the system clock is set. The functions in ``before_closing`` are awaited before the client closes.
     """
 
     verb: Verb
@@ -60,14 +55,11 @@ class Setup:
 class BulkJob:
     """One bulk run. ``async for outcome in job`` yields one `RowOutcome` for each row, in order of completion.
 
-    A job can be iterated only once. To continue, make another job with the same journal.
-
     If you leave the loop early or call `stop`, no new row is started. Rows in flight are completed, and their results
-    are stored. The next run with the same journal continues with the other rows.
+    are stored. A job can be iterated only once. To continue, make another job with the same journal.
 
-    After a ``break`` or an exception, Python closes the iterator a little later. Until then, the journal stays locked.
-    To start the next run at once, iterate over ``outcomes`` in ``async with contextlib.aclosing(aiter(job)) as
-    outcomes``. The journal is unlocked at the end of this block.
+    After a ``break`` or an exception, the journal stays locked until Python closes the iterator a little later. To
+    unlock the journal at once, iterate over ``outcomes`` in ``async with contextlib.aclosing(aiter(job)) as outcomes``.
     """
 
     def __init__(
@@ -110,10 +102,9 @@ class BulkJob:
         self._recorded = asyncio.Event()
 
     def plan(self) -> Plan:
-        """Return the plan of a run that begins now. The plan includes the reads of look-ups.
+        """Return the plan of a run that begins now. Blocks while it reads the journal.
 
-        Blocks while it reads the journal. Raises ConfigurationError if the journal cannot be read or belongs to another
-        account.
+        Raises ConfigurationError if the journal cannot be read or belongs to another account.
         """
         path = self._journal.path
         check_account(path, account_in(path), self._setup.account)
@@ -129,10 +120,9 @@ class BulkJob:
         return self._progress.summary()
 
     def eta(self) -> float | None:
-        """Return the seconds until the run sends its last call, if it sends calls as fast as the rate limit allows.
+        """Return the seconds until the run sends its last call, if calls are sent as fast as the rate limit allows.
 
-        Returns None if the length of the input is not known. Call this in the event loop of the client, because the
-        calculation reads the state of the client's limiter.
+        Returns None if the length of the input is not known. Call this in the event loop of the client.
         """
         left: float | None = 0 if self._only_look_up else self._progress.remaining()
         if left is None or not (left := left + (self._queue.reads() if self._queue is not None else 0)):
@@ -141,10 +131,7 @@ class BulkJob:
         return first + (left - 1) * self._seconds_per_call
 
     def rate(self) -> float:
-        """Return the average number of rows sent per second, from the first send to the last stored result.
-
-        The rate is 0.0 before the first result. Skipped rows do not count.
-        """
+        """Return the average number of rows sent per second, or 0.0 before the first result."""
         return self._progress.per_second()
 
     def stop(self) -> None:
@@ -180,16 +167,13 @@ class BulkJob:
             await asyncio.shield(self._ending)
 
     async def _end(self) -> None:
-        """Complete the rows in flight and close the journal. This task continues even if the caller is cancelled."""
+        """Complete the rows in flight and close the journal."""
         await self._pool.aclose()
         await self._journal.aclose()
         self._setup.before_closing.discard(self._wait_until_recorded)
 
     async def _wait_until_recorded(self) -> None:
-        """Wait until the results of all rows in flight are in the journal.
-
-        If the loop over the job has ended, also wait until the journal is closed.
-        """
+        """Wait until all results are stored and, if the loop over the job has ended, until the journal is closed."""
         while self._progress.in_flight:
             self._recorded.clear()
             await self._recorded.wait()
@@ -201,10 +185,7 @@ class BulkJob:
         return await (anext(self._rows, None) if self._queue is None else self._queue.pull())
 
     async def _process(self, item: Row | UnknownRow) -> RowOutcome | None:
-        """Return the outcome of a row.
-
-        Return None if the row now waits for a look-up, or if a run that only looks up rows does not look up this row.
-        """
+        """Return the outcome of a row, or None if the row waits for a look-up, or if the run only looks up others."""
         try:
             if isinstance(item, UnknownRow):
                 outcome, row = await self._look_up(item), item.row
@@ -258,7 +239,7 @@ class BulkJob:
             verdict = await self._queue.decide(unknown)
             if isinstance(verdict, Absent) and not self._only_look_up:
                 return None if self._queue.hold(unknown) else await self._send(row, pending)
-        except asyncio.CancelledError:  # the run was stopped before the row was sent
+        except asyncio.CancelledError:  # stopped before the row was sent
             self._queue.waiting.append(unknown)
             raise
         self._pool.protect()
@@ -284,7 +265,7 @@ class BulkJob:
         return self._leave(row, stored, outcome.error)
 
     async def _send_once(self, row: Row, entry: Entry) -> tuple[RowOutcome, Entry]:
-        """Send a row once, and return its outcome and its new entry in the journal."""
+        """Send a row once, and return its outcome and its new entry."""
         key, verb, sent = entry.key, self._setup.verb, entry
 
         async def before_send(reference: str, is_doubtful: bool) -> None:
@@ -299,13 +280,12 @@ class BulkJob:
 
         await self._wait_for_earlier_calls()
         try:
-            # With a marker field, every send of a row has the same reference. A look-up can then recognize the ticket,
-            # no matter which of the sends created it.
+            # With a marker field, all sends share one reference, so that a look-up recognizes the ticket of any send.
             reference = entry.reference if self._setup.marker is not None else None
             receipt = await self._setup.send(row.given, before_send, reference)
         except LSQServiceError as error:
             if sent is entry and not isinstance(error, NotSentError | InvalidRequestError):
-                raise  # the row is not the cause: the client is closed, or the limiter or the journal cannot be used
+                raise  # the row is not the cause; for example, the client is closed
             # Even if this send was not applied, an earlier send may have been applied.
             state = State.UNKNOWN if entry.state is State.UNKNOWN else state_for_error(error)
             doubts = sum(attempt.outcome is Outcome.UNKNOWN for attempt in error.attempts)
@@ -363,11 +343,11 @@ class Bulk:
         If a look-up fails, the row stays unknown.
 
         A row that the service refused is reported as failed. With ``retry_failed=True``, a row that failed in an
-        earlier run is sent again. A row with a key is sent again even if its content has changed.
+        earlier run is sent again. If such a row has a key, it is sent again even if its content has changed.
 
-        If a row was applied and now has other content under the same key, the row is not sent. It is reported as
-        failed, with the receipt of its ticket. If a row may have been applied and now has other content, the row is not
-        sent either, and is reported as unknown.
+        If a row was applied and its content has changed since then, the row is not sent. It is reported as failed, with
+        the receipt of its ticket. A changed row that may have been applied is not sent either, and is reported as
+        unknown.
 
         Iterating over the job raises:
 
@@ -386,8 +366,7 @@ class Bulk:
         """Return a job that looks up the rows that a run of `create` may have applied. The job sends no rows.
 
         Each of these rows gets an outcome: created, unknown, or failed with NotSentError. The next run of `create`
-        sends the rows that failed with NotSentError. Rows with changed content are not looked up; their outcome is
-        unknown or failed.
+        sends the rows that failed with NotSentError. Rows with changed content are reported as unknown or failed.
         """
         if not is_look_up(lookup):
             raise InvalidRequestError(f"lookup must be a Lookup or a function, not {shown(lookup)}.")

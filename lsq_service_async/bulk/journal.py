@@ -65,11 +65,7 @@ class Journal:
         self._committing = asyncio.Lock()
 
     async def open(self) -> Mapping[State, int]:
-        """Lock the file for this run, and return how many rows of earlier runs are in each state.
-
-        Raises ConfigurationError if another run uses the file, if the file is damaged or not a journal, or if it
-        belongs to another operation or account.
-        """
+        """Lock the file, and return how many rows are in each state. Raises the errors of `JournalFile.open`."""
         return await self._in_thread(self._file.open, self._operation, self._account, self._now())
 
     async def aclose(self) -> None:
@@ -79,20 +75,19 @@ class Journal:
         self._thread.shutdown(wait=False)
 
     async def register(self, row: Row, *, edited: bool = False) -> tuple[Entry, str | None]:
-        """Return the result of `RowMatcher.match` for a row. The entry of a new row is not stored yet."""
+        """Return the result of `RowMatcher.match`. The entry of a new row is not stored yet."""
         return await self._in_thread(self._file.query, self._matcher.match, row, edited)
 
     async def numbers(self) -> tuple[int, list[tuple[int, float | None, int | None]]]:
         """Return the highest ticket number, and the tickets of earlier runs that matter for look-ups.
 
-        These tickets have higher numbers than the lowest ``above`` of an unknown row. Each ticket is a tuple: its
-        number, the time when its create was sent, and the highest ticket number that was known at that time. The second
-        and the third value are None if the create got no answer.
+        Each ticket is a tuple: its number, the time when its create was sent, and the highest ticket number that was
+        known at that time. The time and the second number are None if the create got no answer.
         """
         return self._file.highest_number, await self._in_thread(self._file.query, _numbers)
 
     async def mark_in_flight(self, entry: Entry, reference: str | None = None, marker: str | None = None) -> Entry:
-        """Store that a row is about to be sent. When this returns, the entry is durable, and the row may be sent."""
+        """Store that a row is about to be sent. When this returns, the row may be sent."""
         above = entry.above if entry.state is State.UNKNOWN else self._file.highest_number or None
         entry = attrs.evolve(entry, possible_duplicate=entry.state is State.UNKNOWN, reference=reference, marker=marker)
         sent = attrs.evolve(entry, state=State.IN_FLIGHT, sent_at=self._now(), ended_at=None, above=above)
@@ -110,8 +105,8 @@ class Journal:
     ) -> Entry:
         """Store the state of a row. When this returns, the state is durable.
 
-        ``ticket`` is used only to find the field that the error mentions. ``is_answer`` is False while the row is in
-        flight. It is also False after a look-up, because the ticket number from a look-up may be wrong.
+        ``ticket`` is used only to find the field that the error names. ``is_answer`` is False while the row is in
+        flight, and after a look-up, because the ticket number from a look-up may be wrong.
         """
         changes: dict[str, Any] = {"state": state, "error": None, "ended_at": self._now() if is_answer else None}
         if receipt is not None:
@@ -119,8 +114,7 @@ class Journal:
                 self._file.highest_number = max(self._file.highest_number, as_number(receipt.number))
             changes["possible_duplicate"] = receipt.possible_duplicate
             texts = {"number": receipt.number, "ticket_id": receipt.ticket_id, "ticket_key": receipt.key}
-            # SQLite cannot store unpaired surrogates. They are replaced, because an error here would stop the run
-            # although the ticket was created.
+            # SQLite cannot store unpaired surrogates.
             changes |= {name: text and text.encode(errors="replace").decode() for name, text in texts.items()}
         if error is not None:
             summary = type(error).__name__ if state is not State.FAILED else summary_of(error, ticket)
@@ -160,7 +154,7 @@ def _numbers(database: sqlite3.Connection) -> list[tuple[int, float | None, int 
 def summary_of(error: LSQServiceError, ticket: NewTicket | TicketUpdate | None = None) -> str:
     """Return the class of an error, the HTTP status, the service's exception type, and the field that the error names.
 
-    The summary contains no other text of the service, because that text may contain the data of a customer.
+    Other text of the service is left out, because it may contain the data of a customer.
     """
     words, text = [type(error).__name__], str(error)
     names = {field.name for field in attrs.fields(type(ticket))} if ticket is not None else set()
@@ -184,9 +178,9 @@ class RowMatcher:
     def match(self, database: sqlite3.Connection, row: Row, edited: bool = False) -> tuple[Entry, str | None]:
         """Return the entry of a row, and the reason why the row must not be sent, or None. A new row gets a new entry.
 
-        A row must not be sent if its content has changed since an earlier run, or if it had a key in that run and has
-        no key now. With ``edited``, a row that was not applied may be sent even if its content has changed. Raises
-        InvalidRequestError if two rows of the input have the same key.
+        A row must not be sent if its content has changed since an earlier run, or if it has lost its key. With
+        ``edited``, a changed row that was not applied may be sent. Raises InvalidRequestError if two rows have the same
+        key.
         """
         key = self._key_of(database, row)
         found = entry_of(database, key)
@@ -194,8 +188,7 @@ class RowMatcher:
             if row.key is None and (lost := self._with_lost_key(database, row.digest)):
                 return lost, _reason(row, lost)
             return Entry(key, row.digest, State.PENDING), None
-        # After a run with an edited row, the user may run the original input again. The first content of the row is
-        # therefore accepted too, unless this run sends the row.
+        # The first content of a row is accepted too, unless this run sends the row: the user may have undone an edit.
         is_sent = found.state is not State.DONE and (found.state is not State.FAILED or edited)
         if row.digest == found.digest or (row.digest == found.previous_digest and not is_sent):
             return found, None
@@ -207,12 +200,12 @@ class RowMatcher:
     def _key_of(self, database: sqlite3.Connection, row: Row) -> str:
         """Return the key of a row, or the digest of a row without a key.
 
-        If several rows without a key have the same digest, the second gets the suffix "-2", the third "-3", and so on.
+        The second row with the same digest gets the suffix "-2", the third "-3", and so on.
         """
         key, query = row.key or row.digest, "SELECT times FROM met WHERE key = ?"
         if not self._has_met:
             self._has_met = True
-            # The table is in memory, because a temporary folder may be missing. A million keys take 44 MB.
+            # In memory, because a temporary folder may be missing. A million keys take 44 MB.
             database.execute("PRAGMA temp_store = MEMORY")
             database.execute("CREATE TEMP TABLE met (key TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID")
         met = database.execute(query, (key,)).fetchone()
@@ -226,10 +219,7 @@ class RowMatcher:
         return key
 
     def _with_lost_key(self, database: sqlite3.Connection, digest: str) -> Entry | None:
-        """Return an entry that has this content under a key that the row may have lost, or None.
-
-        The key was not in the input so far. Each entry is returned at most once.
-        """
+        """Return an entry with this content and a key that was not in the input so far, or None. Use no entry twice."""
         if not self._has_named:
             self._has_named = True
             database.execute("CREATE TEMP TABLE named (digest, key, PRIMARY KEY (digest, key)) WITHOUT ROWID")
@@ -242,7 +232,7 @@ class RowMatcher:
 
 
 def _reason(row: Row, entry: Entry) -> str:
-    """Return the reason why a changed row is not sent, and advice for the user."""
+    """Return the reason why a changed row is not sent, with advice."""
     is_update = isinstance(row.given.ticket, TicketUpdate)
     what, advice = "was not applied by an earlier run", "to send the new content, use retry_failed or `bulk retry`"
     if entry.state is State.DONE:
@@ -310,10 +300,7 @@ def possible_duplicates_in(path: PathLike) -> dict[str, str | None]:
 
 
 def account_in(path: PathLike) -> str | None:
-    """Return the account of a journal: the origin of the service and the org id. Blocks.
-
-    Returns None if the journal has no account or does not exist.
-    """
+    """Return the account of a journal (origin of the service, org id), or None if it has none. Blocks."""
     return _read(path, "SELECT account FROM journal", _first_text)
 
 
@@ -323,7 +310,6 @@ def operation_in(path: PathLike) -> str | None:
 
 
 def _first_text(rows: Iterable[Any]) -> str | None:
-    """Return the first value of the first row. Without rows, return None: the journal does not exist."""
     text: str | None = next(iter(rows), (None,))[0]
     return text
 
@@ -341,9 +327,8 @@ def resolve(
 
     ``applied`` contains the rows that were applied: the key of each row, with its ticket number, or None if the number
     is not known. These rows become done, and later runs skip them. They no longer count as possible duplicates.
-    ``applied`` may also contain a possible duplicate that is done, if you give the ticket number of the row.
-
-    ``not_applied`` contains the keys of rows that were not applied. The next run sends these rows.
+    ``applied`` may also contain a possible duplicate that is done, with its ticket number. ``not_applied`` contains the
+    keys of rows that were not applied. The next run sends these rows.
 
     Raises InvalidRequestError for any other row or key, and for a ticket number with characters other than digits.
     Raises ConfigurationError while a run uses the journal.

@@ -18,25 +18,20 @@ from .rows import BulkRow, Row
 
 Reconcile = Callable[[BulkRow], Awaitable[TicketReceipt | None]] | Callable[[BulkRow, NumberRange], Awaitable[Verdict]]
 """A function of the caller that looks up a row."""
-# Rows that are held back as fences: the ticket of a fence ends the number range of an unknown create. If the create of
-# a fence gets no answer, another row is the fence.
-_HELD = 4
+_HELD = 4  # rows that are sent last as fences: their ticket numbers end the ranges of unknown creates
 _SAMPLES = 4  # answered creates that show which fields the account changes in new tickets
 _FIRST = 5  # until a ticket number is known, the first five rows are sent one by one
 
 
 class RowLookUps(Protocol):
-    """The look-ups of one run. The client implements this protocol.
-
-    Here, a create is an object that `recall` returns. A run uses only the attribute ``samples`` of this object.
-    """
+    """The look-ups of one run, which the client implements. A create is an object that `recall` returns."""
 
     @property
     def highest(self) -> int:
         """The highest ticket number that is known."""
 
     def remember(self, highest: int, numbers: Iterable[tuple[int, float | None, int | None]]) -> None:
-        """Remember the highest ticket number, and the tickets of earlier runs that `Journal.numbers` returns."""
+        """Remember the result of `Journal.numbers`."""
 
     def recall(self, ticket: NewTicket, *, sent_at: float | None, ended_at: float | None, **sent: Any) -> Any:
         """Return the create of a row from its entry in the journal."""
@@ -45,13 +40,13 @@ class RowLookUps(Protocol):
         """Return the ticket numbers that the create can have."""
 
     def is_ready(self, create: Any) -> bool:
-        """Whether a look-up can decide now whether the create was applied."""
+        """Return whether a look-up of the create can decide now."""
 
     def seconds_left(self, create: Any) -> float:
-        """The number of seconds during which the service may still apply the create."""
+        """Return the number of seconds during which the service may still apply the create."""
 
     def reads_for(self, create: Any) -> float:
-        """The number of reads that a look-up of the create would take."""
+        """Return the number of reads that a look-up of the create would take."""
 
     async def decide(self, create: Any) -> Verdict:
         """Find out whether the create was applied."""
@@ -59,10 +54,10 @@ class RowLookUps(Protocol):
 
 @attrs.frozen
 class UnknownRow:
-    """A row that may have been applied.
+    """A row that may have been applied. ``create`` is None for an update.
 
-    ``create`` is None for an update. ``is_earlier`` is True for a create of an earlier run. If a look-up has found that
-    the row was not applied, and the row is held back, the state of ``entry`` is pending.
+    ``is_earlier`` is True for a create of an earlier run. The ``entry`` is pending if a look-up has shown that the row
+    was not applied.
     """
 
     row: Row
@@ -73,7 +68,7 @@ class UnknownRow:
 
 
 def is_look_up(value: object) -> bool:
-    """Whether a value is a `Lookup` or a function. A class, such as `Lookup` itself, is neither."""
+    """Return whether a value is a `Lookup` or a function. A class, such as `Lookup` itself, is neither."""
     return isinstance(value, Lookup) or (callable(value) and not isinstance(value, type))
 
 
@@ -120,10 +115,7 @@ class RowQueue:
         self._changed.set()
 
     def skipped(self, row: Row, entry: Entry) -> None:
-        """Add the create of a skipped row to the samples.
-
-        A create whose ticket number is from a person or a look-up is not added.
-        """
+        """Add the create of a skipped row to the samples, if its ticket number is from an answer of the service."""
         if entry.receipt is None or not isinstance(row.given.ticket, NewTicket):
             return
         sample = self._recall(row, entry)
@@ -134,7 +126,7 @@ class RowQueue:
                     unknown.create.samples = (*unknown.create.samples, sample)
 
     def add(self, row: Row, entry: Entry, error: LSQServiceError, *, is_earlier: bool = False) -> None:
-        """Add a row that may have been applied, in this run or in an earlier one."""
+        """Add a row that may have been applied."""
         create = getattr(error, "lost", None)
         if create is None and isinstance(row.given.ticket, NewTicket):
             create = self._recall(row, entry, samples=tuple(self._samples))
@@ -145,10 +137,7 @@ class RowQueue:
         return [*self.waiting, *(held for held in self._held if isinstance(held, UnknownRow))]
 
     def hold(self, unknown: UnknownRow) -> bool:
-        """Hold back a row that was not applied, so that it can be sent later as the fence of other rows. Return True.
-
-        Return False and do nothing if the input has not ended, the run uses no fences, or the row was held back before.
-        """
+        """Try to hold back a row that was not applied, to send it last as a fence. Return whether it is held back."""
         if self._hold and self._is_exhausted and unknown.entry.state is State.UNKNOWN:
             self._held.append(attrs.evolve(unknown, entry=attrs.evolve(unknown.entry, state=State.PENDING)))
             return True
@@ -156,7 +145,7 @@ class RowQueue:
 
     async def decide(self, unknown: UnknownRow) -> Verdict:
         """Look a row up. If the look-up fails, the verdict is unclear."""
-        if unknown.entry.state is State.PENDING:  # an earlier look-up has decided already
+        if unknown.entry.state is State.PENDING:
             return Absent()
         try:
             if self._reconcile is not None:
@@ -182,7 +171,7 @@ class RowQueue:
         return result or Absent()
 
     def reads(self) -> float:
-        """The number of reads that the look-ups of the waiting rows will take."""
+        """Return the number of reads that the look-ups of the waiting rows will take."""
         if self._reconcile is not None:
             return 0
         return sum(self.look_ups.reads_for(unknown.create) for unknown in self.waiting)
@@ -190,8 +179,8 @@ class RowQueue:
     def _pop_ready(self) -> UnknownRow | None:
         """Remove and return a row that can be looked up now, or return None.
 
-        Rows of an earlier run are looked up after the end of the input. Before that, a look-up may find the ticket of
-        another row of the earlier run, because that row has not been read from the input yet.
+        A row of an earlier run waits until all rows are read. Before that, a look-up could mistake the ticket of
+        another row for the ticket of this row.
         """
         for unknown in self.waiting:
             is_complete = self._is_exhausted or not unknown.is_earlier
@@ -201,7 +190,7 @@ class RowQueue:
         return None
 
     async def _read(self) -> Row | UnknownRow | None:
-        """Return the next row of the input, or None. The last rows are held back if they may be needed as fences."""
+        """Return the next row of the input, or None. The last rows are held back as fences."""
         while not self._is_exhausted and len(self._held) <= self._hold:
             row = await anext(self._rows, None)
             if row is None:
@@ -235,7 +224,7 @@ class RowQueue:
 
 
 def _checked(receipt: TicketReceipt) -> TicketReceipt:
-    """Check a receipt that the function of the caller returned, and return the receipt with its number as text."""
+    """Check a receipt that the function of the caller returned, and convert its number to text."""
     if isinstance(receipt, TicketReceipt):
         number: Any = receipt.number
         number = str(number) if type(number) is int else number
@@ -246,10 +235,7 @@ def _checked(receipt: TicketReceipt) -> TicketReceipt:
 
 
 def _takes_range(function: Callable[..., Any]) -> bool:
-    """Whether a function takes a row and a number range.
-
-    A function that was written for an earlier version of this package takes only the row.
-    """
+    """Return whether a function takes a row and a number range. Functions for earlier versions take only the row."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = inspect.signature(function).parameters.values()
     return sum(p.kind in kinds and p.default is p.empty for p in parameters) > 1 or any(

@@ -30,9 +30,9 @@ class RowOutcome:
     """The result of one row of the input.
 
     A created, updated or skipped row has a ``receipt``, unless you resolved the row without a ticket number. A failed
-    row has a receipt if an earlier run applied the row, and the content has changed since that run. ``row`` is the row
-    that you passed to the job. If you passed a `NewTicket`, ``row`` is a `BulkRow` without a key.
-    ``possible_duplicate`` is True if an earlier attempt of the row may have been applied too.
+    row has a receipt if an earlier run applied the row, and its content has changed since that run. ``row`` is the row
+    that you passed to the job, as a `BulkRow`. ``possible_duplicate`` is True if an earlier attempt of the row may have
+    been applied too.
     """
 
     key: str
@@ -62,8 +62,7 @@ class Plan:
 class Summary:
     """The number of rows in each state so far.
 
-    A row in ``possible_duplicates`` is also counted in ``created`` or ``updated``. Skipped rows are not counted in
-    ``possible_duplicates``.
+    Each row in ``possible_duplicates`` is also counted in ``created`` or ``updated``.
     """
 
     created: int = 0
@@ -79,7 +78,7 @@ class Summary:
 
 
 def previous_error(entry: Entry) -> LSQServiceError:
-    """Return the error of a row that this run does not send: the row failed or became unknown in an earlier run."""
+    """Return the error of a row that failed or became unknown in an earlier run."""
     what = "failed" if entry.state is State.FAILED else "may have been applied"
     reason = f" ({entry.error})" if entry.error else ""
     text, is_safe = f"Row {entry.key!r} {what} in an earlier run{reason}.", entry.state is State.FAILED
@@ -103,7 +102,7 @@ class Progress:
 
     def __init__(self, rows: Source, kept: set[State]) -> None:
         self.in_flight: set[str] = set()
-        """The keys of rows that are in flight: the journal does not have their results yet."""
+        """The keys of rows whose results are not stored yet."""
         self._rows = rows
         self._kept = kept
         self._to_keep = 0
@@ -113,10 +112,7 @@ class Progress:
         self._last_result = 0.0
 
     def plan(self, states: Mapping[State, int], seconds_per_call: float, reads: int) -> Plan:
-        """Return the plan of a run.
-
-        ``states`` is the number of rows of the journal in each state. ``reads`` is the number of reads for look-ups.
-        """
+        """Return the plan of a run with ``reads`` reads for look-ups."""
         done = states.get(State.DONE, 0)
         if not isinstance(self._rows, Sized):
             return Plan(None, None, done)
@@ -124,17 +120,17 @@ class Progress:
         return Plan(calls, calls * seconds_per_call, done)
 
     def run_started(self, states: Mapping[State, int]) -> None:
-        """Call this when the run begins. ``states`` is the number of rows of the journal in each state."""
+        """Call this when the run begins, with the number of rows of the journal in each state."""
         self._to_keep = sum(states.get(state, 0) for state in self._kept)
 
     def row_started(self, key: str) -> None:
-        """Call this when the journal has stored a row as in flight."""
+        """Call this when a row is stored as in flight."""
         if self._first_send is None:
             self._first_send = asyncio.get_running_loop().time()
         self.in_flight.add(key)
 
     def row_finished(self, key: str) -> None:
-        """Call this when the journal has stored the result of a row. Does nothing if the row was not sent."""
+        """Call this when the result of a row is stored. Does nothing if the row was not sent."""
         if key in self.in_flight:
             self.in_flight.discard(key)
             self._sent += 1
@@ -147,16 +143,15 @@ class Progress:
             self._counts["possible_duplicates"] += 1
 
     def summary(self) -> Summary:
-        """The number of rows in each state."""
         return Summary(**self._counts)
 
     def remaining(self) -> int | None:
-        """The number of rows that are still to be sent, or None if the length of the input is not known."""
+        """Return the number of rows that are still to be sent, or None if the length of the input is not known."""
         if not isinstance(self._rows, Sized):
             return None
         delivered = self.summary().total
         return max(0, len(self._rows) - delivered - max(0, self._to_keep - (delivered - self._sent)))
 
     def per_second(self) -> float:
-        """The average number of rows sent per second, from the first send to the last result. At first, it is 0.0."""
+        """Return the average number of rows sent per second, or 0.0 before the first result."""
         return 0.0 if self._first_send is None else self._sent / max(self._last_result - self._first_send, 0.001)

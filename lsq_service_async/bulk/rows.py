@@ -33,8 +33,8 @@ def _files(given: Iterable[Attachable] | None) -> tuple[Attachable, ...]:
 class BulkRow:
     """One row of a bulk run.
 
-    ``key`` identifies the row in the journal, and has at most 200 characters. A later run with the same journal skips a
-    row that is done and has the same content. A row without a key is identified by its content. ``ticket`` is a
+    ``key`` identifies the row in the journal, and has at most 200 characters. A row without a key is identified by its
+    content. A later run with the same journal skips a row that is done and has the same content. ``ticket`` is a
     `NewTicket` to create or a `TicketUpdate`. For an update, ``target`` is the ticket to change.
     """
 
@@ -49,7 +49,7 @@ Source = Iterable[NewTicket | BulkRow] | AsyncIterable[NewTicket | BulkRow]
 
 @attrs.frozen
 class Row:
-    """A row and the digest of its content. The digest identifies the row if it has no key."""
+    """A row and the digest of its content."""
 
     key: str | None
     digest: str
@@ -61,7 +61,7 @@ async def rows_of(source: Source) -> AsyncIterator[Row]:
     if hasattr(source, "__aiter__"):
         async for item in source:
             yield row_of(item)
-            await asyncio.sleep(0)  # other tasks can run here, even if the source never waits
+            await asyncio.sleep(0)  # lets other tasks run, even if the source never waits
     else:
         for item in source:
             yield row_of(item)
@@ -79,21 +79,18 @@ def row_of(item: Any) -> Row:
         raise InvalidRequestError(f"A bulk row's key must be text of 1 to {KEY_LENGTH} characters, not {shown(key)}.")
     try:
         return Row(row.key, digest_of(row.ticket, row.target, row.attachments), row)
-    except Exception as error:  # for example, a number has thousands of digits
+    except Exception as error:
         raise InvalidRequestError(f"The values of the row with the key {shown(key)} cannot be used: {error}") from None
 
 
 def is_key(key: object) -> bool:
-    """Whether a value can be the key of a row: text that is not blank and that the journal can store."""
+    """Return whether a value can be the key of a row."""
     return isinstance(key, str) and bool(key.strip()) and re.fullmatch(_KEY, key) is not None
 
 
 def digest_of(ticket: NewTicket | TicketUpdate, target: TicketRef | None = None, files: Iterable[Any] = ()) -> str:
-    """Return the first 128 bits of the SHA-256 of a row's content.
-
-    For each file, the digest covers the name and, if it is known, the length, but not the bytes.
-    """
-    # Defaults are left out. Otherwise, a new field in a later version of this package would change every digest.
+    """Return the first 128 bits of the SHA-256 of a row. Of each file, it covers only the name and the length."""
+    # Defaults are left out, so that a new field in a later version does not change every digest.
     given = []
     for field in attrs.fields(type(ticket)):
         if (value := getattr(ticket, field.name)) is not field.default:
@@ -101,17 +98,14 @@ def digest_of(ticket: NewTicket | TicketUpdate, target: TicketRef | None = None,
     number = None if target is None else number_of(str(getattr(target, "number", target)))
     parts = [type(ticket).__name__, repr(sorted(given, key=itemgetter(0))), repr(number)]
     for file in files:
-        # The length of a source that can be read only once is left out, because no length is known before the read.
+        # A source that can be read only once has no length before it is read.
         length = None if isinstance(getattr(file, "source", None), SpooledSource) else getattr(file, "length", None)
         parts.append(repr((str(getattr(file, "name", file)), length)))
     return hashlib.sha256("\x00".join(parts).encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 def _plain(value: Any) -> Any:
-    """Normalize a value: an enum becomes its value, a UUID becomes text, and a date becomes UTC.
-
-    Values that are sent as the same text then have the same digest.
-    """
+    """Normalize a value, so that values that are sent as the same text have the same digest."""
     if isinstance(value, dict):
         return sorted((str(name), _plain(held)) for name, held in value.items())
     if isinstance(value, datetime) and value.tzinfo is not None:

@@ -13,10 +13,10 @@ Result = TypeVar("Result")
 
 
 class WorkerPool(Generic[Item, Result]):
-    """Processes items in ``size`` tasks, until ``pull`` returns None, `stop` is called, or one of the tasks fails.
+    """Processes items in ``size`` tasks, until ``pull`` returns None, `stop` is called, or a task fails.
 
-    Only one worker at a time pulls an item. The queue of results holds only one result, so the workers wait for a slow
-    reader. If ``process`` returns None, the item has no result.
+    Only one worker at a time pulls an item. The queue holds only one result, so the workers wait for a slow reader. If
+    ``process`` returns None, the item has no result.
     """
 
     def __init__(
@@ -35,10 +35,7 @@ class WorkerPool(Generic[Item, Result]):
         self._finishing: asyncio.Task[None] | None = None
 
     async def results(self) -> AsyncIterator[Result]:
-        """Start the workers, and yield the result of each item, in order of completion. Call this only once.
-
-        If a worker has failed, the first error is raised after the last result.
-        """
+        """Start the workers, yield results in order of completion, and raise the first error. Call this only once."""
         self._is_finished = False
         self._workers |= {asyncio.create_task(self._work()) for _ in range(self._size)}
         self._finishing = asyncio.create_task(self._finish())
@@ -62,7 +59,7 @@ class WorkerPool(Generic[Item, Result]):
             worker.cancel()
 
     async def aclose(self) -> None:
-        """Stop the pool, and wait until all workers have ended. Results that were not read are dropped."""
+        """Stop the pool, and wait until all workers have ended."""
         self.stop()
         while not self._is_finished:
             self._is_finished = await self._results.get() is None
