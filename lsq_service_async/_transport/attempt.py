@@ -56,7 +56,7 @@ class HttpSender:
         self._config = config
         self._redact = Redactor(config.access_key, config.secret_key)
         self._http = http
-        self._keeps_headers = keeps_headers  # whether the headers of successful responses are kept for the hooks
+        self._keeps_headers = keeps_headers  # headers of successful responses, for the hooks
         self._numbers = TicketNumbers()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lsq_service_async decode")
         origins = {Api.TENANT: config.base_url, Api.METADATA: config.metadata_url, Api.LEADS: config.leads_url}
@@ -160,7 +160,7 @@ class HttpSender:
         """Return the result of a response. A long answer is decoded in a thread."""
         call, headers = context.call, dict(response.headers.items())
         if "retry-after" in headers:
-            headers.setdefault("date", formatdate(usegmt=True))  # if missing, the time of arrival (RFC 9110, 6.6.1)
+            headers.setdefault("date", formatdate(usegmt=True))  # RFC 9110, 6.6.1
         about = call, response.status_code, headers, body, self._redact
         if len(body) <= MAX_ERROR + MAX_KEY:
             result = parse_response(*about)
@@ -193,10 +193,7 @@ class HttpSender:
 
 
 class RequestBody(httpx.AsyncByteStream):
-    """The body of one attempt: JSON or multipart.
-
-    ``timer`` starts when the last bytes are sent, and limits the wait for the response.
-    """
+    """The body of one attempt. ``timer`` limits the wait for the response after the last byte was sent."""
 
     def __init__(self, context: CallContext, timer: asyncio.Timeout, *, hash_files: bool) -> None:
         self._context = context
@@ -216,10 +213,9 @@ class RequestBody(httpx.AsyncByteStream):
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Check before the first byte that the lease is valid and the caller still waits.
 
-        A request with a body counts as sent when the transport begins to send the body, because a transport of the
-        caller may have replaced the body. If the transport iterates over this object, `__aiter__` counts the bytes
-        instead. A request without a body counts as sent with its headers, because over HTTP/2, httpx does not iterate
-        over an empty body.
+        A transport of the caller may have replaced this body. So a request counts as sent when sending its body begins,
+        unless `__aiter__` then counts the bytes. Over HTTP/2, httpx does not send an empty body, so a request without a
+        body counts as sent with its headers.
         """
         context = self._context
         if getattr(info.get("request"), "method", None) == b"CONNECT":  # opens a tunnel through a proxy
@@ -236,7 +232,7 @@ class RequestBody(httpx.AsyncByteStream):
             context.is_started = context.fully_sent = True
             self._timer.reschedule(context.clock() + context.options.timeout)
         elif event.endswith(("connect_tcp.complete", "start_tls.complete")):
-            with suppress(AttributeError):  # the stream of a caller's transport may have read-only attributes
+            with suppress(AttributeError):  # a caller's transport may have read-only attributes
                 read_in_steps(info["return_value"], context.clock)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -282,7 +278,7 @@ class RequestBody(httpx.AsyncByteStream):
 
 
 def _check_lease(context: CallContext) -> None:
-    is_valid = getattr(context.slot, "is_valid", None)  # the slot of a caller's own limiter may have no such method
+    is_valid = getattr(context.slot, "is_valid", None)  # a caller's own limiter may have no such method
     if is_valid is not None and not is_valid():
         raise LeaseEndedError
     context.sent_at = context.clock()

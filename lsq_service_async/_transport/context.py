@@ -20,8 +20,8 @@ from ..limits import Slot
 class CallContext:
     """One call and its attempts so far.
 
-    ``started`` and ``deadline`` are times of ``clock``, the clock of the event loop. ``number`` is the number of
-    attempts. The attributes below ``number`` describe the latest attempt.
+    ``started`` and ``deadline`` are times of ``clock``, the clock of the event loop. The attributes from ``number`` on
+    describe the latest attempt.
     """
 
     call: Call[Any]
@@ -35,10 +35,8 @@ class CallContext:
     attachments: tuple[Attachment, ...] = ()
     """The attachments, ready to be read."""
     is_large: bool = False
-    """Whether the body is larger than `pipeline.LARGE`."""
     attempts: list[Attempt] = attrs.field(factory=list)
     hook_context: contextvars.Context = attrs.field(factory=contextvars.copy_context)
-    """The `contextvars` context in which the hooks run."""
     progress: int = 0
     """The largest number of bytes that was reported to the caller in any attempt."""
 

@@ -37,7 +37,7 @@ def failed_result(context: CallContext, error: Exception, redact: Redactor, prox
     call, links = context.call, drop_frames(error)
     in_tls = (link for link in links if isinstance(link, ssl.SSLError))
     tls = next((link for link in in_tls if not isinstance(link, _NO_TLS_FAILURE)), None)
-    text = redact(str(tls or error))  # redacted before it is cut: the redactor does not find a part of a key
+    text = redact(str(tls or error))  # not cut yet: the redactor does not find a part of a key
     if isinstance(error, ResponseRejectedError):
         text = printable(text, 200)
     elif not isinstance(error, BodyFailedError):

@@ -13,7 +13,7 @@ import httpx2
 
 @attrs.frozen(eq=False)
 class Httpx2Client:
-    """Wraps an httpx2.AsyncClient, so that it can be used like an httpx.AsyncClient."""
+    """An httpx2.AsyncClient with the interface of httpx.AsyncClient."""
 
     client: httpx2.AsyncClient
 
@@ -38,7 +38,7 @@ class Httpx2Client:
         except httpx2.HTTPStatusError as error:
             if (error.request.method, error.request.url) != (copy.method, copy.url):
                 raise  # a hook of the caller's client made its own request
-            answer = error.response  # raised by a response hook
+            answer = error.response
         finally:
             for name in [name for name in copy.headers if name.startswith("x-lsq-")]:
                 del copy.headers[name]
@@ -76,7 +76,7 @@ class _ResponseBody(httpx.AsyncByteStream):
 
 @contextmanager
 def _errors_of_httpx() -> Iterator[None]:
-    """Convert an exception of httpx2 to the httpx class with the same name, or to that of the nearest base class."""
+    """Convert exceptions of httpx2 to the exceptions of httpx with the same name."""
     try:
         yield
     except httpx2.RequestError as error:

@@ -125,7 +125,7 @@ class Pipeline:
             seconds, is_done = context.clock() - started, flight.done()
             if is_done and not flight.cancelled() and flight.exception() is None:
                 result = flight.result()
-            else:  # still running, or ended by a cancellation or SystemExit
+            else:  # still running, cancelled, or ended by SystemExit
                 result = unfinished_result(context, reason)
             if is_done:
                 self._emit_attempt_end(context, result, seconds)
@@ -170,7 +170,7 @@ class Pipeline:
         return None
 
     async def _acquire(self, context: CallContext) -> Slot:
-        """Wait for a slot, then for ``before_send``. Raises NotSentError if the client is closed."""
+        """Wait for a slot, then for ``before_send``."""
         slot = await self._unless_closed(
             self._limiters[context.call.api].acquire,
             context.options.lane,

@@ -88,7 +88,7 @@ async def _pieces(response: httpx.Response) -> AsyncIterator[tuple[bytes, int]]:
             raise ResponseRejectedError(f"it is encoded as {coding}; only gzip is accepted")
         if coding in ("gzip", "x-gzip"):
             decoders.append(_Gunzip())
-    # aiter_raw() would close the response at the end, and a cancellation then could leak the connection.
+    # aiter_raw() would close the response, and a cancellation at that moment could leak the connection.
     async for chunk in response.stream:  # type: ignore[union-attr]  # AsyncClient has checked its type
         raw_size += len(chunk)
         pieces: Iterable[bytes] = [chunk]
@@ -109,7 +109,6 @@ class _Gunzip:
         self._is_gzip: bool | None = None
 
     def decode(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield decoded pieces of at most 64 KiB."""
         for data in chunks:
             if self._is_gzip is None and data:
                 self._is_gzip = data.startswith(b"\x1f")

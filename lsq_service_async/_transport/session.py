@@ -168,7 +168,7 @@ def _open_http_client(config: Config, proxies: Mapping[str, httpx.Proxy]) -> htt
 
 
 def _as_httpx(client: object) -> Any:
-    """Return a client of httpx unchanged, and wrap a client of httpx2. Raises ConfigurationError for anything else."""
+    """Return a client of httpx unchanged, and wrap a client of httpx2."""
     if isinstance(client, httpx.AsyncClient):
         return client
     library = sys.modules.get("httpx2")  # a caller with a client of httpx2 has imported it

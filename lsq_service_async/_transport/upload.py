@@ -49,11 +49,10 @@ async def prepare(given: tuple[Attachable, ...], config: Config, deadline: float
 
 
 def multipart(dto: bytes, attachments: tuple[Attachment, ...], boundary: str) -> list[bytes | Attachment]:
-    """Return the parts of a multipart body."""
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="ticketDTO"\r\n\r\n'
     parts: list[bytes | Attachment] = [head.encode() + dto + b"\r\n"]
     for attachment in attachments:
-        # Quotes and backslashes are escaped as in httpx. Attachment rejects control characters.
+        # Escaped as in httpx. Attachment rejects control characters.
         name = attachment.name.replace("\\", "\\\\").replace('"', "%22")
         head = (
             f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n'
@@ -79,7 +78,6 @@ class FileReader:
 
     @property
     def digest(self) -> str | None:
-        """The hexadecimal SHA-256 of the bytes read so far, if they are hashed."""
         return None if self._hash is None else self._hash.hexdigest()
 
     async def chunks(self) -> AsyncIterator[bytes]:

@@ -29,7 +29,7 @@ class Idempotency(enum.Enum):
 
 
 class Api(enum.Enum):
-    """The vendor's API to which a call belongs. Each API has its own origin."""
+    """The vendor's API of a call. Each API has its own origin."""
 
     TENANT = "tickets"
     METADATA = "field metadata"
@@ -83,11 +83,7 @@ class Retry(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class AttemptResult(Generic[T]):
-    """A record, or an error and the condition for another attempt.
-
-    ``retry_after`` is the number of seconds in the header Retry-After. All calls pause for ``pause`` seconds, because
-    the service is overloaded. If ``must_close`` is True, the connection must not be used again.
-    """
+    """A record, or an error and the condition for another attempt. All calls pause for ``pause`` seconds."""
 
     outcome: Outcome
     record: T | None = None
@@ -96,7 +92,7 @@ class AttemptResult(Generic[T]):
     status: int | None = None
     retry_after: float | None = None
     pause: float = 0.0
-    must_close: bool = False
+    must_close: bool = False  # the connection must not be used again
 
 
 class Send(Protocol):

@@ -1,8 +1,8 @@
 """Decides whether a *lost* create, whose outcome is unknown, was applied.
 
-The service has no search. So a look-up reads the ticket of every number that the lost create can have: all numbers
-above the highest number that was known when the create was sent, and below the *fence*. The fence is a later ticket of
-this client. The create of the fence was sent so late that the lost create was applied before it, or never.
+The service has no search. So a look-up reads every ticket whose number is above the highest number that was known when
+the lost create was sent, and below the *fence*. The fence is a later ticket of this client. Its create was sent so late
+that the lost create was applied before, or never.
 """
 
 from __future__ import annotations
@@ -63,7 +63,6 @@ class SentCreate:
 
     @cached_property
     def values(self) -> Mapping[str, Any]:
-        """The values that were sent, by schema name."""
         values = {"Description": None, **field_values(self.ticket)}
         if self.ticket.lead_id is not None:
             values[_LEAD] = str(self.ticket.lead_id).lower()
@@ -88,7 +87,6 @@ class OwnTickets:
         self.lost: dict[SentCreate, None] = {}
         """Creates that may have been applied."""
         self.samples: tuple[SentCreate, ...] = ()
-        """The latest creates that were answered."""
 
     def started(self, create: SentCreate, now: float) -> None:
         """Call this directly before an attempt is sent."""
@@ -128,7 +126,7 @@ class OwnTickets:
         """Remember the ticket of a create, so that no look-up gives it to another create."""
         create.receipt = receipt
         self.lost.pop(create, None)
-        self._keep(create.number, -math.inf)  # never a fence: another program may have created the ticket
+        self._keep(create.number, -math.inf)  # never a fence: another program may have created it
 
     def _keep(self, number: int, sent_at: float) -> None:
         self.sent_at[number] = sent_at
@@ -164,7 +162,7 @@ class Search:
         self._own.check_order(number, above)
 
     def fence(self, lost: SentCreate) -> int | None:
-        """Return the ticket number of the fence, or None if there is no fence yet."""
+        """Return the number of the fence, or None."""
         if lost.above is None or lost.ended_at is None:
             return None
         after, numbers = lost.ended_at + self._quiet, []
@@ -309,8 +307,9 @@ class Search:
     def _belongs(self, ticket: Ticket, lost: SentCreate, names: frozenset[str], missing: list[int]) -> bool | None:
         """Whether a ticket belongs to a create; None if this is not certain.
 
-        The account may have changed any field except the text and the lead. So a ticket that differs only in other
-        fields may belong to the create, unless the ticket has the values of another lost create.
+        A ticket with another text or lead belongs to another program. The account may have changed the other fields. So
+        a ticket that differs only in these fields may belong to the create, unless it has the values of another lost
+        create.
 
         If a ticket fits several equal creates, it usually does not matter which create gets the ticket. The exception:
         if ``lost`` may have made a ticket that could not be read (``missing``), ``ticket`` may belong to an equal
@@ -338,7 +337,7 @@ class Search:
         return number in self._own.sent_at or number in self._earlier
 
     def _unread(self, numbers: range) -> int:
-        """Return the number of reads that a range needs. For a very long range, return its length."""
+        """Return the number of reads that a range needs, or the length of a very long range."""
         if len(numbers) > 2 * _KEPT_NUMBERS + len(self._earlier):
             return len(numbers)
         return sum(number not in self._tickets and not self._is_taken(number) for number in numbers)

@@ -32,8 +32,7 @@ from .serialize import SETTABLE
 
 T = TypeVar("T")
 
-# Readers of single values: strict about identifiers and most texts, lenient about everything else. cattrs passes the
-# type as the second argument.
+# Readers of single values. cattrs passes the type as the second argument.
 
 
 def _identifier(value: Any, _: Any = None) -> str:
@@ -70,7 +69,6 @@ def _type_id(value: Any, _: Any = None) -> str | None:
 
 
 def _lenient_text(value: Any, _: Any = None) -> str | None:
-    """Return text or a number as text, and None for anything else."""
     return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
 
 
@@ -228,7 +226,6 @@ _register(Lead, id="ProspectID", email="EmailAddress", phone="Phone", fields=_co
 
 
 def parse_ticket(answer: Any, zone: tzinfo) -> Ticket:
-    """Return a ticket with its dates in ``zone``."""
     listed = answer.get("Fields") or []
     permissions = answer.get("UserPermissions") or {}
     fields = {field["SchemaName"]: field.get("Value") for field in listed}
@@ -243,7 +240,6 @@ def parse_ticket(answer: Any, zone: tzinfo) -> Ticket:
 
 
 def parse_conversations(answer: Any, zone: tzinfo) -> list[Conversation]:
-    """Return conversations with their dates in ``zone``."""
     found = _entries(answer["ConversationList"])
     return [parse(Conversation, wire, {"created_on": _date(wire.get("CreatedOn"), zone)}) for wire in found]
 
@@ -257,7 +253,6 @@ def parse_activity(answer: Any) -> ActivityReceipt:
 
 
 def parse_trash_result(answer: Any) -> TrashResult:
-    """Return which tickets were trashed. Raises ValueError if the answer has neither list."""
     if not answer.keys() & {"SuccessfulIds", "FailedIds"}:
         raise ValueError("the answer has neither SuccessfulIds nor FailedIds")
     return parse(TrashResult, answer)

@@ -65,7 +65,7 @@ _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _LIMIT_TYPE = "MXAPIRateLimitExceededException".casefold()
-# Without this exception type, the message must begin with the pattern: its rest may quote a ticket.
+# Without this exception type, the message must begin with the pattern. Its rest may quote a ticket.
 _LIMIT = re.compile(
     r"(?:API\s{1,9}calls\s{1,9})?exceeded the limit of (.{1,40}?)(?: calls)? in (.{1,40}?) (second|minute|hour|day)",
     re.IGNORECASE,
@@ -143,7 +143,7 @@ def _is_about(record: Any, ticket: str) -> bool:
         return not number.isdecimal() or int(number) == int(ticket)
     try:
         return record.ticket_id is None or UUID(record.ticket_id) == UUID(ticket)
-    except ValueError:  # one of the two is not a GUID
+    except ValueError:
         return True
 
 
@@ -283,10 +283,9 @@ class _Body:
         return (_message_in(self.json, _REASONS) or None) if isinstance(self.json, dict | list) else self.message
 
     def is_rate_limited(self, status: int) -> bool:
-        """Whether the exception type or the message is that of the rate limit."""
         if (self.exception_type or "").casefold() == _LIMIT_TYPE:
             return True
-        # The message of a receipt may quote the same text. So a status below 400 needs another sign of an error.
+        # A receipt may quote the text of the rate limit. So a status below 400 needs another sign of an error.
         only_error = isinstance(self.json, str) or (
             isinstance(self.json, dict) and _ERROR_FIELDS.issuperset(map(str.casefold, self.json))
         )
@@ -323,9 +322,8 @@ def _message_in(value: Any, names: tuple[str, ...], *, by_field: bool = False) -
 
 
 def _check_depth(value: Any) -> None:
-    """Raise ValueError for JSON with more than 64 levels."""
     level = [value]
-    for _ in range(_MAX_DEPTH + 1):  # not recursive, because Python limits the depth of recursion
+    for _ in range(_MAX_DEPTH + 1):  # Python limits the depth of recursion
         parents = [parent for parent in level if isinstance(parent, dict | list)]
         if not parents:
             return

@@ -55,14 +55,14 @@ def finite(text: str) -> float:
 
 
 def finite_int(text: str) -> int:
-    """Convert a whole JSON number. A number that does not fit into a double raises ValueError."""
+    """Like `finite`, for a whole number."""
     if len(text) > 300:
         finite(text)
     return int(text)
 
 
 def new_ticket_dto(ticket: NewTicket, marker: str | None = None) -> dict[str, Any]:
-    """Return the JSON of apidocs.leadsquared.com/create-tickets. Raises InvalidRequestError if the lead is missing."""
+    """Return the JSON of apidocs.leadsquared.com/create-tickets."""
     fields = [{"SchemaName": name, "Value": value} for name, value in field_values(ticket, marker).items()]
     if not ticket.names_lead:
         raise InvalidRequestError("a ticket needs its lead: give lead_id, lead_email or lead_phone")
