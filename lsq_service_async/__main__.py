@@ -9,7 +9,7 @@ _EXTRA = {"click", "rich", "starlette", "python_multipart", "uvicorn"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code. ``argv`` defaults to the arguments of the process."""
+    """Run the command line and return its exit code."""
     try:
         from .cli.main import run
 

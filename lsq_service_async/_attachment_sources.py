@@ -36,7 +36,7 @@ def _threads(process: int) -> ThreadPoolExecutor:
 
 
 def in_thread(function: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
-    """Run a blocking function in a thread of this package, because the default executor may be busy."""
+    """Run a blocking function in a thread of this package. The default executor may be busy."""
     return asyncio.get_running_loop().run_in_executor(_threads(os.getpid()), function, *arguments)
 
 
@@ -62,7 +62,7 @@ class Source(Protocol):
         check(self.length or 0)
 
     def open(self) -> Reader:
-        """Return a reader. Blocks. Raises OSError or ValueError if the source cannot be opened."""
+        """Return a reader. Blocks. Raises OSError or ValueError."""
         ...
 
 
@@ -96,7 +96,7 @@ class PathSource(Source):
 
     @classmethod
     def of(cls, path: Path, *, follow: bool) -> Self:
-        """Check the file and return its source. Raises InvalidRequestError if it is not a readable regular file."""
+        """Return a source. Raises InvalidRequestError if the path is not a readable regular file."""
         found = _stat(cls(path, 0, follow))
         return cls(path, found.st_size, follow, (found.st_dev, found.st_ino))
 
@@ -300,7 +300,7 @@ async def _temporary_file() -> BinaryIO:
 
 
 def _discard(file: BinaryIO) -> None:
-    with contextlib.suppress(OSError):  # the disk may be full
+    with contextlib.suppress(OSError):  # for example a full disk
         file.close()
 
 

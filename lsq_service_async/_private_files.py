@@ -47,10 +47,7 @@ def open_private_file(path: PathLike, flags: int) -> int:
 
 
 def lock_private_file(path: str) -> Callable[[], None] | None:
-    """Create and lock a file. Return the function that removes and unlocks it, or None if it is locked already.
-
-    The system releases the lock when the process ends.
-    """
+    """Create and lock a file. Return the function that removes and unlocks it, or None if it is locked already."""
     try:
         import fcntl
     except ImportError:
@@ -92,8 +89,7 @@ def _lock_on_windows(path: str) -> Callable[[], None] | None:
 def check_private_database(path: PathLike) -> os.stat_result:
     """Check a SQLite file, and the files that SQLite keeps next to it, without opening them.
 
-    Returns the status of the SQLite file. Raises ConfigurationError like `open_private_file`, but accepts a symbolic
-    link that belongs to this user.
+    Raises ConfigurationError like `open_private_file`, but accepts a symbolic link that belongs to this user.
     """
     status = os.stat(path)
     _check(path, status)

@@ -159,7 +159,7 @@ class Attachment:
     def from_async_iterable(cls, chunks: AsyncIterable[bytes], *, name: str, content_type: str | None = None) -> Self:
         """Attach a stream of bytes. Before it is sent, it is copied to a temporary file (mode 0600, without a name).
 
-        The first call that sends the attachment copies the stream. To copy the stream earlier, await the attachment:
+        The first call that sends the attachment makes the copy. To copy the stream earlier, await the attachment:
         ``attachment = await Attachment.from_async_iterable(...)``.
         """
         if not hasattr(chunks, "__aiter__"):
@@ -195,7 +195,7 @@ def as_tuple(given: Iterable[Attachable] | None) -> tuple[Attachable, ...]:
 
 @_refusing("an attachment cannot be used")
 def as_attachments(given: Iterable[Attachable]) -> tuple[Attachment, ...]:
-    """Return the attachments of a call as `Attachment` objects. This blocks if it opens files."""
+    """Return the attachments of a call as `Attachment` objects. Blocks if it opens files."""
     return tuple(map(_as_attachment, as_tuple(given)))
 
 

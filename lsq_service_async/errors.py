@@ -66,8 +66,7 @@ class LSQServiceError(Exception):
     twice. ``headers`` is a case-insensitive mapping of the HTTP headers of the response to the last attempt, without
     API keys and cookies. If no response arrived, ``headers`` is empty.
 
-    A client that was closed, or is used in another event loop or process, raises LSQServiceError itself and not a
-    subclass.
+    If a client was closed, or is used in another event loop or process, it raises LSQServiceError and not a subclass.
     """
 
     def __init__(
@@ -100,9 +99,8 @@ class NotSentError(LSQServiceError):
 class QueueTimeoutError(NotSentError):
     """The call was not sent, because the rate limit would have made it wait beyond its deadline.
 
-    After ``retry_after`` seconds, a call with a deadline of the same length should be sent in time. If the call waited
-    because the file or the Redis server of a shared limit was unavailable, ``__cause__`` is the error of that file or
-    server.
+    After ``retry_after`` seconds, a call with a deadline of the same length should be sent in time. If the file or the
+    Redis server of a shared limit was unavailable, ``__cause__`` is the error of that file or server.
     """
 
     def __init__(self, message: str, *, retry_after: float = 0.0, **about: Any) -> None:

@@ -148,8 +148,7 @@ class Tickets:
         """Move tickets, given by number or record, to the trash. The API keys must belong to an admin.
 
         Some tickets may fail while others succeed: check ``successful`` and ``failed`` of the result. If no response
-        arrived, the request is not retried, because a second request would report tickets that are already in the trash
-        as failed.
+        arrived, the request is not retried, because tickets that are already in the trash would be reported as failed.
 
         Page: apidocs.leadsquared.com/delete-tickets
         """
