@@ -94,11 +94,10 @@ def emulator(
 
 
 def _print_call(call: Call) -> None:
-    """Print one line about a request."""
     fault = "over the limit" if call.refused else type(call.fault).__name__.replace("Serve", "")
     color = "green" if (call.status or 599) < 400 else "yellow" if (call.status or 599) < 500 else "red"
     status = click.style(f"{call.status or 'none':>4}", fg=color)
     milliseconds = f"{1000 * (call.seconds or 0):.0f} ms"
-    # Quoted, because the characters of a path could control the terminal.
+    # Quoted, because characters in a path could control the terminal.
     line = f"{time.strftime('%H:%M:%S')} {status} {milliseconds:>8}  {call.method:4} {quote(call.path)}  {fault}"
     click.echo(line.rstrip(), err=True)

@@ -40,7 +40,7 @@ def format_duration(seconds: float) -> str:
 
 
 class _LogHandler(logging.Handler):
-    """Prints the warnings that the package logs."""
+    """Prints the warnings of the package."""
 
     def __init__(self, display: ProgressDisplay) -> None:
         super().__init__(logging.WARNING)

@@ -123,7 +123,7 @@ def printable_lines(text: str, limit: int | None = None) -> str:
 
 
 def counted(number: int, thing: str) -> str:
-    """Return a number with its noun, such as "1 row" or "2,000 rows"."""
+    """Return a number with its noun, such as "2,000 rows"."""
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 

@@ -110,8 +110,6 @@ async def _validator(client: ServiceClient) -> Validate:
 
 
 class _Files:
-    """Counts attachments and their bytes."""
-
     def __init__(self) -> None:
         self._lengths: list[int] = []
 

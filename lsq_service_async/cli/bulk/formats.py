@@ -24,7 +24,7 @@ UNREADABLE = "unreadable"
 _FORMULA = re.compile(r"\s*[=+\-@|\uff0b\uff0d\uff1d\uff20]|[\t\r\n]|'\t")
 _QUOTE = "'\t"  # no ordinary text begins with a quote and a tab
 _TYPED = f"{_QUOTE}#"
-"""Marks a cell of a report whose value is not text."""
+"""In a report, marks a cell whose value is not text."""
 WORKBOOK = rb"PK\x03\x04|\xd0\xcf\x11\xe0"  # first bytes of .xlsx, .xlsb and .ods, or of .xls
 _ENCODINGS = {  # the first bytes: a byte order mark, or ASCII in UTF-16
     rb"\xef\xbb\xbf": "utf-8",
@@ -120,7 +120,7 @@ class Table:
         self.columns: dict[str, str] = {field: name for field, name in zip(self._fields, names, strict=True) if field}
 
     def lines(self) -> Iterator[InputLine]:
-        """Yield every record after the column names that is not blank."""
+        """Yield every record after the column names, except blank records."""
         for number, cells in self._records():
             if number > self._first and not _is_blank(cells):
                 yield self._line(number, cells)

@@ -37,7 +37,7 @@ from .formats import (
 
 @attrs.frozen
 class FileRow(BulkRow):
-    """A row, and the line of the input from which it was read."""
+    """A row with its line of the input."""
 
     line: InputLine = attrs.field(kw_only=True, eq=False)
 
@@ -110,7 +110,7 @@ def _key_digest(line: InputLine) -> bytes | None:
 
 @attrs.frozen(kw_only=True)
 class BulkFile:
-    """The argument FILE of a command, with its input options and its journal."""
+    """The argument FILE, with its input options and its journal."""
 
     path: str
     journal: Path

@@ -112,7 +112,7 @@ class RunPage:
         )
 
     def _requests(self) -> dict[str, str]:
-        """Return the pace of the requests as a sentence and as a chart."""
+        """Return a sentence and a chart about the pace of the requests."""
         calls, per = self.limit.calls, self.limit.per
         if not self._arrivals:
             return {"pace": f"No request was sent. The limit is {calls} in {per:g} s.", "chart": ""}
@@ -133,7 +133,7 @@ class RunPage:
         return {"pace": pace, "chart": chart}
 
     def _in_window(self, end: float) -> int:
-        """Return the number of requests in the window that ends at this time."""
+        """Return the number of requests in the window that ends at *end*."""
         return bisect_right(self._arrivals, end) - bisect_right(self._arrivals, end - self.limit.per)
 
 

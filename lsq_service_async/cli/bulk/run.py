@@ -60,11 +60,11 @@ async def send_rows(
             with ProgressDisplay(console or Output(stderr=True, highlight=False), "rows", rows.total) as display:
                 run = BulkRun(file.job(client, rows, **options), rows, results, display, signals, applied)
                 code = await run.finish(interval or (0.5 if display.is_live else 10.0))
-    return code if code > SOME_FAILED else signals.exit_code or code  # a signal may arrive while the client closes
+    return code if code > SOME_FAILED else signals.exit_code or code  # a signal may arrive during the close
 
 
 class BulkRun:
-    """Iterates over a job once, writes the result of each row, and shows the progress."""
+    """Iterates over a job, writes the results, and shows the progress."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class BulkRun:
         signals.stop, signals.close = self._stop, display.close
 
     async def finish(self, interval: float) -> int:
-        """Iterate over the job until it ends or is stopped, and return the exit code."""
+        """Run the job until it ends or is stopped, and return the exit code."""
         if self._signals.exit_code is not None:  # a signal arrived while the client opened
             self._stop()
         progress = asyncio.create_task(self._show_progress(interval))
@@ -113,7 +113,7 @@ class BulkRun:
         line = outcome.row.line if isinstance(outcome.row, FileRow) else None
         if self._applied is not None and outcome.state in ("created", "updated"):
             self._applied.append(outcome)
-        # The report leaves out pending rows, because they need no correction.
+        # The report leaves out pending rows, which need no correction.
         number = outcome.receipt.number if outcome.receipt else None
         is_pending = outcome.error is not None and state_for_error(outcome.error) is State.PENDING
         if line and outcome.state == "failed" and not is_pending:

@@ -51,7 +51,7 @@ FAULTS = (
 )
 FAULTS_IN_WORDS = "answers one call with 500, one with 429, and one 2 s late"
 TIME_LIMIT = 30.0
-"""The maximum duration of the demo in seconds."""
+"""The maximum duration in seconds."""
 
 
 def demo_emulator(rate: RateLimit) -> Emulator:
@@ -239,7 +239,6 @@ def _check_tickets(result: DemoResult) -> Iterator[Check]:
 
 
 def _ticket_of(row: BulkRow, result: DemoResult) -> StoredTicket | None:
-    """Return the ticket of *row*, or None."""
     stored, receipt = result.emulator.tickets, result.receipts.get(row.key)
     found = [stored.get(receipt.number)] if receipt else stored.values()
     return next((ticket for ticket in found if ticket and ticket.fields.get(MARKER) == row.key), None)
