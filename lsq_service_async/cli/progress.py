@@ -66,7 +66,7 @@ class ProgressDisplay:
         self._name = name
         self._total = total
         columns = (TextColumn(name), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn())
-        # On a terminal, rich must print the results above the bar. In a file, rich must not change the results.
+        # rich must print results above the bar on a terminal, but must not change results in a file.
         self._bar = _Bar(*columns, console=console, redirect_stdout=sys.stdout is not None and sys.stdout.isatty())
         self._task = self._bar.add_task(name, total=total, note="")
         self._done = 0

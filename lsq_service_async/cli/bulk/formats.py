@@ -28,7 +28,7 @@ _TYPED = f"{_QUOTE}#"
 WORKBOOK = rb"PK\x03\x04|\xd0\xcf\x11\xe0"  # first bytes of .xlsx, .xlsb and .ods, or of .xls
 _ENCODINGS = {  # the first bytes: a byte order mark, or ASCII in UTF-16
     rb"\xef\xbb\xbf": "utf-8",
-    rb"\xff\xfe\0\0|\0\0\xfe\xff": "utf-32",  # before UTF-16, whose mark is the beginning of this mark
+    rb"\xff\xfe\0\0|\0\0\xfe\xff": "utf-32",  # before UTF-16, whose mark is shorter
     rb"\xff\xfe|\xfe\xff": "utf-16",
     rb"[^\0]\0[^\0]\0": "utf-16-le",
     rb"\0[^\0]\0[^\0]": "utf-16-be",
@@ -135,7 +135,7 @@ class Table:
         has_extra = not _is_blank(nameless) or len(cells) > width
         counts = f"line {number}: {len(cells)} cells for {width} columns"
         if len(cells) < self._min_cells:
-            # In a report, the missing cells have no value, so the row is rejected until it is corrected.
+            # The report marks missing cells, so that the row is rejected until it is corrected.
             record |= dict.fromkeys(filter(None, self._fields[len(cells) :]), _NO_VALUE)
             return InputLine(number, record, f"{counts}; cells are missing")
         if without := [name for name, cell in zip(self._fields, cells, strict=False) if cell is _NO_VALUE]:

@@ -46,7 +46,7 @@ class Report:
         self.rows += 1
         cells = {**line.cells, KEY: key} if key else line.cells
         if self._csv:
-            # A row with too many cells keeps all of them, so that it is rejected until it is corrected.
+            # A row with too many cells keeps all, so that it is rejected until it is corrected.
             given = cells.get(UNREADABLE)
             values = [("", cell) for cell in (*given, "")] if given else [(f, cells.get(f, "")) for f in self._columns]
             self._csv.writerow(to_cell(*each) for each in (*values, ("", str(value))))

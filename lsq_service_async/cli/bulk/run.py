@@ -50,7 +50,7 @@ async def send_rows(
     Progress is shown every *interval* seconds. Outcomes of applied rows are added to *applied*. The *options* are those
     of `BulkFile.job`.
     """
-    # The signal handlers stay until the client is closed, because closing takes time.
+    # The signal handlers stay until the client is closed.
     with StopSignals() as signals:
         hooks = [results.page.note] if results.page else []
         config = Config.from_env(marker_field=marker)
@@ -113,7 +113,7 @@ class BulkRun:
         line = outcome.row.line if isinstance(outcome.row, FileRow) else None
         if self._applied is not None and outcome.state in ("created", "updated"):
             self._applied.append(outcome)
-        # The report leaves out pending rows, which need no correction.
+        # Pending rows need no correction.
         number = outcome.receipt.number if outcome.receipt else None
         is_pending = outcome.error is not None and state_for_error(outcome.error) is State.PENDING
         if line and outcome.state == "failed" and not is_pending:

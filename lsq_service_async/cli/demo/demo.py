@@ -250,6 +250,6 @@ def _files_match(row: BulkRow, ticket: StoredTicket | None) -> bool:
 
 
 def _list(words: str, found: list[str]) -> str:
-    """Return *words* and up to three items of *found*, or an empty text if there are none."""
+    """Return *words* and up to three items of *found*, or an empty text."""
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
     return f"{words} {', '.join(found[:3])}{more}" if found else ""
