@@ -102,7 +102,7 @@ class Pipeline:
         context.silence, context.headers, context.pause, context.digests = 0.0, {}, 0.0, []
         context.slot = slot = await self._acquire(context)
         context.number += 1
-        # Some transports do not report the send, so a request without a body counts as sent from here on.
+        # Some transports do not report when they send, so a request without a body counts as sent from here on.
         context.fully_sent = call.body is None
         started = context.clock()
         if call.create is not None:
@@ -146,7 +146,7 @@ class Pipeline:
         return flight.result() if is_done else result
 
     async def _looked_up(self, context: CallContext, last: AttemptResult[Any]) -> AttemptResult[Any] | None:
-        """Look up a create before it is sent again, if the policy requires this. Return None to send it again."""
+        """Look up a create before it is sent again, if the policy requires this. Return None to send the call again."""
         call, policy = context.call, context.options.retry
         if policy.repeat_creates != "look" or last.retry is not Retry.ON_SERVER_ERROR:
             return None

@@ -82,7 +82,7 @@ def final_error(context: CallContext, error: BaseException) -> BaseException:
         failure.__cause__ = error
     call, attempts = context.call, context.attempts
     is_certain = all(attempt.outcome is not Outcome.UNKNOWN for attempt in attempts)
-    # If the last attempt of a repeatable call has an unknown outcome, the call raises its error.
+    # A repeatable call raises the error of its last attempt if the outcome of this attempt is unknown.
     is_last = not is_certain and attempts[-1].outcome is Outcome.UNKNOWN and not isinstance(failure, NotSentError)
     is_safe = call.idempotency is Idempotency.SAFE or (call.repeatable and is_last)
     if not is_certain and not is_safe and not isinstance(failure, OutcomeUnknownError):

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 else:
     HttpClient = httpx.AsyncClient
 T = TypeVar("T")
-_KEEPALIVE = 3.0  # s; shorter than in gateways, which could close a connection at the moment of its next use
+_KEEPALIVE = 3.0  # s; shorter than in gateways, so that no gateway closes a connection during its next use
 
 
 class Session:
@@ -71,7 +71,8 @@ class Session:
         return time.time() - asyncio.get_running_loop().time()
 
     async def send(self, call: Call[T], options: CallOptions, *, until: float | None = None) -> T:
-        """Send a call and return its record. ``until``, a time of the event loop's clock, replaces the deadline."""
+        """Send a call and return its record. ``until``, a time of the event loop's clock, replaces
+        ``options.deadline``."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         deadline = started + options.deadline if until is None and options.deadline is not None else until

@@ -41,8 +41,8 @@ class Call(Generic[T]):
     """One operation with its arguments, ready to be sent any number of times.
 
     ``template`` is ``path`` with names instead of ids. In a multipart request, ``body`` is the part "ticketDTO". The
-    answer to a ``documented`` call must be JSON, and a ``Status`` other than "Success" is a failure. Other answers may
-    be empty, and their ``Status`` is ignored. If ``ticket`` is set, the record must be about this ticket.
+    answer to a ``documented`` call must be JSON, and a ``Status`` other than "Success" is a failure. The answer to any
+    other call may be empty, and its ``Status`` is ignored. If ``ticket`` is set, the record must be about this ticket.
     ``before_send`` is awaited before each attempt. If ``before_send`` raises, nothing is sent. The second argument of
     ``look_up`` is the number of seconds after which the service no longer applies a create.
     """
@@ -96,6 +96,6 @@ class AttemptResult(Generic[T]):
 
 
 class Send(Protocol):
-    """Sends a call and returns its record. ``until``, a time of the event loop's clock, replaces the deadline."""
+    """Sends a call and returns its record. ``until``, a time of the event loop's clock, replaces the usual deadline."""
 
     def __call__(self, call: Call[T], /, *, until: float | None = None) -> Awaitable[T]: ...

@@ -123,10 +123,10 @@ class OwnTickets:
             del self.lost[next(iter(self.lost))]
 
     def add_found(self, create: SentCreate, receipt: TicketReceipt) -> None:
-        """Remember the ticket of a create, so that no look-up gives it to another create."""
+        """Remember the ticket of a create, so that no look-up gives the ticket to another create."""
         create.receipt = receipt
         self.lost.pop(create, None)
-        self._keep(create.number, -math.inf)  # never a fence: another program may have created it
+        self._keep(create.number, -math.inf)  # never a fence: another program may have created the ticket
 
     def _keep(self, number: int, sent_at: float) -> None:
         self.sent_at[number] = sent_at
@@ -231,8 +231,8 @@ class Search:
     def _with_the_text(self, lost: SentCreate) -> tuple[list[tuple[SentCreate, int]], list[SentCreate]]:
         """Return the lost creates with the text of ``lost``: those with the same values, and the others.
 
-        The first list has each create with its fence. It is sorted by fence, so that as many creates as possible get a
-        ticket, and is cut after ``lost``.
+        The first list has each create with its fence. It is sorted by fence and cut after ``lost``. In this order, as
+        many creates as possible get a ticket.
         """
         sent, equal, others = self._sent(lost), [], []
         for create in {**self._own.lost, lost: None}:
@@ -308,8 +308,8 @@ class Search:
         """Whether a ticket belongs to a create; None if this is not certain.
 
         A ticket with another text or lead belongs to another program. The account may have changed the other fields. So
-        a ticket that differs only in these fields may belong to the create, unless it has the values of another lost
-        create.
+        a ticket that differs only in these fields may belong to the create, unless the ticket has the values of another
+        lost create.
 
         If a ticket fits several equal creates, it usually does not matter which create gets the ticket. The exception:
         if ``lost`` may have made a ticket that could not be read (``missing``), ``ticket`` may belong to an equal

@@ -129,7 +129,7 @@ def _register(cls: type[Any], *ignored: str, **attributes: Any) -> None:
     """Register how cattrs makes a record of this class.
 
     ``attributes`` maps each attribute to its JSON name or to an ``override``. Other attributes keep their defaults.
-    JSON values without an attribute are stored in ``extra``, unless they are ``ignored``.
+    JSON values without an attribute are stored in ``extra``, unless their names are in ``ignored``.
     """
     attributes = {
         name: override(rename=given) if isinstance(given, str) else given for name, given in attributes.items()

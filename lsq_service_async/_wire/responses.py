@@ -72,7 +72,7 @@ _LIMIT = re.compile(
 )
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 _COUNT = re.compile(r"[0-9][0-9,]{0,11}")
-_NOT_THE_LIMIT = {400, 401, 404, 409, 413, 422}  # the message may quote the ticket
+_NOT_THE_LIMIT = {400, 401, 404, 409, 413, 422}  # with these statuses, the message may quote the ticket
 
 
 def parse_response(
