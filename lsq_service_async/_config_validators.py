@@ -91,7 +91,7 @@ def hide_keys(settings: dict[str, Any], cls: type[Any]) -> None:
 class HidesKeys(type):
     """A metaclass that wraps API keys before ``__init__``, because crash reporters send the arguments of ``__init__``.
 
-    A decorator of ``__init__`` would not do: ``self`` has no attributes yet, so a crash reporter could not show it.
+    A decorator of ``__init__`` would not do, because crash reporters fail on a ``self`` that has no attributes yet.
     """
 
     def __call__(cls: type[C], /, **settings: Any) -> C:
@@ -122,7 +122,7 @@ def check_times(timeout: Any, deadline: Any) -> None:
 
 
 def is_a(kind: type) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
-    """Return an attrs validator that requires an instance of ``kind``."""
+    """Return an attrs validator that requires a ``kind``."""
 
     def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
         if not isinstance(value, kind):
@@ -132,7 +132,6 @@ def is_a(kind: type) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
 
 
 def is_key(_: Any, attribute: attrs.Attribute[Secret], secret: Secret) -> None:
-    """Require printable ASCII without spaces."""
     # The error of h11 for a header value with a line end shows the value, so such a key is rejected here.
     if not secret.fits(r"[\x21-\x7e]{1,512}"):
         what = "is empty" if secret.fits("") else "must be at most 512 printable ASCII characters without spaces"
@@ -140,7 +139,6 @@ def is_key(_: Any, attribute: attrs.Attribute[Secret], secret: Secret) -> None:
 
 
 def is_org_id(_: Any, attribute: attrs.Attribute[str], value: str) -> None:
-    """Require one plain path segment."""
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9-]{1,64}", value):
         what = 'the account number as text, such as "22824"'
         raise ConfigurationError(f"{attribute.name} must be {what}, not {shown(value)}")
@@ -165,7 +163,6 @@ def is_time_zone(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
 
 
 def is_field_name(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-    """Require None or a schema name."""
     if value is not None and not (isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_.]{1,128}", value)):
         example = 'the schema name of a field, such as "CustomData.ClientRef"'
         raise ConfigurationError(f"{attribute.name} must be {example}, not {shown(value)}")

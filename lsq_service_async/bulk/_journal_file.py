@@ -1,8 +1,8 @@
 """The SQLite file of a journal: its format, its lock, and the checks that detect damage.
 
 The file contains the account and, for each row, an `Entry`. It contains no ticket content and no secret. The ``sum`` is
-a checksum of all rows. It is wrong if the file is damaged, or was copied during a commit without its ``-journal`` file.
-Opening such a file raises ConfigurationError, so that no row is sent twice.
+a checksum of all rows. A wrong sum means that the file is damaged, or was copied during a commit without its
+``-journal`` file. Opening such a file raises ConfigurationError, so that no row is sent twice.
 """
 
 from __future__ import annotations
@@ -80,13 +80,11 @@ class State(enum.Enum):
 class Entry:
     """A row as the journal stores it. The fields are the columns of the table.
 
-    ``previous_digest`` is the first digest of a row that was edited. ``error`` is the class name of the last error, or
-    the `journal.summary_of` a failed row. ``possible_duplicate`` is True if two attempts may have been applied.
-
-    ``reference``, ``sent_at`` and ``ended_at`` belong to the last send; times are seconds since 1970. ``marker`` is the
-    field in which the reference was sent. ``ended_at`` is None while the row is in flight, and if the ticket number is
-    not from an answer. ``above`` is the highest ticket number that was known before the first send that may have been
-    applied.
+    ``previous_digest`` is the first digest of a row that was edited. ``error`` is the class name of the last error; for
+    a failed row, it is the result of `journal.summary_of`. ``reference``, ``sent_at`` and ``ended_at`` belong to the
+    last send; times are seconds since 1970. ``marker`` is the field in which the reference was sent. ``ended_at`` is
+    None while the row is in flight, and if the ticket number is not from an answer. ``above`` is the highest ticket
+    number that was known before the first send that may have been applied.
     """
 
     key: str
@@ -136,9 +134,9 @@ class JournalFile:
         """Lock the file, check all of it, and return how many rows are in each state.
 
         A run passes all three arguments. Then a missing file is created, and rows that the last run left in flight
-        become unknown, with ``now`` as ``ended_at``. Without the arguments, the file must exist, and can belong to any
-        operation and account. Raises ConfigurationError if another run uses the file, if the file is damaged or not a
-        journal, or if it belongs to another operation or account.
+        become unknown. Without the arguments, the file must exist, and can belong to any operation and account. Raises
+        ConfigurationError if another run uses the file, or if the file is damaged or is not a journal of this operation
+        and account.
         """
         try:
             with reading(self.path):
@@ -164,7 +162,7 @@ class JournalFile:
             raise
 
     def close(self) -> None:
-        """Close the database and unlock the file. Later calls do nothing."""
+        """Close the database and unlock the file."""
         database, self._database, unlock, self._unlock = self._database, None, self._unlock, None
         try:
             if database is not None:
@@ -251,7 +249,7 @@ class JournalFile:
         version = _value(database, "SELECT version FROM journal") if tables else 1
         check_version(self.path, version)
         if version == 1:
-            # In version 1, the last commits are in the -wal file, unless the last run closed the journal.
+            # In version 1, the last commits are in the -wal file until the run closes the journal.
             if not tables or not (has_wal or _value(database, "SELECT total(state = 'in_flight') = 0 FROM rows")):
                 raise _unusable(self.path, "its last run did not close it, and its -wal file is missing")
             if {table[:2] for table in tables} == _NAMES_1:
@@ -296,10 +294,7 @@ class JournalFile:
 
 
 def checked_path(path: PathLike) -> str:
-    """Return the absolute path of a journal.
-
-    Raises ConfigurationError if the file is not a regular file, or if another user could have changed it.
-    """
+    """Return the absolute path of a journal. Raises ConfigurationError if another user could have changed the file."""
     name = file_name(path)
     if os.path.lexists(name):
         if not os.path.isfile(name):
@@ -309,7 +304,7 @@ def checked_path(path: PathLike) -> str:
 
 
 def _size_of(path: str) -> int:
-    """Return the size of a file, or 0 if the file does not exist, because a run may just have removed it."""
+    """Return the size of a file, or 0 if the file does not exist."""
     try:
         return os.path.getsize(path)
     except FileNotFoundError:
@@ -342,7 +337,7 @@ def _connect(path: str, *, mode: str = "rw", timeout: float = 5.0) -> sqlite3.Co
         if identity:
             is_foreign = _value(database, "PRAGMA user_version") != identity
             if is_foreign and mode == "rw":
-                # SQLite has just copied rows of another journal into this file. Version 0 marks the file as unusable.
+                # SQLite has copied rows of another journal into this file. Version 0 marks it as unusable.
                 database.execute("UPDATE journal SET version = 0")
         else:
             is_foreign = _size_of(f"{path}-journal") > 0  # a journal of version 1 has no such file
@@ -403,14 +398,13 @@ def check_version(path: str, version: object) -> None:
 
 
 def check_account(path: str, found: str | None, account: str) -> None:
-    """Raise ConfigurationError for a journal of another account."""
     if found not in (None, account):
         text = f"The journal {path!r} belongs to {found}, and this run uses {account}."
         raise ConfigurationError(f"{text} Use another journal, or the settings of the journal's account.")
 
 
 def as_number(number: str | None) -> int:
-    """Return a ticket number as an int, or 0 for None and for text that is not a number."""
+    """Return a ticket number as an int, or 0 for any other text and for None."""
     return int(number) if number is not None and number.isdecimal() and len(number) <= 18 else 0
 
 
@@ -440,5 +434,5 @@ def _value(database: sqlite3.Connection, query: str) -> Any:
 
 
 def _hash(row: Iterable[Any]) -> int:
-    """Return a 64-bit hash of a row. Not `repr`, because it depends on the Unicode version of Python."""
+    """Return a 64-bit hash of a row. `repr` would depend on the Unicode version of Python."""
     return int.from_bytes(blake2b(ascii(tuple(row)).encode(), digest_size=8).digest(), "big")

@@ -24,9 +24,9 @@ from ..errors import (
 class CircuitBreaker:
     """Opens after ``threshold`` consecutive failures that the rows did not cause, or after one 401 or 403.
 
-    While the circuit breaker is open, no row is started, and one worker probes the service with a read. The first probe
-    is sent at once, and the second after ``first_pause`` seconds. Each further pause is twice as long, up to
-    ``longest_pause`` seconds. If a daily quota is used up, no more rows are started, and no probe is sent.
+    While the circuit breaker is open, no row is started, and one worker probes the service with a read. The second
+    probe is sent ``first_pause`` seconds after the first. Each further pause is twice as long, up to ``longest_pause``
+    seconds. If a daily quota is used up, no more rows are started, and no probe is sent.
     """
 
     def __init__(

@@ -51,7 +51,7 @@ class ColumnError(ValueError):
 
 
 def field_names(ticket_type: TicketType) -> tuple[str, ...]:
-    """Return the attribute names of a ticket, such as title and lead_email. ``fields`` is left out."""
+    """Return the attribute names of a ticket, such as title and lead_email, without ``fields``."""
     return tuple(field.name for field in attrs.fields(ticket_type) if field.name != "fields")
 
 
@@ -328,7 +328,7 @@ def _plain(name: str, value: Any) -> Any:
     if hasattr(value, "to_pydatetime"):  # a Timestamp of pandas
         value = value.to_pydatetime(warn=False)
     if isinstance(value, float) and name in _TEXTS and abs(value) >= _ROUNDED:
-        return value  # its last digits may be wrong; `_checked` rejects a float here
+        return value  # its last digits may be wrong, so `_checked` rejects it
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, int) and value.bit_length() > 1024:  # larger than any float
@@ -338,7 +338,7 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def time_zone_of(given: str | tzinfo | None) -> tzinfo | None:
-    """Return the time zone with this name, or a tzinfo unchanged. Raises InvalidRequestError for an unknown name."""
+    """Return the time zone with this name, or a tzinfo unchanged. Raises InvalidRequestError for any other value."""
     zone = None if given is None else to_time_zone(given)
     if not isinstance(zone, tzinfo | None):
         raise InvalidRequestError(f"time_zone must be a tzinfo or a name such as 'Asia/Kolkata', not {shown(given)}")

@@ -274,7 +274,7 @@ class BulkJob:
                 self._pool.protect()
                 sent = await self._journal.mark_in_flight(entry, reference, self._setup.marker)
                 self._progress.row_started(key)
-            elif is_doubtful and not sent.possible_duplicate:  # stored now, because the program may be killed later
+            elif is_doubtful and not sent.possible_duplicate:  # stored now, in case the program is killed
                 doubled = attrs.evolve(sent, possible_duplicate=True)
                 sent = await self._journal.record(doubled, State.IN_FLIGHT, is_answer=False)
 
@@ -286,7 +286,7 @@ class BulkJob:
         except LSQServiceError as error:
             if sent is entry and not isinstance(error, NotSentError | InvalidRequestError):
                 raise  # the row is not the cause; for example, the client is closed
-            # Even if this send was not applied, an earlier send may have been applied.
+            # An earlier send may have been applied, even if this send was not.
             state = State.UNKNOWN if entry.state is State.UNKNOWN else state_for_error(error)
             doubts = sum(attempt.outcome is Outcome.UNKNOWN for attempt in error.attempts)
             doubts += 1 + entry.possible_duplicate if entry.state is State.UNKNOWN else 0

@@ -131,7 +131,7 @@ class Journal:
         return entry
 
     async def _commit(self) -> LSQServiceError | None:
-        async with self._committing:  # until the previous commit ends, `_store` adds more changes to this one
+        async with self._committing:  # until the previous commit ends, `_store` adds changes
             changes, self._changes, self._next_commit = self._changes, [], None
             try:
                 await self._in_thread(self._file.write, changes)
@@ -170,7 +170,7 @@ def summary_of(error: LSQServiceError, ticket: NewTicket | TicketUpdate | None =
 
 
 class RowMatcher:
-    """Finds the journal's entry for each row of one input. Pass the rows in the order of the input. `match` blocks."""
+    """Finds the journal's entry for each row of one input. Pass the rows in the order of the input."""
 
     def __init__(self) -> None:
         self._has_met = self._has_named = False  # whether the temporary tables "met" and "named" exist
@@ -179,8 +179,7 @@ class RowMatcher:
         """Return the entry of a row, and the reason why the row must not be sent, or None. A new row gets a new entry.
 
         A row must not be sent if its content has changed since an earlier run, or if it has lost its key. With
-        ``edited``, a changed row that was not applied may be sent. Raises InvalidRequestError if two rows have the same
-        key.
+        ``edited``, a changed row that was not applied may be sent. Raises InvalidRequestError if two rows have one key.
         """
         key = self._key_of(database, row)
         found = entry_of(database, key)
@@ -205,7 +204,7 @@ class RowMatcher:
         key, query = row.key or row.digest, "SELECT times FROM met WHERE key = ?"
         if not self._has_met:
             self._has_met = True
-            # In memory, because a temporary folder may be missing. A million keys take 44 MB.
+            # In memory, because a temporary folder may be missing.
             database.execute("PRAGMA temp_store = MEMORY")
             database.execute("CREATE TEMP TABLE met (key TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID")
         met = database.execute(query, (key,)).fetchone()

@@ -18,9 +18,9 @@ from .rows import BulkRow, Row
 
 Reconcile = Callable[[BulkRow], Awaitable[TicketReceipt | None]] | Callable[[BulkRow, NumberRange], Awaitable[Verdict]]
 """A function of the caller that looks up a row."""
-_HELD = 4  # rows that are sent last as fences: their ticket numbers end the ranges of unknown creates
-_SAMPLES = 4  # answered creates that show which fields the account changes in new tickets
-_FIRST = 5  # until a ticket number is known, the first five rows are sent one by one
+_HELD = 4  # rows sent last as fences: their ticket numbers end the ranges of unknown creates
+_SAMPLES = 4  # answered creates, which show the fields that the account changes
+_FIRST = 5  # rows sent one by one, if no ticket number is known
 
 
 class RowLookUps(Protocol):
@@ -56,8 +56,8 @@ class RowLookUps(Protocol):
 class UnknownRow:
     """A row that may have been applied. ``create`` is None for an update.
 
-    ``is_earlier`` is True for a create of an earlier run. The ``entry`` is pending if a look-up has shown that the row
-    was not applied.
+    ``is_earlier`` is True for a create of an earlier run. If a look-up has shown that the row was not applied,
+    ``entry`` is pending.
     """
 
     row: Row
@@ -179,8 +179,7 @@ class RowQueue:
     def _pop_ready(self) -> UnknownRow | None:
         """Remove and return a row that can be looked up now, or return None.
 
-        A row of an earlier run waits until all rows are read. Before that, a look-up could mistake the ticket of
-        another row for the ticket of this row.
+        Rows of an earlier run wait until all rows are read, because a look-up must know the tickets of all other rows.
         """
         for unknown in self.waiting:
             is_complete = self._is_exhausted or not unknown.is_earlier
@@ -209,7 +208,7 @@ class RowQueue:
         return self.waiting.pop(0) if self.waiting else None
 
     def _recall(self, row: Row, entry: Entry, **about: Any) -> Any:
-        ticket: Any = row.given.ticket  # a NewTicket
+        ticket: Any = row.given.ticket
         about |= {"reference": entry.reference or "", "marker": entry.marker, "receipt": entry.receipt}
         about |= {"attachments": row.given.attachments, "doubts": 1 + entry.possible_duplicate}
         about["above"] = None if entry.sent_at is None else entry.above or 0

@@ -137,7 +137,6 @@ class Progress:
             self._last_result = asyncio.get_running_loop().time()
 
     def outcome_delivered(self, outcome: RowOutcome) -> None:
-        """Call this when an outcome is returned to the caller."""
         self._counts[outcome.state] += 1
         if outcome.possible_duplicate and outcome.state != "skipped":
             self._counts["possible_duplicates"] += 1

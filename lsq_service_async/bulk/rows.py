@@ -1,4 +1,4 @@
-"""The rows of a bulk run, read from any iterable. Each row has a digest of its content, and may have a key."""
+"""The rows of a bulk run, read from any iterable."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def is_key(key: object) -> bool:
 
 
 def digest_of(ticket: NewTicket | TicketUpdate, target: TicketRef | None = None, files: Iterable[Any] = ()) -> str:
-    """Return the first 128 bits of the SHA-256 of a row. Of each file, it covers only the name and the length."""
+    """Return 128 bits of the SHA-256 of a row. Of each file, only the name and the length are hashed."""
     # Defaults are left out, so that a new field in a later version does not change every digest.
     given = []
     for field in attrs.fields(type(ticket)):
