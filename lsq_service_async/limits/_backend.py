@@ -1,4 +1,4 @@
-"""A limiter whose state several processes share, and the interface of the backends that store the state."""
+"""The base of HostLimiter and RedisLimiter, and the interface of their backends."""
 
 from __future__ import annotations
 

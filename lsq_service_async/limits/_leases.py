@@ -11,14 +11,14 @@ import attrs
 from ._engine.messages import ActiveCall, CompletedCall, SyncMessage
 from ._engine.sync import LEASE
 
-RENEW = 3.0  # s
+RENEW = 3.0  # s after which a lease is renewed
 _REPORT = 1.0  # s for which a report waits for another message
 _WORTH_WAITING = 1.0  # s for which a report waits longer if a message for a waiting call is due
 
 
 @attrs.define
 class _Active:
-    """A call in flight. ``has_lapsed``: its lease once ended (at ``until``), so another call may have the slot."""
+    """A call in flight, leased until ``until``. ``has_lapsed``: an earlier lease ended, so the slot may be lost."""
 
     since: float
     until: float
@@ -100,7 +100,7 @@ class Leases:
         return SyncMessage(completed=completed, active=active, pause=pause, refusals=refusals, **about)
 
     def acknowledge(self, message: SyncMessage, sent: float, now: float) -> None:
-        """Drop the reports of a message sent at ``sent`` and answered at ``now``, and extend its leases."""
+        """Drop the reports in a message sent at ``sent`` and answered at ``now``. Extend the leases in it."""
         for completed in message.completed:
             del self._completed[completed.slot]
         del self.refusals[: len(message.refusals)]

@@ -73,7 +73,7 @@ class HostBackend:
     async def open(self, name: str) -> None:
         """Create the file if it does not exist, and check it. Raises ConfigurationError as `HostLimiter` describes."""
         if self._is_open:
-            await self.aclose()  # its event loop has closed
+            await self.aclose()  # the event loop of the last `open` has closed
         self._name, self._thread = name, ThreadPoolExecutor(1, thread_name_prefix="lsq_service_async limit")
         try:
             await self._run(self._open)

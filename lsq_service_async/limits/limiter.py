@@ -359,7 +359,7 @@ class Limiter(ABC):
     async def _serve(self) -> None:
         """While calls wait, grant slots in order and reject calls that will miss their deadlines."""
         try:
-            # One more message ends the turn of this process, so that other processes do not wait for it.
+            # After the last call, one more message ends the turn of this process, because other processes wait for it.
             while self._queues or self._is_lined_up:
                 self._changed.clear()
                 now = asyncio.get_running_loop().time()
@@ -412,7 +412,7 @@ class Limiter(ABC):
         self._changed.set()
 
     def _has_room(self) -> bool:
-        """Return whether the bucket allows one more call. It matters only after a granted call was not sent."""
+        """Return whether the bucket has room for a call. This matters only after a granted call was not sent."""
         if self._has_unsent and self._bucket.has_capacity(self._rate.calls):
             self._has_unsent = False
         return not self._has_unsent or self._bucket.has_capacity()
@@ -423,7 +423,7 @@ class Limiter(ABC):
         for queue in self._queues:
             if queue.least_margin() == math.inf:
                 continue
-            # How much later than first estimated the first call will be sent. All calls behind it are delayed as much.
+            # The first call will be sent ``delay`` s later than first estimated. Later calls are delayed as much.
             first = next(iter(queue))
             delay = self._due(first.request, is_retry=first.is_retry, number=first.number) - first.due
             for waiter in itertools.islice(queue.remove_late(delay + _TICK), _AT_ONCE):

@@ -89,7 +89,7 @@ class RedisLimiter(SharedLimiter):
         when_down: Literal["wait", "fail"] = "wait",
     ) -> None:
         super().__init__(RedisBackend(server, name), waits=when_down == "wait")
-        del server  # crash reporters send local variables, and this may hold a password
+        del server  # crash reporters send local variables, and ``server`` may hold a password
         if when_down not in ("wait", "fail"):
             raise ConfigurationError(f'when_down must be "wait" or "fail", not {shown(when_down)}')
         if name is not None:
@@ -185,7 +185,7 @@ class RedisBackend:
         """Run a script. Return its values, the text, and the time in seconds."""
         try:
             async with asyncio.timeout(_REPLY_TIMEOUT if self._is_connected else _CONNECT_TIMEOUT):
-                if not self._is_connected:  # so that the first message needs the right to SCRIPT LOAD
+                if not self._is_connected:  # without the right to SCRIPT LOAD, this fails at once
                     for text in (READ, SWAP):
                         await self._client.script_load(text)
                 *values, text, (seconds, microseconds) = await script(keys=[self._key], args=args)

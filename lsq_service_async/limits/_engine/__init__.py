@@ -4,7 +4,7 @@ window.py         when one more call fits into the window
 adaptive_rate.py  the rate after refusals
 fairness.py       the order of the processes
 messages.py       the message of a process to the shared state, and the grant in the reply
-state.py          the state of the limit: calls of the last two windows, and which call gets the next slot
+state.py          the state of the limit, and which call gets the next slot
 sync.py           applies a message to the shared state; the state as JSON
 estimate.py       when waiting calls will be sent
 """

@@ -22,7 +22,7 @@ class Estimate:
         self._start = 0.0
 
     def sent_at(self, state: LimitState, now: float, lane: Lane, ahead: tuple[int, int]) -> float:
-        """Estimate when a call will be sent. ``ahead``: the earlier calls in its lane, and in both lanes."""
+        """Estimate when a call will be sent. ``ahead``: the number of calls before it, in its lane and in total."""
         start = max(now, state.paused_until)
         if state.stands_still and not ahead[1] and state.opens_at() == -math.inf:
             return max(start, state.paced_until)  # the call is the next probe

@@ -11,7 +11,7 @@ import attrs
 from ...config import Lane
 from .messages import LANES, Request
 
-BULK_SHARE = 5  # every fifth grant is for bulk, if bulk calls wait
+BULK_SHARE = 5  # if bulk calls wait, at least every fifth grant is for bulk
 GRACE = 0.5  # s for which other processes wait for a late message
 
 
@@ -66,8 +66,7 @@ class ProcessOrder:
     def before(self, process_id: int, lane: Lane, place: int, other: int) -> tuple[int, int]:
         """Return how many calls of ``lane``, and of both lanes, are sent before a call of this process.
 
-        In this process, ``place`` calls of the lane are sent before this call, and ``other`` calls wait in the other
-        lane.
+        In this process, ``place`` calls of the lane are ahead of the call, and ``other`` calls wait in the other lane.
         """
         turn, same = self._turn_of(process_id, lane), place
         for head in self.heads.values():

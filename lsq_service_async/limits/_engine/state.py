@@ -1,4 +1,4 @@
-"""The state of a limit: the calls of the last two windows, and the decision which call gets the next slot."""
+"""The state of a limit, and the decision which call gets the next slot."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ALONE = 0  # the process id if only one process uses the limit
 
 
 class Flight(NamedTuple):
-    """A call in flight. It counts as answered at ``until``. ``is_stuck``: it timed out during a standstill."""
+    """A call in flight. At ``until``, it counts as answered. ``is_stuck``: it timed out during a standstill."""
 
     process_id: int
     since: float
@@ -29,7 +29,7 @@ class Flight(NamedTuple):
 
 
 class Presence(NamedTuple):
-    """A process that uses the limit until ``until``, and its configured rate."""
+    """A process and its configured rate. At ``until``, the process counts as ended."""
 
     until: float
     rate: RateLimit
@@ -41,8 +41,8 @@ class LimitState:
 
     ``answered`` has the times of all answers in the last two windows, oldest first. ``uploads`` has the times of the
     answers to large uploads in the last window. No call is granted before ``paused_until``. Evenly spaced calls (bulk
-    calls, and all calls if `is_paced`) are not granted before ``paced_until``. ``round_trip`` is the recent mean time
-    from the grant to the answer. ``revision`` changes when estimates may change.
+    calls, and all calls if `is_paced`) are not granted before ``paced_until``. ``revision`` changes when estimates may
+    change.
 
     The service `stands_still` if a call timed out and no answer arrived after that call was sent. One probe at a time
     is then sent until an answer arrives, even if no slot is free. ``probe`` is the slot of the last probe.
@@ -160,7 +160,6 @@ class LimitState:
             self.adopt(AdaptiveRate.of(rate))
 
     def adopt(self, adaptive: AdaptiveRate) -> None:
-        """Replace the rate and the past refusals."""
         self.adaptive = adaptive
         self._rate_changed()
 

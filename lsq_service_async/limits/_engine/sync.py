@@ -1,4 +1,4 @@
-"""Applies the message of a process to the shared state, and converts the state to and from JSON."""
+"""Applies the message of a process to the shared state, and converts the state to JSON and back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SHORTEST_WAIT = 0.25  # in units of `LimitState.token`
 _LONGEST_ROUND_TRIP = 600.0  # s
 _LONGEST_WINDOW = 366 * 86_400.0  # s
 _MOST_IN_A_ROW = 1000
-_MARGIN = 0.02  # in units of `LimitState.token`; makes requests rarely too early
+_MARGIN = 0.02  # in units of `LimitState.token`; a delay, so that requests are rarely too early
 _UNWRITTEN: list[Any] = [None, -math.inf, 0.0, False, -math.inf, 0.0]  # not written by earlier versions
 _UNREPORTED = 2.0  # s; the longest time from an answer to its report
 
@@ -112,7 +112,7 @@ def _joint_rate(rates: set[RateLimit]) -> RateLimit:
 
 
 def restarted(state: LimitState, now: float) -> LimitState:
-    """Make a new state after the clock was set. Calls of the old state count as answered now."""
+    """Make a new state after the clock was set. The old calls count as answered now."""
     fresh = LimitState.of(state.adaptive.configured)
     fresh.seen = now
     fresh.answered = [now] * min(len(state.answered) + len(state.flights), fresh.rate.calls)
