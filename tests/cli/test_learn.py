@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from cli.conftest import serving
+from virtual_clock import run_virtual
 
+from lsq_service_async import Config, ServiceClient
 from lsq_service_async.cli import learn
 from lsq_service_async.emulator import (
     AnswerLost,
     BadJson,
     Emulator,
+    Latency,
     RateLimited,
     Serve,
     Status,
@@ -147,9 +152,9 @@ def test_the_rate_limit_ends_the_test(served: Emulator, cli: Any, tmp_path: Path
 
 
 class LateEstimate:
-    """A gateway that estimates, and whose windows begin 100 ms after a multiple of 0.8 s from its first call."""
+    """A gateway that estimates, and whose windows begin 100 ms after a multiple of 5 s from its first call."""
 
-    calls, per = 10, 0.8
+    calls, per = 25, 5.0
 
     def __init__(self) -> None:
         self._window: TwoBucketEstimate | None = None
@@ -161,25 +166,39 @@ class LateEstimate:
 
 
 @pytest.mark.parametrize(
-    ("window", "words"),
+    ("window", "kind", "words"),
     [
-        ("sliding", 'not estimate the number of calls. Set LSQ_RATE_LIMIT="10/0.8 sliding", or RateLimit(10, per='),
-        ("fixed", 'not estimate the number of calls. Set LSQ_RATE_LIMIT="10/0.8 sliding"'),
-        ("estimate", 'the gateway estimates the number of calls. Set LSQ_RATE_LIMIT=10/0.8, without "sliding"'),
-        (LateEstimate(), "the gateway estimates the number of calls"),
+        ("sliding", "sliding", 'not estimate the number of calls. Set LSQ_RATE_LIMIT="25/5 sliding", or RateLimit(25'),
+        ("fixed", "sliding", 'not estimate the number of calls. Set LSQ_RATE_LIMIT="25/5 sliding"'),
+        ("estimate", "estimate", 'estimates the number of calls. Set LSQ_RATE_LIMIT=25/5, without "sliding"'),
+        (LateEstimate(), "estimate", "the gateway estimates the number of calls"),
     ],
     ids=["sliding", "fixed", "estimate", "late estimate"],
 )
 def test_the_window_of_the_gateway_is_measured(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, cli: Any, window: Any, words: str
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, window: Any, kind: str, words: str
 ) -> None:
-    """A gateway that estimates its window refuses some reads of the second group, or of the fourth."""
-    emulator = Emulator(rate_limit=(10, 0.8), window=window)
-    with serving(monkeypatch, emulator, rate_limit="10/0.8 sliding"):
-        code, out, _ = cli("doctor", "--burst")
-    assert (code, words in out) == (0, True)
-    assert "10 calls in 0.8 s (sliding); set LSQ_RATE_LIMIT to change it" in out
+    """A gateway that estimates the number of calls refuses some reads of the second group, or of the fourth."""
+    emulator = Emulator(window=window)
+    emulator.faults.add(Latency(0.01, times=100))
+
+    async def main() -> tuple[dict[str, Any], str]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=emulator.app)) as http:
+            monkeypatch.setattr(learn, "ServiceClient", partial(ServiceClient, http_client=http))
+            return await learn.measure_window(Config(**emulator.settings))
+
+    facts, answer = run_virtual(main())
+    assert (facts, words in answer) == ({"rate_limit": [25, 5.0], "window": kind}, True)
     assert not [message for message in caplog.messages if "Rate limit hit" in message]  # refusals are expected
+
+
+def test_the_command_prints_how_the_service_counts(monkeypatch: pytest.MonkeyPatch, cli: Any) -> None:
+    """It sends four groups of reads, and prints the limit that was set."""
+    with serving(monkeypatch, Emulator(window=None), rate_limit="10/0.1 sliding") as emulator:
+        code, out, _ = cli("doctor", "--burst")
+        assert len(emulator.calls) == 41
+    assert (code, "All four groups of 10 reads were answered" in out) == (0, True)
+    assert "10 calls in 0.1 s (sliding); set LSQ_RATE_LIMIT to change it" in out
 
 
 def test_a_burst_whose_reads_fail_has_no_result(served: Emulator, cli: Any) -> None:
