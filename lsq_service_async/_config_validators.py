@@ -77,8 +77,8 @@ def to_secret(value: str | Secret) -> Secret:
 def hide_keys(settings: dict[str, Any], cls: type[Any]) -> None:
     """Wrap each API key in ``settings``, the arguments of ``cls``, in a `Secret`.
 
-    Crash reporters send local variables, and an unknown argument may be a misspelled key. So ``settings`` is cleared
-    before the TypeError is raised.
+    An unknown argument may be a misspelled key, and crash reporters send local variables. So ``settings`` is cleared
+    before the error.
     """
     for name in {"access_key", "secret_key"} & settings.keys():
         settings[name] = to_secret(settings[name])

@@ -104,7 +104,7 @@ class Entry:
 
     @property
     def receipt(self) -> TicketReceipt | None:
-        """The receipt of a row that is done, or None if the ticket number is not known."""
+        """The receipt, or None if the ticket number is not known."""
         if self.number is None:
             return None
         doubled = self.possible_duplicate
@@ -216,7 +216,7 @@ class JournalFile:
             raise ConfigurationError(f"Another run uses the journal {self.path!r}. Wait until it ends, or stop it.")
 
     def _create(self, operation: str, account: str | None) -> None:
-        """Write the file under another name, then rename it, so that a crash never leaves an incomplete journal."""
+        """Write the file under another name, then rename it. A crash then leaves no incomplete journal."""
         for path in (f"{self.path}-journal", f"{self.path}-wal"):
             if _size_of(path):
                 text = f"The journal {self.path!r} is missing, but {path!r} exists."
@@ -294,7 +294,7 @@ class JournalFile:
 
 
 def checked_path(path: PathLike) -> str:
-    """Return the absolute path of a journal. Raises ConfigurationError if another user could have changed the file."""
+    """Return the absolute path of a journal. Raises ConfigurationError if another user could have changed it."""
     name = file_name(path)
     if os.path.lexists(name):
         if not os.path.isfile(name):
@@ -318,7 +318,7 @@ def _open_sqlite(path: str, options: str, timeout: float = 5.0) -> sqlite3.Conne
 def _connect(path: str, *, mode: str = "rw", timeout: float = 5.0) -> sqlite3.Connection:
     """Open a journal, and check that the -journal and -wal files next to it belong to it.
 
-    The header is first read without these files, because SQLite may change the journal when it reads them.
+    The header is read without these files first, because SQLite may change the journal when it reads them.
     """
     if not check_private_database(path).st_size:
         raise _unusable(path, "it is empty")

@@ -20,7 +20,7 @@ Reconcile = Callable[[BulkRow], Awaitable[TicketReceipt | None]] | Callable[[Bul
 """A function of the caller that looks up a row."""
 _HELD = 4  # rows sent last as fences: their ticket numbers end the ranges of unknown creates
 _SAMPLES = 4  # answered creates, which show the fields that the account changes
-_FIRST = 5  # rows sent one by one, if no ticket number is known
+_FIRST = 5  # first rows, sent one by one if no ticket number is known
 
 
 class RowLookUps(Protocol):
@@ -43,10 +43,10 @@ class RowLookUps(Protocol):
         """Return whether a look-up of the create can decide now."""
 
     def seconds_left(self, create: Any) -> float:
-        """Return the number of seconds during which the service may still apply the create."""
+        """Return for how many seconds the service may still apply the create."""
 
     def reads_for(self, create: Any) -> float:
-        """Return the number of reads that a look-up of the create would take."""
+        """Return how many reads a look-up of the create would take."""
 
     async def decide(self, create: Any) -> Verdict:
         """Find out whether the create was applied."""
@@ -109,7 +109,7 @@ class RowQueue:
         return item
 
     def finished(self) -> None:
-        """Call this when a row that was pulled has been processed."""
+        """Call this when a pulled row has been processed."""
         self._active -= 1
         self._finished += 1
         self._changed.set()
@@ -133,7 +133,7 @@ class RowQueue:
         self.waiting.append(UnknownRow(row, entry, error, create, is_earlier and create is not None))
 
     def left(self) -> list[UnknownRow]:
-        """Return the rows that were still waiting when the run was stopped."""
+        """Return the rows that still wait when the run is stopped."""
         return [*self.waiting, *(held for held in self._held if isinstance(held, UnknownRow))]
 
     def hold(self, unknown: UnknownRow) -> bool:
@@ -171,7 +171,7 @@ class RowQueue:
         return result or Absent()
 
     def reads(self) -> float:
-        """Return the number of reads that the look-ups of the waiting rows will take."""
+        """Return how many reads the look-ups of the waiting rows will take."""
         if self._reconcile is not None:
             return 0
         return sum(self.look_ups.reads_for(unknown.create) for unknown in self.waiting)

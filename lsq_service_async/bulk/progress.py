@@ -145,7 +145,7 @@ class Progress:
         return Summary(**self._counts)
 
     def remaining(self) -> int | None:
-        """Return the number of rows that are still to be sent, or None if the length of the input is not known."""
+        """Return how many rows are still to be sent, or None if the length of the input is not known."""
         if not isinstance(self._rows, Sized):
             return None
         delivered = self.summary().total
