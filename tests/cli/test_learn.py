@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from bulk.conftest import virtual_emulator
 from cli.conftest import serving
 from virtual_clock import run_virtual
 
@@ -179,10 +180,10 @@ def test_the_window_of_the_gateway_is_measured(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, window: Any, kind: str, words: str
 ) -> None:
     """A gateway that estimates the number of calls refuses some reads of the second group, or of the fourth."""
-    emulator = Emulator(window=window)
-    emulator.faults.add(Latency(0.01, times=100))
 
     async def main() -> tuple[dict[str, Any], str]:
+        emulator = virtual_emulator(window=window)
+        emulator.faults.add(Latency(0.01, times=100))
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=emulator.app)) as http:
             monkeypatch.setattr(learn, "ServiceClient", partial(ServiceClient, http_client=http))
             return await learn.measure_window(Config(**emulator.settings))
