@@ -188,7 +188,7 @@ class ServiceClient:
         if not isinstance(repeatable, bool | None):
             raise InvalidRequestError(f"repeatable must be True, False or None, not {shown(repeatable)}")
         try:
-            query = {name: _query_value(name, value) for name, value in dict(() if params is None else params).items()}
+            query = dict(_query_item(*item) for item in dict(() if params is None else params).items())
             httpx.URL("/".join((self._session.config.tenant_url, *parts)), params=query)
         except Exception as error:  # httpx and objects of the caller may raise anything
             raise InvalidRequestError(f"params must map text to text and fit into a URL: {error}") from None
@@ -283,10 +283,10 @@ class ServiceClient:
         return f"<ServiceClient {self._session.config.tenant_url} {state}>"
 
 
-def _query_value(name: Any, value: Any) -> list[Any]:
-    """Return the values of a query parameter. Raises TypeError if httpx would send the repr of a name or value."""
-    values = value if isinstance(value, list | tuple) else [value]
-    values = [item.value if isinstance(item, Enum) else item for item in values]
+def _query_item(name: Any, value: Any) -> tuple[str, list[Any]]:
+    """Return a query parameter and its values. Raises TypeError if httpx would send the repr of a name or value."""
+    items = [name, *value] if isinstance(value, list | tuple) else [name, value]
+    name, *values = (item.value if isinstance(item, Enum) else item for item in items)
     if not isinstance(name, str) or not all(isinstance(item, str | Number | UUID | None) for item in values):
         raise TypeError(f"not {shown({name: value})}")
-    return values
+    return name, values

@@ -219,7 +219,7 @@ def test_a_create_that_is_refused_after_the_deadline_is_absent(config, status):
             with pytest.raises(OutcomeUnknownError) as caught:
                 await client.with_options(deadline=5).tickets.create(ticket("Slow"))
             assert "in flight" in (await client.tickets.look_up(caught.value)).reason
-            assert isinstance(await other.tickets.look_up(caught.value), Unclear)
+            assert "in flight" in (await other.tickets.look_up(caught.value)).reason
             await asyncio.sleep(20)
             assert await client.tickets.look_up(caught.value) == Absent()
             assert await other.tickets.look_up(caught.value) == Absent()

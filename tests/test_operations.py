@@ -305,6 +305,10 @@ class Choice(str, Enum):  # noqa: UP042 -- the text of a StrEnum would be its va
     OPEN = "open"
 
 
+class Name(str, Enum):  # noqa: UP042
+    Q = "q"
+
+
 @pytest.mark.parametrize(
     ("value", "query"),
     [
@@ -317,11 +321,12 @@ class Choice(str, Enum):  # noqa: UP042 -- the text of a StrEnum would be its va
     ],
     ids=repr,
 )
-async def test_a_value_of_a_query_is_sent_as_its_text(client, value, query):
+@pytest.mark.parametrize("name", ["q", Name.Q])
+async def test_a_query_is_sent_as_its_text(client, name, value, query):
     """A member of an enumeration is sent as its value."""
     with respx.mock as service:
         route = service.get(f"{TENANT}/x").respond(json={})
-        await client.request("GET", "x", params={"q": value})
+        await client.request("GET", "x", params={name: value})
     assert route.calls.last.request.url.query == query.encode()
 
 

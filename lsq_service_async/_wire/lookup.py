@@ -203,10 +203,10 @@ class Search:
 
     def _missing(self, lost: SentCreate, below: int | None, now: float) -> str | None:
         """Return the reason why a look-up cannot begin, or None."""
-        if lost in self._own.in_flight:
-            return "its request is still in flight"
-        if lost.above is None or lost.ended_at is None:
+        if lost.above is None:
             return "its number range was not recorded"
+        if lost in self._own.in_flight or lost.ended_at is None:
+            return "its request is still in flight"
         if self.seconds_left(lost, now):
             return f"it may still be applied; look it up no earlier than {self._quiet:g} s after it ended"
         if below is None:

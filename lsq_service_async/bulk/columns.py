@@ -246,14 +246,13 @@ def rows_from(
         raise InvalidRequestError(f'operation must be "create" or "update", not {shown(operation)}.')
     for name, value, kind, what in (
         ("key", key, Hashable, "the name of a column"),
-        ("columns", columns, Mapping | None, "a mapping of names to names"),
         ("attachments_from", attachments_from, str | os.PathLike, "a folder"),
     ):
         if not isinstance(value, kind):
             raise InvalidRequestError(f"{name} must be {what}, not {shown(value)}.")
     zone = time_zone_of(time_zone)
+    names = (records.fieldnames or ()) if isinstance(records, csv.DictReader) else ()
     try:
-        names = (records.fieldnames or ()) if isinstance(records, csv.DictReader) else ()
         if hasattr(records, "to_dicts"):  # polars
             records = records.to_dicts()
         elif hasattr(records, "to_dict"):  # pandas
@@ -262,12 +261,19 @@ def rows_from(
         raise InvalidRequestError(f"records must be a DataFrame, not {shown(records)}: {error}") from None
     if not isinstance(records, Iterable):
         raise InvalidRequestError(f"records must be a synchronous iterable of mappings, not {shown(records)}")
-    renamed = {**(columns or {}), **({} if key is None else {key: KEY})}
+    renamed = {**_checked_columns(columns), **({} if key is None else {key: KEY})}
     for name, count in Counter(names).items():  # a record has only one of these columns
         if count > 1 and renamed.get(_unmarked(name), "") is not None:
             raise InvalidRequestError(f"{count} columns have the name {shown(name)}; rename or remove all but one.")
     ticket_type = NewTicket if operation == "create" else TicketUpdate
     return _rows(records, key, renamed, ticket_type, partial(Attachment.from_folder, attachments_from), zone)
+
+
+def _checked_columns(columns: Any) -> Mapping[Any, str | None]:
+    given = {} if columns is None else columns
+    if not isinstance(given, Mapping) or not all(isinstance(name, str | None) for name in given.values()):
+        raise InvalidRequestError(f"columns must be a mapping of names to names, not {shown(columns)}.")
+    return given
 
 
 def _rows(

@@ -244,9 +244,10 @@ class BulkJob:
             raise
         self._pool.protect()
         if isinstance(verdict, Found):
-            await self._journal.record(entry, State.DONE, receipt=verdict.receipt, is_answer=False)
-            doubled = verdict.receipt.possible_duplicate
-            return RowOutcome(entry.key, self._setup.verb, verdict.receipt, possible_duplicate=doubled)
+            doubled = verdict.receipt.possible_duplicate or entry.possible_duplicate
+            receipt = attrs.evolve(verdict.receipt, possible_duplicate=doubled)
+            await self._journal.record(entry, State.DONE, receipt=receipt, is_answer=False)
+            return RowOutcome(entry.key, self._setup.verb, receipt, possible_duplicate=doubled)
         if isinstance(verdict, Absent):
             await self._journal.record(pending, State.PENDING, is_answer=False)
             text = f"Row {entry.key!r} was not applied. The next run sends it."

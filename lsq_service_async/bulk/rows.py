@@ -8,7 +8,6 @@ import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
-from enum import Enum
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
@@ -105,11 +104,10 @@ def digest_of(ticket: NewTicket | TicketUpdate, target: TicketRef | None = None,
 
 
 def _plain(value: Any) -> Any:
-    """Normalize a value, so that values that are sent as the same text have the same digest."""
+    """Normalize a value, so that equal values of different types have the same digest."""
     if isinstance(value, dict):
         return sorted((str(name), _plain(held)) for name, held in value.items())
     if isinstance(value, datetime) and value.tzinfo is not None:
         with suppress(OverflowError):  # raised near datetime.min and datetime.max
             return value.astimezone(UTC)
-    value = value.value if isinstance(value, Enum) else value
     return str(value) if isinstance(value, str | UUID) else value

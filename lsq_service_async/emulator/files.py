@@ -142,7 +142,7 @@ def seed(store: TicketStore, path: str | os.PathLike[str]) -> int:
         if line.strip():
             try:
                 entry = _seed_entry(parse_json(line))
-                for name in (str(entry[name]).lower() for name in ("number", "ticket_id") if name in entry):
+                for name in {str(entry[name]).lower() for name in ("number", "ticket_id") if entry.get(name)}:
                     if name in used or name in store.trashed or store.find(name):
                         raise ValueError(f"there is a ticket {name} already")
                     used.add(name)
@@ -191,7 +191,7 @@ def _seed_fields(line: dict[str, Any]) -> Iterator[tuple[str, Value]]:
             "Fields must be a list of objects with a SchemaName and a Value, and fields must be an object"
         ) from None
     for name, value in pairs:
-        if not re.fullmatch(r"[A-Z][\w.]*", name):
+        if not re.fullmatch(r"[A-Za-z][\w.]*", name) or name.islower():
             raise ValueError(f"{name!r} is not a field; use a name such as title, or a schema name")
         if isinstance(value, bool) or not isinstance(value, str | int | float | None):
             raise ValueError(f"the value of {name} must be text, a number or null")

@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import math
 import random
-import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -208,7 +207,7 @@ class Limiter(ABC):
 
     def pause(self, seconds: float) -> None:
         """Grant no slot for ``seconds``, in any process that shares the limit. An earlier pause is never shortened."""
-        _check_seconds(seconds, "seconds", most=sys.float_info.max)
+        _check_seconds(seconds, "seconds", most=366 * _DAY)
         self._check_loop()
         self._state.pause(self._now() + seconds)
         self._publish(pause=seconds)
@@ -503,7 +502,8 @@ def check_name(name: object) -> None:
 
 def _check_seconds(value: object, name: str, most: float = math.inf) -> None:
     if not isinstance(value, float | int) or not value <= most:  # also rejects NaN
-        raise InvalidRequestError(f"{name} must be a number of seconds, not {shown(value)}")
+        bound = "" if most == math.inf else f" up to {most:g}"
+        raise InvalidRequestError(f"{name} must be a number of seconds{bound}, not {shown(value)}")
 
 
 def _fail(waiter: Waiter, error: Exception) -> None:

@@ -284,6 +284,13 @@ def test_two_columns_with_one_name_are_an_error(make: Any) -> None:
     assert list(rows_from(csv.DictReader([]))) == []
 
 
+def test_the_error_of_a_file_is_not_changed() -> None:
+    """A header in another encoding is not a wrong argument."""
+    file = io.TextIOWrapper(io.BytesIO(b"t\xeftle,status\na,Open\n"), "utf-8")
+    with pytest.raises(UnicodeDecodeError):
+        rows_from(csv.DictReader(file))
+
+
 def test_a_record_of_an_update_needs_its_target() -> None:
     """With operation="update", the column `target` has the number of the ticket to change."""
     [row] = rows_from([{"Target": 143, "status": "Open"}], operation="update")
@@ -310,6 +317,7 @@ def test_a_record_of_an_update_needs_its_target() -> None:
         pytest.param([], {"operation": "delete"}, 'operation must be "create" or "update"', id="operation"),
         pytest.param([], {"key": ["id"]}, "key must be the name of a column, not", id="key that is a list"),
         pytest.param([], {"columns": ["title"]}, "columns must be a mapping of names to names, not", id="columns"),
+        pytest.param([], {"columns": {"a": ["title"]}}, "columns must be a mapping of names to names, not", id="list"),
         pytest.param([], {"columns": ""}, "columns must be a mapping of names to names, not", id="empty columns"),
         pytest.param([], {"attachments_from": None}, "attachments_from must be a folder, not None", id="folder"),
         pytest.param(Series(), {}, "records must be a DataFrame, not .*: unsupported type", id="series"),

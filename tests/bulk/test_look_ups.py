@@ -661,7 +661,10 @@ def test_resend_sends_an_unknown_row_once_more_in_the_same_run(play, journal, sc
     [([faults.Status(500, method="POST", applied=True), LOST], "skip"), ([LOST, LOST], "resend")],
     ids=["two attempts", "two sends"],
 )
-def test_a_row_that_may_have_been_applied_twice_is_marked_when_a_later_run_finds_it(journal, script, on_unknown):
+@pytest.mark.parametrize("with_function", [False, True])
+def test_a_row_that_may_have_been_applied_twice_is_marked_when_a_later_run_finds_it(
+    journal, script, on_unknown, with_function
+):
     """The journal remembers it. It is a possible duplicate only when its ticket is known."""
 
     async def first(client, emulator):
@@ -670,7 +673,8 @@ def test_a_row_that_may_have_been_applied_twice_is_marked_when_a_later_run_finds
         assert possible_duplicates_in(journal) == {}
 
     async def second(client, emulator):
-        job = client.bulk.create(rows(9), journal=journal, on_unknown=Lookup(quiet=0.0))
+        look_up = returns(TicketReceipt(number=5)) if with_function else Lookup(quiet=0.0)
+        job = client.bulk.create(rows(9), journal=journal, on_unknown=look_up)
         [found] = [outcome for outcome in await run(job) if outcome.possible_duplicate]
         assert (found.state, job.summary().possible_duplicates) == ("created", 1)
         assert possible_duplicates_in(journal) == {found.key: found.receipt.number}

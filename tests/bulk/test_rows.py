@@ -3,7 +3,6 @@
 import asyncio
 import io
 from datetime import UTC, datetime, timedelta, timezone
-from enum import Enum, StrEnum
 from pathlib import Path
 from uuid import UUID
 
@@ -86,13 +85,6 @@ def test_a_digest_covers_the_whole_row(tmp_path):
     assert digest_of(base) == digest_of(NewTicket(title="t", lead_id="a", fields={"y": 2, "x": 1}))
     for same in (TicketReceipt(number="1"), 1, "#001"):
         assert digest_of(base, target=same) == digest_of(base, target="1")
-
-
-@pytest.mark.parametrize("kind", [Enum, StrEnum])
-def test_a_member_of_an_enumeration_has_the_digest_of_its_value(kind):
-    """The same JSON is sent for both."""
-    member = kind("State", {"OPEN": "Open"}, **({} if kind is StrEnum else {"type": str})).OPEN
-    assert digest_of(NewTicket(lead_id="a", status=member)) == digest_of(NewTicket(lead_id="a", status="Open"))
 
 
 async def test_a_digest_does_not_change_when_a_stream_is_read():

@@ -170,6 +170,9 @@ def test_a_symbolic_link_is_not_followed(path, tmp_path):
             id="a ticket of the service",
         ),
         pytest.param({"number": 34, "lead_id": "45b5"}, "34", "45b5", {}, id="the number as a number"),
+        pytest.param(
+            {"number": 34, "lead_id": "45b5", "fields": {"mx_A": 1}}, "34", "45b5", {"mx_A": 1}, id="other schema names"
+        ),
         pytest.param({"number": "#034", "lead_id": "45b5"}, "34", "45b5", {}, id="the number as a key"),
     ],
 )
@@ -226,6 +229,14 @@ def test_a_line_that_cannot_be_used_is_named(tmp_path, line, message):
     with pytest.raises(ValueError, match=f"seed.jsonl, line 2: {message}"):
         seed(store, path)
     assert store.tickets == {}
+
+
+def test_an_empty_id_of_a_seed_is_no_id(tmp_path):
+    """Each ticket gets a new GUID. A ticket may have its number as its GUID."""
+    path, store = tmp_path / "seed.jsonl", TicketStore()
+    path.write_text('{"ticket_id": ""}\n{"ticket_id": ""}\n{"number": 7, "ticket_id": "7"}')
+    assert seed(store, path) == 3
+    assert len({ticket.ticket_id for ticket in store.tickets.values()}) == 3
 
 
 def test_a_seed_in_another_encoding_is_an_error(tmp_path):

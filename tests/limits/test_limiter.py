@@ -211,16 +211,16 @@ async def test_a_deadline_or_a_pause_that_is_not_a_number_is_an_invalid_request(
     async with opened() as limiter:
         with pytest.raises(InvalidRequestError, match="deadline must be a number of seconds, not"):
             await limiter.acquire(Lane.INTERACTIVE, deadline=seconds)
-        with pytest.raises(InvalidRequestError, match="seconds must be a number of seconds, not"):
+        with pytest.raises(InvalidRequestError, match="seconds must be a number of seconds up to 3"):
             limiter.pause(seconds)
 
 
-@pytest.mark.parametrize("seconds", [float("inf"), 10**400])
+@pytest.mark.parametrize("seconds", [float("inf"), 1e308, 10**400])
 @virtual
 async def test_a_pause_ends(seconds):
     """Calls would otherwise wait forever, even after the limiter was opened again."""
     async with opened() as limiter:
-        with pytest.raises(InvalidRequestError, match="seconds must be a number of seconds, not"):
+        with pytest.raises(InvalidRequestError, match="seconds must be a number of seconds up to 3"):
             limiter.pause(seconds)
         await limiter.acquire(Lane.INTERACTIVE)
 

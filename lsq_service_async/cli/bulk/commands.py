@@ -324,10 +324,8 @@ def _print_next_commands(file: BulkFile, results: Results, errors: Path | None) 
         click.echo(text, err=True)
     elif results.rejected and file.path != "-":
         click.echo(f"To send the failed rows again, run: {_command(file, 'retry')}", err=True)
-        click.echo(
-            "To correct these rows first, run the same command with --errors REPORT. It writes the rows to REPORT.",
-            err=True,
-        )
+        run = f"{_command(file, 'run')} --errors REPORT"
+        click.echo(f"To correct these rows first, write them to REPORT: {run}", err=True)
 
 
 def _command(file: BulkFile, name: str, path: Path | None = None) -> str:

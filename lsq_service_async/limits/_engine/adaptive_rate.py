@@ -76,7 +76,7 @@ class AdaptiveRate:
             longer = min(_TRIAL_GROWS * self.trial, FIRST_HOLD) if is_repeated else 0.0
             self.trial = max(self.plan.per, longer)
             self.known_at, self.is_paced = now, True
-            self._keep_to(min(before, max(before - 1, least)))
+            self._keep_to(max(before - 1, least))
         elif now >= self.halved_at + self.plan.per:
             self.halved_at = self.known_at = now
             self._keep_to(min(before, max(before // 2, least)))

@@ -92,6 +92,7 @@ def test_failed_rows_wait_for_a_retry(served: Emulator, bulk: Any) -> None:
     code, _, err = bulk("run", "rows.csv")
     assert code == 1
     assert re.search(r"To send the failed rows again, run: .+ bulk retry rows.csv\n", err)
+    assert re.search(r"To correct these rows first, write them to REPORT: .+ bulk run rows.csv --errors REPORT\n", err)
     code, [counts], _ = bulk("status", "rows.csv")
     assert (code, counts["done"], counts["failed"]) == (0, 2, 1)
     assert bulk("run", "rows.csv")[0] == 1
