@@ -230,8 +230,9 @@ def rows_from(
 
     The table is a pandas or polars DataFrame, or any iterable of mappings, such as a ``csv.DictReader`` or a list of
     ``sqlite3.Row``. Its columns have names like those of a file for `bulk run`: ``title``, "Lead Email",
-    ``CustomData.SRC_CS_2``. ``key`` is the name of the column that identifies a row. ``columns`` renames columns that
-    have other names, as in ``{"Subject": "title"}``. A column that is renamed to None is left out.
+    ``CustomData.SRC_CS_2``. ``columns`` renames columns that have other names, as in ``{"Subject": "title"}``. A column
+    that is renamed to None is left out. ``key`` is the name of the column that identifies a row. Its value is a part of
+    the ticket only if ``columns`` renames it to a field.
 
     Values that are None, NaN, NaT or empty text are left out. In text fields, numbers become text. ``time_zone`` is
     used for dates that have no time zone.
@@ -261,7 +262,7 @@ def rows_from(
         raise InvalidRequestError(f"records must be a DataFrame, not {shown(records)}: {error}") from None
     if not isinstance(records, Iterable):
         raise InvalidRequestError(f"records must be a synchronous iterable of mappings, not {shown(records)}")
-    renamed = {**_checked_columns(columns), **({} if key is None else {key: KEY})}
+    renamed = _renamed(columns, key)
     for name, count in Counter(names).items():  # a record has only one of these columns
         if count > 1 and renamed.get(_unmarked(name), "") is not None:
             raise InvalidRequestError(f"{count} columns have the name {shown(name)}; rename or remove all but one.")
@@ -269,11 +270,12 @@ def rows_from(
     return _rows(records, key, renamed, ticket_type, partial(Attachment.from_folder, attachments_from), zone)
 
 
-def _checked_columns(columns: Any) -> Mapping[Any, str | None]:
+def _renamed(columns: Any, key: Hashable) -> dict[Any, str | None]:
+    """Return the new names of columns. The column of the key is also a field only if *columns* names one."""
     given = {} if columns is None else columns
     if not isinstance(given, Mapping) or not all(isinstance(name, str | None) for name in given.values()):
         raise InvalidRequestError(f"columns must be a mapping of names to names, not {shown(columns)}.")
-    return given
+    return {**given, **({key: KEY} if key is not None and given.get(key) is None else {})}
 
 
 def _rows(
@@ -293,10 +295,14 @@ def _rows(
             names = [_unmarked(name) for name in given]
             if key is not None and key not in names:
                 raise ColumnError(key, "the record does not have this column, which identifies the row")
-            given_names = {renamed.get(name, name): name for name in names}
-            fields = fields_of([renamed.get(name, name) for name in names], ticket_type, in_file=True)
+            wanted = [renamed.get(name, name) for name in names]
+            values = [record[name] for name in given]
+            if key is not None and renamed[key] != KEY:  # the column is also a field of the ticket
+                wanted, values, names = [*wanted, KEY], [*values, values[names.index(key)]], [*names, key]
+            given_names = dict(zip(wanted, names, strict=True))
+            fields = fields_of(wanted, ticket_type, in_file=True)
             given_names |= dict(zip(fields, names, strict=True))
-            cells = cells_of(fields, [record[name] for name in given])
+            cells = cells_of(fields, values)
             row = BulkRow(**row_arguments(cells, ticket_type, attach, zone))
         except ColumnError as error:
             raise InvalidRequestError(f"record {number}, {error.renamed(given_names)}") from None

@@ -101,14 +101,15 @@ class BulkJob:
         self._ending: asyncio.Task[None] | None = None
         self._recorded = asyncio.Event()
 
-    def plan(self) -> Plan:
+    def plan(self, states: Mapping[State, int] | None = None) -> Plan:
         """Return the plan of a run that begins now. Blocks while it reads the journal.
 
+        ``states`` is the number of rows of the input in each state. By default, all rows of the journal are counted.
         Raises ConfigurationError if the journal cannot be read or belongs to another account.
         """
         path = self._journal.path
         check_account(path, account_in(path), self._setup.account)
-        states = states_in(path)
+        states = states_in(path) if states is None else states
         has_unknown = bool(states.keys() & {State.UNKNOWN, State.IN_FLIGHT})
         reads = self._on_unknown.max_reads if has_unknown and isinstance(self._on_unknown, Lookup) else 0
         if self._only_look_up:

@@ -49,8 +49,7 @@ class Plan:
 
     ``calls`` is the number of rows to send, plus ``max_reads`` if a `Lookup` has to look up unknown rows. Retries are
     not included. ``seconds`` is the time of these calls at the pace of the rate limit. ``done`` is the number of rows
-    that are done before the run. ``calls`` and ``seconds`` are None if the length of the input is not known. The plan
-    assumes that the input contains every row in the journal.
+    that are done before the run. ``calls`` and ``seconds`` are None if the length of the input is not known.
     """
 
     calls: int | None

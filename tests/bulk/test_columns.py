@@ -258,6 +258,21 @@ def test_the_columns_of_a_data_frame_may_have_names_that_are_not_text(name: obje
     assert row == BulkRow("7", NewTicket(title="Router down"))
 
 
+@pytest.mark.parametrize(
+    ("columns", "ticket"),
+    [
+        ({"Subject": "title"}, NewTicket(title="A", status="Open")),
+        ({"Subject": None}, NewTicket(status="Open")),
+        ({}, NewTicket(status="Open")),
+    ],
+    ids=["field", "left out", "key only"],
+)
+def test_the_key_is_a_field_too_if_columns_names_one(columns: Any, ticket: NewTicket) -> None:
+    """By default, the column of the key is not sent."""
+    records = [{"Subject": "A", "status": "Open"}]
+    assert list(rows_from(records, key="Subject", columns=columns)) == [BulkRow("A", ticket)]
+
+
 class Series:
     """A column of a pandas DataFrame, whose `to_dict` has another argument."""
 
@@ -308,6 +323,12 @@ def test_a_record_of_an_update_needs_its_target() -> None:
         pytest.param([{"title": "x"}, {None: ["y"]}], {}, "record 2, column None: the name", id="extra cells"),
         pytest.param([{"X": Ambiguous(ValueError)}], {}, "record 1, column X: a field holds one value", id="array"),
         pytest.param([{"id": 1e15}], {"key": "id"}, "record 1, column id: expected text, not float", id="rounded"),
+        pytest.param(
+            [{"A": "x", "key": "y"}],
+            {"key": "A", "columns": {"A": "title"}},
+            "column A: same field as key",
+            id="two keys",
+        ),
         pytest.param([{"Nr": 5}], {"columns": {"Nr": "due_date"}}, "record 1, column Nr: expected text", id="renamed"),
         pytest.param([{"Nr": 5}], {"columns": {"Nr": "subject"}}, "record 1, column Nr: no such field", id="field"),
         pytest.param([{"Due Date": 5}], {}, "record 1, column Due Date: expected text", id="other spelling"),

@@ -33,17 +33,18 @@ Validate = Callable[[NewTicket | TicketUpdate], Awaitable[list[str]]]
 
 async def print_plan(file: BulkFile, rows: Rows) -> None:
     """Print the plan, and how many rows would fail."""
-    files = _Files()
+    failed, files = 0, _Files()
+    states: Counter[State] = Counter()
     async with ServiceClient.from_env() as client:
-        _print_plan(file.job(client, rows).plan())
-        open_rows = (row for row, entry, _ in match_rows(file.journal, rows) if entry.state is not State.DONE)
-        failed = [row for row in open_rows if await files.problems_of(row)]
+        job = file.job(client, rows)
+        job.plan()  # rejects the journal of another account
+        for row, entry, _ in match_rows(file.journal, rows):
+            states[entry.state] += 1
+            failed += entry.state is not State.DONE and bool(await files.problems_of(row))
+        _print_plan(job.plan(states))
     files.print()
     if failed:
-        click.echo(
-            f"Rows with files that cannot be sent: {len(failed)}. To print the reasons, use run --dry-run.",
-            err=True,
-        )
+        click.echo(f"Rows with files that cannot be sent: {failed}. To print the reasons, use run --dry-run.", err=True)
     if rows.bad:
         click.echo(f"Invalid rows, not counted: {rows.bad}. To print the reasons, use run --dry-run.", err=True)
 
@@ -58,6 +59,7 @@ async def check_rows(file: BulkFile, rows: Rows, results: Results, marker: str |
     """Write a result for each row that would fail, print each problem, and return the exit code."""
     failed, files = rows.bad, _Files()
     counts: Counter[str] = Counter()
+    states: Counter[State] = Counter()
     first: dict[str, int] = {}
 
     def write(line: InputLine, problems: Iterable[str]) -> None:
@@ -69,9 +71,11 @@ async def check_rows(file: BulkFile, rows: Rows, results: Results, marker: str |
     # Without the line number, equal problems are counted together.
     rows.on_bad = lambda line: write(line, [re.sub(r"^line \d+[,:] ", "", line.error or "")])
     async with ServiceClient.from_env() as client:
-        plan = file.job(client, rows, **options).plan()  # first, because it rejects another account's journal
+        job = file.job(client, rows, **options)
+        job.plan()  # rejects the journal of another account
         validate = await _validator(client)
         for row, entry, changed in match_rows(file.journal, rows):
+            states[entry.state] += 1
             problems = [] if changed is None else [changed]
             if entry.state is not State.DONE:
                 problems = [*await validate(row.ticket), *problems, *await files.problems_of(row)]
@@ -82,7 +86,7 @@ async def check_rows(file: BulkFile, rows: Rows, results: Results, marker: str |
         click.echo(f"{counted(count, 'row')}: {problem} (first: line {first[problem]})", err=True)
     if len(counts) > _MAX_PROBLEMS:
         click.echo(f"{len(counts) - _MAX_PROBLEMS:,} more problems; stdout has all problems of each row", err=True)
-    _print_plan(plan)
+    _print_plan(job.plan(states))
     files.print()
     click.echo(f"{failed} of {rows.total} rows would fail; no row was sent", err=True)
     return SOME_FAILED if failed else 0

@@ -102,6 +102,16 @@ def test_a_plan_counts_calls_time_and_done_rows(served: Emulator, bulk: Any) -> 
     assert len(served.calls) == 3
 
 
+@pytest.mark.parametrize("command", [["plan"], ["run", "--dry-run"]], ids=" ".join)
+def test_only_the_rows_of_the_input_are_counted(served: Emulator, bulk: Any, file: Path, command: list[str]) -> None:
+    """The journal may have rows that this input does not have."""
+    file.write_text("".join(["key,title,lead_id\n", *(f"{key},x,45b5\n" for key in "abcd")]))
+    bulk("run", "rows.csv")
+    file.write_text("key,title,lead_id\na,x,45b5\ne,x,45b5\nf,x,45b5\n")
+    name, *options = command
+    assert "2 calls, at least 0 s at the rate limit; 1 row is done" in bulk(name, "rows.csv", *options)[2]
+
+
 def test_invalid_rows_cost_no_call(served: Emulator, bulk: Any, file: Path) -> None:
     """Neither `plan` nor `--dry-run` counts invalid rows as calls."""
     file.write_text("key,title,lead_email\na,x,a@b.c\nb,x,a@b.c,one too many\nc,x,a@b.c\n")
