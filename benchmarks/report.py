@@ -20,17 +20,17 @@ HEAD = """# Results
 `python -m benchmarks` wrote this page. [Benchmarks](../README.md) explains the scenarios and how to read their results.
 Each section names its date and the machine. Compare ratios, not seconds: seconds depend on the machine.
 """
-README = """In this benchmark, 150 creates start at once, and the server answers every call beyond 25 in 5 s with a
-429. Each row is a client. `this` is this package with its default settings. `this, sliding` is this package
-with `RateLimit(25, per=5.0, window="sliding")`, which is only for gateways that do not estimate the number
-of calls.
+README = """\
+In this benchmark, 150 creates start at once, and the server answers every call beyond 25 in 5 s with a 429. Requests
+and answers are delayed by up to 60 ms (jitter). Each row of the table is a client. `this` is this package with its
+default settings. `this, sliding` uses `RateLimit(25, per=5.0, window="sliding")`, which is not for gateways that
+estimate the number of calls.
 
-Each column is a server: the four kinds of counting of the emulator, and the real gateways HAProxy (which
-estimates) and nginx (which uses a bucket). Each cell has three numbers: the creates that succeeded, the
-requests that were refused, and the time until the last create ended. Times are relative to 30 s, the time
-that 150 calls take at 5 calls per second: 1.04 means 31.2 s. The shortest possible time is 0.67 for a fixed
-window and 0.83 for the other servers. If the first number is below 150, the client gave up some creates, or
-was stopped at the time 2.50."""
+Each column is a server: the emulator with four ways to count calls, and the gateways HAProxy (which estimates) and
+nginx (which uses a bucket). Each cell has three numbers: the creates that succeeded, the requests that were refused,
+and the time until the last create ended. Times are relative to 30 s, the time that 150 calls take at 5 calls per
+second: 1.04 means 31.2 s. The shortest possible time is 0.67 for a fixed window and 0.83 for the other servers. If the
+first number is below 150, the client gave up some creates, or was stopped at the time 2.50."""
 MORE = """The [other results](benchmarks/results/README.md) compare CPU time, uploads, imports, shared limits and
 bulk runs, and name the versions of all packages. You can [repeat the benchmarks](benchmarks/README.md)."""
 Rows = Iterable[tuple[str, Mapping[str, Any]]]
