@@ -36,7 +36,7 @@ def _threads(process: int) -> ThreadPoolExecutor:
 
 
 def in_thread(function: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
-    """Run a blocking function in a thread of this package. The default executor may be busy."""
+    """Run a blocking function in a thread of this package, because asyncio's default executor may be busy."""
     return asyncio.get_running_loop().run_in_executor(_threads(os.getpid()), function, *arguments)
 
 
@@ -86,7 +86,7 @@ class BytesSource(Source):
 
 @attrs.frozen
 class PathSource(Source):
-    """A regular file. With ``follow``, the last part of the path may be a symbolic link."""
+    """A regular file. Without ``follow``, the file must not be a symbolic link."""
 
     path: Path
     length: int

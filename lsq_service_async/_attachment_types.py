@@ -84,7 +84,7 @@ _TYPES = {
 
 @cache
 def _by_suffix() -> dict[str, str]:
-    """Return the content type of each suffix. A new MimeTypes object does not have the system's types."""
+    """Return the content type of each suffix."""
     own = {suffix: content_type for suffixes, content_type in _TYPES.items() for suffix in suffixes.split()}
     return MimeTypes().types_map[True] | own
 

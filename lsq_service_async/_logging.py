@@ -31,7 +31,7 @@ class _StderrHandler(logging.StreamHandler[Any]):
 
 
 def log_to_stderr(level: str | None) -> None:
-    """Print the log on stderr, unless ``level`` is empty. Levels except "info" and "debug" raise ConfigurationError."""
+    """Print the log on stderr, unless ``level`` is empty. An unknown level raises ConfigurationError."""
     if not level:
         return
     if str(level).strip().lower() not in ("info", "debug"):

@@ -29,7 +29,7 @@ def open_private_file(path: PathLike, flags: int) -> int:
     """Open a file, or create it with mode 0600, and return its descriptor.
 
     Raises ConfigurationError if the path is a symbolic link or not a regular file, or if another user owns the file or
-    can write to it. ``flags`` must not contain ``O_TRUNC``, because the file is checked after it is opened.
+    can write to it. ``flags`` must not contain ``O_TRUNC``, because the file would be emptied before it is checked.
     """
     if os.path.islink(path):
         raise ConfigurationError(

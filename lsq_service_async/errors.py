@@ -61,12 +61,12 @@ def _escaped(found: re.Match[str]) -> str:
 class LSQServiceError(Exception):
     """The base class of all errors of this package.
 
-    ``reference`` is the id of the call in events, logs and errors, or None if no call was begun. ``attempts`` has one
+    ``reference`` is the id of the call in events, logs and errors, or None if no call had started. ``attempts`` has one
     `lsq_service_async.records.Attempt` for each request. ``safe_to_repeat`` is True if a repeat cannot apply the call
     twice. ``headers`` is a case-insensitive mapping of the HTTP headers of the response to the last attempt, without
     API keys and cookies. If no response arrived, ``headers`` is empty.
 
-    If a client was closed, or is used in another event loop or process, it raises LSQServiceError and not a subclass.
+    A client that was closed, or is used in another event loop or process, raises LSQServiceError, not a subclass.
     """
 
     def __init__(
@@ -190,8 +190,8 @@ class NotFoundError(APIStatusError):
 class RateLimitError(APIStatusError):
     """The service refused the last attempt because of its rate limit. Nothing was applied.
 
-    ``retry_after`` is the number of seconds in the Retry-After header: at most 60, or None if the header is missing,
-    invalid or more than an hour. ``limit`` is the limit that the message of the service names, as ``(calls, seconds)``,
+    ``retry_after`` is the Retry-After header in seconds, or None if the header is missing, invalid or more than 3,600.
+    A value above 60 becomes 60. ``limit`` is the limit that the message of the service names, as ``(calls, seconds)``,
     or None. ``is_quota`` is True if ``limit`` is a quota, such as 10,000 calls a day. The client does not retry a call
     that exceeds a quota.
     """

@@ -88,7 +88,7 @@ class CallEnded:
 class LimitPaused:
     """The client sends no call for the next ``seconds`` seconds.
 
-    The service refused the call with this ``reference`` because of its rate limit, or sent a 503 with Retry-After.
+    The service refused the call ``reference`` because of its rate limit, or answered it with a 503 and Retry-After.
     """
 
     reference: str

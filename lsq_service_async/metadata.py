@@ -1,6 +1,6 @@
 """Reads the field metadata of the account, and uses it to validate tickets before they are sent.
 
-The answers are cached for ``Config.metadata_ttl`` seconds; a client and its views share the cache.
+The answers are cached for ``Config.metadata_ttl`` seconds. A client and its views (`with_options`) share the cache.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class MetadataCache:
     async def get(self, key: str, load: Callable[[], Awaitable[Any]], until: float | None) -> Any:
         """Return the cached answer, or load a new one.
 
-        Raises NotSentError if another call still loads this answer at ``until``, a time of the event loop's clock.
+        Raises NotSentError if another call is still loading this answer at ``until``, a time of the event loop's clock.
         """
         clock = asyncio.get_running_loop().time
         entry = self._entry(key)
@@ -86,7 +86,7 @@ class Metadata:
             yield field
 
     async def sub_types(self) -> list[SubType]:
-        """Return the values that the field SubType may have. The API keys must belong to an admin.
+        """Return the values that the field SubType can have. The API keys must belong to an admin.
 
         Page: apidocs.leadsquared.com/?p=5102
         """
@@ -107,7 +107,7 @@ class Metadata:
         return list(await self._cache.get("sub types", lambda: self._send(call, until=until), until))
 
     async def validate(self, ticket: NewTicket | TicketUpdate) -> list[Problem]:
-        """Return the problems for which the account would reject this ticket, or an empty list.
+        """Return the reasons why the account would reject this ticket, or an empty list.
 
         Checks mandatory fields, lengths, patterns and sub-types. If the account's metadata is not cached, it is read
         first, with one call for each 25 fields and one call for the sub-types. The API keys must belong to an admin.
@@ -123,7 +123,7 @@ class Metadata:
         """Return a list of problems for each ticket, in the same order. The metadata is read once for all tickets."""
         if not isinstance(tickets, Iterable | AsyncIterable):
             raise InvalidRequestError(f"validate_many takes a list of tickets, not {type(tickets).__name__}")
-        if isinstance(tickets, Collection):  # unlike an iterator, it can be read twice
+        if isinstance(tickets, Collection):  # unlike an iterator, a collection can be read twice
             tickets = [_checked(ticket) async for ticket in _each(tickets)]
         until = self._until()
         fields, sub_types = await self._fields("", until), await self._sub_types(until)
@@ -138,7 +138,7 @@ class Metadata:
         """Read all pages. Raises MalformedResponseError if there are more than 400 pages or 10,000 fields.
 
         In the vendor's documentation, Offset begins at 0 in the sample and at 1 in the text. So this method first sends
-        the number of fields read so far. If fields are still missing then, it sends page numbers.
+        the number of fields read so far as Offset. If fields are still missing then, it sends page numbers.
         """
         found: dict[str, FieldMetadata] = {}
         total, pages = 1, 0

@@ -90,7 +90,7 @@ class Tickets:
         tickets with the same text.
 
         Raises InvalidRequestError if ``error`` was not raised by a create, or was pickled. Also raises the errors of
-        `get`, except those that concern only one ticket, such as NotFoundError.
+        `get`, except NotFoundError and other refusals that concern one ticket.
         """
         lost = getattr(error, "lost", None)
         if not isinstance(lost, SentCreate):

@@ -39,8 +39,8 @@ class LeaseEndedError(Exception):
 class HttpSender:
     """Sends requests with httpx.
 
-    Only the tasks in ``interruptible`` may be cancelled. With httpx 0.28, a task that is cancelled while it closes a
-    response can leak the connection.
+    Cancel only the tasks in ``interruptible``: with httpx 0.28, a task that is cancelled while it closes a response can
+    leak the connection.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class HttpSender:
                     response = await self._http.send(request, auth=None, follow_redirects=False, stream=True)
             except httpx.HTTPStatusError as error:
                 if (error.request.method, error.request.url) != (request.method, request.url):
-                    raise  # a hook of the caller's client made its own request
+                    raise  # a hook of the caller's client made this other request
                 response = error.response  # raised by a response hook of the caller's client
             except (httpx.ReadTimeout, httpx.WriteTimeout, TimeoutError):
                 context.silence = clock() - context.sent_at
@@ -213,9 +213,9 @@ class RequestBody(httpx.AsyncByteStream):
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Check before the first byte that the lease is valid and the caller still waits.
 
-        A transport of the caller may have replaced this body. So a request counts as sent when sending its body begins,
-        unless `__aiter__` then counts the bytes. Over HTTP/2, httpx does not send an empty body, so a request without a
-        body counts as sent with its headers.
+        A request counts as sent when sending its body begins, because a transport of the caller may have replaced this
+        body. If not, `__aiter__` corrects `fully_sent`. Over HTTP/2, httpx does not send an empty body, so a request
+        without a body counts as sent with its headers.
         """
         context = self._context
         if getattr(info.get("request"), "method", None) == b"CONNECT":  # opens a tunnel through a proxy

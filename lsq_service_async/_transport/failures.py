@@ -24,9 +24,9 @@ from .response_body import ResponseRejectedError
 from .upload import BodyFailedError
 
 _NEVER_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-# Errors of an HTTP proxy (the text begins with the status) or a SOCKS proxy, after which another attempt may succeed.
+# Another attempt may succeed after these errors of an HTTP proxy (the text begins with the status) or a SOCKS proxy.
 _PROXY_FAILURE = re.compile(r"(408|425|429|50[0234]) |Proxy Server could not connect(?!.*not (allowed|supported))")
-# With these errors, the connection failed, not TLS. The next handshake may succeed.
+# These errors mean that the connection failed, not TLS. The next handshake may succeed.
 _NO_TLS_FAILURE = (
     ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError, ssl.SSLWantReadError, ssl.SSLWantWriteError
 )  # fmt: skip

@@ -37,7 +37,7 @@ class Httpx2Client:
                 answer = await self.client.send(copy, auth=auth, follow_redirects=follow_redirects, stream=stream)
         except httpx2.HTTPStatusError as error:
             if (error.request.method, error.request.url) != (copy.method, copy.url):
-                raise  # a hook of the caller's client made its own request
+                raise  # a hook of the caller's client made this other request
             answer = error.response
         finally:
             for name in [name for name in copy.headers if name.startswith("x-lsq-")]:

@@ -63,7 +63,6 @@ class Pipeline:
                 length += sum(attachment.length or 0 for attachment in context.attachments)
             context.is_large = length > LARGE
             result = await self._attempt(context)
-            # Making the retry loop takes time, so it is made only if it is needed.
             if result.error is not None and is_retryable(context, result):
                 async for attempt in retrying(context, partial(self._unless_closed, asyncio.sleep)):
                     if attempt.retry_state.attempt_number > 1:
@@ -285,7 +284,7 @@ class Pipeline:
         if self._flights:
             logger.info("Closing: waiting up to %g s for %d requests in flight.", timeout, len(self._flights))
             await asyncio.wait(set(self._flights), timeout=timeout)
-        # Requests that still connect are cancelled 1 s later, because httpx can leak an unfinished connection.
+        # Requests that are still connecting are cancelled 1 s later, because httpx can leak an unfinished connection.
         for is_last, grace in ((False, 1.0), (True, None)):
             for flight in self._sender.interruptible & self._flights.keys():
                 if is_last or self._flights[flight].is_started:

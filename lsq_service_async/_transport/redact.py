@@ -29,7 +29,7 @@ class Redactor:
     def __init__(self, *secrets: Secret) -> None:
         self._secrets = [Secret(secret.reveal().translate(_LOWER)) for secret in secrets]
         for secret in secrets:
-            # Decoding changes a part of a key that looks like an escape. So the decoded key is searched too.
+            # Decoding changes a part of a key that looks like an escape, so the decoded key is a secret too.
             decoded = Secret(_ESCAPE.sub(lambda escape: _character(escape[0]), secret.reveal()).translate(_LOWER))
             self._secrets += [decoded] if decoded not in self._secrets and decoded.fits(".{8,}") else []
 

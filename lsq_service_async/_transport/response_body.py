@@ -16,7 +16,7 @@ from .._wire import MAX_ANSWER, MAX_ERROR, MAX_KEY, MAX_RECEIPT, MAX_VALUES, Ide
 from .context import CallContext
 
 MAX_HEADERS = 256
-_LONGEST_TURN = 0.01  # s after which other tasks get a turn
+_LONGEST_TURN = 0.01  # seconds; then other tasks get a turn
 _PIECE = 64 << 10  # bytes that are decoded at once
 _STEP = 8 << 10  # bytes that are read from a connection at once
 _UNREADABLE = {"br", "zstd", "deflate", "compress", "x-compress", "dcb", "dcz", "exi", "pack200-gzip", "aes128gcm"}
@@ -29,15 +29,15 @@ class ResponseRejectedError(Exception):
 def read_in_steps(stream: Any, clock: Callable[[], float]) -> None:
     """Limit each read of a network stream of httpcore to 8 KiB, because parsing the bytes blocks all other tasks.
 
-    httpcore requests 64 KiB, which can hold thousands of interim responses. A read returns all TLS records that have
-    arrived, up to 8 KiB. ``last_read`` is the time of the last read: `attempt` rejects a response that was read before
-    its request was sent.
+    httpcore would read up to 64 KiB, which can hold thousands of interim responses. A read returns all TLS records that
+    have arrived, up to 8 KiB. ``last_read`` is the time of the last read: `attempt` rejects a response that was read
+    before its request was sent.
     """
     read, tls = stream.read, stream.get_extra_info("ssl_object")
 
     async def read_a_step(max_bytes: int, timeout: float | None = None) -> bytes:
         data: bytes = await read(min(max_bytes, _STEP), timeout)
-        with suppress(ssl.SSLError):  # no other record has arrived
+        with suppress(ssl.SSLError):  # no other TLS record has arrived
             while tls and 0 < len(data) < _STEP and (more := tls.read(_STEP - len(data))):
                 data += more
         stream.last_read = clock()

@@ -71,8 +71,7 @@ class Session:
         return time.time() - asyncio.get_running_loop().time()
 
     async def send(self, call: Call[T], options: CallOptions, *, until: float | None = None) -> T:
-        """Send a call and return its record. ``until``, a time of the event loop's clock, replaces
-        ``options.deadline``."""
+        """Send a call and return its record. ``until``, a time of the loop's clock, replaces ``options.deadline``."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         deadline = started + options.deadline if until is None and options.deadline is not None else until

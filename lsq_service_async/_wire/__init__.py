@@ -1,4 +1,4 @@
-"""The protocol of the service: describes calls, and converts answers to results. Without clock, network and asyncio."""
+"""Describes calls to the service, and converts answers to results. Uses no clock, network or asyncio."""
 
 from ..records import Attempt, Found, Outcome, Unclear
 from .call import Api, AttemptResult, Call, Idempotency, Retry

@@ -29,7 +29,7 @@ class Idempotency(enum.Enum):
 
 
 class Api(enum.Enum):
-    """The vendor's API of a call. Each API has its own origin."""
+    """The vendor API that a call uses. Each API has its own origin."""
 
     TENANT = "tickets"
     METADATA = "field metadata"

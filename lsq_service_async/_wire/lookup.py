@@ -2,7 +2,7 @@
 
 The service has no search. So a look-up reads every ticket whose number is above the highest number that was known when
 the lost create was sent, and below the *fence*. The fence is a later ticket of this client. Its create was sent so late
-that the lost create was applied before, or never.
+that the lost create had been applied by then, or never will be.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ class Search:
         return min(numbers, default=None)
 
     def has_rival(self, lost: SentCreate, below: int) -> bool:
-        """Whether a create in flight has the same title and may have made a ticket in the number range."""
+        """Whether a create in flight has the same title and may have made a ticket in the number range of ``lost``."""
         rivals = (other for other in self._own.in_flight if other.ticket.title == lost.ticket.title)
         return any((other.above or 0) < below for other in rivals)
 
@@ -231,8 +231,8 @@ class Search:
     def _with_the_text(self, lost: SentCreate) -> tuple[list[tuple[SentCreate, int]], list[SentCreate]]:
         """Return the lost creates with the text of ``lost``: those with the same values, and the others.
 
-        The first list has each create with its fence. It is sorted by fence and cut after ``lost``. In this order, as
-        many creates as possible get a ticket.
+        The first list has pairs (create, fence) in ascending order of fence, and ends with ``lost``. Tickets are
+        assigned in this order, because it leaves the fewest creates without a ticket.
         """
         sent, equal, others = self._sent(lost), [], []
         for create in {**self._own.lost, lost: None}:
@@ -247,9 +247,9 @@ class Search:
     def _names_to_compare(self, lost: SentCreate) -> Steps[frozenset[str] | Unclear]:
         """Return the fields that identify a ticket: the marker, or else all fields that the account does not change.
 
-        The tickets of answered creates (samples) show which fields the account changes. The samples of ``lost`` are
-        used, and the client's latest sample, because the account may change other fields by now. If ``lost`` has fewer
-        than two samples, the other latest samples of the client are used too.
+        The tickets of answered creates (samples) show which fields the account changes. The samples of ``lost`` show
+        this for its time, and the client's latest sample for the present. If ``lost`` has fewer than two samples, the
+        other latest samples of the client are used.
         """
         samples: tuple[SentCreate, ...] = ()
         latest = self._own.samples[-1:]
@@ -265,7 +265,7 @@ class Search:
                 self._unchanged = (self._unchanged | kept) - self._changed
         if ended_at < self._calibrated_for:
             if (count := len(self._tickets.keys() & {sample.number for sample in samples})) < 2:
-                return Unclear(f"only {count} other tickets of this client could be read by number, and two are needed")
+                return Unclear(f"only {count} other tickets of this client could be read by number, but two are needed")
             self._calibrated_for = ended_at
         if lost.marker in self._unchanged:
             return frozenset([lost.marker])
@@ -274,7 +274,7 @@ class Search:
         return Unclear("neither a title nor a marker is stored as it was sent, so the ticket cannot be recognized")
 
     def _scan(self, lost: SentCreate, numbers: range, names: frozenset[str]) -> Steps[Verdict]:
-        """Return the lowest ticket in the range that matches, so that equal creates get one ticket each."""
+        """Give ``lost`` the lowest matching ticket in the range, so that equal creates get one ticket each."""
         if self._unread(numbers) > self.reads_left:
             left = f"{self.reads_left:g} of {self._max_reads:g} reads are left"
             return Unclear(f"its ticket may have any of {len(numbers):,} numbers, but only {left}")

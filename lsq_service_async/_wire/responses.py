@@ -43,7 +43,7 @@ MAX_RECEIPT = 1 << 20
 MAX_ANSWER = 8 << 20
 """The maximum bytes of the answer to a read, or to a call that is not documented."""
 MAX_VALUES = 200_000
-"""The maximum number of commas and opening brackets. Decoding more would block all threads for too long."""
+"""The maximum number of commas and opening brackets in a body. Decoding more would block all threads for too long."""
 MAX_KEY = 8 << 10
 """The maximum length of an API key in any encoding. Before a text is cut, this many characters beyond the cut are
 redacted too, so that no part of a key is left."""
@@ -53,7 +53,7 @@ _TRANSIENT = {500, 502, 503, 504}
 # By RFC 9110 and RFC 8470, these statuses mean that the request was not processed and can be sent again on another
 # connection.
 _NOT_PROCESSED = {408, 421, 425}
-# The other registered 5xx statuses, with which the request was not executed.
+# The other registered 5xx statuses. They mean that the request was not executed.
 _REFUSED = {501, 505, 506, 507, 508, 510, 511}
 # Lower-case error fields of the vendor, RFC 9457 and common frameworks, the most useful first.
 _MESSAGES = ("reasonforfailure", "exceptionmessage", "message", "errormessage", "msg", "detail", "error_description",
@@ -65,7 +65,7 @@ _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _LIMIT_TYPE = "MXAPIRateLimitExceededException".casefold()
-# Without this exception type, the message must begin with the pattern. Its rest may quote a ticket.
+# Without this exception type, the message must begin with the pattern, because its end may quote a ticket.
 _LIMIT = re.compile(
     r"(?:API\s{1,9}calls\s{1,9})?exceeded the limit of (.{1,40}?)(?: calls)? in (.{1,40}?) (second|minute|hour|day)",
     re.IGNORECASE,
@@ -201,7 +201,7 @@ def _quoted(text: str, limit: int = 300) -> str:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds of a Retry-After header, at most 60.
+    """Return the seconds of a Retry-After header. A value above 60 becomes 60.
 
     Returns None if the header is missing, invalid, in the past or more than an hour. A date is compared with the Date
     header of the response, because the clock of this machine may be wrong.
@@ -293,7 +293,7 @@ class _Body:
         return is_error and status not in _NOT_THE_LIMIT and self._limit_sentence() is not None
 
     def limit(self) -> tuple[int, int] | None:
-        """Return the calls and the seconds in the message of the rate limit, or None."""
+        """Return the calls and the seconds that the rate-limit message names, or None."""
         sentence = self._limit_sentence()
         if sentence is None or not all(_COUNT.fullmatch(count) for count in sentence.group(1, 2)):
             return None

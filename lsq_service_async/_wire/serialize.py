@@ -78,7 +78,7 @@ def update_dto(number: str, update: TicketUpdate) -> dict[str, Any]:
 
 
 def field_values(ticket: NewTicket | TicketUpdate, marker: str | None = None) -> dict[str, Any]:
-    """Return the values to send, by schema name. The caller must not set ``marker``, because the client sets it."""
+    """Return the values to send, by schema name. The client sets ``marker``, so the ticket must not."""
     if not isinstance(ticket.fields, Mapping):
         raise InvalidRequestError(f"fields must map schema names to values, not be a {type(ticket.fields).__name__}")
     values = _named_values(ticket)

@@ -87,7 +87,7 @@ def lifespan(
 
     Wrong arguments raise ConfigurationError.
     """
-    # FastAPI(lifespan=lifespan) is a mistake that passes the app as ``config``. An app is callable.
+    # The mistake FastAPI(lifespan=lifespan) passes the app, which is callable, as ``config``.
     if not isinstance(config, Config) and (isinstance(config, FastAPI | type) or not callable(config)):
         kind = f"the class {config.__name__}" if isinstance(config, type) else type(config).__name__
         what = "a Config or a function that returns one"

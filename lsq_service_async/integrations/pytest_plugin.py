@@ -5,7 +5,7 @@
         assert lsq_emulator.tickets[receipt.number].fields["Title"] == "Router down"
 
 The fixtures work with pytest-asyncio, anyio and `asyncio.run`. Needs the extra ``emulator``. pytest loads this module
-in every run, so only the fixtures import the package.
+in every run, so only the fixtures import the rest of the package.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def lsq_config(lsq_emulator: Emulator, _lsq_clock: _JumpingClock, monkeypatch: p
 
 @pytest.fixture
 def lsq_client(lsq_config: Config) -> Iterator[ServiceClient]:
-    """A client of ``lsq_emulator``. Its waits take no time. You need not open or close it."""
+    """A client of ``lsq_emulator`` whose waits take no time. You need not open or close it."""
     from .. import ServiceClient
 
     loops: set[asyncio.AbstractEventLoop] = set()
