@@ -31,7 +31,7 @@ _ADVICE = {
     AuthenticationError: "NO ACCESS: check LSQ_ACCESS_KEY and LSQ_SECRET_KEY; they must belong to this host",
     PermissionDeniedError: "NO ACCESS: the keys work, but their user has no permission to read tickets",
     NotFoundError: "NO SUCH API: check LSQ_ORG_ID and LSQ_BASE_URL; the API may be disabled for this account",
-    RateLimitError: "BUSY: another program uses up the rate limit; wait, or set LSQ_RATE_LIMIT to a part of the limit",
+    RateLimitError: "BUSY: another program uses up the rate limit; wait, or set a lower LSQ_RATE_LIMIT",
     APIStatusError: "FAILED: the service answered with an unexpected error",
     MalformedResponseError: "WRONG HOST: check LSQ_BASE_URL and the proxy; the answer does not come from the service",
     LSQServiceError: "NOT REACHED: check LSQ_BASE_URL, the network and the proxy",
@@ -55,7 +55,7 @@ _ADVICE = {
 @click.option(
     "--burst",
     is_flag=True,
-    help="Measure how the service counts calls: send four groups of reads, each as large as the rate limit.",
+    help="Measure how the service counts calls: send up to four groups of reads, each as large as the rate limit.",
 )
 def doctor(learn: str | None, write: bool, lead_email: str, marker: str | None, burst: bool) -> int:
     """Check keys, host, org id, API and rate limit with one read.

@@ -35,12 +35,12 @@ _ABSENT = 999_999_999_999  # higher than any ticket number
 _PROBES = (1, 10, 100, 1_000, 10_000, 100_000)
 _NEIGHBOURS = (-4, -3, -2, -1, 1, 2)
 _PAGES = 10
-_PAUSE = 10.0  # s in which automation in the account may change a new ticket
+_PAUSE = 10.0  # seconds that automation in the account gets to change a new ticket
 
 
 async def learn(config: Config, lead_email: str | None) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the facts and the answers. For a ``lead_email``, also create a ticket, and trash it at the end."""
-    # Field metadata may have another host. Each client gets half of the rate limit.
+    """Return the facts and the answers. If ``lead_email`` is given, also create a ticket, and trash it at the end."""
+    # Each client gets half of the limit, because both may call the same host.
     half = RateLimit(max(1, config.rate_limit.calls // 2), per=config.rate_limit.per)
     config = attrs.evolve(config, rate_limit=half, retry=RetryPolicy(attempts=1))
     async with (
@@ -205,7 +205,7 @@ class _SteadyLimiter(LocalLimiter):
 
 
 async def measure_window(config: Config) -> tuple[dict[str, Any], str]:
-    """Send four groups of reads, each as large as the limit, and count the refusals.
+    """Send up to four groups of reads, each as large as the limit. Stop after a group with refusals.
 
     Some gateways, such as HAProxy, only estimate the number of recent calls. Such a gateway refuses some reads of the
     second or the fourth group, depending on when its counting periods begin.

@@ -33,7 +33,7 @@ def exit_code_for(error: LSQServiceError, default: int = SOME_FAILED) -> int:
 
 
 def reject_options(*names: str, without: str) -> None:
-    """Raise UsageError if an option in *names* is given, because the option *without* is missing."""
+    """Raise UsageError if one of the options *names* is given. The missing option that they need is *without*."""
     source_of = click.get_current_context().get_parameter_source
     for name in names:
         if source_of(name) is click.core.ParameterSource.COMMANDLINE:
@@ -80,7 +80,7 @@ class _Lenient:
 def reliable_streams() -> Iterator[None]:
     """Make stdout and stderr safe: a write raises OSError only if stdout is full or has no reader.
 
-    The null device replaces a closed stream. Otherwise the next file that is opened would get its file descriptor.
+    The null device replaces a closed stream. Otherwise, the next opened file would get the descriptor of the stream.
     """
     for number in range(3):
         with suppress(OSError):

@@ -126,8 +126,8 @@ class Call:
 
     ``time``: when the request arrived, on the emulator's clock. ``refused``: whether the rate limit refused the call;
     False for a 429 that a fault sent. ``status``: None if no response was sent yet. ``size``, ``sha256`` and ``files``
-    describe the body once the whole body was read. ``applied``: whether the call changed the store. ``seconds``: the
-    time from the arrival to the end of the response. ``text`` and ``answer``: the first 16 KiB of the JSON of the
+    describe the body after it has been read completely. ``applied``: whether the call changed the store. ``seconds``:
+    the time from the arrival to the end of the response. ``text`` and ``answer``: the first 16 KiB of the JSON of the
     request, and of the body of the response. Both are None for all calls except the last 1,000.
     """
 
@@ -157,12 +157,11 @@ class CallLog:
         self.refused: int = 0
 
     def clear(self) -> None:
-        """Remove all calls. No number is used again, because a removed call may not have ended yet."""
+        """Remove all calls. No number is used again, because open calls still change their entries by number."""
         self.kept.clear()
         self.total = self.refused = self._files = 0
 
     def add(self, call: Call) -> int:
-        """Add a call and return its number."""
         number, self._next = self._next, self._next + 1
         self.total += 1
         self.refused += call.refused
@@ -173,7 +172,7 @@ class CallLog:
         return number
 
     def change(self, number: int, **changes: Any) -> None:
-        """Change attributes of a call, unless the call was dropped."""
+        """Change attributes of a call that is still in the log."""
         if call := self.kept.get(number):
             self.kept[number] = replace(call, **changes)
             self._files += len(self.kept[number].files) - len(call.files)

@@ -1,7 +1,7 @@
 """The page at ``/`` and the routes under ``/__emulator/``, which show and control an emulator over HTTP.
 
-Their requests need no keys, do not count against the rate limit, and are not recorded. Web pages of other origins can
-neither read the responses nor change anything.
+Requests for them need no keys, do not count against the rate limit, and are not recorded. Web pages of other origins
+can neither read the responses nor change anything.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Control:
         return JSONResponse({**_call_json(number, call), "files": described, "text": call.text, "answer": call.answer})
 
     async def list_tickets(self, request: Request) -> Response:
-        """Return at most ``limit`` tickets that contain the text ``search``, newest first, from ``offset`` on."""
+        """Return at most ``limit`` tickets that contain ``search``, newest first. Skip the first ``offset``."""
         offset, limit = _count(request, "offset", 0), _count(request, "limit", 50)
         search = request.query_params.get("search", "").casefold()
         found = [each for each in self.store.tickets.values() if not search or _matches(each, search)][::-1]
@@ -141,7 +141,7 @@ class Control:
         """Return a file by its SHA-256, as an image or as a type that browsers do not execute."""
         content = self.store.contents.get(request.path_params["sha256"])
         if content is None:
-            raise HTTPException(404, "This file is not kept. Only the last small files are kept, up to 16 MiB.")
+            raise HTTPException(404, "This file is not stored. Only recent small files are stored, up to 16 MiB.")
         wanted = request.query_params.get("type", "")
         headers = {"content-security-policy": "default-src 'none'; sandbox", "x-content-type-options": "nosniff"}
         return Response(content, headers=headers, media_type=wanted if wanted in IMAGES else "application/octet-stream")

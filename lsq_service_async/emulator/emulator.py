@@ -54,7 +54,7 @@ class Emulator:
     "estimate" (`lsq_service_async.emulator.window` describes them), a `Window` with its own calls and seconds, or None
     for no limit. ``refused_count``: whether refused calls count, too. Some windows ignore this argument.
     ``leads_rate_limit``: the rate limit for look-ups of leads. They are counted separately, by a window of the same
-    kind, or by a sliding window if you pass a `Window`.
+    kind, or by a sliding window if ``window`` is a `Window`.
 
     ``jitter``: each call waits up to this many seconds before it is counted, and again before its response is sent.
     ``port``: 0 means any free port. ``clock``, ``sleep`` and ``random`` replace the clock, the waits and the random
@@ -68,9 +68,9 @@ class Emulator:
     results, counted from 1. The vendor's documentation contradicts itself on this point.
 
     ``facts``: facts about one account, as a `Facts` object, a mapping, or the path of a JSON file. If the facts have a
-    ``window``, a ``rate_limit`` or a ``metadata_offset``, it replaces the argument of the same name. ``keep``:
-    the log stores at most this many calls and uploaded files in total. Then it drops the oldest calls. ``on_call``: a
-    function that is called with each `Call` when the call has ended.
+    ``window``, a ``rate_limit`` or a ``metadata_offset``, it replaces the argument of the same name. ``keep``: the log
+    stores at most this many calls and uploaded files in total, and drops the oldest calls. ``on_call``: a function that
+    is called with each `Call` when the call has ended.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Emulator:
         window, rate_limit = facts.window or window, facts.rate_limit or rate_limit
         store.draw = partial(facts.next_numbers, random=random)
         self.tickets: Mapping[str, StoredTicket] = store.tickets
-        """A live, read-only view of the tickets by their number, in the order of creation."""
+        """A live, read-only view of the tickets by their number. New tickets come last."""
         self.trashed: Mapping[str, StoredTicket] = store.trashed
         """A live, read-only view of the tickets in the trash, by their number."""
         self.faults: FaultScript = FaultScript()

@@ -86,13 +86,13 @@ class Facts:
         return ("number" if name.isdigit() else "guid") in self.ids_in_urls
 
     def can_read(self, ticket: StoredTicket) -> bool:
-        """Whether the user of the keys can read the ticket. The same numbers are always unreadable."""
+        """Whether the user of the keys can read the ticket. The result for a ticket never changes."""
         if self.unreadable and int(ticket.number) * _GOLDEN % 1 < self.unreadable:
             return False
         return self.neighbours_readable or not ticket.by_others
 
     def next_numbers(self, first: int, random: randomness.Random) -> list[int]:
-        """Return the next ticket numbers, from ``first`` on. The last number of the list is assigned first."""
+        """Return the next ticket numbers, starting at ``first``. The last number of the list is assigned first."""
         numbers: list[int] = []
         while len(numbers) < (1 if self.numbers_ascend else 10):
             if random.random() >= self.gaps:

@@ -277,7 +277,7 @@ def _receipt(ticket: StoredTicket, **attributes: str | None) -> Response:
 
 
 def _ticket_json(ticket: StoredTicket) -> dict[str, Any]:
-    """Return the documented response. In Fields, the last five standard fields are at the end."""
+    """Return the documented response. In Fields, five standard fields come after the custom fields."""
     # The fields of the lead are not in the documented response.
     values = {name: value for name, value in ticket.fields.items() if not name.startswith(LEAD_PREFIX)}
     values["TicketKey"] = ticket.key

@@ -40,7 +40,6 @@ Lead = Mapping[str, str | None]
 
 
 def load_data(name: str) -> Any:
-    """Return the content of ``data/{name}.json``."""
     return json.loads(files(__package__).joinpath("data", f"{name}.json").read_text(encoding="utf-8"))
 
 
@@ -93,7 +92,7 @@ class StoredTicket:
 class TicketStore:
     """Tickets by number. The first ticket gets ``first_number``. A change replaces the stored ticket with a new object.
 
-    ``limit``: the maximum number of characters of all tickets, with the trash. A change that exceeds it is refused.
+    ``limit``: the maximum number of characters of all tickets, including the trash. A change beyond it is refused.
     """
 
     def __init__(
@@ -115,7 +114,7 @@ class TicketStore:
         self._numbers: dict[str, str] = {}
         self._messages = 0
         self.tickets: Mapping[str, StoredTicket] = MappingProxyType(self._tickets)
-        """A live view of the tickets by their number, in the order of creation."""
+        """A live view of the tickets by their number. New tickets come last."""
         self.trashed: Mapping[str, StoredTicket] = MappingProxyType(self._trashed)
         """A live view of the tickets in the trash by their number, in the order in which they were trashed."""
         self.leads: LeadStore = LeadStore()
@@ -124,9 +123,9 @@ class TicketStore:
         self.history: dict[str, list[tuple[datetime, str]]] = {}
         """The times and descriptions of the last changes of each ticket, by ticket number."""
         self.contents: OrderedDict[str, bytes] = OrderedDict()
-        """The contents of the last small files, by their SHA-256."""
+        """The contents of the most recent small files, by their SHA-256."""
         self.draw: Callable[[int], list[int]] = lambda first: [first]
-        """Returns the next ticket numbers, from a given number on. The last number of the list is assigned first."""
+        """Returns ticket numbers, starting at the given number. The last number of the list is assigned first."""
 
     def find(self, name: str) -> StoredTicket | None:
         """Return the ticket with this number or GUID; None if it does not exist."""
@@ -153,7 +152,7 @@ class TicketStore:
         self._first_free = max(self._first_free, number + 1, *(drawn + 1 for drawn in self._drawn))
         ticket_id = ticket_id or self._guid()
         ticket = self.put(StoredTicket(str(number), ticket_id, lead_id or "", fields, files, by_others=by_others))
-        # Create no lead if the store has no room for the ticket.
+        # The lead comes last, so that a full store creates none.
         if lead_id is None:
             ticket = self.put(replace(ticket, lead_id=self.leads.find_or_create(lead_details(fields), self._guid())))
         return ticket

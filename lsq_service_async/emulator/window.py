@@ -62,8 +62,8 @@ class Unlimited(_Limit):
 class SlidingWindow(_Limit):
     """An exact log of calls. In any interval of ``per`` seconds, it allows at most ``calls`` calls.
 
-    With ``refused_count``, refused calls are logged too. So refused calls that are repeated without waiting are refused
-    again.
+    With ``refused_count``, refused calls are logged too. So a client that repeats refused calls without waiting is
+    refused again.
     """
 
     def clear(self) -> None:

@@ -139,7 +139,7 @@ async def test_large_and_old_files_are_not_kept(control, client, emulator, new_t
     assert kept == [False, False, False, True, True, True, True, True]
     sha256 = emulator.tickets["1"].files[0].sha256
     response = await control.get(f"/files/{sha256}")
-    assert (response.status_code, "is not kept" in response.json()["error"]) == (404, True)
+    assert (response.status_code, "is not stored" in response.json()["error"]) == (404, True)
 
 
 EXAMPLES = [

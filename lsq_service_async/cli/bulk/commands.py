@@ -115,7 +115,7 @@ _LOOK: list[click.Parameter] = [
         type=click.FloatRange(0, 3600),
         default=60.0,
         show_default=True,
-        help="Number of seconds for which the service may still apply a create that got no response.",
+        help="A look-up needs a ticket that was created at least this many seconds after the unknown row.",
     ),
     click.Option(
         ["--max-reads"],
@@ -131,7 +131,7 @@ _SEND: list[click.Parameter] = [
         type=_ON_UNKNOWN,
         default="skip",
         show_default=True,
-        help="Action for rows that may have been applied. With look, the tickets that they may have created are read.",
+        help="Action for rows that may have been applied. With look, read the tickets that they may have created.",
     ),
     *_LOOK,
     click.Option(
@@ -204,7 +204,7 @@ def look(**options: Any) -> int:
 def status(**options: Any) -> None:
     """Print how many rows of the journal are in each state.
 
-    Invalid rows, and rows that no run has reached, are not in the journal.
+    Lines that cannot be read as rows, and rows that no run has reached, are not in the journal.
     """
     states = states_in(_existing_journal(_bulk_file(**options)))
     print_json({state.value: states.get(state, 0) for state in State})
@@ -247,7 +247,7 @@ def unknown(applied: tuple[str, ...], not_applied: tuple[str, ...], **options: A
 
 def _bulk_file(path: str, journal: Path | None, operation: str | None, **options: Any) -> BulkFile:
     """Return FILE with its journal and its input options."""
-    # `BulkFile.open` reports folders and missing files.
+    # `BulkFile.open` rejects folders and missing files.
     is_file = is_regular(path) or os.path.isdir(path) or not os.path.exists(path)
     if journal is None and (path == "-" or not is_file):
         raise click.UsageError(f"rows from a pipe or a device ({path}) need --journal")

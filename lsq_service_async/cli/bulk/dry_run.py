@@ -72,7 +72,7 @@ async def check_rows(file: BulkFile, rows: Rows, results: Results, marker: str |
     rows.on_bad = lambda line: write(line, [re.sub(r"^line \d+[,:] ", "", line.error or "")])
     async with ServiceClient.from_env() as client:
         job = file.job(client, rows, **options)
-        job.plan()  # rejects the journal of another account
+        job.plan()
         validate = await _validator(client)
         for row, entry, changed in match_rows(file.journal, rows):
             states[entry.state] += 1

@@ -42,7 +42,7 @@ _NOT_ROWS = {
 JSONL = rb'(\xef\xbb\xbf)?\s*\{\s*["}]'
 _DELIMITERS = ",;\t|"
 _NOT_IN_NAMES = re.compile(r"[^\w\s.\-\"]")
-_SEPARATOR_LINE = re.compile(r'(?i)"?sep=([^"\r\n])"?\s*')  # for Excel
+_SEPARATOR_LINE = re.compile(r'(?i)"?sep=([^"\r\n])"?\s*')  # names the delimiter for Excel
 
 _NO_VALUE = math.nan
 """The value of a cell that is missing, or has an error such as #N/A or a formula without a value."""
@@ -140,7 +140,7 @@ class Table:
             return InputLine(number, record, f"{counts}; cells are missing")
         if without := [name for name, cell in zip(self._fields, cells, strict=False) if cell is _NO_VALUE]:
             error = "the cell is missing, or has an error or a formula without a value; correct it, and save the file"
-            record |= dict.fromkeys(without, _NO_VALUE)  # for the report
+            record |= dict.fromkeys(without, _NO_VALUE)  # the report marks these cells
             return InputLine(number, record, f"line {number}, column {self.columns.get(without[0], '?')}: {error}")
         given = [(name, value) for name, value in record.items() if name != ERROR]  # only a report has this column
         if given and all(self.columns.get(name) == value for name, value in given):
@@ -267,7 +267,6 @@ def _with_time(cell: Any) -> Any:
 
 
 def begins_with(file: BinaryIO, pattern: bytes) -> bool:
-    """Whether the first bytes of a file match a pattern."""
     file.seek(0)
     return re.match(pattern, file.read(64)) is not None
 

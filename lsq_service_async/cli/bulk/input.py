@@ -61,7 +61,7 @@ class Rows:
         self.narrow()
 
     def narrow(self, *, after: int = 0, first: int | None = None) -> None:
-        """Select and count at most *first* lines after line *after*. Raises InputError if a key occurs twice."""
+        """Select and count the lines after number *after*, at most *first*. Raises InputError if a key occurs twice."""
         self._after, self._first = after, first
         self.total = self.bad = 0
         seen: set[bytes] = set()
@@ -104,7 +104,7 @@ def _key_digest(line: InputLine) -> bytes | None:
     try:
         key = text_value(line.cells, KEY)
     except ColumnError:
-        return None  # `_row` reports this error
+        return None  # `_row` returns this error
     return blake2b(key.encode(), digest_size=16).digest() if key else None
 
 

@@ -42,11 +42,11 @@ class Report:
             file.flush()
 
     def add(self, line: InputLine, value: object, key: str | None = None) -> None:
-        """Write a row with its *key* in the journal, which still identifies the row after a correction."""
+        """Write a row. *key* is its key in the journal, and identifies the row even after a correction."""
         self.rows += 1
         cells = {**line.cells, KEY: key} if key else line.cells
         if self._csv:
-            # A row with too many cells keeps all, so that it is rejected until it is corrected.
+            # All cells of a row that is too long are written, so that it is rejected until it is corrected.
             given = cells.get(UNREADABLE)
             values = [("", cell) for cell in (*given, "")] if given else [(f, cells.get(f, "")) for f in self._columns]
             self._csv.writerow(to_cell(*each) for each in (*values, ("", str(value))))
@@ -124,7 +124,7 @@ class Results:
 
 @contextmanager
 def open_report(path: Path, format: Table | Jsonl, column: str = ERROR) -> Iterator[Report]:
-    """Create a report that only its owner can read. An earlier report at *path* is renamed."""
+    """Create a report that only its owner can read. Rename an earlier report, or delete it if it has no rows."""
     with ExitStack() as stack:
         try:
             descriptor = _create(path, header_lines=1 if isinstance(format, Table) else 0)
@@ -138,7 +138,7 @@ def open_report(path: Path, format: Table | Jsonl, column: str = ERROR) -> Itera
 
 
 def _close(file: IO[str]) -> None:
-    with suppress(OSError):  # already reported by `on_lost`
+    with suppress(OSError):  # `on_lost` has printed the error
         file.close()
 
 

@@ -44,7 +44,7 @@ _BARS = 240
 
 def lead_page(origin: str, lead_id: str) -> str:
     """Return the URL of a lead's tickets in the web application. *origin* is the origin of the API."""
-    # The vendor's page "display support tickets on the lead details page" has only app.service-in.leadsquared.com.
+    # The vendor's page "display support tickets on the lead details page" names only app.service-in.leadsquared.com.
     app = origin.replace("//apigw.", "//app.", 1) if "//apigw." in origin else "https://app.service-in.leadsquared.com"
     return f"{app}/services/ticket-list?LeadId={quote(lead_id)}"
 
@@ -62,7 +62,7 @@ class RunPage:
         self._rows: dict[str, list[str]] = {kind: [] for kind in _KINDS}
 
     def note(self, event: Event) -> None:
-        """Record the time of an HTTP request. Ignore all other events."""
+        """Record the time of an HTTP request."""
         if isinstance(event, AttemptStarted):
             self._arrivals.append(time.monotonic() - self._start)
 
@@ -139,7 +139,7 @@ class RunPage:
 
 @contextmanager
 def open_page(path: Path, name: str) -> Iterator[RunPage]:
-    """Write a page about the run when it ends, even with an error. Replace an earlier page."""
+    """Write a page about the run at its end, even after an error. Replace an earlier page."""
     if path.suffix.lower() not in {".html", ".htm"}:
         raise click.UsageError(f"--report writes HTML: {printable(str(path))} must end with .html")
     try:

@@ -30,7 +30,7 @@ from .output import Results
 
 _CODES = {"SIGINT": INTERRUPTED, "SIGTERM": RESUMABLE, "SIGHUP": RESUMABLE}  # Windows has no SIGHUP
 _EXIT_CODES = {number: _CODES[number.name] for number in signal.Signals if number.name in _CODES}
-_GRACE = 1.0  # s in which a closing terminal or a held key may send several signals
+_GRACE = 1.0  # seconds during which a closing terminal or a held key can send several signals
 
 
 async def send_rows(
@@ -60,7 +60,7 @@ async def send_rows(
             with ProgressDisplay(console or Output(stderr=True, highlight=False), "rows", rows.total) as display:
                 run = BulkRun(file.job(client, rows, **options), rows, results, display, signals, applied)
                 code = await run.finish(interval or (0.5 if display.is_live else 10.0))
-    return code if code > SOME_FAILED else signals.exit_code or code  # a signal may arrive during the close
+    return code if code > SOME_FAILED else signals.exit_code or code  # a signal can arrive while the client closes
 
 
 class BulkRun:
@@ -113,7 +113,7 @@ class BulkRun:
         line = outcome.row.line if isinstance(outcome.row, FileRow) else None
         if self._applied is not None and outcome.state in ("created", "updated"):
             self._applied.append(outcome)
-        # Pending rows need no correction.
+        # The report lists no pending rows.
         number = outcome.receipt.number if outcome.receipt else None
         is_pending = outcome.error is not None and state_for_error(outcome.error) is State.PENDING
         if line and outcome.state == "failed" and not is_pending:

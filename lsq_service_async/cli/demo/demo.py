@@ -1,4 +1,4 @@
-"""Plays the demo. Then compares the reports of the client with the tickets and calls that the emulator recorded."""
+"""Plays the demo. Then compares the client's results with the tickets and calls that the emulator recorded."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def demo_rows(folder: Path) -> list[BulkRow]:
 
 @attrs.define(kw_only=True)
 class DemoResult:
-    """The emulator, and the reports of the client by row key. `errors` can also have the keys "read" and "update"."""
+    """The emulator, and the client's results by row key. `errors` can also have the keys "read" and "update"."""
 
     rows: Sequence[BulkRow]
     emulator: Emulator
@@ -134,7 +134,7 @@ async def _create(
 
 def _record(outcome: RowOutcome, result: DemoResult, display: ProgressDisplay) -> None:
     if outcome.key in result.receipts or outcome.key in result.errors:
-        return  # reported by the interrupted run
+        return  # known from the interrupted run
     if outcome.receipt:
         result.receipts[outcome.key] = outcome.receipt
         for remark in remarks(outcome.receipt):
