@@ -248,8 +248,8 @@ class Search:
         """Return the fields that identify a ticket: the marker, or else all fields that the account does not change.
 
         The tickets of answered creates (samples) show which fields the account changes. The samples of ``lost`` show
-        this for its time, and the client's latest sample for the present. If ``lost`` has fewer than two samples, the
-        other latest samples of the client are used.
+        the changes at that time, and the client's latest sample shows the changes now. If ``lost`` has fewer than two
+        samples, the other latest samples of the client are used.
         """
         samples: tuple[SentCreate, ...] = ()
         latest = self._own.samples[-1:]

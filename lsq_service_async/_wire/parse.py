@@ -64,7 +64,7 @@ def _text(value: Any, _: Any = None) -> str | None:
 
 
 def _type_id(value: Any, _: Any = None) -> str | None:
-    """Return text, or None for null and for the text "null" (get-a-tickets-details-by-id)."""
+    """Return text, or None for null and for the text "null" (see get-a-tickets-details-by-id)."""
     return None if value == "null" else _text(value)
 
 

@@ -65,7 +65,7 @@ _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _LIMIT_TYPE = "MXAPIRateLimitExceededException".casefold()
-# Without this exception type, the message must begin with the pattern, because its end may quote a ticket.
+# Without this exception type, a message must begin with the pattern, because the rest may quote a ticket.
 _LIMIT = re.compile(
     r"(?:API\s{1,9}calls\s{1,9})?exceeded the limit of (.{1,40}?)(?: calls)? in (.{1,40}?) (second|minute|hour|day)",
     re.IGNORECASE,
