@@ -61,8 +61,8 @@ def doctor(learn: str | None, write: bool, lead_email: str, marker: str | None, 
     """Check keys, host, org id, API and rate limit with one read.
 
     --learn FILE finds out details of the service that the vendor's documentation leaves open. It prints a table, and
-    writes the facts as JSON to FILE, which "emulator --facts FILE" reads. --burst may make the service refuse calls.
-    --learn and --burst ignore a shared limit, so run them while no other program uses the account.
+    writes the facts as JSON to FILE, which "emulator --facts FILE" reads. --burst can make the service refuse calls.
+    --learn and --burst ignore LSQ_LIMIT_FILE and LSQ_LIMIT_REDIS, so run them while no other program uses the account.
 
     Exit codes: 0 everything works, 1 failure, 2 wrong settings, 4 wrong keys or a missing permission. With --learn or
     --burst, 0 means that the results were printed, even if the first read failed. Keys are never printed.

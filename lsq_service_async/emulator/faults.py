@@ -307,7 +307,7 @@ def fault_from_json(given: object) -> Fault:
     # Without this check, a header that a server cannot send would fail only when the fault is played.
     headers = {"retry-after": str(attributes.get("retry_after", "")), **attributes.get("headers", {})}
     if not all(_NAME.fullmatch(key) and re.fullmatch(r"([!-~]([ -~]*[!-~])?)?", headers[key]) for key in headers):
-        text = "a header name may have letters, digits and hyphens, its value printable ASCII without spaces around it"
+        text = "a header name can have letters, digits and hyphens, its value printable ASCII without spaces around it"
         raise ValueError(f"{text}; content-length and transfer-encoding cannot be set")
     if attributes.get("bytes_per_second") == 0:
         raise ValueError("bytes_per_second must be more than 0")
