@@ -89,10 +89,7 @@ def hide_keys(settings: dict[str, Any], cls: type[Any]) -> None:
 
 
 class HidesKeys(type):
-    """A metaclass that wraps API keys before ``__init__``, because crash reporters send the arguments of ``__init__``.
-
-    A decorator of ``__init__`` would not do, because crash reporters fail on a ``self`` that has no attributes yet.
-    """
+    """A metaclass that wraps API keys before ``__init__``, because crash reporters send the arguments of ``__init__``."""
 
     def __call__(cls: type[C], /, **settings: Any) -> C:
         hide_keys(settings, cls)
@@ -132,7 +129,7 @@ def is_a(kind: type) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
 
 
 def is_key(_: Any, attribute: attrs.Attribute[Secret], secret: Secret) -> None:
-    # The error of h11 for a header value with a line end shows the value, so such a key is rejected here.
+    # An error of h11 shows a header value that contains a line end, so such a key is rejected here.
     if not secret.fits(r"[\x21-\x7e]{1,512}"):
         what = "is empty" if secret.fits("") else "must be at most 512 printable ASCII characters without spaces"
         raise ConfigurationError(f"{attribute.name} {what}. {WITHOUT_AN_ACCOUNT}")

@@ -1,4 +1,4 @@
-"""ServiceClient. ``_transport/session.py`` opens and closes it, ``_transport/pipeline.py`` sends its calls."""
+"""ServiceClient. ``_transport/session.py`` opens and closes it, and ``_transport/pipeline.py`` sends its calls."""
 
 from __future__ import annotations
 

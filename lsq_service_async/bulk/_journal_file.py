@@ -40,8 +40,8 @@ _NAMES_1 = {("table", "rows"), ("table", "journal"), ("index", "states")}
 # On macOS, a plain fsync leaves data in the cache of the disk.
 _DURABLE = "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON"
 _ROW = "SELECT * FROM rows WHERE key = ?"
-_SET_SUM = "UPDATE journal SET sum = ?"  # a signed 64-bit integer, the largest type of SQLite
-# A random number that identifies the journal. A -journal file of another journal changes it.
+_SET_SUM = "UPDATE journal SET sum = ?"  # a signed 64-bit integer
+# A random number. It changes if SQLite copies rows from the -journal file of another journal.
 _SET_IDENTITY = "PRAGMA user_version = {}"
 # The tables of version 1 with the columns of version 2.
 _ROWS_1 = """SELECT key, digest, state, original AS previous_digest, number, ticket_id, ticket_key, error,
@@ -145,7 +145,7 @@ class JournalFile:
                     self._create(operation, account)
                 if has_wal := _size_of(f"{self.path}-wal") > 0:
                     _connect(self.path, mode="ro").close()  # checks the file before SQLite merges the -wal file
-                # A commit may wait for a reader, such as a backup.
+                # Long enough for a reader that delays a commit, such as a backup.
                 self._database = database = _connect(self.path, timeout=30.0)
                 database.executescript(_DURABLE)
                 if _value(database, "PRAGMA integrity_check(1)") != "ok":
@@ -174,7 +174,7 @@ class JournalFile:
                 unlock()
 
     def query(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Return the result of ``function(database, *arguments)``. The function must only read."""
+        """Return the result of ``function(database, *arguments)``. The function must not write."""
         with self._use() as database:
             return function(database, *arguments)
 
@@ -434,5 +434,5 @@ def _value(database: sqlite3.Connection, query: str) -> Any:
 
 
 def _hash(row: Iterable[Any]) -> int:
-    """Return a 64-bit hash of a row. `repr` would depend on the Unicode version of Python."""
+    """Return a 64-bit hash of a row. `ascii` is used, because `repr` depends on the Unicode version of Python."""
     return int.from_bytes(blake2b(ascii(tuple(row)).encode(), digest_size=8).digest(), "big")

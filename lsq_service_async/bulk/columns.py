@@ -46,7 +46,7 @@ class ColumnError(ValueError):
         super().__init__(f"column {name}: {message}")
 
     def renamed(self, names: Mapping[Any, Any]) -> ColumnError:
-        """Return the error with the name that the input has for the column, if *names* has one."""
+        """Return the error with the name of the column in the input: ``names[column]``, if that exists."""
         return ColumnError(names.get(self._column, self._column), self._message)
 
 
@@ -171,10 +171,9 @@ def _in_zone(name: str, moment: datetime, zone: tzinfo | None) -> datetime:
 
 
 def attachments_of(record: Mapping[str, Any], attach: Attach) -> tuple[Attachable, ...]:
-    """Return the attachments of a record. *attach* makes an attachment from a path that is text.
+    """Return the attachments of a record. *attach* makes an attachment from a path given as text.
 
-    The column has a list, or a text with paths that are separated by ``;``. A path that contains ``;`` is in double
-    quotes.
+    The column holds a list, or one text of paths separated by ``;``. A path that contains ``;`` is in double quotes.
     """
     given = () if record.get(FILES) is None else record[FILES]
     try:
@@ -232,13 +231,13 @@ def rows_from(
     ``sqlite3.Row``. Its columns have names like those of a file for `bulk run`: ``title``, "Lead Email",
     ``CustomData.SRC_CS_2``. ``columns`` renames columns that have other names, as in ``{"Subject": "title"}``. A column
     that is renamed to None is left out. ``key`` is the name of the column that identifies a row. Its value is a part of
-    the ticket only if ``columns`` renames it to a field.
+    the ticket only if ``columns`` renames this column to a field.
 
     Values that are None, NaN, NaT or empty text are left out. In text fields, numbers become text. ``time_zone`` is
     used for dates that have no time zone.
 
-    The column ``attachments`` has a list, or a text with paths that are separated by ``;``. A path that is text must be
-    in the folder ``attachments_from`` or below it. A `Path` or an `Attachment` in a list can be in any folder.
+    The column ``attachments`` holds a list, or one text of paths separated by ``;``. A path given as text must be in
+    the folder ``attachments_from`` or below it. A `Path` or an `Attachment` in a list can be in any folder.
 
     Each row is made when the run needs it. A record that cannot be used raises InvalidRequestError with the number of
     the record. To check all records before any row is sent, pass ``list(rows_from(...))`` to `create`.
@@ -263,7 +262,7 @@ def rows_from(
     if not isinstance(records, Iterable):
         raise InvalidRequestError(f"records must be a synchronous iterable of mappings, not {shown(records)}")
     renamed = _renamed(columns, key)
-    for name, count in Counter(names).items():  # a record has only one of these columns
+    for name, count in Counter(names).items():  # a record keeps only one of these columns
         if count > 1 and renamed.get(_unmarked(name), "") is not None:
             raise InvalidRequestError(f"{count} columns have the name {shown(name)}; rename or remove all but one.")
     ticket_type = NewTicket if operation == "create" else TicketUpdate
@@ -271,7 +270,7 @@ def rows_from(
 
 
 def _renamed(columns: Any, key: Hashable) -> dict[Any, str | None]:
-    """Return the new names of columns. The column of the key is also a field only if *columns* names one."""
+    """Return the new names of columns. The key column is also a field only if *columns* renames it to one."""
     given = {} if columns is None else columns
     if not isinstance(given, Mapping) or not all(isinstance(name, str | None) for name in given.values()):
         raise InvalidRequestError(f"columns must be a mapping of names to names, not {shown(columns)}.")

@@ -186,7 +186,7 @@ class BulkJob:
         return await (anext(self._rows, None) if self._queue is None else self._queue.pull())
 
     async def _process(self, item: Row | UnknownRow) -> RowOutcome | None:
-        """Return the outcome of a row, or None if the row waits for a look-up, or if the run only looks up others."""
+        """Return the outcome, or None for a row that waits, or that a job of `Bulk.look_up` need not look up."""
         try:
             if isinstance(item, UnknownRow):
                 outcome, row = await self._look_up(item), item.row

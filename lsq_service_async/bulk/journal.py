@@ -187,7 +187,7 @@ class RowMatcher:
             if row.key is None and (lost := self._with_lost_key(database, row.digest)):
                 return lost, _reason(row, lost)
             return Entry(key, row.digest, State.PENDING), None
-        # The first content of a row is accepted too, unless this run sends the row: the user may have undone an edit.
+        # The user may have undone an edit, so the first content is accepted too, unless this run sends the row.
         is_sent = found.state is not State.DONE and (found.state is not State.FAILED or edited)
         if row.digest == found.digest or (row.digest == found.previous_digest and not is_sent):
             return found, None
@@ -218,7 +218,7 @@ class RowMatcher:
         return key
 
     def _with_lost_key(self, database: sqlite3.Connection, digest: str) -> Entry | None:
-        """Return an entry with this content and a key that was not in the input so far, or None. Use no entry twice."""
+        """Return an entry with this content and a key that is not in the input so far, or None; each only once."""
         if not self._has_named:
             self._has_named = True
             database.execute("CREATE TEMP TABLE named (digest, key, PRIMARY KEY (digest, key)) WITHOUT ROWID")

@@ -41,7 +41,7 @@ def limiter_from_env() -> Limiter | None:
         from .redis import RedisLimiter
     except ImportError as error:
         raise ConfigurationError(f"LSQ_LIMIT_REDIS is set, but {error}") from None
-    return RedisLimiter(os.environ["LSQ_LIMIT_REDIS"])  # no local variable, because crash reporters would send it
+    return RedisLimiter(os.environ["LSQ_LIMIT_REDIS"])  # a local variable would show a password to crash reporters
 
 
 def __getattr__(name: str) -> Any:

@@ -24,7 +24,7 @@ from .limiter import Limiter
 _TICK = 0.25  # s between checks whether a message is due
 _HEARTBEAT = 20.0  # s between the messages of an idle process; well below `_engine.sync.PRESENCE`
 _FIRST_BACK_OFF, _LONGEST_BACK_OFF = 0.1, 2.0  # s until the next message to an unavailable backend
-_SLOW = 0.1  # s; after a longer wait for a reply, the backend is the reason for a missed deadline
+_SLOW = 0.1  # s; if a reply takes longer, the backend is named as the reason for a missed deadline
 _TRIES = 5  # for `open` and `aclose` while the backend is busy
 
 
@@ -80,7 +80,7 @@ class SharedLimiter(Limiter):
 
     async def _open_state(self, name: str) -> None:
         if self._process != os.getpid():
-            # After a fork, the old leases and numbers belong to the parent process.
+            # After a fork, the old leases and slot numbers belong to the parent process.
             self._process, self._leases = os.getpid(), Leases()
             self._process_id, self._next_slot = secrets.randbits(52), secrets.randbits(52)
         loop = asyncio.get_running_loop()
@@ -110,7 +110,7 @@ class SharedLimiter(Limiter):
         try:
             grant = await self._sync(requests, waiting, slot=slot)
         except BaseException as error:
-            # The backend may have granted the slot. The next message cancels it.
+            # The backend may have granted the slot. The next message cancels this grant.
             self._leases.end(slot, sent, is_sent=False)
             if isinstance(error, BackendBusyError):
                 return slot, Grant(None, self._state.token)
@@ -194,8 +194,8 @@ class SharedLimiter(Limiter):
         if len(rates) > 1 and rates != self._rates:
             ordered, joint = sorted(rates, key=attrs.astuple), state.adaptive.configured
             logger.warning(
-                "The processes that share this rate limit are configured with different rates (%s). So that none "
-                "of them is exceeded, at most %s are sent. Configure the same rate_limit in all processes",
+                "The processes that share this rate limit are configured with different rates (%s). So that no "
+                "rate is exceeded, at most %s are sent. Configure the same rate_limit in all processes",
                 ", ".join(map(str, ordered)), joint,
             )  # fmt: skip
         self._rates = rates
@@ -209,7 +209,7 @@ class SharedLimiter(Limiter):
         await self._sync(is_leaving=is_leaving)
 
     def _note(self, completed: CompletedCall) -> None:
-        """Apply a report to the state in this process."""
+        """Apply the report of a completed call to the state in this process."""
         if completed.age is None:
             self._state.forget(completed.slot)
         else:

@@ -100,7 +100,7 @@ class Leases:
         return SyncMessage(completed=completed, active=active, pause=pause, refusals=refusals, **about)
 
     def acknowledge(self, message: SyncMessage, sent: float, now: float) -> None:
-        """Drop the reports in a message sent at ``sent`` and answered at ``now``. Extend the leases in it."""
+        """Drop the reports in a message sent at ``sent`` and answered at ``now``. Extend the leases that it renews."""
         for completed in message.completed:
             del self._completed[completed.slot]
         del self.refusals[: len(message.refusals)]

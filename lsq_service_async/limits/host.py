@@ -37,8 +37,8 @@ class HostLimiter(SharedLimiter):
     owner can read it. Delete the file only while no process uses it. If the file is replaced while processes use it,
     they switch to the new file. If the file is deleted, they create it again and send no call for a window. If a
     process dies, its calls in flight count as answered when their leases expire, after at most ten seconds. While the
-    file cannot be used, calls raise NotSentError. `open` raises ConfigurationError if the file is not the file of a
-    limit, if this process cannot write to it, or if another user owns it or can write to it. On Windows, this class
+    file cannot be used, calls raise NotSentError. `open` raises ConfigurationError if the file is not a rate-limit
+    file, if this process cannot write to it, or if another user owns it or can write to it. On Windows, this class
     raises ConfigurationError.
 
     If processes are configured with different rates, the limiter exceeds none of these rates and logs a warning.
@@ -143,7 +143,7 @@ class HostBackend:
                 db = self._open()
             with db:
                 db.execute("BEGIN IMMEDIATE")
-                # The clock is read after BEGIN, so that times never decrease. ``expected`` may be too early by then.
+                # The clock is read after BEGIN, so that times never decrease. By then, ``expected`` may be too early.
                 now = self._clock()
                 row = db.execute("SELECT boot, state FROM limits WHERE name = ?", (self._name,)).fetchone()
                 state = state_from_json(row[1]) if row else None
@@ -170,7 +170,7 @@ class HostBackend:
 
 
 def _is_empty(db: sqlite3.Connection) -> bool:
-    """Return whether the file is new. Raises DatabaseError if it is not the file of a limit."""
+    """Return whether the file is new. Raises DatabaseError if it is not a rate-limit file."""
     # Read the schema first, because another process may set schema and id between the two reads.
     schema = db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     application = db.execute("PRAGMA application_id").fetchone()[0]

@@ -358,7 +358,7 @@ class Limiter(ABC):
     async def _serve(self) -> None:
         """While calls wait, grant slots in order and reject calls that will miss their deadlines."""
         try:
-            # After the last call, one more message ends the turn of this process, because other processes wait for it.
+            # Other processes wait for the turn of this process. So after the last call, one more message ends the turn.
             while self._queues or self._is_lined_up:
                 self._changed.clear()
                 now = asyncio.get_running_loop().time()
@@ -422,7 +422,7 @@ class Limiter(ABC):
         for queue in self._queues:
             if queue.least_margin() == math.inf:
                 continue
-            # The first call will be sent ``delay`` s later than first estimated. Later calls are delayed as much.
+            # The first call will be sent ``delay`` s after its ``due``. Later calls are delayed by the same time.
             first = next(iter(queue))
             delay = self._due(first.request, is_retry=first.is_retry, number=first.number) - first.due
             for waiter in itertools.islice(queue.remove_late(delay + _TICK), _AT_ONCE):

@@ -14,7 +14,7 @@ import attrs
 from ..config import Lane
 from ._engine.messages import Request
 
-_MOST_REMOVED = 1000  # a heap may have at least this many removed calls
+_MOST_REMOVED = 1000  # a heap is rebuilt only if it has more removed calls than this
 _MOST_COUNTED = 1000  # because `before` runs for each call that expires
 
 
@@ -38,7 +38,7 @@ class Waiter:
 
 
 class FifoQueue:
-    """Calls of one kind (lane, size, retry or not) in order of arrival. Any call is removed without a search."""
+    """Calls of one kind (lane, size, retry or not) in order of arrival. Any call can be removed without a search."""
 
     def __init__(self) -> None:
         self._waiters: OrderedDict[int, Waiter] = OrderedDict()
@@ -105,7 +105,7 @@ class PriorityQueues:
     def ahead(self, request: Request, room: int, *, is_retry: bool = False, number: float = math.inf) -> int:
         """Return how many calls of the same lane are sent before the call ``number`` (by default, a new call).
 
-        Only ``room`` large uploads can be sent now. A call that is not large overtakes all other large uploads.
+        Only ``room`` large uploads can be sent now. A call that is not large overtakes the other large uploads.
         """
         counts = {False: 0, True: 0}
         for (other, other_is_retry), queue in self._queues.items():

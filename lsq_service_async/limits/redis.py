@@ -35,7 +35,7 @@ _CONNECT_TIMEOUT = 2.0  # s; connecting and logging in take several round trips
 _REPLY_TIMEOUT = 0.3  # s; for each round trip of an open connection
 _MEMORY = 600.0  # s until Redis deletes an unused state, unless a pause is longer
 _TRIES = 8  # a try fails if another process writes first
-_PAUSE = 0.002  # s; the longest pause before the second retry; later pauses double, up to 16 times this value
+_PAUSE = 0.002  # s; bound of the random pause before the second retry; it doubles with each retry, up to 16-fold
 _FRESH = 2.0  # s for which this process does not read again what it wrote
 _JITTER = 0.001  # s by which a message may travel to Redis faster than the last write did
 _DRIFT = 0.0001  # s per second by which the server's clock may run faster
@@ -97,7 +97,7 @@ class RedisLimiter(SharedLimiter):
 
 
 class _Written(NamedTuple):
-    """The last write of this process. The server's clock is ``lead`` seconds ahead."""
+    """The last write of this process. The server's clock is ``lead`` seconds ahead of the event loop's clock."""
 
     text: str
     at: float
@@ -144,7 +144,7 @@ class RedisBackend:
         raise failure  # outside ``except``, so that the error has no link to frames with the password
 
     def _failure(self, error: Exception) -> ConfigurationError | BackendUnavailableError:
-        # Redis quotes the arguments of unknown commands. Those of the login contain the password.
+        # Redis quotes the arguments of unknown commands. The arguments of the login contain the password.
         reason = str(error).partition(", with args beginning with")[0].rstrip(".")
         if isinstance(error, AuthenticationError):
             return ConfigurationError(f"Redis refused the login: {reason}. Check the user and the password")

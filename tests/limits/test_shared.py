@@ -415,7 +415,7 @@ async def test_the_limits_of_all_processes_hold_if_they_are_configured_different
         assert one.stats().per == first.per
     assert len(warnings(caplog)[:2]) == 2
     for warning in warnings(caplog)[:2]:
-        assert f"So that none of them is exceeded, at most {both.calls} calls in {both.per:g} s are sent" in warning
+        assert f"So that no rate is exceeded, at most {both.calls} calls in {both.per:g} s are sent" in warning
         assert (str(first) in warning, str(second) in warning) == (True, True)
 
 

@@ -48,7 +48,7 @@ class AdaptiveRate:
 
     @property
     def in_use(self) -> RateLimit:
-        """The rate at which calls are sent. While calls are paced, it is lower than configured, if possible."""
+        """The rate at which calls are sent. While calls are paced, it is lower than the configured rate, if possible."""
         if not self.is_paced:
             return self.rate
         return RateLimit(min(self.rate.calls, max(1, self.configured.calls - 1)), per=self.rate.per)
@@ -59,7 +59,7 @@ class AdaptiveRate:
         return self.halved_at < self.known_at
 
     def refused(self, now: float, named: tuple[int, float] | None, sent: float) -> bool:
-        """Lower the rate, because a call sent at ``sent`` was refused at ``now``. Return whether it is now lower."""
+        """Adapt the rate to the refusal at ``now`` of a call sent at ``sent``. Return whether it is now lower."""
         self.quiet_since, before = max(self.quiet_since, now), self.rate.calls
         named, least = _credible(named, self.configured), math.ceil(self.plan.calls / LEAST)
         if named is not None and _is_lower(named, self.configured) and not _is_lower(_pair(self.plan), named):
@@ -106,7 +106,7 @@ class AdaptiveRate:
         if named != self.named:
             self.named, self.hold = named, FIRST_HOLD
         elif now < self.named_until - self.hold + named[1]:
-            return  # the refused calls were in flight together
+            return  # this call and the one refused before were in flight together
         else:
             self.hold = min(2 * self.hold, LONGEST_HOLD)
         self.named_until = now + self.hold

@@ -11,7 +11,7 @@ from .state import LimitState
 from .window import opens_at, slack_of
 
 _FRESH = 0.01  # s after which the simulated times are computed again
-_IN_A_WINDOW = 30  # simulated calls per window; each may stand for several calls
+_IN_A_WINDOW = 30  # the most simulated calls per window
 
 
 class Estimate:
@@ -37,7 +37,7 @@ class Estimate:
 
     def _begin(self, state: LimitState, start: float) -> None:
         rate, self._round_trip, self._start = state.rate, state.round_trip, start
-        # The CPU time grows with the square of the number of simulated calls.
+        # A simulated call stands for a bunch of calls, because the CPU time grows with the square of their number.
         self._bunch = max(1, rate.calls // _IN_A_WINDOW)
         self._rate = rate if self._bunch == 1 else attrs.evolve(rate, calls=rate.calls // self._bunch)
         in_flight = [max(start, flight.since + state.round_trip) for flight in state.flights.values()]

@@ -28,7 +28,7 @@ class Head(NamedTuple):
 
 @attrs.define
 class ProcessOrder:
-    """The order of the waiting processes. ``row``: the interactive grants in a row while a bulk call waited."""
+    """The order of the waiting processes. ``row``: consecutive interactive grants while a bulk call waited."""
 
     heads: dict[tuple[int, Lane], Head] = attrs.field(factory=dict)
     row: int = 0
@@ -40,7 +40,7 @@ class ProcessOrder:
             del self.heads[key]
 
     def is_turn_of_bulk(self, after: int = 0) -> bool:
-        """Return whether a waiting bulk call is served after ``after`` more interactive grants."""
+        """Return whether a waiting bulk call is next, if ``after`` more interactive calls are granted first."""
         return self.row + after >= BULK_SHARE - 1
 
     def in_turn(self, requests: Sequence[Request]) -> Iterator[Request]:
@@ -53,8 +53,8 @@ class ProcessOrder:
     def ahead(self, process_id: int, lane: Lane, *, uploads_may_go: bool) -> tuple[int, int]:
         """Return how many other processes wait in each lane: interactive, bulk.
 
-        In ``lane``, only processes with an earlier turn count. If ``uploads_may_go`` is False, processes with only
-        large uploads do not count.
+        In ``lane``, this counts only processes with an earlier turn. If ``uploads_may_go`` is False, it ignores
+        processes that have only large uploads.
         """
         turn, counts = self._turn_of(process_id, lane), [0, 0]
         for head in self.heads.values():
@@ -77,14 +77,14 @@ class ProcessOrder:
         return same, same + self.passed_by(lane, same, other)
 
     def passed_by(self, lane: Lane, place: int, other: int) -> int:
-        """Return how many of ``other`` calls in the other lane are sent before call ``place`` (from 0) of ``lane``."""
+        """Return how many of ``other`` calls in the other lane precede call ``place`` (counted from 0) of ``lane``."""
         row = BULK_SHARE - 1
         if lane is Lane.INTERACTIVE:
             return min(other, (place + self.row) // row)
         return min(other, max(0, row * (place + 1) - self.row))
 
     def granted(self, process_id: int, request: Request, requests: Sequence[Request]) -> None:
-        """Count the grant of ``request``, which ends the turn of the process in this lane."""
+        """Count the grant of ``request``. The grant ends the turn of the process in this lane."""
         bulk_waits = (len(requests) > 1 and any(other.lane is Lane.BULK for other in requests)) or any(
             lane is Lane.BULK for _, lane in self.heads
         )

@@ -53,12 +53,12 @@ class ActiveCall(NamedTuple):
 class SyncMessage:
     """Reports the events since the last sync, and requests slots for the calls that wait now.
 
-    ``slot`` is the number of the slot if a call is granted now. Because no other process uses this number, a process
-    can undo a grant whose reply was lost by reporting that the call was never sent. ``requests``: the first one or two
-    waiting calls of each lane and size. ``waiting``: the number of waiting calls: interactive, bulk. ``refusals``: the
-    limit that each refusal named (or None), and how many seconds ago the call was sent. ``seen``: the time of the last
-    reply on the clock of the state, or ``-inf``. ``expected``: the current time on that clock, computed from the last
-    reply, or ``inf``.
+    ``slot`` is the number of the slot if a call is granted now. No other process uses this number. So if a reply is
+    lost, the process can undo a possible grant: it reports that the call was never sent. ``requests``: the first one or
+    two waiting calls of each lane and size. ``waiting``: the number of waiting calls: interactive, bulk. ``refusals``:
+    the limit that each refusal named (or None), and how many seconds ago the call was sent. ``seen``: the time of the
+    last reply on the clock of the state, or ``-inf``. ``expected``: the current time on that clock, computed from the
+    last reply, or ``inf``.
     """
 
     process_id: int

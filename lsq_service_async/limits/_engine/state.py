@@ -112,7 +112,7 @@ class LimitState:
             self.enter(slot, flight._replace(is_stuck=True))
             self.stands_still = True
         else:
-            self.flights.pop(slot, None)  # because `answer` must not use its round trip
+            self.flights.pop(slot, None)  # so that `answer` ignores the round trip of this call
             self.answer(slot, moment, is_large=is_large)
 
     def _recover(self, moment: float) -> None:
@@ -127,7 +127,7 @@ class LimitState:
         self.stands_still = any(flight.is_stuck for flight in self.flights.values())
 
     def renew(self, process_id: int, until: float) -> None:
-        """Extend the leases of the stuck calls of a process, which reports each of these calls only once."""
+        """Extend the leases of the stuck calls of a process, because the process does not report these calls again."""
         for slot, flight in self.flights.items():
             if flight.is_stuck and flight.process_id == process_id:
                 self.flights[slot] = flight._replace(until=until)
@@ -144,7 +144,7 @@ class LimitState:
         self.stands_still = False
 
     def pause(self, until: float) -> None:
-        """Grant no call before ``until``, and do not raise the rate. An earlier pause is never shortened."""
+        """Before ``until``, grant no call and do not raise the rate. An earlier pause is never shortened."""
         self.paused_until = max(self.paused_until, until)
         self.adaptive.quiet_since = max(self.adaptive.quiet_since, until - self.rate.per)
 

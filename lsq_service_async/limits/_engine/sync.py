@@ -27,7 +27,7 @@ _LONGEST_ROUND_TRIP = 600.0  # s
 _LONGEST_WINDOW = 366 * 86_400.0  # s
 _MOST_IN_A_ROW = 1000
 _MARGIN = 0.02  # in units of `LimitState.token`; a delay, so that requests are rarely too early
-_UNWRITTEN: list[Any] = [None, -math.inf, 0.0, False, -math.inf, 0.0]  # not written by earlier versions
+_UNWRITTEN: list[Any] = [None, -math.inf, 0.0, False, -math.inf, 0.0]  # for values that earlier versions did not write
 _UNREPORTED = 2.0  # s; the longest time from an answer to its report
 
 
@@ -67,7 +67,7 @@ def sync(state: LimitState | None, now: float, message: SyncMessage) -> SyncRepl
 
 
 def _bound(state: LimitState, now: float) -> None:
-    """Correct values of another program that would stop all calls or allow too many. NaN becomes the upper bound."""
+    """Correct values that would stop all calls or allow too many calls. NaN becomes the upper bound."""
     adaptive, order, oldest = state.adaptive, state.order, now - LONGEST_HOLD
     latest = now + max(LONGEST_PAUSE, state.rate.per + 1.0)
     if adaptive.is_possible():
@@ -101,7 +101,7 @@ def _within(least: N, value: N, most: N) -> N:
 
 
 def _joint_rate(rates: set[RateLimit]) -> RateLimit:
-    """Return the highest rate that exceeds none of ``rates``. If they differ, its window is "any".
+    """Return the highest rate that exceeds none of ``rates``, with the window "any" if the rates differ.
 
     For example, 7/0.9 and 30/4 give 7/0.93. With "sliding", five bursts of 7 calls fit into 4 s, which exceeds 30/4.
     """

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from ...config import RateLimit
 
 SLACK = 0.003  # s; servers read their clock in whole milliseconds
-DRIFT = 1 / 2000  # part of a window; two clocks differ in speed
+DRIFT = 1 / 2000  # fraction of a window; two clocks differ in speed
 
 
 def slack_of(rate: RateLimit) -> float:
@@ -35,7 +35,7 @@ def slack_of(rate: RateLimit) -> float:
 def room_for_others(rate: RateLimit) -> float:
     """Return the largest count of other calls at which one more call may be sent.
 
-    A sliding window counts whole calls, so `opens_at` adds the slack to the time instead.
+    The slack reduces this count. A sliding window counts whole calls, so `opens_at` then adds the slack to the time.
     """
     return rate.calls - 1 if rate.window == "sliding" else rate.calls * (1 - slack_of(rate) / rate.per)
 
@@ -66,7 +66,7 @@ def opens_at(answered: Sequence[float], in_flight: int, rate: RateLimit) -> floa
         else:
             before -= 1
             boundary, edge = edge, answered[before - 1] + rate.per if before else -math.inf
-        if boundary + rate.per <= latest:  # at the latest when ``since`` is at the first answer
+        if boundary + rate.per <= latest:  # true at the latest when ``since`` is 0, so the loop ends
             return latest
         # The call must wait until the weight of the older calls fits into the room left by the newer calls.
         left = room - (len(answered) - since)
