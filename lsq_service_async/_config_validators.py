@@ -89,7 +89,7 @@ def hide_keys(settings: dict[str, Any], cls: type[Any]) -> None:
 
 
 class HidesKeys(type):
-    """A metaclass that wraps API keys before ``__init__``, because crash reporters send the arguments of ``__init__``."""
+    """A metaclass that wraps API keys before ``__init__``, because crash reporters send its arguments."""
 
     def __call__(cls: type[C], /, **settings: Any) -> C:
         hide_keys(settings, cls)

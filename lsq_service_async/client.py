@@ -26,7 +26,7 @@ from .events import Hook
 from .limits import Limiter, limiter_from_env
 from .records import TicketReceipt
 
-if TYPE_CHECKING:  # imported when needed, because these modules are slow to import
+if TYPE_CHECKING:  # imported when needed, because they are slow to import
     from .bulk import Bulk, BulkRow, Setup
     from .leads import Leads
     from .metadata import Metadata, MetadataCache

@@ -171,7 +171,7 @@ class HostBackend:
 
 def _is_empty(db: sqlite3.Connection) -> bool:
     """Return whether the file is new. Raises DatabaseError if it is not a rate-limit file."""
-    # Read the schema first, because another process may set schema and id between the two reads.
+    # Read the schema first, because another process may set both between the reads.
     schema = db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     application = db.execute("PRAGMA application_id").fetchone()[0]
     if application not in (0, _APPLICATION) or (schema and application == 0):

@@ -48,7 +48,7 @@ class AdaptiveRate:
 
     @property
     def in_use(self) -> RateLimit:
-        """The rate at which calls are sent. While calls are paced, it is lower than the configured rate, if possible."""
+        """The rate at which calls are sent. While calls are paced, it is below the configured rate, if possible."""
         if not self.is_paced:
             return self.rate
         return RateLimit(min(self.rate.calls, max(1, self.configured.calls - 1)), per=self.rate.per)
@@ -106,7 +106,7 @@ class AdaptiveRate:
         if named != self.named:
             self.named, self.hold = named, FIRST_HOLD
         elif now < self.named_until - self.hold + named[1]:
-            return  # this call and the one refused before were in flight together
+            return  # the refused calls were in flight together
         else:
             self.hold = min(2 * self.hold, LONGEST_HOLD)
         self.named_until = now + self.hold

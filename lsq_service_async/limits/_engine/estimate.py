@@ -11,7 +11,7 @@ from .state import LimitState
 from .window import opens_at, slack_of
 
 _FRESH = 0.01  # s after which the simulated times are computed again
-_IN_A_WINDOW = 30  # the most simulated calls per window
+_IN_A_WINDOW = 30  # simulated calls per window, approximately
 
 
 class Estimate:
