@@ -130,4 +130,4 @@ class _Files:
 
     def print(self) -> None:
         if self._lengths:
-            click.echo(f"{len(self._lengths)} files to attach, {sum(self._lengths):,} bytes", err=True)
+            click.echo(f"{counted(len(self._lengths), 'file')} to attach, {sum(self._lengths):,} bytes", err=True)

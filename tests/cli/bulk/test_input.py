@@ -397,7 +397,7 @@ def test_a_file_has_at_most_100_mib(served: Emulator, bulk: Any) -> None:
         assert (
             "the attachment 'big' has more than the 104,857,600 bytes that max_file_bytes allows" in results[0]["error"]
         )
-    assert "1 files to attach, 104,857,601 bytes" in bulk("plan", "rows.csv", "--max-file-bytes", "104857601")[2]
+    assert "1 file to attach, 104,857,601 bytes" in bulk("plan", "rows.csv", "--max-file-bytes", "104857601")[2]
     err = bulk("run", "rows.csv", "--max-file-bytes", "5", "--journal", "j")[2]
     assert "bulk retry rows.csv --journal j --max-file-bytes 5\n" in err
 
