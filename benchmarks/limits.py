@@ -14,17 +14,18 @@ from .report import COLOURS, Plot, Result, Table
 from .workers.creates import CLIENTS
 from .workers.strict_server import CALLS, PER, PROXIES, WINDOWS, program
 
-TEXT = """Each cell has the number of creates that succeeded, the number of calls that were refused with a 429, and
-the time until the last create ended. The unit of this time is the time that all creates take at 5 per second (30 s
-for 150). The shortest possible time is 0.83 for 150 creates and 0.95 for 500, because the first 25 need not wait.
-With a fixed window, it can be 0.67 and 0.90, if the first 25 calls arrive at the end of a period. A client that
-gives up ends early. The server allows 25 calls in 5 s. It counts them in a sliding or a fixed window, in a bucket,
-or with the estimate of gateways that keep two counters. Refused calls count, too, except in a bucket. `haproxy` (an
-estimate) and `nginx` (a bucket) are the real programs. Jitter delays each request and each answer by a random time
-of at most the stated milliseconds. Clients are set up as their documentation shows. `this, sliding` has
-`RateLimit(25, per=5.0, window="sliding")`, which is for gateways that do not estimate. openai-python, stripe,
-slack_sdk and githubkit have no limiter, and repeat a refused call once or twice. The 429 has a `Retry-After` of 5 s
-and `Stripe-Should-Retry: true`; without these headers, some of the clients would repeat nothing."""
+TEXT = """Each cell has the number of creates that succeeded, the number of calls that were refused with a 429, and the
+time until the last create ended. The unit of this time is the time that all creates take at 5 per second (30 s for
+150). The shortest possible time is 0.83 for 150 creates and 0.95 for 500, because the first 25 need not wait. With a
+fixed window, it can be 0.67 and 0.90, if the first 25 calls arrive at the end of a period. With an estimate, it is 0.99
+and 1.00, because each period after the first allows its 25th call only just before it ends. A client that gives up ends
+early. The server allows 25 calls in 5 s. It counts them in a sliding or a fixed window, in a bucket, or with the
+estimate of gateways that keep two counters. Refused calls count, too, except in a bucket. `haproxy` (an estimate) and
+`nginx` (a bucket) are the real programs. Jitter delays each request and each answer by a random time of at most the
+stated milliseconds. Clients are set up as their documentation shows. `this, sliding` has `RateLimit(25, per=5.0,
+window="sliding")`, which is for gateways that do not estimate. openai-python, stripe, slack_sdk and githubkit have no
+limiter, and repeat a refused call once or twice. The 429 has a `Retry-After` of 5 s and `Stripe-Should-Retry: true`;
+without these headers, some of the clients would repeat nothing."""
 AIOLIMITER, PYRATE = "httpx + aiolimiter + tenacity", "httpx + pyrate-limiter + tenacity"
 PICTURED = ("this", AIOLIMITER, PYRATE, "httpx + tenacity")
 AT_THE_SAME_TIME = 32  # processes, which mostly wait

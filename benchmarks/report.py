@@ -29,8 +29,9 @@ estimate the number of calls.
 Each column is a server: the emulator with four ways to count calls, and the gateways HAProxy (which estimates) and
 nginx (which uses a bucket). Each cell has three numbers: the creates that succeeded, the requests that were refused,
 and the time until the last create ended. Times are relative to 30 s, the time that 150 calls take at 5 calls per
-second: 1.04 means 31.2 s. The shortest possible time is 0.67 for a fixed window and 0.83 for the other servers. If the
-first number is below 150, the client gave up some creates, or was stopped at the time 2.50."""
+second: 1.04 means 31.2 s. The shortest possible time is 0.67 for `fixed`, 0.99 for `estimate` and `haproxy`, and 0.83
+for the other servers. If the first number is below 150, the client gave up some creates, or was stopped at the time
+2.50."""
 MORE = """The [other results](benchmarks/results/README.md) compare CPU time, uploads, imports, shared limits and bulk
 runs. You can [repeat the benchmarks](benchmarks/README.md)."""
 Rows = Iterable[tuple[str, Mapping[str, Any]]]
