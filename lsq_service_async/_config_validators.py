@@ -75,7 +75,7 @@ def to_secret(value: str | Secret) -> Secret:
 
 
 def hide_keys(settings: dict[str, Any], cls: type[Any]) -> None:
-    """Wrap each API key in ``settings``, the arguments of ``cls``, in a `Secret`.
+    """Wrap the API keys among the arguments ``settings`` of ``cls`` in a `Secret`.
 
     An unknown argument may be a misspelled key, and crash reporters send local variables. So ``settings`` is cleared
     before the error.

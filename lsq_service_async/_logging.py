@@ -1,4 +1,4 @@
-"""The log of the package. If the environment variable LSQ_LOG is set, the log is printed on stderr."""
+"""The log of the package. `Config.from_env` and the command line print the log on stderr if LSQ_LOG is set."""
 
 from __future__ import annotations
 

@@ -100,7 +100,8 @@ class LimitLowered:
     """From now on, the client sends at most ``calls`` calls in any ``per`` seconds, because the service refused a call.
 
     ``cause`` is "lower plan" if the service named a limit below the configured limit. Otherwise it is "other traffic":
-    another program probably uses the same account. While no call is refused, the rate rises again step by step.
+    another program probably uses the same account. After "other traffic", the rate rises again step by step while no
+    call is refused. A limit that the service named holds for at least ten minutes.
     """
 
     reference: str

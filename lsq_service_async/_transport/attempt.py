@@ -213,9 +213,9 @@ class RequestBody(httpx.AsyncByteStream):
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Check before the first byte that the lease is valid and the caller still waits.
 
-        A request counts as sent when sending its body begins, because a transport of the caller may have replaced this
-        body. If not, `__aiter__` corrects `fully_sent`. Over HTTP/2, httpx does not send an empty body, so a request
-        without a body counts as sent with its headers.
+        When sending the body begins, `fully_sent` becomes True. `__aiter__` corrects it, but never runs if a transport
+        of the caller has replaced this body. Over HTTP/2, httpx does not send an empty body, so a request without a
+        body counts as sent with its headers.
         """
         context = self._context
         if getattr(info.get("request"), "method", None) == b"CONNECT":  # opens a tunnel through a proxy

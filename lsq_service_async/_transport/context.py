@@ -54,6 +54,6 @@ class CallContext:
     """The seconds for which all calls pause because of the response."""
     sent_at: float = 0.0
     silence: float | None = 0.0
-    """The seconds from the send to a timeout, None after a response, and 0 otherwise."""
+    """If the attempt timed out, the seconds since its request was sent. None after a response, and 0 otherwise."""
     abandoned: bool = False
     """Whether the caller was cancelled or its deadline passed."""

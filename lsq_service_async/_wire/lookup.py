@@ -265,7 +265,8 @@ class Search:
                 self._unchanged = (self._unchanged | kept) - self._changed
         if ended_at < self._calibrated_for:
             if (count := len(self._tickets.keys() & {sample.number for sample in samples})) < 2:
-                return Unclear(f"only {count} other tickets of this client could be read by number, but two are needed")
+                text = "a look-up needs two other tickets of this client for comparison"
+                return Unclear(f"{text}, but only {count} could be read by number")
             self._calibrated_for = ended_at
         if lost.marker in self._unchanged:
             return frozenset([lost.marker])

@@ -393,7 +393,7 @@ def check_version(path: str, version: object) -> None:
     if version == 0:
         raise _unusable(path, _FOREIGN)
     if version not in (1, _VERSION):
-        text = f"The journal {path!r} has format {version!r}. This package reads only the formats 1 to {_VERSION}."
+        text = f"The journal {path!r} has format {version!r}. This package reads only formats 1 and {_VERSION}."
         raise ConfigurationError(f"{text} Upgrade lsq-service-async.")
 
 

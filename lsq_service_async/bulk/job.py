@@ -186,7 +186,7 @@ class BulkJob:
         return await (anext(self._rows, None) if self._queue is None else self._queue.pull())
 
     async def _process(self, item: Row | UnknownRow) -> RowOutcome | None:
-        """Return the outcome, or None for a row that waits, or that a job of `Bulk.look_up` need not look up."""
+        """Return the outcome. Return None if the row waits, or if `Bulk.look_up` has nothing to do for it."""
         try:
             if isinstance(item, UnknownRow):
                 outcome, row = await self._look_up(item), item.row
@@ -253,7 +253,7 @@ class BulkJob:
             await self._journal.record(pending, State.PENDING, is_answer=False)
             text = f"Row {entry.key!r} was not applied. The next run sends it."
             return RowOutcome(entry.key, "failed", None, NotSentError(text, reference=entry.reference))
-        text = f"{unknown.error} A look-up had no certain result: {verdict.reason}."
+        text = f"{unknown.error} A look-up was inconclusive: {verdict.reason}."
         unknown.error.args = (printable(text, 4000),)
         return RowOutcome(entry.key, "unknown", None, unknown.error)
 
@@ -354,7 +354,7 @@ class Bulk:
         Iterating over the job raises:
 
         - ConfigurationError if the journal is damaged or in use, or belongs to another operation or account
-        - LSQServiceError if the journal cannot be written, or if a task that the source of rows waits for was cancelled
+        - LSQServiceError if the journal cannot be written, or if the source of rows raises asyncio.CancelledError
         - InvalidRequestError if two rows have the same key, or if an item is not a row
         - AuthenticationError or PermissionDeniedError if the service rejects the access keys
         - RateLimitError if a daily quota is used up

@@ -187,7 +187,7 @@ class RowMatcher:
             if row.key is None and (lost := self._with_lost_key(database, row.digest)):
                 return lost, _reason(row, lost)
             return Entry(key, row.digest, State.PENDING), None
-        # The user may have undone an edit, so the first content is accepted too, unless this run sends the row.
+        # The user may have undone an edit. So a row that is not sent may also have its content before the edit.
         is_sent = found.state is not State.DONE and (found.state is not State.FAILED or edited)
         if row.digest == found.digest or (row.digest == found.previous_digest and not is_sent):
             return found, None
@@ -218,7 +218,7 @@ class RowMatcher:
         return key
 
     def _with_lost_key(self, database: sqlite3.Connection, digest: str) -> Entry | None:
-        """Return an entry with this content and a key that is not in the input so far, or None; each only once."""
+        """Return an entry with this content and a key not in the input so far, or None. Each is returned only once."""
         if not self._has_named:
             self._has_named = True
             database.execute("CREATE TEMP TABLE named (digest, key, PRIMARY KEY (digest, key)) WITHOUT ROWID")
@@ -329,7 +329,7 @@ def resolve(
     ``applied`` may also contain a possible duplicate that is done, with its ticket number. ``not_applied`` contains the
     keys of rows that were not applied. The next run sends these rows.
 
-    Raises InvalidRequestError for any other row or key, and for a ticket number with characters other than digits.
+    Raises InvalidRequestError for any other row or key, and for text that is neither a ticket number nor a ticket key.
     Raises ConfigurationError while a run uses the journal.
     """
     if not isinstance(applied, Mapping | None):

@@ -40,7 +40,7 @@ def _limit(context: click.Context, option: click.Parameter, value: str) -> tuple
     metavar="FILE",
     help="Load tickets from a JSONL file at the start, unless the --persist file already has tickets.",
 )
-@click.option("--facts", metavar="FILE", help="Behave like the account whose facts `doctor --learn FILE` has written.")
+@click.option("--facts", metavar="FILE", help="Behave like the account in FILE, which `doctor --learn FILE` wrote.")
 @click.option("--no-mandatory", is_flag=True, help="Accept new tickets without the mandatory fields Title and Status.")
 def emulator(
     port: int,
@@ -53,8 +53,9 @@ def emulator(
 ) -> None:
     """Serve a local emulator of the service until Ctrl-C.
 
-    The emulator stores tickets in memory, unless --persist is given. A rate limit in the --facts file replaces --limit
-    and --window. The command prints the settings for a client on stdout, and a line for each request on stderr.
+    The emulator stores tickets in memory, unless --persist is given. In the --facts file, `rate_limit` replaces
+    --limit, and `window` replaces --window. The command prints the settings for a client on stdout, and a line for each
+    request on stderr.
     """
     from ..emulator import TicketFile, TicketStore, serve
     from ..emulator import seed as add_tickets

@@ -157,7 +157,7 @@ class Learner:
         readable = [step for step, ticket in near.items() if isinstance(ticket, Ticket)]
         is_hidden = any(isinstance(ticket, APIStatusError) and ticket.status_code == 403 for ticket in near.values())
         self.facts["neighbours_readable"] = True if readable else False if is_hidden else None
-        self.answers["neighbors that can be read"] = f"{len(readable)} of {len(near)} around ticket {number}"
+        self.answers["near tickets that can be read"] = f"{len(readable)} of {len(near)} around ticket {number}"
         if is_new and max(readable, default=0) < 0:
             self.facts["numbers_ascend"] = True
             self.answers["numbers ascend"] = (

@@ -37,9 +37,9 @@ class Facts:
     right after a create, with their new values. In a value, ``{value}`` is replaced by the value that the client sent,
     and ``{number}`` by the ticket's number.
 
-    ``fields``: the field metadata, by default of invented fields. ``marker_field``: the schema name of a field that is
-    added to the metadata. ``metadata_offset``, ``window`` and ``rate_limit`` replace the arguments of `Emulator` that
-    have the same names.
+    ``fields``: the metadata of the account's fields. The default is a set of invented fields. ``marker_field``: the
+    schema name of a field that is added to the metadata. ``metadata_offset``, ``window`` and ``rate_limit`` replace the
+    arguments of `Emulator` that have the same names.
     """
 
     ids_in_urls: Sequence[str] = ("number", "guid")

@@ -115,7 +115,7 @@ class AppliedLater(Fault):
 
 @dataclass(frozen=True)
 class BadJson(Fault):
-    """Answer with a 200 whose JSON body is this text. With ``applied=False``, the call is not applied."""
+    """Answer with a 200 of the type JSON and this text. With ``applied=False``, the call is not applied."""
 
     text: str = '{"Status": "Succ'
     applied: bool = True

@@ -28,7 +28,7 @@ _SCHEMA = (
 )
 
 _FIELDS, _IDENTITY, _OTHER_COLUMNS = (load_data("seed")[names] for names in ("fields", "identity", "others"))
-"""The names in a seed file: of fields, of ids, and of other columns of a bulk run."""
+"""Special names in a seed file: short names of fields, names of ids, and names that are ignored."""
 
 
 class TicketFile(TicketStore):

@@ -78,7 +78,7 @@ def read_json(body: Body, *media_types: str, **rules: Rule) -> dict[str, Any]:
 
 
 def read_ticket(body: Body, number: str | None = None) -> tuple[str | None, dict[str, Value]]:
-    """Return the LeadId and the fields of a new ticket, or of an update of the ticket ``number`` (always a form)."""
+    """Return the LeadId and the fields of a new ticket. With ``number``, read an update of that ticket from a form."""
     media_types = (JSON_BODY, FORM_TYPE) if number is None else (FORM_TYPE,)
     types = {"TypeId": one_of("1"), "RelatedTicketTypeId": one_of(1)}
     entries: Rule = ("a list", lambda value: isinstance(value, list))

@@ -13,7 +13,7 @@ from ._engine.sync import LEASE
 
 RENEW = 3.0  # s after which a lease is renewed
 _REPORT = 1.0  # s for which a report waits for another message
-_WORTH_WAITING = 1.0  # s for which a report waits longer if a message for a waiting call is due
+_WORTH_WAITING = 1.0  # s; a report waits for the message at `Leases.next_at` if that is due less than this later
 
 
 @attrs.define

@@ -143,7 +143,8 @@ class HostBackend:
                 db = self._open()
             with db:
                 db.execute("BEGIN IMMEDIATE")
-                # The clock is read after BEGIN, so that times never decrease. By then, ``expected`` may be too early.
+                # The clock is read after BEGIN, so that times never decrease. BEGIN may have to wait, so ``expected``
+                # is not checked.
                 now = self._clock()
                 row = db.execute("SELECT boot, state FROM limits WHERE name = ?", (self._name,)).fetchone()
                 state = state_from_json(row[1]) if row else None

@@ -142,8 +142,8 @@ class Limiter(ABC):
 
         async with self._lock(), self._ownership() as loop:
             if self._users and (used := self._open_for) and used != (rate, name):
-                one, other = (f"{limit} of {at}" for limit, at in (used, (rate, name)))
-                raise ConfigurationError(f"this limiter is open for {one}; use another limiter for {other}")
+                one, other = (f"{limit} for {at}" for limit, at in (used, (rate, name)))
+                raise ConfigurationError(f"this limiter is already open with {one}; use another limiter with {other}")
             if not self._users:
                 self._rate, self._time = rate, loop.time
                 self._state.configure(rate)

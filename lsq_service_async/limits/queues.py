@@ -105,7 +105,7 @@ class PriorityQueues:
     def ahead(self, request: Request, room: int, *, is_retry: bool = False, number: float = math.inf) -> int:
         """Return how many calls of the same lane are sent before the call ``number`` (by default, a new call).
 
-        Only ``room`` large uploads can be sent now. A call that is not large overtakes the other large uploads.
+        Only ``room`` large uploads can be sent now. For a call that is not large, further large uploads do not count.
         """
         counts = {False: 0, True: 0}
         for (other, other_is_retry), queue in self._queues.items():

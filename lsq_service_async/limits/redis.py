@@ -37,7 +37,7 @@ _MEMORY = 600.0  # s until Redis deletes an unused state, unless a pause is long
 _TRIES = 8  # a try fails if another process writes first
 _PAUSE = 0.002  # s; bound of the first random pause; it doubles with each pause, up to 16-fold
 _FRESH = 2.0  # s for which this process does not read again what it wrote
-_JITTER = 0.001  # s by which a message may travel to Redis faster than the last write did
+_JITTER = 0.001  # s; a message may reach Redis this much faster than the last write did
 _DRIFT = 0.0001  # s per second by which the server's clock may run faster
 
 _LOGIN = r"([^/?#\s\ud800-\udfff]*@)?"

@@ -33,7 +33,7 @@ def _date(given: Any) -> Any:
 
 @attrs.frozen(kw_only=True)
 class NewTicket(Record):
-    """A ticket to create. It needs ``lead_id``, ``lead_email`` or ``lead_phone``, and the account's mandatory fields.
+    """A ticket to create. It needs the id, email or phone of its lead, and the account's mandatory fields.
 
     ``lead_id`` is the GUID of the lead. ``due_date`` is a datetime with a time zone, or ISO text with a time zone, such
     as "2026-01-31T09:00:00+05:30". ``fields`` takes all other fields by schema name, including custom fields:

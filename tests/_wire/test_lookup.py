@@ -310,7 +310,7 @@ def in_a_new_account(account):
         (with_a_rival, "same title is still in flight"),
         (without_title, "cannot be recognized"),
         (lost_then(edit(Title="[VIP]")), "cannot be recognized"),
-        (lost_then(lambda account: account.tickets.pop(1)), "only 1 other tickets of this client could be read"),
+        (lost_then(lambda account: account.tickets.pop(1)), "only 1 could be read by number"),
         (lost_then(lambda account: account.other("LOST", lead_id="45B5")), "ticket 4 resembles it"),
         (after_many_tickets, "more than 10,000 tickets"),
         (without_order, "does not assign ascending ticket numbers: ticket 1 was created after ticket 2"),

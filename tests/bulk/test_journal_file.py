@@ -618,5 +618,5 @@ def test_a_journal_of_a_newer_version_is_refused(journal, version):
         database.execute("UPDATE journal SET version = ?", (version,))
         database.commit()
     for use in (lambda: JournalFile(journal).open("created", ACCOUNT), lambda: states_in(journal)):
-        with pytest.raises(ConfigurationError, match=f"has format {version!r}.* reads only the formats 1 to 2"):
+        with pytest.raises(ConfigurationError, match=f"has format {version!r}.* reads only formats 1 and 2"):
             use()

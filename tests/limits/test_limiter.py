@@ -170,7 +170,8 @@ async def test_all_users_of_a_limiter_must_use_the_same_rate_and_name():
         for rate, name in ((RateLimit(10, per=5.0), NAME), (RATE, "host/other"), (sliding, NAME)):
             with pytest.raises(ConfigurationError, match="use another limiter") as caught:
                 await limiter.open(rate, name)
-            assert f"is open for {RATE} of {NAME}; use another limiter for {rate} of {name}" in str(caught.value)
+            expected = f"is already open with {RATE} for {NAME}; use another limiter with {rate} for {name}"
+            assert expected in str(caught.value)
         await limiter.acquire(Lane.INTERACTIVE)
 
 

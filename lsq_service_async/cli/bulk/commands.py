@@ -115,7 +115,7 @@ _LOOK: list[click.Parameter] = [
         type=click.FloatRange(0, 3600),
         default=60.0,
         show_default=True,
-        help="A look-up needs a ticket that was created at least this many seconds after the unknown row.",
+        help="A row stays unknown until a run creates a ticket at least this many seconds after the row's request.",
     ),
     click.Option(
         ["--max-reads"],

@@ -344,8 +344,8 @@ _NUMBERS: Any = {"parse_float": _finite, "parse_int": _whole, "parse_constant": 
 def decode(file: BinaryIO, encoding: str | None) -> Iterator[str]:
     """Yield the lines of a file from its beginning. Lines may end with LF, CR or both.
 
-    If the first bytes do not show the encoding, it is *encoding*, or UTF-8 by default. Raises InputError for a file of
-    another kind, such as HTML, and for a line that cannot be decoded.
+    The encoding is detected from the first bytes if possible; otherwise it is *encoding*, or UTF-8 by default. Raises
+    InputError for a file of another kind, such as HTML, and for a line that cannot be decoded.
     """
     file.seek(0)
     start = file.read(64)

@@ -61,7 +61,10 @@ class Rows:
         self.narrow()
 
     def narrow(self, *, after: int = 0, first: int | None = None) -> None:
-        """Select and count the lines after number *after*, at most *first*. Raises InputError if a key occurs twice."""
+        """Keep only lines with a number greater than *after*, and at most *first* of these lines. Count them.
+
+        Raises InputError if a key occurs twice.
+        """
         self._after, self._first = after, first
         self.total = self.bad = 0
         seen: set[bytes] = set()
