@@ -33,7 +33,7 @@ def exit_code_for(error: LSQServiceError, default: int = SOME_FAILED) -> int:
 
 
 def reject_options(*names: str, without: str) -> None:
-    """Raise UsageError if any of the options *names* is given. For the message, *without* is what they need."""
+    """Raise UsageError if any of the options *names* is given. *without* names the option that they need."""
     source_of = click.get_current_context().get_parameter_source
     for name in names:
         if source_of(name) is click.core.ParameterSource.COMMANDLINE:
