@@ -22,9 +22,10 @@ Each section names its date and the machine. Compare ratios, not seconds: second
 """
 README = """\
 In this benchmark, 150 creates start at once, and the server answers every call beyond 25 in 5 s with a 429. Requests
-and answers are delayed by up to 60 ms (jitter). Each row of the table is a client. `this` is this package with its
-default settings. `this, sliding` uses `RateLimit(25, per=5.0, window="sliding")`, which is not for gateways that
-estimate the number of calls.
+and answers are delayed by up to 60 ms (jitter). Each row of the table is a client: this package, httpx with
+tenacity (and in most rows a rate limiter), or the SDK of another service, set up to send its requests to this server.
+`this` is this package with its default settings. `this, sliding` uses `RateLimit(25, per=5.0, window="sliding")`,
+which is not for gateways that estimate the number of calls.
 
 Each column is a server: the emulator with four ways to count calls, and the gateways HAProxy (which estimates) and
 nginx (which uses a bucket). Each cell has three numbers: the creates that succeeded, the requests that were refused,
