@@ -104,7 +104,7 @@ class HidesKeys(type):
 def check_number(value: Any, name: str) -> None:
     """Require a finite number above 0."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
-        raise ConfigurationError(f"{name} must be a number above 0, not {shown(value)}")
+        raise ConfigurationError(f"{name} must be a finite number above 0, not {shown(value)}")
 
 
 def check_count(value: Any, name: str, *, most: int = 1_000_000) -> None:

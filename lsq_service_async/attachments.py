@@ -128,7 +128,8 @@ class Attachment:
         InvalidRequestError. To check the file earlier, await the attachment.
         """
         if max_file_bytes is not None and (type(max_file_bytes) is not int or max_file_bytes < 0):
-            raise InvalidRequestError(f"max_file_bytes must be a whole number or None, not {shown(max_file_bytes)}")
+            text = "max_file_bytes must be a whole number of at least 0, or None"
+            raise InvalidRequestError(f"{text}, not {shown(max_file_bytes)}")
         return cls._make(path, None, FolderSource(Path(folder), path, max_file_bytes))
 
     @classmethod

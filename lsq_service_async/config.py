@@ -81,8 +81,8 @@ class RetryPolicy:
     that are not repeatable. By default, such a call is sent again after a 500, 502, 503 or 504 whose body has no
     ``ExceptionType``, the field in which the service reports its own errors. With ``repeat_creates=False``, the call
     raises OutcomeUnknownError instead. With ``repeat_creates="look"``, only creates are sent again, and only if a
-    look-up shows that the create was not applied. Without another create of this client that was sent after the failed
-    attempt and answered, the outcome stays unknown.
+    look-up shows that the create was not applied. The look-up can decide only if this client has sent another create
+    after the failed attempt and has received its answer. Otherwise, the outcome stays unknown.
 
     The wait before the n-th retry is a random number of seconds from 0 to the smaller of ``backoff * 2**(n-1)`` and
     ``backoff_cap`` (full jitter). If the response has a Retry-After, the wait is at least that long. A Retry-After of

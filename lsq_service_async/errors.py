@@ -27,7 +27,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-# Emoji and Indic scripts need the joiners and the variation selectors, so the pattern does not match these.
+# Emoji and Indic scripts need the joiners U+200C and U+200D and the variation selectors U+FE00 to U+FE0F, so the
+# pattern does not match these.
 INVISIBLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
     "\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"

@@ -82,9 +82,10 @@ class Tickets:
     async def look_up(self, error: OutcomeUnknownError, *, quiet: float = 60.0, max_reads: int = 200) -> Verdict:
         """Find out whether a create that raised OutcomeUnknownError was applied: `Found`, `Absent` or `Unclear`.
 
-        The look-up reads the ticket of every number that the lost create can have. These numbers end before the number
-        of the first ticket that this client creates at least ``quiet`` seconds after the lost create ended. If there is
-        no such ticket yet, or if more than ``max_reads`` tickets would have to be read, the result is `Unclear`.
+        The look-up reads every ticket that the lost create may have created, by its number. The numbers end before the
+        number of the first ticket that this client creates at least ``quiet`` seconds after the lost create ended. If
+        there is no such ticket yet, or if more than ``max_reads`` tickets would have to be read, the result is
+        `Unclear`.
 
         Without `Config.marker_field`, tickets are compared by content. This is safe only if no other program creates
         tickets with the same text.

@@ -71,7 +71,7 @@ def test_arguments_of_from_env_override_the_environment():
     assert (config.org_id, config.rate_limit, config.timeout) == ("7", RateLimit(5), 10.0)
     assert config.secret_key.reveal() == "CANARY-s"
     assert config.time_zone == ZoneInfo("Asia/Kolkata")
-    with pytest.raises(ConfigurationError, match=r"^timeout must be a number"):
+    with pytest.raises(ConfigurationError, match=r"^timeout must be a finite number"):
         Config.from_env(ENVIRONMENT, timeout=0)
 
 

@@ -213,9 +213,9 @@ class RequestBody(httpx.AsyncByteStream):
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Check before the first byte that the lease is valid and the caller still waits.
 
-        When sending the body begins, `fully_sent` becomes True. `__aiter__` corrects it, but never runs if a transport
-        of the caller has replaced this body. Over HTTP/2, httpx does not send an empty body, so a request without a
-        body counts as sent with its headers.
+        When sending the body begins, `fully_sent` becomes True, in case a transport of the caller has replaced this
+        body. With this body, `__aiter__` then sets `fully_sent` to False until the last chunk. Over HTTP/2, httpx does
+        not send an empty body, so a request without a body counts as sent with its headers.
         """
         context = self._context
         if getattr(info.get("request"), "method", None) == b"CONNECT":  # opens a tunnel through a proxy

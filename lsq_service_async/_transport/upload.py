@@ -12,7 +12,7 @@ from ..config import Config
 from ..errors import InvalidRequestError, LSQServiceError, NotSentError
 
 CHUNK_SIZE = 1 << 20  # bytes per read of a file
-WRITE_SIZE = 1 << 16  # bytes of JSON per write. If the last write fails, the outcome is unknown, so a write is small
+WRITE_SIZE = 1 << 16  # bytes of JSON per write. Small, because the outcome is unknown if the last write fails
 
 
 class BodyFailedError(Exception):

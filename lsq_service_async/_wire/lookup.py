@@ -249,7 +249,7 @@ class Search:
 
         The tickets of answered creates (samples) show which fields the account changes. The samples of ``lost`` show
         the changes at that time, and the client's latest sample shows the changes now. If ``lost`` has fewer than two
-        samples, the other latest samples of the client are used.
+        samples, the other latest samples of the client are used, too.
         """
         samples: tuple[SentCreate, ...] = ()
         latest = self._own.samples[-1:]
@@ -312,9 +312,9 @@ class Search:
         a ticket that differs only in these fields may belong to the create, unless the ticket has the values of another
         lost create.
 
-        If a ticket fits several equal creates, it usually does not matter which create gets the ticket. The exception:
-        if ``lost`` may have made a ticket that could not be read (``missing``), ``ticket`` may belong to an equal
-        create that was sent later.
+        If a ticket fits several equal creates, it usually does not matter which create gets the ticket. It does matter
+        if a lower number in the range could not be read (``missing``): that ticket may belong to ``lost``, and
+        ``ticket`` to an equal create that was sent later.
         """
         if lost.receipt is not None:
             return False

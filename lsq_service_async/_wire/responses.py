@@ -178,8 +178,8 @@ def _status_error(
     if 300 <= status < 400:
         location = redact(headers.get("location", ""))
         found = re.match(r"[a-z]+://(?:[^/?#@]*@)?([A-Za-z0-9.:-]{1,100})", location)
-        host = found[1] if found else "another path"
-        message += f": it redirects to {host}, and redirects are not followed. Check base_url"
+        target = f" to {found[1]}" if found else ""
+        message += f", a redirect{target}. Redirects are not followed. Check base_url"
     elif answer.reason:
         message += f": {_quoted(answer.reason)}"
     if answer.exception_type:

@@ -411,8 +411,9 @@ def as_number(number: str | None) -> int:
 def _unusable(path: str, reason: str) -> ConfigurationError:
     return ConfigurationError(
         f"The journal {path!r} cannot be used: {reason}. Nothing was sent. If the file is damaged, restore a copy that "
-        "was made after the last run, and the -journal file of the copy. With an older copy, rows would be sent twice. "
-        "If there is no such copy, find out which rows were applied, and run the other rows with a new journal."
+        "was made after the last run, together with the -journal file that was copied with it, if any. With an older "
+        "copy, rows would be sent twice. If there is no such copy, find out which rows were applied, and run the other "
+        "rows with a new journal."
     )
 
 

@@ -354,7 +354,8 @@ class Bulk:
         Iterating over the job raises:
 
         - ConfigurationError if the journal is damaged or in use, or belongs to another operation or account
-        - LSQServiceError if the journal cannot be written, or if the source of rows raises asyncio.CancelledError
+        - LSQServiceError if the journal cannot be written, if the client is closed, if the job was iterated before, or
+          if the source of rows raises asyncio.CancelledError
         - InvalidRequestError if two rows have the same key, or if an item is not a row
         - AuthenticationError or PermissionDeniedError if the service rejects the access keys
         - RateLimitError if a daily quota is used up

@@ -187,7 +187,8 @@ class RowMatcher:
             if row.key is None and (lost := self._with_lost_key(database, row.digest)):
                 return lost, _reason(row, lost)
             return Entry(key, row.digest, State.PENDING), None
-        # The user may have undone an edit. So a row that is not sent may also have its content before the edit.
+        # The user may have undone an edit. So for a row that this run will not send, the digest from before the edit is
+        # accepted, too.
         is_sent = found.state is not State.DONE and (found.state is not State.FAILED or edited)
         if row.digest == found.digest or (row.digest == found.previous_digest and not is_sent):
             return found, None
@@ -218,7 +219,10 @@ class RowMatcher:
         return key
 
     def _with_lost_key(self, database: sqlite3.Connection, digest: str) -> Entry | None:
-        """Return an entry with this content and a key not in the input so far, or None. Each is returned only once."""
+        """Return an entry with this content and a key not in the input so far, or None.
+
+        Each entry is returned only once.
+        """
         if not self._has_named:
             self._has_named = True
             database.execute("CREATE TEMP TABLE named (digest, key, PRIMARY KEY (digest, key)) WITHOUT ROWID")
@@ -280,7 +284,7 @@ def ranges_in(path: PathLike, quiet: float = 60.0) -> dict[str, NumberRange]:
     The ranges assume that a create is applied no later than ``quiet`` seconds after its request ended.
     """
     if isinstance(quiet, bool) or not isinstance(quiet, int | float) or not 0 <= quiet <= sys.float_info.max:
-        raise InvalidRequestError(f"quiet must be a number of seconds from 0, not {shown(quiet)}.")
+        raise InvalidRequestError(f"quiet must be a number of seconds, 0 or more, not {shown(quiet)}.")
     done = "SELECT number, sent_at FROM rows WHERE state = 'done' AND ended_at IS NOT NULL"
     own = _read(path, done, lambda rows: [(as_number(number), sent_at) for number, sent_at in rows])
     query = "SELECT key, above, sent_at, ended_at, reference FROM rows WHERE state IN ('unknown', 'in_flight')"

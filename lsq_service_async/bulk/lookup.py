@@ -19,7 +19,7 @@ from .rows import BulkRow, Row
 Reconcile = Callable[[BulkRow], Awaitable[TicketReceipt | None]] | Callable[[BulkRow, NumberRange], Awaitable[Verdict]]
 """A function of the caller that looks up a row."""
 _HELD = 4  # rows sent last as fences: their ticket numbers end the ranges of unknown creates
-_SAMPLES = 4  # answered creates, which show the fields that the account changes
+_SAMPLES = 4  # answered creates; their tickets show which fields the account changes after a create
 _FIRST = 5  # first rows, sent one by one if no ticket number is known
 
 

@@ -1,4 +1,4 @@
-"""`doctor --learn` and `doctor --burst`: find facts for the emulator, and answers that `doctor` prints."""
+"""`doctor --learn` and `doctor --burst`: find out facts for the emulator, and answers that `doctor` prints."""
 
 from __future__ import annotations
 

@@ -141,7 +141,8 @@ class Control:
         """Return a file by its SHA-256, as an image or as a type that browsers do not execute."""
         content = self.store.contents.get(request.path_params["sha256"])
         if content is None:
-            raise HTTPException(404, "This file is not stored. Only recent small files are stored, up to 16 MiB.")
+            text = "Only files of recent small requests are stored, up to 16 MiB in total."
+            raise HTTPException(404, f"This file is not stored. {text}")
         wanted = request.query_params.get("type", "")
         headers = {"content-security-policy": "default-src 'none'; sandbox", "x-content-type-options": "nosniff"}
         return Response(content, headers=headers, media_type=wanted if wanted in IMAGES else "application/octet-stream")

@@ -115,7 +115,7 @@ class AppliedLater(Fault):
 
 @dataclass(frozen=True)
 class BadJson(Fault):
-    """Answer with a 200 of the type JSON and this text. With ``applied=False``, the call is not applied."""
+    """Answer with this text, a 200 and a JSON content type. With ``applied=False``, the call is not applied."""
 
     text: str = '{"Status": "Succ'
     applied: bool = True
@@ -277,7 +277,7 @@ def _fits(value: object, schema: Mapping[str, Any]) -> bool:
 
 
 def check(given: object, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the object; ValueError if it does not match the schema."""
+    """Return the object. Raises ValueError if it does not match the schema."""
     title, properties = schema["title"], schema["properties"]
     if not isinstance(given, dict):
         raise ValueError(f"{title} must be an object with {', '.join(properties)}; not {given!r:.100}")
@@ -296,7 +296,7 @@ _NAME = re.compile(r"(?i:(?!(?:content-length|transfer-encoding)$)[a-z0-9-]+)")
 
 
 def fault_from_json(given: object) -> Fault:
-    """Return the fault that a JSON object describes; ValueError if the object is not valid."""
+    """Return the fault that a JSON object describes. Raises ValueError if the object is not valid."""
     name = given.get("fault") if isinstance(given, dict) else None
     if not isinstance(name, str) or name not in _KINDS:
         raise ValueError(

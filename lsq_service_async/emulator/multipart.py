@@ -147,7 +147,8 @@ class BodyReader:
             file_name = options[b"filename"].decode("utf-8", "replace")
             self._part = _Part(self._keep, file_name, self._headers.get("content-type", ""))
         else:
-            raise FormParserError("a form has one part ticketDTO without a file name, and file parts called files")
+            text = "a form must have one part ticketDTO without a file name, and its file parts must be named files"
+            raise FormParserError(text)
 
     def _close_part(self) -> None:
         part = self._part

@@ -1,4 +1,4 @@
-"""Rate limiters. They use the limit of 25 calls in 5 seconds in full, and never exceed it, however the service counts.
+"""Rate limiters. By default, they use the limit in full, and do not exceed it, however the service counts.
 
 limiter.py   Limiter: queues calls and grants slots; Slot, LimiterStats
 queues.py    queues of waiting calls

@@ -13,7 +13,7 @@ from ._engine.sync import LEASE
 
 RENEW = 3.0  # s after which a lease is renewed
 _REPORT = 1.0  # s for which a report waits for another message
-_WORTH_WAITING = 1.0  # s; a report waits for the message at `Leases.next_at` if that is due less than this later
+_WORTH_WAITING = 1.0  # s; a report waits for a message (`Leases.next_at`) that is due at most this long after it
 
 
 @attrs.define
@@ -66,7 +66,7 @@ class Leases:
         return call is not None and now < call.until and not call.has_lapsed
 
     def end(self, slot: int, now: float, *, is_sent: bool, silence: float | None = None) -> CompletedCall:
-        """Complete a call and return its report. If its grant was lost, the call was never in flight."""
+        """Complete a call and return its report. If no reply granted the slot, the slot is unknown here."""
         active = self._active.pop(slot, None)
         is_large, was_leased = active is not None and active.is_large, active is not None and now < active.until
         self._completed[slot] = completed = _Completed(now, is_sent, is_large, was_leased, silence)

@@ -98,9 +98,9 @@ class Limiter(ABC):
 
     A limiter belongs to the event loop that opened it. It closes when `aclose` has been called as often as `open`.
 
-    Each granted call takes a token from an aiolimiter bucket of ``calls`` in ``per`` seconds. The bucket delays calls
-    only after a granted call was not sent, for example while the network is down. The slot of such a call is free again
-    at once, so without the bucket, calls would be granted too fast.
+    Each granted call takes a token from an aiolimiter bucket of ``calls`` in ``per`` seconds. If the bucket is empty, a
+    probe takes none. The bucket delays calls only after a granted call was not sent, for example while the network is
+    down. The slot of such a call is free again at once, so without the bucket, calls would be granted too fast.
     """
 
     _process_id: int

@@ -73,7 +73,7 @@ class FifoQueue:
         return sum(1 for _ in itertools.takewhile(lambda other: other < number, first))
 
     def least_margin(self) -> float:
-        """Return the smallest delay in seconds at which a call misses its deadline, or ``inf``."""
+        """Return the largest delay, in seconds, with which no call misses its deadline, or ``inf``."""
         return self._margins[0][0] if self._margins else math.inf
 
     def remove_late(self, delay: float) -> Iterator[Waiter]:
@@ -134,7 +134,7 @@ class PriorityQueues:
                 yield waiter
 
     def requests(self) -> list[Request]:
-        """Return the requests of the first two calls of each lane and size, in the order of service."""
+        """Return the requests of the first two calls of each lane and size, in each lane in the order of service."""
         first: list[Waiter] = []
         for request in self._requests:
             both = itertools.chain(self._queues[request, True], self._queues[request, False])

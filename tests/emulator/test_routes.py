@@ -220,7 +220,7 @@ async def test_a_body_that_is_not_a_json_object_is_a_400(client, text):
         ("POST", PORTAL_PATH, {"files": form({})}, "content type must be application/json)"),
         ("PUT", "/tickets/143/update", {"json": update("143")}, "content type must be multipart/form-data)"),
         ("POST", "/tickets", {"files": [("files", ("a", b"x"))]}, "the part ticketDTO is missing"),
-        ("POST", "/tickets", {"files": [("files", (None, "x"))]}, "file parts called files"),
+        ("POST", "/tickets", {"files": [("files", (None, "x"))]}, "file parts must be named files"),
         *(("PUT", "/tickets/143/update", {"files": form(update(id))}, 'Id must be "143"') for id in (None, "2", 143)),
     ],
 )

@@ -84,7 +84,11 @@ _FILE: list[click.Parameter] = [
         callback=_one_character,
         help="Character between CSV cells. Default: detected in the first line.",
     ),
-    click.Option(["--encoding"], callback=_text_encoding, help="Encoding of FILE, such as cp1252. Default: UTF-8."),
+    click.Option(
+        ["--encoding"],
+        callback=_text_encoding,
+        help="Encoding of FILE, such as cp1252. Ignored if FILE has a byte order mark or is UTF-16. Default: UTF-8.",
+    ),
     click.Option(
         ["--format"],
         type=click.Choice(["csv", "jsonl"]),
@@ -115,7 +119,8 @@ _LOOK: list[click.Parameter] = [
         type=click.FloatRange(0, 3600),
         default=60.0,
         show_default=True,
-        help="A row stays unknown until a run creates a ticket at least this many seconds after the row's request.",
+        help="Look up an unknown row only after a run has created a ticket at least this many seconds after the row's "
+        "request.",
     ),
     click.Option(
         ["--max-reads"],

@@ -344,8 +344,8 @@ _NUMBERS: Any = {"parse_float": _finite, "parse_int": _whole, "parse_constant": 
 def decode(file: BinaryIO, encoding: str | None) -> Iterator[str]:
     """Yield the lines of a file from its beginning. Lines may end with LF, CR or both.
 
-    The encoding is detected from the first bytes if possible; otherwise it is *encoding*, or UTF-8 by default. Raises
-    InputError for a file of another kind, such as HTML, and for a line that cannot be decoded.
+    A byte order mark or UTF-16 text decides the encoding. Otherwise it is *encoding*, or UTF-8. Raises InputError for a
+    file of another kind, such as HTML, and for a line that cannot be decoded.
     """
     file.seek(0)
     start = file.read(64)

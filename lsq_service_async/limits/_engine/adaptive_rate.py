@@ -26,8 +26,8 @@ class AdaptiveRate:
     ``rate`` grows up to ``plan``: the configured rate, or a lower limit that a refusal ``named``. A named limit holds
     for ``hold`` seconds, until ``named_until``. While ``is_paced`` is True, calls are evenly spaced. The pacing ends
     ``trial`` seconds after ``rate`` has grown to the plan. ``known_at`` is the time of the last refusal that counted,
-    or of the last answer after a standstill. Refusals of calls sent before that time do not count, except if they name
-    a lower limit.
+    or of the answer that ended the last standstill. Refusals of calls sent before that time do not count, except if
+    they name a lower limit.
     """
 
     configured: RateLimit

@@ -19,7 +19,10 @@ ALONE = 0  # the process id if only one process uses the limit
 
 
 class Flight(NamedTuple):
-    """A call in flight. At ``until``, it counts as answered. ``is_stuck``: it timed out during a standstill."""
+    """A call in flight. At ``until``, it counts as answered.
+
+    ``is_stuck``: it ended without an answer (timeout or broken connection), and the service stands still.
+    """
 
     process_id: int
     since: float

@@ -16,7 +16,7 @@ from .state import Flight, LimitState, Presence
 from .window import opens_at
 
 N = TypeVar("N", int, float)
-LEASE = 10.0  # s; a call that is not reported for longer counts as answered
+LEASE = 10.0  # s; a call not reported for this long counts as answered
 PRESENCE = 60.0  # s; a process without a message for longer counts as ended
 LONGEST_PAUSE = 60.0  # s, or one second more than a window if that is longer
 _CLOCK_JUMP = 1.0  # s; smaller steps of a clock are ignored

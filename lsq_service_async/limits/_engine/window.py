@@ -54,7 +54,7 @@ def opens_at(answered: Sequence[float], in_flight: int, rate: RateLimit) -> floa
     if rate.window == "sliding":
         return answered[-1 - int(room)] + rate.per + slack_of(rate)  # then only ``room`` answers are in the window
     # The estimate is largest if the boundary is at an answer or one window later. Only these boundaries are tried, the
-    # latest first. A boundary is skipped if at most ``room`` answers arrived after the start of the window before it.
+    # latest first. For a boundary b, only answers from b - per on count. If these are at most ``room``, b is skipped.
     latest = -math.inf
     before = len(answered) - math.floor(room)
     edge = answered[before - 1] + rate.per
