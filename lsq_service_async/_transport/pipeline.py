@@ -179,7 +179,8 @@ class Pipeline:
         )
         try:
             if context.call.before_send is not None:
-                await context.call.before_send(context.reference, doubtful_attempt(context) is not None)
+                is_doubtful = bool(context.attempts) and doubtful_attempt(context) is not None
+                await context.call.before_send(context.reference, is_doubtful)
             if self._is_closing:
                 raise NotSentError(_CLOSED)
         except BaseException:
