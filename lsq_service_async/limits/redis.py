@@ -48,8 +48,8 @@ _ADDRESS = (
 _NOT_PERMITTED = "ACL failure|The user executing the script can't"  # errors without a class in redis-py
 _RIGHTS = (
     "The limiter needs the commands EVALSHA, SCRIPT LOAD, GET, SET and TIME, and the keys lsq_service_async:limit:*. "
-    "To grant these: ACL SETUSER name +evalsha +script|load +get +set +time ~lsq_service_async:limit:*. "
-    "A database other than 0 also needs SELECT (+select)"
+    "A database other than 0 also needs SELECT (+select). "
+    "To grant these: ACL SETUSER name +evalsha +script|load +get +set +time ~lsq_service_async:limit:*"
 )
 
 READ = "return {redis.call('GET', KEYS[1]) or '', redis.call('TIME')}"
